@@ -1,0 +1,72 @@
+"""One pass over a test set: accuracy over time and spike activity together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from bntt.analysis.accuracy import Accuracy
+from bntt.analysis.firing import Activity
+from bntt.nn.classifier import SpikingClassifier
+
+
+class Batches(Protocol):
+    """What is evaluated: ``epoch(0)`` gives ``(images, labels, index)``, every image once."""
+
+    def epoch(self, draw: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What :func:`evaluate` measured."""
+
+    accuracy: Accuracy
+    activity: Activity
+
+
+def evaluate(
+    model: SpikingClassifier,
+    batches: Batches,
+    *,
+    seed: int = 0,
+    draws: int = 5,
+    progress: Callable[[int], None] = lambda images: None,
+) -> Evaluation:
+    """Evaluate every image ``draws`` times, each with fresh encoder noise, in evaluation mode.
+
+    Args:
+        batches: an ``ImageLoader``, or anything like it.
+        seed: of the noise; draw d is the noise's ``draw``.
+        progress: called with the number of images of every batch done.
+
+    Nothing in the model changes: parameters, running statistics and mode are as before.
+
+    >>> import bntt
+    >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), net, mean=[0.29], std=[0.35])
+    >>> loader = bntt.data.ImageLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
+    >>> evaluate(model, loader, draws=2).accuracy.images
+    1000
+    """
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
+    device = next(model.parameters()).device
+    correct, spikes, neurons, seen = [], dict[str, Tensor](), dict[str, int](), 0
+    for draw in range(draws):
+        hits: Tensor | None = None
+        for images, labels, index in batches.epoch(0):
+            trace = model.trace(images.to(device), seed=seed, index=index, draw=draw)
+            right = (trace.logits.argmax(2) == labels.to(device)).sum(1)
+            hits = right if hits is None else hits + right
+            for name, counts in trace.spikes.items():
+                spikes[name] = spikes[name] + counts if name in spikes else counts
+            neurons, seen = trace.neurons, seen + len(labels)
+            progress(len(labels))
+        if hits is None:
+            raise ValueError("there are no images to evaluate")
+        correct.append(tuple(hits.tolist()))
+    activity = Activity(seen, {name: counts.cpu() for name, counts in spikes.items()}, neurons)
+    return Evaluation(Accuracy(seen // draws, tuple(correct)), activity)

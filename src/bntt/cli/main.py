@@ -1,0 +1,65 @@
+"""``bntt``: verbs, exit codes, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import tyro
+
+from bntt.cli import demo
+from bntt.version import __version__
+
+VERBS = {"demo": demo.demo}
+
+EXIT_CODES = """\
+exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device), 6 numbers not finite,
+130 interrupted. --debug shows the traceback of an error."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    args = [arg for arg in args if arg != "--debug"]
+    if args == ["--version"]:
+        print(f"bntt {__version__}")
+        return 0
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            VERBS,
+            prog="bntt",
+            description="Batch Normalization Through Time: train spiking networks with few time steps.\n\n"
+            + EXIT_CODES,
+            args=args,
+        )
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("bntt: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what reads us has gone: nothing more to say
+        return 0
+    except Exception as error:
+        code = exit_code(error)
+        if debug or code is None:
+            raise
+        print(f"bntt: {error}", file=sys.stderr)
+        return code
+    return 0
+
+
+def exit_code(error: Exception) -> int | None:
+    """The documented code of an error, or None for one that is a fault of ours and keeps its traceback."""
+    from bntt.experiments.recipe import RecipeError
+    from bntt.training.checkpoint import CheckpointError
+    from bntt.training.guard import NonFiniteError
+
+    codes: dict[type[Exception], int] = {
+        RecipeError: 2,
+        CheckpointError: 4,
+        NonFiniteError: 6,
+        MemoryError: 5,
+        OSError: 5,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)

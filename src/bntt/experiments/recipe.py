@@ -1,0 +1,164 @@
+"""What a recipe may say: schema, defaults and documentation in one place; an unknown key is an error."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[float, Field(ge=0, lt=1e6)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the key, what was expected and what came."""
+
+
+class Part(BaseModel):
+    """A table of a recipe: frozen, strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(Part):
+    """Which images."""
+
+    name: Literal["fashion-mnist-bundled"]
+    """Dataset."""
+    augment: list[Literal["crop", "flip"]] = []
+    """Random changes of the training images, in this order."""
+    validation: Positive = 500
+    """Images taken from the training split; everything that is chosen is chosen on them."""
+
+
+class Encoder(Part):
+    """How an image becomes a drive over time."""
+
+    name: Literal["poisson", "poisson-unsigned", "direct"] = "poisson"
+    """"poisson" is signed and as released."""
+
+
+class Network(Part):
+    """The spiking network. Classes, channels and image size come from the data."""
+
+    name: Literal["vgg6", "vgg9", "vgg11", "mlp"]
+    num_steps: Annotated[int, Field(ge=1, le=100_000)]
+    """T."""
+    leak: Fraction = 0.95
+    """λ; 1 is an integrator without leak."""
+    norm: Literal["bntt", "bntt-scaled", "tdbn", "tebn", "tab", "bn", "bn-pooled", "layer", "none"] = "bntt"
+    width: Annotated[float, Field(gt=0, le=64)] = 1.0
+    """Multiplies every layer's channels."""
+    threshold: Annotated[float, Field(gt=0, lt=1e6)] = 1.0
+    """θ."""
+    fire: Literal["after", "before"] = "after"
+    """Fire after integration (the paper) or before it (one step of delay per layer)."""
+    reset: Literal["soft", "hard"] = "soft"
+    surrogate: Literal["triangle", "fast-sigmoid", "arctan"] = "triangle"
+    learn_leak: bool = False
+
+
+class Train(Part):
+    """The paper's SGD by default."""
+
+    epochs: Positive
+    batch_size: Positive
+    lr: Rate = 0.3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Rate = 5e-4
+    """On every parameter, γ too: early exit depends on it."""
+    lr_drops: list[Annotated[int, Field(ge=0, le=100)]] = [50, 70, 90]
+    """Percentages of the epochs at which the rate falls to a tenth."""
+
+
+class Evaluate(Part):
+    """How accuracy is measured at the end."""
+
+    draws: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Repetitions with fresh encoder noise."""
+    batch_size: Positive = 250
+
+
+class Recipe(Part):
+    """One training run."""
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    """Of everything random: weights, order, augmentation, noise, the validation split."""
+    notes: str = ""
+    """What a reader should know; what the paper leaves open."""
+    data: Data
+    encoder: Encoder = Encoder()
+    network: Network
+    train: Train
+    evaluate: Evaluate = Evaluate()
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """A recipe by the name of one that comes with the package, or by the path of a TOML file.
+
+    Raises:
+        RecipeError: on an unknown name, bad TOML, an unknown key (with the nearest known one) or a bad value.
+
+    >>> load_recipe("demo").network.name
+    'vgg6'
+    """
+    known = recipe_names()
+    if str(source) in known:
+        text = files("bntt.experiments").joinpath(f"recipes/{source}.toml").read_text(encoding="utf-8")
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise RecipeError(f"no recipe {str(source)!r}: give a file, or one of {', '.join(known)}")
+        text = path.read_text(encoding="utf-8")
+    try:
+        return parse_recipe(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source} is not TOML: {error}") from None
+
+
+def parse_recipe(values: dict[str, Any]) -> Recipe:
+    """Validate a recipe given as nested dictionaries.
+
+    Raises:
+        RecipeError: naming the first key that is wrong.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain(error.errors()[0])) from None
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    folder = files("bntt.experiments").joinpath("recipes")
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as TOML with every default written out."""
+    return tomli_w.dumps(recipe.model_dump())
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}" + ("" if error["type"] == "missing" else f", got {error['input']!r}")
+    known = _fields(error["loc"][:-1])
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    return f"{where}: unknown key; {hint}"
+
+
+def _fields(location: tuple[str | int, ...]) -> list[str]:
+    part: type[BaseModel] = Recipe
+    for name in location:
+        annotation = part.model_fields[str(name)].annotation
+        assert annotation is not None
+        part = annotation
+    return list(part.model_fields)

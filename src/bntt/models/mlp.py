@@ -1,0 +1,49 @@
+"""The fully connected network for sequences (the paper's sequential MNIST: FC(1,256)-FC(256,256)-FC(256,10))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Unpack
+
+from bntt.models.plan import Layer, linear, scaled
+from bntt.models.spiking import NeuronOptions, spiking_network
+from bntt.nn.network import SpikingNetwork
+from bntt.nn.norm import NormBuilder
+
+
+def mlp(
+    *,
+    in_features: int = 1,
+    hidden: Sequence[int] = (256, 256),
+    num_classes: int = 10,
+    num_steps: int = 784,
+    leak: float = 0.99,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    **options: Unpack[NeuronOptions],
+) -> SpikingNetwork:
+    """Fully connected layers on a sequence ``[T, B, in_features]``; one pixel a step by default.
+
+    Inputs of more dimensions are flattened: ``[T, B, C, H, W]`` has ``C·H·W`` features. Other arguments: see
+    :func:`~bntt.models.vgg.vgg9`. The paper does not give the leak of this network; 0.99 is our choice.
+
+    >>> import torch
+    >>> mlp(num_steps=7)(torch.ones(7, 2, 1)).shape
+    torch.Size([2, 10])
+    """
+    layers = mlp_layers(in_features, hidden, width)
+    return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)
+
+
+def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterator[Layer]:
+    """The hidden layers fc1, fc2, ..., uninitialised.
+
+    Raises:
+        ValueError: if there is no input feature or no hidden layer.
+    """
+    if in_features < 1 or not hidden:
+        raise ValueError(f"in_features must be 1 or more and hidden not empty, got {in_features} and {list(hidden)}")
+    for number, features in enumerate(hidden, start=1):
+        out = scaled(features, width)
+        yield Layer(f"fc{number}", linear(in_features, out), out, None)
+        in_features = out

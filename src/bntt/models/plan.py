@@ -1,0 +1,101 @@
+"""Layer plans: the widths of a network as data, from which the spiking and the ReLU builders make the same layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+HALVE = "halve"
+"""2x2 average pooling."""
+AVERAGE = "average"
+"""Adaptive average pooling to 1x1."""
+
+
+@dataclass(frozen=True)
+class VGGPlan:
+    """3x3 convolutions and poolings in order, then one hidden layer; the output layer follows from the classes."""
+
+    features: tuple[int | str, ...]
+    hidden: int
+
+
+class Layer(NamedTuple):
+    """One hidden layer: weights, the number of channels that they give, and what follows the activation."""
+
+    name: str
+    synapse: nn.Module
+    channels: int
+    pool: nn.Module | None
+
+
+def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float) -> Iterator[Layer]:
+    """The hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels.
+
+    Raises:
+        ValueError: if the image does not halve as often as the plan asks, or the width leaves no channel.
+    """
+    halvings = plan.features.count(HALVE)
+    if image_size < 1 or image_size % (1 << halvings):
+        raise ValueError(
+            f"image_size={image_size} cannot be halved {halvings} times, as this network's poolings do: "
+            f"it must be a multiple of {1 << halvings}"
+        )
+    if in_channels < 1:
+        raise ValueError(f"in_channels must be 1 or more, got {in_channels}")
+    channels, size = in_channels, image_size
+    last = max(i for i, item in enumerate(plan.features) if isinstance(item, int))
+    number = 0
+    for i, item in enumerate(plan.features):
+        if not isinstance(item, int):
+            continue
+        number += 1
+        out = scaled(item, width)
+        follow = plan.features[i + 1] if i + 1 < len(plan.features) else None
+        steps: list[nn.Module] = []
+        if follow == HALVE:
+            steps, size = [nn.AvgPool2d(2)], size // 2
+        elif follow == AVERAGE:
+            steps, size = [nn.AdaptiveAvgPool2d(1)], 1
+        if i == last:
+            steps.append(nn.Flatten())
+        pool = nn.Sequential(*steps) if len(steps) > 1 else (steps[0] if steps else None)
+        yield Layer(f"conv{number}", conv3x3(channels, out), out, pool)
+        channels = out
+    hidden = scaled(plan.hidden, width)
+    yield Layer("fc1", linear(channels * size * size, hidden), hidden, None)
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels`` times the width multiplier, rounded, at least 1.
+
+    >>> scaled(64, 0.25)
+    16
+    """
+    if not 0 < width < math.inf:
+        raise ValueError(f"width must be a number above 0, got {width}")
+    return max(1, round(channels * width))
+
+
+def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """3x3, stride 1, padding 1, no bias; its weights are memory without values until :func:`initialize`."""
+    conv: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, in_channels, out_channels, 3, padding=1, bias=False)
+    return conv
+
+
+def linear(in_features: int, out_features: int) -> nn.Linear:
+    """No bias; its weights are memory without values until :func:`initialize`."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=False)
+    return layer
+
+
+def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
+    """Xavier-uniform with gain 2 on every weight, as released, from a generator of its own (the global one is left)."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight, gain=gain, generator=generator)

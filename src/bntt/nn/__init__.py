@@ -1,0 +1,57 @@
+"""Modules: they own parameters and start values; the equations are in :mod:`bntt.ops`."""
+
+from bntt.nn.block import BlockState, SpikingBlock
+from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.encoder import DirectEncoder, PoissonEncoder
+from bntt.nn.lif import LIF
+from bntt.nn.network import NetworkState, SpikingNetwork, Trace, evaluating
+from bntt.nn.norm import (
+    BNTT,
+    NORMS,
+    TAB,
+    TDBN,
+    TEBN,
+    LayerNorm,
+    NoNorm,
+    NormMethod,
+    PooledBN,
+    ScaledBNTT,
+    SharedBN,
+    TemporalNorm,
+)
+from bntt.nn.readout import Readout
+from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
+
+__all__ = [
+    "BNTT",
+    "LIF",
+    "NORMS",
+    "TAB",
+    "TDBN",
+    "TEBN",
+    "ArcTan",
+    "BlockState",
+    "DirectEncoder",
+    "FastSigmoid",
+    "LayerNorm",
+    "NetworkState",
+    "NoNorm",
+    "NormMethod",
+    "PoissonEncoder",
+    "PooledBN",
+    "Readout",
+    "ScaledBNTT",
+    "SharedBN",
+    "SpikingBlock",
+    "SpikingClassifier",
+    "SpikingNetwork",
+    "TemporalNorm",
+    "Trace",
+    "Triangle",
+    "evaluating",
+    "fire_after",
+    "fire_before",
+    "hard_reset",
+    "soft_reset",
+]

@@ -1,0 +1,72 @@
+"""One hidden layer: synapse → norm → LIF → pool."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.nn.lif import LIF
+from bntt.nn.norm import NormState
+
+
+class BlockState(NamedTuple):
+    """What a block carries from one step to the next."""
+
+    membrane: Tensor
+    norm: NormState
+
+
+class SpikingBlock(nn.Module):
+    """A hidden layer of a spiking network, in both spellings.
+
+    Args:
+        synapse: weights without memory, for one step's ``[B, ...]``: ``nn.Conv2d``, ``nn.Linear``.
+        norm: from :mod:`bntt.nn.norm`, or a module of yours with ``forward`` and ``step``.
+        lif: the neurons.
+        pool: what follows the spikes, without memory: pooling, flattening. It does not re-spike.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> block = SpikingBlock(nn.Conv2d(1, 8, 3), BNTT(8, num_steps=4), LIF(), nn.AvgPool2d(2))
+    >>> block(torch.ones(4, 2, 1, 8, 8)).shape
+    torch.Size([4, 2, 8, 3, 3])
+    """
+
+    def __init__(self, synapse: nn.Module, norm: nn.Module, lif: LIF, pool: nn.Module | None = None) -> None:
+        super().__init__()
+        self.synapse, self.norm, self.lif = synapse, norm, lif
+        self.pool = nn.Identity() if pool is None else pool
+
+    def forward(self, x: Float[Tensor, "T B *in_shape"]) -> Float[Tensor, "T B *out_shape"]:
+        """All steps: time is folded into the batch where the layer has no memory."""
+        current = fold_time(self.synapse, x)
+        return fold_time(self.pool, self.lif(self.norm(current)))
+
+    def fire_step(
+        self, x: Float[Tensor, B *in_shape], t: int, state: BlockState | None = None
+    ) -> tuple[Float[Tensor, B *shape], BlockState]:
+        """One step up to the spikes, before the pool."""
+        membrane, norm_state = (None, None) if state is None else state
+        current, norm_state = self.norm.step(self.synapse(x), t, norm_state)
+        spikes, membrane = self.lif.step(current, membrane)
+        return spikes, BlockState(membrane, norm_state)
+
+    def step(
+        self, x: Float[Tensor, B *in_shape], t: int, state: BlockState | None = None
+    ) -> tuple[Float[Tensor, B *out_shape], BlockState]:
+        """One step: ``(pooled spikes, state)``."""
+        spikes, state = self.fire_step(x, t, state)
+        return self.pool(spikes), state
+
+
+def fold_time(module: nn.Module, x: Float[Tensor, "T B *in_shape"]) -> Float[Tensor, "T B *out_shape"]:
+    """Apply a module without memory to all steps at once: ``[T, B, ...]`` → ``[T·B, ...]`` → back.
+
+    >>> import torch
+    >>> fold_time(nn.AvgPool2d(2), torch.ones(4, 2, 1, 8, 8)).shape
+    torch.Size([4, 2, 1, 4, 4])
+    """
+    y: Tensor = module(x.flatten(0, 1))
+    return y.unflatten(0, x.shape[:2])

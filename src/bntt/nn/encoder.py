@@ -1,0 +1,108 @@
+"""Encoders: from images ``[B, C, H, W]`` to what drives the first layer at every step, ``[T, B, C, H, W]``.
+
+Each has two methods with the same numbers: ``encoder(x, ...)`` for all steps and ``encoder.step(x, t, ...)`` for one.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bntt.ops.poisson import signed_rate, unsigned_rate
+from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
+
+
+class PoissonEncoder(nn.Module):
+    """Rate coding (paper Supplement B): fresh random spikes at every step.
+
+    Args:
+        num_steps: T.
+        signed: True, as released: ``s = sign(x) [2r ≤ |x|]`` for normalised pixels of either sign.
+            False: ``s = [r < x]`` for pixels in [0, 1].
+
+    The numbers are a function of ``(seed, draw, index, t, position)`` alone: see :mod:`bntt.ops.random`. No gradient
+    reaches the pixels; a detached result makes that visible where a gradient of zeros would hide it.
+
+    >>> encoder = PoissonEncoder(num_steps=4)
+    >>> encoder(torch.zeros(2, 1, 8, 8), seed=0, draw=3).shape
+    torch.Size([4, 2, 1, 8, 8])
+    """
+
+    def __init__(self, num_steps: int, *, signed: bool = True) -> None:
+        super().__init__()
+        self.num_steps, self.signed = _positive(num_steps), signed
+
+    def forward(
+        self, x: Float[Tensor, B *pixels], *, seed: int = 0, index: Int[Tensor, " B"] | None = None, draw: int = 0
+    ) -> Float[Tensor, "T B *pixels"]:
+        """Spikes of all steps. ``index`` names the samples in their dataset (default 0..B-1)."""
+        return self._spikes(x, torch.arange(self.num_steps, device=x.device), seed, index, draw)
+
+    def step(
+        self,
+        x: Float[Tensor, B *pixels],
+        t: int,
+        *,
+        seed: int = 0,
+        index: Int[Tensor, " B"] | None = None,
+        draw: int = 0,
+    ) -> Float[Tensor, B *pixels]:
+        """Spikes of step ``t``, the same as the sequence form's."""
+        return self._spikes(x, torch.tensor([t], device=x.device), seed, index, draw).squeeze(0)
+
+    @torch.no_grad()
+    def _spikes(self, x: Tensor, steps: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
+        if not self.signed and not (x.amin() >= 0 and x.amax() <= 1):
+            raise ValueError(
+                f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
+                f"leave mean and std away, or use PoissonEncoder(signed=True)"
+            )
+        if index is None:
+            index = torch.arange(x.shape[0])
+        if index.shape != x.shape[:1]:
+            raise ValueError(f"index must name each of the {x.shape[0]} samples once, got shape {list(index.shape)}")
+        keys = sample_keys(seed, Purpose.SPIKES, draw, index.to(x.device, torch.int64))
+        uniforms = uniform(step_keys(keys, steps), *x.shape[1:])
+        return (signed_rate if self.signed else unsigned_rate)(x, uniforms)
+
+    def extra_repr(self) -> str:
+        return f"num_steps={self.num_steps}, signed={self.signed}"
+
+
+class DirectEncoder(nn.Module):
+    """Direct coding: the same analog image drives the first layer at every step (no randomness, no copy).
+
+    >>> DirectEncoder(num_steps=4)(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([4, 2, 1, 8, 8])
+    """
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__()
+        self.num_steps = _positive(num_steps)
+
+    def forward(
+        self, x: Float[Tensor, B *pixels], *, seed: int = 0, index: Int[Tensor, " B"] | None = None, draw: int = 0
+    ) -> Float[Tensor, "T B *pixels"]:
+        """All steps; ``seed``, ``index`` and ``draw`` belong to every encoder's call and change nothing here."""
+        return x.expand(self.num_steps, *x.shape)
+
+    def step(
+        self,
+        x: Float[Tensor, B *pixels],
+        t: int,
+        *,
+        seed: int = 0,
+        index: Int[Tensor, " B"] | None = None,
+        draw: int = 0,
+    ) -> Float[Tensor, B *pixels]:
+        return x
+
+    def extra_repr(self) -> str:
+        return f"num_steps={self.num_steps}"
+
+
+def _positive(num_steps: int) -> int:
+    if num_steps < 1:
+        raise ValueError(f"num_steps must be 1 or more, got {num_steps}")
+    return num_steps

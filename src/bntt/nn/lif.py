@@ -1,0 +1,97 @@
+"""The spiking layer: :mod:`bntt.ops.lif` with its leak, threshold and rules held in a module."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.ops.lif import FireRule, Leak, Reset, fire_after, lif_sequence, lif_step, soft_reset
+from bntt.ops.spike import Surrogate, Triangle
+
+
+class LIF(nn.Module):
+    """Leaky integrate-and-fire neurons (Eq. 4): ``m = λu + y``, a spike where ``m > θ``, then the reset.
+
+    Args:
+        leak: λ in [0, 1]; 1 is an integrator without leak. A learnable leak starts here and stays inside (0, 1).
+        threshold: θ > 0.
+        learn_leak: make λ = sigmoid(w) a parameter of the layer (PLIF, Fang et al. 2021).
+        rule: ``fire_after`` integration (the paper) or ``fire_before`` it (the authors' first upload).
+        reset: ``soft_reset`` (the paper) or ``hard_reset``.
+        surrogate: do/du, Eq. 8 by default.
+
+    The membrane is an argument and a return value, never an attribute: there is nothing to reset between batches.
+
+    >>> LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]])).flatten()
+    tensor([0., 1.])
+    """
+
+    def __init__(
+        self,
+        leak: float = 0.95,
+        threshold: float = 1.0,
+        *,
+        learn_leak: bool = False,
+        rule: FireRule = fire_after,
+        reset: Reset = soft_reset,
+        surrogate: Surrogate = Triangle(),
+    ) -> None:
+        super().__init__()
+        if not 0 <= leak <= 1:
+            raise ValueError(f"leak must be a number from 0 to 1, got {leak}")
+        if learn_leak and leak in (0, 1):
+            raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
+        if not 0 < threshold < math.inf:
+            raise ValueError(f"threshold must be a number above 0, got {threshold}")
+        self.threshold, self.rule, self.reset, self.surrogate = float(threshold), rule, reset, surrogate
+        self._leak = float(leak)
+        self.leak_logit = nn.Parameter(torch.logit(torch.tensor(self._leak))) if learn_leak else None
+
+    @property
+    def leak(self) -> Leak:
+        """λ: a number, or a scalar tensor where it is learned."""
+        return self._leak if self.leak_logit is None else self.leak_logit.sigmoid()
+
+    def forward(self, current: Float[Tensor, "T B *shape"]) -> Float[Tensor, "T B *shape"]:
+        """Spikes of all steps, from rest."""
+        spikes, _ = lif_sequence(
+            current,
+            leak=self.leak,
+            threshold=self.threshold,
+            rule=self.rule,
+            reset=self.reset,
+            surrogate=self.surrogate,
+        )
+        return spikes
+
+    def step(
+        self, current: Float[Tensor, B *shape], membrane: Float[Tensor, B *shape] | None = None
+    ) -> tuple[Float[Tensor, B *shape], Float[Tensor, B *shape]]:
+        """One step: ``(spikes, membrane)``; None is a membrane at rest.
+
+        Raises:
+            ValueError: if the membrane belongs to a batch of another shape.
+        """
+        if membrane is not None and membrane.shape != current.shape:
+            raise ValueError(
+                f"the membrane has shape {list(membrane.shape)} and this step's current {list(current.shape)}: "
+                f"begin every batch with state=None"
+            )
+        return lif_step(
+            current,
+            membrane,
+            leak=self.leak,
+            threshold=self.threshold,
+            rule=self.rule,
+            reset=self.reset,
+            surrogate=self.surrogate,
+        )
+
+    def extra_repr(self) -> str:
+        leak = float(self.leak)
+        learned = " (learned)" if self.leak_logit is not None else ""
+        rules = f"rule={self.rule.__name__}, reset={self.reset.__name__}, surrogate={self.surrogate}"
+        return f"leak={leak:.4g}{learned}, threshold={self.threshold:.4g}, {rules}"

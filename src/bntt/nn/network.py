@@ -1,0 +1,167 @@
+"""The whole spiking network: blocks in order, then the readout. Both spellings, and the measured trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.nn.block import BlockState, SpikingBlock
+from bntt.nn.readout import Readout
+
+Observer = Callable[[str, int, Tensor], None]
+"""Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
+
+
+class NetworkState(NamedTuple):
+    """What a network carries from one step to the next; it is the caller's."""
+
+    steps: int
+    """How many steps were taken."""
+    blocks: tuple[BlockState, ...]
+    voltage: Tensor
+    """Accumulated output voltage ``[B, K]``."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a network did at every step, without its spike tensors.
+
+    ``logits[t]`` is what the network says when it is stopped after step t: its voltage divided by t + 1.
+    """
+
+    logits: Float[Tensor, "T B K"]
+    spikes: dict[str, Float[Tensor, "T C"]]
+    """For each layer, spikes per step and channel, summed over batch and space (float64)."""
+    neurons: dict[str, int]
+    """For each layer, its number of neurons (C·H·W)."""
+
+    @property
+    def firing_rate(self) -> dict[str, Float[Tensor, " T"]]:
+        """For each layer, spikes per neuron at every step, from 0 to 1."""
+        batch = self.logits.shape[1]
+        return {name: count.sum(1) / (batch * self.neurons[name]) for name, count in self.spikes.items()}
+
+
+class SpikingNetwork(nn.Module):
+    """Blocks in order, then a readout. ``net(spikes [T, B, ...])`` gives logits ``[B, K]``.
+
+    Args:
+        blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...).
+        readout: the output layer.
+
+    Attributes:
+        num_steps: T, as the norms have it; None if no norm depends on it.
+
+    >>> from bntt.nn import BNTT, LIF
+    >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
+    >>> net = SpikingNetwork([hidden], Readout(nn.Linear(8, 3, bias=False)))
+    >>> net(torch.ones(5, 2, 6)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, blocks: Mapping[str, SpikingBlock] | Sequence[SpikingBlock], readout: Readout) -> None:
+        super().__init__()
+        if not isinstance(blocks, Mapping):
+            blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
+        self.blocks, self.readout = nn.ModuleDict(blocks), readout
+        lengths = {}
+        for name, block in blocks.items():
+            block.norm.path = f"{name}.norm"
+            if (length := getattr(block.norm, "num_steps", None)) is not None:
+                lengths[name] = length
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the norms of a network must have one number of time steps, got {lengths}")
+        self.num_steps: int | None = next(iter(lengths.values()), None)
+
+    def forward(self, spikes: Float[Tensor, "T B *shape"]) -> Float[Tensor, "B K"]:
+        """The sequence form: layer by layer, all steps at once; what training uses."""
+        if spikes.shape[0] == 0:
+            raise ValueError("a network needs at least one time step, got a sequence of 0")
+        for block in self.blocks.values():
+            spikes = block(spikes)
+        logits: Tensor = self.readout(spikes)
+        return logits
+
+    def step(
+        self,
+        x: Float[Tensor, B *shape],
+        t: int,
+        state: NetworkState | None = None,
+        *,
+        observe: Observer | None = None,
+    ) -> tuple[Float[Tensor, "B K"], NetworkState]:
+        """The step form, the definition: one step of every layer; early exit and streaming use it.
+
+        Args:
+            x: what drives the first layer at step t.
+            t: the step, 0-based; it must be the one after ``state``'s last.
+            state: None at t = 0, then what the last call returned.
+            observe: called with every layer's spikes, before its pool.
+
+        Returns:
+            ``(logits, state)``: logits are the voltage so far divided by t + 1.
+
+        Raises:
+            ValueError: if t does not follow the state, or lies beyond the norms' steps.
+        """
+        steps = 0 if state is None else state.steps
+        if t != steps:
+            raise ValueError(f"this state has seen {steps} steps, so t={steps} comes next, got t={t}")
+        states = []
+        for i, (name, block) in enumerate(self.blocks.items()):
+            assert isinstance(block, SpikingBlock)
+            spikes, block_state = block.fire_step(x, t, None if state is None else state.blocks[i])
+            if observe is not None:
+                observe(name, t, spikes)
+            x = block.pool(spikes)
+            states.append(block_state)
+        voltage = self.readout.step(x, None if state is None else state.voltage)
+        return voltage / (t + 1), NetworkState(t + 1, tuple(states), voltage)
+
+    @torch.no_grad()
+    def trace(self, inputs: Iterable[Float[Tensor, B *shape]]) -> Trace:
+        """Run step by step in evaluation mode and record logits and spike counts; memory does not grow with T.
+
+        The mode that the network was in is restored. ``inputs`` is a tensor ``[T, B, ...]`` or yields ``[B, ...]``.
+        """
+        counts: dict[str, list[Tensor]] = {name: [] for name in self.blocks}
+        neurons: dict[str, int] = {}
+
+        def count(name: str, t: int, spikes: Tensor) -> None:
+            neurons[name] = spikes[0].numel()
+            counts[name].append(spikes.sum((0, *range(2, spikes.ndim)), dtype=torch.float64))
+
+        logits, state = [], None
+        with evaluating(self):
+            for t, x in enumerate(inputs):
+                out, state = self.step(x, t, state, observe=count)
+                logits.append(out)
+        if not logits:
+            raise ValueError("a trace needs at least one time step, got none")
+        return Trace(torch.stack(logits), {name: torch.stack(rows) for name, rows in counts.items()}, neurons)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; afterwards every submodule is in the mode that it was in.
+
+    >>> layer = nn.Dropout()
+    >>> with evaluating(layer):
+    ...     layer.training
+    False
+    >>> layer.training
+    True
+    """
+    modes = [(m, m.training) for m in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, training in modes:
+            m.training = training

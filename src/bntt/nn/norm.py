@@ -1,0 +1,323 @@
+"""Normalisation modules: one class for every method that uses batch statistics, and two small ones beside it.
+
+Every norm has two methods: ``norm(x)`` takes all steps ``[T, B, C, *space]``, ``norm.step(x, t, state)`` takes one
+``[B, C, *space]`` and returns ``(y, state)``. The equations are in :mod:`bntt.ops.norm`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.ops.norm import (
+    Moments,
+    all_steps,
+    extend_moments,
+    normalize,
+    past_steps,
+    pool_moments,
+    step_moments,
+    update_running,
+)
+
+
+@dataclass(frozen=True)
+class NormMethod:
+    """What makes one method of the family; the constructors below name the published ones."""
+
+    name: str
+    pooling: Callable[[int], Tensor] | None = None
+    """Weights over time of the batch statistics; None keeps every step's own."""
+    shared_running: bool = False
+    """One running mean and variance for all steps, instead of one for each."""
+    shared_gamma: bool = False
+    """One γ for all steps, instead of one for each."""
+    beta: bool = False
+    """Whether there is a shift β, shared over time exactly as γ is."""
+    step_power: int = 0
+    """The result of step t is multiplied by a learned scalar p_t to this power; 0: there is no p."""
+
+
+class TemporalNorm(nn.Module):
+    """Normalisation of ``[T, B, C, *space]`` with statistics, scale and shift that may depend on the time step.
+
+    ``y_t = p_tᵏ (scale · γ_t (x_t - μ_t) / √(σ²_t + ε) + β_t)``; which of them exist is the method's. In training μ
+    and σ² are the batch's (pooled over time as the method says), in evaluation the running ones.
+
+    Attributes:
+        gamma: ``[T, C]``, or ``[1, C]`` where shared; starts at 1.
+        beta: ``[T, C]`` or ``[1, C]``, starts at 0; None where the method has none.
+        step_scale: p, ``[T]``, starts at 1; None where the method has none.
+        running_mean, running_var: ``[T, C]``, or ``[1, C]`` where shared.
+        path: where the layer is in its network, for error messages; set by ``SpikingNetwork``.
+
+    Raises:
+        ValueError: on a wrong number of steps or channels, an empty batch, or, in training, when a statistic would
+            be taken over a single value.
+    """
+
+    gamma: nn.Parameter
+    beta: nn.Parameter | None
+    step_scale: nn.Parameter | None
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        num_steps: int,
+        method: NormMethod,
+        *,
+        scale: float = 1.0,
+        eps: float = 1e-4,
+        momentum: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if channels < 1 or num_steps < 1:
+            raise ValueError(f"{method.name} needs channels >= 1 and num_steps >= 1, got {channels} and {num_steps}")
+        if not eps > 0 or not 0 <= momentum <= 1:
+            raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
+        self.channels, self.num_steps, self.method = channels, num_steps, method
+        self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
+        affine_rows = 1 if method.shared_gamma else num_steps
+        running_rows = 1 if method.shared_running else num_steps
+        self.gamma = nn.Parameter(torch.ones(affine_rows, channels))
+        self.beta = nn.Parameter(torch.zeros(affine_rows, channels)) if method.beta else None
+        self.step_scale = nn.Parameter(torch.ones(num_steps)) if method.step_power else None
+        self.register_buffer("running_mean", torch.zeros(running_rows, channels))
+        self.register_buffer("running_var", torch.ones(running_rows, channels))
+
+    def forward(self, x: Float[Tensor, "T B C *space"]) -> Float[Tensor, "T B C *space"]:
+        """All steps at once; ``x`` must hold exactly ``num_steps`` of them."""
+        self._check(x)
+        if x.shape[0] != self.num_steps:
+            raise ValueError(
+                f"{self._label} has {self.num_steps} time steps, got a sequence of {x.shape[0]}: "
+                f"the sequence form takes all of them; use step() to stop earlier"
+            )
+        return self._normalize(x, slice(None), self._pool(step_moments(x)) if self.training else None)
+
+    def step(
+        self, x: Float[Tensor, "B C *space"], t: int, state: Moments | None = None
+    ) -> tuple[Float[Tensor, "B C *space"], Moments | None]:
+        """Step ``t`` (0-based). ``state`` holds the moments of the steps before, for the methods that need them.
+
+        Raises:
+            ValueError: if the model has no step t, or if in training the statistics look ahead in time.
+        """
+        x = x.unsqueeze(0)
+        self._check(x)
+        if not 0 <= t < self.num_steps:
+            raise ValueError(
+                f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={t}: "
+                f"build the network with num_steps={t + 1}, or stop at exit_step()."
+            )
+        batch = None
+        if self.training:
+            if self.method.pooling is all_steps:
+                raise ValueError(
+                    f"{self._label} pools its training statistics over all time steps, so step t={t} cannot be "
+                    f"normalised before the last is known: train with the sequence form; in eval() both forms work"
+                )
+            batch = step_moments(x)
+            if self.method.pooling is past_steps:
+                state = batch = extend_moments(state, batch)
+        return self._normalize(x, slice(t, t + 1), batch, t).squeeze(0), state
+
+    def extra_repr(self) -> str:
+        return f"{self.method.name}, channels={self.channels}, num_steps={self.num_steps}"
+
+    @property
+    def _label(self) -> str:
+        return f"{self.method.name} '{self.path}'" if self.path else self.method.name
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[2] != self.channels:
+            raise ValueError(f"{self._label} has {self.channels} channels, got an input with {x.shape[2]}")
+        if x.numel() == 0:
+            raise ValueError(f"{self._label} got an empty batch, of shape {list(x.shape[1:])}")
+
+    def _pool(self, moments: Moments) -> Moments:
+        pooling = self.method.pooling
+        return moments if pooling is None else pool_moments(moments, pooling(self.num_steps))
+
+    def _normalize(self, x: Tensor, steps: slice, batch: Moments | None, first: int = 0) -> Tensor:
+        """Normalise the given steps with the batch's statistics, or with the running ones where there is no batch."""
+        running = slice(None) if self.method.shared_running else steps
+        running_mean, running_var = self.running_mean[running], self.running_var[running]
+        if batch is None:
+            mean, var = running_mean, running_var
+        else:
+            mean, var = batch.mean, batch.var
+            self._check_counts(batch, first)
+            with torch.no_grad():
+                update_running(running_mean, running_var, batch, self.momentum)
+        affine = slice(None) if self.method.shared_gamma else steps
+        gamma = self.scale * self.gamma[affine]
+        beta = None if self.beta is None else self.beta[affine]
+        if self.step_scale is not None:
+            power = self.step_scale[steps].unsqueeze(1) ** self.method.step_power
+            gamma, beta = power * gamma, None if beta is None else power * beta
+        return normalize(x, mean, var, gamma, beta, self.eps)
+
+    def _check_counts(self, batch: Moments, first: int) -> None:
+        single = (batch.count < 2).flatten().tolist()
+        if any(single):
+            raise ValueError(
+                f"{self._label} cannot take statistics over a single value in training (step t={first + single.index(True)}): "
+                f"a variance needs at least two; use a batch of two or more images, or eval()"
+            )
+
+
+def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+    """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
+
+    >>> norm = BNTT(8, num_steps=5)
+    >>> norm(torch.randn(5, 2, 8, 4, 4)).shape, norm.gamma.shape
+    (torch.Size([5, 2, 8, 4, 4]), torch.Size([5, 8]))
+    """
+    return TemporalNorm(channels, num_steps, NormMethod("BNTT"), eps=eps, momentum=momentum)
+
+
+def ScaledBNTT(
+    channels: int,
+    num_steps: int,
+    *,
+    alpha: float = 1.0,
+    threshold: float = 1.0,
+    eps: float = 1e-4,
+    momentum: float = 0.1,
+) -> TemporalNorm:
+    """BNTT whose normalised input is scaled by α θ, as tdBN does, so that the drive has the threshold's size.
+
+    >>> ScaledBNTT(8, num_steps=5, alpha=0.5, threshold=2.0).scale
+    1.0
+    """
+    method = NormMethod("ScaledBNTT")
+    return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
+
+
+def TDBN(
+    channels: int,
+    num_steps: int,
+    *,
+    alpha: float = 1.0,
+    threshold: float = 1.0,
+    eps: float = 1e-4,
+    momentum: float = 0.1,
+) -> TemporalNorm:
+    """tdBN (Zheng et al. 2021): statistics over batch, space and time, ``y = γ · αθ x̂ + β``, all shared over time.
+
+    >>> TDBN(8, num_steps=5).running_mean.shape
+    torch.Size([1, 8])
+    """
+    method = NormMethod("tdBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True)
+    return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
+
+
+def TEBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+    """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
+
+    >>> TEBN(8, num_steps=5).step_scale.shape
+    torch.Size([5])
+    """
+    method = NormMethod("TEBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True, step_power=1)
+    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+def TAB(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+    """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``; p enters squared, as in
+    the authors' code.
+
+    >>> TAB(8, num_steps=5).beta.shape
+    torch.Size([5, 8])
+    """
+    method = NormMethod("TAB", pooling=past_steps, beta=True, step_power=2)
+    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+def SharedBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+    """Standard BN called at every step (the paper's "Baseline + standard BN"): each step is normalised by its own
+    batch, one γ, one β and one pair of running statistics serve all, updated T times an iteration.
+
+    >>> SharedBN(8, num_steps=5).gamma.shape
+    torch.Size([1, 8])
+    """
+    method = NormMethod("SharedBN", shared_running=True, shared_gamma=True, beta=True)
+    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+def PooledBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+    """Standard BN with time folded into the batch: statistics over all steps at once, one update an iteration.
+
+    >>> PooledBN(8, num_steps=5).running_var.shape
+    torch.Size([1, 8])
+    """
+    method = NormMethod("PooledBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True)
+    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
+
+    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training
+    and evaluation are alike, and any number of steps will do.
+
+    >>> LayerNorm(8)(torch.randn(5, 2, 8, 4, 4)).shape
+    torch.Size([5, 2, 8, 4, 4])
+    """
+
+    def __init__(self, channels: int, *, eps: float = 1e-4) -> None:
+        super().__init__()
+        self.channels, self.eps = channels, eps
+        self.gamma = nn.Parameter(torch.ones(1, channels))
+
+    def forward(self, x: Float[Tensor, "T B C *space"]) -> Float[Tensor, "T B C *space"]:
+        dims = tuple(range(2, x.ndim))
+        centred = x - x.mean(dims, keepdim=True)
+        inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()
+        return centred * inverse * self.gamma.reshape(1, 1, -1, *[1] * (x.ndim - 3))
+
+    def step(
+        self, x: Float[Tensor, "B C *space"], t: int, state: None = None
+    ) -> tuple[Float[Tensor, "B C *space"], None]:
+        return self(x.unsqueeze(0)).squeeze(0), None
+
+
+class NoNorm(nn.Module):
+    """No normalisation: Eq. 4 as it stands.
+
+    >>> NoNorm()(torch.ones(5, 2, 8)).shape
+    torch.Size([5, 2, 8])
+    """
+
+    def forward(self, x: Float[Tensor, "T B *shape"]) -> Float[Tensor, "T B *shape"]:
+        return x
+
+    def step(self, x: Float[Tensor, B *shape], t: int, state: None = None) -> tuple[Float[Tensor, B *shape], None]:
+        return x, None
+
+
+NormBuilder = Callable[[int, int, float], nn.Module]
+"""``(channels, num_steps, threshold)`` → a norm."""
+
+NORMS: dict[str, NormBuilder] = {
+    "bntt": lambda channels, num_steps, threshold: BNTT(channels, num_steps),
+    "bntt-scaled": lambda channels, num_steps, threshold: ScaledBNTT(channels, num_steps, threshold=threshold),
+    "tdbn": lambda channels, num_steps, threshold: TDBN(channels, num_steps, threshold=threshold),
+    "tebn": lambda channels, num_steps, threshold: TEBN(channels, num_steps),
+    "tab": lambda channels, num_steps, threshold: TAB(channels, num_steps),
+    "bn": lambda channels, num_steps, threshold: SharedBN(channels, num_steps),
+    "bn-pooled": lambda channels, num_steps, threshold: PooledBN(channels, num_steps),
+    "layer": lambda channels, num_steps, threshold: LayerNorm(channels),
+    "none": lambda channels, num_steps, threshold: NoNorm(),
+}
+"""The names that builders and recipes know."""
+
+NormState = Any
+"""What a norm carries from step to step: :class:`~bntt.ops.norm.Moments` for TAB, None for the rest."""

@@ -1,0 +1,31 @@
+"""The output layer (paper section 3.2): it accumulates voltage, does not leak, does not fire and is not normalised."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Readout(nn.Module):
+    """``u_L^t = u_L^{t-1} + W o^t``; the logits are ``u_L^T / T`` (the released code's division; Eq. 5 has u^T).
+
+    Args:
+        synapse: the last weight layer, ``[B, F]`` to ``[B, K]``; usually ``nn.Linear(F, K, bias=False)``.
+
+    >>> Readout(torch.nn.Linear(8, 3, bias=False))(torch.ones(5, 2, 8)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, synapse: nn.Module) -> None:
+        super().__init__()
+        self.synapse = synapse
+
+    def forward(self, spikes: Float[Tensor, "T B F"]) -> Float[Tensor, "B K"]:
+        """Logits after all steps: W is linear, so it is applied once, to the mean over time."""
+        logits: Tensor = self.synapse(spikes.mean(0))
+        return logits
+
+    def step(self, spikes: Float[Tensor, "B F"], voltage: Float[Tensor, "B K"] | None = None) -> Float[Tensor, "B K"]:
+        """The accumulated voltage after one more step; None is 0. Divide it by the steps taken for the logits."""
+        drive: Tensor = self.synapse(spikes)
+        return drive if voltage is None else voltage + drive

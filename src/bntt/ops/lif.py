@@ -1,0 +1,122 @@
+"""The leaky integrate-and-fire neuron in discrete time (paper Eq. 4 and 9): one step, and all T steps.
+
+``current`` is what drives the neuron: the synaptic sum, normalised (y = BNTT(Σ w o), Eq. 9) or not (Eq. 4).
+Firing rules and resets are values, so a variant is an argument and not another class. The spikes that reset the
+membrane are constants: no gradient passes through the reset, the leak path keeps its gradient (as the released code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bntt.ops.spike import Surrogate, Triangle, fire
+
+Reset = Callable[[Tensor, Tensor, float], Tensor]
+"""``(membrane, spikes, threshold)`` → membrane after the reset, all of one shape."""
+Leak = float | Tensor
+"""λ in [0, 1]: a number, or a scalar tensor that learns."""
+FireRule = Callable[[Tensor, Tensor, Leak, float, Reset, Surrogate], tuple[Tensor, Tensor]]
+"""``(current, membrane, leak, threshold, reset, surrogate)`` → ``(spikes, membrane)``."""
+
+
+def soft_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
+    """``u ← u - θ o``: what exceeds the threshold stays in the membrane (the paper's reset).
+
+    >>> soft_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
+    tensor([0.2500])
+    """
+    return membrane - threshold * spikes
+
+
+def hard_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
+    """``u ← u (1 - o)``: a neuron that fired starts again at 0.
+
+    >>> hard_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
+    tensor([0.])
+    """
+    return membrane * (1 - spikes)
+
+
+def fire_after(
+    current: Tensor, membrane: Tensor, leak: Leak, threshold: float, reset: Reset, surrogate: Surrogate
+) -> tuple[Tensor, Tensor]:
+    """Eq. 4/9: integrate, then fire in the same step: ``m = λu + y, o = [m > θ], u' = reset(m, o)``.
+
+    >>> fire_after(torch.tensor([1.0]), torch.tensor([0.5]), 0.5, 1.0, soft_reset, Triangle())
+    (tensor([1.]), tensor([0.2500]))
+    """
+    integrated = leak * membrane + current
+    spikes = fire(integrated, threshold, surrogate)
+    return spikes, reset(integrated, spikes.detach(), threshold)
+
+
+def fire_before(
+    current: Tensor, membrane: Tensor, leak: Leak, threshold: float, reset: Reset, surrogate: Surrogate
+) -> tuple[Tensor, Tensor]:
+    """The authors' first upload: fire on the old potential, then integrate: ``o = [u > θ], u' = reset(λu, o) + y``.
+
+    Each layer answers one step later, and its last current never fires and gets no gradient.
+
+    >>> fire_before(torch.tensor([1.0]), torch.tensor([2.0]), 0.5, 1.0, soft_reset, Triangle())
+    (tensor([1.]), tensor([1.]))
+    """
+    spikes = fire(membrane, threshold, surrogate)
+    return spikes, reset(leak * membrane, spikes.detach(), threshold) + current
+
+
+def lif_step(
+    current: Float[Tensor, "*shape"],
+    membrane: Float[Tensor, "*shape"] | None = None,
+    *,
+    leak: Leak = 0.95,
+    threshold: float = 1.0,
+    rule: FireRule = fire_after,
+    reset: Reset = soft_reset,
+    surrogate: Surrogate = Triangle(),
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """One time step of Eq. 4 (or Eq. 9 when ``current`` is normalised).
+
+    Args:
+        current: y, the drive of this step, ``[B, ...]``.
+        membrane: u after the last step's reset, of the same shape; None is rest, u = 0.
+
+    Returns:
+        ``(spikes, membrane)``, both of the current's shape.
+
+    >>> spikes, membrane = lif_step(torch.tensor([0.6]))
+    >>> lif_step(torch.tensor([0.6]), membrane)
+    (tensor([1.]), tensor([0.1700]))
+    """
+    if membrane is None:
+        membrane = torch.zeros_like(current)
+    return rule(current, membrane, leak, threshold, reset, surrogate)
+
+
+def lif_sequence(
+    current: Float[Tensor, T *shape],
+    membrane: Float[Tensor, "*shape"] | None = None,
+    *,
+    leak: Leak = 0.95,
+    threshold: float = 1.0,
+    rule: FireRule = fire_after,
+    reset: Reset = soft_reset,
+    surrogate: Surrogate = Triangle(),
+) -> tuple[Float[Tensor, T *shape], Float[Tensor, "*shape"]]:
+    """All T steps of :func:`lif_step`: ``[T, B, ...]`` in, ``(spikes [T, B, ...], membrane [B, ...])`` out.
+
+    >>> spikes, membrane = lif_sequence(torch.tensor([[0.6], [0.6], [0.6]]))
+    >>> spikes.T
+    tensor([[0., 1., 0.]])
+    """
+    spikes = []
+    for drive in current.unbind(0):
+        fired, membrane = lif_step(
+            drive, membrane, leak=leak, threshold=threshold, rule=rule, reset=reset, surrogate=surrogate
+        )
+        spikes.append(fired)
+    assert membrane is not None  # T >= 1: unbind of nothing is refused by the modules
+    return torch.stack(spikes), membrane

@@ -1,0 +1,136 @@
+"""Temporal normalisation (paper Eq. 9 and Algorithm 1), for the whole family of methods.
+
+Mean and variance are taken once per time step and channel. A row-stochastic matrix over time then pools them: the
+identity is BNTT, one row of 1/T is tdBN and TEBN, the lower triangle is TAB. Tensors are ``[T, B, C, *space]``; one
+step is a sequence of length one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Moments(NamedTuple):
+    """Statistics of the current, one row for each step (or one row for all steps)."""
+
+    mean: Float[Tensor, "rows C"]
+    """μ."""
+    var: Float[Tensor, "rows C"]
+    """σ², biased: divided by ``count``."""
+    count: Float[Tensor, "rows 1"]
+    """How many values each row was taken over."""
+
+
+def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
+    """Algorithm 1, per step: ``μ_t = mean(x_t)``, ``σ²_t = mean((x_t - μ_t)²)`` over batch and space (Eq. 1).
+
+    Two passes, so the variance is right where the mean is a thousand deviations away.
+
+    >>> step_moments(torch.tensor([[[1.0], [3.0]]])).var
+    tensor([[1.]])
+    """
+    dims = (1, *range(3, x.ndim))
+    mean = x.mean(dims, keepdim=True)
+    var = (x - mean).square().mean(dims)
+    count = x.new_full((x.shape[0], 1), x[0].numel() / x.shape[2])
+    return Moments(mean.flatten(1), var, count)
+
+
+def all_steps(num_steps: int) -> Float[Tensor, "1 T"]:
+    """Weights of tdBN, TEBN and pooled BN: one row, every step alike.
+
+    >>> all_steps(2)
+    tensor([[0.5000, 0.5000]])
+    """
+    return torch.full((1, num_steps), 1 / num_steps)
+
+
+def past_steps(num_steps: int) -> Float[Tensor, "T T"]:
+    """Weights of TAB: row t takes steps 0..t alike.
+
+    >>> past_steps(2)
+    tensor([[1.0000, 0.0000],
+            [0.5000, 0.5000]])
+    """
+    lower = torch.ones(num_steps, num_steps).tril()
+    return lower / lower.sum(1, keepdim=True)
+
+
+def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
+    """Moments over several steps: ``μ̃ = A μ``, ``σ̃² = A (σ² + μ²) - μ̃²``, with A row-stochastic.
+
+    The means are first shifted by their average over time, which leaves the result and saves its digits.
+
+    >>> pool_moments(Moments(torch.tensor([[0.0], [2.0]]), torch.ones(2, 1), torch.ones(2, 1)), all_steps(2)).var
+    tensor([[2.]])
+    """
+    weights = weights.to(moments.mean)
+    shift = moments.mean.detach().mean(0, keepdim=True)
+    centred = moments.mean - shift
+    mean = weights @ centred
+    var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
+    return Moments(mean + shift, var, (weights > 0).to(weights) @ moments.count)
+
+
+def extend_moments(past: Moments | None, step: Moments) -> Moments:
+    """Moments over steps 0..t from those over 0..t-1 and those of step t: :func:`past_steps`, one step at a time.
+
+    >>> zero, two = (Moments(torch.tensor([[m]]), torch.ones(1, 1), torch.ones(1, 1)) for m in (0.0, 2.0))
+    >>> extend_moments(zero, two).var
+    tensor([[2.]])
+    """
+    if past is None:
+        return step
+    count = past.count + step.count
+    share = step.count / count
+    mean = past.mean + share * (step.mean - past.mean)
+    spread_past = past.var + (past.mean - mean).square()
+    spread_step = step.var + (step.mean - mean).square()
+    return Moments(mean, (1 - share) * spread_past + share * spread_step, count)
+
+
+def update_running(
+    running_mean: Float[Tensor, "rows C"], running_var: Float[Tensor, "rows C"], batch: Moments, momentum: float
+) -> None:
+    """Algorithm 1: ``running ← (1 - a) running + a batch``, in place, row by row; the variance unbiased.
+
+    Where the statistics are shared (one running row) and the batch has a row for each step, the rows enter in order
+    of time: T updates.
+
+    >>> mean, var = torch.zeros(1, 1), torch.ones(1, 1)
+    >>> update_running(mean, var, Moments(torch.ones(1, 1), torch.ones(1, 1), torch.tensor([[2.0]])), 0.5)
+    >>> mean, var
+    (tensor([[0.5000]]), tensor([[1.5000]]))
+    """
+    unbiased = batch.var * (batch.count / (batch.count - 1))
+    for running, value in ((running_mean, batch.mean), (running_var, unbiased)):
+        rows = value.detach().split(running.shape[0])
+        for row in rows:
+            running.lerp_(row, momentum)
+
+
+def normalize(
+    x: Float[Tensor, "T B C *space"],
+    mean: Float[Tensor, "rows C"],
+    var: Float[Tensor, "rows C"],
+    gamma: Float[Tensor, "rows2 C"],
+    beta: Float[Tensor, "rows3 C"] | None = None,
+    eps: float = 1e-4,
+) -> Float[Tensor, "T B C *space"]:
+    """Eq. 9's normalisation: ``y_t = γ_t (x_t - μ_t) / √(σ²_t + ε) (+ β_t)``; BNTT has no β.
+
+    Each of μ, σ², γ and β has one row for each step, or a single row shared by all.
+
+    >>> normalize(torch.tensor([[[3.0]]]), torch.ones(1, 1), torch.full((1, 1), 4.0), torch.ones(1, 1), eps=0.0)
+    tensor([[[1.]]])
+    """
+
+    def over(rows: Tensor) -> Tensor:
+        return rows.reshape(rows.shape[0], 1, -1, *[1] * (x.ndim - 3))
+
+    y = (x - over(mean)) * over(gamma * (var + eps).rsqrt())
+    return y if beta is None else y + over(beta)

@@ -1,0 +1,101 @@
+"""Randomness as a pure function of (seed, purpose, draw, index, t, position): SplitMix64 over a counter.
+
+A sample gets the same spikes, crop and flip whatever the batch, the order, the number of threads or the device, and a
+resumed run needs two integers. The global generators are never touched. Positions count in C, H, W order.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, SplitMix64's increment, as a signed 64-bit integer
+_MIX1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX2 = -7723592293110705685  # 0x94D049BB133111EB
+_MASK64 = (1 << 64) - 1
+
+
+class Purpose(IntEnum):
+    """What a draw is for: two purposes never share a number, so crops and spikes are independent."""
+
+    SPIKES = 1
+    ORDER = 2
+    CROP = 3
+    FLIP = 4
+    SPLIT = 5
+    SYNTHETIC = 6
+
+
+def _shift_right(z: Tensor, bits: int) -> Tensor:
+    """Logical shift: int64 shifts are arithmetic, so the copied sign bits are masked away."""
+    return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser on int64, whose products wrap as unsigned ones do. Overwrites ``z``."""
+    z = z.bitwise_xor_(_shift_right(z, 30)).mul_(_MIX1)
+    z = z.bitwise_xor_(_shift_right(z, 27)).mul_(_MIX2)
+    return z.bitwise_xor_(_shift_right(z, 31))
+
+
+def _child(key: Tensor, counter: Tensor) -> Tensor:
+    """Key number ``counter`` below ``key``: output ``counter + 1`` of SplitMix64 seeded with the key."""
+    return _mix(key + (counter + 1) * _GOLDEN)
+
+
+def sample_keys(seed: int, purpose: Purpose, draw: int, index: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """One 64-bit key for each sample: the seed, then the purpose, the draw and the sample's index mixed in, in turn.
+
+    Args:
+        seed: the run's seed, 0 to 2**63 - 1.
+        purpose: what the numbers are for.
+        draw: which repetition: the epoch in training, the draw in evaluation; 0 or more.
+        index: the sample's place in its dataset, int64.
+
+    Raises:
+        ValueError: if seed or draw is out of range.
+
+    >>> keys = sample_keys(0, Purpose.SPIKES, 0, torch.arange(3))
+    >>> bool((keys[2:] == sample_keys(0, Purpose.SPIKES, 0, torch.tensor([2]))).all())
+    True
+    """
+    for name, value in (("seed", seed), ("draw", draw)):
+        if not 0 <= value < 1 << 63:
+            raise ValueError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
+    key = torch.tensor([seed], device=index.device)
+    for counter in (int(purpose), draw):
+        key = _child(key, torch.tensor([counter], device=index.device))
+    return _child(key, index)
+
+
+def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_shape"]:
+    """Float32 numbers in [0, 1), multiples of 2⁻²⁴, for every key: ``[*keys, *shape]``.
+
+    >>> uniform(sample_keys(0, Purpose.SPIKES, 0, torch.arange(2)), 3).shape
+    torch.Size([2, 3])
+    """
+    count = int(torch.Size(shape).numel())
+    position = torch.arange(count, device=keys.device)
+    bits = _shift_right(_child(keys.unsqueeze(-1), position), 40)
+    return bits.to(torch.float32).mul_(2.0**-24).reshape(*keys.shape, *shape)
+
+
+def step_keys(keys: Int[Tensor, " B"], steps: Int[Tensor, " T"]) -> Int[Tensor, "T B"]:
+    """One key for each time step and sample, from the sample's key.
+
+    >>> step_keys(torch.tensor([7, 8]), torch.arange(3)).shape
+    torch.Size([3, 2])
+    """
+    return _child(keys.unsqueeze(0), steps.unsqueeze(1))
+
+
+def permutation(seed: int, purpose: Purpose, draw: int, count: int) -> Int[Tensor, " N"]:
+    """An order of ``count`` samples: indices sorted by their keys.
+
+    >>> permutation(0, Purpose.ORDER, 0, 5).sort().values
+    tensor([0, 1, 2, 3, 4])
+    """
+    return torch.argsort(sample_keys(seed, purpose, draw, torch.arange(count)), stable=True)

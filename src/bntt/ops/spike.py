@@ -1,0 +1,98 @@
+"""Firing and its surrogate gradients (paper: threshold rule below Eq. 4, and Eq. 8).
+
+A surrogate is a value: a frozen dataclass that maps the normalised distance ``v = u/θ - 1`` to ``do/du``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import pi
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Surrogate = Callable[[Tensor], Tensor]
+"""``v = u/θ - 1`` → ``do/du``, element by element, both of the membrane's shape."""
+
+
+@dataclass(frozen=True)
+class Triangle:
+    """Eq. 8: ``do/du = α max(0, 1 - |v|)`` with ``v = u/θ - 1`` and α = 0.3; no further 1/θ.
+
+    >>> Triangle()(torch.tensor([-1.0, 0.0, 0.5, 2.0]))
+    tensor([0.0000, 0.3000, 0.1500, 0.0000])
+    """
+
+    scale: float = 0.3
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.scale * (1 - v.abs()).clamp(min=0)
+
+
+@dataclass(frozen=True)
+class FastSigmoid:
+    """``do/du = scale / (1 + slope |v|)²`` (Zenke & Ganguli 2018): never quite zero, so no neuron stops learning.
+
+    >>> FastSigmoid(slope=1.0)(torch.tensor([0.0, 1.0]))
+    tensor([1.0000, 0.2500])
+    """
+
+    slope: float = 10.0
+    scale: float = 1.0
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.scale / (1 + self.slope * v.abs()).square()
+
+
+@dataclass(frozen=True)
+class ArcTan:
+    """``do/du = (α/2) / (1 + (π α v / 2)²)`` (Fang et al. 2021, PLIF), the derivative of an arctangent; area 1.
+
+    >>> ArcTan(alpha=2.0)(torch.tensor([0.0]))
+    tensor([1.])
+    """
+
+    alpha: float = 2.0
+
+    def __call__(self, v: Tensor) -> Tensor:
+        return self.alpha / 2 / (1 + (pi / 2 * self.alpha * v).square())
+
+
+class _Fire(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, membrane: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(membrane)
+        ctx.threshold, ctx.surrogate = threshold, surrogate
+        return (membrane > threshold).to(membrane.dtype)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
+        (membrane,) = ctx.saved_tensors
+        return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1), None, None
+
+
+def fire(
+    membrane: Float[Tensor, "*shape"], threshold: float = 1.0, surrogate: Surrogate = Triangle()
+) -> Float[Tensor, "*shape"]:
+    """Spikes ``o = 1[u > θ]``, strictly greater; backward uses ``do/du = surrogate(u/θ - 1)`` (Eq. 8).
+
+    Args:
+        membrane: u, any shape.
+        threshold: θ > 0, in the membrane's unit.
+        surrogate: the stand-in for the derivative of the step.
+
+    Returns:
+        Spikes of the membrane's shape and dtype, each 0 or 1. A NaN membrane does not fire.
+
+    Differentiating twice raises: the surrogate is a derivative, not a function that has one.
+
+    >>> fire(torch.tensor([0.9, 1.0, 1.1]))
+    tensor([0., 0., 1.])
+    """
+    spikes: Tensor = _Fire.apply(membrane, threshold, surrogate)
+    return spikes
