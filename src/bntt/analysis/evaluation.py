@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from bntt.analysis.firing import Activity
 from bntt.nn.classifier import SpikingClassifier
 
 
+@runtime_checkable
 class Batches(Protocol):
     """What is evaluated: ``epoch(0)`` gives ``(images, labels, index)``, every image once."""
 

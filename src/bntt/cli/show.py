@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -58,7 +58,7 @@ def result(outcome: RunResult) -> None:
     line(f"{activity.spikes_per_image():,.0f} spikes per image in all layers and steps")
 
 
-def table(title: str, steps: int, rows: dict[str, Sequence[str]]) -> None:
+def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
     """Rows over time steps, numbered from 1; a long time is cut into stretches that fit the screen."""
     per_line = max(1, (console.width - 12) // 8)
     for first in range(0, steps, per_line):

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     """float32, ``[B, C, H, W]``, in [0, 1]."""
     labels: Tensor
     """int64, ``[B]``."""
-    index: Tensor
+    indices: Tensor
     """int64, ``[B]``: each image's place in its set."""
 
 

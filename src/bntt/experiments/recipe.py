@@ -156,9 +156,7 @@ def _explain(error: Any) -> str:
 
 
 def _fields(location: tuple[str | int, ...]) -> list[str]:
-    part: type[BaseModel] = Recipe
+    part: Any = Recipe
     for name in location:
-        annotation = part.model_fields[str(name)].annotation
-        assert annotation is not None
-        part = annotation
+        part = part.model_fields[str(name)].annotation
     return list(part.model_fields)

@@ -54,7 +54,7 @@ def mlp_ann(
     width: float = 1.0,
     seed: int = 0,
 ) -> nn.Sequential:
-    """:func:`~bntt.models.mlp.mlp` with ReLU, on ``[B, in_features]``.
+    """:func:`~bntt.models.mlp.mlp` with ReLU, on ``[B, in_features]`` or images.
 
     >>> import torch
     >>> mlp_ann()(torch.ones(2, 1)).shape

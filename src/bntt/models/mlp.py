@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Unpack
 
+from torch import nn
+
 from bntt.models.plan import Layer, linear, scaled
 from bntt.models.spiking import NeuronOptions, spiking_network
+from bntt.nn.methods import NormBuilder
 from bntt.nn.network import SpikingNetwork
-from bntt.nn.norm import NormBuilder
 
 
 def mlp(
@@ -45,5 +47,6 @@ def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterato
         raise ValueError(f"in_features must be 1 or more and hidden not empty, got {in_features} and {list(hidden)}")
     for number, features in enumerate(hidden, start=1):
         out = scaled(features, width)
-        yield Layer(f"fc{number}", linear(in_features, out), out, None)
+        synapse = linear(in_features, out)
+        yield Layer(f"fc{number}", nn.Sequential(nn.Flatten(), synapse) if number == 1 else synapse, out, None)
         in_features = out

@@ -83,13 +83,17 @@ def scaled(channels: int, width: float) -> int:
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     """3x3, stride 1, padding 1, no bias; its weights are memory without values until :func:`initialize`."""
-    conv: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, in_channels, out_channels, 3, padding=1, bias=False)
+    conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Conv2d, in_channels, out_channels, 3, padding=1, bias=False
+    )
     return conv
 
 
 def linear(in_features: int, out_features: int) -> nn.Linear:
     """No bias; its weights are memory without values until :func:`initialize`."""
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, in_features, out_features, bias=False)
+    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Linear, in_features, out_features, bias=False
+    )
     return layer
 
 

@@ -4,21 +4,9 @@ from bntt.nn.block import BlockState, SpikingBlock
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.lif import LIF
+from bntt.nn.methods import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
 from bntt.nn.network import NetworkState, SpikingNetwork, Trace, evaluating
-from bntt.nn.norm import (
-    BNTT,
-    NORMS,
-    TAB,
-    TDBN,
-    TEBN,
-    LayerNorm,
-    NoNorm,
-    NormMethod,
-    PooledBN,
-    ScaledBNTT,
-    SharedBN,
-    TemporalNorm,
-)
+from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.readout import Readout
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
@@ -37,6 +25,7 @@ __all__ = [
     "LayerNorm",
     "NetworkState",
     "NoNorm",
+    "NormBuilder",
     "NormMethod",
     "PoissonEncoder",
     "PooledBN",

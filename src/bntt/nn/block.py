@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.lif import LIF
-from bntt.nn.norm import NormState
+from bntt.nn.norm import Norm, NormState
 
 
 class BlockState(NamedTuple):
@@ -34,7 +34,9 @@ class SpikingBlock(nn.Module):
     torch.Size([4, 2, 8, 3, 3])
     """
 
-    def __init__(self, synapse: nn.Module, norm: nn.Module, lif: LIF, pool: nn.Module | None = None) -> None:
+    norm: Norm
+
+    def __init__(self, synapse: nn.Module, norm: Norm, lif: LIF, pool: nn.Module | None = None) -> None:
         super().__init__()
         self.synapse, self.norm, self.lif = synapse, norm, lif
         self.pool = nn.Identity() if pool is None else pool
@@ -45,8 +47,8 @@ class SpikingBlock(nn.Module):
         return fold_time(self.pool, self.lif(self.norm(current)))
 
     def fire_step(
-        self, x: Float[Tensor, B *in_shape], t: int, state: BlockState | None = None
-    ) -> tuple[Float[Tensor, B *shape], BlockState]:
+        self, x: Float[Tensor, "B *in_shape"], t: int, state: BlockState | None = None
+    ) -> tuple[Float[Tensor, "B *shape"], BlockState]:
         """One step up to the spikes, before the pool."""
         membrane, norm_state = (None, None) if state is None else state
         current, norm_state = self.norm.step(self.synapse(x), t, norm_state)
@@ -54,8 +56,8 @@ class SpikingBlock(nn.Module):
         return spikes, BlockState(membrane, norm_state)
 
     def step(
-        self, x: Float[Tensor, B *in_shape], t: int, state: BlockState | None = None
-    ) -> tuple[Float[Tensor, B *out_shape], BlockState]:
+        self, x: Float[Tensor, "B *in_shape"], t: int, state: BlockState | None = None
+    ) -> tuple[Float[Tensor, "B *out_shape"], BlockState]:
         """One step: ``(pooled spikes, state)``."""
         spikes, state = self.fire_step(x, t, state)
         return self.pool(spikes), state
@@ -69,4 +71,4 @@ def fold_time(module: nn.Module, x: Float[Tensor, "T B *in_shape"]) -> Float[Ten
     torch.Size([4, 2, 1, 4, 4])
     """
     y: Tensor = module(x.flatten(0, 1))
-    return y.unflatten(0, x.shape[:2])
+    return y.reshape(*x.shape[:2], *y.shape[1:])

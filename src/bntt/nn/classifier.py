@@ -55,7 +55,7 @@ class SpikingClassifier(nn.Module):
 
     def forward(
         self,
-        images: Float[Tensor, "B C H W"],
+        images: Tensor,
         *,
         seed: int = 0,
         index: Int[Tensor, " B"] | None = None,
@@ -64,7 +64,7 @@ class SpikingClassifier(nn.Module):
         """Logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
         Args:
-            images: pixels in [0, 1].
+            images: ``[B, C, H, W]``, floating point, pixels in [0, 1].
             seed: of the run.
             index: each sample's place in its dataset, int64; 0..B-1 when left away.
             draw: which noise: pass the step or epoch in training, the repetition in evaluation.
@@ -78,7 +78,7 @@ class SpikingClassifier(nn.Module):
 
     def trace(
         self,
-        images: Float[Tensor, "B C H W"],
+        images: Tensor,
         *,
         seed: int = 0,
         index: Int[Tensor, " B"] | None = None,

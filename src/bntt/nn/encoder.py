@@ -34,20 +34,20 @@ class PoissonEncoder(nn.Module):
         self.num_steps, self.signed = _positive(num_steps), signed
 
     def forward(
-        self, x: Float[Tensor, B *pixels], *, seed: int = 0, index: Int[Tensor, " B"] | None = None, draw: int = 0
+        self, x: Float[Tensor, "B *pixels"], *, seed: int = 0, index: Int[Tensor, " N"] | None = None, draw: int = 0
     ) -> Float[Tensor, "T B *pixels"]:
         """Spikes of all steps. ``index`` names the samples in their dataset (default 0..B-1)."""
         return self._spikes(x, torch.arange(self.num_steps, device=x.device), seed, index, draw)
 
     def step(
         self,
-        x: Float[Tensor, B *pixels],
+        x: Float[Tensor, "B *pixels"],
         t: int,
         *,
         seed: int = 0,
-        index: Int[Tensor, " B"] | None = None,
+        index: Int[Tensor, " N"] | None = None,
         draw: int = 0,
-    ) -> Float[Tensor, B *pixels]:
+    ) -> Float[Tensor, "B *pixels"]:
         """Spikes of step ``t``, the same as the sequence form's."""
         return self._spikes(x, torch.tensor([t], device=x.device), seed, index, draw).squeeze(0)
 
@@ -82,20 +82,20 @@ class DirectEncoder(nn.Module):
         self.num_steps = _positive(num_steps)
 
     def forward(
-        self, x: Float[Tensor, B *pixels], *, seed: int = 0, index: Int[Tensor, " B"] | None = None, draw: int = 0
+        self, x: Float[Tensor, "B *pixels"], *, seed: int = 0, index: Int[Tensor, " N"] | None = None, draw: int = 0
     ) -> Float[Tensor, "T B *pixels"]:
         """All steps; ``seed``, ``index`` and ``draw`` belong to every encoder's call and change nothing here."""
         return x.expand(self.num_steps, *x.shape)
 
     def step(
         self,
-        x: Float[Tensor, B *pixels],
+        x: Float[Tensor, "B *pixels"],
         t: int,
         *,
         seed: int = 0,
-        index: Int[Tensor, " B"] | None = None,
+        index: Int[Tensor, " N"] | None = None,
         draw: int = 0,
-    ) -> Float[Tensor, B *pixels]:
+    ) -> Float[Tensor, "B *pixels"]:
         return x
 
     def extra_repr(self) -> str:

@@ -68,8 +68,8 @@ class LIF(nn.Module):
         return spikes
 
     def step(
-        self, current: Float[Tensor, B *shape], membrane: Float[Tensor, B *shape] | None = None
-    ) -> tuple[Float[Tensor, B *shape], Float[Tensor, B *shape]]:
+        self, current: Float[Tensor, "B *shape"], membrane: Float[Tensor, "..."] | None = None
+    ) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B *shape"]]:
         """One step: ``(spikes, membrane)``; None is a membrane at rest.
 
         Raises:
@@ -91,7 +91,7 @@ class LIF(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        leak = float(self.leak)
+        leak = self._leak if self.leak_logit is None else self.leak_logit.detach().sigmoid().item()
         learned = " (learned)" if self.leak_logit is not None else ""
         rules = f"rule={self.rule.__name__}, reset={self.reset.__name__}, surrogate={self.surrogate}"
         return f"leak={leak:.4g}{learned}, threshold={self.threshold:.4g}, {rules}"

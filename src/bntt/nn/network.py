@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.block import BlockState, SpikingBlock
+from bntt.nn.norm import TemporalNorm
 from bntt.nn.readout import Readout
 
 Observer = Callable[[str, int, Tensor], None]
@@ -72,7 +73,8 @@ class SpikingNetwork(nn.Module):
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
         lengths = {}
         for name, block in blocks.items():
-            block.norm.path = f"{name}.norm"
+            if isinstance(block.norm, TemporalNorm):
+                block.norm.path = f"{name}.norm"
             if (length := getattr(block.norm, "num_steps", None)) is not None:
                 lengths[name] = length
         if len(set(lengths.values())) > 1:
@@ -90,7 +92,7 @@ class SpikingNetwork(nn.Module):
 
     def step(
         self,
-        x: Float[Tensor, B *shape],
+        x: Float[Tensor, "B *shape"],
         t: int,
         state: NetworkState | None = None,
         *,
@@ -125,7 +127,7 @@ class SpikingNetwork(nn.Module):
         return voltage / (t + 1), NetworkState(t + 1, tuple(states), voltage)
 
     @torch.no_grad()
-    def trace(self, inputs: Iterable[Float[Tensor, B *shape]]) -> Trace:
+    def trace(self, inputs: Iterable[Float[Tensor, "B *shape"]]) -> Trace:
         """Run step by step in evaluation mode and record logits and spike counts; memory does not grow with T.
 
         The mode that the network was in is restored. ``inputs`` is a tensor ``[T, B, ...]`` or yields ``[B, ...]``.

@@ -1,5 +1,7 @@
 """Normalisation modules: one class for every method that uses batch statistics, and two small ones beside it.
 
+The methods themselves, with their papers, are named in :mod:`bntt.nn.methods`.
+
 Every norm has two methods: ``norm(x)`` takes all steps ``[T, B, C, *space]``, ``norm.step(x, t, state)`` takes one
 ``[B, C, *space]`` and returns ``(y, state)``. The equations are in :mod:`bntt.ops.norm`.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -25,10 +27,22 @@ from bntt.ops.norm import (
     update_running,
 )
 
+NormState = Any
+"""What a norm carries from step to step: :class:`~bntt.ops.norm.Moments` for TAB, None for the rest."""
+
+
+@runtime_checkable
+class Norm(Protocol):
+    """What a block asks of its norm: both forms. A module of yours with these two methods will do."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def step(self, x: Tensor, t: int, state: NormState = None) -> tuple[Tensor, NormState]: ...
+
 
 @dataclass(frozen=True)
 class NormMethod:
-    """What makes one method of the family; the constructors below name the published ones."""
+    """What makes one method of the family."""
 
     name: str
     pooling: Callable[[int], Tensor] | None = None
@@ -169,97 +183,10 @@ class TemporalNorm(nn.Module):
         single = (batch.count < 2).flatten().tolist()
         if any(single):
             raise ValueError(
-                f"{self._label} cannot take statistics over a single value in training (step t={first + single.index(True)}): "
-                f"a variance needs at least two; use a batch of two or more images, or eval()"
+                f"{self._label} cannot take statistics over a single value in training "
+                f"(step t={first + single.index(True)}): a variance needs at least two; "
+                f"use a batch of two or more images, or eval()"
             )
-
-
-def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
-    """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
-
-    >>> norm = BNTT(8, num_steps=5)
-    >>> norm(torch.randn(5, 2, 8, 4, 4)).shape, norm.gamma.shape
-    (torch.Size([5, 2, 8, 4, 4]), torch.Size([5, 8]))
-    """
-    return TemporalNorm(channels, num_steps, NormMethod("BNTT"), eps=eps, momentum=momentum)
-
-
-def ScaledBNTT(
-    channels: int,
-    num_steps: int,
-    *,
-    alpha: float = 1.0,
-    threshold: float = 1.0,
-    eps: float = 1e-4,
-    momentum: float = 0.1,
-) -> TemporalNorm:
-    """BNTT whose normalised input is scaled by α θ, as tdBN does, so that the drive has the threshold's size.
-
-    >>> ScaledBNTT(8, num_steps=5, alpha=0.5, threshold=2.0).scale
-    1.0
-    """
-    method = NormMethod("ScaledBNTT")
-    return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
-
-
-def TDBN(
-    channels: int,
-    num_steps: int,
-    *,
-    alpha: float = 1.0,
-    threshold: float = 1.0,
-    eps: float = 1e-4,
-    momentum: float = 0.1,
-) -> TemporalNorm:
-    """tdBN (Zheng et al. 2021): statistics over batch, space and time, ``y = γ · αθ x̂ + β``, all shared over time.
-
-    >>> TDBN(8, num_steps=5).running_mean.shape
-    torch.Size([1, 8])
-    """
-    method = NormMethod("tdBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True)
-    return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
-
-
-def TEBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
-    """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
-
-    >>> TEBN(8, num_steps=5).step_scale.shape
-    torch.Size([5])
-    """
-    method = NormMethod("TEBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True, step_power=1)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
-
-
-def TAB(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
-    """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``; p enters squared, as in
-    the authors' code.
-
-    >>> TAB(8, num_steps=5).beta.shape
-    torch.Size([5, 8])
-    """
-    method = NormMethod("TAB", pooling=past_steps, beta=True, step_power=2)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
-
-
-def SharedBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
-    """Standard BN called at every step (the paper's "Baseline + standard BN"): each step is normalised by its own
-    batch, one γ, one β and one pair of running statistics serve all, updated T times an iteration.
-
-    >>> SharedBN(8, num_steps=5).gamma.shape
-    torch.Size([1, 8])
-    """
-    method = NormMethod("SharedBN", shared_running=True, shared_gamma=True, beta=True)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
-
-
-def PooledBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
-    """Standard BN with time folded into the batch: statistics over all steps at once, one update an iteration.
-
-    >>> PooledBN(8, num_steps=5).running_var.shape
-    torch.Size([1, 8])
-    """
-    method = NormMethod("PooledBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
 class LayerNorm(nn.Module):
@@ -299,25 +226,5 @@ class NoNorm(nn.Module):
     def forward(self, x: Float[Tensor, "T B *shape"]) -> Float[Tensor, "T B *shape"]:
         return x
 
-    def step(self, x: Float[Tensor, B *shape], t: int, state: None = None) -> tuple[Float[Tensor, B *shape], None]:
+    def step(self, x: Float[Tensor, "B *shape"], t: int, state: None = None) -> tuple[Float[Tensor, "B *shape"], None]:
         return x, None
-
-
-NormBuilder = Callable[[int, int, float], nn.Module]
-"""``(channels, num_steps, threshold)`` → a norm."""
-
-NORMS: dict[str, NormBuilder] = {
-    "bntt": lambda channels, num_steps, threshold: BNTT(channels, num_steps),
-    "bntt-scaled": lambda channels, num_steps, threshold: ScaledBNTT(channels, num_steps, threshold=threshold),
-    "tdbn": lambda channels, num_steps, threshold: TDBN(channels, num_steps, threshold=threshold),
-    "tebn": lambda channels, num_steps, threshold: TEBN(channels, num_steps),
-    "tab": lambda channels, num_steps, threshold: TAB(channels, num_steps),
-    "bn": lambda channels, num_steps, threshold: SharedBN(channels, num_steps),
-    "bn-pooled": lambda channels, num_steps, threshold: PooledBN(channels, num_steps),
-    "layer": lambda channels, num_steps, threshold: LayerNorm(channels),
-    "none": lambda channels, num_steps, threshold: NoNorm(),
-}
-"""The names that builders and recipes know."""
-
-NormState = Any
-"""What a norm carries from step to step: :class:`~bntt.ops.norm.Moments` for TAB, None for the rest."""

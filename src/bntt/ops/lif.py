@@ -97,7 +97,7 @@ def lif_step(
 
 
 def lif_sequence(
-    current: Float[Tensor, T *shape],
+    current: Float[Tensor, "T *shape"],
     membrane: Float[Tensor, "*shape"] | None = None,
     *,
     leak: Leak = 0.95,
@@ -105,7 +105,7 @@ def lif_sequence(
     rule: FireRule = fire_after,
     reset: Reset = soft_reset,
     surrogate: Surrogate = Triangle(),
-) -> tuple[Float[Tensor, T *shape], Float[Tensor, "*shape"]]:
+) -> tuple[Float[Tensor, "T *shape"], Float[Tensor, "*shape"]]:
     """All T steps of :func:`lif_step`: ``[T, B, ...]`` in, ``(spikes [T, B, ...], membrane [B, ...])`` out.
 
     >>> spikes, membrane = lif_sequence(torch.tensor([[0.6], [0.6], [0.6]]))

@@ -7,14 +7,15 @@ step is a sequence of length one.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
-class Moments(NamedTuple):
+@dataclass(frozen=True)
+class Moments:
     """Statistics of the current, one row for each step (or one row for all steps)."""
 
     mean: Float[Tensor, "rows C"]
@@ -44,9 +45,9 @@ def all_steps(num_steps: int) -> Float[Tensor, "1 T"]:
     """Weights of tdBN, TEBN and pooled BN: one row, every step alike.
 
     >>> all_steps(2)
-    tensor([[0.5000, 0.5000]])
+    tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """
-    return torch.full((1, num_steps), 1 / num_steps)
+    return torch.full((1, num_steps), 1 / num_steps, dtype=torch.float64)
 
 
 def past_steps(num_steps: int) -> Float[Tensor, "T T"]:
@@ -54,9 +55,9 @@ def past_steps(num_steps: int) -> Float[Tensor, "T T"]:
 
     >>> past_steps(2)
     tensor([[1.0000, 0.0000],
-            [0.5000, 0.5000]])
+            [0.5000, 0.5000]], dtype=torch.float64)
     """
-    lower = torch.ones(num_steps, num_steps).tril()
+    lower = torch.ones(num_steps, num_steps, dtype=torch.float64).tril()
     return lower / lower.sum(1, keepdim=True)
 
 
@@ -108,8 +109,7 @@ def update_running(
     """
     unbiased = batch.var * (batch.count / (batch.count - 1))
     for running, value in ((running_mean, batch.mean), (running_var, unbiased)):
-        rows = value.detach().split(running.shape[0])
-        for row in rows:
+        for row in value.detach().reshape(-1, *running.shape):
             running.lerp_(row, momentum)
 
 

@@ -70,7 +70,7 @@ class _Fire(torch.autograd.Function):
         return (membrane > threshold).to(membrane.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
         (membrane,) = ctx.saved_tensors
         return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1), None, None
@@ -94,5 +94,5 @@ def fire(
     >>> fire(torch.tensor([0.9, 1.0, 1.1]))
     tensor([0., 0., 1.])
     """
-    spikes: Tensor = _Fire.apply(membrane, threshold, surrogate)
+    spikes: Tensor = _Fire.apply(membrane, threshold, surrogate)  # type: ignore[no-untyped-call]
     return spikes

@@ -27,5 +27,5 @@ def learning_rate(epoch: int, *, lr: float, epochs: int, drops: Sequence[int] = 
     >>> [learning_rate(epoch, lr=0.3, epochs=90) for epoch in (0, 45)]
     [0.3, 0.03]
     """
-    reached = sum(epoch >= epochs * percent // 100 for percent in drops)
-    return lr / 10**reached
+    reached: int = sum(epoch >= epochs * percent // 100 for percent in drops)
+    return lr / float(10**reached)

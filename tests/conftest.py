@@ -1,0 +1,49 @@
+"""Every test runs on one thread, with shapes checked, unset memory poisoned and the network closed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jaxtyping import install_import_hook
+
+with install_import_hook("bntt", "beartype.beartype"):
+    import bntt.cli.main
+    import bntt.experiments.run
+    import bntt.models
+    import bntt.nn
+
+import torch
+
+
+@pytest.fixture(autouse=True)
+def hard_conditions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread; ``torch.empty`` gives NaN; a socket to anywhere but this machine raises."""
+
+    def connect(self: socket.socket, address: Any, real: Any = socket.socket.connect) -> None:
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"tests do not use the network, asked for {address}")
+        real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def global_generator_untouched() -> Iterator[None]:
+    """Library code never draws from torch's global generator; tests draw from their own."""
+    before = torch.random.get_rng_state()
+    yield
+    assert torch.equal(before, torch.random.get_rng_state()), "the global random generator was used"
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    """A generator for a test's own numbers."""
+    return torch.Generator().manual_seed(1)

@@ -1,0 +1,66 @@
+"""The LIF module: settings, the learnable leak, and membranes of the wrong batch."""
+
+import math
+
+import pytest
+import torch
+
+from bntt.nn import LIF, FastSigmoid, fire_before, hard_reset
+from bntt.ops.lif import lif_sequence
+
+
+@pytest.mark.parametrize("leak", [-0.1, 1.5, math.nan])
+def test_leak_out_of_range(leak):
+    with pytest.raises(ValueError, match="leak must be a number from 0 to 1"):
+        LIF(leak)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, math.nan, math.inf])
+def test_threshold_out_of_range(threshold):
+    with pytest.raises(ValueError, match="threshold must be a number above 0"):
+        LIF(0.9, threshold)
+
+
+def test_leak_one_integrates():
+    spikes = LIF(1.0)(torch.full((3, 1, 1), 0.5))
+    assert spikes.flatten().tolist() == [0, 0, 1]
+
+
+def test_module_is_the_function(rng):
+    current = torch.randn(5, 2, 3, generator=rng)
+    module = LIF(0.8, 1.5, rule=fire_before, reset=hard_reset, surrogate=FastSigmoid())
+    expected, _ = lif_sequence(current, leak=0.8, threshold=1.5, rule=fire_before, reset=hard_reset)
+    assert torch.equal(module(current), expected)
+
+
+def test_learnable_leak_starts_where_told_and_learns(rng):
+    module = LIF(0.9, learn_leak=True)
+    assert module.leak.item() == pytest.approx(0.9)
+    module(torch.randn(5, 2, 3, generator=rng)).sum().backward()
+    assert module.leak_logit.grad.abs() > 0
+    assert [name for name, _ in module.named_parameters()] == ["leak_logit"]
+
+
+@pytest.mark.parametrize("leak", [0.0, 1.0])
+def test_learnable_leak_must_start_inside(leak):
+    with pytest.raises(ValueError, match="learnable leak must start between 0 and 1"):
+        LIF(leak, learn_leak=True)
+
+
+def test_membrane_of_another_batch_is_refused():
+    module = LIF()
+    _, membrane = module.step(torch.ones(4, 3))
+    with pytest.raises(ValueError, match=r"membrane has shape \[4, 3\] and this step's current \[2, 3\]"):
+        module.step(torch.ones(2, 3), membrane)
+
+
+def test_no_state_stays_behind(rng):
+    module, first, second = LIF(), torch.randn(4, 2, 3, generator=rng), torch.randn(4, 5, 3, generator=rng)
+    expected = module(second)
+    module(first)
+    assert torch.equal(module(second), expected)
+    assert not module.state_dict()
+
+
+def test_repr_says_the_rules():
+    assert "rule=fire_before, reset=soft_reset, surrogate=Triangle(scale=0.3)" in repr(LIF(rule=fire_before))

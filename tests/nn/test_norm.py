@@ -1,0 +1,159 @@
+"""TemporalNorm's behaviour: promise N1, modes, limits and messages."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bntt.nn import BNTT, TAB, TDBN, LayerNorm, NoNorm
+
+
+def separate_batch_norms(num_steps, channels, dims, dtype, momentum=0.1):
+    """The definition: T independent BatchNorms whose β is removed."""
+    kind = {0: nn.BatchNorm1d, 2: nn.BatchNorm2d}[dims]
+    norms = nn.ModuleList(kind(channels, eps=1e-4, momentum=momentum) for _ in range(num_steps))
+    for norm in norms:
+        norm.bias = None
+    return norms.to(dtype)
+
+
+def largest_differences(space, dtype, training, momentum=0.1):
+    """Sequence form against T BatchNorms: largest difference in outputs, gradients and running statistics."""
+    steps, batch, channels = 6, 5, 3
+    generator = torch.Generator().manual_seed(0)
+    norms = separate_batch_norms(steps, channels, len(space), dtype, momentum)
+    norm = BNTT(channels, num_steps=steps, momentum=momentum).to(dtype)
+    with torch.no_grad():
+        norm.gamma.copy_(torch.randn(steps, channels, generator=generator))
+        for t, bn in enumerate(norms):
+            bn.weight.copy_(norm.gamma[t])
+            bn.running_mean.copy_(torch.randn(channels, generator=generator))
+            norm.running_mean[t] = bn.running_mean
+    norms.train(training)
+    norm.train(training)
+    x = torch.randn(steps, batch, channels, *space, generator=generator).to(dtype) * 2 + 0.5
+    upstream = torch.randn(x.shape, generator=generator).to(dtype)
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    y = norm(ours)
+    expected = torch.stack([bn(theirs[t]) for t, bn in enumerate(norms)])
+    y.backward(upstream)
+    expected.backward(upstream)
+
+    def distance(a, b):
+        return (a - b).abs().max().item()
+
+    return {
+        "output": distance(y, expected),
+        "input gradient": distance(ours.grad, theirs.grad),
+        "gamma gradient": distance(norm.gamma.grad, torch.stack([bn.weight.grad for bn in norms])),
+        "running mean": distance(norm.running_mean, torch.stack([bn.running_mean for bn in norms])),
+        "running variance": distance(norm.running_var, torch.stack([bn.running_var for bn in norms])),
+    }
+
+
+@pytest.mark.parametrize("space", [(), (4, 5)])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("momentum", [0.1, 0.7])
+def test_bntt_is_t_batch_norms_without_beta_in_float64(space, training, momentum):
+    assert max(largest_differences(space, torch.float64, training, momentum).values()) <= 1e-12
+
+
+@pytest.mark.parametrize("space", [(), (4, 5)])
+@pytest.mark.parametrize("training", [True, False])
+def test_bntt_is_t_batch_norms_without_beta_in_float32(space, training):
+    """γ's gradient sums over batch and space, so it is held to a relative 1e-6 by its size of about 40."""
+    found = largest_differences(space, torch.float32, training)
+    assert found.pop("gamma gradient") <= 4e-5
+    assert max(found.values()) <= 2e-6
+
+
+def test_a_step_beyond_the_last_says_what_to_do():
+    norm = BNTT(4, num_steps=25)
+    norm.path = "block3.norm"
+    with pytest.raises(ValueError) as caught:
+        norm.step(torch.ones(2, 4), 25)
+    assert str(caught.value) == (
+        "BNTT 'block3.norm' has 25 time steps (0-24), got t=25: "
+        "build the network with num_steps=26, or stop at exit_step()."
+    )
+    with pytest.raises(ValueError, match="got t=-1"):
+        norm.step(torch.ones(2, 4), -1)
+
+
+@pytest.mark.parametrize("steps", [4, 6])
+def test_a_sequence_of_another_length_is_refused(steps):
+    with pytest.raises(ValueError, match=f"has 5 time steps, got a sequence of {steps}"):
+        BNTT(3, num_steps=5)(torch.ones(steps, 2, 3))
+
+
+def test_wrong_channels_and_empty_batches_are_refused():
+    with pytest.raises(ValueError, match="has 3 channels, got an input with 4"):
+        BNTT(3, num_steps=5)(torch.ones(5, 2, 4))
+    with pytest.raises(ValueError, match="empty batch"):
+        BNTT(3, num_steps=5)(torch.ones(5, 0, 3))
+
+
+def test_one_row_cannot_be_normalised_in_training():
+    norm = BNTT(3, num_steps=5)
+    norm.path = "fc1.norm"
+    with pytest.raises(ValueError, match=r"BNTT 'fc1.norm' cannot take statistics over a single value .*step t=0"):
+        norm(torch.ones(5, 1, 3))
+    with pytest.raises(ValueError, match="step t=3"):
+        norm.step(torch.ones(1, 3), 3)
+    assert norm.eval()(torch.ones(5, 1, 3)).shape == (5, 1, 3)
+    assert torch.equal(norm.running_mean, torch.zeros(5, 3)), "a refused batch leaves the statistics alone"
+
+
+def test_statistics_that_look_ahead_have_no_step_form_in_training():
+    norm = TDBN(3, num_steps=5)
+    with pytest.raises(ValueError, match="pools its training statistics over all time steps"):
+        norm.step(torch.ones(2, 3), 0)
+    assert norm.eval().step(torch.ones(2, 3), 0)[0].shape == (2, 3)
+
+
+def test_tab_with_one_row_fails_only_where_one_value_is_all_there_is():
+    with pytest.raises(ValueError, match="step t=0"):
+        TAB(3, num_steps=5)(torch.ones(5, 1, 3))
+
+
+def test_evaluation_changes_nothing(rng):
+    norm = BNTT(3, num_steps=4)
+    norm(torch.randn(4, 8, 3, generator=rng))
+    norm.eval()
+    before = copy.deepcopy(norm.state_dict())
+    norm(torch.randn(4, 8, 3, generator=rng))
+    assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
+
+
+def test_a_negative_gamma_is_legal(rng):
+    norm = BNTT(3, num_steps=4)
+    nn.init.constant_(norm.gamma, -1.0)
+    x = torch.randn(4, 8, 3, generator=rng)
+    assert torch.equal(norm(x), -BNTT(3, num_steps=4)(x))
+
+
+@pytest.mark.parametrize("options", [{"eps": 0.0}, {"eps": -1.0}, {"momentum": 1.5}, {"momentum": -0.1}])
+def test_settings_out_of_range(options):
+    with pytest.raises(ValueError, match="needs eps > 0 and momentum from 0 to 1"):
+        BNTT(3, num_steps=4, **options)
+
+
+@pytest.mark.parametrize(("channels", "steps"), [(0, 3), (3, 0)])
+def test_sizes_out_of_range(channels, steps):
+    with pytest.raises(ValueError, match="channels >= 1 and num_steps >= 1"):
+        BNTT(channels, num_steps=steps)
+
+
+def test_a_constant_channel_stays_finite():
+    norm = BNTT(2, num_steps=3)
+    x = torch.zeros(3, 4, 2, requires_grad=True)
+    norm(x).sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(norm.gamma.grad).all()
+
+
+def test_small_modules_take_any_number_of_steps(rng):
+    x = torch.randn(7, 2, 3, 4, 4, generator=rng)
+    assert LayerNorm(3)(x).shape == x.shape
+    assert NoNorm()(x) is x

@@ -1,0 +1,138 @@
+"""The neuron against hand calculation, its own step form, and a soft twin that can be differentiated numerically."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bntt.ops.lif as lif
+from bntt.ops.lif import fire_after, fire_before, hard_reset, lif_sequence, lif_step, soft_reset
+
+RULES = [fire_after, fire_before]
+RESETS = [soft_reset, hard_reset]
+
+
+def test_soft_reset_trace_by_hand():
+    """λ=0.5, θ=1, y = .8 .8 .8 2.5: m = .8, 1.2*, .9, 2.95* → u = .8, .2, .9, 1.95."""
+    current = torch.tensor([0.8, 0.8, 0.8, 2.5], dtype=torch.float64).view(4, 1)
+    spikes, membrane = lif_sequence(current, leak=0.5)
+    assert spikes.flatten().tolist() == [0, 1, 0, 1]
+    assert membrane.item() == pytest.approx(0.5 * 0.9 + 2.5 - 1)
+
+
+def test_hard_reset_trace_by_hand():
+    current = torch.tensor([0.8, 0.8, 0.8, 2.5], dtype=torch.float64).view(4, 1)
+    spikes, membrane = lif_sequence(current, leak=0.5, reset=hard_reset)
+    assert spikes.flatten().tolist() == [0, 1, 0, 1]
+    assert membrane.item() == 0
+
+
+def test_fire_before_answers_one_step_later_and_leaks_before_the_reset():
+    """o = [u > θ], u' = λu - θo + y: u = 1.5, then .5·1.5 - 1 + .1 = -.15."""
+    current = torch.tensor([1.5, 0.1, 0.1], dtype=torch.float64).view(3, 1)
+    spikes, membrane = lif_sequence(current, leak=0.5, rule=fire_before)
+    assert spikes.flatten().tolist() == [0, 1, 0]
+    assert membrane.item() == pytest.approx(0.5 * -0.15 + 0.1)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("reset", RESETS)
+def test_sequence_is_step_after_step(rule, reset, rng):
+    current = torch.randn(7, 3, 4, generator=rng, dtype=torch.float64) * 2
+    spikes, membrane = lif_sequence(current, rule=rule, reset=reset)
+    state = None
+    for t in range(7):
+        one, state = lif_step(current[t], state, rule=rule, reset=reset)
+        assert torch.equal(one, spikes[t])
+    assert torch.equal(state, membrane)
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_the_order_of_steps_matters(reset):
+    """Metamorphic: reversed input, another answer."""
+    current = torch.tensor([2.0, 0.1, 0.1], dtype=torch.float64).view(3, 1)
+    forwards = lif_sequence(current, reset=reset)[1]
+    backwards = lif_sequence(current.flip(0), reset=reset)[1]
+    assert not torch.equal(forwards, backwards)
+
+
+def test_no_gradient_through_the_reset():
+    """With the reset a constant, du'/dy stays 1 where a spike resets; the leak path carries λ."""
+    current = torch.tensor([[1.5], [0.0]], dtype=torch.float64, requires_grad=True)
+    _, membrane = lif_sequence(current, leak=0.5)
+    membrane.sum().backward()
+    assert current.grad.flatten().tolist() == [0.5, 1.0]
+
+
+def test_last_current_of_fire_before_gets_no_gradient(rng):
+    current = torch.randn(5, 3, generator=rng, dtype=torch.float64).requires_grad_()
+    spikes, _ = lif_sequence(current, rule=fire_before)
+    spikes.sum().backward()
+    assert (current.grad[-1] == 0).all()
+    assert (current.grad[:-1] != 0).any()
+
+
+def test_a_learnable_leak_gets_the_gradient_of_the_leak_path():
+    """u' = λ(λ·0 + a) + b before any spike: du'/dλ = a."""
+    leak = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), leak=leak)
+    membrane.sum().backward()
+    assert float(leak.grad) == pytest.approx(0.4)
+
+
+def soft_fire(membrane, threshold, surrogate):
+    """A smooth stand-in whose derivative is exactly Eq. 8: θ times the antiderivative of 0.3 max(0, 1 - |v|)."""
+    v = (membrane / threshold - 1).clamp(-1, 1)
+    return threshold * 0.3 * (0.5 + v - v * v.abs() / 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.integers(1, 5),
+    width=st.integers(1, 4),
+    batch=st.integers(2, 3),
+    leak=st.floats(0.1, 1.0),
+    threshold=st.floats(0.5, 2.0),
+    rule=st.sampled_from(RULES),
+    hard=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_gradients_of_the_soft_twin(steps, width, batch, leak, threshold, rule, hard, seed):
+    """N3: with spikes smooth and reset masks frozen, autograd's BPTT through BNTT and LIF is the true derivative."""
+    from bntt.ops.norm import normalize, step_moments
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    masks = iter(())
+    frozen = (draw(steps, batch, width) > 0.3).double()
+
+    def reset(membrane, spikes, theta):
+        mask = next(masks)
+        return membrane * (1 - mask) if hard else membrane - theta * mask
+
+    def network(inputs, weight, gamma, second):
+        nonlocal masks
+        masks = iter(frozen)
+        current = inputs @ weight
+        moments = step_moments(current)
+        current = normalize(current, moments.mean, moments.var, gamma, eps=1e-2)
+        spikes, _ = lif_sequence(current, leak=leak, threshold=threshold, rule=rule, reset=reset)
+        return (spikes @ second).mean(0)
+
+    values = [draw(steps, batch, 3), draw(3, width), draw(steps, width), draw(width, 2)]
+    values = [value.requires_grad_() for value in values]
+    real, lif.fire = lif.fire, soft_fire
+    try:
+        assert torch.autograd.gradcheck(network, values, eps=1e-6, atol=1e-5, rtol=1e-3)
+    finally:
+        lif.fire = real
+
+
+def test_the_soft_twins_derivative_is_the_surrogate():
+    membrane = torch.linspace(-1, 4, 101, dtype=torch.float64).requires_grad_()
+    (found,) = torch.autograd.grad(soft_fire(membrane, 1.5, None).sum(), membrane)
+    expected = 0.3 * (1 - (membrane.detach() / 1.5 - 1).abs()).clamp(min=0)
+    assert torch.allclose(found, expected, atol=1e-15)

@@ -1,0 +1,113 @@
+"""Per-step moments, pooling and normalisation against definitions; Eq. 10 and 11 against autograd."""
+
+import numpy as np
+import pytest
+import torch
+
+from bntt.ops.norm import (
+    Moments,
+    all_steps,
+    extend_moments,
+    normalize,
+    past_steps,
+    pool_moments,
+    step_moments,
+    update_running,
+)
+from tests import reference
+
+
+@pytest.fixture
+def x(rng):
+    return torch.randn(6, 5, 3, 4, 2, generator=rng, dtype=torch.float64)
+
+
+def test_step_moments_are_numpys(x):
+    moments = step_moments(x)
+    assert np.allclose(moments.mean, x.numpy().mean((1, 3, 4)), atol=1e-15)
+    assert np.allclose(moments.var, x.numpy().var((1, 3, 4)), atol=1e-15)
+    assert (moments.count == 5 * 4 * 2).all()
+
+
+def test_variance_far_from_zero():
+    """Right at mean/std = 1e3, in float32: a one-pass sum of squares would lose it."""
+    generator = torch.Generator().manual_seed(0)
+    x = 1000 + torch.randn(2, 4096, 3, generator=generator)
+    exact = step_moments(x.double()).var
+    assert torch.allclose(step_moments(x).var.double(), exact, rtol=1e-4)
+    pooled, exact_pooled = (pool_moments(step_moments(v), all_steps(2)).var.double() for v in (x, x.double()))
+    assert torch.allclose(pooled, exact_pooled, rtol=1e-4)
+
+
+def test_pooling_over_all_steps_is_the_folded_batch(x):
+    pooled = pool_moments(step_moments(x), all_steps(6))
+    folded = step_moments(x.reshape(1, 30, 3, 4, 2))
+    for found, expected in ((pooled.mean, folded.mean), (pooled.var, folded.var), (pooled.count, folded.count)):
+        assert torch.allclose(found, expected, atol=1e-14)
+
+
+def test_pooling_over_past_steps_never_looks_ahead(x):
+    pooled = pool_moments(step_moments(x), past_steps(6))
+    for t in range(6):
+        prefix = step_moments(x[: t + 1].reshape(1, -1, 3, 4, 2))
+        assert torch.allclose(pooled.mean[t], prefix.mean[0], atol=1e-14)
+        assert torch.allclose(pooled.var[t], prefix.var[0], atol=1e-14)
+        assert pooled.count[t] == prefix.count[0]
+
+
+def test_extending_step_by_step_is_pooling_over_the_past(x):
+    pooled, state = pool_moments(step_moments(x), past_steps(6)), None
+    for t in range(6):
+        state = extend_moments(state, step_moments(x[t : t + 1]))
+        assert torch.allclose(state.mean[0], pooled.mean[t], atol=1e-14)
+        assert torch.allclose(state.var[0], pooled.var[t], atol=1e-14)
+
+
+@pytest.mark.parametrize("weights", [all_steps(4), past_steps(4)])
+def test_weights_are_row_stochastic(weights):
+    assert torch.allclose(weights.sum(1), torch.ones(weights.shape[0]).double())
+    assert (weights >= 0).all()
+
+
+def test_eq_10_and_11_against_autograd(x, rng):
+    """The paper's backward equations, written out in the oracle, are what autograd computes (1e-12)."""
+    x = x.requires_grad_()
+    gamma = torch.randn(6, 3, generator=rng, dtype=torch.float64).requires_grad_()
+    upstream = torch.randn(x.shape, generator=rng, dtype=torch.float64)
+    moments = step_moments(x)
+    normalize(x, moments.mean, moments.var, gamma).backward(upstream)
+    for t in range(6):
+        z = x[t].detach().numpy()
+        mean, var = z.mean((0, 2, 3)), z.var((0, 2, 3))
+        g = gamma[t].detach().numpy()
+        _, xhat = reference.bntt(z, g, mean, var, 1e-4)
+        dx, dgamma = reference.bntt_backward(upstream[t].numpy(), xhat, g, var, 1e-4)
+        assert np.abs(dx - x.grad[t].numpy()).max() <= 1e-12
+        assert np.abs(dgamma - gamma.grad[t].numpy()).max() <= 1e-12
+
+
+def test_running_averages_take_the_unbiased_variance():
+    mean, var = torch.zeros(2, 1), torch.ones(2, 1)
+    batch = Moments(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]]), torch.full((2, 1), 4.0))
+    update_running(mean, var, batch, 0.1)
+    assert torch.allclose(mean, torch.tensor([[0.1], [0.2]]))
+    assert torch.allclose(var, 0.9 + 0.1 * torch.tensor([[4.0], [16 / 3]]))
+
+
+def test_shared_running_averages_take_the_steps_in_order():
+    """One running row and two batch rows: (0·½ + 1·½)·½ + 2·½ = 1.25, which the other order would not give."""
+    mean, var = torch.zeros(1, 1), torch.ones(1, 1)
+    batch = Moments(torch.tensor([[1.0], [2.0]]), torch.ones(2, 1), torch.full((2, 1), 1e9))
+    update_running(mean, var, batch, 0.5)
+    assert mean.item() == 1.25
+
+
+def test_every_row_belongs_to_its_own_step(x):
+    """Metamorphic: shuffling time shuffles the result only together with the rows."""
+    gamma = torch.arange(1.0, 7.0, dtype=torch.float64).unsqueeze(1).expand(6, 3)
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    moments = step_moments(x)
+    y = normalize(x, moments.mean, moments.var, gamma)
+    shuffled = normalize(x[order], moments.mean[order], moments.var[order], gamma[order])
+    assert torch.equal(y[order], shuffled)
+    assert not torch.equal(y[order], normalize(x[order], moments.mean[order], moments.var[order], gamma))
