@@ -30,7 +30,13 @@ def test_numbers_are_splitmix64_at_the_counter(seed, purpose, draw, index, t, po
 def test_splitmix64_is_the_published_generator():
     """First outputs for seed 1234567, as printed beside the published C code of SplitMix64."""
     golden = 0x9E3779B97F4A7C15
-    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    expected = [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
     assert [reference.splitmix64(1234567 + i * golden) for i in range(1, 6)] == expected
 
 

@@ -11,6 +11,7 @@ from bntt.ops.norm import all_steps, past_steps
 def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
     """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
 
+    >>> import torch
     >>> norm = BNTT(8, num_steps=5)
     >>> norm(torch.randn(5, 2, 8, 4, 4)).shape, norm.gamma.shape
     (torch.Size([5, 2, 8, 4, 4]), torch.Size([5, 8]))

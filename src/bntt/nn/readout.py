@@ -12,6 +12,7 @@ class Readout(nn.Module):
     Args:
         synapse: the last weight layer, ``[B, F]`` to ``[B, K]``; usually ``nn.Linear(F, K, bias=False)``.
 
+    >>> import torch
     >>> Readout(torch.nn.Linear(8, 3, bias=False))(torch.ones(5, 2, 8)).shape
     torch.Size([2, 3])
     """

@@ -64,13 +64,13 @@ def past_steps(num_steps: int) -> Float[Tensor, "T T"]:
 def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
     """Moments over several steps: ``μ̃ = A μ``, ``σ̃² = A (σ² + μ²) - μ̃²``, with A row-stochastic.
 
-    The means are first shifted by their average over time, which leaves the result and saves its digits.
+    The means are first shifted by that of step 0, which leaves the result and saves its digits.
 
     >>> pool_moments(Moments(torch.tensor([[0.0], [2.0]]), torch.ones(2, 1), torch.ones(2, 1)), all_steps(2)).var
     tensor([[2.]])
     """
     weights = weights.to(moments.mean)
-    shift = moments.mean.detach().mean(0, keepdim=True)
+    shift = moments.mean[:1].detach()
     centred = moments.mean - shift
     mean = weights @ centred
     var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)

@@ -1,0 +1,65 @@
+"""Every image counted, every draw fresh, nothing changed."""
+
+import pytest
+import torch
+
+from bntt.analysis import evaluate
+from bntt.data import ImageLoader, ImageSet
+from bntt.models import mlp
+from bntt.nn import PoissonEncoder, SpikingClassifier
+
+
+@pytest.fixture
+def model():
+    net = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=4, seed=1)
+    return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25]).double()
+
+
+@pytest.fixture
+def data(rng):
+    pixels = torch.randint(0, 256, (23, 1, 4, 4), generator=rng, dtype=torch.uint8)
+    return ImageSet(pixels, torch.arange(23) % 3, ("a", "b", "c"))
+
+
+class DoubleLoader(ImageLoader):
+    def epoch(self, draw):
+        return (batch._replace(images=batch.images.double()) for batch in super().epoch(draw))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 23])
+def test_every_image_is_counted_whatever_the_batches(model, data, batch_size):
+    """T3, N9: 23 images in batches of any size give the same integers."""
+    found = evaluate(model, DoubleLoader(data, batch_size), draws=2)
+    whole = evaluate(model, DoubleLoader(data, 100), draws=2)
+    assert found.accuracy == whole.accuracy
+    assert found.accuracy.images == 23
+    assert found.activity.samples == 46
+    assert all(torch.equal(found.activity.spikes[n], v) for n, v in whole.activity.spikes.items())
+
+
+def test_counts_are_those_of_the_model(model, data):
+    images, index = data.images.double() / 255, torch.arange(23)
+    found = evaluate(model, DoubleLoader(data, 100), seed=9, draws=3)
+    for draw in range(3):
+        trace = model.trace(images, seed=9, index=index, draw=draw)
+        hits = (trace.logits.argmax(2) == data.labels).sum(1)
+        assert found.accuracy.correct[draw] == tuple(hits.tolist())
+
+
+def test_the_model_is_left_as_it_was(model, data):
+    before = {n: v.clone() for n, v in model.state_dict().items()}
+    model.train()
+    evaluate(model, DoubleLoader(data, 10), draws=1)
+    assert model.training
+    assert all(torch.equal(v, model.state_dict()[n]) for n, v in before.items())
+
+
+def test_progress_counts_images(model, data):
+    seen = []
+    evaluate(model, DoubleLoader(data, 10), draws=2, progress=seen.append)
+    assert sum(seen) == 46
+
+
+def test_draws_must_be_positive(model, data):
+    with pytest.raises(ValueError, match="draws must be 1 or more"):
+        evaluate(model, DoubleLoader(data, 10), draws=0)

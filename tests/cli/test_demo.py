@@ -1,0 +1,60 @@
+"""The demo's path end to end, at its smallest."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from bntt.cli import main as cli
+from bntt.experiments import recipe as recipes
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The demo's recipe with one epoch of large batches and one draw."""
+    real = recipes.load_recipe
+
+    def load(source):
+        found = real(source)
+        train = found.train.model_copy(update={"epochs": 1, "batch_size": 500})
+        evaluate = found.evaluate.model_copy(update={"draws": 1})
+        return found.model_copy(update={"train": train, "evaluate": evaluate})
+
+    monkeypatch.setattr(recipes, "load_recipe", load)
+
+
+def test_demo_prints_what_the_readme_says(short, tmp_path, capsys):
+    assert cli.main(["demo", "--root", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "Fashion-MNIST, 4500 training, 500 validation and 1000 test images; vgg6 x0.5 with BNTT, T=8",
+        "epoch 1/1",
+        "test accuracy",
+        "accuracy if stopped after step",
+        "mean |γ| at step",
+        "firing rate at step",
+        "run directory:",
+    ):
+        assert part in text
+    files = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert files == {"recipe.toml", "environment.json", "metrics.jsonl", "checkpoints", "evaluation.json"}
+
+
+@pytest.mark.slow
+def test_the_demo_learns_and_prints_what_the_readme_shows(tmp_path, capsys):
+    """The whole minute: at least 80 % on the 1,000 test images; the README's block, but for its digits."""
+    torch.set_num_threads(2)
+    assert cli.main(["demo", "--root", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads((tmp_path / "demo" / "evaluation.json").read_text())["accuracy"] >= 0.80
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("It prints\n\n```\n")[1].split("```")[0]
+    lines = {without_digits(line) for line in printed.splitlines()}
+    for line in shown.splitlines():
+        assert line == "..." or without_digits(line) in lines or line.startswith("run directory"), line
+
+
+def without_digits(line: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"[\d.,]+", "0", line)).strip()

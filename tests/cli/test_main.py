@@ -1,0 +1,95 @@
+"""Verbs, help, exit codes; a start without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bntt.cli import main as cli
+from bntt.experiments.recipe import RecipeError
+from bntt.training import NonFiniteError
+from bntt.training.checkpoint import CheckpointError
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == "bntt 0.1.0\n"
+
+
+def test_help_names_every_verb(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    assert all(verb in capsys.readouterr().out for verb in cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([verb, "--help"])
+    assert caught.value.code == 0
+    assert f"Example: bntt {verb}" in capsys.readouterr().out
+
+
+def test_an_unknown_verb_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["dmeo"])
+    assert caught.value.code == 2
+    assert "demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RecipeError("x"), 2),
+        (CheckpointError("x"), 4),
+        (OSError("x"), 5),
+        (MemoryError("x"), 5),
+        (NonFiniteError("x"), 6),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_end_in_one_line_and_their_code(error, code, monkeypatch, capsys):
+    def fail():
+        """Fails."""
+        raise error
+
+    monkeypatch.setitem(cli.VERBS, "fail", fail)
+    assert cli.main(["fail"]) == code
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert message.startswith("bntt: ")
+
+
+def test_debug_and_our_own_faults_keep_their_traceback(monkeypatch):
+    def fail():
+        """Fails."""
+        raise RecipeError("x")
+
+    def fault():
+        """Is at fault."""
+        raise KeyError("x")
+
+    monkeypatch.setitem(cli.VERBS, "fail", fail)
+    monkeypatch.setitem(cli.VERBS, "fault", fault)
+    with pytest.raises(RecipeError):
+        cli.main(["--debug", "fail"])
+    with pytest.raises(KeyError):
+        cli.main(["fault"])
+
+
+def test_help_does_not_wait_for_torch():
+    code = (
+        "import sys, bntt.cli.main as m\n"
+        "try: m.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_closed_pipe_is_no_error():
+    """``bntt --version | head -0`` and the like: no traceback (fault 13)."""
+    command = f"{sys.executable} -m bntt demo --help | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,54 @@
+"""A recipe's objects are what the recipe says."""
+
+import pytest
+import torch
+
+from bntt.experiments.build import build_data, build_model
+from bntt.experiments.recipe import RecipeError, parse_recipe
+from bntt.nn import DirectEncoder, PoissonEncoder
+from tests.experiments.test_recipe import changed
+
+
+def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
+    recipe = parse_recipe(changed(data={"validation": 1000}))
+    data = build_data(recipe)
+    assert (len(data.train), len(data.validation), len(data.test)) == (4000, 1000, 1000)
+    assert (data.mean, data.std) == data.train.pixel_statistics()
+    seen = {row.tobytes() for row in data.train.images.numpy()}
+    assert not any(row.tobytes() in seen for row in data.validation.images.numpy())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "kind", "signed"),
+    [("poisson", PoissonEncoder, True), ("poisson-unsigned", PoissonEncoder, False), ("direct", DirectEncoder, None)],
+)
+def test_encoders(encoder, kind, signed):
+    recipe = parse_recipe(changed(encoder={"name": encoder}))
+    data = build_data(recipe)
+    model = build_model(recipe, data)
+    assert isinstance(model.encoder, kind)
+    assert getattr(model.encoder, "signed", None) == signed
+    assert (model.mean is None) == (encoder == "poisson-unsigned")
+    assert model(data.test.images[:2].float() / 255).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["vgg6", "mlp"])
+def test_every_network_option_reaches_the_network(name):
+    options = {"name": name, "leak": 0.8, "norm": "tdbn", "width": 0.25, "threshold": 2.0, "learn_leak": True}
+    recipe = parse_recipe(changed(network={**options, "fire": "before", "reset": "hard", "surrogate": "arctan"}))
+    block = build_model(recipe, build_data(recipe)).network.blocks["fc1"]
+    assert torch.isclose(block.lif.leak.detach(), torch.tensor(0.8))
+    assert (block.lif.threshold, block.norm.scale) == (2.0, 2.0)
+    assert (block.lif.rule.__name__, block.lif.reset.__name__) == ("fire_before", "hard_reset")
+    assert block.norm.channels == {"vgg6": 32, "mlp": 64}[name]
+
+
+def test_a_network_that_does_not_fit_the_images():
+    recipe = parse_recipe(changed(network={"name": "vgg9"}))
+    with pytest.raises(RecipeError, match="network: image_size=28 cannot be halved 3 times"):
+        build_model(recipe, build_data(recipe))
+
+
+def test_validation_must_leave_something():
+    with pytest.raises(RecipeError, match=r"data\.validation: 5000 images leave none of 5000"):
+        build_data(parse_recipe(changed(data={"validation": 5000})))

@@ -1,0 +1,70 @@
+"""Recipes: every one that ships loads, round-trips, and a wrong key or value is named."""
+
+import tomllib
+
+import pytest
+
+from bntt.experiments.recipe import RecipeError, dump_recipe, load_recipe, parse_recipe, recipe_names
+
+MINIMAL = {
+    "data": {"name": "fashion-mnist-bundled"},
+    "network": {"name": "vgg6", "num_steps": 4},
+    "train": {"epochs": 1, "batch_size": 10},
+}
+
+
+def changed(**tables):
+    return {**MINIMAL, **{name: {**MINIMAL.get(name, {}), **values} for name, values in tables.items()}}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_its_resolved_form_is_itself(name):
+    recipe = load_recipe(name)
+    assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+
+
+def test_defaults_are_the_papers():
+    train = parse_recipe(MINIMAL).train
+    assert (train.lr, train.momentum, train.weight_decay, train.lr_drops) == (0.3, 0.9, 5e-4, [50, 70, 90])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({**MINIMAL, "sed": 1}, "sed: unknown key; did you mean 'seed'?"),
+        (changed(network={"num_step": 4}), "network.num_step: unknown key; did you mean 'num_steps'?"),
+        (changed(network={"zzz": 4}), "network.zzz: unknown key; known keys: name, num_steps"),
+        (changed(network={"num_steps": 0}), "network.num_steps: .* greater than or equal to 1, got 0"),
+        (changed(network={"num_steps": 2.5}), "network.num_steps: .* valid integer, got 2.5"),
+        (changed(network={"num_steps": "25 "}), "network.num_steps: .* valid integer, got '25 '"),
+        (changed(network={"num_steps": 10**9}), "network.num_steps: .* less than or equal to 100000"),
+        (changed(network={"leak": 1.5}), "network.leak: .* less than or equal to 1, got 1.5"),
+        (changed(network={"leak": float("nan")}), "network.leak"),
+        (changed(network={"threshold": 0.0}), "network.threshold: .* greater than 0"),
+        (changed(network={"norm": "bnnt"}), "network.norm: .*'bntt'.* got 'bnnt'"),
+        (changed(train={"lr": -0.1}), "train.lr: .* greater than or equal to 0"),
+        (changed(train={"lr": float("inf")}), "train.lr"),
+        (changed(train={"epochs": 0}), "train.epochs"),
+        (changed(train={"batch_size": -3}), "train.batch_size"),
+        (changed(data={"augment": ["spin"]}), "data.augment"),
+        ({**MINIMAL, "seed": -1}, "seed"),
+        ({**MINIMAL, "seed": 2**63}, "seed"),
+        ({**MINIMAL, "seed": "abc"}, "seed"),
+        ({"data": MINIMAL["data"], "train": MINIMAL["train"]}, "network: Field required"),
+    ],
+)
+def test_what_is_wrong_is_named(values, message):
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(values)
+
+
+def test_an_unknown_recipe_lists_the_known():
+    with pytest.raises(RecipeError, match=r"no recipe 'nope': give a file, or one of .*demo"):
+        load_recipe("nope")
+
+
+def test_bad_toml(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("seed = = 1", encoding="utf-8")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        load_recipe(path)

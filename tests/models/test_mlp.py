@@ -1,0 +1,24 @@
+"""The sequence network."""
+
+import pytest
+import torch
+
+from bntt.models import mlp
+
+
+def test_the_papers_sequential_mnist_network():
+    """FC(1,256)-FC(256,256)-FC(256,10), 784 steps: 401,408 γ."""
+    net = mlp()
+    assert sum(block.norm.gamma.numel() for block in net.blocks.values()) == 401_408
+    weights = sum(p.numel() for p in net.parameters()) - 401_408
+    assert weights == 256 + 256 * 256 + 256 * 10
+
+
+def test_images_are_flattened():
+    assert mlp(in_features=12, num_steps=2)(torch.ones(2, 3, 3, 2, 2)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("options", [{"in_features": 0}, {"hidden": ()}])
+def test_sizes_out_of_range(options):
+    with pytest.raises(ValueError, match="in_features must be 1 or more and hidden not empty"):
+        mlp(num_steps=2, **options)

@@ -1,0 +1,33 @@
+"""Widths and start values."""
+
+import math
+
+import pytest
+import torch
+
+from bntt.models.plan import initialize, linear, scaled, vgg_layers
+from bntt.models.vgg import VGG6
+
+
+@pytest.mark.parametrize(("channels", "width", "expected"), [(64, 1.0, 64), (64, 0.25, 16), (10, 0.25, 2), (3, 0.1, 1)])
+def test_scaled(channels, width, expected):
+    assert scaled(channels, width) == expected
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, math.inf, math.nan])
+def test_width_out_of_range(width):
+    with pytest.raises(ValueError, match="width must be a number above 0"):
+        scaled(64, width)
+
+
+def test_no_input_channel():
+    with pytest.raises(ValueError, match="in_channels must be 1 or more"):
+        list(vgg_layers(VGG6, in_channels=0, image_size=28, width=1.0))
+
+
+def test_initialize_is_a_function_of_the_seed():
+    first, second = linear(5, 4), linear(5, 4)
+    initialize(first, 3)
+    initialize(second, 3)
+    assert torch.equal(first.weight, second.weight)
+    assert torch.isfinite(first.weight).all()

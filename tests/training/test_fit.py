@@ -1,0 +1,135 @@
+"""Algorithm 2's loop: one hand-made step, what it yields, plain loaders, and what it refuses."""
+
+import pytest
+import torch
+
+from bntt.data import ImageLoader, ImageSet
+from bntt.models import mlp
+from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.training import EpochRecord, NonFiniteError, StepRecord, fit, sgd
+
+
+def build(seed=1):
+    net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=4, seed=seed, leak=0.9)
+    return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25])
+
+
+def data(count=30):
+    """Three classes told apart by which third of the image is bright."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 3
+    pixels = torch.randint(0, 120, (count, 1, 4, 4), generator=generator)
+    for i, label in enumerate(labels.tolist()):
+        pixels[i, 0, label] += 130
+    return ImageSet(pixels.to(torch.uint8), labels, ("a", "b", "c"))
+
+
+def loader(**options):
+    return ImageLoader(data(), 10, shuffle=True, **options)
+
+
+def parameters(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_one_step_is_sgd_on_the_cross_entropy():
+    """w ← w - lr (g + wd w), γ included, with the encoder's noise of draw = epoch and the true indices."""
+    model, twin = build(), build()
+    batch = next(loader().epoch(0))
+    loss = torch.nn.functional.cross_entropy(twin(batch.images, seed=5, index=batch.indices, draw=0), batch.labels)
+    loss.backward()
+    before = dict(twin.named_parameters())
+    record = next(fit(model, loader(), epochs=1, lr=0.1, lr_drops=(), seed=5))
+    assert record.loss == pytest.approx(loss.item(), abs=1e-7)
+    for name, parameter in model.named_parameters():
+        start = before[name]
+        expected = start - 0.1 * (start.grad + 5e-4 * start)
+        assert torch.allclose(parameter, expected, atol=1e-7), name
+
+
+def test_it_yields_every_step_and_every_epoch():
+    records = list(fit(build(), loader(), epochs=2, lr=0.1))
+    assert [type(r) for r in records] == [*[StepRecord] * 3, EpochRecord] * 2
+    steps, epoch = records[:3], records[3]
+    assert epoch.loss == pytest.approx(sum(s.loss * s.samples for s in steps) / 30)
+    assert epoch.accuracy == sum(s.correct for s in steps) / 30
+
+
+def test_it_learns():
+    records = [r for r in fit(build(), loader(), epochs=20, lr=0.3) if isinstance(r, EpochRecord)]
+    assert records[-1].loss < records[0].loss / 2
+    assert records[-1].accuracy > 0.8
+
+
+def test_the_rate_falls_at_the_milestones():
+    records = [r for r in fit(build(), loader(), epochs=10, lr=0.3) if isinstance(r, EpochRecord)]
+    assert [r.lr for r in records] == pytest.approx([0.3] * 5 + [0.03] * 2 + [0.003] * 2 + [0.0003])
+
+
+def test_the_same_seed_is_the_same_run():
+    """N6: two runs, equal to the bit."""
+    first, second, other = build(), build(), build()
+    for model, seed in ((first, 0), (second, 0), (other, 1)):
+        list(fit(model, loader(), epochs=3, lr=0.1, seed=seed))
+    assert all(torch.equal(a, second.state_dict()[n]) for n, a in first.state_dict().items())
+    assert not all(torch.equal(a, other.state_dict()[n]) for n, a in first.state_dict().items())
+
+
+def test_a_schedule_can_go_on_where_it_stopped():
+    whole, halves = build(), build()
+    list(fit(whole, loader(), epochs=4, lr=0.1))
+    optimizer, records = sgd(halves), fit(halves, loader(), epochs=4, lr=0.1)
+    records = fit(halves, loader(), epochs=4, lr=0.1, optimizer=optimizer)
+    while not (isinstance(record := next(records), EpochRecord) and record.epoch == 1):
+        pass
+    list(fit(halves, loader(), epochs=4, lr=0.1, optimizer=optimizer, start_epoch=2))
+    assert all(torch.equal(a, halves.state_dict()[n]) for n, a in whole.state_dict().items())
+
+
+def test_measuring_between_steps_changes_nothing():
+    """R2: the model may be traced, and left in evaluation mode, between two records."""
+    plain, watched = build(), build()
+    list(fit(plain, loader(), epochs=2, lr=0.1))
+    for _ in fit(watched, loader(), epochs=2, lr=0.1):
+        watched.eval()
+        watched.trace(torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0)))
+    assert all(torch.equal(a, watched.state_dict()[n]) for n, a in plain.state_dict().items())
+
+
+def test_a_plain_loader_of_pairs_works():
+    pixels, labels = data().images.float() / 255, data().labels
+    dataset = torch.utils.data.TensorDataset(pixels, labels)
+    pairs = torch.utils.data.DataLoader(dataset, batch_size=10, generator=torch.Generator())
+    records = list(fit(build(), pairs, epochs=2, lr=0.1))
+    assert len(records) == 8
+
+
+def test_a_plain_loaders_samples_are_numbered_as_they_come():
+    """Two batches of the same images get different noise, as two samples of a dataset would."""
+    image = torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(10) % 3
+    losses = [r.loss for r in fit(build(), [(image, labels)] * 2, epochs=1, lr=0.0) if isinstance(r, StepRecord)]
+    assert losses[0] != losses[1]
+
+
+def test_no_batches():
+    with pytest.raises(ValueError, match="0 training batches"):
+        list(fit(build(), [], epochs=1))
+
+
+@pytest.mark.parametrize("label", [-100, 3, 255])
+def test_labels_outside_the_classes(label):
+    images = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+        list(fit(build(), [(images, torch.tensor([0, 1, 2, label]))], epochs=1))
+
+
+def test_nothing_is_updated_from_numbers_that_are_not_finite():
+    model = build()
+    with torch.no_grad():
+        model.network.blocks["fc1"].synapse[1].weight[0, 0] = float("nan")
+    before = parameters(model)
+    with pytest.raises(NonFiniteError, match=r"first seen in .*fc1"):
+        list(fit(model, loader(), epochs=1))
+    after = model.state_dict()
+    assert all(torch.equal(v.nan_to_num(7), after[n].nan_to_num(7)) for n, v in before.items() if "running" not in n)
