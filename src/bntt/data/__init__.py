@@ -1,10 +1,20 @@
 """Files to tensors: image sets in memory, batches, augmentation. Nothing here downloads or encodes spikes."""
 
 from bntt.data.bundled import fashion_mnist_bundled
-from bntt.data.images import ImageSet
+from bntt.data.catalog import open_dataset, prepare
+from bntt.data.errors import DataError
+from bntt.data.images import ImageSet, Splits
 from bntt.data.loader import Batch, ImageLoader
+from bntt.data.synthetic import synthetic
 
-__all__ = ["DATASETS", "Batch", "ImageLoader", "ImageSet", "fashion_mnist_bundled"]
-
-DATASETS = {"fashion-mnist-bundled": fashion_mnist_bundled}
-"""The datasets that recipes know by name; each gives its published splits."""
+__all__ = [
+    "Batch",
+    "DataError",
+    "ImageLoader",
+    "ImageSet",
+    "Splits",
+    "fashion_mnist_bundled",
+    "open_dataset",
+    "prepare",
+    "synthetic",
+]

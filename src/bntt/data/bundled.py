@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from bntt.data.images import ImageSet
+from bntt.data.images import ImageSet, Splits
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -22,13 +21,6 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-
-
-class Splits(NamedTuple):
-    """The two published parts of a dataset."""
-
-    train: ImageSet
-    test: ImageSet
 
 
 def fashion_mnist_bundled() -> Splits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,6 +62,13 @@ class ImageSet:
             means.append(mean)
             stds.append(float((share @ (levels - mean).square()).sqrt()))
         return means, stds
+
+
+class Splits(NamedTuple):
+    """The two published parts of a dataset."""
+
+    train: ImageSet
+    test: ImageSet
 
 
 def split_validation(images: ImageSet, count: int, seed: int) -> tuple[ImageSet, ImageSet, Tensor]:

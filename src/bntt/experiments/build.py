@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from bntt.data import DATASETS, ImageSet
+import torch
+
+from bntt.data import ImageSet, open_dataset
 from bntt.data.images import split_validation
+from bntt.data.prepared import Manifest
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
+
+
+class DeviceError(RuntimeError):
+    """A device that is not here; another one is never taken in its stead."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +29,49 @@ class Parts:
     mean: list[float]
     """Of the training part's pixels, per channel."""
     std: list[float]
+    label: str = ""
+    """What to call the data beside a number."""
+    manifest: Manifest | None = None
+    """Where a prepared dataset came from, with its checksums."""
+
+
+def require_device(name: str) -> None:
+    """Check that a device can be used.
+
+    Raises:
+        DeviceError: with the devices that there are.
+    """
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise DeviceError(
+            f"device {name!r} cannot be used ({str(error).splitlines()[0]}); here: {', '.join(here)}"
+        ) from None
 
 
 def build_data(recipe: Recipe) -> Parts:
-    """Load the recipe's dataset and split it."""
-    published = DATASETS[recipe.data.name]()
-    if recipe.data.validation >= len(published.train):
+    """Load the recipe's dataset and hold its validation part out.
+
+    Raises:
+        DataError: if the dataset is missing or damaged.
+        RecipeError: if the recipe asks for a split that cannot be made.
+    """
+    wanted = recipe.data
+    if wanted.name == "images" and not wanted.root:
+        raise RecipeError('data.root: the dataset "images" needs the folder that it is in')
+    published, manifest = open_dataset(wanted.name, Path(wanted.root) if wanted.root else None)
+    count = round(wanted.validation * len(published.train))
+    if not 0 < count < len(published.train):
         raise RecipeError(
-            f"data.validation: {recipe.data.validation} images leave none of {len(published.train)} to train on"
+            f"data.validation: {wanted.validation} of {len(published.train)} images leaves a part without any"
         )
-    train, validation, _ = split_validation(published.train, recipe.data.validation, recipe.seed)
+    train, validation, _ = split_validation(published.train, count, recipe.seed)
     mean, std = train.pixel_statistics()
-    return Parts(train, validation, published.test, mean, std)
+    label = wanted.label or wanted.name
+    if manifest is not None and manifest.check == "modified":
+        label += " (modified data)"
+    return Parts(train, validation, published.test, mean, std, label, manifest)
 
 
 def build_model(recipe: Recipe, data: Parts) -> SpikingClassifier:

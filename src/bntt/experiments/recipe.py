@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, lt=1e6)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+LARGEST = 1 << 20
+"""Bytes of a recipe file."""
 
 
 class RecipeError(ValueError):
@@ -29,12 +34,25 @@ class Part(BaseModel):
 class Data(Part):
     """Which images."""
 
-    name: Literal["fashion-mnist-bundled"]
-    """Dataset."""
+    name: Literal[
+        "cifar10",
+        "cifar100",
+        "fashion-mnist",
+        "fashion-mnist-bundled",
+        "images",
+        "mnist",
+        "synthetic",
+        "tiny-imagenet",
+    ]
+    """Dataset; `bntt data where` says what is there."""
+    root: str = ""
+    """Where its files are, if they are not prepared yet; "images" always needs it."""
+    label: str = ""
+    """What to call it beside numbers; the name by default."""
     augment: list[Literal["crop", "flip"]] = []
-    """Random changes of the training images, in this order."""
-    validation: Positive = 500
-    """Images taken from the training split; everything that is chosen is chosen on them."""
+    """Random changes of the training images, in this order; crop pads by 4."""
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training split that is held out; everything that is chosen is chosen on it."""
 
 
 class Encoder(Part):
@@ -99,27 +117,30 @@ class Recipe(Part):
     evaluate: Evaluate = Evaluate()
 
 
-def load_recipe(source: str | Path) -> Recipe:
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe by the name of one that comes with the package, or by the path of a TOML file.
+
+    Args:
+        overrides: ``table.key=value`` each, put over what the file says before it is validated.
 
     Raises:
         RecipeError: on an unknown name, bad TOML, an unknown key (with the nearest known one) or a bad value.
 
-    >>> load_recipe("demo").network.name
-    'vgg6'
+    >>> load_recipe("demo", ["network.width=0.25"]).network.width
+    0.25
     """
     known = recipe_names()
     if str(source) in known:
         text = files("bntt.experiments").joinpath(f"recipes/{source}.toml").read_text(encoding="utf-8")
     else:
-        path = Path(source)
-        if not path.is_file():
-            raise RecipeError(f"no recipe {str(source)!r}: give a file, or one of {', '.join(known)}")
-        text = path.read_text(encoding="utf-8")
+        text = _read_file(Path(source), known)
     try:
-        return parse_recipe(tomllib.loads(text))
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source} is not TOML: {error}") from None
+    for override in overrides:
+        _apply(values, override)
+    return parse_recipe(values)
 
 
 def parse_recipe(values: dict[str, Any]) -> Recipe:
@@ -143,6 +164,36 @@ def recipe_names() -> list[str]:
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as TOML with every default written out."""
     return tomli_w.dumps(recipe.model_dump())
+
+
+def _read_file(path: Path, known: list[str]) -> str:
+    if not path.is_file():  # also what a FIFO or a device is not
+        near = difflib.get_close_matches(str(path), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(f"no recipe {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
+    if path.stat().st_size > LARGEST:
+        raise RecipeError(f"{path} has {path.stat().st_size} bytes: a recipe has at most {LARGEST}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8 text: {error}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set ``table.key=value``; the value is TOML, or text where it is not."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"-s {override}: expected key=value, such as train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"-s {override}: {table} is a value, not a table")
+    values[last] = value
 
 
 def _explain(error: Any) -> str:

@@ -1,7 +1,7 @@
 """One training run: train, validate after every epoch, keep the best, and measure the test split at the end.
 
 A run directory holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a line an epoch),
-``checkpoints/`` and, once evaluated, ``evaluation.json``.
+``checkpoints/``, TensorBoard events where tensorboard is installed and, once evaluated, ``evaluation.json``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
 from bntt.data import ImageLoader
 from bntt.experiments.build import Parts, build_model
 from bntt.experiments.environment import environment
 from bntt.experiments.recipe import Recipe, dump_recipe
-from bntt.training.checkpoint import load_checkpoint, save_checkpoint
+from bntt.experiments.tracking import event_writer
+from bntt.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from bntt.training.fit import EpochRecord, StepRecord, fit
 from bntt.training.optimizer import sgd
 
@@ -32,21 +34,41 @@ class EpochResult:
     validation_accuracy: float
     lr: float
     seconds: float
-    """Since the run began, validation included."""
+    """Since the run began, validation included, interruptions not."""
     best: bool
-    """Whether no earlier epoch validated better."""
+    """Whether no earlier epoch validated as well."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """The best epoch's network, measured on the test split."""
+    """The best epoch's network, measured."""
 
     epoch: int
+    split: str
+    dataset: str
     evaluation: Evaluation
     gamma: GammaProfile
 
 
-def new_run_directory(name: str, root: Path) -> Path:
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where a run's files are."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def checkpoint(self, which: Literal["best", "last"]) -> Path:
+        return self.path / "checkpoints" / f"{which}.safetensors"
+
+
+def new_run_directory(name: str, root: Path) -> RunDirectory:
     """``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
     number = 1
     while True:
@@ -56,18 +78,52 @@ def new_run_directory(name: str, root: Path) -> Path:
         except FileExistsError:
             number += 1
         else:
-            return folder
+            return RunDirectory(folder)
 
 
-def train_run(recipe: Recipe, data: Parts, folder: Path) -> Iterator[StepRecord | EpochResult]:
-    """Train as the recipe says; yields every step and, with its validation accuracy, every epoch."""
-    model = build_model(recipe, data)
-    (folder / "recipe.toml").write_text(dump_recipe(recipe), encoding="utf-8")
-    (folder / "environment.json").write_text(json.dumps(environment(), indent=1) + "\n", encoding="utf-8")
+def find_run(path: Path) -> RunDirectory:
+    """The run in this directory.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    run = RunDirectory(path)
+    if not run.recipe.is_file():
+        raise CheckpointError(f"{path} is not a run directory: it has no recipe.toml")
+    return run
+
+
+def train_run(
+    recipe: Recipe, data: Parts, run: RunDirectory, *, resume: bool = False, device: str = "cpu"
+) -> Iterator[StepRecord | EpochResult]:
+    """Train as the recipe says; yields every step and, with its validation accuracy, every epoch.
+
+    With ``resume``, training goes on after the last epoch that was saved, with the same numbers as if it had never
+    stopped: order, augmentation and noise are functions of the epoch.
+
+    Raises:
+        CheckpointError: if the run cannot be resumed.
+    """
+    model = build_model(recipe, data).to(device)
     settings = recipe.train
     optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    loader = ImageLoader(data.train, settings.batch_size, shuffle=True, augment=recipe.data.augment, seed=recipe.seed)
-    held_out = ImageLoader(data.validation, recipe.evaluate.batch_size)
+    done, best, seconds = 0, -1.0, 0.0
+    if resume:
+        notes = load_checkpoint(run.checkpoint("last"), model, optimizer)
+        done, best, seconds = int(notes["epoch"]) + 1, float(notes["best"]), float(notes["seconds"])
+        _keep_epochs(run.metrics, done)
+    else:
+        run.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+    _write_environment(run, data, device, done)
+    loader = ImageLoader(
+        data.train,
+        settings.batch_size,
+        shuffle=True,
+        augment=recipe.data.augment,
+        seed=recipe.seed,
+        device=device,
+    )
+    held_out = ImageLoader(data.validation, recipe.evaluate.batch_size, device=device)
     records = fit(
         model,
         loader,
@@ -76,39 +132,47 @@ def train_run(recipe: Recipe, data: Parts, folder: Path) -> Iterator[StepRecord 
         lr_drops=settings.lr_drops,
         seed=recipe.seed,
         optimizer=optimizer,
+        start_epoch=done,
     )
-    began, best = time.monotonic(), -1.0
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+    began = time.monotonic() - seconds
+    with run.metrics.open("a", encoding="utf-8") as metrics, event_writer(run.path) as write_events:
         for record in records:
             if isinstance(record, StepRecord):
                 yield record
                 continue
             accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
             result = _epoch_result(record, accuracy, time.monotonic() - began, accuracy > best)
-            notes = {"epoch": str(record.epoch)}
-            save_checkpoint(folder / "checkpoints" / "last.safetensors", model, optimizer, notes)
+            best = max(best, accuracy)
+            notes = {"epoch": str(result.epoch), "best": repr(best), "seconds": repr(result.seconds)}
             if result.best:
-                best = accuracy
-                save_checkpoint(folder / "checkpoints" / "best.safetensors", model, optimizer, notes)
+                save_checkpoint(run.checkpoint("best"), model, optimizer, notes)
+            save_checkpoint(run.checkpoint("last"), model, optimizer, notes)
             metrics.write(json.dumps(asdict(result)) + "\n")
             metrics.flush()
+            write_events(result.epoch, asdict(result))
             yield result
 
 
-def _epoch_result(record: EpochRecord, accuracy: float, seconds: float, best: bool) -> EpochResult:
-    return EpochResult(record.epoch, record.loss, record.accuracy, accuracy, record.lr, seconds, best)
-
-
 def evaluate_run(
-    recipe: Recipe, data: Parts, folder: Path, progress: Callable[[int], None] = lambda images: None
+    recipe: Recipe,
+    data: Parts,
+    run: RunDirectory,
+    *,
+    split: Literal["test", "validation"] = "test",
+    draws: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
-    """Measure the best epoch of a run on every test image and write ``evaluation.json``."""
-    model = build_model(recipe, data)
-    notes = load_checkpoint(folder / "checkpoints" / "best.safetensors", model)
-    loader = ImageLoader(data.test, recipe.evaluate.batch_size)
-    evaluation = evaluate(model, loader, seed=recipe.seed, draws=recipe.evaluate.draws, progress=progress)
-    result = RunResult(int(notes["epoch"]), evaluation, gamma_profile(model.network))
-    (folder / "evaluation.json").write_text(json.dumps(as_json(result), indent=1) + "\n", encoding="utf-8")
+    """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it."""
+    model = build_model(recipe, data).to(device)
+    notes = load_checkpoint(run.checkpoint("best"), model)
+    images = data.test if split == "test" else data.validation
+    loader = ImageLoader(images, recipe.evaluate.batch_size, device=device)
+    draws = recipe.evaluate.draws if draws is None else draws
+    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, progress=progress)
+    result = RunResult(int(notes["epoch"]), split, data.label, evaluation, gamma_profile(model.network))
+    name = "evaluation.json" if split == "test" else f"evaluation-{split}.json"
+    (run.path / name).write_text(json.dumps(as_json(result), indent=1) + "\n", encoding="utf-8")
     return result
 
 
@@ -116,6 +180,8 @@ def as_json(result: RunResult) -> dict[str, object]:
     """The numbers of a result with their names, ready for ``json``."""
     accuracy, activity = result.evaluation.accuracy, result.evaluation.activity
     return {
+        "dataset": result.dataset,
+        "split": result.split,
         "epoch": result.epoch,
         "images": accuracy.images,
         "draws": len(accuracy.correct),
@@ -129,3 +195,26 @@ def as_json(result: RunResult) -> dict[str, object]:
         "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
         "spikes_per_image": activity.spikes_per_image(),
     }
+
+
+def _epoch_result(record: EpochRecord, accuracy: float, seconds: float, best: bool) -> EpochResult:
+    return EpochResult(record.epoch, record.loss, record.accuracy, accuracy, record.lr, seconds, best)
+
+
+def _keep_epochs(metrics: Path, done: int) -> None:
+    """Drop lines of epochs that no checkpoint holds, as a kill between two writes can leave them."""
+    if not metrics.is_file():
+        raise CheckpointError(f"{metrics} is missing: this run cannot be resumed")
+    lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:done]
+    metrics.write_text("".join(lines), encoding="utf-8")
+
+
+def _write_environment(run: RunDirectory, data: Parts, device: str, done: int) -> None:
+    """What this start ran on; a resumed run has a file for each start. The data must be the same every time."""
+    facts = {**environment(), "device": device, "data": asdict(data.manifest) if data.manifest else data.label}
+    if done:
+        first = json.loads((run.path / "environment.json").read_text(encoding="utf-8"))["data"]
+        if data.manifest and first["sha256"] != data.manifest.sha256:
+            raise CheckpointError(f"{run.path} was trained on other data than {data.label} is now (SHA-256 differs)")
+    name = f"environment-from-epoch-{done + 1}.json" if done else "environment.json"
+    (run.path / name).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -45,11 +46,11 @@ def result(outcome: RunResult) -> None:
     low, high = accuracy.interval
     line("")
     line(
-        f"test accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} (sd over {len(accuracy.correct)} Poisson seeds; "
-        f"95% interval for {accuracy.images:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
+        f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
+        f"(sd over {len(accuracy.correct)} Poisson seeds; 95% interval for {accuracy.images:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
     )
     steps = len(accuracy.over_time)
-    table("accuracy if stopped after step", steps, {"test": [f"{a:.1%}" for a in accuracy.over_time]})
+    table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})
     gamma = {name: [f"{g:.2f}" for g in row.tolist()] for name, row in outcome.gamma.magnitude.items()}
     if gamma:
         table("mean |γ| at step", steps, gamma)
@@ -58,12 +59,18 @@ def result(outcome: RunResult) -> None:
     line(f"{activity.spikes_per_image():,.0f} spikes per image in all layers and steps")
 
 
+def as_json(values: Mapping[str, object]) -> None:
+    """The values as JSON and nothing else."""
+    console.print(json.dumps(values, indent=1), markup=False, soft_wrap=True)
+
+
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
     """Rows over time steps, numbered from 1; a long time is cut into stretches that fit the screen."""
+    console.print(title, style="bold", markup=False)
     per_line = max(1, (console.width - 12) // 8)
     for first in range(0, steps, per_line):
         stretch = range(first, min(first + per_line, steps))
-        grid = Table(title=title if first == 0 else None, title_justify="left", title_style="bold", box=None)
+        grid = Table(box=None)
         grid.add_column("")
         for t in stretch:
             grid.add_column(str(t + 1), justify="right")
@@ -72,12 +79,20 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
         console.print(grid)
 
 
+def duration(seconds: float) -> str:
+    """``75`` → ``1:15``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _epoch_line(epoch: EpochResult, epochs: int) -> str:
     left = epoch.seconds / (epoch.epoch + 1) * (epochs - epoch.epoch - 1)
+    best = "  best" if epoch.best else ""
     return (
         f"epoch {epoch.epoch + 1:>{len(str(epochs))}}/{epochs}  loss {epoch.train_loss:.3f}  "
         f"train {epoch.train_accuracy:.1%}  validation {epoch.validation_accuracy:.1%}  lr {epoch.lr:.3g}  "
-        f"{epoch.seconds:.0f} s, {left:.0f} s left"
+        f"{duration(epoch.seconds)}, {duration(left)} left{best}"
     )
 
 

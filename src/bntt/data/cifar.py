@@ -1,0 +1,100 @@
+"""CIFAR-10 and CIFAR-100 from the binary version: fixed-length records, nothing is unpickled."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bntt.data.errors import DataError
+from bntt.data.images import ImageSet, Splits
+
+PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class CifarLayout:
+    """Which files hold what."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    names: str
+    """A text file with one class name a line."""
+    labels: int
+    """Label bytes in front of a record's pixels; the last one is the class."""
+    records: int = 10_000
+    """Records of the test file; the training files share 50,000."""
+
+
+CIFAR10 = CifarLayout(
+    tuple(f"data_batch_{i}.bin" for i in range(1, 6)), ("test_batch.bin",), "batches.meta.txt", labels=1
+)
+CIFAR100 = CifarLayout(("train.bin",), ("test.bin",), "fine_label_names.txt", labels=2)
+
+
+def read_cifar10(source: Path, layout: CifarLayout = CIFAR10) -> Splits:
+    """``cifar-10-binary.tar.gz``, or the folder ``cifar-10-batches-bin`` that it unpacks to."""
+    return _read(source, layout)
+
+
+def read_cifar100(source: Path, layout: CifarLayout = CIFAR100) -> Splits:
+    """``cifar-100-binary.tar.gz`` or its folder; the 100 fine classes."""
+    return _read(source, layout)
+
+
+def _read(source: Path, layout: CifarLayout) -> Splits:
+    names = (*layout.train, *layout.test, layout.names)
+    sizes = dict.fromkeys(layout.train, 5 * layout.records // len(layout.train))
+    sizes |= dict.fromkeys(layout.test, layout.records)
+    limits = {name: sizes[name] * (PIXELS + layout.labels) if name in sizes else 1 << 16 for name in names}
+    contents = _from_tar(source, limits) if source.is_file() else _from_folder(source, limits)
+    classes = tuple(contents[layout.names].decode("ascii", "replace").split())
+    parts = []
+    for files in (layout.train, layout.test):
+        records = [_records(f"{source}/{name}", contents[name], limits[name], layout) for name in files]
+        rows = np.concatenate(records)
+        images = torch.from_numpy(rows[:, layout.labels :].reshape(-1, 3, 32, 32).copy())
+        labels = torch.from_numpy(rows[:, layout.labels - 1].astype(np.int64))
+        try:
+            parts.append(ImageSet(images, labels, classes))
+        except ValueError as error:
+            raise DataError(f"{source}, {', '.join(files)}: {error}") from None
+    return Splits(*parts)
+
+
+def _records(where: str, content: bytes, expected: int, layout: CifarLayout) -> np.ndarray:
+    if len(content) != expected:
+        raise DataError(f"{where} has {len(content)} bytes, expected {expected}: the file is not whole")
+    return np.frombuffer(content, np.uint8).reshape(-1, PIXELS + layout.labels)
+
+
+def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
+    contents = {}
+    for name, limit in limits.items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{folder} has no {name}: expected the binary version of CIFAR")
+        with path.open("rb") as file:
+            contents[name] = file.read(limit + 1)
+    return contents
+
+
+def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
+    """The wanted members, read by name and bounded in size; nothing is extracted to disk."""
+    contents: dict[str, bytes] = {}
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                name = member.name.rsplit("/", 1)[-1]
+                file = tar.extractfile(member) if name in limits and member.isfile() else None
+                if file is not None and name not in contents:
+                    contents[name] = file.read(limits[name] + 1)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(f"{archive} is not a whole tar archive: {error}") from None
+    missing = [name for name in limits if name not in contents]
+    if missing:
+        raise DataError(f"{archive} has no {', '.join(missing)}: expected the binary version of CIFAR")
+    return contents

@@ -1,0 +1,119 @@
+"""A dataset prepared once: one verified uint8 tensor file a part, read memory-mapped, and a manifest beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+
+from bntt.data.errors import DataError
+from bntt.data.files import digest
+from bntt.data.images import ImageSet, Splits
+
+FORMAT = 1
+PARTS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared folder holds and where it came from."""
+
+    name: str
+    source: str
+    """The file or folder that was read."""
+    check: str
+    """"published" checksums matched; "unchecked", none is published for this form; "modified", they did not match."""
+    images: dict[str, int]
+    """Images of each part."""
+    shape: list[int]
+    """``[C, H, W]``."""
+    classes: list[str]
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of the tensor files."""
+    format: int = FORMAT
+
+
+def cache_root() -> Path:
+    """Where prepared datasets are: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder.
+
+    Raises:
+        DataError: if no variable says where that is.
+    """
+    if chosen := os.environ.get("BNTT_DATA"):
+        return Path(chosen)
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "bntt"
+    if home := os.environ.get("HOME"):
+        return Path(home) / ".cache" / "bntt"
+    raise DataError("no folder for prepared data: set BNTT_DATA, or HOME")
+
+
+def write_prepared(folder: Path, splits: Splits, *, name: str, source: Path, check: str) -> Manifest:
+    """Write both parts and the manifest; a folder that exists is replaced when the new one is complete."""
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    sums = {}
+    for part, data in zip(PARTS, splits, strict=True):
+        file = temporary / f"{part}.safetensors"
+        safetensors.torch.save_file({"images": data.images.contiguous(), "labels": data.labels}, file)
+        sums[part] = digest(file)
+    counts = {part: len(data) for part, data in zip(PARTS, splits, strict=True)}
+    train = splits.train
+    manifest = Manifest(name, str(source), check, counts, list(train.images.shape[1:]), list(train.classes), sums)
+    (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a prepared folder; None where nothing was prepared.
+
+    Raises:
+        DataError: if it cannot be understood.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return None
+    try:
+        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
+    if manifest.format != FORMAT:
+        raise DataError(f"{path} has format {manifest.format}, this version reads {FORMAT}: prepare the dataset again")
+    return manifest
+
+
+def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], None] = lambda part: None) -> None:
+    """Compare both tensor files with the checksums recorded when they were made.
+
+    Raises:
+        DataError: naming the file that differs.
+    """
+    for part, expected in manifest.sha256.items():
+        file = folder / f"{part}.safetensors"
+        if not file.is_file():
+            raise DataError(f"{file} is missing: prepare {manifest.name} again")
+        if digest(file) != expected:
+            raise DataError(f"{file} has changed since it was prepared (SHA-256): prepare {manifest.name} again")
+        progress(part)
+
+
+def load_prepared(folder: Path, manifest: Manifest) -> Splits:
+    """The two parts, memory-mapped, after :func:`verify_prepared`."""
+    verify_prepared(folder, manifest)
+    parts = []
+    for part in PARTS:
+        try:
+            tensors = safetensors.torch.load_file(folder / f"{part}.safetensors")
+        except (safetensors.SafetensorError, OSError) as error:
+            raise DataError(f"{folder}/{part}.safetensors cannot be read: {error}") from None
+        parts.append(ImageSet(tensors["images"], tensors["labels"], tuple(manifest.classes)))
+    return Splits(*parts)
