@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ from bntt.experiments.run import EpochResult, RunResult
 from bntt.training.fit import StepRecord
 
 console = Console(highlight=False)
+QUIET = 60.0
+"""Seconds without a word, at the most, where there is no bar."""
 
 
 def line(text: str) -> None:
@@ -29,15 +32,30 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda images: bar.advance(task, images)
 
 
+@contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
+    """As :func:`progress`, for work that tells its total as it goes: yields a function of ``(done, total)``."""
+    with _bar() as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def training(records: Iterable[StepRecord | EpochResult], epochs: int, images: int) -> None:
-    """Show a run as it trains: one bar for all epochs and one line for each."""
+    """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
+    seen, spoke = 0, time.monotonic()
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
-            if isinstance(record, StepRecord):
-                bar.update(task, advance=record.samples, description=f"epoch {record.epoch + 1}/{epochs}")
-            else:
+            if isinstance(record, EpochResult):
                 line(_epoch_line(record, epochs))
+                seen, spoke = 0, time.monotonic()
+                continue
+            seen += record.samples
+            done = record.epoch * images + seen
+            bar.update(task, completed=done, description=f"epoch {record.epoch + 1}/{epochs}")
+            if not console.is_terminal and time.monotonic() - spoke > QUIET:
+                line(f"epoch {record.epoch + 1}/{epochs}, {seen / images:.0%} of its images  loss {record.loss:.3f}")
+                spoke = time.monotonic()
 
 
 def result(outcome: RunResult) -> None:
@@ -47,7 +65,8 @@ def result(outcome: RunResult) -> None:
     line("")
     line(
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
-        f"(sd over {len(accuracy.correct)} Poisson seeds; 95% interval for {accuracy.images:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
+        f"(sd over {len(accuracy.correct)} Poisson seeds; "
+        f"95% interval for {accuracy.images:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
     )
     steps = len(accuracy.over_time)
     table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})

@@ -9,14 +9,26 @@ from collections.abc import Callable
 
 import tyro
 
+from bntt.cli import data
 from bntt.cli.demo import demo
 from bntt.cli.evaluate import evaluate
+from bntt.cli.list import list_names
+from bntt.cli.show import show
 from bntt.cli.train import train
 from bntt.version import __version__
 
-VERBS: dict[str, Callable[..., None]] = {"demo": demo, "train": train, "evaluate": evaluate}
+VERBS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "train": train,
+    "evaluate": evaluate,
+    "show": show,
+    "list": list_names,
+    "data": data.data,
+}
 
-EXIT_CODES = """\
+DESCRIPTION = """\
+Batch Normalization Through Time: train spiking networks with few time steps.
+
 exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device), 6 numbers not finite,
 130 interrupted. --debug shows the traceback of an error."""
 
@@ -31,35 +43,24 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     _keep_freed_memory()
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            VERBS,
-            prog="bntt",
-            description="Batch Normalization Through Time: train spiking networks with few time steps.\n\n"
-            + EXIT_CODES,
-            args=args,
-        )
+        if args[:1] == ["data"]:
+            tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:])
+        else:
+            tyro.extras.subcommand_cli_from_dict(VERBS, prog="bntt", description=DESCRIPTION, args=args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("bntt: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what reads us has gone: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what read us has gone: nothing more to say
         return 0
     except Exception as error:
         code = exit_code(error)
         if debug or code is None:
             raise
-        print(f"bntt: {error}", file=sys.stderr)
+        print(f"bntt: {' '.join(str(error).split())}", file=sys.stderr)
         return code
     return 0
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what each training step frees: fresh pages from the kernel cost a third of a step."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-            libc.mallopt(parameter, value)
 
 
 def exit_code(error: Exception) -> int | None:
@@ -80,3 +81,11 @@ def exit_code(error: Exception) -> int | None:
         OSError: 5,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what each training step frees: fresh pages from the kernel cost a third of a step."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+            libc.mallopt(parameter, value)

@@ -1,0 +1,27 @@
+"""``bntt show``: a recipe as it would run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import tyro
+
+
+def show(
+    recipe: tyro.conf.Positional[str],
+    overrides: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
+    ] = (),
+) -> None:
+    """Print a recipe as TOML with every default written out, after checking it.
+
+    Example: bntt show cifar10 -s network.num_steps=10
+
+    Args:
+        recipe: a name from `bntt list recipes`, or a TOML file.
+        overrides: a value to change, repeatable.
+    """
+    from bntt.cli import console
+    from bntt.experiments.recipe import dump_recipe, load_recipe
+
+    console.line(dump_recipe(load_recipe(recipe, overrides)).rstrip())
