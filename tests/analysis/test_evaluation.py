@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate
+from bntt.analysis.evaluation import FIRST_DRAW
 from bntt.data import ImageLoader, ImageSet
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
@@ -41,7 +42,7 @@ def test_counts_are_those_of_the_model(model, data):
     images, index = data.images.double() / 255, torch.arange(23)
     found = evaluate(model, DoubleLoader(data, 100), seed=9, draws=3)
     for draw in range(3):
-        trace = model.trace(images, seed=9, index=index, draw=draw)
+        trace = model.trace(images, seed=9, index=index, draw=FIRST_DRAW + draw)
         hits = (trace.logits.argmax(2) == data.labels).sum(1)
         assert found.accuracy.correct[draw] == tuple(hits.tolist())
 
@@ -63,3 +64,14 @@ def test_progress_counts_images(model, data):
 def test_draws_must_be_positive(model, data):
     with pytest.raises(ValueError, match="draws must be 1 or more"):
         evaluate(model, DoubleLoader(data, 10), draws=0)
+
+
+def test_a_plain_loader_of_pairs_works(model, data):
+    dataset = torch.utils.data.TensorDataset(data.images.double() / 255, data.labels)
+    pairs = torch.utils.data.DataLoader(dataset, batch_size=10, generator=torch.Generator())
+    assert evaluate(model, pairs, draws=2).accuracy == evaluate(model, DoubleLoader(data, 23), draws=2).accuracy
+
+
+def test_labels_outside_the_classes(model, data):
+    with pytest.raises(ValueError, match="labels must be integers from 0 to 2"):
+        evaluate(model, [(data.images.double() / 255, data.labels + 1)], draws=1)

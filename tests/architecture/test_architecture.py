@@ -22,12 +22,15 @@ ALLOWED = {
     "data": {"ops.random"},
 }
 OWNERS = {
-    "print(": {"cli/main.py", "cli/show.py"},
-    "Console(": {"cli/show.py"},
+    "print(": {"cli/main.py", "cli/console.py"},
+    "Console(": {"cli/console.py"},
     "matplotlib": {"experiments/figures.py"},
     "safe_open": {"training/checkpoint.py"},
     "torch.load": {"training/checkpoint.py"},
     "urlopen": {"data/files.py"},
+    "urllib": {"data/files.py"},
+    "tarfile": {"data/cifar.py"},
+    "zipfile": {"data/folder.py"},
 }
 BANNED = ("pickle.load", "weights_only=False", "extractall", "shell=True", "http://", "yaml")
 
@@ -47,7 +50,7 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
         if isinstance(body, list):
             is_text = [isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) for s in body]
             node.body = [s for s, text in zip(body, is_text, strict=True) if not text] or [
-                ast.Pass(lineno=1, col_offset=0)
+                ast.Pass(lineno=1, end_lineno=1, col_offset=0)
             ]
     return tree
 
@@ -83,8 +86,8 @@ def test_files_and_functions_are_small(path):
     assert len(text.splitlines()) <= 300
     for node in ast.walk(_without_docstrings(ast.parse(text))):
         if isinstance(node, ast.FunctionDef):
-            first = node.body[0].lineno
-            assert (node.end_lineno or first) - first < 50, f"{node.name} is longer than a screen"
+            length = sum((part.end_lineno or part.lineno) - part.lineno + 1 for part in node.body)
+            assert length < 50, f"{node.name} is longer than a screen"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -20,7 +20,8 @@ def test_help_names_every_verb(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(["--help"])
     assert caught.value.code == 0
-    assert all(verb in capsys.readouterr().out for verb in cli.VERBS)
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in cli.VERBS)
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)

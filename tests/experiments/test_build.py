@@ -3,14 +3,16 @@
 import pytest
 import torch
 
-from bntt.experiments.build import build_data, build_model
+from bntt.data import ImageSet, Splits
+from bntt.experiments import build
+from bntt.experiments.build import DeviceError, build_data, build_model, require_device
 from bntt.experiments.recipe import RecipeError, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder
 from tests.experiments.test_recipe import changed
 
 
 def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
-    recipe = parse_recipe(changed(data={"validation": 1000}))
+    recipe = parse_recipe(changed(data={"validation": 0.2}))
     data = build_data(recipe)
     assert (len(data.train), len(data.validation), len(data.test)) == (4000, 1000, 1000)
     assert (data.mean, data.std) == data.train.pixel_statistics()
@@ -49,6 +51,35 @@ def test_a_network_that_does_not_fit_the_images():
         build_model(recipe, build_data(recipe))
 
 
-def test_validation_must_leave_something():
-    with pytest.raises(RecipeError, match=r"data\.validation: 5000 images leave none of 5000"):
-        build_data(parse_recipe(changed(data={"validation": 5000})))
+@pytest.mark.parametrize("share", [0.00001, 0.99999])
+def test_validation_must_leave_something(share):
+    with pytest.raises(RecipeError, match=r"data\.validation: .* of 5000 images leaves a part without any"):
+        build_data(parse_recipe(changed(data={"validation": share})))
+
+
+def test_batches_of_one_are_refused_before_training():
+    recipe = parse_recipe(changed(train={"batch_size": 1}))
+    with pytest.raises(RecipeError, match="batches of one image out of 4500, which bntt cannot normalise"):
+        build_model(recipe, build_data(recipe))
+
+
+def test_images_need_a_root():
+    with pytest.raises(RecipeError, match="needs the folder that it is in"):
+        build_data(parse_recipe(changed(data={"name": "images"})))
+
+
+def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
+    """Fault 28: it trains without NaN, at chance."""
+    blank = ImageSet(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), torch.arange(40) % 10, tuple("0123456789"))
+    monkeypatch.setattr(build, "open_dataset", lambda name, root: (Splits(blank, blank), None))
+    recipe = parse_recipe(changed(network={"width": 0.125}))
+    with pytest.warns(UserWarning, match="it gives no spikes"):
+        data = build_data(recipe)
+    logits = build_model(recipe, data)(blank.images[:8].float() / 255)
+    assert (logits == 0).all()
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "gpu", "mps"])
+def test_devices_that_are_not_here(device):
+    with pytest.raises(DeviceError, match=f"device '{device}' cannot be used .*; here: cpu"):
+        require_device(device)

@@ -1,6 +1,8 @@
 """Recipes: every one that ships loads, round-trips, and a wrong key or value is named."""
 
+import os
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,48 @@ def test_defaults_are_the_papers():
 def test_what_is_wrong_is_named(values, message):
     with pytest.raises(RecipeError, match=message):
         parse_recipe(values)
+
+
+def test_overrides_are_put_over_the_file():
+    found = load_recipe("demo", ["train.epochs=3", "network.norm=tdbn", "evaluate.draws=7", "data.augment=[]"])
+    assert (found.train.epochs, found.network.norm, found.evaluate.draws, found.data.augment) == (3, "tdbn", 7, [])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("seed.deep=3", "seed is a value, not a table"),
+        ("network.num_step=3", "did you mean 'num_steps'"),
+        ("train.epochs=three", "train.epochs: .* got 'three'"),
+    ],
+)
+def test_bad_overrides(override, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("demo", [override])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"seed = 1\nseed = 2", b"#" * (1 << 20) + b"#"])
+def test_files_that_are_no_recipe(content, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"Field required|not UTF-8|not TOML|at most 1048576"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_paths_that_are_no_file(make, tmp_path):
+    """A pipe is not waited for."""
+    make(tmp_path / "x")
+    with pytest.raises(RecipeError, match="no recipe"):
+        load_recipe(tmp_path / "x")
+
+
+def test_nothing_in_a_recipe_can_name_code():
+    for values in ({"_target_": "os.system"}, {**MINIMAL, "network": {"name": "os.system", "num_steps": 1}}):
+        with pytest.raises(RecipeError):
+            parse_recipe(values)
 
 
 def test_an_unknown_recipe_lists_the_known():

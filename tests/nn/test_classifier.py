@@ -82,6 +82,18 @@ def test_mean_and_std_come_together(options):
         build(**options)
 
 
+@pytest.mark.parametrize("bad", [{"mean": [float("nan")], "std": [1.0]}, {"mean": [0.0], "std": [float("inf")]}])
+def test_mean_and_std_must_be_finite(bad):
+    with pytest.raises(ValueError, match="must be finite in every channel"):
+        build(**bad)
+
+
+@pytest.mark.parametrize("form", [0.5, [0.5], torch.tensor([0.5]), [1]])
+def test_mean_and_std_in_any_form(form, images):
+    model = build(mean=form, std=form).double()
+    assert model(images.double()).dtype == torch.float64
+
+
 def test_std_must_be_positive():
     with pytest.raises(ValueError, match="std must be above 0"):
         build(mean=[0.5], std=[0.0])

@@ -87,7 +87,7 @@ def test_unsigned_refuses_what_is_no_rate():
 
 
 def test_index_must_name_every_sample(images):
-    with pytest.raises(ValueError, match="index must name each of the 64 samples once"):
+    with pytest.raises(ValueError, match="index must name each of the 64 samples by an integer"):
         PoissonEncoder(T)(images, index=torch.arange(3))
 
 
@@ -96,9 +96,29 @@ def test_no_gradient_is_pretended(images):
     assert not PoissonEncoder(T)(images.requires_grad_()).requires_grad
 
 
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (torch.full((1, 1, 2, 2), float("nan")), ValueError, "not finite"),
+        (torch.ones(1, 1, 2, 2, dtype=torch.uint8), TypeError, "floating point"),
+        (torch.ones(0, 1, 2, 2), ValueError, "empty batch"),
+    ],
+)
+def test_images_that_cannot_be_coded(bad, error, message):
+    with pytest.raises(error, match=message):
+        PoissonEncoder(T)(bad)
+
+
+@pytest.mark.parametrize("encoder", [PoissonEncoder, DirectEncoder])
+@pytest.mark.parametrize("t", [-1, T])
+def test_a_step_beyond_the_last(encoder, t, images):
+    with pytest.raises(ValueError, match=rf"has 6 time steps \(0-5\), got t={t}"):
+        encoder(T).step(images, t)
+
+
 @pytest.mark.parametrize("encoder", [PoissonEncoder, DirectEncoder])
 def test_steps_must_be_positive(encoder):
-    with pytest.raises(ValueError, match="num_steps must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="num_steps must be a whole number, 1 or more, got 0"):
         encoder(0)
 
 

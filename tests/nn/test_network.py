@@ -116,6 +116,25 @@ def test_norms_of_different_lengths_are_refused():
         SpikingNetwork([block(3), block(5)], Readout(nn.utils.skip_init(nn.Linear, 4, 2)))
 
 
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, 1, 28, 28), r"block 'conv1' takes torch.float32 \[T, B, 1, H, W\], got torch.float32 \[2, 1, 28, 28\]"),
+        ((4, 2, 3, 28, 28), r"block 'conv1' takes .*got torch.float32 \[4, 2, 3, 28, 28\]"),
+        ((4, 2, 1, 32, 32), r"block 'fc1' takes torch.float32 \[T, B, 392\], got torch.float32 \[4, 2, 512\]"),
+    ],
+)
+def test_inputs_of_another_shape_name_the_block(shape, message):
+    net = vgg6(width=0.25, num_steps=4)
+    with pytest.raises(ValueError, match=message):
+        net(torch.zeros(shape))
+
+
+def test_inputs_of_another_type_name_the_block():
+    with pytest.raises(ValueError, match=r"block 'fc1' takes torch.float64 \[T, B, 6\], got torch.float32"):
+        small().double()(torch.zeros(4, 2, 6))
+
+
 def test_no_steps_are_refused():
     with pytest.raises(ValueError, match="at least one time step"):
         small(norm="none")(torch.ones(0, 2, 6))

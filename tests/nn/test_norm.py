@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import BNTT, TAB, TDBN, LayerNorm, NoNorm
+from bntt.nn import BNTT, TAB, TDBN, LayerNorm, NoNorm, NormMethod, TemporalNorm
+from bntt.ops.norm import past_steps
 
 
 def separate_batch_norms(num_steps, channels, dims, dtype, momentum=0.1):
@@ -108,7 +109,7 @@ def test_one_row_cannot_be_normalised_in_training():
 
 def test_statistics_that_look_ahead_have_no_step_form_in_training():
     norm = TDBN(3, num_steps=5)
-    with pytest.raises(ValueError, match="pools its training statistics over all time steps"):
+    with pytest.raises(ValueError, match="pools its training statistics over time steps that are not known"):
         norm.step(torch.ones(2, 3), 0)
     assert norm.eval().step(torch.ones(2, 3), 0)[0].shape == (2, 3)
 
@@ -152,6 +153,36 @@ def test_a_constant_channel_stays_finite():
     norm(x).sum().backward()
     assert torch.isfinite(x.grad).all()
     assert torch.isfinite(norm.gamma.grad).all()
+
+
+def test_a_pooling_of_ones_own_has_no_step_form_in_training(rng):
+    """A window, say: step() cannot know it, and says so instead of using the step's own statistics."""
+    method = NormMethod("Window", pooling=lambda steps: past_steps(steps).triu(-1) * 0 + torch.eye(steps).double())
+    norm = TemporalNorm(3, 4, method)
+    norm(torch.randn(4, 5, 3, generator=rng))
+    with pytest.raises(ValueError, match="Window pools its training statistics"):
+        norm.step(torch.randn(5, 3, generator=rng), 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("build", [BNTT, TAB, TDBN])
+def test_half_precision_is_normalised_in_float32(dtype, build, rng):
+    """70,000 values a channel: more than half precision can count."""
+    x = torch.randn(2, 70_000, 1, generator=rng)
+    norm, same = build(1, num_steps=2), build(1, num_steps=2)
+    y = norm(x.to(dtype))
+    assert y.dtype == torch.float32
+    assert torch.equal(y, same(x.to(dtype).float()))
+    assert torch.equal(norm.running_var, same.running_var)
+
+
+@pytest.mark.parametrize("build", [BNTT, TAB, TDBN])
+def test_autocast_changes_no_statistics(build, rng):
+    x = torch.randn(3, 8, 2, generator=rng)
+    norm, same = build(2, num_steps=3), build(2, num_steps=3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = norm(x)
+    assert torch.equal(y, same(x))
 
 
 def test_small_modules_take_any_number_of_steps(rng):

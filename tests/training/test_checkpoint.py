@@ -84,6 +84,27 @@ def test_impossible_numbers_are_refused(saved, name, value, message):
         load_checkpoint(path, build()[0])
 
 
+def test_momentum_is_checked_too(saved):
+    path, *_ = saved
+    tensors = safetensors.torch.load_file(path)
+    tensors["momentum.readout.synapse.weight"] = torch.zeros(3)
+    safetensors.torch.save_file(tensors, path, metadata={"format": "1"})
+    net, optimizer = build()
+    load_checkpoint(path, net)
+    with pytest.raises(CheckpointError, match=r"momentum of readout.synapse.weight is torch.float32 \[3\]"):
+        load_checkpoint(path, net, optimizer)
+    del tensors["momentum.readout.synapse.weight"]
+    safetensors.torch.save_file(tensors, path, metadata={"format": "1"})
+    with pytest.raises(CheckpointError, match=r"momentum of readout.synapse.weight is missing"):
+        load_checkpoint(path, net, optimizer)
+
+
+def test_a_note_that_is_needed(saved):
+    path, net, _ = saved
+    with pytest.raises(CheckpointError, match="has no note of best"):
+        load_checkpoint(path, net, needs=("epoch", "best"))
+
+
 def test_another_format_is_refused(saved):
     path, *_ = saved
     safetensors.torch.save_file(safetensors.torch.load_file(path), path, metadata={"format": "99"})

@@ -78,7 +78,7 @@ def test_the_same_seed_is_the_same_run():
 def test_a_schedule_can_go_on_where_it_stopped():
     whole, halves = build(), build()
     list(fit(whole, loader(), epochs=4, lr=0.1))
-    optimizer, records = sgd(halves), fit(halves, loader(), epochs=4, lr=0.1)
+    optimizer = sgd(halves, lr=0.1)
     records = fit(halves, loader(), epochs=4, lr=0.1, optimizer=optimizer)
     while not (isinstance(record := next(records), EpochRecord) and record.epoch == 1):
         pass
@@ -112,6 +112,28 @@ def test_a_plain_loaders_samples_are_numbered_as_they_come():
     assert losses[0] != losses[1]
 
 
+def test_ones_own_optimiser_keeps_its_own_rates():
+    model = build()
+    groups = [{"params": [p], "lr": rate} for p, rate in zip(model.parameters(), (1e-3, 1e-2, 0.1), strict=True)]
+    optimizer = torch.optim.Adam(groups)
+    records = [r for r in fit(model, loader(), epochs=4, optimizer=optimizer) if isinstance(r, EpochRecord)]
+    assert [r.lr for r in records] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-6])
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-6, 1e-5, 1e-4])
+
+
+def test_a_mistake_is_told_before_the_first_step():
+    with pytest.raises(ValueError, match="epochs must be 1 or more"):
+        fit(build(), loader(), epochs=0)
+    with pytest.raises(ValueError, match="start_epoch from 0 to epochs"):
+        fit(build(), loader(), epochs=2, start_epoch=3)
+
+
+def test_a_loader_that_can_be_used_once_says_so():
+    pair = (torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0]))
+    with pytest.raises(ValueError, match="0 training batches in epoch 2: it must be iterable every epoch"):
+        list(fit(build(), iter([pair]), epochs=2))
+
+
 def test_no_batches():
     with pytest.raises(ValueError, match="0 training batches"):
         list(fit(build(), [], epochs=1))
@@ -129,7 +151,7 @@ def test_nothing_is_updated_from_numbers_that_are_not_finite():
     with torch.no_grad():
         model.network.blocks["fc1"].synapse[1].weight[0, 0] = float("nan")
     before = parameters(model)
-    with pytest.raises(NonFiniteError, match=r"first seen in .*fc1"):
+    with pytest.raises(NonFiniteError, match=r"first seen in parameter network.blocks.fc1"):
         list(fit(model, loader(), epochs=1))
     after = model.state_dict()
     assert all(torch.equal(v.nan_to_num(7), after[n].nan_to_num(7)) for n, v in before.items() if "running" not in n)

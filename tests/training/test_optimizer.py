@@ -3,7 +3,7 @@
 import pytest
 
 from bntt.models import vgg6
-from bntt.training import learning_rate, sgd
+from bntt.training import drops_reached, sgd
 
 
 def test_weight_decay_is_on_every_parameter_gamma_too():
@@ -20,7 +20,11 @@ def test_weight_decay_is_on_every_parameter_gamma_too():
 )
 def test_milestones_are_whole_numbers(epochs, milestones):
     """The released code skips 90 · 0.7 = 62.999...; ours drops at 63."""
-    rates = [learning_rate(e, lr=1.0, epochs=epochs) for e in range(epochs)]
-    drops = tuple(e for e in range(1, epochs) if rates[e] != rates[e - 1])
-    assert drops == milestones
-    assert rates[-1] == pytest.approx(1e-3)
+    reached = [drops_reached(e, epochs) for e in range(epochs)]
+    assert tuple(e for e in range(1, epochs) if reached[e] != reached[e - 1]) == milestones
+    assert reached[-1] == 3
+
+
+@pytest.mark.parametrize(("epochs", "reached"), [(1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (4, [0, 0, 2, 3])])
+def test_short_schedules_begin_with_the_first_rate(epochs, reached):
+    assert [drops_reached(e, epochs) for e in range(epochs)] == reached

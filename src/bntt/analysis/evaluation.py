@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.firing import Activity
 from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.samples import Loader, samples
 
-
-@runtime_checkable
-class Batches(Protocol):
-    """What is evaluated: ``epoch(0)`` gives ``(images, labels, index)``, every image once."""
-
-    def epoch(self, draw: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]: ...
+FIRST_DRAW = 1 << 32
+"""Draws of evaluation count from here, so that they never meet the noise of a training epoch."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class Evaluation:
 
 def evaluate(
     model: SpikingClassifier,
-    batches: Batches,
+    batches: Loader,
     *,
     seed: int = 0,
     draws: int = 5,
@@ -39,8 +35,8 @@ def evaluate(
     """Evaluate every image ``draws`` times, each with fresh encoder noise, in evaluation mode.
 
     Args:
-        batches: an ``ImageLoader``, or anything like it.
-        seed: of the noise; draw d is the noise's ``draw``.
+        batches: an ``ImageLoader``, or any iterable of ``(images, labels)`` that can be iterated again.
+        seed: of the noise; draw d of the evaluation is the noise's ``draw`` number 2**32 + d.
         progress: called with the number of images of every batch done.
 
     Nothing in the model changes: parameters, running statistics and mode are as before.
@@ -58,8 +54,9 @@ def evaluate(
     correct, spikes, neurons, seen = [], dict[str, Tensor](), dict[str, int](), 0
     for draw in range(draws):
         hits: Tensor | None = None
-        for images, labels, index in batches.epoch(0):
-            trace = model.trace(images.to(device), seed=seed, index=index, draw=draw)
+        for images, labels, index in samples(batches, 0):
+            trace = model.trace(images.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw)
+            _check_labels(labels, trace.logits.shape[2])
             right = (trace.logits.argmax(2) == labels.to(device)).sum(1)
             hits = right if hits is None else hits + right
             for name, counts in trace.spikes.items():
@@ -71,3 +68,10 @@ def evaluate(
         correct.append(tuple(hits.tolist()))
     activity = Activity(seen, {name: counts.cpu() for name, counts in spikes.items()}, neurons)
     return Evaluation(Accuracy(seen // draws, tuple(correct)), activity)
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    if labels.ndim != 1 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"labels must be integers from 0 to {classes - 1}, one an image, got {labels.dtype} {list(labels.shape)}"
+        )

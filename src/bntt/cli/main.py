@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -41,7 +40,6 @@ def main(argv: list[str] | None = None) -> int:
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return 0
-    _keep_freed_memory()
     try:
         if args[:1] == ["data"]:
             tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:])
@@ -65,12 +63,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def exit_code(error: Exception) -> int | None:
     """The documented code of an error, or None for one that is a fault of ours and keeps its traceback."""
+    import torch
+
     from bntt.data.errors import DataError
     from bntt.experiments.build import DeviceError
     from bntt.experiments.recipe import RecipeError
     from bntt.training.checkpoint import CheckpointError
     from bntt.training.guard import NonFiniteError
 
+    if "can't allocate memory" in str(error):
+        return 5
     codes: dict[type[Exception], int] = {
         RecipeError: 2,
         DataError: 3,
@@ -78,14 +80,7 @@ def exit_code(error: Exception) -> int | None:
         DeviceError: 5,
         NonFiniteError: 6,
         MemoryError: 5,
+        torch.OutOfMemoryError: 5,
         OSError: 5,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what each training step frees: fresh pages from the kernel cost a third of a step."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-            libc.mallopt(parameter, value)

@@ -91,7 +91,8 @@ def decode(file: ImageFile) -> Tensor:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{file.where} cannot be decoded ({error})") from None
+        reason = "not an image file" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(f"{file.where} cannot be decoded ({reason})") from None
     return torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +70,9 @@ def build_data(recipe: Recipe) -> Parts:
         )
     train, validation, _ = split_validation(published.train, count, recipe.seed)
     mean, std = train.pixel_statistics()
+    if min(std) == 0:
+        warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
+        std = [deviation or 1.0 for deviation in std]
     label = wanted.label or wanted.name
     if manifest is not None and manifest.check == "modified":
         label += " (modified data)"
@@ -89,6 +94,12 @@ def build_model(recipe: Recipe, data: Parts) -> SpikingClassifier:
         network = MODELS[recipe.network.name](**options)
     except ValueError as error:
         raise RecipeError(f"network: {error}") from None
+    smallest = len(data.train) // math.ceil(len(data.train) / recipe.train.batch_size)
+    if smallest < 2 and recipe.network.norm not in ("layer", "none"):
+        raise RecipeError(
+            f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
+            f"which {recipe.network.norm} cannot normalise in a fully connected layer"
+        )
     steps = recipe.network.num_steps
     if recipe.encoder.name == "direct":
         return SpikingClassifier(DirectEncoder(steps), network, mean=data.mean, std=data.std)

@@ -109,7 +109,7 @@ def train_run(
     optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     done, best, seconds = 0, -1.0, 0.0
     if resume:
-        notes = load_checkpoint(run.checkpoint("last"), model, optimizer)
+        notes = load_checkpoint(run.checkpoint("last"), model, optimizer, needs=("epoch", "best", "seconds"))
         done, best, seconds = int(notes["epoch"]) + 1, float(notes["best"]), float(notes["seconds"])
         _keep_epochs(run.metrics, done)
     else:
@@ -165,7 +165,7 @@ def evaluate_run(
 ) -> RunResult:
     """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it."""
     model = build_model(recipe, data).to(device)
-    notes = load_checkpoint(run.checkpoint("best"), model)
+    notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))
     images = data.test if split == "test" else data.validation
     loader = ImageLoader(images, recipe.evaluate.batch_size, device=device)
     draws = recipe.evaluate.draws if draws is None else draws

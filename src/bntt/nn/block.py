@@ -27,6 +27,9 @@ class SpikingBlock(nn.Module):
         lif: the neurons.
         pool: what follows the spikes, without memory: pooling, flattening. It does not re-spike.
 
+    Attributes:
+        name: what messages call the block; set by ``SpikingNetwork``.
+
     >>> import torch
     >>> from bntt.nn import BNTT
     >>> block = SpikingBlock(nn.Conv2d(1, 8, 3), BNTT(8, num_steps=4), LIF(), nn.AvgPool2d(2))
@@ -40,9 +43,11 @@ class SpikingBlock(nn.Module):
         super().__init__()
         self.synapse, self.norm, self.lif = synapse, norm, lif
         self.pool = nn.Identity() if pool is None else pool
+        self.name = "this block"
 
     def forward(self, x: Float[Tensor, "T B *in_shape"]) -> Float[Tensor, "T B *out_shape"]:
         """All steps: time is folded into the batch where the layer has no memory."""
+        self._check(x, "T, B")
         current = fold_time(self.synapse, x)
         return fold_time(self.pool, self.lif(self.norm(current)))
 
@@ -50,6 +55,7 @@ class SpikingBlock(nn.Module):
         self, x: Float[Tensor, "B *in_shape"], t: int, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "B *shape"], BlockState]:
         """One step up to the spikes, before the pool."""
+        self._check(x, "B")
         membrane, norm_state = (None, None) if state is None else state
         current, norm_state = self.norm.step(self.synapse(x), t, norm_state)
         spikes, membrane = self.lif.step(current, membrane)
@@ -61,6 +67,24 @@ class SpikingBlock(nn.Module):
         """One step: ``(pooled spikes, state)``."""
         spikes, state = self.fire_step(x, t, state)
         return self.pool(spikes), state
+
+    def _check(self, x: Tensor, batch: str) -> None:
+        """Compare an input with the first weights that it meets, if they are of a kind that says what it takes."""
+        for layer in self.synapse.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                break
+        else:
+            return
+        axes = batch.count(",") + 1
+        if isinstance(layer, nn.Conv2d):
+            fits, wanted = x.ndim == axes + 3 and x.shape[axes] == layer.in_channels, f"{layer.in_channels}, H, W"
+        else:
+            fits, wanted = x[(0,) * axes].numel() == layer.in_features, f"{layer.in_features}"
+        if not fits or x.dtype != layer.weight.dtype:
+            raise ValueError(
+                f"{self.name} takes {layer.weight.dtype} [{batch}, {wanted}], got {x.dtype} {list(x.shape)}: "
+                f"time comes first, and channels and image size are those that the network was built for"
+            )
 
 
 def fold_time(module: nn.Module, x: Float[Tensor, "T B *in_shape"]) -> Float[Tensor, "T B *out_shape"]:

@@ -36,8 +36,8 @@ class SpikingClassifier(nn.Module):
         encoder: PoissonEncoder | DirectEncoder,
         network: SpikingNetwork,
         *,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        mean: Sequence[float] | float | Tensor | None = None,
+        std: Sequence[float] | float | Tensor | None = None,
     ) -> None:
         super().__init__()
         if network.num_steps not in (None, encoder.num_steps):
@@ -45,13 +45,15 @@ class SpikingClassifier(nn.Module):
                 f"the encoder has num_steps={encoder.num_steps} and the network num_steps={network.num_steps}: "
                 f"they must agree"
             )
-        if (mean is None) != (std is None) or (mean is not None and std is not None and len(mean) != len(std)):
-            raise ValueError(f"mean and std come together, one number a channel, got mean={mean} and std={std}")
-        if std is not None and min(std) <= 0:
-            raise ValueError(f"std must be above 0 in every channel, got {list(std)}")
         self.encoder, self.network = encoder, network
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, None if values is None else torch.tensor(values).reshape(-1, 1, 1))
+        self.register_buffer("mean", _per_channel("mean", mean))
+        self.register_buffer("std", _per_channel("std", std))
+        if (self.mean is None) != (self.std is None) or (
+            self.mean is not None and self.std is not None and len(self.mean) != len(self.std)
+        ):
+            raise ValueError(f"mean and std come together, one number a channel, got mean={mean} and std={std}")
+        if self.std is not None and not (self.std > 0).all():
+            raise ValueError(f"std must be above 0 in every channel, got {std}")
 
     def forward(
         self,
@@ -92,6 +94,8 @@ class SpikingClassifier(nn.Module):
     def _normalize(self, images: Tensor) -> Tensor:
         if not images.is_floating_point():
             raise TypeError(f"images must be floating point with pixels in [0, 1], got {images.dtype}: divide by 255")
+        if images.is_meta:
+            raise TypeError("images on the meta device have no values")
         if images.ndim != 4 or images.numel() == 0:
             raise ValueError(f"images must be [B, C, H, W] with B >= 1, got shape {list(images.shape)}")
         low, high = images.detach().aminmax()
@@ -105,3 +109,12 @@ class SpikingClassifier(nn.Module):
         if len(self.mean) != images.shape[1]:
             raise ValueError(f"mean and std have {len(self.mean)} channels, the images have {images.shape[1]}")
         return (images - self.mean) / self.std
+
+
+def _per_channel(name: str, values: Sequence[float] | float | Tensor | None) -> Tensor | None:
+    if values is None:
+        return None
+    rows = torch.as_tensor(values, dtype=torch.get_default_dtype()).detach().clone().reshape(-1, 1, 1)
+    if not torch.isfinite(rows).all():
+        raise ValueError(f"{name} must be finite in every channel, got {values}")
+    return rows

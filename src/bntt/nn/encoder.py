@@ -6,7 +6,7 @@ Each has two methods with the same numbers: ``encoder(x, ...)`` for all steps an
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.ops.poisson import signed_rate, unsigned_rate
@@ -34,34 +34,38 @@ class PoissonEncoder(nn.Module):
         self.num_steps, self.signed = _positive(num_steps), signed
 
     def forward(
-        self, x: Float[Tensor, "B *pixels"], *, seed: int = 0, index: Int[Tensor, " N"] | None = None, draw: int = 0
+        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0
     ) -> Float[Tensor, "T B *pixels"]:
         """Spikes of all steps. ``index`` names the samples in their dataset (default 0..B-1)."""
         return self._spikes(x, torch.arange(self.num_steps, device=x.device), seed, index, draw)
 
     def step(
         self,
-        x: Float[Tensor, "B *pixels"],
+        x: Tensor,
         t: int,
         *,
         seed: int = 0,
-        index: Int[Tensor, " N"] | None = None,
+        index: Tensor | None = None,
         draw: int = 0,
     ) -> Float[Tensor, "B *pixels"]:
         """Spikes of step ``t``, the same as the sequence form's."""
+        _check_step(t, self.num_steps)
         return self._spikes(x, torch.tensor([t], device=x.device), seed, index, draw).squeeze(0)
 
     @torch.no_grad()
     def _spikes(self, x: Tensor, steps: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
-        if not self.signed and not (x.amin() >= 0 and x.amax() <= 1):
+        _check_images(x)
+        if not self.signed and (x.amin() < 0 or x.amax() > 1):
             raise ValueError(
                 f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
                 f"leave mean and std away, or use PoissonEncoder(signed=True)"
             )
         if index is None:
             index = torch.arange(x.shape[0])
-        if index.shape != x.shape[:1]:
-            raise ValueError(f"index must name each of the {x.shape[0]} samples once, got shape {list(index.shape)}")
+        if index.shape != x.shape[:1] or index.is_floating_point():
+            raise ValueError(
+                f"index must name each of the {x.shape[0]} samples by an integer, got {index.dtype} {list(index.shape)}"
+            )
         keys = sample_keys(seed, Purpose.SPIKES, draw, index.to(x.device, torch.int64))
         uniforms = uniform(step_keys(keys, steps), *x.shape[1:])
         return (signed_rate if self.signed else unsigned_rate)(x, uniforms)
@@ -82,20 +86,21 @@ class DirectEncoder(nn.Module):
         self.num_steps = _positive(num_steps)
 
     def forward(
-        self, x: Float[Tensor, "B *pixels"], *, seed: int = 0, index: Int[Tensor, " N"] | None = None, draw: int = 0
+        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0
     ) -> Float[Tensor, "T B *pixels"]:
         """All steps; ``seed``, ``index`` and ``draw`` belong to every encoder's call and change nothing here."""
         return x.expand(self.num_steps, *x.shape)
 
     def step(
         self,
-        x: Float[Tensor, "B *pixels"],
+        x: Tensor,
         t: int,
         *,
         seed: int = 0,
-        index: Int[Tensor, " N"] | None = None,
+        index: Tensor | None = None,
         draw: int = 0,
     ) -> Float[Tensor, "B *pixels"]:
+        _check_step(t, self.num_steps)
         return x
 
     def extra_repr(self) -> str:
@@ -103,6 +108,20 @@ class DirectEncoder(nn.Module):
 
 
 def _positive(num_steps: int) -> int:
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be 1 or more, got {num_steps}")
-    return num_steps
+    if num_steps != int(num_steps) or num_steps < 1:
+        raise ValueError(f"num_steps must be a whole number, 1 or more, got {num_steps}")
+    return int(num_steps)
+
+
+def _check_step(t: int, num_steps: int) -> None:
+    if not 0 <= t < num_steps:
+        raise ValueError(f"the encoder has {num_steps} time steps (0-{num_steps - 1}), got t={t}")
+
+
+def _check_images(x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise TypeError(f"the encoder takes floating point images, got {x.dtype}")
+    if x.numel() == 0:
+        raise ValueError(f"the encoder got an empty batch, of shape {list(x.shape)}")
+    if not torch.isfinite(x).all():
+        raise ValueError("the encoder got pixels that are not finite: a NaN would be silence")

@@ -73,6 +73,7 @@ class SpikingNetwork(nn.Module):
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
         lengths = {}
         for name, block in blocks.items():
+            block.name = f"block {name!r}"
             if isinstance(block.norm, TemporalNorm):
                 block.norm.path = f"{name}.norm"
             if (length := getattr(block.norm, "num_steps", None)) is not None:

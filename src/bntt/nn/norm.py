@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from bntt.ops.norm import (
     Moments,
-    all_steps,
     extend_moments,
     normalize,
     past_steps,
@@ -108,11 +107,12 @@ class TemporalNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "T B C *space"]) -> Float[Tensor, "T B C *space"]:
         """All steps at once; ``x`` must hold exactly ``num_steps`` of them."""
-        self._check(x)
+        x = self._check(x)
         if x.shape[0] != self.num_steps:
+            way = "use step() to stop earlier" if x.shape[0] < self.num_steps else "build it with as many"
             raise ValueError(
                 f"{self._label} has {self.num_steps} time steps, got a sequence of {x.shape[0]}: "
-                f"the sequence form takes all of them; use step() to stop earlier"
+                f"the sequence form takes all of them; {way}"
             )
         return self._normalize(x, slice(None), self._pool(step_moments(x)) if self.training else None)
 
@@ -124,8 +124,7 @@ class TemporalNorm(nn.Module):
         Raises:
             ValueError: if the model has no step t, or if in training the statistics look ahead in time.
         """
-        x = x.unsqueeze(0)
-        self._check(x)
+        x = self._check(x.unsqueeze(0))
         if not 0 <= t < self.num_steps:
             raise ValueError(
                 f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={t}: "
@@ -133,10 +132,10 @@ class TemporalNorm(nn.Module):
             )
         batch = None
         if self.training:
-            if self.method.pooling is all_steps:
+            if self.method.pooling not in (None, past_steps):
                 raise ValueError(
-                    f"{self._label} pools its training statistics over all time steps, so step t={t} cannot be "
-                    f"normalised before the last is known: train with the sequence form; in eval() both forms work"
+                    f"{self._label} pools its training statistics over time steps that are not known at t={t}: "
+                    f"train with the sequence form; in eval() both forms work"
                 )
             batch = step_moments(x)
             if self.method.pooling is past_steps:
@@ -150,15 +149,20 @@ class TemporalNorm(nn.Module):
     def _label(self) -> str:
         return f"{self.method.name} '{self.path}'" if self.path else self.method.name
 
-    def _check(self, x: Tensor) -> None:
+    def _check(self, x: Tensor) -> Tensor:
+        """The input, in float32 at least: statistics and membranes are not kept in half precision."""
         if x.shape[2] != self.channels:
             raise ValueError(f"{self._label} has {self.channels} channels, got an input with {x.shape[2]}")
         if x.numel() == 0:
             raise ValueError(f"{self._label} got an empty batch, of shape {list(x.shape[1:])}")
+        return x.to(torch.promote_types(x.dtype, torch.float32))
 
     def _pool(self, moments: Moments) -> Moments:
         pooling = self.method.pooling
-        return moments if pooling is None else pool_moments(moments, pooling(self.num_steps))
+        if pooling is None:
+            return moments
+        with torch.autocast(moments.mean.device.type, enabled=False):
+            return pool_moments(moments, pooling(self.num_steps))
 
     def _normalize(self, x: Tensor, steps: slice, batch: Moments | None, first: int = 0) -> Tensor:
         """Normalise the given steps with the batch's statistics, or with the running ones where there is no batch."""
@@ -180,12 +184,11 @@ class TemporalNorm(nn.Module):
         return normalize(x, mean, var, gamma, beta, self.eps)
 
     def _check_counts(self, batch: Moments, first: int) -> None:
-        single = (batch.count < 2).flatten().tolist()
-        if any(single):
+        if 1 in batch.count:
             raise ValueError(
                 f"{self._label} cannot take statistics over a single value in training "
-                f"(step t={first + single.index(True)}): a variance needs at least two; "
-                f"use a batch of two or more images, or eval()"
+                f"(step t={first + batch.count.index(1)}): a variance needs at least two; "
+                f"use batches of two or more images (a DataLoader's last one may be smaller: drop_last=True), or eval()"
             )
 
 

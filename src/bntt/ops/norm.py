@@ -22,7 +22,7 @@ class Moments:
     """μ."""
     var: Float[Tensor, "rows C"]
     """σ², biased: divided by ``count``."""
-    count: Float[Tensor, "rows 1"]
+    count: tuple[int, ...]
     """How many values each row was taken over."""
 
 
@@ -37,8 +37,8 @@ def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
     dims = (1, *range(3, x.ndim))
     mean = x.mean(dims, keepdim=True)
     var = (x - mean).square().mean(dims)
-    count = x.new_full((x.shape[0], 1), x[0].numel() / x.shape[2])
-    return Moments(mean.flatten(1), var, count)
+    count = x[0].numel() // x.shape[2]
+    return Moments(mean.flatten(1), var, (count,) * x.shape[0])
 
 
 def all_steps(num_steps: int) -> Float[Tensor, "1 T"]:
@@ -66,32 +66,34 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
 
     The means are first shifted by that of step 0, which leaves the result and saves its digits.
 
-    >>> pool_moments(Moments(torch.tensor([[0.0], [2.0]]), torch.ones(2, 1), torch.ones(2, 1)), all_steps(2)).var
+    >>> pool_moments(Moments(torch.tensor([[0.0], [2.0]]), torch.ones(2, 1), (8, 8)), all_steps(2)).var
     tensor([[2.]])
     """
+    held = (weights > 0).tolist()
+    count = tuple(sum(n for n, used in zip(moments.count, row, strict=True) if used) for row in held)
     weights = weights.to(moments.mean)
     shift = moments.mean[:1].detach()
     centred = moments.mean - shift
     mean = weights @ centred
     var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
-    return Moments(mean + shift, var, (weights > 0).to(weights) @ moments.count)
+    return Moments(mean + shift, var, count)
 
 
 def extend_moments(past: Moments | None, step: Moments) -> Moments:
     """Moments over steps 0..t from those over 0..t-1 and those of step t: :func:`past_steps`, one step at a time.
 
-    >>> zero, two = (Moments(torch.tensor([[m]]), torch.ones(1, 1), torch.ones(1, 1)) for m in (0.0, 2.0))
+    >>> zero, two = (Moments(torch.tensor([[m]]), torch.ones(1, 1), (8,)) for m in (0.0, 2.0))
     >>> extend_moments(zero, two).var
     tensor([[2.]])
     """
     if past is None:
         return step
-    count = past.count + step.count
-    share = step.count / count
+    count = past.count[0] + step.count[0]
+    share = step.count[0] / count
     mean = past.mean + share * (step.mean - past.mean)
     spread_past = past.var + (past.mean - mean).square()
     spread_step = step.var + (step.mean - mean).square()
-    return Moments(mean, (1 - share) * spread_past + share * spread_step, count)
+    return Moments(mean, (1 - share) * spread_past + share * spread_step, (count,))
 
 
 def update_running(
@@ -103,13 +105,13 @@ def update_running(
     of time: T updates.
 
     >>> mean, var = torch.zeros(1, 1), torch.ones(1, 1)
-    >>> update_running(mean, var, Moments(torch.ones(1, 1), torch.ones(1, 1), torch.tensor([[2.0]])), 0.5)
+    >>> update_running(mean, var, Moments(torch.ones(1, 1), torch.ones(1, 1), (2,)), 0.5)
     >>> mean, var
     (tensor([[0.5000]]), tensor([[1.5000]]))
     """
-    unbiased = batch.var * (batch.count / (batch.count - 1))
+    unbiased = batch.var * batch.var.new_tensor([[n / (n - 1)] for n in batch.count])
     for running, value in ((running_mean, batch.mean), (running_var, unbiased)):
-        for row in value.detach().reshape(-1, *running.shape):
+        for row in value.detach().to(running).reshape(-1, *running.shape):
             running.lerp_(row, momentum)
 
 

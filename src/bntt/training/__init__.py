@@ -3,6 +3,6 @@
 from bntt.training.fit import EpochRecord, StepRecord, fit
 from bntt.training.guard import NonFiniteError
 from bntt.training.objective import cross_entropy
-from bntt.training.optimizer import learning_rate, sgd
+from bntt.training.optimizer import drops_reached, sgd
 
-__all__ = ["EpochRecord", "NonFiniteError", "StepRecord", "cross_entropy", "fit", "learning_rate", "sgd"]
+__all__ = ["EpochRecord", "NonFiniteError", "StepRecord", "cross_entropy", "drops_reached", "fit", "sgd"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors
@@ -43,22 +43,29 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: optim.SGD, notes: M
     _sync_folder(path.parent)
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: optim.SGD | None = None) -> dict[str, str]:
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: optim.SGD | None = None, needs: Sequence[str] = ()
+) -> dict[str, str]:
     """Read ``path`` into the model, and the momentum into the optimizer if one is given; returns the notes.
 
     Raises:
         CheckpointError: if the file is missing or damaged, of another format, of another model (the first differing
-            names and shapes are listed), or holds numbers that are not finite. The model is then unchanged.
+            names and shapes are listed), holds numbers that are not finite, or lacks a note or a momentum that is
+            asked for. The model is then unchanged.
     """
     tensors, notes = _read(path)
+    if missing := [note for note in needs if note not in notes]:
+        raise CheckpointError(f"{path} has no note of {', '.join(missing)}")
     state = {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
     _check_same(path, state, model.state_dict())
+    momentum = {name.removeprefix(_MOMENTUM): value for name, value in tensors.items() if name.startswith(_MOMENTUM)}
+    if optimizer is not None:
+        _check_same(path, momentum, dict(model.named_parameters()), what="momentum of ")
     model.load_state_dict(state)
     if optimizer is not None:
         optimizer.state.clear()
         for name, parameter in model.named_parameters():
-            if (buffer := tensors.get(_MOMENTUM + name)) is not None:
-                optimizer.state[parameter]["momentum_buffer"] = buffer.to(parameter.device)
+            optimizer.state[parameter]["momentum_buffer"] = momentum[name].to(parameter.device)
     return notes
 
 
@@ -75,7 +82,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path} is damaged or not a checkpoint: {error}") from None
 
 
-def _check_same(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def _check_same(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str = "") -> None:
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is not in the model" for name in found if name not in expected]
     for name in expected.keys() & found.keys():
@@ -87,7 +94,7 @@ def _check_same(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, 
         elif name.endswith("running_var") and (have < 0).any():
             wrong.append(f"{name} holds a negative variance")
     if wrong:
-        listed = "; ".join(sorted(wrong)[:5])
+        listed = "; ".join(what + line for line in sorted(wrong)[:5])
         raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
 
 

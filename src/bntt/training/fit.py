@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, optim
 
 from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.samples import Loader, samples
 from bntt.training.guard import check_finite
 from bntt.training.objective import cross_entropy
-from bntt.training.optimizer import learning_rate, sgd
-
-Samples = tuple[Tensor, Tensor, Tensor]
-"""``(images, labels, index)``, index naming each sample in its dataset."""
-
-
-@runtime_checkable
-class EpochLoader(Protocol):
-    """A loader whose order and augmentation are a function of the epoch, such as ``bntt.data.ImageLoader``."""
-
-    def __len__(self) -> int: ...
-
-    def epoch(self, draw: int) -> Iterator[Samples]: ...
+from bntt.training.optimizer import drops_reached, sgd
 
 
 @dataclass(frozen=True)
@@ -39,6 +26,7 @@ class StepRecord:
     correct: int
     samples: int
     lr: float
+    """Of the optimiser's first group."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class EpochRecord:
 
 def fit(
     model: SpikingClassifier,
-    loader: EpochLoader | Iterable[tuple[Tensor, Tensor]],
+    loader: Loader,
     *,
     epochs: int,
     lr: float = 0.3,
@@ -64,23 +52,24 @@ def fit(
     optimizer: optim.Optimizer | None = None,
     start_epoch: int = 0,
 ) -> Iterator[StepRecord | EpochRecord]:
-    """Train, yielding a record after every step and every epoch; between two records the model may be measured.
+    """Train while the result is iterated: a record after every step and every epoch; nothing happens unless asked for.
+
+    Between two records the model may be measured.
 
     Args:
         model: trained in place; put into training mode before every step.
-        loader: an :class:`EpochLoader` (its true indices and ``draw = epoch`` make the noise), or any iterable of
+        loader: a ``bntt.data.ImageLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
             ``(images, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: of the whole schedule.
-        lr: the first learning rate, set on the optimiser at every epoch's start.
-        lr_drops: percentages of ``epochs`` at which it falls to a tenth.
-        weight_decay: of the default optimiser, the paper's SGD.
+        lr, weight_decay: of the default optimiser, the paper's SGD.
+        lr_drops: percentages of ``epochs`` at which every group's rate falls to a tenth.
         seed: of the encoder's noise.
-        optimizer: yours, instead of the default.
+        optimizer: yours, instead of the default; its groups keep their own rates as the schedule's first.
         start_epoch: how many epochs of the schedule are already done.
 
     Raises:
-        NonFiniteError: on a loss or gradient that is not finite, before the update.
-        ValueError: on a label outside the classes, or a loader without batches.
+        NonFiniteError: on a loss or gradient that is not finite, before the weights are touched.
+        ValueError: on a label outside the classes, or a loader that gives no batch.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
@@ -89,37 +78,57 @@ def fit(
     >>> [type(record).__name__ for record in bntt.fit(model, loader, epochs=1)]
     ['StepRecord', 'StepRecord', 'EpochRecord']
     """
+    if epochs < 1 or not 0 <= start_epoch <= epochs:
+        raise ValueError(f"epochs must be 1 or more and start_epoch from 0 to epochs, got {epochs} and {start_epoch}")
     optimizer = optimizer or sgd(model, lr=lr, weight_decay=weight_decay)
-    device = next(model.parameters()).device
-    for epoch in range(start_epoch, epochs):
-        rate = learning_rate(epoch, lr=lr, epochs=epochs, drops=lr_drops)
+    return _epochs(model, loader, optimizer, range(start_epoch, epochs), epochs, lr_drops, seed)
+
+
+def _epochs(
+    model: SpikingClassifier,
+    loader: Loader,
+    optimizer: optim.Optimizer,
+    todo: range,
+    epochs: int,
+    lr_drops: Sequence[int],
+    seed: int,
+) -> Iterator[StepRecord | EpochRecord]:
+    for epoch in todo:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            first = group.setdefault("initial_lr", group["lr"])
+            group["lr"] = first / 10 ** drops_reached(epoch, epochs, lr_drops)
+        rate = optimizer.param_groups[0]["lr"]
         loss_sum, correct, seen = 0.0, 0, 0
-        for step, (images, labels, index) in enumerate(_samples(loader, epoch)):
-            model.train()
-            labels = labels.to(device)
-            logits = model(images.to(device), seed=seed, index=index, draw=epoch)
-            loss = cross_entropy(logits, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            check_finite(model, loss.detach())
-            optimizer.step()
-            hits = int((logits.detach().argmax(1) == labels).sum())
-            record = StepRecord(epoch, step, float(loss.detach()), hits, len(labels), rate)
-            loss_sum, correct, seen = loss_sum + record.loss * len(labels), correct + hits, seen + len(labels)
-            yield record
+        for step, batch in enumerate(samples(loader, epoch)):
+            loss, hits = _step(model, optimizer, *batch, seed=seed, draw=epoch)
+            count = len(batch[1])
+            loss_sum, correct, seen = loss_sum + loss * count, correct + hits, seen + count
+            yield StepRecord(epoch, step, loss, hits, count, rate)
         if not seen:
-            raise ValueError("the loader gave 0 training batches")
+            raise ValueError(
+                f"the loader gave 0 training batches in epoch {epoch + 1}: it must be iterable every epoch"
+            )
         yield EpochRecord(epoch, loss_sum / seen, correct / seen, rate)
 
 
-def _samples(loader: EpochLoader | Iterable[tuple[Tensor, Tensor]], epoch: int) -> Iterator[Samples]:
-    """An epoch's batches with their indices; a plain loader's samples are numbered in the order they come."""
-    if isinstance(loader, EpochLoader):
-        yield from loader.epoch(epoch)
-        return
-    first = 0
-    for images, labels in loader:
-        yield images, labels, torch.arange(first, first + len(labels))
-        first += len(labels)
+def _step(
+    model: SpikingClassifier,
+    optimizer: optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    index: Tensor,
+    *,
+    seed: int,
+    draw: int,
+) -> tuple[float, int]:
+    """Forward, backward, update: ``(loss, correct answers)``."""
+    model.train()
+    device = next(model.parameters()).device
+    labels = labels.to(device)
+    logits = model(images.to(device), seed=seed, index=index, draw=draw)
+    loss = cross_entropy(logits, labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    check_finite(model, loss.detach())
+    optimizer.step()
+    return float(loss.detach()), int((logits.detach().argmax(1) == labels).sum())

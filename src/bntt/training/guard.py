@@ -25,17 +25,17 @@ def check_finite(model: nn.Module, loss: Tensor) -> None:
         return
     raise NonFiniteError(
         f"the loss is {float(loss):.4g} and the gradient norm {float(norm):.4g}; first seen in {_first_site(model)}. "
-        f"No update was made; lower the learning rate or check the data"
+        f"No weight was updated (running statistics took the batch in); lower the learning rate or check the data"
     )
 
 
 def _first_site(model: nn.Module) -> str:
-    for name, buffer in model.named_buffers():
-        if not torch.isfinite(buffer).all():
-            return f"buffer {name}"
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             return f"parameter {name}"
+    for name, buffer in model.named_buffers():
+        if not torch.isfinite(buffer).all():
+            return f"buffer {name}"
     for name, parameter in model.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             return f"the gradient of {name}"

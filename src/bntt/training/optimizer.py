@@ -19,13 +19,14 @@ def sgd(model: nn.Module, *, lr: float = 0.3, momentum: float = 0.9, weight_deca
     return optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
-def learning_rate(epoch: int, *, lr: float, epochs: int, drops: Sequence[int] = (50, 70, 90)) -> float:
-    """The rate of an epoch (0-based): a tenth for every milestone reached; milestones are ``epochs · p // 100``.
+def drops_reached(epoch: int, epochs: int, drops: Sequence[int] = (50, 70, 90)) -> int:
+    """How many drops of the learning rate an epoch (0-based) is past; one drops at epoch ``epochs · percent // 100``.
 
-    Whole numbers throughout: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop.
+    Whole numbers throughout: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop
+    before the first epoch is none; in schedules of a few epochs several drops may fall on one.
 
-    >>> [learning_rate(epoch, lr=0.3, epochs=90) for epoch in (0, 45)]
-    [0.3, 0.03]
+    >>> [drops_reached(epoch, 90) for epoch in (44, 45, 63, 81)]
+    [0, 1, 2, 3]
     """
-    reached: int = sum(epoch >= epochs * percent // 100 for percent in drops)
-    return lr / float(10**reached)
+    milestones = [epochs * percent // 100 for percent in drops]
+    return sum(0 < milestone <= epoch for milestone in milestones)

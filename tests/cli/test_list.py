@@ -1,0 +1,14 @@
+"""``bntt list``."""
+
+import pytest
+
+from bntt.cli import main as cli
+
+
+@pytest.mark.parametrize(
+    ("what", "some"),
+    [("recipes", "cifar10-small"), ("models", "vgg11"), ("datasets", "tiny-imagenet"), ("norms", "bn-pooled")],
+)
+def test_names(what, some, capsys):
+    assert cli.main(["list", what]) == 0
+    assert some in capsys.readouterr().out.splitlines()

@@ -1,0 +1,15 @@
+"""``bntt show`` prints a recipe that loads as itself."""
+
+import tomllib
+
+import pytest
+
+from bntt.cli import main as cli
+from bntt.experiments.recipe import load_recipe, parse_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe(name, capsys):
+    assert cli.main(["show", name, "-s", "seed=3"]) == 0
+    shown = parse_recipe(tomllib.loads(capsys.readouterr().out))
+    assert shown == load_recipe(name, ["seed=3"])

@@ -1,0 +1,115 @@
+"""Finding, preparing and downloading by name."""
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from bntt.data import catalog, files
+from bntt.data.errors import DataError
+from tests import fakes
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def entry(monkeypatch, name, **changes):
+    monkeypatch.setitem(catalog.DATASETS, name, dataclasses.replace(catalog.DATASETS[name], **changes))
+
+
+def test_a_usual_place_is_found_without_being_told(monkeypatch, tmp_path):
+    place = fakes.write_mnist(tmp_path / "package")
+    sums = [hashlib.sha256(fakes.gzip.decompress(p.read_bytes())).hexdigest() for p in sorted_like_published(place)]
+    entry(monkeypatch, "fashion-mnist", usual=(place,), sha256=tuple(sums))
+    splits, manifest = catalog.open_dataset("fashion-mnist")
+    assert len(splits.train) == 20
+    assert manifest.check == "published", "a repacked archive with the published content"
+    assert manifest.source == str(place)
+
+
+def sorted_like_published(folder: Path) -> list[Path]:
+    return [folder / item.name for item in catalog.DATASETS["fashion-mnist"].published]
+
+
+def test_what_is_nowhere_says_how_to_get_it(monkeypatch):
+    entry(monkeypatch, "fashion-mnist", usual=())
+    with pytest.raises(DataError, match=r"bntt data prepare fashion-mnist --from PATH, .*--download"):
+        catalog.open_dataset("fashion-mnist")
+
+
+@pytest.mark.parametrize("state", ["does not exist", "is empty"])
+def test_a_source_that_is_not_there(state, tmp_path):
+    place = tmp_path / "place"
+    if state == "is empty":
+        place.mkdir()
+    with pytest.raises(DataError, match=f"place {state}: cifar10 is read from cifar-10-binary.tar.gz"):
+        catalog.prepare("cifar10", place)
+
+
+def test_download_of_every_file_and_then_no_more(monkeypatch, tmp_path):
+    source = fakes.write_mnist(tmp_path / "server")
+    published = tuple(
+        catalog.Published(item.url, files.digest(source / item.name, "md5"), (source / item.name).stat().st_size)
+        for item in catalog.DATASETS["mnist"].published
+    )
+    entry(monkeypatch, "mnist", published=published)
+    asked = []
+
+    def fake_download(url, target, *, md5, size, progress):
+        asked.append(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((source / target.name).read_bytes())
+        progress(size, size)
+
+    monkeypatch.setattr(files, "download", fake_download)
+    assert catalog.prepare("mnist", download=True)[1].check == "published"
+    assert asked == [item.url for item in published]
+    catalog.prepare("mnist", download=True)
+    assert len(asked) == 4, "what has the right checksum is not fetched again"
+
+
+def test_tiny_imagenet_has_no_published_checksum_to_download_by():
+    with pytest.raises(DataError, match="no published checksum"):
+        catalog.prepare("tiny-imagenet", download=True)
+
+
+def test_every_published_file_is_https_and_has_a_checksum():
+    for dataset in catalog.DATASETS.values():
+        for item in dataset.published:
+            assert item.url.startswith("https://")
+            assert len(item.md5) == 32
+            assert item.size > 0
+
+
+def test_image_folders_have_a_place_each(tmp_path):
+    a, b = (catalog.prepared_folder("images", tmp_path / name) for name in ("a", "b"))
+    assert a != b
+    with pytest.raises(DataError, match="needs the folder that it is in"):
+        catalog.prepared_folder("images")
+
+
+@pytest.mark.data
+def test_the_system_packages_fashion_mnist_is_the_published_one():
+    folder = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "fashion-mnist"
+    if not folder.is_dir():
+        pytest.skip("BNTT_TEST_DATA names no folder with fashion-mnist/")
+    _, manifest = catalog.prepare("fashion-mnist", folder)
+    assert manifest.check == "published"
+    assert manifest.images == {"train": 60_000, "test": 10_000}
+
+
+@pytest.mark.data
+def test_the_jpeg_copy_of_cifar10_is_complete():
+    folder = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "cifar10-jpeg"
+    if not folder.is_dir():
+        pytest.skip("BNTT_TEST_DATA names no folder with cifar10-jpeg/")
+    splits, manifest = catalog.open_dataset("images", folder)
+    assert manifest.images == {"train": 50_000, "test": 10_000}
+    assert splits.train.counts() == [5_000] * 10
+    mean, _ = splits.train.pixel_statistics()
+    assert mean == pytest.approx([0.4914, 0.4822, 0.4465], abs=2e-4), "the published means"

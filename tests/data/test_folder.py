@@ -1,0 +1,97 @@
+"""Image folders and zips, and image files that are not what they should be."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bntt.data.errors import DataError
+from bntt.data.folder import ImageFile, decode, read_images
+from tests import fakes
+
+
+def test_pixels_and_classes(tmp_path):
+    root = fakes.write_image_folder(tmp_path)
+    train, test = read_images(root)
+    assert train.classes == test.classes == ("cat", "dog")
+    assert train.labels.tolist() == [0] * 4 + [1] * 4
+    stored = np.asarray(Image.open(root / "train" / "dog" / "2.png"))
+    assert torch.equal(train.images[6], torch.from_numpy(stored.copy()).permute(2, 0, 1))
+
+
+def test_gray_images_have_one_channel(tmp_path):
+    assert read_images(fakes.write_image_folder(tmp_path, channels=1)).train.images.shape == (8, 1, 8, 8)
+
+
+def test_progress_counts_images(tmp_path):
+    seen = []
+    read_images(fakes.write_image_folder(tmp_path), lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 12) for i in range(1, 13)]
+
+
+def encoded(mode, kind="PNG"):
+    buffer = io.BytesIO()
+    Image.new(mode, (8, 8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cannot be decoded"),
+        (b"no image", "cannot be decoded"),
+        (encoded("RGB", "JPEG")[:-20], "cannot be decoded"),
+        (encoded("RGBA"), "has mode RGBA: only 8-bit gray and RGB"),
+        (encoded("CMYK", "JPEG"), "has mode CMYK"),
+        (encoded("I;16"), "has mode I"),
+    ],
+    ids=["empty", "text", "truncated", "RGBA", "CMYK", "16 bit"],
+)
+def test_image_files_that_are_refused(content, message):
+    with pytest.raises(DataError, match=f"here/x.png {message}"):
+        decode(ImageFile("here/x.png", lambda: content))
+
+
+def test_a_decompression_bomb_is_refused(tmp_path):
+    """A 20,000 x 20,000 image in a few kilobytes."""
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    with pytest.raises(DataError, match=r"bomb.png"):
+        decode(ImageFile("bomb.png", buffer.getvalue))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: (r / "test").rename(r / "elsewhere"), "has no test or val folder or zip"),
+        (lambda r: (r / "test" / "dog").rename(r / "test" / "wolf"), "classes of train and test differ: dog, wolf"),
+        (lambda r: [p.unlink() for p in (r / "train" / "cat").iterdir()], "cat holds no image"),
+        (lambda r: (r / "train" / "dog" / "1.png").write_bytes(fakes.image_bytes(fakes.pixels(9, 9, 3))), "one size"),
+        (lambda r: (r / "train" / "dog" / "1.png").write_bytes(fakes.image_bytes(fakes.pixels(8, 8))), "one size"),
+    ],
+)
+def test_folders_that_are_refused(change, message, tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    change(root)
+    with pytest.raises(DataError, match=message):
+        read_images(root)
+
+
+def test_a_zip_is_read_by_name_and_never_unpacked(tmp_path):
+    """A member that would escape its folder is just a name with a class in it."""
+    root = fakes.write_image_zips(tmp_path / "zips", fakes.write_image_folder(tmp_path / "source"))
+    with zipfile.ZipFile(root / "train.zip", "a") as archive:
+        archive.writestr("../../dog/escape.png", fakes.image_bytes(fakes.pixels(8, 8, 3)))
+    before = sorted(tmp_path.parent.rglob("*"))
+    assert len(read_images(root).train) == 9
+    assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+def test_a_damaged_zip(tmp_path):
+    root = fakes.write_image_zips(tmp_path / "zips", fakes.write_image_folder(tmp_path / "source"))
+    (root / "test.zip").write_bytes(b"PK not really")
+    with pytest.raises(DataError, match=r"test.zip is not a whole zip file"):
+        read_images(root)
