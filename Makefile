@@ -14,8 +14,8 @@ demo: .venv/installed
 	$(BIN)/bntt demo
 
 test: .venv/installed
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests examples
+	$(BIN)/ruff check src tests examples
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
@@ -23,8 +23,8 @@ test-all: test
 	$(BIN)/python -m pytest -n 2 -m slow
 
 format: .venv/installed
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests examples
+	$(BIN)/ruff check --fix src tests examples
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

@@ -64,10 +64,10 @@ def test_bntt_is_t_batch_norms_without_beta_in_float64(space, training, momentum
 @pytest.mark.parametrize("space", [(), (4, 5)])
 @pytest.mark.parametrize("training", [True, False])
 def test_bntt_is_t_batch_norms_without_beta_in_float32(space, training):
-    """γ's gradient sums over batch and space, so it is held to a relative 1e-6 by its size of about 40."""
+    """γ's gradient is a sum of a hundred products of size one: it has ten times their rounding."""
     found = largest_differences(space, torch.float32, training)
-    assert found.pop("gamma gradient") <= 4e-5
-    assert max(found.values()) <= 2e-6
+    assert found.pop("gamma gradient") <= 1e-5
+    assert max(found.values()) <= 1e-6
 
 
 def test_a_step_beyond_the_last_says_what_to_do():
