@@ -98,6 +98,14 @@ def write_image_zips(root: Path, folder: Path) -> Path:
     return root
 
 
+def write_one_zip(path: Path, folder: Path) -> Path:
+    """Both parts of an image folder in one zip."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
 def write_tiny_imagenet(root: Path) -> Path:
     """Three classes of two 16x16 JPEGs, one of them gray; two validation images."""
     root.mkdir(parents=True)

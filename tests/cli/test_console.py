@@ -56,8 +56,11 @@ def test_progress_passes_the_count_on():
 
 def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
     monkeypatch.setattr(console, "QUIET", -1.0)
-    console.training([StepRecord(0, 0, 2.0, 1, 10, 0.3)], epochs=2, images=40)
-    assert capsys.readouterr().out == "epoch 1/2, 25% of its images  loss 2.000\n"
+    console.training([StepRecord(0, i, 2.0, 1, 10, 0.3) for i in range(2)], epochs=2, images=40)
+    assert capsys.readouterr().out == "epoch 1/2, loss 2.000: 20 of 80, 0:00 left\n"
+    with console.progress("testing", 2000) as advance:
+        advance(500)
+    assert capsys.readouterr().out == "testing: 500 of 2,000, 0:00 left\n"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75.4, "1:15"), (3675, "1:01:15")])

@@ -30,10 +30,10 @@ def test_tables_and_files(run, capsys):
     assert json.loads((run / "evaluation.json").read_text())["draws"] == 2
 
 
-def test_five_draws_by_default_and_every_image(run, capsys):
+def test_the_recipes_draws_by_default_and_every_image(run, capsys):
     assert cli.main(["evaluate", str(run), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["draws"], found["images"], found["split"]) == (5, 1000, "test")
+    assert (found["draws"], found["images"], found["split"]) == (1, 1000, "test")
     assert found == json.loads((run / "evaluation.json").read_text())
 
 

@@ -25,6 +25,7 @@ WAYS = {
     "images": [
         lambda p: fakes.write_image_folder(p / "folder"),
         lambda p: fakes.write_image_zips(p / "zips", fakes.write_image_folder(p / "source")),
+        lambda p: fakes.write_one_zip(p / "all.zip", fakes.write_image_folder(p / "another")),
     ],
     "tiny-imagenet": [lambda p: fakes.write_tiny_imagenet(p / "tiny-imagenet-200")],
 }

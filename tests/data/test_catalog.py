@@ -113,3 +113,72 @@ def test_the_jpeg_copy_of_cifar10_is_complete():
     assert splits.train.counts() == [5_000] * 10
     mean, _ = splits.train.pixel_statistics()
     assert mean == pytest.approx([0.4914, 0.4822, 0.4465], abs=2e-4), "the published means"
+
+
+def published(monkeypatch, source):
+    """The Fashion-MNIST entry as if ``source`` held the published files."""
+    items = [
+        catalog.Published(i.url, files.digest(source / i.name, "md5"), 1)
+        for i in catalog.DATASETS["fashion-mnist"].published
+    ]
+    sums = [hashlib.sha256(fakes.gzip.decompress((source / i.name).read_bytes())).hexdigest() for i in items]
+    entry(monkeypatch, "fashion-mnist", published=tuple(items), sha256=tuple(sums), usual=())
+    return catalog.DATASETS["fashion-mnist"]
+
+
+def test_what_is_checked_is_what_is_read(monkeypatch, tmp_path):
+    """Good packed files beside damaged unpacked ones, which are read first."""
+    source = fakes.write_mnist(tmp_path / "raw")
+    dataset = published(monkeypatch, source)
+    assert catalog.check_published(dataset, source) == "published"
+    packed = source / "train-images-idx3-ubyte.gz"
+    unpacked = packed.with_suffix("")
+    unpacked.write_bytes(fakes.gzip.decompress(packed.read_bytes()))
+    assert catalog.check_published(dataset, source) == "published"
+    unpacked.write_bytes(unpacked.read_bytes()[:-1] + b"\0")
+    assert catalog.check_published(dataset, source) == "modified"
+
+
+def test_damaged_gzip_files_are_modified(monkeypatch, tmp_path):
+    source = fakes.write_mnist(tmp_path / "raw")
+    dataset = published(monkeypatch, source)
+    path = source / "t10k-images-idx3-ubyte.gz"
+    content = bytearray(path.read_bytes())
+    content[20:80] = bytes(60)
+    path.write_bytes(content)
+    assert catalog.check_published(dataset, source) == "modified"
+
+
+def test_an_archive_may_have_any_name(monkeypatch, tmp_path):
+    archive = fakes.write_cifar_tar(tmp_path / "cifar-10-binary (1).tar.gz")
+    item = catalog.Published("https://x.org/y.tar.gz", files.digest(archive, "md5"), 1)
+    entry(monkeypatch, "cifar10", published=(item,))
+    assert catalog.check_published(catalog.DATASETS["cifar10"], archive) == "published"
+
+
+def test_image_folders_that_changed_say_so(tmp_path):
+    root = fakes.write_image_folder(tmp_path / "mine")
+    assert len(catalog.open_dataset("images", root)[0].train) == 8
+    (root / "train" / "cat" / "9.png").write_bytes(fakes.image_bytes(fakes.pixels(8, 8, 3)))
+    with pytest.raises(DataError, match="have changed since they were prepared: bntt data prepare images --from"):
+        catalog.open_dataset("images", root)
+    catalog.prepare("images", root)
+    assert len(catalog.open_dataset("images", root)[0].train) == 9
+
+
+def test_another_place_than_it_was_prepared_from(tmp_path):
+    first, second = (fakes.write_mnist(tmp_path / name) for name in ("a", "b"))
+    catalog.prepare("mnist", first, allow_modified=True)
+    catalog.open_dataset("mnist", first)
+    with pytest.raises(DataError, match=r"mnist was prepared from .*/a, not from .*/b"):
+        catalog.open_dataset("mnist", second)
+
+
+def test_the_names_are_the_same_everywhere():
+    from typing import get_args
+
+    from bntt.cli.data import Name
+    from bntt.experiments.recipe import Data
+
+    assert set(get_args(Name)) == catalog.DATASETS.keys()
+    assert set(get_args(Data.model_fields["name"].annotation)) == catalog.DATASETS.keys() | catalog.BUILT_IN.keys()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from bntt.data.errors import DataError
-from bntt.data.folder import ImageFile, decode, read_images
+from bntt.data.folder import ImageFile, decode, fingerprint, read_images
 from tests import fakes
 
 
@@ -95,3 +95,59 @@ def test_a_damaged_zip(tmp_path):
     (root / "test.zip").write_bytes(b"PK not really")
     with pytest.raises(DataError, match=r"test.zip is not a whole zip file"):
         read_images(root)
+
+
+def nested(root):
+    """One class with a sub-folder of its own, and one around all classes; what systems leave behind is no image."""
+    fakes.write_image_folder(root)
+    (root / "train" / "cat" / "more").mkdir()
+    (root / "train" / "cat" / "3.png").rename(root / "train" / "cat" / "more" / "3.png")
+    (root / "train" / "cat" / "._0.png").write_bytes(b"resource fork")
+    return root
+
+
+def test_the_class_is_the_first_folder_in_every_form(tmp_path):
+    folder = nested(tmp_path / "folder")
+    zips, one = tmp_path / "zips", tmp_path / "all.zip"
+    zips.mkdir()
+    with zipfile.ZipFile(one, "w") as everything:
+        for part in ("train", "test"):
+            with zipfile.ZipFile(zips / f"{part}.zip", "w") as archive:
+                for path in (folder / part).rglob("*"):
+                    if path.is_file():
+                        inside = path.relative_to(folder / part)
+                        archive.write(path, "around" / inside)
+                        archive.write(path, "__MACOSX" / inside)
+                        everything.write(path, part / inside)
+    expected = read_images(folder).train
+    assert expected.classes == ("cat", "dog")
+    assert expected.counts() == [4, 4]
+    for other in (read_images(zips).train, read_images(one).train):
+        assert other.classes == expected.classes
+        assert torch.equal(other.images, expected.images)
+        assert torch.equal(other.labels, expected.labels)
+
+
+def test_a_damaged_member_of_a_zip_is_named(tmp_path):
+    root = fakes.write_image_zips(tmp_path / "zips", fakes.write_image_folder(tmp_path / "source"))
+    content = bytearray((root / "train.zip").read_bytes())
+    content[content.index(b"IDAT") + 20] ^= 255
+    (root / "train.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"train.zip:cat/0.png cannot be decoded \(Bad CRC-32"):
+        read_images(root)
+
+
+def test_a_zip_without_a_part(tmp_path):
+    path = tmp_path / "one.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train/cat/0.png", fakes.image_bytes(fakes.pixels(8, 8, 3)))
+    with pytest.raises(DataError, match=r"one.zip has no test or val folder in it"):
+        read_images(path)
+
+
+def test_a_fingerprint_changes_with_the_files(tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    before = fingerprint(root)
+    assert fingerprint(root) == before
+    (root / "train" / "cat" / "9.png").write_bytes(b"x")
+    assert fingerprint(root) != before

@@ -16,6 +16,8 @@ def test_the_table_has_every_example():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path):
-    done = subprocess.run([sys.executable, str(path), *SMALLEST[path.stem]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(path), *SMALLEST[path.stem]], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "images/s" in done.stdout

@@ -8,7 +8,7 @@ from bntt.experiments import build
 from bntt.experiments.build import DeviceError, build_data, build_model, require_device
 from bntt.experiments.recipe import RecipeError, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder
-from tests.experiments.test_recipe import changed
+from tests.experiments.test_recipe import MINIMAL, changed
 
 
 def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
@@ -63,6 +63,13 @@ def test_batches_of_one_are_refused_before_training():
         build_model(recipe, build_data(recipe))
 
 
+def test_a_root_means_the_same_from_every_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    recipe = parse_recipe(changed(data={"name": "images", "root": "mine"}))
+    assert build.with_whole_root(recipe).data.root == str(tmp_path / "mine")
+    assert build.with_whole_root(parse_recipe(MINIMAL)) == parse_recipe(MINIMAL)
+
+
 def test_images_need_a_root():
     with pytest.raises(RecipeError, match="needs the folder that it is in"):
         build_data(parse_recipe(changed(data={"name": "images"})))
@@ -71,7 +78,7 @@ def test_images_need_a_root():
 def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
     """Fault 28: it trains without NaN, at chance."""
     blank = ImageSet(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), torch.arange(40) % 10, tuple("0123456789"))
-    monkeypatch.setattr(build, "open_dataset", lambda name, root: (Splits(blank, blank), None))
+    monkeypatch.setattr(build, "open_dataset", lambda name, root, progress: (Splits(blank, blank), None))
     recipe = parse_recipe(changed(network={"width": 0.125}))
     with pytest.warns(UserWarning, match="it gives no spikes"):
         data = build_data(recipe)
@@ -79,7 +86,7 @@ def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
     assert (logits == 0).all()
 
 
-@pytest.mark.parametrize("device", ["cuda:7", "gpu", "mps"])
+@pytest.mark.parametrize("device", ["cuda:7", "gpu", "mps", "meta"])
 def test_devices_that_are_not_here(device):
     with pytest.raises(DeviceError, match=f"device '{device}' cannot be used .*; here: cpu"):
         require_device(device)

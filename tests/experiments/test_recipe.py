@@ -65,6 +65,12 @@ def test_overrides_are_put_over_the_file():
     assert (found.train.epochs, found.network.norm, found.evaluate.draws, found.data.augment) == (3, "tdbn", 7, [])
 
 
+def test_a_files_label_does_not_stand_beside_other_data():
+    assert load_recipe("demo").data.label
+    assert load_recipe("demo", ["data.name=mnist"]).data.label == ""
+    assert load_recipe("demo", ["data.name=mnist", "data.label=mine"]).data.label == "mine"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -74,6 +74,23 @@ def test_the_evaluation_counts_every_test_image(run):
     assert written["gamma_magnitude"].keys() == written["firing_rate"].keys()
 
 
+def test_a_run_without_its_checkpoints_is_not_taken_over(tmp_path):
+    (tmp_path / "demo").mkdir()
+    assert new_run_directory("demo", tmp_path).path.name == "demo-2"
+
+
+def test_a_root_that_cannot_be_made(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted" / "disk")
+    with pytest.raises(OSError, match="link"):
+        new_run_directory("demo", tmp_path / "link")
+
+
+def test_direct_coding_is_measured_once(run, tmp_path):
+    recipe, data, directory, *_ = run
+    direct = recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"name": "direct"})})
+    assert len(evaluate_run(direct, data, directory, split="validation").evaluation.accuracy.correct) == 1
+
+
 def test_no_run_is_overwritten(tmp_path):
     names = [new_run_directory("demo", tmp_path).path.name for _ in range(3)]
     assert names == ["demo", "demo-2", "demo-3"]
@@ -116,7 +133,7 @@ def test_metrics_of_an_epoch_that_was_not_saved_are_dropped(run, tmp_path):
     while not (isinstance(record := next(records), EpochResult) and record.epoch == 1):
         pass
     with directory.metrics.open("a") as file:
-        file.write('{"epoch": 2}\n')
+        file.write('{"epoch": 2}\n{"epoch": 3, "tor')
     list(train_run(recipe, data, directory, resume=True))
     assert [json.loads(line)["epoch"] for line in directory.metrics.read_text().splitlines()] == [0, 1, 2]
 
@@ -124,7 +141,7 @@ def test_metrics_of_an_epoch_that_was_not_saved_are_dropped(run, tmp_path):
 def test_what_cannot_be_resumed(run, tmp_path):
     recipe, data, *_ = run
     empty = new_run_directory("empty", tmp_path)
-    with pytest.raises(CheckpointError, match=r"last.safetensors does not exist"):
+    with pytest.raises(CheckpointError, match="has not finished an epoch yet"):
         list(train_run(recipe, data, empty, resume=True))
     with pytest.raises(CheckpointError, match="is not a run directory"):
         find_run(tmp_path / "empty")
@@ -139,6 +156,8 @@ def test_other_data_than_before_is_refused(run, tmp_path):
     while not isinstance(next(records), EpochResult):
         pass
     other = dataclasses.replace(manifest, sha256={"train": "2"})
+    with pytest.raises(CheckpointError, match="was trained on other data"):
+        evaluate_run(recipe, dataclasses.replace(data, manifest=other), directory)
     with pytest.raises(CheckpointError, match="was trained on other data"):
         list(train_run(recipe, dataclasses.replace(data, manifest=other), directory, resume=True))
 

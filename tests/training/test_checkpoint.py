@@ -88,15 +88,25 @@ def test_momentum_is_checked_too(saved):
     path, *_ = saved
     tensors = safetensors.torch.load_file(path)
     tensors["momentum.readout.synapse.weight"] = torch.zeros(3)
-    safetensors.torch.save_file(tensors, path, metadata={"format": "1"})
+    safetensors.torch.save_file(tensors, path, metadata={"format": "1", "momentum": "4"})
     net, optimizer = build()
     load_checkpoint(path, net)
     with pytest.raises(CheckpointError, match=r"momentum of readout.synapse.weight is torch.float32 \[3\]"):
         load_checkpoint(path, net, optimizer)
     del tensors["momentum.readout.synapse.weight"]
-    safetensors.torch.save_file(tensors, path, metadata={"format": "1"})
-    with pytest.raises(CheckpointError, match=r"momentum of readout.synapse.weight is missing"):
+    safetensors.torch.save_file(tensors, path, metadata={"format": "1", "momentum": "3"})
+    with pytest.raises(CheckpointError, match=r"holds 2 momenta, its notes say 3"):
         load_checkpoint(path, net, optimizer)
+
+
+def test_a_run_without_momentum_can_be_loaded(tmp_path):
+    """momentum = 0, or a parameter that gets no gradient, leaves no buffer behind."""
+    net, _ = build(seed=1)
+    optimizer = sgd(net, momentum=0.0)
+    net(torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))).sum().backward()
+    optimizer.step()
+    save_checkpoint(tmp_path / "x", net, optimizer, {})
+    load_checkpoint(tmp_path / "x", net, optimizer)
 
 
 def test_a_note_that_is_needed(saved):

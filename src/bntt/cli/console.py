@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,15 @@ from rich.table import Table
 from bntt.experiments.run import EpochResult, RunResult
 from bntt.training.fit import StepRecord
 
-console = Console(highlight=False)
+
+class _Screen(Console):
+    """A console whose reader may go away: the work goes on, unseen."""
+
+    def on_broken_pipe(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+console = _Screen(highlight=False)
 QUIET = 60.0
 """Seconds without a word, at the most, where there is no bar."""
 
@@ -26,46 +36,74 @@ def line(text: str) -> None:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar over ``total`` images on a terminal; nothing elsewhere. Yields the function that advances it."""
-    with _bar() as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda images: bar.advance(task, images)
+    """Progress over ``total`` images: a bar on a terminal, a line a minute elsewhere. Yields what advances it."""
+    done = 0
+    with progress_of(what) as report:
+
+        def advance(images: int) -> None:
+            nonlocal done
+            done += images
+            report(done, total)
+
+        yield advance
 
 
 @contextmanager
 def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
     """As :func:`progress`, for work that tells its total as it goes: yields a function of ``(done, total)``."""
     with _bar() as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(what, total=None, visible=False)
+        watch = _Watch()
+
+        def report(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+            watch.say(what, done, total)
+
+        yield report
+
+
+class _Watch:
+    """Says how far work is, and how long it will take, once a minute where there is no bar."""
+
+    def __init__(self, done: int = 0) -> None:
+        self.began = self.spoke = time.monotonic()
+        self.first = done
+
+    def say(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if console.is_terminal or now - self.spoke <= QUIET or done <= self.first:
+            return
+        left = (now - self.began) / (done - self.first) * (total - done)
+        line(f"{what}: {done:,} of {total:,}, {duration(left)} left")
+        self.spoke = now
 
 
 def training(records: Iterable[StepRecord | EpochResult], epochs: int, images: int) -> None:
     """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
-    seen, spoke = 0, time.monotonic()
+    seen, watch = 0, None
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
             if isinstance(record, EpochResult):
                 line(_epoch_line(record, epochs))
-                seen, spoke = 0, time.monotonic()
+                seen = 0
                 continue
             seen += record.samples
-            done = record.epoch * images + seen
-            bar.update(task, completed=done, description=f"epoch {record.epoch + 1}/{epochs}")
-            if not console.is_terminal and time.monotonic() - spoke > QUIET:
-                line(f"epoch {record.epoch + 1}/{epochs}, {seen / images:.0%} of its images  loss {record.loss:.3f}")
-                spoke = time.monotonic()
+            done, what = record.epoch * images + seen, f"epoch {record.epoch + 1}/{epochs}"
+            bar.update(task, completed=done, description=what)
+            watch = watch or _Watch(done)
+            watch.say(f"{what}, loss {record.loss:.3f}", done, epochs * images)
 
 
 def result(outcome: RunResult) -> None:
     """Accuracy with its spread and interval, then accuracy, γ and firing rates over time."""
     accuracy, activity = outcome.evaluation.accuracy, outcome.evaluation.activity
     low, high = accuracy.interval
+    draws = len(accuracy.correct)
     line("")
     line(
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
-        f"(sd over {len(accuracy.correct)} Poisson seeds; "
+        f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "
         f"95% interval for {accuracy.images:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
     )
     steps = len(accuracy.over_time)

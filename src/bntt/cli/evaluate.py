@@ -10,7 +10,7 @@ import tyro
 
 def evaluate(
     run: tyro.conf.Positional[Path],
-    draws: int = 5,
+    draws: int | None = None,
     split: Literal["test", "validation"] = "test",
     device: str = "cpu",
     json: bool = False,
@@ -23,7 +23,7 @@ def evaluate(
 
     Args:
         run: the run directory.
-        draws: repetitions with fresh noise.
+        draws: repetitions with fresh noise; as many as the recipe says (5 by default).
         split: which images; whatever is chosen is chosen on validation.
         device: cpu, or cuda.
         json: print the numbers as JSON instead of tables.
@@ -35,13 +35,14 @@ def evaluate(
     from bntt.experiments.run import as_json, evaluate_run, find_run
 
     require_device(device)
-    if draws < 1:
+    if draws is not None and draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
     found = find_run(run)
     recipe = load_recipe(found.recipe)
-    data = build_data(recipe)
+    with console.progress_of("preparing data") as progress:
+        data = build_data(recipe, progress)
     images = data.test if split == "test" else data.validation
-    with console.progress("measuring", len(images) * draws) as advance:
+    with console.progress("measuring", len(images) * (draws or recipe.evaluate.draws)) as advance:
         result = evaluate_run(recipe, data, found, split=split, draws=draws, device=device, progress=advance)
     stem = "evaluation" if split == "test" else f"evaluation-{split}"
     save_overview(result, run / f"{stem}.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Callable
@@ -40,6 +41,11 @@ def main(argv: list[str] | None = None) -> int:
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return 0
+    if args and not args[0].startswith("-") and args[0] not in VERBS:
+        near = difflib.get_close_matches(args[0], VERBS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(VERBS)}"
+        print(f"bntt: unknown verb {args[0]!r}; {hint}", file=sys.stderr)
+        return 2
     try:
         if args[:1] == ["data"]:
             tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:])

@@ -33,8 +33,8 @@ def train(
         recipe: a name from `bntt list recipes`, or a TOML file; with --resume a run directory.
         overrides: a value to change, repeatable: `-s network.num_steps=4`.
         name: of the run directory; the recipe's by default. A number is added rather than overwrite one.
-        root: where run directories are made.
-        resume: go on in this run directory after its last saved epoch.
+        root: where new run directories are made.
+        resume: go on in the run directory that is given as recipe, after its last saved epoch.
         device: cpu, or cuda.
     """
     from bntt.experiments.build import require_device
@@ -50,7 +50,12 @@ def train(
         return
     chosen = load_recipe(recipe, overrides)
     folder = name or Path(recipe).stem
-    if Path(folder).name != folder or folder in ("", ".", "..") or len(folder) > 100 or not folder.isprintable():
+    if (
+        Path(folder).name != folder
+        or folder.strip() in ("", ".", "..")
+        or len(folder) > 100
+        or not folder.isprintable()
+    ):
         raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
     run_recipe(chosen, lambda: new_run_directory(folder, root), device=device)
 
@@ -58,12 +63,14 @@ def train(
 def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: bool = False, device: str = "cpu") -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console
-    from bntt.experiments.build import build_data, build_model
+    from bntt.experiments.build import build_data, build_model, with_whole_root
     from bntt.experiments.figures import save_overview
     from bntt.experiments.run import evaluate_run, train_run
 
     _keep_freed_memory()
-    data = build_data(recipe)
+    recipe = with_whole_root(recipe)
+    with console.progress_of("preparing data") as progress:
+        data = build_data(recipe, progress)
     build_model(recipe, data)
     run = place()
     network, settings = recipe.network, recipe.train

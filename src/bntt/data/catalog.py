@@ -11,8 +11,8 @@ from bntt.data import files
 from bntt.data.bundled import fashion_mnist_bundled
 from bntt.data.cifar import read_cifar10, read_cifar100
 from bntt.data.errors import DataError
-from bntt.data.folder import read_images
-from bntt.data.idx import read_fashion_mnist, read_mnist
+from bntt.data.folder import fingerprint, read_images
+from bntt.data.idx import content_digest, find, read_fashion_mnist, read_mnist
 from bntt.data.images import Splits
 from bntt.data.prepared import Manifest, cache_root, load_prepared, read_manifest, write_prepared
 from bntt.data.synthetic import synthetic
@@ -96,7 +96,9 @@ DATASETS: dict[str, Dataset] = {
         usual=(Path("/usr/share/datasets/fashion-mnist"),),
     ),
     "images": Dataset(
-        "a folder with train and test, each a folder or a zip of <class>/<image>", read_images, slow=True
+        "a folder with train and test, each a folder or a zip of <class>/<image>, or one zip of both",
+        read_images,
+        slow=True,
     ),
     "mnist": Dataset("a folder with the four IDX files, gzipped or not", read_mnist, MNIST_FILES),
     "tiny-imagenet": Dataset("the unpacked folder tiny-imagenet-200", read_tiny_imagenet, slow=True),
@@ -148,7 +150,9 @@ def prepare(
         )
     splits = dataset.read(found, progress) if dataset.slow else dataset.read(found)  # type: ignore[call-arg]
     folder = prepared_folder(name, found)
-    return folder, write_prepared(folder, splits, name=name, source=found, check=check)
+    listing = fingerprint(found) if name == "images" else ""
+    source_name = found.resolve()
+    return folder, write_prepared(folder, splits, name=name, source=source_name, check=check, fingerprint=listing)
 
 
 def locate(name: str, source: Path | None) -> Path | None:
@@ -167,42 +171,59 @@ def locate(name: str, source: Path | None) -> Path | None:
 
 
 def check_published(dataset: Dataset, source: Path) -> str:
-    """How a source compares with what its distributor publishes: "published", "modified" or "unchecked"."""
-    sums = {item.name: item.md5 for item in dataset.published}
-    held = [source] if source.is_file() else [source / name for name in sums if (source / name).is_file()]
-    if len(held) != len(sums) or not sums:
+    """How the very files that will be read compare with what is published: "published", "modified" or "unchecked".
+
+    An archive is compared by its checksum whatever its name; a folder of several files file by file, packed or not,
+    by their checksum or, where it is known, by that of their content.
+    """
+    if not dataset.published:
         return "unchecked"
-    if all(files.digest(path, "md5") == sums.get(path.name, path) for path in held):
+    if source.is_file() and len(dataset.published) == 1:
+        return "published" if files.digest(source, "md5") == dataset.published[0].md5 else "modified"
+    if source.is_file() or len(dataset.published) == 1:
+        return "unchecked"  # an archive's unpacked files, for which nothing is published, or no source at all
+    known = dataset.sha256 or ("",) * len(dataset.published)
+    rows = zip(dataset.published, known, strict=True)
+    return max((_check_file(find(source, item.name.removesuffix(".gz")), item, sha) for item, sha in rows), key=WORSE)
+
+
+WORSE = ("published", "unchecked", "modified").index
+
+
+def _check_file(path: Path, item: Published, sha256: str) -> str:
+    packed = path.suffix == ".gz"
+    if packed and files.digest(path, "md5") == item.md5:
         return "published"
-    if source.is_file() or not dataset.sha256:
-        return "modified"
-    same = all(_content_digest(path) == known for path, known in zip(held, dataset.sha256, strict=True))
-    return "published" if same else "modified"
+    if not sha256:
+        return "modified" if packed else "unchecked"
+    return "published" if content_digest(path) == sha256 else "modified"
 
 
-def _content_digest(path: Path) -> str:
-    import gzip
-
-    try:
-        with gzip.open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, EOFError):
-        return "not a gzip file"
-
-
-def open_dataset(name: str, root: Path | None = None) -> tuple[Splits, Manifest | None]:
+def open_dataset(
+    name: str, root: Path | None = None, progress: Progress = lambda done, total: None
+) -> tuple[Splits, Manifest | None]:
     """The dataset for training: made, or prepared earlier, or prepared now from where it is known to lie.
 
     Raises:
-        DataError: if it is nowhere, with the command that gets it.
+        DataError: if it is nowhere, with the command that gets it; or if what was prepared is not what ``root`` holds.
     """
     if name in BUILT_IN:
         return BUILT_IN[name](), None
     folder = prepared_folder(name, root)
     manifest = read_manifest(folder)
     if manifest is None:
-        folder, manifest = prepare(name, root)
+        folder, manifest = prepare(name, root, progress=progress)
+    elif root is not None:
+        _check_source(name, root.expanduser(), manifest)
     return load_prepared(folder, manifest), manifest
+
+
+def _check_source(name: str, root: Path, manifest: Manifest) -> None:
+    again = f"bntt data prepare {name} --from {root}"
+    if str(root.resolve()) != manifest.source:
+        raise DataError(f"{name} was prepared from {manifest.source}, not from {root}; to change that: {again}")
+    if manifest.fingerprint and root.exists() and fingerprint(root) != manifest.fingerprint:
+        raise DataError(f"the files in {root} have changed since they were prepared: {again}")
 
 
 def _download(name: str, dataset: Dataset, progress: Progress) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import struct
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from bntt.data.bundled import FASHION_CLASSES
 from bntt.data.errors import DataError
+from bntt.data.files import digest
 from bntt.data.images import ImageSet, Splits
 
 DIGITS = tuple("0123456789")
@@ -55,6 +57,17 @@ def find(folder: Path, name: str) -> Path:
         if path.is_file():
             return path
     raise DataError(f"{folder} holds neither {name} nor {name}.gz")
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, unpacked if it is gzipped; empty if it cannot be unpacked."""
+    try:
+        if path.suffix != ".gz":
+            return digest(path)
+        with gzip.open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        return ""
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:

@@ -1,10 +1,11 @@
-"""A dataset prepared once: one verified uint8 tensor file a part, read memory-mapped, and a manifest beside them."""
+"""A dataset prepared once: one verified uint8 tensor file a part, and a manifest beside them."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ class Manifest:
     classes: list[str]
     sha256: dict[str, str] = field(default_factory=dict)
     """Of the tensor files."""
+    fingerprint: str = ""
+    """Of an image folder's listing when it was read."""
     format: int = FORMAT
 
 
@@ -54,11 +57,12 @@ def cache_root() -> Path:
     raise DataError("no folder for prepared data: set BNTT_DATA, or HOME")
 
 
-def write_prepared(folder: Path, splits: Splits, *, name: str, source: Path, check: str) -> Manifest:
+def write_prepared(
+    folder: Path, splits: Splits, *, name: str, source: Path, check: str, fingerprint: str = ""
+) -> Manifest:
     """Write both parts and the manifest; a folder that exists is replaced when the new one is complete."""
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
     sums = {}
     for part, data in zip(PARTS, splits, strict=True):
         file = temporary / f"{part}.safetensors"
@@ -66,7 +70,9 @@ def write_prepared(folder: Path, splits: Splits, *, name: str, source: Path, che
         sums[part] = digest(file)
     counts = {part: len(data) for part, data in zip(PARTS, splits, strict=True)}
     train = splits.train
-    manifest = Manifest(name, str(source), check, counts, list(train.images.shape[1:]), list(train.classes), sums)
+    manifest = Manifest(
+        name, str(source), check, counts, list(train.images.shape[1:]), list(train.classes), sums, fingerprint
+    )
     (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     temporary.replace(folder)
@@ -86,6 +92,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
+    if manifest.sha256.keys() != set(PARTS):
+        raise DataError(f"{path} lacks checksums: prepare the dataset again")
     if manifest.format != FORMAT:
         raise DataError(f"{path} has format {manifest.format}, this version reads {FORMAT}: prepare the dataset again")
     return manifest
@@ -107,7 +115,7 @@ def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], 
 
 
 def load_prepared(folder: Path, manifest: Manifest) -> Splits:
-    """The two parts, memory-mapped, after :func:`verify_prepared`."""
+    """The two parts after :func:`verify_prepared`; the files are mapped, and read where images are taken from them."""
     verify_prepared(folder, manifest)
     parts = []
     for part in PARTS:

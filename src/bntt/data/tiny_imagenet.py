@@ -63,4 +63,7 @@ def _size(path: Path) -> tuple[int, int]:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise DataError(f"{path} is missing: expected the folder tiny-imagenet-200")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def require_device(name: str) -> None:
         DeviceError: with the devices that there are.
     """
     try:
+        if torch.device(name).type not in ("cpu", "cuda"):
+            raise RuntimeError("only cpu and cuda are supported")
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
         here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
@@ -52,7 +55,15 @@ def require_device(name: str) -> None:
         ) from None
 
 
-def build_data(recipe: Recipe) -> Parts:
+def with_whole_root(recipe: Recipe) -> Recipe:
+    """The recipe with ``data.root`` as a whole path, so that it means the same from every folder."""
+    if not recipe.data.root:
+        return recipe
+    root = str(Path(recipe.data.root).expanduser().resolve())
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
+
+
+def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Parts:
     """Load the recipe's dataset and hold its validation part out.
 
     Raises:
@@ -62,7 +73,7 @@ def build_data(recipe: Recipe) -> Parts:
     wanted = recipe.data
     if wanted.name == "images" and not wanted.root:
         raise RecipeError('data.root: the dataset "images" needs the folder that it is in')
-    published, manifest = open_dataset(wanted.name, Path(wanted.root) if wanted.root else None)
+    published, manifest = open_dataset(wanted.name, Path(wanted.root) if wanted.root else None, progress)
     count = round(wanted.validation * len(published.train))
     if not 0 < count < len(published.train):
         raise RecipeError(
@@ -74,8 +85,10 @@ def build_data(recipe: Recipe) -> Parts:
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
         std = [deviation or 1.0 for deviation in std]
     label = wanted.label or wanted.name
-    if manifest is not None and manifest.check == "modified":
-        label += " (modified data)"
+    if manifest is not None and (
+        manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name != "images")
+    ):
+        label += f" ({manifest.check} files)"
     return Parts(train, validation, published.test, mean, std, label, manifest)
 
 

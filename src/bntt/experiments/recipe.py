@@ -138,6 +138,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source} is not TOML: {error}") from None
+    named = {override.partition("=")[0].strip() for override in overrides}
+    if named & {"data.name", "data.root"} and isinstance(values.get("data"), dict):
+        values["data"].pop("label", None)  # the file's label is of the file's data
     for override in overrides:
         _apply(values, override)
     return parse_recipe(values)

@@ -6,6 +6,7 @@ A run directory holds ``recipe.toml`` (resolved), ``environment.json``, ``metric
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -70,15 +71,16 @@ class RunDirectory:
 
 def new_run_directory(name: str, root: Path) -> RunDirectory:
     """``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
-    number = 1
-    while True:
+    root.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
         folder = root / (name if number == 1 else f"{name}-{number}")
         try:
-            (folder / "checkpoints").mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
-            number += 1
-        else:
-            return RunDirectory(folder)
+            continue
+        (folder / "checkpoints").mkdir()
+        return RunDirectory(folder)
+    raise AssertionError("there is always a next number")
 
 
 def find_run(path: Path) -> RunDirectory:
@@ -109,6 +111,8 @@ def train_run(
     optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     done, best, seconds = 0, -1.0, 0.0
     if resume:
+        if not run.checkpoint("last").exists():
+            raise CheckpointError(f"{run.path} has not finished an epoch yet: there is nothing to resume, start anew")
         notes = load_checkpoint(run.checkpoint("last"), model, optimizer, needs=("epoch", "best", "seconds"))
         done, best, seconds = int(notes["epoch"]) + 1, float(notes["best"]), float(notes["seconds"])
         _keep_epochs(run.metrics, done)
@@ -146,9 +150,9 @@ def train_run(
             notes = {"epoch": str(result.epoch), "best": repr(best), "seconds": repr(result.seconds)}
             if result.best:
                 save_checkpoint(run.checkpoint("best"), model, optimizer, notes)
-            save_checkpoint(run.checkpoint("last"), model, optimizer, notes)
             metrics.write(json.dumps(asdict(result)) + "\n")
             metrics.flush()
+            save_checkpoint(run.checkpoint("last"), model, optimizer, notes)  # last: a resumed run cuts what is beyond
             write_events(result.epoch, asdict(result))
             yield result
 
@@ -165,15 +169,32 @@ def evaluate_run(
 ) -> RunResult:
     """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it."""
     model = build_model(recipe, data).to(device)
+    check_same_data(run, data)
     notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))
     images = data.test if split == "test" else data.validation
     loader = ImageLoader(images, recipe.evaluate.batch_size, device=device)
     draws = recipe.evaluate.draws if draws is None else draws
+    if recipe.encoder.name == "direct":
+        draws = 1  # nothing is drawn: all would be alike
     evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, progress=progress)
     result = RunResult(int(notes["epoch"]), split, data.label, evaluation, gamma_profile(model.network))
     name = "evaluation.json" if split == "test" else f"evaluation-{split}.json"
     (run.path / name).write_text(json.dumps(as_json(result), indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def check_same_data(run: RunDirectory, data: Parts) -> None:
+    """Refuse data that is not what the run was trained on.
+
+    Raises:
+        CheckpointError: if the checksums differ, or the run does not say what it was trained on.
+    """
+    try:
+        first = json.loads((run.path / "environment.json").read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{run.path}/environment.json cannot be read: {error}") from None
+    if data.manifest and first["sha256"] != data.manifest.sha256:
+        raise CheckpointError(f"{run.path} was trained on other data than {data.label} is now (SHA-256 differs)")
 
 
 def as_json(result: RunResult) -> dict[str, object]:
@@ -205,16 +226,15 @@ def _keep_epochs(metrics: Path, done: int) -> None:
     """Drop lines of epochs that no checkpoint holds, as a kill between two writes can leave them."""
     if not metrics.is_file():
         raise CheckpointError(f"{metrics} is missing: this run cannot be resumed")
-    lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:done]
-    metrics.write_text("".join(lines), encoding="utf-8")
+    lines = metrics.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < done]
+    metrics.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
 def _write_environment(run: RunDirectory, data: Parts, device: str, done: int) -> None:
     """What this start ran on; a resumed run has a file for each start. The data must be the same every time."""
     facts = {**environment(), "device": device, "data": asdict(data.manifest) if data.manifest else data.label}
     if done:
-        first = json.loads((run.path / "environment.json").read_text(encoding="utf-8"))["data"]
-        if data.manifest and first["sha256"] != data.manifest.sha256:
-            raise CheckpointError(f"{run.path} was trained on other data than {data.label} is now (SHA-256 differs)")
+        check_same_data(run, data)
     name = f"environment-from-epoch-{done + 1}.json" if done else "environment.json"
     (run.path / name).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

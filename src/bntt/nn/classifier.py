@@ -100,8 +100,10 @@ class SpikingClassifier(nn.Module):
             raise ValueError(f"images must be [B, C, H, W] with B >= 1, got shape {list(images.shape)}")
         low, high = images.detach().aminmax()
         if not (low >= 0 and high <= 1):  # written so that NaN fails
+            wrong = ~((images >= 0) & (images <= 1)).flatten(1).all(1)
             raise ValueError(
-                f"pixels must be finite and from 0 to 1, got {float(low):.4g} to {float(high):.4g}: "
+                f"pixels must be finite and from 0 to 1, got {float(low):.4g} to {float(high):.4g}, "
+                f"first in image {int(wrong.nonzero()[0])} of the batch: "
                 f"scale them, and leave the normalisation to mean= and std="
             )
         if self.mean is None or self.std is None:

@@ -29,7 +29,8 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: optim.SGD, notes: M
         buffer = optimizer.state[parameter].get("momentum_buffer") if parameter in optimizer.state else None
         if buffer is not None:
             tensors[_MOMENTUM + name] = buffer.contiguous()
-    payload = safetensors.torch.save(tensors, metadata={**notes, "format": FORMAT})
+    count = sum(name.startswith(_MOMENTUM) for name in tensors)
+    payload = safetensors.torch.save(tensors, metadata={**notes, "format": FORMAT, "momentum": str(count)})
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
@@ -60,12 +61,17 @@ def load_checkpoint(
     _check_same(path, state, model.state_dict())
     momentum = {name.removeprefix(_MOMENTUM): value for name, value in tensors.items() if name.startswith(_MOMENTUM)}
     if optimizer is not None:
-        _check_same(path, momentum, dict(model.named_parameters()), what="momentum of ")
+        parameters = dict(model.named_parameters())
+        held = {name: parameters[name] for name in momentum if name in parameters}  # none has one without a gradient
+        _check_same(path, momentum, held, what="momentum of ")
+        if len(momentum) != int(notes.get("momentum", -1)):
+            raise CheckpointError(f"{path} holds {len(momentum)} momenta, its notes say {notes.get('momentum')}")
     model.load_state_dict(state)
     if optimizer is not None:
         optimizer.state.clear()
-        for name, parameter in model.named_parameters():
-            optimizer.state[parameter]["momentum_buffer"] = momentum[name].to(parameter.device)
+        for name, value in momentum.items():
+            parameter = parameters[name]
+            optimizer.state[parameter]["momentum_buffer"] = value.to(parameter.device)
     return notes
 
 

@@ -1,0 +1,105 @@
+"""Write docs/results.md from the run directories kept in docs/results/.
+
+    python docs/make_results.py
+
+Every number comes from a run's own files. A run directory is kept without its checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RUNS = HERE / "results"
+ORDER = (
+    "fashion-mnist",
+    "fashion-mnist-wd1e-4",
+    "fmnist-3ep-bntt",
+    "fmnist-3ep-bn",
+    "fmnist-3ep-none",
+    "cifar10-small",
+)
+
+
+def read(run: Path) -> dict[str, object]:
+    """What the files of one run say."""
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {
+        "recipe": tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")),
+        "environment": json.loads((run / "environment.json").read_text(encoding="utf-8")),
+        "evaluation": json.loads((run / "evaluation.json").read_text(encoding="utf-8")),
+        "seconds": metrics[-1]["seconds"],
+        "validation": max(line["validation_accuracy"] for line in metrics),
+    }
+
+
+def command(facts: dict) -> str:
+    """The command line that made the run, its own paths left out."""
+    words = [word for word in facts["environment"]["command"] if not word.startswith("data.root=")]
+    text = " ".join(f'"{word}"' if " " in word else word for word in words)
+    return "bntt " + text.replace("-s -s", "-s").replace(" --root runs", "")
+
+
+def summary(name: str, facts: dict) -> str:
+    """One row of the table of runs."""
+    recipe, found, seconds = facts["recipe"], facts["evaluation"], facts["seconds"]
+    network, low_high = recipe["network"], found["accuracy_wilson_95"]
+    return (
+        f"| [{name}](#{name.lower()}) | {found['dataset']} | {network['name']} x{network['width']:g}, "
+        f"{network['norm']}, T={network['num_steps']} | {recipe['train']['epochs']} | "
+        f"**{found['accuracy']:.2%} ± {found['accuracy_sd_over_draws']:.2%}** | "
+        f"{low_high[0]:.1%}-{low_high[1]:.1%} | {found['spikes_per_image']:,.0f} | {seconds / 60:.0f} min |"
+    )
+
+
+def over_time(found: dict) -> str:
+    """Accuracy, mean |γ| and firing rates at every step."""
+    steps = len(found["accuracy_over_time"])
+    lines = ["| step | " + " | ".join(str(t + 1) for t in range(steps)) + " |", "|---" * (steps + 1) + "|"]
+    lines.append(
+        "| accuracy if stopped, % | " + " | ".join(f"{100 * a:.1f}" for a in found["accuracy_over_time"]) + " |"
+    )
+    for layer, row in found["gamma_magnitude"].items():
+        lines.append(f"| mean abs γ, {layer} | " + " | ".join(f"{g:.2f}" for g in row) + " |")
+    for layer, row in found["firing_rate"].items():
+        lines.append(f"| firing rate, {layer}, % | " + " | ".join(f"{100 * r:.1f}" for r in row) + " |")
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """The whole of results.md."""
+    runs = {name: read(RUNS / name) for name in ORDER if (RUNS / name).is_dir()}
+    first = next(iter(runs.values()))["environment"]
+    parts = [
+        (HERE / "results-head.md").read_text(encoding="utf-8").rstrip(),
+        "",
+        "| run | data | network | epochs | test accuracy ± sd over draws | 95 % | spikes per image | training |",
+        "|---|---|---|---|---|---|---|---|",
+        *(summary(name, facts) for name, facts in runs.items()),
+        "",
+        f"{first['processor']}, {first['threads']} thread a run, torch {first['torch']}, plain PyTorch path.",
+    ]
+    for name, facts in runs.items():
+        environment, found = facts["environment"], facts["evaluation"]
+        parts += [
+            "",
+            f"## {name}",
+            "",
+            f"`{command(facts)}`; seed {facts['recipe']['seed']}, commit {environment['commit']}, "
+            f"{environment['device']}; "
+            f"epoch {found['epoch'] + 1} chosen on validation ({facts['validation']:.1%}); {found['images']:,} test "
+            f"images, {found['draws']} draws.",
+            "",
+            over_time(found),
+            "",
+            f"![accuracy, γ and firing rates over time](results/{name}/evaluation.png)",
+        ]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    (HERE / "results.md").write_text(page(), encoding="utf-8")
+    sys.stdout.write("wrote docs/results.md\n")
