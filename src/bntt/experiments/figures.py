@@ -28,7 +28,9 @@ def save_overview(result: RunResult, path: Path) -> None:
     _label(left, "accuracy when stopped after this step (%)")
     if gamma:
         _lines(others.pop(0), gamma, "mean |γ| over channels")
-    _lines(others.pop(0), {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
+    right = others.pop(0)
+    _lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
+    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     figure.suptitle(f"{result.dataset}, {result.split}: {accuracy.images:,} images, {len(accuracy.correct)} draws")
     figure.savefig(path, dpi=110)
 
@@ -41,7 +43,6 @@ def _lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
     for i, (name, row) in enumerate(rows.items()):
         colour = colours(0.9 * i / max(1, len(rows) - 1))
         axes.plot(range(1, len(row) + 1), row, label=name, color=colour, marker="o", markersize=3)
-    axes.legend(fontsize=8)
     _label(axes, title)
 
 
