@@ -86,7 +86,7 @@ def training(records: Iterable[StepRecord | EpochResult], epochs: int, images: i
         for record in records:
             if isinstance(record, EpochResult):
                 line(_epoch_line(record, epochs))
-                seen = 0
+                seen, watch = 0, None
                 continue
             seen += record.samples
             done, what = record.epoch * images + seen, f"epoch {record.epoch + 1}/{epochs}"
