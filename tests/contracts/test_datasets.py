@@ -1,7 +1,6 @@
 """Every dataset, on tiny files in its real format: read, prepared, verified, loaded, and the same every way."""
 
 import dataclasses
-from functools import partial
 
 import pytest
 import torch
@@ -44,7 +43,7 @@ def small(monkeypatch, tmp_path):
     """The cache is the test's own, and CIFAR's files have 60 records in all."""
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
     for name, read in (("cifar10", read_cifar10), ("cifar100", read_cifar100)):
-        tiny = dataclasses.replace(catalog.DATASETS[name], read=partial(read, layout=fakes.TINY[name]))
+        tiny = dataclasses.replace(catalog.DATASETS[name], read=fakes.read_tiny(read, name))
         monkeypatch.setitem(catalog.DATASETS, name, tiny)
     for name in ("fashion-mnist",):
         monkeypatch.setitem(catalog.DATASETS, name, dataclasses.replace(catalog.DATASETS[name], usual=()))

@@ -168,7 +168,7 @@ def closed_pipe(tmp: Path) -> str:
 def tiny_cifar():
     """CIFAR-10 with 60 records, so that a test can write it."""
     real = catalog.DATASETS["cifar10"]
-    catalog.DATASETS["cifar10"] = dataclasses.replace(real, read=partial(read_cifar10, layout=fakes.TINY["cifar10"]))
+    catalog.DATASETS["cifar10"] = dataclasses.replace(real, read=fakes.read_tiny(read_cifar10, "cifar10"))
     try:
         yield
     finally:

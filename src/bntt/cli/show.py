@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import tyro
+
+from bntt.cli.train import Overrides
 
 
 def show(
     recipe: tyro.conf.Positional[str],
-    overrides: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
-    ] = (),
+    overrides: Overrides = (),
 ) -> None:
     """Print a recipe as TOML with every default written out, after checking it.
 

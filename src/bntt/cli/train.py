@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from bntt.experiments.recipe import Recipe
     from bntt.experiments.run import RunDirectory
 
+Overrides = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
+]
+"""Values to put over a recipe's, each ``table.key=value``."""
+
 
 def train(
     recipe: tyro.conf.Positional[str],
-    overrides: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
-    ] = (),
+    overrides: Overrides = (),
     name: str = "",
     root: Path = Path("runs"),
     resume: bool = False,

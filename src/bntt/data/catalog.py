@@ -40,15 +40,14 @@ class Dataset:
 
     expects: str
     """What ``--from`` takes."""
-    read: Callable[[Path], Splits] | Callable[[Path, Progress], Splits]
+    read: Callable[[Path, Progress], Splits]
+    """Source and progress to the two parts; what reads whole files has no progress to report."""
     published: tuple[Published, ...] = ()
     """Its files for download, with their checksums."""
     sha256: tuple[str, ...] = ()
     """Of the unpacked files, where they are known: a repacked archive has other bytes but the same content."""
     usual: tuple[Path, ...] = ()
     """Where a system package puts it."""
-    slow: bool = False
-    """Whether it reads image files one by one and reports progress."""
 
 
 def _idx(base: str, *rows: tuple[str, str, int]) -> tuple[Published, ...]:
@@ -80,17 +79,17 @@ CIFAR_BASE = "https://www.cs.toronto.edu/~kriz"
 DATASETS: dict[str, Dataset] = {
     "cifar10": Dataset(
         "cifar-10-binary.tar.gz or its folder cifar-10-batches-bin",
-        read_cifar10,
+        lambda source, progress: read_cifar10(source),
         (Published(f"{CIFAR_BASE}/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", 170052171),),
     ),
     "cifar100": Dataset(
         "cifar-100-binary.tar.gz or its folder cifar-100-binary",
-        read_cifar100,
+        lambda source, progress: read_cifar100(source),
         (Published(f"{CIFAR_BASE}/cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8", 168513733),),
     ),
     "fashion-mnist": Dataset(
         "a folder with the four IDX files, gzipped or not",
-        read_fashion_mnist,
+        lambda source, progress: read_fashion_mnist(source),
         FASHION_FILES,
         FASHION_SHA256,
         usual=(Path("/usr/share/datasets/fashion-mnist"),),
@@ -98,10 +97,11 @@ DATASETS: dict[str, Dataset] = {
     "images": Dataset(
         "a folder with train and test, each a folder or a zip of <class>/<image>, or one zip of both",
         read_images,
-        slow=True,
     ),
-    "mnist": Dataset("a folder with the four IDX files, gzipped or not", read_mnist, MNIST_FILES),
-    "tiny-imagenet": Dataset("the unpacked folder tiny-imagenet-200", read_tiny_imagenet, slow=True),
+    "mnist": Dataset(
+        "a folder with the four IDX files, gzipped or not", lambda source, progress: read_mnist(source), MNIST_FILES
+    ),
+    "tiny-imagenet": Dataset("the unpacked folder tiny-imagenet-200", read_tiny_imagenet),
 }
 """What ``bntt data prepare`` knows."""
 
@@ -148,7 +148,7 @@ def prepare(
         raise DataError(
             f"{found} is not the published {name} (its checksum differs): get it again, or pass --allow-modified-data"
         )
-    splits = dataset.read(found, progress) if dataset.slow else dataset.read(found)  # type: ignore[call-arg]
+    splits = dataset.read(found, progress)
     folder = prepared_folder(name, found)
     listing = fingerprint(found) if name == "images" else ""
     source_name = found.resolve()
