@@ -75,7 +75,7 @@ class SpikingClassifier(nn.Module):
             TypeError: if the images are not floating point.
             ValueError: if they are not ``[B, C, H, W]``, not finite, or not within [0, 1].
         """
-        logits: Tensor = self.network(self.encoder(self._normalize(images), seed=seed, index=index, draw=draw))
+        logits: Tensor = self.network(self._encode(self._normalize(images), seed, index, draw))
         return logits
 
     def trace(
@@ -88,8 +88,17 @@ class SpikingClassifier(nn.Module):
     ) -> Trace:
         """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.network.Trace`."""
         x = self._normalize(images)
+        if self.network.backend != "reference" and self.network.fuses((self.encoder.num_steps, *x.shape)):
+            return self.network.trace(self._encode(x, seed, index, draw))
         steps = range(self.encoder.num_steps)
         return self.network.trace(self.encoder.step(x, t, seed=seed, index=index, draw=draw) for t in steps)
+
+    def _encode(self, x: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
+        """What drives the network: spikes in a byte each where its first layer takes them so."""
+        if isinstance(self.encoder, PoissonEncoder) and x.dtype == torch.float32 and x.device.type == "cpu":
+            if self.network.takes_bytes((self.encoder.num_steps, *x.shape)):
+                return self.encoder.as_bytes(x, seed=seed, index=index, draw=draw)
+        return self.encoder(x, seed=seed, index=index, draw=draw)
 
     def _normalize(self, images: Tensor) -> Tensor:
         if not images.is_floating_point():

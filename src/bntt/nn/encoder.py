@@ -6,10 +6,10 @@ Each has two methods with the same numbers: ``encoder(x, ...)`` for all steps an
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
-from bntt.ops.poisson import signed_rate, unsigned_rate
+from bntt.ops.poisson import poisson_bytes, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
 
 
@@ -52,8 +52,20 @@ class PoissonEncoder(nn.Module):
         _check_step(t, self.num_steps)
         return self._spikes(x, torch.tensor([t], device=x.device), seed, index, draw).squeeze(0)
 
+    def as_bytes(
+        self, x: Float[Tensor, "B C H W"], *, seed: int = 0, index: Tensor | None = None, draw: int = 0
+    ) -> Int8[Tensor, "T B C H W"]:
+        """The spikes of all steps by the compiled kernels, one byte each; channels lie last in memory."""
+        keys = step_keys(self._keys(x, seed, index, draw), torch.arange(self.num_steps))
+        return poisson_bytes(x.detach(), keys, signed=self.signed)
+
     @torch.no_grad()
     def _spikes(self, x: Tensor, steps: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
+        uniforms = uniform(step_keys(self._keys(x, seed, index, draw), steps), *x.shape[1:])
+        return (signed_rate if self.signed else unsigned_rate)(x, uniforms)
+
+    def _keys(self, x: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
+        """The samples' keys, after a look at what was given."""
         _check_images(x)
         if not self.signed and (x.amin() < 0 or x.amax() > 1):
             raise ValueError(
@@ -66,9 +78,7 @@ class PoissonEncoder(nn.Module):
             raise ValueError(
                 f"index must name each of the {x.shape[0]} samples by an integer, got {index.dtype} {list(index.shape)}"
             )
-        keys = sample_keys(seed, Purpose.SPIKES, draw, index.to(x.device, torch.int64))
-        uniforms = uniform(step_keys(keys, steps), *x.shape[1:])
-        return (signed_rate if self.signed else unsigned_rate)(x, uniforms)
+        return sample_keys(seed, Purpose.SPIKES, draw, index.to(x.device, torch.int64))
 
     def extra_repr(self) -> str:
         return f"num_steps={self.num_steps}, signed={self.signed}"

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from bntt.nn.block import BlockState, SpikingBlock
+from bntt.nn.block import BlockState, SpikingBlock, fold_time
+from bntt.nn.fusion import Fused, has_hooks, longest_run, run_fused, trace_fused
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.readout import Readout
+from bntt.ops.backend import BackendError, BackendName, require
+from bntt.ops.event_conv import EventChoice
 
 Observer = Callable[[str, int, Tensor], None]
 """Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
@@ -55,8 +58,12 @@ class SpikingNetwork(nn.Module):
     Args:
         blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...).
         readout: the output layer.
+        backend: what the sequence form and ``trace`` run on: ``"auto"`` (fused kernels for every block that they know,
+            plain PyTorch for the rest), ``"reference"`` (plain PyTorch) or ``"cpu"`` (fused kernels, or an error).
+        events: when the kernels go event-driven, see :mod:`bntt.ops.event_conv`.
 
     Attributes:
+        backend, events: as above; they may be set at any time.
         num_steps: T, as the norms have it; None if no norm depends on it.
 
     >>> from bntt.nn import BNTT, LIF
@@ -66,8 +73,17 @@ class SpikingNetwork(nn.Module):
     torch.Size([2, 3])
     """
 
-    def __init__(self, blocks: Mapping[str, SpikingBlock] | Sequence[SpikingBlock], readout: Readout) -> None:
+    def __init__(
+        self,
+        blocks: Mapping[str, SpikingBlock] | Sequence[SpikingBlock],
+        readout: Readout,
+        *,
+        backend: BackendName = "auto",
+        events: EventChoice = "measured",
+    ) -> None:
         super().__init__()
+        require(backend)
+        self.backend, self.events = backend, events
         if not isinstance(blocks, Mapping):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
@@ -82,14 +98,58 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"the norms of a network must have one number of time steps, got {lengths}")
         self.num_steps: int | None = next(iter(lengths.values()), None)
 
-    def forward(self, spikes: Float[Tensor, "T B *shape"]) -> Float[Tensor, "B K"]:
-        """The sequence form: layer by layer, all steps at once; what training uses."""
+    def forward(self, spikes: Shaped[Tensor, "T B *shape"]) -> Float[Tensor, "B K"]:
+        """The sequence form: layer by layer, all steps at once; what training uses.
+
+        ``spikes`` is floating point, or int8: signed spikes in a byte each.
+
+        Raises:
+            BackendError: if ``backend`` is ``"cpu"`` and a block is none of those that the kernels know.
+        """
         if spikes.shape[0] == 0:
             raise ValueError("a network needs at least one time step, got a sequence of 0")
-        for block in self.blocks.values():
-            spikes = block(spikes)
-        logits: Tensor = self.readout(spikes)
+        x, names = spikes, list(self.blocks)
+        while names:
+            run = self._run(names, x)
+            if run:
+                mean = len(run) == len(names) and not has_hooks(self.readout)
+                x = run_fused([self.blocks[name] for name in names], run, x, self.events, mean=mean)
+                names = names[len(run) :]
+                if mean:
+                    logits: Tensor = self.readout.synapse(x)
+                    return logits
+            else:
+                x = self.blocks[names.pop(0)](self._real(x))
+        logits = self.readout(self._real(x))
         return logits
+
+    def fuses(self, shape: Sequence[int]) -> bool:
+        """Whether all blocks run fused for inputs of this shape ``[T, B, ...]``."""
+        stand_in = torch.zeros(1).expand(*shape)
+        return len(longest_run(self.blocks.values(), stand_in)[0]) == len(self.blocks)
+
+    def takes_bytes(self, shape: Sequence[int]) -> bool:
+        """Whether spikes of this shape ``[T, B, ...]`` are best given as int8."""
+        if self.backend == "reference" or not self.blocks:
+            return False
+        stand_in = torch.zeros(1, dtype=torch.int8).expand(*shape)
+        return bool(longest_run(list(self.blocks.values())[:1], stand_in)[0])
+
+    def _run(self, names: list[str], x: Tensor) -> list[Fused]:
+        """The blocks from the first of these names on that the kernels run together."""
+        if self.backend == "reference":
+            return []
+        run, reason = longest_run([self.blocks[name] for name in names], x)
+        if reason and self.backend == "cpu":
+            raise BackendError(
+                f"block {names[len(run)]!r} cannot run on backend 'cpu': {reason}; use backend='auto', "
+                f"which runs such a block in plain PyTorch"
+            )
+        return run
+
+    def _real(self, x: Tensor) -> Tensor:
+        """What a module is given: floats."""
+        return x.to(next(self.parameters()).dtype) if x.dtype == torch.int8 else x
 
     def step(
         self,
@@ -142,12 +202,28 @@ class SpikingNetwork(nn.Module):
 
         logits, state = [], None
         with evaluating(self):
+            if isinstance(inputs, Tensor) and len(inputs) and not has_hooks(self.readout):
+                run = self._run(list(self.blocks), inputs)
+                if len(run) == len(self.blocks):
+                    return self._trace_fused(run, inputs)
             for t, x in enumerate(inputs):
-                out, state = self.step(x, t, state, observe=count)
+                out, state = self.step(self._real(x), t, state, observe=count)
                 logits.append(out)
         if not logits:
             raise ValueError("a trace needs at least one time step, got none")
         return Trace(torch.stack(logits), {name: torch.stack(rows) for name, rows in counts.items()}, neurons)
+
+    def _trace_fused(self, run: list[Fused], x: Tensor) -> Trace:
+        """What the stepwise trace gives, from the kernels."""
+        drives, fired = [], []
+        for spikes, counts in trace_fused(run, x, self.events):
+            drives.append(fold_time(self.readout.synapse, spikes))
+            fired.append(counts)
+        voltage = torch.cat(drives).cumsum(0)
+        steps = torch.arange(1, len(voltage) + 1, dtype=voltage.dtype)
+        spikes_of = {name: torch.cat([part[i] for part in fired]).double() for i, name in enumerate(self.blocks)}
+        neurons = {name: fused.neurons for name, fused in zip(self.blocks, run, strict=True)}
+        return Trace(voltage / steps[:, None, None], spikes_of, neurons)
 
 
 @contextmanager

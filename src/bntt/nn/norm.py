@@ -167,21 +167,33 @@ class TemporalNorm(nn.Module):
     def _normalize(self, x: Tensor, steps: slice, batch: Moments | None, first: int = 0) -> Tensor:
         """Normalise the given steps with the batch's statistics, or with the running ones where there is no batch."""
         running = slice(None) if self.method.shared_running else steps
-        running_mean, running_var = self.running_mean[running], self.running_var[running]
         if batch is None:
-            mean, var = running_mean, running_var
+            mean, var = self.running_mean[running], self.running_var[running]
         else:
             mean, var = batch.mean, batch.var
-            self._check_counts(batch, first)
-            with torch.no_grad():
-                update_running(running_mean, running_var, batch, self.momentum)
+            self.take_in(batch, running, first)
+        gamma, beta = self.scale_and_shift(steps)
+        return normalize(x, mean, var, gamma, beta, self.eps)
+
+    def scale_and_shift(self, steps: slice = slice(None)) -> tuple[Tensor, Tensor | None]:
+        """What multiplies x̂ and what is added then, ``[steps, C]`` or ``[1, C]``: ``pᵏ · scale · γ`` and ``pᵏ β``."""
         affine = slice(None) if self.method.shared_gamma else steps
         gamma = self.scale * self.gamma[affine]
         beta = None if self.beta is None else self.beta[affine]
         if self.step_scale is not None:
             power = self.step_scale[steps].unsqueeze(1) ** self.method.step_power
             gamma, beta = power * gamma, None if beta is None else power * beta
-        return normalize(x, mean, var, gamma, beta, self.eps)
+        return gamma, beta
+
+    @torch.no_grad()
+    def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:
+        """Move the running statistics (``running`` rows of them) towards a batch's, whose first step is ``first``.
+
+        Raises:
+            ValueError: if a statistic was taken over a single value.
+        """
+        self._check_counts(batch, first)
+        update_running(self.running_mean[running], self.running_var[running], batch, self.momentum)
 
     def _check_counts(self, batch: Moments, first: int) -> None:
         if 1 in batch.count:

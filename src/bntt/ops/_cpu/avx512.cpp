@@ -1,0 +1,26 @@
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "kernel_table.h"
+#include "pool.h"
+
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,fma,bmi,bmi2,prefer-vector-width=512")
+#endif
+
+#define LANES 16
+#define VARIANT avx512
+#include "variant.inl"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

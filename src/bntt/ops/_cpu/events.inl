@@ -1,0 +1,364 @@
+// Convolutions and fully connected layers on spike counts, driven by the spikes: a count of k is k events, and each
+// event adds the weights of its input. What is added stays in the first-level cache: the forward pass takes a block of
+// weights at a time, the weight gradient a few rows of the output gradient.
+
+constexpr long OUT = 32;        // output channels of a block of weights
+constexpr long BLOCK_IN = 192;  // inputs (kernel columns times channels) of a block: 192 * 32 floats are 24 KiB
+
+inline long in_block(const BnttEvents& e) { return larger(1, BLOCK_IN / e.kernel_width); }
+inline long in_blocks(const BnttEvents& e) { return ceil_div(e.in_channels, in_block(e)); }
+inline long out_height(const BnttEvents& e) { return e.height + 2 * e.pad_height - e.kernel_height + 1; }
+inline long out_width(const BnttEvents& e) { return e.width + 2 * e.pad_width - e.kernel_width + 1; }
+
+// Packed weights: [Co / OUT][Kh][in_blocks][Kw][in_block][OUT], zero where there is no channel.
+inline long packed_size(const BnttEvents& e) {
+  return ceil_div(e.out_channels, OUT) * e.kernel_height * in_blocks(e) * e.kernel_width * in_block(e) * OUT;
+}
+
+inline int pack(const BnttEvents& e, const float* weight, float* packed) {
+  const long span = in_block(e), parts = in_blocks(e), Ci = e.in_channels, Kh = e.kernel_height, Kw = e.kernel_width;
+  auto body = [&](long unit, int) {
+    const long out = unit / Kh, i = unit % Kh;
+    float* to = packed + unit * parts * Kw * span * OUT;
+    for (long part = 0; part < parts; ++part)
+      for (long j = 0; j < Kw; ++j)
+        for (long n = 0; n < span; ++n)
+          for (long o = 0; o < OUT; ++o, ++to) {
+            const long c = part * span + n, k = out * OUT + o;
+            *to = c < Ci && k < e.out_channels
+                      ? weight[((k * Ci + c) * Kh + i) * Kw + j] * static_cast<float>(e.scale)
+                      : 0.0f;
+          }
+  };
+  for_units(ceil_div(e.out_channels, OUT) * Kh, e.threads, body);
+  return 0;
+}
+
+// Write the channels of one pixel that hold events, each as often as it holds some; returns how many were written.
+// Up to 16 bytes beyond the end are touched.
+#if LANES == 16
+inline long list_events(const std::uint8_t* counts, long channels, long largest, std::uint8_t* list) {
+  const __m512i iota = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  long size = 0;
+  for (long first = 0; first < channels; first += 16) {
+    const __mmask16 valid = static_cast<__mmask16>(channels - first < 16 ? (1 << (channels - first)) - 1 : 0xffff);
+    const __m128i values = _mm_maskz_loadu_epi8(valid, counts + first);
+    const __m512i names = _mm512_add_epi32(iota, _mm512_set1_epi32(static_cast<int>(first)));
+    for (long k = 0; k < largest; ++k) {
+      const __mmask16 mask = _mm_cmpgt_epu8_mask(values, _mm_set1_epi8(static_cast<char>(k)));
+      if (k > 0 && mask == 0) break;
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(list + size),
+                       _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(mask, names)));
+      size += __builtin_popcount(mask);
+    }
+  }
+  return size;
+}
+#else
+// Without branches where counts are at most 4.
+inline long list_events(const std::uint8_t* counts, long channels, long largest, std::uint8_t* list) {
+  long size = 0;
+  if (largest == 1) {
+    for (long c = 0; c < channels; ++c) {
+      list[size] = static_cast<std::uint8_t>(c);
+      size += counts[c];
+    }
+    return size;
+  }
+  for (long c = 0; c < channels; ++c) {
+    const std::uint32_t four = static_cast<std::uint32_t>(c) * 0x01010101u;
+    for (long left = counts[c]; left > 4; left -= 4, size += 4) std::memcpy(list + size, &four, 4);
+    std::memcpy(list + size, &four, 4);
+    size += counts[c] <= 4 ? counts[c] : (counts[c] - 1) % 4 + 1;
+  }
+  return size;
+}
+#endif
+
+struct EventForward {
+  const BnttEvents& e;
+  long rows;                     // images of a unit; of a fully connected layer, rows that are taken as one image
+  std::uint8_t *pixel_lists, *lists;
+  std::int32_t *pixel_sizes, *starts;
+  long pixel_room, list_room, start_room;
+
+  // The events that an output column sees in one input row and block: those of its Kw input columns, one list.
+  void list_row(const std::uint8_t* counts, long part, std::uint8_t* near, std::int32_t* sizes, std::uint8_t* list,
+                std::int32_t* start, long* used, long width) const {
+    const long span = in_block(e), first = part * span, channels = smaller(span, e.in_channels - first);
+    const long room = span * e.largest_count + 64, across = width + 2 * e.pad_width - e.kernel_width + 1;
+    for (long w = 0; w < width; ++w)
+      sizes[w] = static_cast<std::int32_t>(
+          list_events(counts + w * e.in_channels + first, channels, e.largest_count, near + w * room));
+    for (long w = 0; w < across; ++w) {
+      start[w] = static_cast<std::int32_t>(*used);
+      for (long j = 0; j < e.kernel_width; ++j) {
+        const long from = w - e.pad_width + j;
+        if (from < 0 || from >= width) continue;
+        const std::uint8_t add = static_cast<std::uint8_t>(j * span), *source = near + from * room;
+        std::uint8_t* to = list + *used;
+        for (long i = 0; i < sizes[from]; i += 32)
+          for (long k = 0; k < 32; ++k) to[i + k] = static_cast<std::uint8_t>(source[i + k] + add);
+        *used += sizes[from];
+      }
+    }
+    start[across] = static_cast<std::int32_t>(*used);
+  }
+
+  static void add_weights(float* out, const float* weight, const std::uint8_t* list, long size) {
+    constexpr long N = OUT / LANES;
+    using L = Lanes<Floats>;
+    Floats even[N], odd[N];
+    for (long n = 0; n < N; ++n) even[n] = L::load(out + n * LANES), odd[n] = Floats{};
+    long i = 0;
+    for (; i + 2 <= size; i += 2) {
+      const float *a = weight + list[i] * OUT, *b = weight + list[i + 1] * OUT;
+      for (long n = 0; n < N; ++n) even[n] += L::load(a + n * LANES), odd[n] += L::load(b + n * LANES);
+    }
+    if (i < size)
+      for (long n = 0; n < N; ++n) even[n] += L::load(weight + list[i] * OUT + n * LANES);
+    for (long n = 0; n < N; ++n) L::store(out + n * LANES, even[n] + odd[n]);
+  }
+
+  void operator()(long unit, int worker) const {
+    const bool dense = e.height == 1 && e.kernel_width == 1 && e.width == 1;
+    const long image = unit * rows, height = e.height, width = dense ? smaller(rows, e.images - image) : e.width;
+    const long down = out_height(e), across = dense ? width : out_width(e), parts = in_blocks(e);
+    const std::uint8_t* counts = e.counts + image * e.height * e.width * e.in_channels;
+    float* out = e.out + image * down * (dense ? 1 : across) * e.out_channels;
+    std::uint8_t *near = pixel_lists + worker * pixel_room, *list = lists + worker * list_room;
+    std::int32_t *sizes = pixel_sizes + worker * e.width * rows, *start = starts + worker * start_room;
+    long used = 0;
+    for (long h = 0; h < height; ++h)
+      for (long part = 0; part < parts; ++part)
+        list_row(counts + h * width * e.in_channels, part, near, sizes, list, start + (h * parts + part) * (across + 1),
+                 &used, width);
+    alignas(64) float tail[OUT];
+    for (long first = 0; first < e.out_channels; first += OUT) {
+      const long filled = smaller(OUT, e.out_channels - first);
+      const std::size_t bytes = static_cast<std::size_t>(filled) * sizeof(float);
+      std::memset(tail, 0, sizeof(tail));
+      if (e.bias) std::memcpy(tail, e.bias + first, bytes);
+      for (long pixel = 0; pixel < down * across; ++pixel) {
+        float* to = out + pixel * e.out_channels + first;
+        if (filled == OUT) std::memcpy(to, tail, sizeof(tail));
+        else std::memcpy(to, tail, bytes);
+      }
+      const float* weight = e.weight + first / OUT * e.kernel_height * parts * e.kernel_width * in_block(e) * OUT;
+      for (long i = 0; i < e.kernel_height; ++i)
+        for (long part = 0; part < parts; ++part, weight += e.kernel_width * in_block(e) * OUT)
+          for (long h = 0; h < down; ++h) {
+            const long from = h - e.pad_height + i;
+            if (from < 0 || from >= height) continue;
+            const std::int32_t* at = start + (from * parts + part) * (across + 1);
+            float* to = out + h * across * e.out_channels + first;
+            for (long w = 0; w < across; ++w, to += e.out_channels) {
+              if (filled == OUT) {
+                add_weights(to, weight, list + at[w], at[w + 1] - at[w]);
+                continue;
+              }
+              std::memcpy(tail, to, bytes);
+              add_weights(tail, weight, list + at[w], at[w + 1] - at[w]);
+              std::memcpy(to, tail, bytes);
+            }
+          }
+    }
+  }
+};
+
+inline int events_forward(const BnttEvents& e) {
+  const bool dense = e.height == 1 && e.width == 1 && e.kernel_height == 1 && e.kernel_width == 1;
+  const long rows = dense ? smaller(128, e.images) : 1, width = dense ? rows : e.width;
+  const long across = dense ? rows : out_width(e), workers = larger(1, e.threads), parts = in_blocks(e);
+  const long room = in_block(e) * e.largest_count + 64;
+  const long entries = e.height * across * e.kernel_width * e.in_channels * e.largest_count + 64;
+  const long pixel_room = width * room, list_room = entries, start_room = e.height * parts * (across + 1);
+  Scratch<std::uint8_t> near(workers * pixel_room), list(workers * list_room);
+  Scratch<std::int32_t> sizes(workers * width), starts(workers * start_room);
+  if (!near.data || !list.data || !sizes.data || !starts.data) return 1;
+  EventForward job{e, rows, near.data, list.data, sizes.data, starts.data, pixel_room, list_room, start_room};
+  for_units(ceil_div(e.images, rows), e.threads, job);
+  return 0;
+}
+
+// ---- weight gradient: dW[ci, tap] = sum over the events of ci of the output gradient that the tap leads to
+
+// A strip is as many image rows as keep its part of the output gradient in the first-level cache.
+struct Strips {
+  long images, height, width, rows, strips, padded_width, positions;  // of the input; positions: padded pixels of a strip
+  Strips(const BnttEvents& e, bool dense, long room) {
+    images = dense ? 1 : e.images;
+    height = dense ? ceil_div(e.images, room) : e.height;
+    width = dense ? room : e.width;
+    padded_width = dense ? width : width + 2;
+    rows = dense ? 1 : larger(1, smaller(height, room / padded_width - 2));
+    strips = ceil_div(height, rows);
+    positions = dense ? width : (rows + 2) * padded_width;
+  }
+};
+
+struct EventLists {  // per strip: where the events of every input channel are, as positions in the padded strip
+  const BnttEvents& e;
+  const Strips& g;
+  bool dense;
+  std::int64_t *offsets, *bases;  // [strips, Ci + 1] and [strips + 1]
+  std::uint16_t* places;
+  std::int32_t* cursors;  // [workers, Ci]
+
+  // Calls use(pixel counts, position) for every pixel of a strip.
+  template <class F>
+  void pixels(long strip, F use) const {
+    const long image = strip / g.strips, first = strip % g.strips * g.rows, last = smaller(first + g.rows, g.height);
+    for (long h = first; h < last; ++h)
+      for (long w = 0; w < g.width; ++w) {
+        const long pixel = (image * g.height + h) * g.width + w;
+        if (dense && pixel >= e.images) return;
+        use(e.counts + pixel * e.in_channels, dense ? w : (h - first + 1) * g.padded_width + w + 1);
+      }
+  }
+
+  void count(long strip, std::int32_t* sums) const {
+    const long Ci = e.in_channels;
+    std::memset(sums, 0, static_cast<std::size_t>(Ci) * sizeof(std::int32_t));
+    pixels(strip, [&](const std::uint8_t* x, long) {
+      for (long c = 0; c < Ci; ++c) sums[c] += x[c];
+    });
+    std::int64_t total = 0;
+    for (long c = 0; c < Ci; ++c) {
+      offsets[strip * (Ci + 1) + c] = total;
+      total += sums[c];
+    }
+    offsets[strip * (Ci + 1) + Ci] = total;
+  }
+
+  void fill(long strip, std::int32_t* next, std::uint8_t* active) const {
+    const long Ci = e.in_channels;
+    std::uint16_t* to = places + bases[strip];
+    for (long c = 0; c < Ci; ++c) next[c] = static_cast<std::int32_t>(offsets[strip * (Ci + 1) + c]);
+    pixels(strip, [&](const std::uint8_t* x, long position) {
+      for (long first = 0; first < Ci; first += 256) {
+        const long size = list_events(x + first, smaller(256, Ci - first), e.largest_count, active);
+        for (long i = 0; i < size; ++i) to[next[first + active[i]]++] = static_cast<std::uint16_t>(position);
+      }
+    });
+  }
+};
+
+// Taps: 9 for a 3x3 kernel with one vector of output channels, 1 for a fully connected layer with four.
+template <long Taps, long Vectors>
+struct EventWeightGrad {
+  const BnttEvents& e;
+  const Strips& g;
+  const EventLists& lists;
+  float *strips, *sums;  // [workers, positions, Vectors * LANES] and [groups, Co blocks, Ci, Taps, Vectors * LANES]
+  long blocks, groups;
+
+  void copy_strip(long strip, long first, float* to) const {
+    constexpr long N = Vectors * LANES;
+    const long image = strip / g.strips, top = strip % g.strips * g.rows, Co = e.out_channels;
+    const long edge = Taps == 9 ? 1 : 0, filled = smaller(N, Co - first);
+    const long down = Taps == 9 ? out_height(e) : g.height, across = Taps == 9 ? out_width(e) : g.width;
+    const long shift_h = Taps == 9 ? e.pad_height - 1 : 0, shift_w = Taps == 9 ? e.pad_width - 1 : 0;
+    const long rows = Taps == 9 ? g.rows + 2 : 1;
+    for (long h = 0; h < rows; ++h)
+      for (long w = 0; w < g.padded_width; ++w, to += N) {
+        const long y = top + h - edge + shift_h, x = w - edge + shift_w, pixel = (image * down + y) * across + x;
+        const bool inside = y >= 0 && y < down && x >= 0 && x < across && (Taps == 9 || pixel < e.images);
+        const float* from = e.grad_out + pixel * Co + first;
+        if (inside && filled == N)
+          for (long n = 0; n < Vectors; ++n) Lanes<Floats>::store(to + n * LANES, Lanes<Floats>::load(from + n * LANES));
+        else
+          for (long n = 0; n < N; ++n) to[n] = inside && n < filled ? from[n] : 0.0f;
+      }
+  }
+
+  void operator()(long unit, int worker) const {
+    constexpr long N = Vectors * LANES;
+    using L = Lanes<Floats>;
+    const long group = unit / blocks, block = unit % blocks, Ci = e.in_channels, all = g.images * g.strips;
+    float *strip_grad = strips + worker * g.positions * N, *total = sums + unit * Ci * Taps * N;
+    std::memset(total, 0, static_cast<std::size_t>(Ci * Taps * N) * sizeof(float));
+    for (long strip = group * all / groups; strip < (group + 1) * all / groups; ++strip) {
+      copy_strip(strip, block * N, strip_grad);
+      const std::int64_t* offset = lists.offsets + strip * (Ci + 1);
+      const std::uint16_t* places = lists.places + lists.bases[strip];
+      for (long c = 0; c < Ci; ++c) {
+        if (offset[c] == offset[c + 1]) continue;
+        float* to = total + c * Taps * N;
+        Floats sum[Taps * Vectors];
+        for (long k = 0; k < Taps * Vectors; ++k) sum[k] = L::load(to + k * LANES);
+        for (std::int64_t i = offset[c]; i < offset[c + 1]; ++i) {
+          // the output pixel that tap (i, j) leads to lies (1 - i, 1 - j) from the input pixel
+          const float* at = strip_grad + places[i] * N;
+          if (Taps == 9) {
+            const float *below = at + g.padded_width * N, *above = at - g.padded_width * N;
+            for (long j = 0; j < 3; ++j) sum[j] += L::load(below + (1 - j) * N);
+            for (long j = 0; j < 3; ++j) sum[3 + j] += L::load(at + (1 - j) * N);
+            for (long j = 0; j < 3; ++j) sum[6 + j] += L::load(above + (1 - j) * N);
+          } else {
+            for (long n = 0; n < Vectors; ++n) sum[n] += L::load(at + n * LANES);
+          }
+        }
+        for (long k = 0; k < Taps * Vectors; ++k) L::store(to + k * LANES, sum[k]);
+      }
+    }
+  }
+};
+
+template <long Taps, long Vectors>
+int weight_grad_as(const BnttEvents& e) {
+  constexpr long N = Vectors * LANES;
+  const Strips g(e, Taps == 1, larger(Taps == 9 ? 3 * (e.width + 2) : 1, 24 * 1024 / 4 / N));
+  const long Ci = e.in_channels, Co = e.out_channels, all = g.images * g.strips, workers = larger(1, e.threads);
+  const long blocks = ceil_div(Co, N), groups = smaller(all, larger(1, 16 / blocks));
+  Scratch<std::int64_t> offsets(all * (Ci + 1)), bases(all + 1);
+  Scratch<std::int32_t> cursors(workers * Ci);
+  Scratch<std::uint8_t> active(workers * (256 * e.largest_count + 16));
+  Scratch<float> strips(workers * g.positions * N), sums(groups * blocks * Ci * Taps * N);
+  if (!offsets.data || !bases.data || !cursors.data || !active.data || !strips.data || !sums.data) return 1;
+  EventLists lists{e, g, Taps == 1, offsets.data, bases.data, nullptr, cursors.data};
+  auto counting = [&](long strip, int worker) { lists.count(strip, cursors.data + worker * Ci); };
+  for_units(all, e.threads, counting);
+  bases.data[0] = 0;
+  for (long strip = 0; strip < all; ++strip)
+    bases.data[strip + 1] = bases.data[strip] + offsets.data[strip * (Ci + 1) + Ci];
+  Scratch<std::uint16_t> places(bases.data[all]);
+  if (!places.data) return 1;
+  lists.places = places.data;
+  auto filling = [&](long strip, int worker) {
+    lists.fill(strip, cursors.data + worker * Ci, active.data + worker * (256 * e.largest_count + 16));
+  };
+  for_units(all, e.threads, filling);
+  EventWeightGrad<Taps, Vectors> job{e, g, lists, strips.data, sums.data, blocks, groups};
+  for_units(groups * blocks, e.threads, job);
+  auto adding = [&](long k, int) {
+    for (long group = 0; group < groups; ++group) {
+      const float* from = sums.data + (group * blocks + k / N) * Ci * Taps * N + k % N;
+      for (long i = 0; i < Ci * Taps; ++i)
+        e.grad_weight[k * Ci * Taps + i] += from[i * N] * static_cast<float>(e.scale);
+    }
+  };
+  for_units(Co, e.threads, adding);
+  return 0;
+}
+
+inline int events_weight_grad(const BnttEvents& e) {
+  return e.kernel_height == 3 ? weight_grad_as<9, 1>(e) : weight_grad_as<1, 4>(e);
+}
+
+struct UnpackJob {
+  const std::uint8_t* counts;
+  float* out;
+  long size;
+  float scale;
+  void operator()(long unit, int) const {
+    const long end = smaller(size, (unit + 1) << 16);
+    for (long i = unit << 16; i < end; ++i) out[i] = static_cast<float>(counts[i]) * scale;
+  }
+};
+
+inline int unpack(const std::uint8_t* counts, float* out, long size, double scale, int threads) {
+  UnpackJob job{counts, out, size, static_cast<float>(scale)};
+  for_units(ceil_div(size, 1 << 16), threads, job);
+  return 0;
+}

@@ -1,0 +1,61 @@
+// The C interface: plain structs of pointers and sizes, called from Python through ctypes. No PyTorch headers.
+// Every activation lies in memory as [steps, images, height, width, channels]; a fully connected layer has height and
+// width 1. Functions return 0, or 1 when memory could not be had. All sums run in fixed blocks: the thread count
+// changes no bit.
+#pragma once
+#include <cstdint>
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+// Normalise, integrate, fire, reset, pool (paper Eq. 4 and 9): z = scale (current - mean) + shift, per step and channel.
+struct BnttScan {
+  const float* current;                // [T, N, H, W, C]
+  const float *mean, *scale, *shift;   // [T, C]
+  float* membrane;                     // [N, H, W, C], in and out; null: starts at rest, end not wanted
+  std::uint8_t* counts;                // out: spikes per pooling window [T, N, H/wh, W/ww, C]
+  std::int64_t* fired;                 // out: spikes per step and channel [T, C], before the pool
+  // backward only
+  const float* grad_spikes;            // [T, N, H/wh, W/ww, C], towards the pooled mean spikes
+  std::int64_t grad_step;              // elements from one step's gradient to the next; 0: all steps share one
+  const float* inverse;                // 1 / sqrt(var + eps), [T, C]
+  double *sum_grad, *sum_product;      // [T, C]: over rows, of g and of g (current - mean) inverse
+  const float *offset, *slope;         // [T, C]: grad_current = scale g - offset - slope (current - mean)
+  float* grad_current;                 // out; may be `current` itself
+  std::int64_t steps, images, height, width, channels, window_height, window_width;
+  double grad_scale, leak, threshold, surrogate_first, surrogate_second;
+  std::int32_t fire_before, hard_reset, surrogate, threads;
+};
+
+// Convolution (stride 1) or fully connected layer on spike counts: the weights of the active inputs are summed.
+struct BnttEvents {
+  const std::uint8_t* counts;  // [N, H, W, Ci]
+  const float* weight;         // packed by bntt_pack
+  const float* bias;           // [Co] or null
+  float* out;                  // [N, Ho, Wo, Co]
+  const float* grad_out;       // weight gradient: [N, Ho, Wo, Co]
+  float* grad_weight;          // weight gradient: [Co, Ci, Kh, Kw], added to
+  std::int64_t images, height, width, in_channels, out_channels, kernel_height, kernel_width, pad_height, pad_width;
+  std::int64_t largest_count;
+  double scale;                // what one count is worth
+  std::int32_t threads;
+};
+
+int bntt_variants();                // bit 0 portable, 1 AVX2, 2 AVX-512: what this machine can run
+int bntt_use_variant(int number);   // 0..2; returns the one in use now; -1 only asks
+int bntt_moments(const float* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, float* copy,
+                 float* mean, float* var, std::int32_t threads);
+int bntt_scan_forward(const BnttScan*);
+int bntt_scan_sums(const BnttScan*);      // backward, first sweep
+int bntt_scan_backward(const BnttScan*);  // backward, second sweep
+std::int64_t bntt_packed_size(const BnttEvents*);
+int bntt_pack(const BnttEvents*, const float* weight, float* packed);
+int bntt_events_forward(const BnttEvents*);
+int bntt_events_weight_grad(const BnttEvents*);
+int bntt_unpack(const std::uint8_t* counts, float* out, std::int64_t size, double scale, std::int32_t threads);
+int bntt_poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spikes, std::int64_t steps,
+                 std::int64_t images, std::int64_t channels, std::int64_t area, std::int32_t is_signed,
+                 std::int32_t threads);
+
+}
+#pragma GCC visibility pop

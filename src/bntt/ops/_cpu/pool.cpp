@@ -1,0 +1,84 @@
+#include "pool.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace bntt {
+namespace {
+
+class Pool {
+ public:
+  void run(long units, int threads, Task task, void* context) {
+    if (threads > units) threads = static_cast<int>(units);
+    std::unique_lock<std::mutex> region(region_, std::try_to_lock);
+    if (threads < 2 || !region.owns_lock()) {
+      for (long unit = 0; unit < units; ++unit) task(context, unit, 0);
+      return;
+    }
+    {
+      std::lock_guard<std::mutex> hold(mutex_);
+      while (workers_ < threads - 1) start(++workers_);
+      task_ = task, context_ = context, units_ = units;
+      wanted_ = running_ = threads - 1;
+      next_ = 0, ++region_number_;
+    }
+    wake_.notify_all();
+    take(0);
+    std::unique_lock<std::mutex> hold(mutex_);
+    done_.wait(hold, [this] { return running_ == 0; });
+  }
+
+ private:
+  void start(int worker) {
+    const long seen = region_number_;
+    std::thread([this, worker, seen] { work(worker, seen); }).detach();
+  }
+
+  void work(int worker, long seen) {
+    std::unique_lock<std::mutex> hold(mutex_);
+    for (;;) {
+      wake_.wait(hold, [&] { return region_number_ != seen; });
+      seen = region_number_;
+      if (worker > wanted_) continue;
+      hold.unlock();
+      take(worker);
+      hold.lock();
+      if (--running_ == 0) done_.notify_one();
+    }
+  }
+
+  void take(int worker) {
+    for (long unit; (unit = next_.fetch_add(1)) < units_;) task_(context_, unit, worker);
+  }
+
+  std::mutex region_;  // held by the thread whose units are being done
+  std::mutex mutex_;   // guards everything below
+  std::condition_variable wake_, done_;
+  int workers_ = 0, wanted_ = 0, running_ = 0;
+  long region_number_ = 0, units_ = 0;
+  Task task_ = nullptr;
+  void* context_ = nullptr;
+  std::atomic<long> next_{0};
+};
+
+Pool* pool = nullptr;
+
+// A forked child has none of its parent's threads, and a lock may be held by one that is gone: it begins anew.
+void forked() { pool = new Pool; }
+
+}  // namespace
+
+void parallel(long units, int threads, Task task, void* context) {
+  static const bool ready = [] {
+    pool = new Pool;  // never destroyed: its threads sleep in it until the process ends
+    pthread_atfork(nullptr, nullptr, forked);
+    return true;
+  }();
+  if (ready) pool->run(units, threads, task, context);
+}
+
+}  // namespace bntt

@@ -1,0 +1,10 @@
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernel_table.h"
+#include "pool.h"
+
+#define LANES 4
+#define VARIANT portable
+#include "variant.inl"

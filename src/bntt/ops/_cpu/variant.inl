@@ -1,0 +1,21 @@
+// Everything that is compiled once for each instruction set. LANES and VARIANT are set by the file that includes this;
+// standard headers were included before it chose its instruction set, so that no shared code is compiled for it.
+namespace VARIANT {
+namespace {
+
+using bntt::parallel;
+
+#include "lanes.h"
+#include "moments.inl"
+#include "scan.inl"
+#include "events.inl"
+#include "poisson.inl"
+
+}  // namespace
+
+extern const Kernels kernels = {
+    moments, scan_forward, scan_reverse<true>, scan_reverse<false>, packed_size, pack, events_forward,
+    events_weight_grad, unpack, poisson,
+};
+
+}  // namespace VARIANT

@@ -1,0 +1,55 @@
+"""Which implementations of a layer there are, and which of them may run here. Nothing ever switches in silence:
+``"auto"`` takes the fast path layer by layer where it can, a name takes that path or raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bntt.ops._cpu import library
+
+BackendName = Literal["auto", "reference", "cpu"]
+"""``"reference"`` is plain PyTorch, ``"cpu"`` the fused C++ kernels, ``"auto"`` the best of both for every layer."""
+
+
+class BackendError(RuntimeError):
+    """A backend that cannot do what it was asked for; the message says why."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation."""
+
+    name: str
+    available: bool
+    detail: str
+    """What it uses, or why it cannot run."""
+
+
+def backends() -> list[Backend]:
+    """All implementations, whether they can run here, and why not.
+
+    >>> backends()[0].name
+    'reference'
+    """
+    reference = Backend("reference", True, "plain PyTorch, any device and dtype")
+    if library.LIBRARY is None:
+        return [reference, Backend("cpu", False, library.REASON)]
+    others = ", ".join(library.variants()[:-1])
+    detail = f"fused C++ kernels, float32, using {library.use_variant()}" + (f" (also: {others})" if others else "")
+    return [reference, Backend("cpu", True, detail)]
+
+
+def require(name: BackendName) -> None:
+    """Check that a backend can run here.
+
+    Raises:
+        BackendError: saying why it cannot.
+
+    >>> require("reference")
+    """
+    known = {backend.name: backend for backend in backends()}
+    if name != "auto" and name not in known:
+        raise BackendError(f"unknown backend {name!r}: choose one of auto, {', '.join(known)}")
+    if name != "auto" and not known[name].available:
+        raise BackendError(f"backend {name!r} cannot run here: {known[name].detail}")
