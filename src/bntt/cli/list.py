@@ -7,8 +7,8 @@ from typing import Literal
 import tyro
 
 
-def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets", "norms"]]) -> None:
-    """Name the recipes, models, datasets or norms that there are, one a line.
+def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets", "norms", "backends"]]) -> None:
+    """Name the recipes, models, datasets, norms or backends that there are, one a line.
 
     Example: bntt list recipes
 
@@ -16,6 +16,16 @@ def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets
         what: which names.
     """
     from bntt.cli import console
+
+    if what == "backends":
+        from bntt.nn.fusion import fused_norms
+        from bntt.ops.backend import backends
+
+        for backend in backends():
+            console.line(f"{backend.name:10} {'' if backend.available else 'not available: '}{backend.detail}")
+        for norm, where in fused_norms().items():
+            console.line(f"  {norm:12} {where}")
+        return
     from bntt.data.catalog import BUILT_IN, DATASETS
     from bntt.experiments.recipe import recipe_names
     from bntt.models import MODELS

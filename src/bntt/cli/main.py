@@ -35,6 +35,8 @@ exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, mem
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
+    if "GOMP_SPINCOUNT" not in os.environ:  # waiting threads sleep: a spinning one keeps a core from the kernels' threads
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
@@ -75,6 +77,7 @@ def exit_code(error: Exception) -> int | None:
     from bntt.experiments.build import DeviceError
     from bntt.experiments.recipe import RecipeError
     from bntt.training.checkpoint import CheckpointError
+    from bntt.ops.backend import BackendError
     from bntt.training.guard import NonFiniteError
 
     if "can't allocate memory" in str(error):
@@ -84,6 +87,7 @@ def exit_code(error: Exception) -> int | None:
         DataError: 3,
         CheckpointError: 4,
         DeviceError: 5,
+        BackendError: 5,
         NonFiniteError: 6,
         MemoryError: 5,
         torch.OutOfMemoryError: 5,

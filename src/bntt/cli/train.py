@@ -66,7 +66,7 @@ def train(
 def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: bool = False, device: str = "cpu") -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console
-    from bntt.experiments.build import build_data, build_model, with_whole_root
+    from bntt.experiments.build import build_data, build_model, describe_backend, with_whole_root
     from bntt.experiments.figures import save_overview
     from bntt.experiments.run import evaluate_run, train_run
 
@@ -82,6 +82,7 @@ def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: boo
         f"images; {network.name} x{network.width:g} with {network.norm}, T={network.num_steps}, "
         f"{settings.epochs} epochs of batches of {settings.batch_size}"
     )
+    console.line(describe_backend(recipe, device))
     if settings.lr == 0:
         console.line("warning: train.lr is 0: the weights will stay as they are")
     records = train_run(recipe, data, run, resume=resume, device=device)

@@ -16,6 +16,7 @@ from bntt.data.prepared import Manifest
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
+from bntt.ops.backend import backends, require
 
 
 class DeviceError(RuntimeError):
@@ -61,6 +62,16 @@ def with_whole_root(recipe: Recipe) -> Recipe:
         return recipe
     root = str(Path(recipe.data.root).expanduser().resolve())
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
+
+
+def describe_backend(recipe: Recipe, device: str) -> str:
+    """What a run will compute with, in a few words: fused kernels, or plain PyTorch and why."""
+    kernels = next(backend for backend in backends() if backend.name == "cpu")
+    if recipe.compute.backend == "reference":
+        return "plain PyTorch, as asked"
+    if torch.device(device).type != "cpu":
+        return f"plain PyTorch on {device}"
+    return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
 
 
 def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Parts:
@@ -113,6 +124,8 @@ def build_model(recipe: Recipe, data: Parts) -> SpikingClassifier:
             f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
         )
+    require(recipe.compute.backend)
+    network.backend, network.events = recipe.compute.backend, recipe.compute.events
     steps = recipe.network.num_steps
     if recipe.encoder.name == "direct":
         return SpikingClassifier(DirectEncoder(steps), network, mean=data.mean, std=data.std)

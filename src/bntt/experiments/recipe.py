@@ -95,6 +95,15 @@ class Train(Part):
     """Percentages of the epochs at which the rate falls to a tenth."""
 
 
+class Compute(Part):
+    """How it is computed, not what: results differ in rounding alone."""
+
+    backend: Literal["auto", "reference", "cpu"] = "auto"
+    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error ("cpu")."""
+    events: Literal["measured", "fixed", "never"] = "fixed"
+    """When layers go event-driven: "fixed" gives the same bits on any number of threads, "measured" times both ways."""
+
+
 class Evaluate(Part):
     """How accuracy is measured at the end."""
 
@@ -115,6 +124,7 @@ class Recipe(Part):
     network: Network
     train: Train
     evaluate: Evaluate = Evaluate()
+    compute: Compute = Compute()
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
+from bntt.nn.methods import NORMS
 from bntt.nn.norm import NoNorm, Norm, TemporalNorm
 from bntt.ops.backend import backends
 from bntt.ops.event_conv import EventChoice, Geometry, Spikes
@@ -81,7 +82,7 @@ def fuse(block: nn.Module, steps: int, batch: int, place: Place) -> Fused | str:
     if isinstance(pooled, str):
         return pooled
     window, out = pooled
-    if reason := _why_not_norm(block, steps, channels, batch * height * width) or _why_not_neuron(block.lif):
+    if reason := _why_not_norm(block.norm, steps, channels, batch * height * width) or _why_not_neuron(block.lif):
         return reason
     geometry = Geometry()
     if isinstance(weights, nn.Conv2d):
@@ -200,8 +201,7 @@ def _average(module: nn.Module, height: int, width: int) -> Window | None:
     return kernel if kernel == stride and padding == (0, 0) else None
 
 
-def _why_not_norm(block: SpikingBlock, steps: int, channels: int, rows: int) -> str:
-    norm = block.norm
+def _why_not_norm(norm: Norm, steps: int, channels: int, rows: int) -> str:
     if type(norm) is NoNorm:
         return ""
     if type(norm) is not TemporalNorm:
@@ -211,6 +211,24 @@ def _why_not_norm(block: SpikingBlock, steps: int, channels: int, rows: int) -> 
     if norm.training and norm.method.pooling is not None:
         return f"{norm.method.name} pools its training statistics over time"
     return "its statistics would be of a single value" if norm.training and rows == 1 else ""
+
+
+def fused_norms() -> dict[str, str]:
+    """For every norm by name, what the fused kernels do for it.
+
+    >>> fused_norms()["tdbn"]
+    'fused in evaluation; training in plain PyTorch: tdBN pools its training statistics over time'
+    """
+    found = {}
+    for name, build in NORMS.items():
+        norm = build(1, 2, 1.0)
+        kernels, training = "fused in training and evaluation", _why_not_norm(norm, 2, 1, 2)
+        if isinstance(norm, nn.Module) and training:
+            evaluation = _why_not_norm(norm.eval(), 2, 1, 2)
+            fused = "plain PyTorch" if evaluation else "fused in evaluation; training in plain PyTorch"
+            kernels = f"{fused}: {evaluation or training}".replace(": its norm is", ": it is")
+        found[name] = kernels
+    return found
 
 
 def _why_not_neuron(lif: LIF) -> str:
