@@ -101,7 +101,8 @@ class Compute(Part):
     backend: Literal["auto", "reference", "cpu"] = "auto"
     """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error ("cpu")."""
     events: Literal["measured", "fixed", "never"] = "fixed"
-    """When layers go event-driven: "fixed" gives the same bits on any number of threads, "measured" times both ways."""
+    """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
+    between two starts."""
 
 
 class Evaluate(Part):

@@ -20,11 +20,13 @@ from torch import Tensor
 from bntt.ops._cpu.library import LIBRARY, Events, run, use_variant
 
 EventChoice = Literal["measured", "fixed", "never"]
-"""When to go event-driven: below the crossover that is measured here; by a fixed rule, so that the same bits come out
-of any number of threads (also what ``torch.use_deterministic_algorithms`` asks for); or never."""
+"""When to go event-driven: below the crossover that is measured here ("measured"); by a fixed rule, the same in every
+run ("fixed"); or never. ``torch.use_deterministic_algorithms(True)`` asks for the fixed rule, and for event-driven
+weight gradients wherever there are some: their bits depend on no number of threads, those of PyTorch's do."""
 
-FIXED_FORWARD = 0.5
-"""Events per input below which the fixed rule goes event-driven forward; its weight gradients always do."""
+FIXED_DENSITY = 0.5
+FIXED_WEIGHTS = 32 * 32
+"""The fixed rule goes event-driven below so many events per input, in layers of so many pairs of channels."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,10 @@ def goes_by_events(synapse: Synapse, x: Spikes, choice: EventChoice) -> tuple[bo
     if not forward:
         return False, False
     if choice == "fixed" or torch.are_deterministic_algorithms_enabled():
-        return x.density < FIXED_FORWARD, weight_grad
+        sparse = x.density < FIXED_DENSITY and synapse.weight.shape[0] * synapse.weight.shape[1] >= FIXED_WEIGHTS
+        if torch.are_deterministic_algorithms_enabled():
+            return sparse, weight_grad
+        return sparse, weight_grad and sparse and not synapse.linear
     found = crossover(synapse, x)
     return x.density < found.forward, weight_grad and x.density < found.weight_grad
 

@@ -107,7 +107,8 @@ struct EventForward {
 
   static void add_weights(float* out, const float* weight, const std::uint8_t* list, long size) {
     constexpr long N = OUT / LANES;
-    using L = Lanes<Floats>;
+    using L = Full;
+    using Floats = L::Floats;
     Floats even[N], odd[N];
     for (long n = 0; n < N; ++n) even[n] = L::load(out + n * LANES), odd[n] = Floats{};
     long i = 0;
@@ -266,7 +267,7 @@ struct EventWeightGrad {
         const bool inside = y >= 0 && y < down && x >= 0 && x < across && (Taps == 9 || pixel < e.images);
         const float* from = e.grad_out + pixel * Co + first;
         if (inside && filled == N)
-          for (long n = 0; n < Vectors; ++n) Lanes<Floats>::store(to + n * LANES, Lanes<Floats>::load(from + n * LANES));
+          for (long n = 0; n < Vectors; ++n) Full::store(to + n * LANES, Full::load(from + n * LANES));
         else
           for (long n = 0; n < N; ++n) to[n] = inside && n < filled ? from[n] : 0.0f;
       }
@@ -274,7 +275,8 @@ struct EventWeightGrad {
 
   void operator()(long unit, int worker) const {
     constexpr long N = Vectors * LANES;
-    using L = Lanes<Floats>;
+    using L = Full;
+    using Floats = L::Floats;
     const long group = unit / blocks, block = unit % blocks, Ci = e.in_channels, all = g.images * g.strips;
     float *strip_grad = strips + worker * g.positions * N, *total = sums + unit * Ci * Taps * N;
     std::memset(total, 0, static_cast<std::size_t>(Ci * Taps * N) * sizeof(float));

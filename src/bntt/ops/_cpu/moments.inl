@@ -7,19 +7,22 @@ struct MomentsJob {
   double* partial;  // [steps, segments, 2, channels]
   long rows, channels, segments, segment_rows;
 
-  template <class V>
-  void block(V, long c, const float* x, float* to, const float* centre, long count, double* sums) const {
-    using L = Lanes<V>;
-    const V middle = L::load(centre + c);
-    V sum[2] = {}, square[2] = {};
-    for (long r = 0; r < count; ++r, x += channels) {
-      const V value = L::load(x + c), away = value - middle;
-      sum[r & 1] += away;
-      square[r & 1] += away * away;
-      if (to) L::store(to + r * channels + c, value);
+  template <class L, long N>
+  void block(long c, const float* x, float* to, const float* centre, long count, double* sums) const {
+    using V = typename L::Floats;
+    V middle[N], sum[N], square[N];
+    for (long n = 0; n < N; ++n) middle[n] = L::load(centre + c + n * L::width), sum[n] = square[n] = V{};
+    for (long r = 0; r < count; ++r, x += channels)
+      for (long n = 0; n < N; ++n) {
+        const V value = L::load(x + c + n * L::width), away = value - middle[n];
+        sum[n] += away;
+        square[n] += away * away;
+        if (to) L::store(to + r * channels + c + n * L::width, value);
+      }
+    for (long n = 0; n < N; ++n) {
+      L::add_doubles(sums + c + n * L::width, sum[n]);
+      L::add_doubles(sums + channels + c + n * L::width, square[n]);
     }
-    L::add_doubles(sums + c, sum[0] + sum[1]);
-    L::add_doubles(sums + channels + c, square[0] + square[1]);
   }
 
   void operator()(long unit, int) const {
@@ -30,7 +33,7 @@ struct MomentsJob {
     for (long first = segment * segment_rows; first < end; first += 64) {
       const long at = (step * rows + first) * channels, count = smaller(64, end - first);
       float* to = copy ? copy + at : nullptr;
-#define BLOCK(v, c) block(v, c, current + at, to, pivot + step * channels, count, sums)
+#define BLOCK(L, N, c) block<L, N>(c, current + at, to, pivot + step * channels, count, sums)
       FOR_CHANNELS(c, 0, channels, BLOCK)
 #undef BLOCK
     }

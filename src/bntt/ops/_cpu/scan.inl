@@ -36,9 +36,9 @@ struct Geometry {
   }
 };
 
-template <class V, bool Before, bool Hard>
+template <class L, bool Before, bool Hard>
 struct Neuron {
-  using L = Lanes<V>;
+  using V = typename L::Floats;
   using Mask = typename L::Mask;
   V leak, threshold;
   explicit Neuron(const BnttScan& s)
@@ -62,27 +62,33 @@ struct ForwardJob {
   float* membranes;       // [workers, tile, C], where the caller keeps none
   std::int32_t *fired, *windows;  // [workers, T, C] and [workers, tile]
 
-  template <class V>
-  void column(V, long c, long t, long first, long count, float* u, const std::int32_t* window,
+  template <class L, long N>
+  void column(long c, long t, long first, long count, float* u, const std::int32_t* window,
               std::int32_t* spikes) const {
-    using L = Lanes<V>;
+    using V = typename L::Floats;
     const long C = s.channels, at = t * C + c;
-    const Neuron<V, Before, Hard> neuron(s);
-    const V mean = L::load(s.mean + at), scale = L::load(s.scale + at), shift = L::load(s.shift + at);
+    const Neuron<L, Before, Hard> neuron(s);
+    V mean[N], scale[N], shift[N];
+    typename L::Mask sum[N];
+    for (long n = 0, i = at; n < N; ++n, i += L::width)
+      mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), sum[n] = typename L::Mask{};
     const float* x = s.current + (t * g.pixels + first) * C + c;
     std::uint8_t* out = s.counts + t * g.pooled * C + c;
-    typename L::Mask sum = L::none();
-    for (long r = 0; r < count; ++r, x += C) {
-      V membrane = L::load(u + r * C + c), fired_on;
-      const auto spike = neuron.step((L::load(x) - mean) * scale + shift, membrane, fired_on);
-      L::store(u + r * C + c, membrane);
-      sum += spike;
-      if (!g.windows)
-        L::store_bytes(out + (first + r) * C, spike);
-      else if (window[r] >= 0)
-        L::add_bytes(out + window[r] * C, spike);
-    }
-    L::subtract_ints(spikes + at, sum);
+    u += c;
+    for (long r = 0; r < count; ++r, x += C, u += C)
+      for (long n = 0; n < N; ++n) {
+        const long i = n * L::width;
+        __builtin_prefetch(x + i + g.pixels * C);
+        V membrane = L::load(u + i), fired_on;
+        const auto spike = neuron.step((L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        L::store(u + i, membrane);
+        sum[n] += spike;
+        if (!g.windows)
+          L::store_bytes(out + (first + r) * C + i, spike);
+        else if (window[r] >= 0)
+          L::add_bytes(out + window[r] * C + i, spike);
+      }
+    for (long n = 0; n < N; ++n) L::subtract_ints(spikes + at + n * L::width, sum[n]);
   }
 
   void operator()(long number, int worker) const {
@@ -96,7 +102,7 @@ struct ForwardJob {
       if (g.windows && window[0] >= 0)
         std::memset(s.counts + (t * g.pooled + window[0]) * C, 0,
                     static_cast<std::size_t>((s.width / s.window_width) * C));
-#define COLUMN(v, c) column(v, c, t, first, count, u, window, spikes)
+#define COLUMN(L, N, c) column<L, N>(c, t, first, count, u, window, spikes)
       FOR_CHANNELS(c, 0, C, COLUMN)
 #undef COLUMN
     }
@@ -122,16 +128,22 @@ int scan_forward_as(const BnttScan& s) {
 }
 
 // do/du of a potential u with v = u/threshold - 1 (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan.
-template <class V, int Kind>
-V surrogate(const BnttScan& s, V potential) {
-  using L = Lanes<V>;
-  const V one = L::fill(1.0f), first = L::fill(static_cast<float>(s.surrogate_first));
-  const V v = potential * L::fill(static_cast<float>(1 / s.threshold)) - one;
-  if (Kind == 0) return first * L::above_zero(one - L::magnitude(v));
-  const V slope = L::fill(static_cast<float>(s.surrogate_second));
-  const V bend = Kind == 1 ? one + slope * L::magnitude(v) : slope * v;
-  return Kind == 1 ? first / (bend * bend) : first / (one + bend * bend);
-}
+template <class L, int Kind>
+struct Surrogate {
+  using V = typename L::Floats;
+  V one = L::fill(1.0f), per_threshold, first, second;
+  explicit Surrogate(const BnttScan& s)
+      : per_threshold(L::fill(static_cast<float>(1 / s.threshold))),
+        first(L::fill(static_cast<float>(s.surrogate_first))),
+        second(L::fill(static_cast<float>(s.surrogate_second))) {}
+
+  V operator()(V potential) const {
+    const V v = potential * per_threshold - one;
+    if (Kind == 0) return first * L::above_zero(one - L::magnitude(v));
+    const V bend = Kind == 1 ? one + second * L::magnitude(v) : second * v;
+    return Kind == 1 ? first / (bend * bend) : first / (one + bend * bend);
+  }
+};
 
 // Reverse scan. It keeps nothing of the forward pass but `current`: the potentials of a tile are computed again, then
 // g = dL/dz runs back through time. First sweep (Sums): the sums over rows that Eq. 10 and 11 need; second: Eq. 10.
@@ -144,52 +156,65 @@ struct BackwardJob {
   std::int32_t* windows;         // [workers, tile]
   double* partial;               // [segments, T, 2, C]
 
-  template <class V>
-  void again(V, long c, long t, long first, long count, long base, float* u, float* p) const {
-    using L = Lanes<V>;
-    const long C = s.channels, at = t * C + base + c;
-    const Neuron<V, Before, Hard> neuron(s);
-    const V mean = L::load(s.mean + at), scale = L::load(s.scale + at), shift = L::load(s.shift + at);
+  template <class L, long N>
+  void again(long c, long t, long first, long count, long base, float* u, float* p) const {
+    using V = typename L::Floats;
+    const long C = s.channels, width = block;
+    const Neuron<L, Before, Hard> neuron(s);
+    V mean[N], scale[N], shift[N];
+    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width)
+      mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
     const float* x = s.current + (t * g.pixels + first) * C + base + c;
-    for (long r = 0; r < count; ++r, x += C) {
-      __builtin_prefetch(x + g.pixels * C);  // the next step's: tiles are too short for the hardware to see it coming
-      V membrane = L::load(u + r * block + c), fired_on;
-      neuron.step((L::load(x) - mean) * scale + shift, membrane, fired_on);
-      L::store(u + r * block + c, membrane);
-      L::store(p + (t * g.tile + r) * block + c, fired_on);
-    }
+    u += c, p += t * g.tile * width + c;
+    for (long r = 0; r < count; ++r, x += C, u += width, p += width)
+      for (long n = 0; n < N; ++n) {
+        const long i = n * L::width;
+        __builtin_prefetch(x + i + g.pixels * C);  // one step ahead: a tile's rows are too short for the hardware to see
+        V membrane = L::load(u + i), fired_on;
+        neuron.step((L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        L::store(u + i, membrane);
+        L::store(p + i, fired_on);
+      }
   }
 
-  template <class V>
-  void reverse(V, long c, long t, long first, long count, long base, float* carry, const float* p,
+  template <class L, long N>
+  void reverse(long c, long t, long first, long count, long base, float* carry, const float* p,
                const std::int32_t* window, double* sums) const {
-    using L = Lanes<V>;
-    const long C = s.channels, at = t * C + base + c, here = (t * g.pixels + first) * C + base + c;
+    using V = typename L::Floats;
+    const long C = s.channels, width = block;
     const V leak = L::fill(static_cast<float>(s.leak)), threshold = L::fill(static_cast<float>(s.threshold));
     const V worth = L::fill(static_cast<float>(s.grad_scale));
-    const V mean = L::load(s.mean + at), factor = L::load((Sums ? s.inverse : s.scale) + at);
-    const V offset = Sums ? V{} : L::load(s.offset + at), slope = Sums ? V{} : L::load(s.slope + at);
-    const float* grad = s.grad_spikes + t * s.grad_step + base + c;
-    V sum{}, product{};
-    for (long r = 0; r < count; ++r) {
-      __builtin_prefetch(grad + window[r] * C - s.grad_step);
-      const V potential = L::load(p + (t * g.tile + r) * block + c);
-      const V spike_part = window[r] < 0 ? V{} : L::load(grad + window[r] * C) * worth * surrogate<V, Kind>(s, potential);
-      V next = L::load(carry + r * block + c);  // dL/d(membrane after step t)
-      const V kept = Hard ? L::choose(L::greater(potential, threshold), V{}, next) : next;
-      const V drive = Before ? next : kept + spike_part;  // dL/dz
-      L::store(carry + r * block + c, Before ? leak * kept + spike_part : leak * drive);
-      const V away = L::load(s.current + here + r * C) - mean;
-      if (Sums) {
-        sum += drive;
-        product += drive * (away * factor);
-      } else {
-        L::store(s.grad_current + here + r * C, factor * drive - offset - slope * away);
+    const Surrogate<L, Kind> surrogate(s);
+    V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
+    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
+      mean[n] = L::load(s.mean + i), factor[n] = L::load((Sums ? s.inverse : s.scale) + i);
+      one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
+    }
+    const long here = (t * g.pixels + first) * C + base + c;
+    const float *x = s.current + here, *grad = s.grad_spikes + t * s.grad_step + base + c;
+    float* out = Sums ? nullptr : s.grad_current + here;
+    carry += c, p += t * g.tile * width + c;
+    for (long r = 0; r < count; ++r, carry += width, p += width) {
+      const float* towards = window[r] < 0 ? nullptr : grad + window[r] * C;
+      for (long n = 0; n < N; ++n) {
+        const long i = n * L::width;
+        if (towards) __builtin_prefetch(towards + i - s.grad_step);
+        const V potential = L::load(p + i);
+        const V spike_part = towards ? L::load(towards + i) * worth * surrogate(potential) : V{};
+        const V next = L::load(carry + i);  // dL/d(membrane after step t)
+        const V kept = Hard ? L::choose(L::greater(potential, threshold), V{}, next) : next;
+        const V drive = Before ? next : kept + spike_part;  // g = dL/dz
+        L::store(carry + i, Before ? leak * kept + spike_part : leak * drive);
+        const V away = L::load(x + r * C + i) - mean[n];
+        if (Sums)
+          one[n] += drive, two[n] += drive * (away * factor[n]);
+        else
+          L::store(out + r * C + i, factor[n] * drive - one[n] - two[n] * away);
       }
     }
-    if (Sums) {
-      L::add_doubles(sums + 2 * t * C + base + c, sum);
-      L::add_doubles(sums + (2 * t + 1) * C + base + c, product);
+    for (long n = 0, i = base + c; Sums && n < N; ++n, i += L::width) {
+      L::add_doubles(sums + 2 * t * C + i, one[n]);
+      L::add_doubles(sums + (2 * t + 1) * C + i, two[n]);
     }
   }
 
@@ -204,8 +229,8 @@ struct BackwardJob {
       long first, count;
       g.place(s, number, &first, &count, window);
       std::memset(carry, 0, bytes);  // first the membrane at rest, then the gradient that nothing follows
-#define AGAIN(v, c) again(v, c, t, first, count, base, carry, p)
-#define REVERSE(v, c) reverse(v, c, t, first, count, base, carry, p, window, sums)
+#define AGAIN(L, N, c) again<L, N>(c, t, first, count, base, carry, p)
+#define REVERSE(L, N, c) reverse<L, N>(c, t, first, count, base, carry, p, window, sums)
       for (long t = 0; t < s.steps; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
       std::memset(carry, 0, bytes);
       for (long t = s.steps - 1; t >= 0; --t) FOR_CHANNELS(c, 0, width, REVERSE)
@@ -220,7 +245,7 @@ int scan_reverse_as(const BnttScan& s) {
   const long room = 1 << 17, C = s.channels;  // floats of a tile's potentials: half of a usual second-level cache
   const bool pooled = s.window_height * s.window_width > 1;
   long block = smaller(C, 64);
-  const long fixed = pooled ? s.window_height * s.width : 8;
+  const long fixed = pooled ? s.window_height * s.width : 2;
   while (block > LANES && s.steps * fixed * block > room) block = larger(LANES, block / 2 / LANES * LANES);
   const Geometry g(s, smaller(64, larger(1, room / (s.steps * block))));
   const long workers = larger(1, s.threads), blocks = ceil_div(C, block);
