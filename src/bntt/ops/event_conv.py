@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.ops._cpu.library import LIBRARY, Events, run, use_variant
+from bntt.ops.workspace import WORKSPACE
 
 EventChoice = Literal["measured", "fixed", "never"]
 """When to go event-driven: below the crossover that is measured here ("measured"); by a fixed rule, the same in every
@@ -70,15 +72,25 @@ class Spikes:
     def steps(self, first: int, last: int) -> Spikes:
         return Spikes(self.values[first:last], self.scale, self.largest, self.density)
 
-    def floats(self, out: Tensor | None = None) -> Tensor:
+    def floats(self) -> Tensor:
         """The values as contiguous floats.
 
         >>> Spikes(torch.tensor([[[[[3]]]]], dtype=torch.uint8), scale=0.25).floats().item()
         0.75
         """
+        return self._unpack(torch.empty(self.values.shape)) if self.counted else self.values.contiguous()
+
+    @contextmanager
+    def as_floats(self) -> Iterator[Tensor]:
+        """The same, in a buffer that is given back afterwards."""
         if not self.counted:
-            return self.values.contiguous()
-        out = torch.empty(self.values.shape, dtype=torch.float32) if out is None else out
+            yield self.values.contiguous()
+            return
+        held = WORKSPACE.take(*self.values.shape)
+        yield self._unpack(held)
+        WORKSPACE.give(held)
+
+    def _unpack(self, out: Tensor) -> Tensor:
         size, threads = self.values.numel(), torch.get_num_threads()
         run("bntt_unpack", self.values.data_ptr(), out.data_ptr(), size, self.scale, threads)
         return out
@@ -117,7 +129,10 @@ class Synapse:
         """``[T, B, H', W', Co]``, contiguous: in ``out`` where one is given, except from a dense convolution."""
         if events:
             return self._event_forward(x, out)
-        floats = x.floats()
+        with x.as_floats() as floats:
+            return self._dense_forward(floats, out)
+
+    def _dense_forward(self, floats: Tensor, out: Tensor | None) -> Tensor:
         if self.linear:
             rows, transposed = floats.flatten(0, 3), self.weight.t()
             flat = None if out is None else out.flatten(0, 3)
@@ -136,10 +151,12 @@ class Synapse:
             job = self._job(x)
             job.grad_out, job.grad_weight = grad_out.data_ptr(), total.data_ptr()
             run("bntt_events_weight_grad", ctypes.byref(job))
-        elif self.linear:
-            total.addmm_(grad_out.flatten(0, 3).t(), x.floats().flatten(0, 3))
-        else:
-            total.add_(self._conv_backward(grad_out, x.floats(), wants=(False, True))[1])
+            return
+        with x.as_floats() as floats:
+            if self.linear:
+                total.addmm_(grad_out.flatten(0, 3).t(), floats.flatten(0, 3))
+            else:
+                total.add_(self._conv_backward(grad_out, floats, wants=(False, True))[1])
 
     def input_grad(self, grad_out: Tensor, in_shape: tuple[int, int, int]) -> Tensor:
         """dL/dx of some steps, ``[T, B, H, W, Ci]``, contiguous; ``in_shape`` is (H, W, Ci)."""
