@@ -40,7 +40,7 @@ def backends() -> list[Backend]:
     return [reference, Backend("cpu", True, detail)]
 
 
-def require(name: BackendName) -> None:
+def require(name: str) -> None:
     """Check that a backend can run here.
 
     Raises:

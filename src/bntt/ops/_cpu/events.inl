@@ -287,8 +287,7 @@ struct EventWeightGrad {
       for (long c = 0; c < Ci; ++c) {
         if (offset[c] == offset[c + 1]) continue;
         float* to = total + c * Taps * N;
-        Floats sum[Taps * Vectors];
-        for (long k = 0; k < Taps * Vectors; ++k) sum[k] = L::load(to + k * LANES);
+        Floats sum[Taps * Vectors] = {};  // of this strip alone: short sums keep their digits
         for (std::int64_t i = offset[c]; i < offset[c + 1]; ++i) {
           // the output pixel that tap (i, j) leads to lies (1 - i, 1 - j) from the input pixel
           const float* at = strip_grad + places[i] * N;
@@ -301,7 +300,7 @@ struct EventWeightGrad {
             for (long n = 0; n < Vectors; ++n) sum[n] += L::load(at + n * LANES);
           }
         }
-        for (long k = 0; k < Taps * Vectors; ++k) L::store(to + k * LANES, sum[k]);
+        for (long k = 0; k < Taps * Vectors; ++k) L::store(to + k * LANES, L::load(to + k * LANES) + sum[k]);
       }
     }
   }

@@ -1,0 +1,35 @@
+"""What tests of the compiled kernels share: which instruction sets there are, and a plain loop that judges a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from bntt.ops._cpu import library
+
+needs_kernels = pytest.mark.skipif(library.LIBRARY is None, reason=library.REASON)
+
+
+@pytest.fixture(params=library.variants())
+def variant(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set that this processor has, one after another."""
+    before = library.use_variant()
+    assert library.use_variant(request.param) == request.param
+    yield request.param
+    library.use_variant(before)
+
+
+def simulate(drive: np.ndarray, leak: float, threshold: float, before: bool, hard: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Eq. 4 step by step in float64: spikes, and the potential that each was decided on, both ``[T, ...]``."""
+    membrane = np.zeros_like(drive[0])
+    spikes, potentials = [], []
+    for z in drive:
+        potential = membrane if before else leak * membrane + z
+        o = (potential > threshold).astype(np.float64)
+        kept = leak * potential if before else potential
+        membrane = (kept * (1 - o) if hard else kept - threshold * o) + (z if before else 0)
+        spikes.append(o)
+        potentials.append(potential)
+    return np.stack(spikes), np.stack(potentials)

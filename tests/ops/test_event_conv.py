@@ -1,0 +1,165 @@
+"""Event-driven layers against dense ones in float64: forward, weight gradient, every geometry that they take."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bntt.ops import event_conv
+from bntt.ops.event_conv import Crossover, Geometry, Spikes, Synapse, crossover, goes_by_events
+from tests.kernels import needs_kernels, variant
+
+pytestmark = needs_kernels
+_ = variant
+
+CONVS = [  # T, B, H, W, Ci, Co, kernel, padding, largest count
+    (2, 3, 8, 8, 64, 64, 3, 1, 1),
+    (1, 2, 7, 5, 3, 5, 3, 1, 1),
+    (2, 1, 6, 9, 70, 33, 3, 1, 4),
+    (1, 2, 5, 5, 20, 40, 3, 0, 4),
+    (1, 2, 4, 4, 17, 16, 3, 2, 9),
+    (1, 2, 9, 9, 40, 12, 5, 2, 1),
+    (3, 2, 3, 3, 8, 8, 1, 0, 64),
+    (1, 1, 1, 1, 6, 50, 3, 1, 1),
+    (1, 2, 40, 40, 6, 20, 3, 1, 4),
+]
+LINEARS = [(2, 3, 300, 40, 1), (1, 200, 70, 65, 4), (5, 1, 1, 7, 1), (3, 150, 513, 130, 16)]  # T, B, Ci, Co, largest
+
+
+def counts_of(shape: tuple[int, ...], largest: int, rng: torch.Generator, rate: float = 0.3) -> Tensor:
+    fired = torch.rand(*shape, largest, generator=rng) < rate
+    return fired.sum(-1).to(torch.uint8)
+
+
+def conv_case(case: tuple, rng: torch.Generator) -> tuple[Synapse, Spikes]:
+    steps, batch, height, width, inputs, outputs, kernel, padding, largest = case
+    weight, bias = torch.randn(outputs, inputs, kernel, kernel, generator=rng), torch.randn(outputs, generator=rng)
+    counts = counts_of((steps, batch, height, width, inputs), largest, rng)
+    return Synapse(weight, bias, Geometry(padding=(padding, padding))), Spikes(counts, 1 / largest, largest)
+
+
+def linear_case(case: tuple, rng: torch.Generator) -> tuple[Synapse, Spikes]:
+    steps, batch, inputs, outputs, largest = case
+    counts = counts_of((steps, batch, 1, 1, inputs), largest, rng)
+    weight, bias = torch.randn(outputs, inputs, generator=rng), torch.randn(outputs, generator=rng)
+    return Synapse(weight, bias, Geometry()), Spikes(counts, 1 / largest, largest)
+
+
+CASES = [(conv_case, case) for case in CONVS] + [(linear_case, case) for case in LINEARS]
+
+
+def wide_images(x: Spikes) -> Tensor:
+    return (x.values.double() * x.scale).flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def expected(synapse: Synapse, x: Spikes) -> Tensor:
+    assert synapse.bias is not None
+    if synapse.linear:
+        rows = wide_images(x).flatten(1)
+        return F.linear(rows, synapse.weight.double(), synapse.bias.double())[:, :, None, None].permute(0, 2, 3, 1)
+    y = F.conv2d(wide_images(x), synapse.weight.double(), synapse.bias.double(), padding=synapse.geometry.padding)
+    return y.permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize(("make", "case"), CASES, ids=str)
+@pytest.mark.parametrize("events", [True, False])
+def test_forward(make, case, events, variant, rng):
+    synapse, x = make(case, rng)
+    out = synapse.forward(x, events=events).flatten(0, 1)
+    wanted = expected(synapse, x)
+    assert out.shape == wanted.shape
+    assert (out - wanted).abs().max() <= 5e-6 * wanted.abs().max()
+
+
+@pytest.mark.parametrize(("make", "case"), CASES, ids=str)
+@pytest.mark.parametrize("events", [True, False])
+def test_weight_and_input_gradient(make, case, events, variant, rng):
+    synapse, x = make(case, rng)
+    if events and not synapse.has_event_weight_grad:
+        pytest.skip("this kernel size has no event-driven weight gradient")
+    weight = synapse.weight.double().requires_grad_()
+    images = wide_images(x).requires_grad_()
+    if synapse.linear:
+        y = F.linear(images.flatten(1), weight)[:, None, None, :]
+    else:
+        y = F.conv2d(images, weight, padding=synapse.geometry.padding).permute(0, 2, 3, 1)
+    gradient = torch.randn(y.shape, generator=rng)
+    (y * gradient).sum().backward()
+    start = torch.randn(synapse.weight.shape, generator=rng)
+    total, steps = start.clone(), x.values.shape[:2]
+    synapse.add_weight_grad(total, x, gradient.unflatten(0, steps), events=events)
+    assert (total - start - weight.grad).abs().max() <= 5e-6 * weight.grad.abs().max()
+    size = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
+    towards = synapse.input_grad(gradient.unflatten(0, steps), size).flatten(0, 1).permute(0, 3, 1, 2)
+    assert (towards - images.grad).abs().max() <= 3e-6 * images.grad.abs().max()
+
+
+@pytest.mark.parametrize(("make", "case"), CASES, ids=str)
+def test_the_same_bits_on_any_number_of_threads(make, case, variant, rng):
+    synapse, x = make(case, rng)
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        out = synapse.forward(x, events=True)
+        total = torch.zeros(synapse.weight.shape)
+        if synapse.has_event_weight_grad:
+            synapse.add_weight_grad(total, x, out, events=True)
+        results.append((out, total))
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_no_spike_and_every_spike(rate, variant, rng):
+    synapse, _ = conv_case(CONVS[2], rng)
+    x = Spikes(counts_of((2, 1, 6, 9, 70), 4, rng, rate), 0.25, 4)
+    assert torch.allclose(synapse.forward(x, events=True), synapse.forward(x, events=False), rtol=1e-4, atol=1e-4)
+    totals = [torch.zeros(synapse.weight.shape) for _ in range(2)]
+    for total, events in zip(totals, (True, False), strict=True):
+        synapse.add_weight_grad(total, x, torch.ones(2, 1, 6, 9, 33), events=events)
+    assert torch.allclose(*totals, rtol=1e-4, atol=1e-4)
+
+
+def test_what_has_no_event_driven_way_goes_dense(rng):
+    x = Spikes(torch.zeros(1, 1, 8, 8, 64, dtype=torch.uint8), 1.0, 1, 0.0)
+    weight = torch.zeros(64, 64, 3, 3)
+    for geometry in (Geometry(stride=(2, 2)), Geometry(dilation=(2, 2)), Geometry(groups=2)):
+        assert goes_by_events(Synapse(weight[:, : 64 // geometry.groups], None, geometry), x, "measured") == (False, False)
+    five = Synapse(torch.zeros(64, 64, 5, 5), None, Geometry(padding=(2, 2)))
+    assert goes_by_events(five, x, "fixed") == (True, False)
+    floats = Spikes(torch.zeros(1, 1, 8, 8, 64))
+    assert goes_by_events(Synapse(weight, None, Geometry()), floats, "fixed") == (False, False)
+
+
+def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for():
+    same = Geometry(padding=(1, 1))
+    large, small = (Synapse(torch.zeros(c, c, 3, 3), None, same) for c in (64, 8))
+    linear = Synapse(torch.zeros(64, 64), None, Geometry())
+
+    def rows(synapse: Synapse, density: float) -> tuple[bool, bool]:
+        channels = synapse.weight.shape[1]
+        x = Spikes(torch.zeros(1, 1, 8, 8, channels, dtype=torch.uint8), 1.0, 1, density)
+        return goes_by_events(synapse, x, "fixed")
+
+    torch.use_deterministic_algorithms(True)
+    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, True), (False, True)]
+    torch.use_deterministic_algorithms(False)
+    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, False), (False, False)]
+    assert rows(linear, 0.1) == (True, False)
+
+
+def test_the_crossover_is_measured_once_and_decides(monkeypatch):
+    torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(event_conv, "_MEASURED", {})
+    synapse = Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)))
+    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
+    found = crossover(synapse, x)
+    assert found.forward >= 0
+    assert crossover(synapse, x) is found
+    (key,) = event_conv._MEASURED
+    for measured, decision in ((Crossover(0.3, 0.1), (True, False)), (Crossover(0.1, 0.3), (False, True))):
+        event_conv._MEASURED[key] = measured
+        assert goes_by_events(synapse, x, "measured") == decision
+    assert goes_by_events(synapse, x, "never") == (False, False)
