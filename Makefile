@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-all format clean
+.PHONY: demo test test-all bench-peers format clean
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml $(wildcard src/bntt/ops/_cpu/*.cpp src/bntt/ops/_cpu/*.inl src/bntt/ops/_cpu/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[test]'
@@ -22,9 +22,19 @@ test: .venv/installed
 test-all: test
 	$(BIN)/python -m pytest -n 2 -m slow
 
+# SpikingJelly and snnTorch, the benchmark's rivals, in an environment of their own.
+.venv-peers/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --upgrade pip
+	.venv-peers/bin/pip install --quiet . 'spikingjelly==2.0.0' 'snntorch==1.0.0'
+	touch $@
+
+bench-peers: .venv-peers/installed
+	.venv-peers/bin/bntt bench
+
 format: .venv/installed
 	$(BIN)/ruff format src tests examples
 	$(BIN)/ruff check --fix src tests examples
 
 clean:
-	rm -rf .venv build dist src/*.egg-info
+	rm -rf .venv .venv-peers build dist src/*.egg-info

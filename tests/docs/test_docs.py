@@ -16,7 +16,9 @@ import bntt
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-MODULES = sorted(m.name for m in pkgutil.walk_packages(bntt.__path__, "bntt.") if not m.name.endswith("__main__"))
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages(bntt.__path__, "bntt.") if not m.name.endswith(("__main__", "_cpu.kernels"))
+)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import bntt
@@ -155,7 +154,9 @@ def test_the_gradient_at_a_float_input(training, rng):
         backward(net, one)
     assert close(inputs[0].grad, inputs[1].grad)
     direct = torch.rand(3, 2, 11, 11, generator=rng, requires_grad=True)
-    grads = [torch.autograd.grad(net(direct.expand(4, -1, -1, -1, -1)).square().sum(), direct)[0] for net in (ours, theirs)]
+    grads = [
+        torch.autograd.grad(net(direct.expand(4, -1, -1, -1, -1)).square().sum(), direct)[0] for net in (ours, theirs)
+    ]
     assert close(*grads)
 
 
@@ -170,7 +171,7 @@ def test_layer_by_layer_at_25_steps_teacher_forced(rng):
     neurons = mismatches = compared = 0
     for name, block in net.blocks.items():
         narrow, wide = copy.deepcopy(block), copy.deepcopy(block).double()
-        inputs = [x.to(dtype).requires_grad_() for dtype in (torch.float32, torch.float32, torch.float64)]
+        inputs = [x.to(dtype, copy=True).requires_grad_() for dtype in (torch.float32, torch.float32, torch.float64)]
         alone = SpikingNetwork({name: block}, Readout(nn.Identity()), backend="cpu")
         seen: list[Tensor] = []
         alone.readout.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
@@ -185,7 +186,10 @@ def test_layer_by_layer_at_25_steps_teacher_forced(rng):
         if wrong == 0 and torch.equal(outputs[1].double(), outputs[2]):
             for ours, theirs, exact in (
                 (inputs[0].grad, inputs[1].grad, inputs[2].grad),
-                *((p.grad, q.grad, r.grad) for p, q, r in zip(*(b.parameters() for b in (block, narrow, wide)), strict=True)),
+                *(
+                    (p.grad, q.grad, r.grad)
+                    for p, q, r in zip(*(b.parameters() for b in (block, narrow, wide)), strict=True)
+                ),
             ):
                 own = (theirs - exact).norm()
                 assert (ours - exact).norm() <= 2.5 * own + 2e-6 * exact.norm(), name
@@ -216,7 +220,12 @@ def test_784_steps_of_a_fully_connected_network(rng):
     ours, theirs = pair(net)
     x = torch.rand(784, 3, 1, generator=rng)
     first = [copy.deepcopy(n.blocks["fc1"]) for n in (ours, theirs)]
-    nets = [SpikingNetwork({"fc1": b}, Readout(bntt.models.mlp(hidden=(20,), num_classes=2, num_steps=1).readout.synapse), backend=k) for b, k in zip(first, ("cpu", "reference"), strict=True)]
+    nets = [
+        SpikingNetwork(
+            {"fc1": b}, Readout(bntt.models.mlp(hidden=(20,), num_classes=2, num_steps=1).readout.synapse), backend=k
+        )
+        for b, k in zip(first, ("cpu", "reference"), strict=True)
+    ]
     nets[1].readout.load_state_dict(nets[0].readout.state_dict())
     for n in nets:
         n(x).square().sum().backward()
@@ -256,7 +265,7 @@ class TestReuse:
         for keep in (True, True, False):
             assert self.equal(list(torch.autograd.grad(loss, parameters, retain_graph=keep)), first)
             self.grads(net, two)
-        with pytest.raises(RuntimeError, match="second time|after they have already been freed"):
+        with pytest.raises(RuntimeError, match=r"second time|after they have already been freed"):
             torch.autograd.grad(loss, parameters)
 
     def test_an_exception_between(self, case, monkeypatch):
@@ -292,14 +301,14 @@ class TestReuse:
         loss = net(one).square().sum()
         with torch.no_grad():
             net.blocks["conv2"].synapse.weight.add_(1)
-        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        with pytest.raises(RuntimeError, match=r"modified by an inplace operation"):
             loss.backward()
 
     def test_differentiating_twice_raises(self, case):
         net, one, *_ = case
         x = one.clone().requires_grad_()
         (grad,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
-        with pytest.raises(RuntimeError, match="once_differentiable|twice"):
+        with pytest.raises(RuntimeError, match=r"once_differentiable|twice"):
             grad.sum().backward()
 
     def test_buffers_full_of_nan_change_nothing(self, case):
@@ -353,7 +362,10 @@ class TestWhatIsNotFused:
             (lambda net: setattr(net.blocks["conv2"], "lif", LIF(0.9, learn_leak=True)), "leak is learned"),
             (lambda net: setattr(net.blocks["conv2"].lif, "surrogate", lambda v: v), "surrogate is one of yours"),
             (lambda net: setattr(net.blocks["conv2"].lif, "reset", lambda u, o, t: u), "reset is one of yours"),
-            (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.TDBN(40, 3)), "tdBN pools its training statistics"),
+            (
+                lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.TDBN(40, 3)),
+                "tdBN pools its training statistics",
+            ),
             (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.LayerNorm(40)), "norm is LayerNorm"),
             (lambda net: setattr(net.blocks["conv2"], "pool", nn.MaxPool2d(2)), "pool is MaxPool2d"),
             (lambda net: setattr(net.blocks["conv2"], "synapse", nn.Sequential(conv(21, 40, 3))), "neither"),
@@ -378,11 +390,11 @@ class TestWhatIsNotFused:
 
     def test_the_modules_errors_stay(self, rng):
         net = small(3)
-        with pytest.raises(ValueError, match="block 'conv1' takes"):
+        with pytest.raises(ValueError, match=r"block 'conv1' takes"):
             net(torch.ones(3, 2, 5, 11, 11))
-        with pytest.raises(ValueError, match="'conv1.norm' has 3 time steps"):
+        with pytest.raises(ValueError, match=r"'conv1.norm' has 3 time steps"):
             net(torch.ones(4, 2, 2, 11, 11))
-        with pytest.raises(ValueError, match="'fc1.norm' cannot take statistics over a single value"):
+        with pytest.raises(ValueError, match=r"'fc1.norm' cannot take statistics over a single value"):
             net(spikes_of(3, 1, rng))
         before = net.blocks["fc1"].norm.running_mean.clone()
         assert torch.equal(before, torch.zeros_like(before))

@@ -90,7 +90,8 @@ def test_weight_and_input_gradient(make, case, events, variant, rng):
     start = torch.randn(synapse.weight.shape, generator=rng)
     total, steps = start.clone(), x.values.shape[:2]
     synapse.add_weight_grad(total, x, gradient.unflatten(0, steps), events=events)
-    assert (total - start - weight.grad).abs().max() <= 5e-6 * weight.grad.abs().max()
+    tolerance = 1e-5 if x.largest > 9 else 5e-6  # a count of 16 is 16 sums
+    assert (total - start - weight.grad).abs().max() <= tolerance * weight.grad.abs().max()
     size = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
     towards = synapse.input_grad(gradient.unflatten(0, steps), size).flatten(0, 1).permute(0, 3, 1, 2)
     assert (towards - images.grad).abs().max() <= 3e-6 * images.grad.abs().max()
@@ -126,7 +127,10 @@ def test_what_has_no_event_driven_way_goes_dense(rng):
     x = Spikes(torch.zeros(1, 1, 8, 8, 64, dtype=torch.uint8), 1.0, 1, 0.0)
     weight = torch.zeros(64, 64, 3, 3)
     for geometry in (Geometry(stride=(2, 2)), Geometry(dilation=(2, 2)), Geometry(groups=2)):
-        assert goes_by_events(Synapse(weight[:, : 64 // geometry.groups], None, geometry), x, "measured") == (False, False)
+        assert goes_by_events(Synapse(weight[:, : 64 // geometry.groups], None, geometry), x, "measured") == (
+            False,
+            False,
+        )
     five = Synapse(torch.zeros(64, 64, 5, 5), None, Geometry(padding=(2, 2)))
     assert goes_by_events(five, x, "fixed") == (True, False)
     floats = Spikes(torch.zeros(1, 1, 8, 8, 64))

@@ -6,7 +6,8 @@ import torch
 
 from bntt.ops import fused
 from bntt.ops.event_conv import Geometry, Spikes
-from bntt.ops.fused import Layer, Run, run_chunks, run_layers
+from bntt.ops.fused import Run, run_chunks, run_layers
+from bntt.ops.fused_layer import Layer
 from bntt.ops.norm_lif import Neuron
 from tests.kernels import needs_kernels
 
@@ -59,7 +60,7 @@ def test_without_gradients_memory_does_not_grow_with_the_steps(rng, monkeypatch)
 
     monkeypatch.setattr(fused.WORKSPACE, "take", counting)
     largest = []
-    for steps in (10, 100):
+    for steps in (40, 200):
         taken.clear()
         made, x = layers(rng, steps), Spikes(torch.zeros(steps, 4, 8, 8, 3))
         for _ in run_chunks(Run(made), x):

@@ -27,7 +27,9 @@ SHAPES = [  # T, B, H, W, C, window
 ]
 NEURONS = [
     Neuron(0.95, 1.0, before, hard, surrogate)
-    for before, hard, surrogate in itertools.product((False, True), (False, True), (Triangle(), FastSigmoid(), ArcTan()))
+    for before, hard, surrogate in itertools.product(
+        (False, True), (False, True), (Triangle(), FastSigmoid(), ArcTan())
+    )
 ] + [Neuron(0.5, 0.7, False, False, Triangle(0.5)), Neuron(0.9, 2.0, True, True, FastSigmoid(5.0, 0.7)), Neuron(1.0)]
 
 
@@ -53,7 +55,10 @@ def test_forward_and_every_gradient(shape, neuron, variant, rng):
     wide = [t.double().requires_grad_() for t in (current, gamma, beta)]
     affine, inverse = affine_of(*wide)
     if not batch_statistics:
-        affine, inverse = Affine(torch.zeros(shape[0], shape[4]).double(), wide[1] * 1.3, wide[2]), torch.full_like(inverse, 1.3)
+        affine, inverse = (
+            Affine(torch.zeros(shape[0], shape[4]).double(), wide[1] * 1.3, wide[2]),
+            torch.full_like(inverse, 1.3),
+        )
     expected = scan_reference(wide[0], affine, neuron, window)
     gradient = torch.randn(expected.shape, generator=rng)
     (expected * gradient).sum().backward()
@@ -111,9 +116,7 @@ def test_a_gradient_shared_by_all_steps_is_not_copied(variant, rng):
     results = []
     for gradient, scale in ((shared, 0.5), ((shared * 0.5).expand(6, -1, -1, -1, -1).contiguous(), 1.0)):
         out = torch.empty_like(current)
-        sums = scan_reverse(
-            current, affine, inverse, Neuron(), (2, 2), gradient, scale, out, batch_statistics=True
-        )
+        sums = scan_reverse(current, affine, inverse, Neuron(), (2, 2), gradient, scale, out, batch_statistics=True)
         results.append((out, *sums))
     for one, other in zip(*results, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
@@ -137,7 +140,8 @@ def test_chunks_carry_the_membrane(neuron, variant, rng):
     fired = scan(current, affine, neuron, (2, 2), whole)
     membrane = torch.zeros(current.shape[1:])
     taken = [
-        scan(current[a:b], affine.steps(a, b), neuron, (2, 2), parts[a:b], membrane) for a, b in ((0, 7), (7, 8), (8, 25))
+        scan(current[a:b], affine.steps(a, b), neuron, (2, 2), parts[a:b], membrane)
+        for a, b in ((0, 7), (7, 8), (8, 25))
     ]
     assert torch.equal(whole, parts)
     assert torch.equal(fired, torch.cat(taken))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import SpikingNetwork, TemporalNorm
+from bntt.nn import SpikingBlock, SpikingNetwork, TemporalNorm
 
 
 class _Spike(torch.autograd.Function):
@@ -44,11 +44,12 @@ class PerStepLoop(nn.Module):
         self.synapses, self.norms, self.pools = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.leaks: list[float] = []
         for block in network.blocks.values():
+            assert isinstance(block, SpikingBlock)
             norm = block.norm
             assert isinstance(norm, TemporalNorm)
             self.synapses.append(block.synapse)
             self.pools.append(block.pool)
-            self.leaks.append(float(block.lif.leak))  # type: ignore[union-attr, arg-type]
+            self.leaks.append(float(block.lif.leak))
             kind = nn.BatchNorm2d if isinstance(block.synapse, nn.Conv2d) else nn.BatchNorm1d
             self.norms.append(nn.ModuleList(_batch_norm(kind, norm, t) for t in range(self.num_steps)))
         self.readout = network.readout.synapse
@@ -78,8 +79,8 @@ def _batch_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], norm: Tempora
     step.bias = None  # type: ignore[assignment]
     with torch.no_grad():
         step.weight.copy_(norm.gamma[t])
-        step.running_mean.copy_(norm.running_mean[t])  # type: ignore[union-attr, operator]
-        step.running_var.copy_(norm.running_var[t])  # type: ignore[union-attr, operator]
+        step.running_mean.copy_(norm.running_mean[t])  # type: ignore[union-attr]
+        step.running_var.copy_(norm.running_var[t])  # type: ignore[union-attr]
     return step
 
 

@@ -136,6 +136,24 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
         console.print(grid)
 
 
+def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows of text under heads, the first column to the left."""
+    console.print(title, style="bold", markup=False)
+    grid = Table(box=None)
+    for i, head in enumerate(heads):
+        grid.add_column(head, justify="right" if i else "left")
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+
+
+@contextmanager
+def status(what: str) -> Iterator[Callable[[str], None]]:
+    """What goes on, on a terminal while it does; yields a function that changes what is said."""
+    with console.status(what) as shown:
+        yield lambda text: shown.update(text)
+
+
 def duration(seconds: float) -> str:
     """``75`` → ``1:15``."""
     minutes, rest = divmod(round(seconds), 60)

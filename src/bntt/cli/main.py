@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tyro
 
 from bntt.cli import data
+from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.evaluate import evaluate
 from bntt.cli.list import list_names
@@ -24,6 +25,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "show": show,
     "list": list_names,
     "data": data.data,
+    "bench": bench,
 }
 
 DESCRIPTION = """\
@@ -35,7 +37,9 @@ exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, mem
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
-    if "GOMP_SPINCOUNT" not in os.environ:  # waiting threads sleep: a spinning one keeps a core from the kernels' threads
+    if (
+        "GOMP_SPINCOUNT" not in os.environ
+    ):  # waiting threads sleep: a spinning one keeps a core from the kernels' threads
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
@@ -73,11 +77,12 @@ def exit_code(error: Exception) -> int | None:
     """The documented code of an error, or None for one that is a fault of ours and keeps its traceback."""
     import torch
 
+    from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.experiments.build import DeviceError
     from bntt.experiments.recipe import RecipeError
-    from bntt.training.checkpoint import CheckpointError
     from bntt.ops.backend import BackendError
+    from bntt.training.checkpoint import CheckpointError
     from bntt.training.guard import NonFiniteError
 
     if "can't allocate memory" in str(error):
@@ -89,6 +94,7 @@ def exit_code(error: Exception) -> int | None:
         DeviceError: 5,
         BackendError: 5,
         NonFiniteError: 6,
+        ParityError: 6,
         MemoryError: 5,
         torch.OutOfMemoryError: 5,
         OSError: 5,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,57 @@ def save_overview(result: RunResult, path: Path) -> None:
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     figure.suptitle(f"{result.dataset}, {result.split}: {accuracy.images:,} images, {len(accuracy.correct)} draws")
     figure.savefig(path, dpi=110)
+
+
+def save_bench(report: Mapping[str, Any], path: Path) -> None:
+    """A benchmark's report as one PNG: time and memory by case, and against T where several were timed."""
+    from matplotlib.figure import Figure
+
+    cases = report["cases"]
+    sweep = [row for row in cases if row["case"]["name"].startswith("VGG9 training, T=")]
+    single = [row for row in cases if row not in sweep]
+    rows = bool(single) + bool(sweep)
+    figure = Figure(figsize=(13, 4.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, 2, squeeze=False)
+    measures = (("median", 1.0, "seconds a step"), ("peak_over_base", 2.0**-20, "peak memory over base (MiB)"))
+    for column, (key, unit, label) in enumerate(measures):
+        if single:
+            _bars(axes[0][column], single, key, unit, label)
+        if sweep:
+            _against_steps(axes[-1][column], sweep, key, unit, label)
+    axes[0][0].legend(fontsize=8)
+    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+    figure.suptitle(f"{report['threads']} threads; {versions}", fontsize=10)
+    figure.savefig(path, dpi=110)
+
+
+def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, unit: float, label: str) -> None:
+    names = list(dict.fromkeys(timing["variant"] for row in rows for timing in row["timings"]))
+    for i, name in enumerate(names):
+        values = [next((t[key] * unit for t in row["timings"] if t["variant"] == name), 0.0) for row in rows]
+        places = [place + (i - len(names) / 2 + 0.5) * 0.8 / len(names) for place in range(len(rows))]
+        axes.bar(places, values, 0.8 / len(names), label=name)
+    axes.set_xticks(range(len(rows)), [row["case"]["name"].replace(", ", ",\n") for row in rows], fontsize=8)
+    axes.set_ylabel(label)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _against_steps(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, unit: float, label: str) -> None:
+    names = list(dict.fromkeys(timing["variant"] for row in rows for timing in row["timings"]))
+    for name in names:
+        points = [
+            (row["case"]["num_steps"], timing[key] * unit)
+            for row in rows
+            for timing in row["timings"]
+            if timing["variant"] == name
+        ]
+        axes.plot(*zip(*points, strict=True), label=name, marker="o", markersize=4)
+    axes.set_xlabel("time steps T")
+    axes.set_ylabel(label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
 
 
 def _lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:

@@ -95,10 +95,11 @@ class SpikingClassifier(nn.Module):
 
     def _encode(self, x: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
         """What drives the network: spikes in a byte each where its first layer takes them so."""
-        if isinstance(self.encoder, PoissonEncoder) and x.dtype == torch.float32 and x.device.type == "cpu":
-            if self.network.takes_bytes((self.encoder.num_steps, *x.shape)):
-                return self.encoder.as_bytes(x, seed=seed, index=index, draw=draw)
-        return self.encoder(x, seed=seed, index=index, draw=draw)
+        encoder, here = self.encoder, x.dtype == torch.float32 and x.device.type == "cpu"
+        if isinstance(encoder, PoissonEncoder) and here and self.network.takes_bytes((encoder.num_steps, *x.shape)):
+            return encoder.as_bytes(x, seed=seed, index=index, draw=draw)
+        spikes: Tensor = self.encoder(x, seed=seed, index=index, draw=draw)
+        return spikes
 
     def _normalize(self, images: Tensor) -> Tensor:
         if not images.is_floating_point():

@@ -19,7 +19,8 @@ from bntt.nn.methods import NORMS
 from bntt.nn.norm import NoNorm, Norm, TemporalNorm
 from bntt.ops.backend import backends
 from bntt.ops.event_conv import EventChoice, Geometry, Spikes
-from bntt.ops.fused import Layer, Run, run_chunks, run_layers
+from bntt.ops.fused import Run, run_chunks, run_layers
+from bntt.ops.fused_layer import Layer
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.norm_lif import Neuron, Window
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
@@ -54,9 +55,10 @@ def why_not_here(x: Tensor) -> str:
         return f"the kernels take float32 or int8 on the cpu, the input is {x.dtype} on {x.device}"
     if x.numel() == 0:
         return "the input is empty"
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):  # type: ignore[no-untyped-call]
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch.is_autocast_enabled("cpu"):
         return "the network is being compiled or traced, or autocast is on"
-    return ""
+    watched = torch._C._len_torch_dispatch_stack() > 0
+    return "something watches PyTorch's operations, such as a FlopCounterMode" if watched else ""
 
 
 def place_of(x: Tensor) -> Place:
@@ -88,7 +90,13 @@ def fuse(block: nn.Module, steps: int, batch: int, place: Place) -> Fused | str:
     if isinstance(weights, nn.Conv2d):
         geometry = Geometry(weights.stride, weights.padding, weights.dilation, weights.groups)  # type: ignore[arg-type]
     layer = Layer(
-        geometry, flatten, window, _neuron(block.lif), weights.weight, weights.bias, **_normalisation(block.norm, steps, channels)
+        geometry,
+        flatten,
+        window,
+        _neuron(block.lif),
+        weights.weight,
+        weights.bias,
+        **_normalisation(block.norm, steps, channels),
     )
     return Fused(layer, out, channels * height * width)
 

@@ -116,12 +116,10 @@ class SpikingNetwork(nn.Module):
                 x = run_fused([self.blocks[name] for name in names], run, x, self.events, mean=mean)
                 names = names[len(run) :]
                 if mean:
-                    logits: Tensor = self.readout.synapse(x)
-                    return logits
+                    return self.readout.synapse(x)  # type: ignore[no-any-return]
             else:
                 x = self.blocks[names.pop(0)](self._real(x))
-        logits = self.readout(self._real(x))
-        return logits
+        return self.readout(self._real(x))  # type: ignore[no-any-return]
 
     def fuses(self, shape: Sequence[int]) -> bool:
         """Whether all blocks run fused for inputs of this shape ``[T, B, ...]``."""

@@ -143,7 +143,7 @@ class Synapse:
         images = floats.flatten(0, 1).permute(0, 3, 1, 2)
         g = self.geometry
         y = F.conv2d(images, self._channels_last(), self.bias, g.stride, g.padding, g.dilation, g.groups)
-        return y.permute(0, 2, 3, 1).contiguous().unflatten(0, floats.shape[:2])
+        return y.permute(0, 2, 3, 1).reshape(*floats.shape[:2], *y.shape[2:], -1).contiguous()
 
     def add_weight_grad(self, total: Tensor, x: Spikes, grad_out: Tensor, *, events: bool) -> None:
         """Add dL/dW of some steps to ``total``; ``grad_out`` is ``[T, B, H', W', Co]``, contiguous."""
@@ -164,7 +164,7 @@ class Synapse:
             return (grad_out.flatten(0, 3) @ self.weight).reshape(*grad_out.shape[:2], *in_shape)
         stand_in = torch.zeros(1).expand(*grad_out.shape[:2], *in_shape)  # only its shape is looked at
         grad = self._conv_backward(grad_out, stand_in, wants=(True, False))[0]
-        return grad.permute(0, 2, 3, 1).contiguous().unflatten(0, grad_out.shape[:2])
+        return grad.permute(0, 2, 3, 1).contiguous().view(*grad_out.shape[:2], *in_shape)
 
     def _conv_backward(self, grad_out: Tensor, x: Tensor, wants: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
         g = self.geometry
@@ -196,7 +196,8 @@ class Synapse:
 
     def _job(self, x: Spikes) -> Events:
         steps, batch, height, width, channels = x.values.shape
-        assert x.counted and x.values.is_contiguous()
+        assert x.counted
+        assert x.values.is_contiguous()
         return Events(
             counts=x.values.data_ptr(),
             images=steps * batch,

@@ -151,7 +151,7 @@ def scan_reference(current: Tensor, affine: Affine, neuron: Neuron, window: Wind
     )
     images = spikes.flatten(0, 1).permute(0, 3, 1, 2)
     pooled = F.avg_pool2d(images, window).permute(0, 2, 3, 1)
-    return pooled.unflatten(0, current.shape[:2])
+    return pooled.reshape(*current.shape[:2], *pooled.shape[1:])
 
 
 def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Scan:
@@ -193,5 +193,6 @@ def _surrogate(neuron: Neuron) -> tuple[int, float, float]:
 def _at(tensor: Tensor | None) -> int | None:
     if tensor is None:
         return None
-    assert tensor.is_contiguous() and tensor.device.type == "cpu"
+    assert tensor.is_contiguous()
+    assert tensor.device.type == "cpu"
     return tensor.data_ptr()

@@ -33,9 +33,7 @@ def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]
     return (uniform < x).to(x.dtype)
 
 
-def poisson_bytes(
-    x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, signed: bool
-) -> Int8[Tensor, "T B C H W"]:
+def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, signed: bool) -> Int8[Tensor, "T B C H W"]:
     """The spikes of :func:`signed_rate` or :func:`unsigned_rate` for these step keys, drawn by the compiled kernels.
 
     The same spikes as ``rate(x, uniform(keys, C, H, W))``, one byte each, with the channels last in memory.

@@ -69,7 +69,7 @@ def test_a_forked_child_and_two_python_threads_use_the_pool():
 
 
 def test_the_structures_are_as_large_as_the_headers():
-    """Three pointers more than fields of 8 bytes would be a shifted field: 15 pointers, 8 integers, 5 doubles, 4 ints."""
+    """A field too many or too few would shift all that follow it."""
     import ctypes
 
     assert ctypes.sizeof(library.Scan) == 14 * 8 + 8 * 8 + 5 * 8 + 4 * 4

@@ -11,28 +11,33 @@ from typing import Any
 VARIANTS = ("portable", "avx2", "avx512")
 
 
+def _fields(**of_type: tuple[Any, str]) -> Any:
+    """Fields of a structure: ``(type, "name name ...")`` in order."""
+    return [(name, kind) for kind, names in of_type.values() for name in names.split()]
+
+
 class Scan(Structure):
     """``BnttScan``."""
 
-    _fields_ = (
-        [(name, c_void_p) for name in ("current", "mean", "scale", "shift", "membrane", "counts", "fired")]
-        + [("grad_spikes", c_void_p), ("grad_step", c_int64)]
-        + [(name, c_void_p) for name in ("inverse", "sum_grad", "sum_product", "offset", "slope", "grad_current")]
-        + [(name, c_int64) for name in ("steps", "images", "height", "width", "channels")]
-        + [(name, c_int64) for name in ("window_height", "window_width")]
-        + [(name, c_double) for name in ("grad_scale", "leak", "threshold", "surrogate_first", "surrogate_second")]
-        + [(name, c_int32) for name in ("fire_before", "hard_reset", "surrogate", "threads")]
+    _fields_ = _fields(
+        inputs=(c_void_p, "current mean scale shift membrane counts fired grad_spikes"),
+        step=(c_int64, "grad_step"),
+        backward=(c_void_p, "inverse sum_grad sum_product offset slope grad_current"),
+        sizes=(c_int64, "steps images height width channels window_height window_width"),
+        numbers=(c_double, "grad_scale leak threshold surrogate_first surrogate_second"),
+        switches=(c_int32, "fire_before hard_reset surrogate threads"),
     )
 
 
 class Events(Structure):
     """``BnttEvents``."""
 
-    _fields_ = (
-        [(name, c_void_p) for name in ("counts", "weight", "bias", "out", "grad_out", "grad_weight")]
-        + [(name, c_int64) for name in ("images", "height", "width", "in_channels", "out_channels")]
-        + [(name, c_int64) for name in ("kernel_height", "kernel_width", "pad_height", "pad_width", "largest_count")]
-        + [("scale", c_double), ("threads", c_int32)]
+    _fields_ = _fields(
+        pointers=(c_void_p, "counts weight bias out grad_out grad_weight"),
+        sizes=(c_int64, "images height width in_channels out_channels kernel_height kernel_width pad_height pad_width"),
+        largest=(c_int64, "largest_count"),
+        numbers=(c_double, "scale"),
+        switches=(c_int32, "threads"),
     )
 
 

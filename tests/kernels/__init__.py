@@ -21,7 +21,9 @@ def variant(request: pytest.FixtureRequest) -> Iterator[str]:
     library.use_variant(before)
 
 
-def simulate(drive: np.ndarray, leak: float, threshold: float, before: bool, hard: bool) -> tuple[np.ndarray, np.ndarray]:
+def simulate(
+    drive: np.ndarray, leak: float, threshold: float, before: bool, hard: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Eq. 4 step by step in float64: spikes, and the potential that each was decided on, both ``[T, ...]``."""
     membrane = np.zeros_like(drive[0])
     spikes, potentials = [], []

@@ -1,0 +1,139 @@
+"""What is timed: a network with random weights at a chosen activity, and one step of training or evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bntt.models import mlp, vgg9
+from bntt.nn import PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison."""
+
+    name: str
+    network: Literal["vgg9", "mlp"] = "vgg9"
+    num_steps: int = 25
+    batch: int = 16
+    gamma: float = 1.0
+    """Of all layers: it sets the firing rate, 1 is an untrained network's."""
+    training: bool = True
+    width: float = 1.0
+
+
+STANDARD = [
+    Case("VGG9 training, as initialised"),
+    Case("VGG9 training, sparse", gamma=0.4),
+    Case("VGG9 evaluation, as initialised", training=False),
+    Case("VGG9 evaluation, sparse", gamma=0.4, training=False),
+    Case("MLP training, 784 steps", network="mlp", num_steps=784, batch=128),
+]
+SWEEP = [Case(f"VGG9 training, T={steps}", num_steps=steps, batch=8) for steps in (5, 25, 50, 100)]
+
+
+def images(case: Case) -> tuple[Tensor, Tensor]:
+    """Normalised pixels and labels."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (3, 32, 32) if case.network == "vgg9" else (1, 1, 1)
+    pixels = (torch.rand(case.batch, *shape, generator=generator) - 0.5) / 0.25
+    return pixels, torch.randint(0, 10, (case.batch,), generator=generator)
+
+
+def network(case: Case) -> SpikingNetwork:
+    """The case's network, its running statistics those of one batch, so that evaluation fires as training does."""
+    options = {"num_classes": 10, "num_steps": case.num_steps, "width": case.width}
+    net = vgg9(**options) if case.network == "vgg9" else mlp(**options)  # type: ignore[arg-type]
+    for norm in net.modules():
+        if isinstance(norm, TemporalNorm):
+            norm.gamma.data.fill_(case.gamma)
+            norm.momentum = 1.0
+    with torch.no_grad():
+        net(PoissonEncoder(case.num_steps)(images(case)[0]))
+    for norm in net.modules():
+        if isinstance(norm, TemporalNorm):
+            norm.momentum = 0.1
+    return net.train(case.training)
+
+
+def firing_rates(case: Case) -> dict[str, float]:
+    """Spikes per neuron and step of every layer."""
+    net = network(case)
+    trace = net.trace(PoissonEncoder(case.num_steps)(images(case)[0]))
+    return {name: float(rate.mean()) for name, rate in trace.firing_rate.items()}
+
+
+def own_step(case: Case, backend: Literal["reference", "cpu"]) -> Step:
+    """A step of this library: encode, forward, and in training cross entropy and backward."""
+    net = network(case)
+    net.backend = backend
+    channels = 3 if case.network == "vgg9" else 1
+    model = SpikingClassifier(PoissonEncoder(case.num_steps), net, mean=[0.5] * channels, std=[0.25] * channels)
+    pixels, labels = images(case)
+    pixels = pixels * 0.25 + 0.5  # the classifier normalises them again
+    draw = iter(range(1 << 30))
+
+    def forward() -> Tensor:
+        logits: Tensor = model(pixels, seed=0, draw=next(draw))
+        return logits
+
+    return step_of(net, forward, labels, case.training)
+
+
+def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tensor, training: bool) -> Step:
+    """Forward alone without gradients, or forward, cross entropy and backward; no optimiser: it is the same for all."""
+
+    def evaluate() -> Tensor:
+        with torch.no_grad():
+            return forward()
+
+    def train() -> None:
+        for parameter in module.parameters():
+            parameter.grad = None
+        F.cross_entropy(forward(), labels).backward()  # type: ignore[no-untyped-call]
+
+    module.train(training)
+    return train if training else evaluate
+
+
+def dense_limit(case: Case) -> Step:
+    """The weight layers alone, dense, in the layout and chunks that suit them best: nothing dense can be faster."""
+    from bntt.ops.event_conv import Geometry, Spikes, Synapse
+
+    net, generator = network(case), torch.Generator().manual_seed(0)
+    work: list[tuple[Synapse, Spikes, Tensor, int]] = []
+    size, steps = 32 if case.network == "vgg9" else 1, case.num_steps
+    for block in net.blocks.values():
+        weight = next(block.synapse.parameters()).detach()  # type: ignore[union-attr]
+        conv = weight.ndim == 4
+        inputs = weight.shape[1]
+        at = size if conv else 1
+        chunk = max(1, min(steps, (16 << 20) // (4 * case.batch * at * at * max(weight.shape[0], inputs))))
+        x = torch.rand(chunk, case.batch, at, at, inputs, generator=generator)
+        synapse = Synapse(weight, None, Geometry(padding=(1, 1)) if conv else Geometry())
+        work.append((synapse, Spikes(x), synapse.forward(Spikes(x), events=False), chunk))
+        if conv and block.pool is not None and "Pool" in repr(block.pool):
+            size //= 2
+
+    def run() -> None:
+        for i, (synapse, x, grad, chunk) in enumerate(work):
+            total = torch.zeros(synapse.weight.shape)
+            shape = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
+            for first in range(0, steps, chunk):
+                count = min(chunk, steps - first)
+                part = x.steps(0, count)
+                synapse.forward(part, events=False)
+                if case.training:
+                    synapse.add_weight_grad(total, part, grad[:count], events=False)
+                    if i:
+                        synapse.input_grad(grad[:count], shape)
+
+    return run

@@ -1,0 +1,99 @@
+"""No timing without parity: every variant must compute what the reference does, before it is timed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bntt.bench.cases import Case, images, network
+from bntt.bench.loop import PerStepLoop
+from bntt.nn import PoissonEncoder, SpikingNetwork
+
+TOLERANCE = 1e-4
+"""Of logits and of every gradient, relative to its norm, in float32 over few steps, where ties are rare."""
+
+
+class ParityError(AssertionError):
+    """A variant computes something else: its time would mean nothing."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a variant is from the reference."""
+
+    variant: str
+    logits: float
+    gradients: float
+    """The worst parameter's."""
+
+
+def check_parity(variants: list[str], num_steps: int = 4) -> list[Parity]:
+    """Compare the variants that claim the same arithmetic with the reference, on the same weights and spikes.
+
+    snnTorch is left out: its neuron resets otherwise, so it is another model with the same layers.
+
+    Raises:
+        ParityError: on the first variant that is further away than the tolerance.
+    """
+    case = Case("parity", num_steps=num_steps, batch=6, width=0.25)
+    pixels, labels = images(case)
+    spikes = PoissonEncoder(num_steps)(pixels, draw=5)
+    net = network(case)
+    expected = _result(_own(net, "reference"), spikes, labels)
+    found = []
+    for name in variants:
+        module = _module(name, net, spikes)
+        if module is None:
+            continue
+        ours = _result(module, spikes if isinstance(module, SpikingNetwork) else pixels, labels)
+        parity = Parity(name, _distance(ours[0], expected[0]), _worst(ours[1], expected[1], num_steps))
+        found.append(parity)
+        if not max(parity.logits, parity.gradients) <= TOLERANCE:  # written so that NaN fails
+            raise ParityError(
+                f"{name} differs from the reference by {parity.logits:.1e} in the logits and {parity.gradients:.1e} in "
+                f"its worst gradient (relative, at most {TOLERANCE:.0e}): nothing is timed"
+            )
+    return found
+
+
+def _own(net: SpikingNetwork, backend: str) -> SpikingNetwork:
+    made = copy.deepcopy(net)
+    made.backend = backend  # type: ignore[assignment]
+    return made
+
+
+def _module(name: str, net: SpikingNetwork, spikes: Tensor) -> nn.Module | None:
+    if name in ("reference", "fused"):
+        return _own(net, "cpu" if name == "fused" else name)
+    if name == "loop":
+        return PerStepLoop(copy.deepcopy(net), lambda images, t: spikes[t])
+    if name.startswith("spikingjelly"):
+        from bntt.bench import peers
+
+        return peers.PEERS[name](copy.deepcopy(net), spikes)
+    return None
+
+
+def _result(module: nn.Module, x: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+    logits = module(x)
+    F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+    return logits.detach(), [p.grad for p in module.parameters() if p.grad is not None]
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+def _worst(ours: list[Tensor], theirs: list[Tensor], num_steps: int) -> float:
+    """Weights are matched by shape and order; a γ of ``[T, C]`` with T ones of ``[C]``."""
+    weights = [[g for g in grads if g.ndim in (2, 4) and g.shape[0] != num_steps] for grads in (ours, theirs)]
+    rows = [
+        [row for g in grads if g.ndim == 1 or g.shape[0] == num_steps for row in g.reshape(-1, g.shape[-1])]
+        for grads in (ours, theirs)
+    ]
+    pairs = [*zip(*weights, strict=True), *zip(*rows, strict=True)]
+    scale = max(float(b.norm()) for _, b in pairs) * 1e-3
+    return max(float((a - b).norm()) / max(float(b.norm()), scale) for a, b in pairs)

@@ -1,0 +1,133 @@
+"""Interleaved, paired timing: every variant lives in its own process, and a round is one step of each in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from bntt.bench.cases import Case, firing_rates
+from bntt.bench.parity import Parity
+from bntt.bench.variants import SLEEPING
+
+YARDSTICK = "loop"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One variant of one case."""
+
+    variant: str
+    seconds: list[float]
+    """Of every round."""
+    peak_over_base: int
+    """Bytes of resident memory over what the process held before its first step; the largest of all rounds."""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All variants of one case, timed in turn."""
+
+    case: Case
+    firing_rate: dict[str, float]
+    timings: list[Timing]
+
+    def of(self, variant: str) -> Timing | None:
+        return next((timing for timing in self.timings if timing.variant == variant), None)
+
+    def speed(self, variant: str, against: str = YARDSTICK) -> float:
+        """How many times as fast: the median of the ratios within the rounds; NaN where one of them was not run."""
+        ours, theirs = self.of(variant), self.of(against)
+        if ours is None or theirs is None:
+            return float("nan")
+        return statistics.median(b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True))
+
+
+def compare(
+    case: Case, variants: list[str], *, rounds: int, threads: int, progress: Callable[[str], None] = lambda what: None
+) -> Comparison:
+    """Time the variants in turn; a first round warms up and is thrown away.
+
+    Raises:
+        RuntimeError: if a variant's process ends early, with what it said.
+    """
+    workers = {name: _start(name, case, threads) for name in variants}
+    try:
+        for name, worker in workers.items():
+            _answer(name, worker)
+        measured: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
+        for number in range(rounds + 1):
+            progress(f"{case.name}: round {number} of {rounds}")
+            for name, worker in workers.items():
+                assert worker.stdin is not None
+                worker.stdin.write("step\n")
+                worker.stdin.flush()
+                measured[name].append(_answer(name, worker))
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.communicate()
+    timings = [
+        Timing(name, [row["seconds"] for row in rows[1:]], int(max(row["peak_over_base"] for row in rows)))
+        for name, rows in measured.items()
+    ]
+    return Comparison(case, firing_rates(case), timings)
+
+
+def report(comparisons: list[Comparison], parity: list[Parity], threads: int) -> dict[str, object]:
+    """Everything that was measured, and on what, ready for ``json``."""
+    packages = {}
+    for name in ("bntt", "torch", "spikingjelly", "snntorch"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "versions": packages | {"python": platform.python_version(), "torch": torch.__version__},
+        "threads": threads,
+        "parity": [asdict(row) for row in parity],
+        "cases": [
+            {
+                "case": asdict(comparison.case),
+                "firing_rate": comparison.firing_rate,
+                "timings": [
+                    asdict(timing) | {"median": timing.median, "speed": comparison.speed(timing.variant)}
+                    for timing in comparison.timings
+                ],
+            }
+            for comparison in comparisons
+        ],
+    }
+
+
+def _start(name: str, case: Case, threads: int) -> subprocess.Popen[str]:
+    settings = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    settings.pop("OMP_WAIT_POLICY", None)
+    if name in SLEEPING:
+        settings["OMP_WAIT_POLICY"] = "PASSIVE"
+    command = [sys.executable, "-W", "ignore", "-m", "bntt.bench.worker"]
+    specification = json.dumps({"variant": name, "case": asdict(case)})
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, specification], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=settings)
+
+
+def _answer(name: str, worker: subprocess.Popen[str]) -> dict[str, float]:
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    if not line:
+        assert worker.stderr is not None
+        raise RuntimeError(f"the benchmark's {name} ended: {worker.stderr.read().strip()[-500:]}")
+    answer: dict[str, float] = json.loads(line)
+    return answer

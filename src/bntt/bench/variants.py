@@ -1,0 +1,49 @@
+"""The rivals by name: each makes the step of a case. Peers are imported when they are asked for, never before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+
+from bntt.bench.cases import Case, Step, dense_limit, images, network, own_step, step_of
+from bntt.bench.loop import PerStepLoop
+
+
+def loop_step(case: Case) -> Step:
+    """The per-time-step loop."""
+    net = network(case)
+    loop = PerStepLoop(net)
+    pixels, labels = images(case)
+    return step_of(loop, lambda: loop(pixels), labels, case.training)
+
+
+def _peer(name: str, case: Case) -> Step:
+    from bntt.bench import peers
+
+    pixels, labels = images(case)
+    module = peers.PEERS[name](network(case))
+    return step_of(module, lambda: module(pixels), labels, case.training)
+
+
+VARIANTS: dict[str, Callable[[Case], Step]] = {
+    "loop": loop_step,
+    "reference": lambda case: own_step(case, "reference"),
+    "fused": lambda case: own_step(case, "cpu"),
+    "dense limit": dense_limit,
+    "spikingjelly": partial(_peer, "spikingjelly"),
+    "spikingjelly unbind": partial(_peer, "spikingjelly unbind"),
+    "snntorch": partial(_peer, "snntorch"),
+}
+OURS = ("loop", "reference", "fused", "dense limit")
+SLEEPING = ("fused", "dense limit")
+"""Run with a passive OpenMP wait policy, as the command line does; the others with OpenMP's own, which suits them."""
+
+
+def installed_peers() -> list[str]:
+    """The peers that this environment has.
+
+    >>> set(installed_peers()) <= set(VARIANTS)
+    True
+    """
+    return [name for name in VARIANTS if name not in OURS and find_spec(name.split()[0]) is not None]

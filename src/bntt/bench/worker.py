@@ -1,0 +1,53 @@
+"""One variant in a process of its own: builds its step, then does one for every line that it is sent.
+
+``python -m bntt.bench.worker '{"variant": ..., "case": {...}}'`` answers every line with one of JSON: seconds, and the
+peak of resident memory over what the process held before its first step.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def main(specification: str) -> int:
+    """Serve steps until the input ends."""
+    wanted = json.loads(specification)
+    from bntt.bench.cases import Case
+    from bntt.bench.variants import VARIANTS
+
+    step = VARIANTS[wanted["variant"]](Case(**wanted["case"]))
+    base = _resident("VmRSS")
+    sys.stdout.write(json.dumps({"ready": True}) + "\n")
+    sys.stdout.flush()
+    for _ in sys.stdin:
+        _forget_peak()
+        began = time.perf_counter()
+        step()
+        seconds = time.perf_counter() - began
+        sys.stdout.write(json.dumps({"seconds": seconds, "peak_over_base": _resident("VmHWM") - base}) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _resident(key: str) -> int:
+    """Bytes, from the kernel's own account; 0 where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), 0)
+
+
+def _forget_peak() -> None:
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        pass  # not Linux: the peak is that of the whole process
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,82 @@
+"""``bntt bench``: how fast, against what, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bntt.bench.timing import Comparison
+
+
+def bench(
+    out: Path = Path("bench"),
+    rounds: int = 5,
+    cases: Literal["standard", "sweep", "all"] = "standard",
+    reference: bool = True,
+) -> None:
+    """Check that all variants compute the same, then time them in turn: the per-step loop, plain PyTorch, the kernels.
+
+    SpikingJelly and snnTorch join where they are installed (`make bench-peers`). Writes bench.json and bench.png. Keep
+    the machine quiet: a round is one step of each, and the ratios are taken within rounds.
+
+    Example: bntt bench --rounds 3
+
+    Args:
+        out: folder for the results.
+        rounds: steps of every variant that count.
+        cases: the standard comparisons, time and memory against T, or both.
+        reference: whether the plain PyTorch path takes part.
+    """
+    import json
+
+    import torch
+
+    from bntt.bench.cases import STANDARD, SWEEP
+    from bntt.bench.parity import check_parity
+    from bntt.bench.timing import compare, report
+    from bntt.bench.variants import OURS, installed_peers
+    from bntt.cli import console
+    from bntt.experiments.figures import save_bench
+    from bntt.experiments.recipe import RecipeError
+    from bntt.ops.backend import require
+
+    if rounds < 1:
+        raise RecipeError(f"--rounds must be 1 or more, got {rounds}")
+    require("cpu")
+    threads = torch.get_num_threads()
+    variants = [name for name in (*OURS, *installed_peers()) if reference or name != "reference"]
+    with console.status("checking parity"):
+        parity = check_parity(variants)
+    for row in parity:
+        console.line(f"parity of {row.variant}: logits {row.logits:.1e}, worst gradient {row.gradients:.1e} (relative)")
+    chosen = {"standard": STANDARD, "sweep": SWEEP, "all": STANDARD + SWEEP}[cases]
+    comparisons = []
+    for case in chosen:
+        with console.status(case.name) as say:
+            comparisons.append(compare(case, variants, rounds=rounds, threads=threads, progress=say))
+        _show(comparisons[-1])
+    out.mkdir(parents=True, exist_ok=True)
+    results = report(comparisons, parity, threads)
+    (out / "bench.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    save_bench(results, out / "bench.png")
+    console.line(f"written: {out / 'bench.json'} and {out / 'bench.png'}")
+
+
+def _show(comparison: Comparison) -> None:
+    from bntt.cli import console
+
+    rates = comparison.firing_rate.values()
+    title = (
+        f"{comparison.case.name} (batch {comparison.case.batch}, {min(rates):.1%} to {max(rates):.1%} of neurons fire)"
+    )
+    rows = [
+        (
+            timing.variant,
+            f"{timing.median:.3f} s",
+            f"{comparison.speed(timing.variant):.2f}x",
+            f"{timing.peak_over_base / 2**20:,.0f} MiB",
+        )
+        for timing in comparison.timings
+    ]
+    console.columns(title, ("", "step", "speed", "memory over base"), rows)

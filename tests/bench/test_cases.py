@@ -1,0 +1,46 @@
+"""Cases are what they say: networks at the asked activity, and steps that train or evaluate."""
+
+import pytest
+import torch
+
+from bntt.bench.cases import STANDARD, SWEEP, Case, dense_limit, firing_rates, images, network, own_step, step_of
+from tests.kernels import needs_kernels
+
+SMALL = Case("small", num_steps=2, batch=3, width=0.1)
+
+
+def test_gamma_sets_the_activity():
+    busy, quiet = (firing_rates(Case("x", num_steps=4, batch=4, width=0.2, gamma=g)) for g in (1.0, 0.4))
+    assert set(busy) == {"conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "conv7", "fc1"}
+    assert sum(quiet.values()) < sum(busy.values()) / 2
+
+
+def test_evaluation_fires_as_training_does():
+    trained = network(SMALL)
+    assert trained.training
+    assert not torch.equal(trained.blocks["conv1"].norm.running_var, torch.ones(2, 6))
+    assert not network(Case("e", num_steps=2, batch=3, width=0.1, training=False)).training
+
+
+@needs_kernels
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("kind", ["vgg9", "mlp"])
+def test_a_step_of_ours(kind, backend):
+    case = Case("x", network=kind, num_steps=2, batch=3, width=0.1)
+    own_step(case, backend)()
+    evaluated = own_step(Case("x", network=kind, num_steps=2, batch=3, width=0.1, training=False), backend)()
+    assert isinstance(evaluated, torch.Tensor)
+    assert not evaluated.requires_grad
+    dense_limit(case)()
+
+
+def test_a_training_step_leaves_gradients():
+    net = network(SMALL)
+    pixels, labels = images(SMALL)
+    step_of(net, lambda: net(pixels.expand(2, -1, -1, -1, -1)), labels, True)()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_the_published_cases_are_those_of_the_documentation():
+    assert [case.num_steps for case in SWEEP] == [5, 25, 50, 100]
+    assert {(c.network, c.num_steps, c.batch) for c in STANDARD} == {("vgg9", 25, 16), ("mlp", 784, 128)}

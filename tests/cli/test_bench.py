@@ -1,0 +1,39 @@
+"""``bntt bench``: parity first, then tables, JSON and a picture; nothing at all on a red parity."""
+
+import json
+
+from bntt.bench import cases, parity
+from bntt.bench.cases import Case
+from bntt.cli import main as cli
+from tests.kernels import needs_kernels
+
+pytestmark = needs_kernels
+TINY = [
+    Case("VGG9 training, tiny", num_steps=2, batch=2, width=0.05),
+    Case("VGG9 training, T=3", num_steps=3, batch=2, width=0.05),
+]
+
+
+def test_a_whole_benchmark(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cases, "STANDARD", TINY)
+    assert cli.main(["bench", "--rounds", "1", "--out", str(tmp_path / "b"), "--no-reference"]) == 0
+    shown = capsys.readouterr().out
+    assert "parity of loop: logits" in shown
+    assert "VGG9 training, tiny (batch 2" in shown
+    assert "1.00x" in shown
+    written = json.loads((tmp_path / "b" / "bench.json").read_text())
+    assert [t["variant"] for t in written["cases"][0]["timings"]] == ["loop", "fused", "dense limit"]
+    assert (tmp_path / "b" / "bench.png").stat().st_size > 10_000
+
+
+def test_a_red_parity_ends_it_before_anything_is_timed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(parity, "TOLERANCE", 0.0)
+    monkeypatch.setattr(cases, "STANDARD", TINY)
+    assert cli.main(["bench", "--out", str(tmp_path / "b")]) == 6
+    assert "nothing is timed" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_rounds_must_be_positive(capsys):
+    assert cli.main(["bench", "--rounds", "0"]) == 2
+    assert "--rounds must be 1 or more" in capsys.readouterr().err
