@@ -420,6 +420,20 @@ def test_no_grad_in_training_mode_moves_the_running_statistics_alike(rng, monkey
         assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_signed_bytes_are_signed_floats(deterministic, rng):
+    """As events of two signs, and as they are: logits and the first layer's gradients."""
+    torch.use_deterministic_algorithms(deterministic)
+    net = small(4)
+    net.backend = "cpu"
+    x = spikes_of(4, 3, rng)
+    results = []
+    for given in (x, x.to(torch.int8)):
+        net.zero_grad()
+        results.append((backward(net, given), net.blocks["conv1"].synapse.weight.grad.clone()))
+    assert all(close(a, b) for a, b in zip(*results, strict=True))
+
+
 @pytest.mark.parametrize("chunk", [1, 40_000, 1 << 24])
 def test_the_trace_is_the_stepwise_one_whatever_the_chunks(chunk, rng, monkeypatch):
     monkeypatch.setattr(fused, "CHUNK_BYTES", chunk)

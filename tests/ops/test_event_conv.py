@@ -63,7 +63,7 @@ def expected(synapse: Synapse, x: Spikes) -> Tensor:
     return y.permute(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize(("make", "case"), CASES, ids=str)
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
 @pytest.mark.parametrize("events", [True, False])
 def test_forward(make, case, events, variant, rng):
     synapse, x = make(case, rng)
@@ -73,7 +73,7 @@ def test_forward(make, case, events, variant, rng):
     assert (out - wanted).abs().max() <= 5e-6 * wanted.abs().max()
 
 
-@pytest.mark.parametrize(("make", "case"), CASES, ids=str)
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
 @pytest.mark.parametrize("events", [True, False])
 def test_weight_and_input_gradient(make, case, events, variant, rng):
     synapse, x = make(case, rng)
@@ -97,7 +97,7 @@ def test_weight_and_input_gradient(make, case, events, variant, rng):
     assert (towards - images.grad).abs().max() <= 3e-6 * images.grad.abs().max()
 
 
-@pytest.mark.parametrize(("make", "case"), CASES, ids=str)
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_the_same_bits_on_any_number_of_threads(make, case, variant, rng):
     synapse, x = make(case, rng)
     results = []

@@ -138,15 +138,17 @@ def trace_fused(run: list[Fused], x: Tensor, events: EventChoice) -> Iterator[tu
 def _entered(run: list[Fused], x: Tensor) -> tuple[list[Layer], Spikes]:
     """The layers and their input as the kernels take it.
 
-    Signed spikes (int8) become events of two channels, one for each sign, and the weights meet them twice.
+    Where they go event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
+    meet them twice. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
     """
     layers = [fused.layer for fused in run]
     values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
     if x.dtype != torch.int8:
         return layers, Spikes(values)
     if bool((x < 0).any()):
-        if layers[0].geometry.groups != 1:
-            return layers, Spikes(values.float())
+        dense = layers[0].weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled()
+        if dense or layers[0].geometry.groups != 1:
+            return layers, Spikes(values)
         values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
         layers[0] = replace(layers[0], weight=torch.cat([layers[0].weight, -layers[0].weight], 1))
     counts = values.contiguous().view(torch.uint8)

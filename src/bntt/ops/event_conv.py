@@ -55,7 +55,8 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Spikes:
-    """What drives a layer: counts (uint8) worth ``scale`` each, or real numbers (float32) of scale 1."""
+    """What drives a layer: counts (uint8) worth ``scale`` each; signed spikes (int8) or real numbers (float32) as they
+    are, which only the dense way takes."""
 
     values: Tensor
     """``[T, B, H, W, C]``; counts are contiguous."""
@@ -78,16 +79,16 @@ class Spikes:
         >>> Spikes(torch.tensor([[[[[3]]]]], dtype=torch.uint8), scale=0.25).floats().item()
         0.75
         """
-        return self._unpack(torch.empty(self.values.shape)) if self.counted else self.values.contiguous()
+        return self._unpack(torch.empty(self.values.shape)) if self.counted else self.values.float().contiguous()
 
     @contextmanager
     def as_floats(self) -> Iterator[Tensor]:
         """The same, in a buffer that is given back afterwards."""
-        if not self.counted:
+        if self.values.dtype == torch.float32:
             yield self.values.contiguous()
             return
         held = WORKSPACE.take(*self.values.shape)
-        yield self._unpack(held)
+        yield self._unpack(held) if self.counted else held.copy_(self.values)
         WORKSPACE.give(held)
 
     def _unpack(self, out: Tensor) -> Tensor:
