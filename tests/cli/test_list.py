@@ -12,3 +12,10 @@ from bntt.cli import main as cli
 def test_names(what, some, capsys):
     assert cli.main(["list", what]) == 0
     assert some in capsys.readouterr().out.splitlines()
+
+
+def test_backends_and_what_they_do_for_every_norm(capsys):
+    assert cli.main(["list", "backends"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("reference  plain PyTorch")
+    assert "tdbn         fused in evaluation; training in plain PyTorch" in shown

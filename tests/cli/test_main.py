@@ -1,12 +1,15 @@
 """Verbs, help, exit codes; a start without torch."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.experiments.recipe import RecipeError
+from bntt.ops.backend import BackendError
 from bntt.training import NonFiniteError
 from bntt.training.checkpoint import CheckpointError
 
@@ -47,6 +50,8 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
         (OSError("x"), 5),
         (MemoryError("x"), 5),
         (NonFiniteError("x"), 6),
+        (BackendError("x"), 5),
+        (ParityError("x"), 6),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -110,3 +115,17 @@ def test_training_goes_on_when_its_reader_has_gone(tmp_path):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "demo" / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, expected):
+    code = "from bntt.cli.main import main; import os; main(['--version']); print(os.environ.get('OMP_WAIT_POLICY'))"
+    settings = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=settings | given, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == expected
+    spinning = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=settings | {"GOMP_SPINCOUNT": "9"}, timeout=60
+    )
+    assert spinning.stdout.splitlines()[-1] == "None"

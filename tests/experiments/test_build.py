@@ -5,9 +5,11 @@ import torch
 
 from bntt.data import ImageSet, Splits
 from bntt.experiments import build
-from bntt.experiments.build import DeviceError, build_data, build_model, require_device
-from bntt.experiments.recipe import RecipeError, parse_recipe
+from bntt.experiments.build import DeviceError, build_data, build_model, describe_backend, require_device
+from bntt.experiments.recipe import RecipeError, load_recipe, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder
+from bntt.ops._cpu import library
+from bntt.ops.backend import BackendError
 from tests.experiments.test_recipe import MINIMAL, changed
 
 
@@ -90,3 +92,24 @@ def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
 def test_devices_that_are_not_here(device):
     with pytest.raises(DeviceError, match=f"device '{device}' cannot be used .*; here: cpu"):
         require_device(device)
+
+
+def test_the_recipe_chooses_backend_and_events():
+    data = build_data(load_recipe("demo"))
+    net = build_model(load_recipe("demo"), data).network
+    assert (net.backend, net.events) == ("auto", "fixed")
+    chosen = load_recipe("demo", ["compute.backend=reference", "compute.events=measured"])
+    net = build_model(chosen, data).network
+    assert (net.backend, net.events) == ("reference", "measured")
+    with pytest.raises(RecipeError, match=r"compute\.backend"):
+        load_recipe("demo", ["compute.backend=gpu"])
+
+
+def test_what_a_run_computes_with_is_said_with_its_reason(monkeypatch):
+    recipe = load_recipe("demo")
+    assert describe_backend(load_recipe("demo", ["compute.backend=reference"]), "cpu") == "plain PyTorch, as asked"
+    monkeypatch.setattr(library, "LIBRARY", None)
+    monkeypatch.setattr(library, "REASON", "no compiler")
+    assert describe_backend(recipe, "cpu") == "plain PyTorch, slower: no compiler"
+    with pytest.raises(BackendError, match="no compiler"):
+        build_model(load_recipe("demo", ["compute.backend=cpu"]), build_data(recipe))

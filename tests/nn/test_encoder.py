@@ -5,10 +5,13 @@ import math
 import pytest
 import torch
 
+import bntt
 from bntt.nn import DirectEncoder, PoissonEncoder
 from bntt.ops.random import Purpose
 from tests import reference
+from tests.kernels import needs_kernels, variant
 
+_ = variant
 N, T = 64, 6
 
 
@@ -128,3 +131,34 @@ def test_direct_coding_repeats_the_image_without_a_copy(images):
     assert all(torch.equal(drive[t], encoder.step(images, t)) for t in range(T))
     assert drive.data_ptr() == images.data_ptr()
     assert drive.stride(0) == 0
+
+
+@needs_kernels
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("shape", [(5, 3, 4, 7), (1, 1, 1, 1), (3, 1, 28, 28)])
+def test_the_compiled_spikes_are_the_same_to_the_bit(signed, shape, variant, rng):
+    images = torch.rand(shape, generator=rng)
+    if signed:
+        images = (images - 0.5) * 5
+        images[0, 0, 0, 0] = 0.0
+    encoder, index = PoissonEncoder(T, signed=signed), torch.arange(shape[0]) * 1_000_003
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        ours = encoder.as_bytes(images, seed=2**62, index=index, draw=2**32)
+        assert ours.shape == (T, *shape)
+        assert torch.equal(ours.float(), encoder(images, seed=2**62, index=index, draw=2**32))
+    assert ours.permute(0, 1, 3, 4, 2).is_contiguous()
+
+
+@needs_kernels
+def test_a_classifier_gives_its_network_the_same_spikes_either_way(rng):
+    net = bntt.models.vgg6(num_classes=3, in_channels=1, image_size=8, num_steps=T, width=0.3)
+    model = bntt.SpikingClassifier(PoissonEncoder(T), net, mean=[0.3], std=[0.3])
+    images = torch.rand(4, 1, 8, 8, generator=rng)
+    bytes_given, seen = net.takes_bytes((T, 4, 1, 8, 8)), []
+    assert bytes_given
+    for backend in ("cpu", "reference"):
+        net.backend = backend
+        seen.append(model._encode(model._normalize(images), 1, None, 5))
+    assert (seen[0].dtype, seen[1].dtype) == (torch.int8, torch.float32)
+    assert torch.equal(seen[0].float(), seen[1])

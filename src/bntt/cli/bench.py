@@ -37,6 +37,7 @@ def bench(
     from bntt.bench.timing import compare, report
     from bntt.bench.variants import OURS, installed_peers
     from bntt.cli import console
+    from bntt.experiments.environment import environment
     from bntt.experiments.figures import save_bench
     from bntt.experiments.recipe import RecipeError
     from bntt.ops.backend import require
@@ -57,7 +58,7 @@ def bench(
             comparisons.append(compare(case, variants, rounds=rounds, threads=threads, progress=say))
         _show(comparisons[-1])
     out.mkdir(parents=True, exist_ok=True)
-    results = report(comparisons, parity, threads)
+    results = {"environment": environment()} | report(comparisons, parity, threads)
     (out / "bench.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     save_bench(results, out / "bench.png")
     console.line(f"written: {out / 'bench.json'} and {out / 'bench.png'}")
