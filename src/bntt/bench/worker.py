@@ -6,6 +6,7 @@ peak of resident memory over what the process held before its first step.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import sys
 import time
@@ -18,7 +19,11 @@ def main(specification: str) -> int:
     from bntt.bench.cases import Case
     from bntt.bench.variants import VARIANTS
 
+    from bntt.ops.workspace import WORKSPACE
+
     step = VARIANTS[wanted["variant"]](Case(**wanted["case"]))
+    WORKSPACE.clear()
+    _return_freed_memory()
     base = _resident("VmRSS")
     sys.stdout.write(json.dumps({"ready": True}) + "\n")
     sys.stdout.flush()
@@ -39,6 +44,13 @@ def _resident(key: str) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), 0)
+
+
+def _return_freed_memory() -> None:
+    """What making the network left behind is not part of the base."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; elsewhere the base is that much larger
+    if trim is not None:
+        trim(0)
 
 
 def _forget_peak() -> None:

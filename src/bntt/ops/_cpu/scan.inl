@@ -147,17 +147,20 @@ struct Surrogate {
 
 // Reverse scan. It keeps nothing of the forward pass but `current`: the potentials of a tile are computed again, then
 // g = dL/dz runs back through time. First sweep (Sums): the sums over rows that Eq. 10 and 11 need; second: Eq. 10.
+// Where the potentials of all steps are too many for the cache, they are computed a span of steps at a time, from the
+// membrane that was kept before every span.
 template <bool Before, bool Hard, int Kind, bool Sums>
 struct BackwardJob {
   const BnttScan& s;
   const Geometry& g;
   long block, blocks, segments;  // channels of a block, blocks; runs of tiles whose sums are kept apart
-  float *potentials, *carries;   // [workers, T, tile, block] and [workers, tile, block]
+  long span, spans;              // steps whose potentials are held at a time, and how often that makes
+  float *potentials, *kept, *carries;  // [workers, span, tile, block], [workers, spans, tile, block], [workers, tile, block]
   std::int32_t* windows;         // [workers, tile]
   double* partial;               // [segments, T, 2, C]
 
   template <class L, long N>
-  void again(long c, long t, long first, long count, long base, float* u, float* p) const {
+  void again(long c, long t, long begin, long first, long count, long base, float* u, float* p) const {
     using V = typename L::Floats;
     const long C = s.channels, width = block;
     const Neuron<L, Before, Hard> neuron(s);
@@ -165,7 +168,7 @@ struct BackwardJob {
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width)
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
     const float* x = s.current + (t * g.pixels + first) * C + base + c;
-    u += c, p += t * g.tile * width + c;
+    u += c, p += (t - begin) * g.tile * width + c;
     for (long r = 0; r < count; ++r, x += C, u += width, p += width)
       for (long n = 0; n < N; ++n) {
         const long i = n * L::width;
@@ -178,7 +181,7 @@ struct BackwardJob {
   }
 
   template <class L, long N>
-  void reverse(long c, long t, long first, long count, long base, float* carry, const float* p,
+  void reverse(long c, long t, long begin, long first, long count, long base, float* carry, const float* p,
                const std::int32_t* window, double* sums) const {
     using V = typename L::Floats;
     const long C = s.channels, width = block;
@@ -193,7 +196,7 @@ struct BackwardJob {
     const long here = (t * g.pixels + first) * C + base + c;
     const float *x = s.current + here, *grad = s.grad_spikes + t * s.grad_step + base + c;
     float* out = Sums ? nullptr : s.grad_current + here;
-    carry += c, p += t * g.tile * width + c;
+    carry += c, p += (t - begin) * g.tile * width + c;
     for (long r = 0; r < count; ++r, carry += width, p += width) {
       const float* towards = window[r] < 0 ? nullptr : grad + window[r] * C;
       for (long n = 0; n < N; ++n) {
@@ -220,20 +223,32 @@ struct BackwardJob {
 
   void operator()(long unit, int worker) const {
     const long segment = unit / blocks, base = unit % blocks * block, width = smaller(block, s.channels - base);
-    const std::size_t bytes = static_cast<std::size_t>(g.tile * block) * sizeof(float);
-    float *p = potentials + worker * s.steps * g.tile * block, *carry = carries + worker * g.tile * block;
+    const long floats = g.tile * block;
+    const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
+    float *p = potentials + worker * span * floats, *before = kept + worker * spans * floats;
+    float* carry = carries + worker * floats;
     std::int32_t* window = windows + worker * g.tile;
     double* sums = Sums ? partial + segment * s.steps * 2 * s.channels : nullptr;
     const long last = (segment + 1) * g.tiles / segments;
     for (long number = segment * g.tiles / segments; number < last; ++number) {
       long first, count;
       g.place(s, number, &first, &count, window);
-      std::memset(carry, 0, bytes);  // first the membrane at rest, then the gradient that nothing follows
-#define AGAIN(L, N, c) again<L, N>(c, t, first, count, base, carry, p)
-#define REVERSE(L, N, c) reverse<L, N>(c, t, first, count, base, carry, p, window, sums)
-      for (long t = 0; t < s.steps; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
-      std::memset(carry, 0, bytes);
-      for (long t = s.steps - 1; t >= 0; --t) FOR_CHANNELS(c, 0, width, REVERSE)
+#define AGAIN(L, N, c) again<L, N>(c, t, begin, first, count, base, membrane, p)
+#define REVERSE(L, N, c) reverse<L, N>(c, t, begin, first, count, base, carry, p, window, sums)
+      std::memset(before, 0, bytes);
+      for (long i = 0; i < spans; ++i) {  // the membrane moves on from span to span, and in the last one ends anywhere
+        float* membrane = i + 1 < spans ? before + (i + 1) * floats : carry;
+        std::memcpy(membrane, before + i * floats, bytes);
+        const long begin = i * span, end = smaller(s.steps, begin + span);
+        for (long t = begin; t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
+      }
+      std::memset(carry, 0, bytes);  // the gradient that nothing follows
+      for (long i = spans - 1; i >= 0; --i) {
+        const long begin = i * span, end = smaller(s.steps, begin + span);
+        float* membrane = before + i * floats;
+        for (long t = begin; i + 1 < spans && t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
+        for (long t = end - 1; t >= begin; --t) FOR_CHANNELS(c, 0, width, REVERSE)
+      }
 #undef AGAIN
 #undef REVERSE
     }
@@ -242,22 +257,23 @@ struct BackwardJob {
 
 template <bool Before, bool Hard, int Kind, bool Sums>
 int scan_reverse_as(const BnttScan& s) {
-  const long room = 1 << 17, C = s.channels;  // floats of a tile's potentials: half of a usual second-level cache
+  const long room = 1 << 16, C = s.channels;  // floats of a tile's potentials: a quarter of a usual second-level cache
   const bool pooled = s.window_height * s.window_width > 1;
   long block = smaller(C, 64);
-  const long fixed = pooled ? s.window_height * s.width : 2;
-  while (block > LANES && s.steps * fixed * block > room) block = larger(LANES, block / 2 / LANES * LANES);
-  const Geometry g(s, smaller(64, larger(1, room / (s.steps * block))));
+  const long fixed = pooled ? s.window_height * s.width : 8;
+  const long span = smaller(s.steps, larger(1, room / (fixed * block))), spans = ceil_div(s.steps, span);
+  const Geometry g(s, smaller(64, room / (span * block)));
   const long workers = larger(1, s.threads), blocks = ceil_div(C, block);
   const long affordable = (1 << 21) / (2 * s.steps * C);
   const long segments = smaller(g.tiles, Sums ? larger(1, smaller(64, affordable)) : 1 << 16);
-  Scratch<float> potentials(workers * s.steps * g.tile * block), carries(workers * g.tile * block);
+  Scratch<float> potentials(workers * span * g.tile * block), kept(workers * spans * g.tile * block);
+  Scratch<float> carries(workers * g.tile * block);
   Scratch<std::int32_t> windows(workers * g.tile);
   Scratch<double> partial(Sums ? segments * s.steps * 2 * C : 0);
-  if (!potentials.data || !carries.data || !windows.data || !partial.data) return 1;
+  if (!potentials.data || !kept.data || !carries.data || !windows.data || !partial.data) return 1;
   if (Sums) std::memset(partial.data, 0, static_cast<std::size_t>(segments * s.steps * 2 * C) * sizeof(double));
-  BackwardJob<Before, Hard, Kind, Sums> job{s,          g,           block,        blocks,       segments, potentials.data,
-                                            carries.data, windows.data, partial.data};
+  BackwardJob<Before, Hard, Kind, Sums> job{s,     g,               block,     blocks,       segments,     span,
+                                            spans, potentials.data, kept.data, carries.data, windows.data, partial.data};
   for_units(segments * blocks, s.threads, job);
   for (long t = 0; Sums && t < s.steps; ++t)
     for (long c = 0; c < C; ++c) {
