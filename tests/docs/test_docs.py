@@ -96,9 +96,10 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-def test_the_results_page_is_made_from_the_kept_runs():
-    """Regenerate it with ``python docs/make_results.py``."""
-    spec = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
+@pytest.mark.parametrize("name", ["results", "performance"])
+def test_pages_of_numbers_are_made_from_what_was_measured(name):
+    """Regenerate them with ``python docs/make_results.py`` and ``python docs/make_performance.py``."""
+    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / "docs" / f"make_{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == module.page()
+    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == module.page()

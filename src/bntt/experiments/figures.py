@@ -64,9 +64,11 @@ def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, unit: float, 
         values = [next((t[key] * unit for t in row["timings"] if t["variant"] == name), 0.0) for row in rows]
         places = [place + (i - len(names) / 2 + 0.5) * 0.8 / len(names) for place in range(len(rows))]
         axes.bar(places, values, 0.8 / len(names), label=name)
+    if key == "median":
+        axes.set_yscale("log")  # the slowest would flatten all others
     axes.set_xticks(range(len(rows)), [row["case"]["name"].replace(", ", ",\n") for row in rows], fontsize=8)
     axes.set_ylabel(label)
-    axes.grid(axis="y", alpha=0.3)
+    axes.grid(axis="y", which="both", alpha=0.3)
 
 
 def _against_steps(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, unit: float, label: str) -> None:
