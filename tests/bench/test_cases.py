@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.bench.cases import STANDARD, SWEEP, Case, dense_limit, firing_rates, images, network, own_step, step_of
+from bntt.ops import fused, recompute
 from tests.kernels import needs_kernels
 
 SMALL = Case("small", num_steps=2, batch=3, width=0.1)
@@ -32,6 +33,16 @@ def test_a_step_of_ours(kind, backend):
     assert isinstance(evaluated, torch.Tensor)
     assert not evaluated.requires_grad
     dense_limit(case)()
+
+
+@needs_kernels
+def test_a_step_that_computes_again_keeps_the_square_root_of_all_steps(monkeypatch):
+    spans = []
+    real = recompute.span_of
+    monkeypatch.setattr(fused, "span_of", lambda *args: spans.append(real(*args)) or spans[-1])
+    for again in (False, True):
+        own_step(Case("x", network="mlp", num_steps=10, batch=3, width=0.1), "cpu", recompute=again)()
+    assert spans == [10, 4]
 
 
 def test_a_training_step_leaves_gradients():

@@ -4,15 +4,25 @@ import pytest
 import torch
 
 from bntt.bench import parity
-from tests.kernels import needs_kernels
+from tests.kernels import needs_bf16, needs_kernels
 
 pytestmark = needs_kernels
 
 
 def test_our_variants_agree():
-    found = parity.check_parity(["loop", "reference", "fused", "dense limit", "snntorch"])
-    assert [row.variant for row in found] == ["loop", "reference", "fused"]
+    found = parity.check_parity(["loop", "reference", "fused", "recompute", "dense limit", "snntorch"])
+    assert [row.variant for row in found] == ["loop", "reference", "fused", "recompute"]
     assert all(row.logits < 1e-5 and row.gradients < 1e-4 for row in found)
+
+
+@needs_bf16
+def test_low_precision_gradients_are_let_through_and_other_spikes_are_not(monkeypatch):
+    (found,) = parity.check_parity(["bf16-grad", "bf16"])
+    assert found.variant == "bf16-grad"
+    assert found.logits < 1e-5 < 1e-4 < found.gradients
+    monkeypatch.setattr(parity, "BF16_TOLERANCE", 1e-4)
+    with pytest.raises(parity.ParityError, match="bf16-grad differs"):
+        parity.check_parity(["bf16-grad"])
 
 
 @pytest.mark.parametrize("fault", ["sign", "nan", "gamma"])

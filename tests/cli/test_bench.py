@@ -16,7 +16,7 @@ TINY = [
 
 def test_a_whole_benchmark(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cases, "STANDARD", TINY)
-    assert cli.main(["bench", "--rounds", "1", "--out", str(tmp_path / "b"), "--no-reference"]) == 0
+    assert cli.main(["bench", "--rounds", "1", "--out", str(tmp_path / "b"), "--variants", "fused", "dense limit"]) == 0
     shown = capsys.readouterr().out
     assert "parity of loop: logits" in shown
     assert "VGG9 training, tiny (batch 2" in shown
@@ -37,3 +37,8 @@ def test_a_red_parity_ends_it_before_anything_is_timed(tmp_path, capsys, monkeyp
 def test_rounds_must_be_positive(capsys):
     assert cli.main(["bench", "--rounds", "0"]) == 2
     assert "--rounds must be 1 or more" in capsys.readouterr().err
+
+
+def test_a_variant_that_is_not_here_is_named(capsys):
+    assert cli.main(["bench", "--variants", "fused", "magic"]) == 2
+    assert "cannot time magic here; there are loop, reference, fused, recompute" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from bntt.experiments import build
 from bntt.experiments.build import DeviceError, build_data, build_model, describe_backend, require_device
 from bntt.experiments.recipe import RecipeError, load_recipe, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder
+from bntt.ops import backend
 from bntt.ops._cpu import library
 from bntt.ops.backend import BackendError
 from tests.experiments.test_recipe import MINIMAL, changed
@@ -94,13 +95,21 @@ def test_devices_that_are_not_here(device):
         require_device(device)
 
 
-def test_the_recipe_chooses_backend_and_events():
+def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     data = build_data(load_recipe("demo"))
     net = build_model(load_recipe("demo"), data).network
-    assert (net.backend, net.events) == ("auto", "fixed")
-    chosen = load_recipe("demo", ["compute.backend=reference", "compute.events=measured"])
+    assert (net.backend, net.events, net.recompute, net.precision) == ("auto", "fixed", "auto", "fp32")
+    values = ["backend=reference", "events=measured", "recompute=3", "precision=bf16-grad"]
+    chosen = load_recipe("demo", [f"compute.{value}" for value in values])
+    monkeypatch.setattr(backend, "has_bf16", lambda: True)
     net = build_model(chosen, data).network
-    assert (net.backend, net.events) == ("reference", "measured")
+    assert (net.backend, net.events, net.recompute, net.precision) == ("reference", "measured", 3, "bf16-grad")
+    monkeypatch.setattr(backend, "has_bf16", lambda: False)
+    with pytest.raises(BackendError, match="'bf16-grad' cannot be had here"):
+        build_model(chosen, data)
+    for wrong in ("recompute=0", "recompute=sometimes", "precision=half"):
+        with pytest.raises(RecipeError, match=rf"compute\.{wrong.split('=')[0]}"):
+            load_recipe("demo", [f"compute.{wrong}"])
     with pytest.raises(RecipeError, match=r"compute\.backend"):
         load_recipe("demo", ["compute.backend=gpu"])
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bntt.ops._cpu import library
+from bntt.ops.backend import has_bf16
 
+needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16 arithmetic")
 needs_kernels = pytest.mark.skipif(library.LIBRARY is None, reason=library.REASON)
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 import bntt
 from bntt.nn import BNTT, LIF, NoNorm, Readout, SharedBN, SpikingBlock, SpikingNetwork, evaluating
 from bntt.nn.fusion import fused_norms, longest_run
-from bntt.ops import fused
+from bntt.ops import backend, fused_layer
 from bntt.ops.backend import BackendError
 from bntt.ops.workspace import WORKSPACE
-from tests.kernels import needs_kernels, variant
+from tests.kernels import needs_bf16, needs_kernels, variant
 
 pytestmark = needs_kernels
 _ = variant
@@ -234,13 +234,67 @@ def test_784_steps_of_a_fully_connected_network(rng):
     assert torch.isfinite(ours(x)).all()
 
 
+@pytest.mark.parametrize("recompute", [1, 2, 4])
+def test_steps_computed_again_give_the_same_and_update_the_statistics_once(recompute, rng):
+    nets, x = [small(5) for _ in range(2)], spikes_of(5, 4, rng).to(torch.int8)
+    for net, choice in zip(nets, ("never", recompute), strict=True):
+        net.backend, net.recompute = "cpu", choice
+    assert torch.equal(*(backward(net, x) for net in nets))
+    for p, q in zip(*(net.parameters() for net in nets), strict=True):
+        assert close(p.grad, q.grad, 1e-5)
+    for p, q in zip(*(net.buffers() for net in nets), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_a_wrong_recompute_is_refused(rng):
+    net = small(3)
+    for wrong in (0, -1, "sometimes", 2.5):
+        net.recompute = wrong
+        with pytest.raises(ValueError, match=r"recompute must be 'auto', 'never' or a number of steps, got"):
+            net(spikes_of(3, 4, rng))
+
+
+@needs_bf16
+class TestLowPrecision:
+    def test_bf16_grad_fires_as_fp32_does_and_its_gradients_are_near(self, rng):
+        nets, x = [small(4) for _ in range(2)], spikes_of(4, 6, rng).to(torch.int8)
+        nets[1].precision = "bf16-grad"
+        assert torch.equal(*(backward(net, x) for net in nets))
+        for (name, p), q in zip(nets[0].named_parameters(), nets[1].parameters(), strict=True):
+            if not name.endswith("bias"):
+                off = float((p.grad - q.grad).norm() / p.grad.norm())
+                assert off < 2e-2, name
+                assert off > 0 or "conv" not in name, name
+
+    def test_bf16_flips_few_spikes(self, rng):
+        nets, x = [small(4) for _ in range(2)], spikes_of(4, 20, rng).to(torch.int8)
+        for net in nets:
+            net(x)
+        nets[1].load_state_dict(nets[0].state_dict())
+        nets[1].precision = "bf16"
+        fp32, bf16 = (net.trace(x) for net in nets)
+        for name, limit in (("conv1", 0.02), ("conv2", 0.06), ("conv3", 0.12), ("fc1", 0.2)):  # flips add up in depth
+            assert float((fp32.spikes[name] - bf16.spikes[name]).abs().sum() / fp32.spikes[name].sum()) < limit
+        assert not torch.equal(fp32.logits, bf16.logits)
+        backward(nets[1], x)
+        assert all(torch.isfinite(p.grad).all() for p in nets[1].parameters())
+
+
+def test_a_precision_that_is_not_here_is_refused(rng, monkeypatch):
+    monkeypatch.setattr(backend, "has_bf16", lambda: False)
+    net = small(3)
+    net.precision = "bf16"
+    with pytest.raises(BackendError, match=r"precision 'bf16' cannot be had here"):
+        net(spikes_of(3, 4, rng))
+
+
 class TestReuse:
     """Buffers are shared by everything in the process: the answer must be right all the same, or an error."""
 
-    @pytest.fixture
-    def case(self, rng) -> tuple[SpikingNetwork, Tensor, Tensor, list[Tensor], list[Tensor]]:
+    @pytest.fixture(params=["never", 2], ids=["kept", "computed again"])
+    def case(self, request, rng) -> tuple[SpikingNetwork, Tensor, Tensor, list[Tensor], list[Tensor]]:
         net = small(3)
-        net.backend = "cpu"
+        net.backend, net.recompute = "cpu", request.param
         one, two = spikes_of(3, 4, rng), spikes_of(3, 4, rng)
         return net, one, two, self.grads(net, one), self.grads(net, two)
 
@@ -271,7 +325,7 @@ class TestReuse:
     def test_an_exception_between(self, case, monkeypatch):
         net, one, two, first, _ = case
         loss = net(one).square().sum()
-        real = fused.scan
+        real = fused_layer.scan
         calls = []
 
         def failing(*args, **kwargs):
@@ -280,10 +334,10 @@ class TestReuse:
                 raise KeyboardInterrupt
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(fused, "scan", failing)
+        monkeypatch.setattr(fused_layer, "scan", failing)
         with pytest.raises(KeyboardInterrupt):
             net(two)
-        monkeypatch.setattr(fused, "scan", real)
+        monkeypatch.setattr(fused_layer, "scan", real)
         assert self.equal(self.grads(net, one), first)
         assert self.equal(list(torch.autograd.grad(loss, list(net.parameters()))), first)
 
@@ -301,6 +355,13 @@ class TestReuse:
         loss = net(one).square().sum()
         with torch.no_grad():
             net.blocks["conv2"].synapse.weight.add_(1)
+        with pytest.raises(RuntimeError, match=r"modified by an inplace operation"):
+            loss.backward()
+
+    def test_an_input_changed_since_the_forward_pass_is_refused(self, case):
+        net, one, *_ = case
+        loss = net(one).square().sum()
+        one.add_(1)
         with pytest.raises(RuntimeError, match=r"modified by an inplace operation"):
             loss.backward()
 
@@ -411,7 +472,7 @@ def test_a_frozen_norm_keeps_its_statistics(rng):
 
 
 def test_no_grad_in_training_mode_moves_the_running_statistics_alike(rng, monkeypatch):
-    monkeypatch.setattr(fused, "CHUNK_BYTES", 1)  # a step at a time
+    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", 1)  # a step at a time
     ours, theirs = pair(small(5))
     x = spikes_of(5, 4, rng)
     with torch.no_grad():
@@ -436,7 +497,7 @@ def test_signed_bytes_are_signed_floats(deterministic, rng):
 
 @pytest.mark.parametrize("chunk", [1, 40_000, 1 << 24])
 def test_the_trace_is_the_stepwise_one_whatever_the_chunks(chunk, rng, monkeypatch):
-    monkeypatch.setattr(fused, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", chunk)
     ours, theirs = pair(small(5))
     x = spikes_of(5, 4, rng)
     ours(x), theirs(x)

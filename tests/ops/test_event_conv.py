@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.ops import event_conv
-from bntt.ops.event_conv import Crossover, Geometry, Spikes, Synapse, crossover, goes_by_events
-from tests.kernels import needs_kernels, variant
+from bntt.ops.event_conv import Geometry, Spikes, Synapse
+from tests.kernels import needs_bf16, needs_kernels, variant
 
 pytestmark = needs_kernels
 _ = variant
@@ -123,47 +122,24 @@ def test_no_spike_and_every_spike(rate, variant, rng):
     assert torch.allclose(*totals, rtol=1e-4, atol=1e-4)
 
 
-def test_what_has_no_event_driven_way_goes_dense(rng):
-    x = Spikes(torch.zeros(1, 1, 8, 8, 64, dtype=torch.uint8), 1.0, 1, 0.0)
-    weight = torch.zeros(64, 64, 3, 3)
-    for geometry in (Geometry(stride=(2, 2)), Geometry(dilation=(2, 2)), Geometry(groups=2)):
-        assert goes_by_events(Synapse(weight[:, : 64 // geometry.groups], None, geometry), x, "measured") == (
-            False,
-            False,
-        )
-    five = Synapse(torch.zeros(64, 64, 5, 5), None, Geometry(padding=(2, 2)))
-    assert goes_by_events(five, x, "fixed") == (True, False)
-    floats = Spikes(torch.zeros(1, 1, 8, 8, 64))
-    assert goes_by_events(Synapse(weight, None, Geometry()), floats, "fixed") == (False, False)
-
-
-def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for():
-    same = Geometry(padding=(1, 1))
-    large, small = (Synapse(torch.zeros(c, c, 3, 3), None, same) for c in (64, 8))
-    linear = Synapse(torch.zeros(64, 64), None, Geometry())
-
-    def rows(synapse: Synapse, density: float) -> tuple[bool, bool]:
-        channels = synapse.weight.shape[1]
-        x = Spikes(torch.zeros(1, 1, 8, 8, channels, dtype=torch.uint8), 1.0, 1, density)
-        return goes_by_events(synapse, x, "fixed")
-
-    torch.use_deterministic_algorithms(True)
-    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, True), (False, True)]
-    torch.use_deterministic_algorithms(False)
-    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, False), (False, False)]
-    assert rows(linear, 0.1) == (True, False)
-
-
-def test_the_crossover_is_measured_once_and_decides(monkeypatch):
-    torch.use_deterministic_algorithms(False)
-    monkeypatch.setattr(event_conv, "_MEASURED", {})
-    synapse = Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)))
-    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
-    found = crossover(synapse, x)
-    assert found.forward >= 0
-    assert crossover(synapse, x) is found
-    (key,) = event_conv._MEASURED
-    for measured, decision in ((Crossover(0.3, 0.1), (True, False)), (Crossover(0.1, 0.3), (False, True))):
-        event_conv._MEASURED[key] = measured
-        assert goes_by_events(synapse, x, "measured") == decision
-    assert goes_by_events(synapse, x, "never") == (False, False)
+@needs_bf16
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_bf16_rounds_to_eight_bits(make, case, rng):
+    """Forward only where all is bf16; both gradients in either, into a float32 sum."""
+    exact, x = make(case, rng)
+    wanted, steps = expected(exact, x), x.values.shape[:2]
+    gradient = torch.randn(*steps, *wanted.shape[1:], generator=rng)
+    totals = {}
+    for precision in ("fp32", "bf16-grad", "bf16"):
+        synapse = Synapse(exact.weight, exact.bias, exact.geometry, precision)
+        out = synapse.forward(x, events=False)
+        assert out.dtype == torch.float32
+        off = float((out.flatten(0, 1) - wanted).norm() / wanted.norm())
+        assert 1e-4 < off < 1e-2 if precision == "bf16" else off < 1e-6
+        total, low = torch.zeros(synapse.weight.shape), gradient.to(synapse.backward_dtype)
+        synapse.add_weight_grad(total, x, low, events=False)
+        size = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
+        totals[precision] = (total, synapse.input_grad(low, size).float())
+    for precision in ("bf16-grad", "bf16"):
+        for ours, theirs in zip(totals[precision], totals["fp32"], strict=True):
+            assert 1e-4 < float((ours - theirs).norm() / theirs.norm()) < 1e-2

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 import torch
 
-from bntt.ops import fused
+from bntt.ops import fused_layer
 from bntt.ops.event_conv import Geometry, Spikes
 from bntt.ops.fused import Run, run_chunks, run_layers
-from bntt.ops.fused_layer import Layer
+from bntt.ops.fused_layer import How, Layer
 from bntt.ops.norm_lif import Neuron
 from tests.kernels import needs_kernels
 
@@ -32,33 +35,99 @@ def test_chunks_of_any_size_give_the_same_spikes_and_gradients(rng, monkeypatch)
     made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
     results = []
     for size in (1, 30_000, 1 << 24):
-        monkeypatch.setattr(fused, "CHUNK_BYTES", size)
-        run = Run(made, "fixed")
+        monkeypatch.setattr(fused_layer, "CHUNK_BYTES", size)
+        run = Run(made, How("fixed"))
         out = run_layers(run, x, mean_over_time=False)
         grads = torch.autograd.grad(out.sum(), [one.gamma for one in made])
         with torch.no_grad():
-            alone = run_layers(Run(made, "fixed"), x, mean_over_time=False)
-            mean = run_layers(Run(made, "fixed"), x, mean_over_time=True)
+            alone = run_layers(Run(made, How("fixed")), x, mean_over_time=False)
+            mean = run_layers(Run(made, How("fixed")), x, mean_over_time=True)
         assert torch.equal(out, alone)
         assert torch.allclose(mean, out.mean(0))
-        assert [len(found.count) for found in run.found] == [6, 6, 6]
+        assert [len(found.count) for found in run.moments] == [6, 6, 6]
         results.append((out, *grads))
     for other in results[1:]:
         assert torch.equal(results[0][0], other[0])
         assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("given", [False, True], ids=["batch statistics", "given statistics"])
+def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypatch):
+    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", 30_000)
+    made, results = layers(rng, 7), []
+    if given:
+        made = [
+            replace(
+                one,
+                mean=torch.randn(one.gamma.shape, generator=rng) * 0.1,
+                var=torch.rand(one.gamma.shape, generator=rng) + 0.5,
+                bias=torch.randn(len(one.weight), generator=rng, requires_grad=True),
+                beta=torch.randn(one.gamma.shape, generator=rng, requires_grad=True),
+            )
+            for one in made
+        ]
+    x = torch.randn(7, 4, 8, 8, 3, generator=rng, requires_grad=True)
+    for recompute in ("never", 1, 3, 7, 100):
+        run = Run(made, How("fixed", recompute))
+        out = run_layers(run, Spikes(x), mean_over_time=mean)
+        wanted = [x, *(t for one in made for t in one.learned if t is not None and t.requires_grad)]
+        ((out * torch.arange(5.0)).square().sum()).backward(retain_graph=True, inputs=wanted)
+        first = [t.grad.clone() for t in wanted]
+        ((out * torch.arange(5.0)).square().sum()).backward(inputs=wanted)  # again: gradients add up
+        for t, once in zip(wanted, first, strict=True):
+            assert torch.allclose(t.grad, 2 * once, rtol=1e-6, atol=1e-7)
+            t.grad = None
+        moments = [t for m in run.moments if m is not None for t in (m.mean, m.var)]
+        assert len(moments) == (0 if given else 6)
+        results.append([out.detach(), *moments, *first])
+    for other in results[1:]:
+        assert torch.equal(results[0][0], other[0])
+        for a, b in zip(results[0], other, strict=True):
+            assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_spans_need_memory_for_one_span_and_the_membranes(rng, monkeypatch):
+    """What is held at any time, from the workspace: at √T steps a span, a third and less of all steps."""
+    peaks = []
+    for recompute in ("never", 6):
+        held, peak = [0], [0]
+        take, give = fused_layer.WORKSPACE.take, fused_layer.WORKSPACE.give
+
+        def taking(*shape, take=take, held=held, peak=peak, **kwargs):
+            buffer = take(*shape, **kwargs)
+            held[0] += buffer.numel() * buffer.element_size()
+            peak[0] = max(peak[0], held[0])
+            return buffer
+
+        def giving(*buffers, give=give, held=held):
+            held[0] -= sum(b.numel() * b.element_size() for b in buffers if b is not None)
+            give(*buffers)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fused_layer.WORKSPACE, "take", taking)
+            patch.setattr(fused_layer.WORKSPACE, "give", giving)
+            out = run_layers(
+                Run(layers(rng, 36), How("fixed", recompute)),
+                Spikes(torch.randn(36, 4, 8, 8, 3, generator=rng)),
+                mean_over_time=True,
+            )
+            out.sum().backward()
+        peaks.append(peak[0])
+    assert peaks[1] < peaks[0] / 2.5
+
+
 def test_without_gradients_memory_does_not_grow_with_the_steps(rng, monkeypatch):
-    monkeypatch.setattr(fused, "CHUNK_BYTES", 200_000)
+    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", 200_000)
     taken: list[int] = []
-    real = fused.WORKSPACE.take
+    real = fused_layer.WORKSPACE.take
 
     def counting(*shape, **kwargs):
         buffer = real(*shape, **kwargs)
         taken.append(buffer.numel() * buffer.element_size())
         return buffer
 
-    monkeypatch.setattr(fused.WORKSPACE, "take", counting)
+    monkeypatch.setattr(fused_layer.WORKSPACE, "take", counting)
     largest = []
     for steps in (40, 200):
         taken.clear()

@@ -28,13 +28,13 @@ def test_flattening_keeps_the_order_of_nn_flatten_and_leaves_the_way_it_came(rng
 
 def test_given_statistics_are_used_and_the_batchs_are_found(rng):
     current = torch.randn(3, 8, 1, 1, 7, generator=rng) + 5
-    affine, inverse, found = normalisation(flat_layer(torch.zeros(7, 120)), current, 0, 3, None)
+    affine, inverse, found = normalisation(flat_layer(torch.zeros(7, 120)), current, 0, None)
     assert found is not None
     assert found.count == (8, 8, 8)
     assert torch.allclose(affine.scale, 2 * inverse)
     assert torch.allclose(found.mean, current.mean((1, 2, 3)), atol=1e-6)
     given = torch.full((3, 7), 4.0)
-    affine, inverse, found = normalisation(flat_layer(torch.zeros(7, 120), given), current[:2], 1, 3, None)
+    affine, inverse, found = normalisation(flat_layer(torch.zeros(7, 120), given), current[:2], 1, None)
     assert found is None
     assert torch.equal(affine.mean, given[1:])
     assert torch.allclose(inverse, torch.full((2, 7), 4.0001).rsqrt())

@@ -148,6 +148,55 @@ def test_chunks_carry_the_membrane(neuron, variant, rng):
     assert torch.equal(fired, torch.cat(taken))
 
 
+@pytest.mark.parametrize("neuron", NEURONS[:4:3] + NEURONS[6:10:3], ids=str)
+def test_the_reverse_scan_goes_on_from_membrane_and_carry(neuron, variant, rng):
+    """In parts it gives what the whole gives, and the last carry is the gradient of the membrane at the start."""
+    shape, window = SHAPES[2], (2, 2)
+    current, gamma, beta = make(shape, rng)
+    affine, inverse = affine_of(current, gamma, beta)
+    start = torch.randn(current.shape[1:], generator=rng)
+    gradient = torch.randn(pooled_shape(current, window), generator=rng)
+    wide = start.double().requires_grad_()
+    exact = Affine(*(rows.double() for rows in (affine.mean, affine.scale, affine.shift)))
+    expected = scan_reference(current.double(), exact, neuron, window, wide)
+    (expected * gradient).sum().backward()
+
+    outs, carries, sums = [], [], []
+    for cuts in ((0, 25), (0, 7, 8, 25)):
+        parts = list(itertools.pairwise(cuts))
+        membranes = [start.clone()]
+        for a, b in parts:
+            membranes.append(membranes[-1].clone())
+            counts = torch.empty(b - a, *gradient.shape[1:], dtype=torch.uint8)
+            scan(current[a:b], affine.steps(a, b), neuron, window, counts, membranes[-1])
+            assert torch.allclose(counts.double() / 4, expected[a:b].detach())
+        out, carry, found = torch.empty_like(current), torch.zeros_like(start), []
+        for (a, b), membrane in reversed(list(zip(parts, membranes[:-1], strict=True))):
+            before = membrane.clone()
+            found.append(
+                scan_reverse(
+                    current[a:b],
+                    affine.steps(a, b),
+                    inverse[a:b],
+                    neuron,
+                    window,
+                    gradient[a:b],
+                    1.0,
+                    out[a:b],
+                    batch_statistics=True,
+                    membrane=membrane,
+                    carry=carry,
+                )
+            )
+            assert torch.equal(membrane, before)
+        outs.append(out), carries.append(carry)
+        sums.append([torch.cat(rows) for rows in zip(*reversed(found), strict=True)])
+    assert torch.allclose(*carries, rtol=1e-5, atol=1e-6)
+    assert (carries[0] - wide.grad).abs().max() <= 1e-5 * wide.grad.abs().max()
+    assert torch.allclose(*outs, rtol=1e-5, atol=1e-6)
+    assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-5) for a, b in zip(*sums, strict=True))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_same_bits_on_any_number_of_threads(shape, variant, rng):
     current, gamma, beta = make(shape, rng)

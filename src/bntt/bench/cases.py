@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from bntt.models import mlp, vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
+from bntt.ops.event_conv import Precision
 
 Step = Callable[[], object]
 
@@ -71,10 +73,17 @@ def firing_rates(case: Case) -> dict[str, float]:
     return {name: float(rate.mean()) for name, rate in trace.firing_rate.items()}
 
 
-def own_step(case: Case, backend: Literal["reference", "cpu"]) -> Step:
-    """A step of this library: encode, forward, and in training cross entropy and backward."""
+def own_step(
+    case: Case, backend: Literal["reference", "cpu"], *, recompute: bool = False, precision: Precision = "fp32"
+) -> Step:
+    """A step of this library: encode, forward, and in training cross entropy and backward.
+
+    Args:
+        recompute: whether √T steps are kept at a time, and computed again.
+    """
     net = network(case)
-    net.backend = backend
+    net.backend, net.precision = backend, precision
+    net.recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
     channels = 3 if case.network == "vgg9" else 1
     model = SpikingClassifier(PoissonEncoder(case.num_steps), net, mean=[0.5] * channels, std=[0.25] * channels)
     pixels, labels = images(case)

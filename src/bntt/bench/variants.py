@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from bntt.bench.cases import Case, Step, dense_limit, images, network, own_step, step_of
 from bntt.bench.loop import PerStepLoop
+from bntt.ops.backend import has_bf16
 
 
 def loop_step(case: Case) -> Step:
@@ -30,13 +31,18 @@ VARIANTS: dict[str, Callable[[Case], Step]] = {
     "loop": loop_step,
     "reference": lambda case: own_step(case, "reference"),
     "fused": lambda case: own_step(case, "cpu"),
+    "recompute": lambda case: own_step(case, "cpu", recompute=True),
+    "bf16-grad": lambda case: own_step(case, "cpu", precision="bf16-grad"),
+    "bf16": lambda case: own_step(case, "cpu", precision="bf16"),
+    "bf16 recompute": lambda case: own_step(case, "cpu", recompute=True, precision="bf16"),
     "dense limit": dense_limit,
     "spikingjelly": partial(_peer, "spikingjelly"),
     "spikingjelly unbind": partial(_peer, "spikingjelly unbind"),
     "snntorch": partial(_peer, "snntorch"),
 }
-OURS = ("loop", "reference", "fused", "dense limit")
-SLEEPING = ("fused", "dense limit")
+OURS = ("loop", "reference", "fused", "recompute", "bf16-grad", "bf16", "bf16 recompute", "dense limit")
+USUAL = ("loop", "reference", "fused", "dense limit")
+SLEEPING = OURS[2:]
 """Run with a passive OpenMP wait policy, as the command line does; the others with OpenMP's own, which suits them."""
 
 
@@ -47,3 +53,9 @@ def installed_peers() -> list[str]:
     True
     """
     return [name for name in VARIANTS if name not in OURS and find_spec(name.split()[0]) is not None]
+
+
+def available() -> list[str]:
+    """What can be timed here: bfloat16 only where the processor has it, and the peers that are installed."""
+    ours = [name for name in OURS if "bf16" not in name or has_bf16()]
+    return [*ours, *installed_peers()]

@@ -18,7 +18,6 @@ def main(specification: str) -> int:
     wanted = json.loads(specification)
     from bntt.bench.cases import Case
     from bntt.bench.variants import VARIANTS
-
     from bntt.ops.workspace import WORKSPACE
 
     step = VARIANTS[wanted["variant"]](Case(**wanted["case"]))

@@ -13,7 +13,7 @@ def bench(
     out: Path = Path("bench"),
     rounds: int = 5,
     cases: Literal["standard", "sweep", "all"] = "standard",
-    reference: bool = True,
+    variants: tuple[str, ...] = (),
 ) -> None:
     """Check that all variants compute the same, then time them in turn: the per-step loop, plain PyTorch, the kernels.
 
@@ -26,7 +26,8 @@ def bench(
         out: folder for the results.
         rounds: steps of every variant that count.
         cases: the standard comparisons, time and memory against T, or both.
-        reference: whether the plain PyTorch path takes part.
+        variants: what to time, of loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit"
+            and the peers; the loop is always in it. By default loop, reference, fused, dense limit and the peers.
     """
     import json
 
@@ -35,7 +36,7 @@ def bench(
     from bntt.bench.cases import STANDARD, SWEEP
     from bntt.bench.parity import check_parity
     from bntt.bench.timing import compare, report
-    from bntt.bench.variants import OURS, installed_peers
+    from bntt.bench.variants import USUAL, available, installed_peers
     from bntt.cli import console
     from bntt.experiments.environment import environment
     from bntt.experiments.figures import save_bench
@@ -46,16 +47,18 @@ def bench(
         raise RecipeError(f"--rounds must be 1 or more, got {rounds}")
     require("cpu")
     threads = torch.get_num_threads()
-    variants = [name for name in (*OURS, *installed_peers()) if reference or name != "reference"]
+    if unknown := [name for name in variants if name not in available()]:
+        raise RecipeError(f"--variants: cannot time {', '.join(unknown)} here; there are {', '.join(available())}")
+    chosen_variants = list(dict.fromkeys(("loop", *variants))) if variants else [*USUAL, *installed_peers()]
     with console.status("checking parity"):
-        parity = check_parity(variants)
+        parity = check_parity(chosen_variants)
     for row in parity:
         console.line(f"parity of {row.variant}: logits {row.logits:.1e}, worst gradient {row.gradients:.1e} (relative)")
     chosen = {"standard": STANDARD, "sweep": SWEEP, "all": STANDARD + SWEEP}[cases]
     comparisons = []
     for case in chosen:
         with console.status(case.name) as say:
-            comparisons.append(compare(case, variants, rounds=rounds, threads=threads, progress=say))
+            comparisons.append(compare(case, chosen_variants, rounds=rounds, threads=threads, progress=say))
         _show(comparisons[-1])
     out.mkdir(parents=True, exist_ok=True)
     results = {"environment": environment()} | report(comparisons, parity, threads)

@@ -16,7 +16,7 @@ from bntt.data.prepared import Manifest
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
-from bntt.ops.backend import backends, require
+from bntt.ops.backend import backends, require, require_precision
 
 
 class DeviceError(RuntimeError):
@@ -124,8 +124,11 @@ def build_model(recipe: Recipe, data: Parts) -> SpikingClassifier:
             f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
         )
-    require(recipe.compute.backend)
-    network.backend, network.events = recipe.compute.backend, recipe.compute.events
+    compute = recipe.compute
+    require(compute.backend)
+    require_precision(compute.precision)
+    network.backend, network.events = compute.backend, compute.events
+    network.recompute, network.precision = compute.recompute, compute.precision
     steps = recipe.network.num_steps
     if recipe.encoder.name == "direct":
         return SpikingClassifier(DirectEncoder(steps), network, mean=data.mean, std=data.std)

@@ -103,6 +103,11 @@ class Compute(Part):
     events: Literal["measured", "fixed", "never"] = "fixed"
     """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
     between two starts."""
+    recompute: Literal["auto", "never"] | Annotated[int, Field(ge=1)] = "auto"
+    """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
+    a time and compute them again; "auto" does that when memory would not suffice."""
+    precision: Literal["fp32", "bf16-grad", "bf16"] = "fp32"
+    """Of the kernels' dense products: "bf16-grad" takes bfloat16 for gradients alone, the spikes stay those of fp32."""
 
 
 class Evaluate(Part):

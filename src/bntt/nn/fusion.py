@@ -18,9 +18,9 @@ from bntt.nn.lif import LIF
 from bntt.nn.methods import NORMS
 from bntt.nn.norm import NoNorm, Norm, TemporalNorm
 from bntt.ops.backend import backends
-from bntt.ops.event_conv import EventChoice, Geometry, Spikes
+from bntt.ops.event_conv import Geometry, Spikes
 from bntt.ops.fused import Run, run_chunks, run_layers
-from bntt.ops.fused_layer import Layer
+from bntt.ops.fused_layer import How, Layer
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.norm_lif import Neuron, Window
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
@@ -116,21 +116,21 @@ def longest_run(blocks: Iterable[nn.Module], x: Tensor) -> tuple[list[Fused], st
     return run, ""
 
 
-def run_fused(blocks: Iterable[nn.Module], run: list[Fused], x: Tensor, events: EventChoice, *, mean: bool) -> Tensor:
+def run_fused(blocks: Iterable[nn.Module], run: list[Fused], x: Tensor, how: How, *, mean: bool) -> Tensor:
     """The run's spikes ``[T, B, ...]``, or their mean over time ``[B, ...]``; running statistics take the batch in."""
     layers, spikes = _entered(run, x)
-    job = Run(layers, events)
+    job = Run(layers, how)
     out = run_layers(job, spikes, mean_over_time=mean)
-    for block, found in zip(blocks, job.found, strict=False):
+    for block, found in zip(blocks, job.moments, strict=False):
         if found is not None and isinstance(block.norm, TemporalNorm):
             block.norm.take_in(found)
     return out.movedim(-1, -3).reshape(*out.shape[:-3], *run[-1].out.shape)
 
 
-def trace_fused(run: list[Fused], x: Tensor, events: EventChoice) -> Iterator[tuple[Tensor, list[Tensor]]]:
+def trace_fused(run: list[Fused], x: Tensor, how: How) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Chunk by chunk: the run's spikes ``[K, B, ...]`` and every block's spikes per step and channel ``[K, C]``."""
     layers, spikes = _entered(run, x)
-    for chunk, fired in run_chunks(Run(layers, events), spikes):
+    for chunk, fired in run_chunks(Run(layers, how), spikes):
         out = chunk.floats()
         yield out.movedim(-1, 2).reshape(*out.shape[:2], *run[-1].out.shape), fired
 

@@ -15,8 +15,10 @@ from bntt.nn.block import BlockState, SpikingBlock, fold_time
 from bntt.nn.fusion import Fused, has_hooks, longest_run, run_fused, trace_fused
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.readout import Readout
-from bntt.ops.backend import BackendError, BackendName, require
-from bntt.ops.event_conv import EventChoice
+from bntt.ops.backend import BackendError, BackendName, require, require_precision
+from bntt.ops.crossover import EventChoice
+from bntt.ops.event_conv import Precision
+from bntt.ops.fused_layer import How, Recompute
 
 Observer = Callable[[str, int, Tensor], None]
 """Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
@@ -60,10 +62,17 @@ class SpikingNetwork(nn.Module):
         readout: the output layer.
         backend: what the sequence form and ``trace`` run on: ``"auto"`` (fused kernels for every block that they know,
             plain PyTorch for the rest), ``"reference"`` (plain PyTorch) or ``"cpu"`` (fused kernels, or an error).
-        events: when the kernels go event-driven, see :mod:`bntt.ops.event_conv`.
+        events: when the kernels go event-driven, see :mod:`bntt.ops.crossover`.
+        recompute: ``"auto"``, ``"never"`` or a number of steps: whether the kernels keep currents and spikes of all
+            time steps for the backward pass, or compute them again span by span, see :mod:`bntt.ops.recompute`.
+        precision: ``"fp32"``, ``"bf16-grad"`` or ``"bf16"``: of the kernels' dense products, see
+            :data:`bntt.ops.event_conv.Precision`. Plain PyTorch computes in the dtype of the weights.
+
+    Raises:
+        BackendError: if this machine does not have the backend, or no bfloat16 arithmetic for the precision.
 
     Attributes:
-        backend, events: as above; they may be set at any time.
+        backend, events, recompute, precision: as above; they may be set at any time.
         num_steps: T, as the norms have it; None if no norm depends on it.
 
     >>> from bntt.nn import BNTT, LIF
@@ -80,10 +89,12 @@ class SpikingNetwork(nn.Module):
         *,
         backend: BackendName = "auto",
         events: EventChoice = "measured",
+        recompute: Recompute = "auto",
+        precision: Precision = "fp32",
     ) -> None:
         super().__init__()
         require(backend)
-        self.backend, self.events = backend, events
+        self.backend, self.events, self.recompute, self.precision = backend, events, recompute, precision
         if not isinstance(blocks, Mapping):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
@@ -113,7 +124,7 @@ class SpikingNetwork(nn.Module):
             run = self._run(names, x)
             if run:
                 mean = len(run) == len(names) and not has_hooks(self.readout)
-                x = run_fused([self.blocks[name] for name in names], run, x, self.events, mean=mean)
+                x = run_fused([self.blocks[name] for name in names], run, x, self._how(), mean=mean)
                 names = names[len(run) :]
                 if mean:
                     return self.readout.synapse(x)  # type: ignore[no-any-return]
@@ -144,6 +155,12 @@ class SpikingNetwork(nn.Module):
                 f"which runs such a block in plain PyTorch"
             )
         return run
+
+    def _how(self) -> How:
+        require_precision(self.precision)
+        if self.recompute not in ("auto", "never") and not (isinstance(self.recompute, int) and self.recompute > 0):
+            raise ValueError(f"recompute must be 'auto', 'never' or a number of steps, got {self.recompute!r}")
+        return How(self.events, self.recompute, self.precision)
 
     def _real(self, x: Tensor) -> Tensor:
         """What a module is given: floats."""
@@ -214,7 +231,7 @@ class SpikingNetwork(nn.Module):
     def _trace_fused(self, run: list[Fused], x: Tensor) -> Trace:
         """What the stepwise trace gives, from the kernels."""
         drives, fired = [], []
-        for spikes, counts in trace_fused(run, x, self.events):
+        for spikes, counts in trace_fused(run, x, self._how()):
             drives.append(fold_time(self.readout.synapse, spikes))
             fired.append(counts)
         voltage = torch.cat(drives).cumsum(0)

@@ -1,8 +1,9 @@
 """A run of layers as one node of the autograd graph: layer by layer, each in chunks of a few time steps.
 
 Between the layers go spike counts, one byte each. What survives to the backward pass is every layer's synaptic
-current and its counts; the membrane is computed again there (:mod:`bntt.ops.norm_lif`). Without gradients the chunks
-go through all layers in turn, and memory does not grow with T.
+current and its counts, of all steps or of one span of them (:mod:`bntt.ops.recompute`); the membrane is computed again
+there (:mod:`bntt.ops.norm_lif`). Without gradients the chunks go through all layers in turn, and memory does not grow
+with T.
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bntt.ops.event_conv import EventChoice, Spikes, Synapse, goes_by_events
-from bntt.ops.fused_layer import Layer, Pass, backward, normalisation
+from bntt.ops import fused_layer
+from bntt.ops.event_conv import Spikes, Synapse
+from bntt.ops.fused_layer import Found, Gradients, How, Layer, Pass, backward, forward, joined
 from bntt.ops.norm import Moments
-from bntt.ops.norm_lif import Affine, pooled_shape, scan
+from bntt.ops.recompute import sizes, span_of
 from bntt.ops.workspace import WORKSPACE
-
-CHUNK_BYTES = 16 << 20
-"""Of a layer's current in one chunk of time steps: what a processor's last-level cache holds."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,12 @@ class Run:
     """Consecutive layers, and how to work."""
 
     layers: Sequence[Layer]
-    events: EventChoice = "measured"
-    found: list[Moments | None] = field(default_factory=list)
+    how: How = How()
+    moments: list[Moments | None] = field(default_factory=list)
     """Filled by the forward pass: the batch's statistics of every layer that takes its own."""
+
+    def synapses(self) -> list[Synapse]:
+        return [self.how.synapse(layer) for layer in self.layers]
 
 
 def run_layers(run: Run, x: Spikes, *, mean_over_time: bool) -> Tensor:
@@ -44,16 +46,10 @@ def run_layers(run: Run, x: Spikes, *, mean_over_time: bool) -> Tensor:
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x.values, *learned)):
         out: Tensor = _RunLayers.apply(run, x, mean_over_time, x.values, *learned)  # type: ignore[no-untyped-call]
         return out
-    steps, parts = x.values.shape[0], []
-    total: Tensor | None = None
+    gathered = _Output(x.values.shape[0], mean_over_time)
     for chunk, _ in run_chunks(run, x):
-        if not mean_over_time:
-            parts.append(chunk.floats())
-            continue
-        part = chunk.values.sum(0, dtype=torch.float32)
-        total = part if total is None else total.add_(part)
-        scale = chunk.scale / steps
-    return torch.cat(parts) if total is None else total.mul_(scale)
+        gathered.add(chunk)
+    return gathered.whole()
 
 
 def run_chunks(run: Run, x: Spikes) -> Iterator[tuple[Spikes, list[Tensor]]]:
@@ -61,119 +57,163 @@ def run_chunks(run: Run, x: Spikes) -> Iterator[tuple[Spikes, list[Tensor]]]:
 
     What is yielded is overwritten by the next chunk.
     """
-    synapses = [Synapse(layer.weight, layer.bias, layer.geometry) for layer in run.layers]
+    synapses = run.synapses()
+    found: list[list[Found]] = [[] for _ in run.layers]
     membranes: list[Tensor | None] = [None] * len(run.layers)
-    gathered: list[list[Moments]] = [[] for _ in run.layers]
-    steps, size = x.values.shape[0], _chunk_steps(run.layers, x)
+    steps = x.values.shape[0]
+    largest = max(x.values[0].numel(), *(current for current, _ in sizes(run.layers, x)))
+    size = max(1, fused_layer.CHUNK_BYTES // (4 * largest))
     for first in range(0, steps, size):
-        last = min(steps, first + size)
-        spikes, everything = x.steps(first, last), []
-        taken: list[Tensor] = []
-        for i, (layer, synapse) in enumerate(zip(run.layers, synapses, strict=True)):
-            source = layer.enter(spikes)
-            out = WORKSPACE.take(*layer.current_shape(source))
-            current = synapse.forward(source, events=goes_by_events(synapse, source, run.events)[0], out=out)
-            affine, _, found = normalisation(layer, current, first, last, None)
-            if found is not None:
-                gathered[i].append(found)
-            if membranes[i] is None:
-                membranes[i] = WORKSPACE.take(*current.shape[1:]).zero_()
-            counts = WORKSPACE.take(*pooled_shape(current, layer.window), dtype=torch.uint8)
-            fired = scan(current, affine, layer.neuron, layer.window, counts, membranes[i])
-            WORKSPACE.give(out)
-            taken.append(counts)
-            everything.append(fired)
-            spikes = layer.spikes(counts, fired)
+        spikes, taken, everything = x.steps(first, min(steps, first + size)), [], []
+        for i, layer in enumerate(run.layers):
+            spikes, done, end = forward(layer, synapses[i], run.how, spikes, first, membranes[i])
+            WORKSPACE.give(done.current, membranes[i])
+            membranes[i] = end
+            found[i].append(done.found)
+            taken.append(spikes.values)
+            everything.append(done.fired)
         yield spikes, everything
         WORKSPACE.give(*taken)
     WORKSPACE.give(*membranes)
-    run.found[:] = [_joined(rows) if rows else None for rows in gathered]
+    run.moments[:] = [joined(parts).moments for parts in found]
 
 
-def _chunk_steps(layers: Sequence[Layer], x: Spikes) -> int:
-    """How many steps of the largest layer make a chunk."""
-    largest, source = x.values[0].numel(), Spikes(torch.empty(1, *x.values.shape[1:], device="meta"))
-    for layer in layers:
-        source = layer.enter(source)
-        shape = layer.current_shape(source)
-        current = torch.empty(shape, device="meta")
-        largest = max(largest, current.numel())
-        source = Spikes(torch.empty(pooled_shape(current, layer.window), device="meta"))
-    return max(1, CHUNK_BYTES // (4 * largest))
+class _Output:
+    """The last layer's spikes as they come: all of them, or their mean over time."""
+
+    def __init__(self, steps: int, mean_over_time: bool) -> None:
+        self.steps, self.mean_over_time = steps, mean_over_time
+        self.scale = 1.0
+        self.parts: list[Tensor] = []
+
+    def add(self, spikes: Spikes) -> None:
+        if not self.mean_over_time:
+            self.parts.append(spikes.floats())
+            return
+        count = spikes.values.sum(0, dtype=torch.float32)  # exact: the mean does not depend on the parts
+        self.parts = [self.parts[0].add_(count) if self.parts else count]
+        self.scale = spikes.scale / self.steps
+
+    def whole(self) -> Tensor:
+        out = self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)
+        return out.mul_(self.scale) if self.mean_over_time else out
 
 
-def _joined(rows: list[Moments]) -> Moments:
-    count = tuple(n for row in rows for n in row.count)
-    return Moments(torch.cat([row.mean for row in rows]), torch.cat([row.var for row in rows]), count)
+@dataclass
+class _Span:
+    """Steps of a run whose currents and spikes are kept together."""
 
+    first: int
+    last: int
+    starts: list[Tensor | None]
+    """Every layer's membrane before them; None is rest."""
+    found: list[Found] = field(default_factory=list)
+    """By the forward pass."""
+    passes: list[Pass] = field(default_factory=list)
+    """Of the layers; empty where they must be made again."""
 
-def _forward(run: Run, x: Spikes) -> tuple[Spikes, list[Pass]]:
-    """Layer by layer, keeping what the backward pass needs."""
-    passes, spikes = [], x
-    run.found.clear()
-    for layer in run.layers:
-        source = layer.enter(spikes)
-        synapse = Synapse(layer.weight, layer.bias, layer.geometry)
-        forward_by_events, by_events = goes_by_events(synapse, source, run.events)
-        whole = WORKSPACE.take(*layer.current_shape(source))
-        membrane = WORKSPACE.take(*whole.shape[1:]).zero_()
-        counts = WORKSPACE.take(*pooled_shape(whole, layer.window), dtype=torch.uint8)
-        steps = len(whole)
-        size = max(1, CHUNK_BYTES // (4 * max(whole[0].numel(), source.values[0].numel())))
-        parts, inverses, found, fired = [], [], [], []
-        for first in range(0, steps, size):
-            last = min(steps, first + size)
-            out = whole[first:last]
-            current = synapse.forward(source.steps(first, last), events=forward_by_events, out=out)
-            copy = None if current.data_ptr() == out.data_ptr() else out
-            affine, inverse, batch = normalisation(layer, current, first, last, copy)
-            fired.append(scan(current, affine, layer.neuron, layer.window, counts[first:last], membrane))
-            parts.append(affine)
-            inverses.append(inverse)
-            found += [] if batch is None else [batch]
-        WORKSPACE.give(membrane)
-        run.found.append(_joined(found) if found else None)
-        affine = Affine(*(torch.cat([getattr(part, name) for part in parts]) for name in ("mean", "scale", "shift")))
-        passes.append(Pass(source, spikes.values.shape, whole, affine, torch.cat(inverses), by_events))
-        spikes = layer.spikes(counts, torch.cat(fired))
-    return spikes, passes
+    def forward(self, run: Run, synapses: list[Synapse], x: Spikes) -> tuple[Spikes, list[Tensor]]:
+        """Spikes of the last layer and every layer's membrane after these steps."""
+        spikes, ends = x.steps(self.first, self.last), []
+        for i, (layer, synapse) in enumerate(zip(run.layers, synapses, strict=True)):
+            known = self.found[i] if i < len(self.found) else None
+            spikes, done, end = forward(layer, synapse, run.how, spikes, self.first, self.starts[i], known)
+            self.passes.append(done)
+            ends.append(end)
+        self.found = [done.found for done in self.passes]
+        return spikes, ends
+
+    def give_passes(self) -> None:
+        """What lies between the layers and their currents are done with."""
+        for i, done in enumerate(self.passes):
+            WORKSPACE.give(done.current, done.source.values if i > 0 else None)
+        self.passes = []
+
+    def backward(
+        self,
+        run: Run,
+        synapses: list[Synapse],
+        towards: Tensor,
+        scale: float,
+        learned: list[Gradients],
+        carries: list[Tensor | None],
+        *,
+        keep: bool,
+        wants_input: bool,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """From the gradient of these steps' spikes to that of their input, and the buffer that it lies in."""
+        held: Tensor | None = None
+        following: Tensor | None = None
+        for i in range(len(self.passes) - 1, -1, -1):
+            done, before = self.passes[i], held
+            following, held = backward(
+                run.layers[i],
+                synapses[i],
+                run.how,
+                done,
+                towards,
+                scale,
+                learned[i],
+                self.first,
+                carry=carries[i],
+                keep=keep,
+                wants_input=i > 0 or wants_input,
+            )
+            WORKSPACE.give(before)
+            if not keep and i > 0:
+                WORKSPACE.give(done.source.values)
+            if following is not None:
+                towards, scale = following, 1.0
+        if not keep:
+            self.passes = []
+        return following, held
 
 
 class _RunLayers(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Run, x: Spikes, mean_over_time: bool, values: Tensor, *learned: Tensor | None) -> Tensor:
-        spikes, ctx.passes = _forward(run, x)
-        ctx.run, ctx.mean_over_time, ctx.steps = run, mean_over_time, len(spikes.values)
-        ctx.save_for_backward(*(tensor for tensor in learned if tensor is not None))
-        if mean_over_time:
-            out = spikes.values.sum(0, dtype=torch.float32).mul_(spikes.scale / ctx.steps)
-        else:
-            out = spikes.floats()
-        WORKSPACE.give(spikes.values)
-        return out
+        steps, synapses = x.values.shape[0], run.synapses()
+        size = span_of(run.layers, x, run.how.recompute)
+        ctx.spans, out = [], _Output(steps, mean_over_time)
+        ends: list[Any] = [None] * len(run.layers)
+        for first in range(0, steps, size):
+            if ctx.spans:
+                ctx.spans[-1].give_passes()
+            span = _Span(first, min(steps, first + size), ends)
+            ctx.spans.append(span)
+            spikes, ends = span.forward(run, synapses, x)
+            out.add(spikes)
+            WORKSPACE.give(spikes.values)
+        WORKSPACE.give(*ends)
+        run.moments[:] = [joined([span.found[i] for span in ctx.spans]).moments for i in range(len(run.layers))]
+        ctx.run, ctx.x, ctx.mean_over_time = run, x, mean_over_time
+        ctx.save_for_backward(values, *(tensor for tensor in learned if tensor is not None))
+        return out.whole()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        _ = ctx.saved_tensors  # raises where the graph was freed or a weight has changed since the forward pass
-        keep = torch._C._autograd._get_current_graph_task_keep_graph()
-        towards, scale = grad.contiguous(), 1.0
-        if ctx.mean_over_time:
-            towards, scale = towards.unsqueeze(0), 1 / ctx.steps
-        learned: list[Tensor | None] = []
-        held: Tensor | None = None  # the buffer that `towards` lies in
-        for i in range(len(ctx.passes) - 1, -1, -1):
-            done, wants = ctx.passes[i], (ctx.needs_input_grad[4 + 4 * i], i > 0 or ctx.needs_input_grad[3])
-            layer = ctx.run.layers[i]
-            following, grads = backward(layer, done, towards, scale, keep=keep, wants=wants, chunk=CHUNK_BYTES)
-            learned = [*grads, *learned]
-            WORKSPACE.give(held)
-            if not keep:
-                WORKSPACE.give(done.source.values if i > 0 else None)
-                ctx.passes[i] = None
-            held = None if keep else done.current
-            if following is not None:
-                towards, scale = following, 1.0
-        input_grad = towards.clone() if ctx.needs_input_grad[3] else None
-        WORKSPACE.give(held)
-        return None, None, None, input_grad, *learned
+        values = ctx.saved_tensors[0]  # raises where the graph was freed, or input or weights have changed since
+        run, x, spans = ctx.run, ctx.x, ctx.spans
+        keep, wants_input = torch._C._autograd._get_current_graph_task_keep_graph(), ctx.needs_input_grad[3]
+        grad, synapses = grad.contiguous(), run.synapses()
+        learned = [Gradients.zero(layer, weight=ctx.needs_input_grad[4 + 4 * i]) for i, layer in enumerate(run.layers)]
+        input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if wants_input else None
+        carries: list[Tensor | None] = [None] * len(run.layers)
+        if len(spans) > 1:
+            carries = [torch.zeros_like(start) for start in spans[-1].starts]
+        for span in reversed(spans):
+            again = not span.passes
+            if again:
+                spikes, ends = span.forward(run, synapses, x)
+                WORKSPACE.give(spikes.values, *ends)
+            towards, scale = grad[span.first : span.last], 1.0
+            if ctx.mean_over_time:
+                towards, scale = grad.unsqueeze(0), 1 / x.values.shape[0]
+            following, held = span.backward(
+                run, synapses, towards, scale, learned, carries, keep=keep and not again, wants_input=wants_input
+            )
+            if input_grad is not None and following is not None:
+                input_grad[span.first : span.last].copy_(following)
+            WORKSPACE.give(held, *(() if keep else span.starts))
+        return None, None, None, input_grad, *(one for layer in learned for one in layer)

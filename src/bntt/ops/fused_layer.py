@@ -1,16 +1,42 @@
-"""One layer of a fused run: what it is made of, its normalisation, and its backward pass."""
+"""One layer of a fused run: what it is made of, its forward pass over some time steps, and its backward pass."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from bntt.ops.event_conv import Geometry, Spikes, Synapse
+from bntt.ops.crossover import EventChoice, goes_by_events
+from bntt.ops.event_conv import Geometry, Precision, Spikes, Synapse
 from bntt.ops.norm import Moments
-from bntt.ops.norm_lif import Affine, Neuron, Window, moments, scan_reverse
+from bntt.ops.norm_lif import Affine, Kernels, Neuron, Window, moments, pooled_shape, scan, scan_reverse
 from bntt.ops.workspace import WORKSPACE
+
+Recompute = Literal["auto", "never"] | int
+"""Which steps' currents and spikes are kept for the backward pass: see :mod:`bntt.ops.recompute`."""
+CHUNK_BYTES = 16 << 20
+"""Of a layer's current in one chunk of time steps: what a processor's last-level cache holds."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run works: none of it changes what is computed, but for rounding."""
+
+    events: EventChoice = "measured"
+    recompute: Recompute = "auto"
+    precision: Precision = "fp32"
+    kernels: Kernels = "cpu"
+
+    def synapse(self, layer: Layer) -> Synapse:
+        """The layer's weights for one pass."""
+        return Synapse(layer.weight, layer.bias, layer.geometry, self.precision)
+
+    def by_events(self, synapse: Synapse, source: Spikes) -> tuple[bool, bool]:
+        """Whether forward pass and weight gradient go event-driven, which only the processor does."""
+        return (False, False) if self.kernels != "cpu" else goes_by_events(synapse, source, self.events)
 
 
 @dataclass(frozen=True)
@@ -57,7 +83,22 @@ class Layer:
     def spikes(self, counts: Tensor, fired: Tensor) -> Spikes:
         """What the layer gives to the next."""
         area = self.window[0] * self.window[1]
-        return Spikes(counts, 1 / area, area, float(fired.sum()) / max(1, counts.numel()))
+        # a GPU is not asked how many there were: it would have to be waited for
+        density = float(fired.sum()) / max(1, counts.numel()) if counts.device.type == "cpu" else 1.0
+        return Spikes(counts, 1 / area, area, density)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the first forward pass over some steps finds out; a second one takes it as it is."""
+
+    affine: Affine
+    inverse: Tensor
+    """1/√(σ² + ε), ``[T, C]``."""
+    moments: Moments | None
+    """The batch's, where they were taken."""
+    by_events: tuple[bool, bool]
+    """The forward pass and the weight gradient."""
 
 
 @dataclass
@@ -68,21 +109,44 @@ class Pass:
     before: torch.Size
     """The input's shape before the layer flattened it."""
     current: Tensor
-    affine: Affine
-    inverse: Tensor
-    by_events: bool
-    """The weight gradient."""
+    found: Found
+    start: Tensor | None
+    """The membrane before the first of these steps, ``[B, H, W, C]``; None is rest."""
+    fired: Tensor
+    """Spikes per step and channel, ``[T, C]``."""
+
+
+@dataclass
+class Gradients:
+    """Of what a layer learns, of all steps together; None where there is nothing or it is not wanted."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    gamma: Tensor
+    beta: Tensor | None
+
+    @classmethod
+    def zero(cls, layer: Layer, *, weight: bool) -> Gradients:
+        return cls(
+            layer.weight.new_zeros(layer.weight.shape) if weight else None,
+            None if layer.bias is None else torch.zeros_like(layer.bias),
+            layer.gamma.new_zeros(layer.gamma.shape),
+            None if layer.beta is None else layer.beta.new_zeros(layer.beta.shape),
+        )
+
+    def __iter__(self) -> Iterator[Tensor | None]:
+        return iter((self.weight, self.bias, self.gamma, self.beta))
 
 
 def normalisation(
-    layer: Layer, current: Tensor, first: int, last: int, copy: Tensor | None
+    layer: Layer, current: Tensor, first: int, copy: Tensor | None, kernels: Kernels = "cpu"
 ) -> tuple[Affine, Tensor, Moments | None]:
-    """The normalisation of steps first..last-1, 1/√(σ² + ε), and the batch's moments where they were taken."""
-    found = None
+    """The normalisation of the steps from ``first`` on, 1/√(σ² + ε), and the batch's moments where they were taken."""
+    found, last = None, first + len(current)
     if layer.mean is None or layer.var is None:
-        mean, var = moments(current, copy)
+        mean, var = moments(current, copy, kernels=kernels)
         rows = current[0].numel() // current.shape[-1]
-        found = Moments(mean, var, (rows,) * (last - first))
+        found = Moments(mean, var, (rows,) * len(current))
     else:
         mean, var = layer.mean[first:last], layer.var[first:last]
         if copy is not None:
@@ -93,62 +157,139 @@ def normalisation(
     return Affine(mean.contiguous(), scale.contiguous(), shift.contiguous()), inverse.contiguous(), found
 
 
+def forward(
+    layer: Layer,
+    synapse: Synapse,
+    how: How,
+    x: Spikes,
+    first: int,
+    start: Tensor | None = None,
+    known: Found | None = None,
+) -> tuple[Spikes, Pass, Tensor]:
+    """The steps from ``first`` on, chunk by chunk: spikes, what the backward pass needs, and the membrane at the end.
+
+    Args:
+        x: the input before it is flattened.
+        start: the membrane before these steps; it is left as it is. None is rest.
+        known: what an earlier pass over the same steps found.
+    """
+    source, device = layer.enter(x), x.values.device
+    current = WORKSPACE.take(*layer.current_shape(source), device=device)
+    membrane = WORKSPACE.take(*current.shape[1:], device=device)
+    membrane = membrane.zero_() if start is None else membrane.copy_(start)
+    counts = WORKSPACE.take(*pooled_shape(current, layer.window), dtype=torch.uint8, device=device)
+    by_events = how.by_events(synapse, source) if known is None else known.by_events
+    size = chunk_steps(current, source.values) if device.type == "cpu" else len(current)
+    parts, fired = [], []
+    for begin in range(0, len(current), size):
+        end = min(len(current), begin + size)
+        out = current[begin:end]
+        given = synapse.forward(source.steps(begin, end), events=by_events[0], out=out)
+        copy = None if given.data_ptr() == out.data_ptr() else out
+        if known is None:
+            affine, inverse, batch = normalisation(layer, given, first + begin, copy, how.kernels)
+            parts.append(Found(affine, inverse, batch, by_events))
+        else:
+            affine = known.affine.steps(begin, end)
+            if copy is not None:
+                copy.copy_(given)
+        fired.append(scan(given, affine, layer.neuron, layer.window, counts[begin:end], membrane, kernels=how.kernels))
+    found = joined(parts) if known is None else known
+    all_fired = torch.cat(fired)
+    done = Pass(source, x.values.shape, current, found, start, all_fired)
+    return layer.spikes(counts, all_fired), done, membrane
+
+
+def chunk_steps(*values: Tensor) -> int:
+    """How many steps of the largest make a chunk."""
+    return max(1, CHUNK_BYTES // (4 * max(one[0].numel() for one in values)))
+
+
+def joined(parts: Sequence[Found]) -> Found:
+    """What was found of consecutive steps, as of one run of them."""
+    if len(parts) == 1:
+        return parts[0]
+    affine = Affine(*(torch.cat([getattr(p.affine, name) for p in parts]) for name in ("mean", "scale", "shift")))
+    batches = [part.moments for part in parts if part.moments is not None]
+    moments = None
+    if batches:
+        count = tuple(n for batch in batches for n in batch.count)
+        moments = Moments(torch.cat([b.mean for b in batches]), torch.cat([b.var for b in batches]), count)
+    return Found(affine, torch.cat([part.inverse for part in parts]), moments, parts[0].by_events)
+
+
 def backward(
-    layer: Layer, done: Pass, grad: Tensor, grad_scale: float, *, keep: bool, wants: tuple[bool, bool], chunk: int
-) -> tuple[Tensor | None, tuple[Tensor | None, ...]]:
-    """The gradient of one layer towards its input, before it was flattened, and towards what it learns.
+    layer: Layer,
+    synapse: Synapse,
+    how: How,
+    done: Pass,
+    grad: Tensor,
+    grad_scale: float,
+    learned: Gradients,
+    first: int,
+    *,
+    carry: Tensor | None,
+    keep: bool,
+    wants_input: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradient of the steps from ``first`` on towards the layer's input, before it was flattened.
 
     Args:
         grad: dL/d(mean spikes of every window) / ``grad_scale``, see :func:`~bntt.ops.norm_lif.scan_reverse`.
+        learned: the gradients of what the layer learns; these steps' part is added.
+        carry: dL/d(membrane after these steps); it becomes the one before them. None: nothing follows or precedes.
         keep: leave the saved current as it is, for another backward pass; else the gradients are written over it.
-        wants: the gradient of the weight, and of the input.
-        chunk: bytes of current that are worked on at a time.
+
+    Returns:
+        The input's gradient, and the buffer that it lies in.
     """
-    batch_statistics = layer.mean is None
+    found, batch_statistics = done.found, layer.mean is None
     grad_current = torch.empty_like(done.current) if keep else done.current
     sum_grad, sum_product = scan_reverse(
         done.current,
-        done.affine,
-        done.inverse,
+        found.affine,
+        found.inverse,
         layer.neuron,
         layer.window,
         grad,
         grad_scale,
         grad_current,
         batch_statistics=batch_statistics,
+        membrane=done.start,
+        carry=carry,
+        kernels=how.kernels,
     )
-    synapse = Synapse(layer.weight, layer.bias, layer.geometry)
-    weight_grad = torch.zeros(layer.weight.shape) if wants[0] else None
-    input_grad = _synapse_backward(synapse, done, grad_current, weight_grad, chunk, wants_input=wants[1])
-    bias_grad = None
-    if layer.bias is not None:  # a constant in front of batch statistics changes nothing
-        bias_grad = torch.zeros_like(layer.bias)
-        if not batch_statistics:
-            bias_grad += (done.affine.scale * sum_grad).sum(0)
-    beta_grad = None if layer.beta is None else sum_grad.float()
-    if input_grad is not None:
-        input_grad = layer.leave(input_grad, done.before)
-    return input_grad, (weight_grad, bias_grad, sum_product.float(), beta_grad)
+    last = first + len(sum_grad)
+    learned.gamma[first:last] = sum_product
+    if learned.beta is not None:
+        learned.beta[first:last] = sum_grad
+    if learned.bias is not None and not batch_statistics:  # a constant before batch statistics changes nothing
+        learned.bias += (found.affine.scale * sum_grad).sum(0)
+    input_grad, held = _synapse_backward(synapse, done, grad_current, learned.weight, wants_input=wants_input)
+    return None if input_grad is None else layer.leave(input_grad, done.before), held
 
 
 def _synapse_backward(
-    synapse: Synapse, done: Pass, grad_current: Tensor, weight_grad: Tensor | None, chunk: int, *, wants_input: bool
-) -> Tensor | None:
-    """Weight gradient into ``weight_grad``; the input's gradient over ``grad_current`` where it has room for it."""
-    source = done.source.values
-    steps, step_size = len(source), max(grad_current[0].numel(), source[0].numel())
-    size = max(1, chunk // (4 * step_size))
-    input_grad = None
+    synapse: Synapse, done: Pass, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Weight gradient into ``weight_grad``; the input's over ``grad_current`` where it has room, and where it lies."""
+    source, events = done.source.values, done.found.by_events[1]
+    size = chunk_steps(grad_current, source) if source.device.type == "cpu" else len(source)
+    input_grad, held = None, grad_current
     if wants_input:
-        fits = source.numel() <= grad_current.numel()
-        flat = grad_current.flatten()[: source.numel()] if fits else WORKSPACE.take(source.numel())
-        input_grad = flat.view(source.shape)
-    for first in range(0, steps, size):
-        last = min(steps, first + size)
+        if source.numel() > grad_current.numel():
+            held = WORKSPACE.take(source.numel(), device=source.device)
+        input_grad = held.flatten()[: source.numel()].view(source.shape)
+    for first in range(0, len(source), size):
+        last = min(len(source), first + size)
         part = grad_current[first:last]
+        low = part.to(synapse.backward_dtype)
         if weight_grad is not None:
-            synapse.add_weight_grad(weight_grad, done.source.steps(first, last), part, events=done.by_events)
+            x = done.source.steps(first, last)
+            synapse.add_weight_grad(weight_grad, x, part if events else low, events=events)
         if input_grad is not None:  # the steps before are done with, and none of them is larger in the output
             shape = (source.shape[2], source.shape[3], source.shape[4])
-            input_grad[first:last].copy_(synapse.input_grad(part, shape))
-    return input_grad
+            input_grad[first:last].copy_(synapse.input_grad(low, shape))
+    if held is not grad_current:
+        WORKSPACE.give(grad_current)
+    return input_grad, held

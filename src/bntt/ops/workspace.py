@@ -30,8 +30,13 @@ class Workspace:
         self._free: list[Tensor] = []
         self._lock = threading.Lock()
 
-    def take(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """A buffer with no defined values, from those given back if one fits without wasting half of it."""
+    def take(self, *shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+        """A buffer with no defined values, from those given back if one fits without wasting half of it.
+
+        On a device other than the processor PyTorch's own allocator does the same, and graphs can capture it.
+        """
+        if device is not None and device.type != "cpu":
+            return torch.empty(shape, dtype=dtype, device=device)
         size = math.prod(shape) * dtype.itemsize
         with self._lock:
             fitting = [i for i, held in enumerate(self._free) if size <= held.numel() < 2 * size + _SMALL]
@@ -44,7 +49,7 @@ class Workspace:
     def give(self, *buffers: Tensor | None) -> None:
         """Give buffers back. Nothing else may still use them."""
         for buffer in buffers:
-            if buffer is None or buffer.untyped_storage().nbytes() < _SMALL:
+            if buffer is None or buffer.device.type != "cpu" or buffer.untyped_storage().nbytes() < _SMALL:
                 continue
             whole = torch.empty(0, dtype=torch.uint8).set_(buffer.untyped_storage())
             with self._lock:

@@ -12,7 +12,8 @@ extern "C" {
 struct BnttScan {
   const float* current;                // [T, N, H, W, C]
   const float *mean, *scale, *shift;   // [T, C]
-  float* membrane;                     // [N, H, W, C], in and out; null: starts at rest, end not wanted
+  float* membrane;                     // [N, H, W, C], before the first step, and forward the one after the last comes
+                                       // out; null: starts at rest, end not wanted
   std::uint8_t* counts;                // out: spikes per pooling window [T, N, H/wh, W/ww, C]
   std::int64_t* fired;                 // out: spikes per step and channel [T, C], before the pool
   // backward only
@@ -22,6 +23,8 @@ struct BnttScan {
   double *sum_grad, *sum_product;      // [T, C]: over rows, of g and of g (current - mean) inverse
   const float *offset, *slope;         // [T, C]: grad_current = scale g - offset - slope (current - mean)
   float* grad_current;                 // out; may be `current` itself
+  float* carry;                        // [N, H, W, C], in: dL/d(membrane after the last step); out, of the second sweep:
+                                       // the one before the first step; null: nothing follows, not wanted
   std::int64_t steps, images, height, width, channels, window_height, window_width;
   double grad_scale, leak, threshold, surrogate_first, surrogate_second;
   std::int32_t fire_before, hard_reset, surrogate, threads;

@@ -22,7 +22,7 @@ class Scan(Structure):
     _fields_ = _fields(
         inputs=(c_void_p, "current mean scale shift membrane counts fired grad_spikes"),
         step=(c_int64, "grad_step"),
-        backward=(c_void_p, "inverse sum_grad sum_product offset slope grad_current"),
+        backward=(c_void_p, "inverse sum_grad sum_product offset slope grad_current carry"),
         sizes=(c_int64, "steps images height width channels window_height window_width"),
         numbers=(c_double, "grad_scale leak threshold surrogate_first surrogate_second"),
         switches=(c_int32, "fire_before hard_reset surrogate threads"),

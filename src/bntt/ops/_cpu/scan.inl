@@ -221,6 +221,13 @@ struct BackwardJob {
     }
   }
 
+  // A tile's part of what the caller carries over from other steps; zeros where there is nothing.
+  void fetch(float* to, const float* all, long first, long count, long base, long width) const {
+    if (!all) std::memset(to, 0, static_cast<std::size_t>(g.tile * block) * sizeof(float));
+    for (long r = 0; all && r < count; ++r)
+      std::memcpy(to + r * block, all + (first + r) * s.channels + base, static_cast<std::size_t>(width) * sizeof(float));
+  }
+
   void operator()(long unit, int worker) const {
     const long segment = unit / blocks, base = unit % blocks * block, width = smaller(block, s.channels - base);
     const long floats = g.tile * block;
@@ -235,20 +242,23 @@ struct BackwardJob {
       g.place(s, number, &first, &count, window);
 #define AGAIN(L, N, c) again<L, N>(c, t, begin, first, count, base, membrane, p)
 #define REVERSE(L, N, c) reverse<L, N>(c, t, begin, first, count, base, carry, p, window, sums)
-      std::memset(before, 0, bytes);
+      fetch(before, s.membrane, first, count, base, width);
       for (long i = 0; i < spans; ++i) {  // the membrane moves on from span to span, and in the last one ends anywhere
         float* membrane = i + 1 < spans ? before + (i + 1) * floats : carry;
         std::memcpy(membrane, before + i * floats, bytes);
         const long begin = i * span, end = smaller(s.steps, begin + span);
         for (long t = begin; t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
       }
-      std::memset(carry, 0, bytes);  // the gradient that nothing follows
+      fetch(carry, s.carry, first, count, base, width);
       for (long i = spans - 1; i >= 0; --i) {
         const long begin = i * span, end = smaller(s.steps, begin + span);
         float* membrane = before + i * floats;
         for (long t = begin; i + 1 < spans && t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
         for (long t = end - 1; t >= begin; --t) FOR_CHANNELS(c, 0, width, REVERSE)
       }
+      for (long r = 0; !Sums && s.carry && r < count; ++r)
+        std::memcpy(s.carry + (first + r) * s.channels + base, carry + r * block,
+                    static_cast<std::size_t>(width) * sizeof(float));
 #undef AGAIN
 #undef REVERSE
     }

@@ -1,0 +1,102 @@
+"""The scans of :mod:`bntt.ops.norm_lif` by the compiled kernels."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from bntt.ops._cpu.library import Scan, run
+from bntt.ops.norm_lif import Affine, Neuron, Reverse, Window
+from bntt.ops.spike import FastSigmoid, Triangle
+
+
+def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
+    """See :func:`bntt.ops.norm_lif.moments`."""
+    steps, channels = current.shape[0], current.shape[-1]
+    mean, var = current.new_empty(steps, channels), current.new_empty(steps, channels)
+    rows = current[0].numel() // channels
+    threads = torch.get_num_threads()
+    run("bntt_moments", _at(current), steps, rows, channels, _at(copy), _at(mean), _at(var), threads)
+    return mean, var
+
+
+def scan(
+    current: Tensor, affine: Affine, neuron: Neuron, window: Window, counts: Tensor, membrane: Tensor | None
+) -> Tensor:
+    """See :func:`bntt.ops.norm_lif.scan`."""
+    fired = torch.empty(current.shape[0], current.shape[-1], dtype=torch.int64)
+    job = _job(current, affine, neuron, window)
+    job.counts, job.fired, job.membrane = _at(counts), _at(fired), _at(membrane)
+    run("bntt_scan_forward", ctypes.byref(job))
+    return fired
+
+
+def reverse_sums(reverse: Reverse) -> tuple[Tensor, Tensor]:
+    """Sums over rows of g and of g x̂, ``[T, C]``, float64."""
+    steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
+    sum_grad, sum_product = (torch.empty(steps, channels, dtype=torch.float64) for _ in range(2))
+    job = _reverse_job(reverse)
+    job.sum_grad, job.sum_product = _at(sum_grad), _at(sum_product)
+    run("bntt_scan_sums", ctypes.byref(job))
+    return sum_grad, sum_product
+
+
+def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
+    """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
+    job = _reverse_job(reverse)
+    job.offset, job.slope, job.grad_current = _at(offset), _at(slope), _at(out)
+    run("bntt_scan_backward", ctypes.byref(job))
+
+
+def _reverse_job(reverse: Reverse) -> Scan:
+    job = _job(reverse.current, reverse.affine, reverse.neuron, reverse.window)
+    job.grad_spikes, job.grad_scale = _at(reverse.grad_spikes), reverse.grad_scale
+    job.grad_step = 0 if len(reverse.grad_spikes) == 1 else reverse.grad_spikes.stride(0)
+    job.inverse, job.membrane, job.carry = _at(reverse.inverse), _at(reverse.membrane), _at(reverse.carry)
+    return job
+
+
+def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Scan:
+    steps, images, height, width, channels = current.shape
+    kind, first, second = _surrogate(neuron)
+    return Scan(
+        current=_at(current),
+        mean=_at(affine.mean),
+        scale=_at(affine.scale),
+        shift=_at(affine.shift),
+        steps=steps,
+        images=images,
+        height=height,
+        width=width,
+        channels=channels,
+        window_height=window[0],
+        window_width=window[1],
+        leak=neuron.leak,
+        threshold=neuron.threshold,
+        surrogate_first=first,
+        surrogate_second=second,
+        fire_before=neuron.fire_before,
+        hard_reset=neuron.hard_reset,
+        surrogate=kind,
+        threads=torch.get_num_threads(),
+    )
+
+
+def _surrogate(neuron: Neuron) -> tuple[int, float, float]:
+    """The kernels' number of a surrogate and its two constants."""
+    kind = neuron.surrogate
+    if isinstance(kind, Triangle):
+        return 0, kind.scale, 0.0
+    if isinstance(kind, FastSigmoid):
+        return 1, kind.scale, kind.slope
+    return 2, kind.alpha / 2, torch.pi / 2 * kind.alpha
+
+
+def _at(tensor: Tensor | None) -> int | None:
+    if tensor is None:
+        return None
+    assert tensor.is_contiguous()
+    assert tensor.device.type == "cpu"
+    return tensor.data_ptr()

@@ -1,0 +1,67 @@
+"""Checkpoints in time: every few steps only the membranes are kept, and the steps between are computed again backward.
+
+A backward pass needs every layer's synaptic current and spikes. Kept for all T steps (``"never"``), they are what a
+training step's memory consists of. With a span of K steps, the membranes of all layers are kept before every span, and
+currents and spikes of one span at a time: memory T / K membranes and K steps, least at K = √T, for one more forward
+pass without statistics. The result is the same: the second pass takes the first one's normalisations, and sees the
+same spikes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from bntt.ops.event_conv import Spikes
+from bntt.ops.fused_layer import Layer, Recompute
+from bntt.ops.norm_lif import pooled_shape
+
+
+def span_of(layers: Sequence[Layer], x: Spikes, choice: Recompute) -> int:
+    """How many steps make a span: T where nothing is computed again.
+
+    Args:
+        choice: ``"never"``; a number of steps; or ``"auto"``: √T where keeping all would take more than half of the
+            memory that is available now, else T.
+
+    >>> span_of([], Spikes(torch.zeros(25, 1, 1, 1, 1)), 4)
+    4
+    """
+    steps = x.values.shape[0]
+    if choice == "auto":
+        needed = steps * sum(4 * current + counts for current, counts in sizes(layers, x))
+        choice = "never" if needed <= available_memory(x.values.device) / 2 else math.isqrt(steps - 1) + 1
+    return steps if choice == "never" else min(steps, choice)
+
+
+def sizes(layers: Sequence[Layer], x: Spikes) -> list[tuple[int, int]]:
+    """For every layer, the elements of its current and of its counts in one step."""
+    found = []
+    source = Spikes(torch.empty(1, *x.values.shape[1:], device="meta"))
+    for layer in layers:
+        current = torch.empty(layer.current_shape(layer.enter(source)), device="meta")
+        source = Spikes(torch.empty(pooled_shape(current, layer.window), device="meta"))
+        found.append((current.numel(), source.values.numel()))
+    return found
+
+
+def available_memory(device: torch.device) -> float:
+    """Bytes that could be taken now: of the GPU, or what kernel and control group leave; infinite where none says."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    found = math.inf
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            found = float(line.split()[1]) * 1024
+    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
+    return min(found, float(limit) - float(used)) if limit.isdigit() and used.isdigit() else found
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError:
+        return ""

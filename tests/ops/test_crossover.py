@@ -1,0 +1,58 @@
+"""Event-driven or dense: what decides, and that a measurement is made once."""
+
+from __future__ import annotations
+
+import torch
+
+from bntt.ops import crossover as module
+from bntt.ops.crossover import Crossover, crossover, goes_by_events
+from bntt.ops.event_conv import Geometry, Spikes, Synapse
+from tests.kernels import needs_kernels
+
+pytestmark = needs_kernels
+
+
+def test_what_has_no_event_driven_way_goes_dense():
+    x = Spikes(torch.zeros(1, 1, 8, 8, 64, dtype=torch.uint8), 1.0, 1, 0.0)
+    weight = torch.zeros(64, 64, 3, 3)
+    for geometry in (Geometry(stride=(2, 2)), Geometry(dilation=(2, 2)), Geometry(groups=2)):
+        assert goes_by_events(Synapse(weight[:, : 64 // geometry.groups], None, geometry), x, "measured") == (
+            False,
+            False,
+        )
+    five = Synapse(torch.zeros(64, 64, 5, 5), None, Geometry(padding=(2, 2)))
+    assert goes_by_events(five, x, "fixed") == (True, False)
+    floats = Spikes(torch.zeros(1, 1, 8, 8, 64))
+    assert goes_by_events(Synapse(weight, None, Geometry()), floats, "fixed") == (False, False)
+
+
+def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for():
+    same = Geometry(padding=(1, 1))
+    large, small = (Synapse(torch.zeros(c, c, 3, 3), None, same) for c in (64, 8))
+    linear = Synapse(torch.zeros(64, 64), None, Geometry())
+
+    def rows(synapse: Synapse, density: float) -> tuple[bool, bool]:
+        channels = synapse.weight.shape[1]
+        x = Spikes(torch.zeros(1, 1, 8, 8, channels, dtype=torch.uint8), 1.0, 1, density)
+        return goes_by_events(synapse, x, "fixed")
+
+    torch.use_deterministic_algorithms(True)
+    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, True), (False, True)]
+    torch.use_deterministic_algorithms(False)
+    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, False), (False, False)]
+    assert rows(linear, 0.1) == (True, False)
+
+
+def test_the_crossover_is_measured_once_and_decides(monkeypatch):
+    torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(module, "_MEASURED", {})
+    synapse = Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)))
+    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
+    found = crossover(synapse, x)
+    assert found.forward >= 0
+    assert crossover(synapse, x) is found
+    (key,) = module._MEASURED
+    for measured, decision in ((Crossover(0.3, 0.1), (True, False)), (Crossover(0.1, 0.3), (False, True))):
+        module._MEASURED[key] = measured
+        assert goes_by_events(synapse, x, "measured") == decision
+    assert goes_by_events(synapse, x, "never") == (False, False)
