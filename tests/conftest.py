@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,9 @@ with install_import_hook("bntt", "beartype.beartype"):
     pass
 
 import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, which bntt does not do by itself
 
 
 @pytest.fixture(autouse=True)

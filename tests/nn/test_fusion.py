@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import bntt
 from bntt.nn import BNTT, LIF, NoNorm, Readout, SharedBN, SpikingBlock, SpikingNetwork, evaluating
 from bntt.nn.fusion import fused_norms, longest_run
-from bntt.ops import backend, fused_layer
+from bntt.ops import backend, execution, fused_layer
 from bntt.ops.backend import BackendError
 from bntt.ops.workspace import WORKSPACE
 from tests.kernels import needs_bf16, needs_kernels, variant
@@ -472,7 +472,7 @@ def test_a_frozen_norm_keeps_its_statistics(rng):
 
 
 def test_no_grad_in_training_mode_moves_the_running_statistics_alike(rng, monkeypatch):
-    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", 1)  # a step at a time
+    monkeypatch.setattr(execution, "CHUNK_BYTES", 1)  # a step at a time
     ours, theirs = pair(small(5))
     x = spikes_of(5, 4, rng)
     with torch.no_grad():
@@ -497,7 +497,7 @@ def test_signed_bytes_are_signed_floats(deterministic, rng):
 
 @pytest.mark.parametrize("chunk", [1, 40_000, 1 << 24])
 def test_the_trace_is_the_stepwise_one_whatever_the_chunks(chunk, rng, monkeypatch):
-    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(execution, "CHUNK_BYTES", chunk)
     ours, theirs = pair(small(5))
     x = spikes_of(5, 4, rng)
     ours(x), theirs(x)

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bntt.ops import fused_layer
+from bntt.ops import execution, fused_layer
 from bntt.ops.event_conv import Geometry, Spikes
+from bntt.ops.execution import How
 from bntt.ops.fused import Run, run_chunks, run_layers
-from bntt.ops.fused_layer import How, Layer
+from bntt.ops.fused_layer import Layer
 from bntt.ops.norm_lif import Neuron
 from tests.kernels import needs_kernels
 
@@ -35,7 +36,7 @@ def test_chunks_of_any_size_give_the_same_spikes_and_gradients(rng, monkeypatch)
     made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
     results = []
     for size in (1, 30_000, 1 << 24):
-        monkeypatch.setattr(fused_layer, "CHUNK_BYTES", size)
+        monkeypatch.setattr(execution, "CHUNK_BYTES", size)
         run = Run(made, How("fixed"))
         out = run_layers(run, x, mean_over_time=False)
         grads = torch.autograd.grad(out.sum(), [one.gamma for one in made])
@@ -54,7 +55,7 @@ def test_chunks_of_any_size_give_the_same_spikes_and_gradients(rng, monkeypatch)
 @pytest.mark.parametrize("mean", [False, True])
 @pytest.mark.parametrize("given", [False, True], ids=["batch statistics", "given statistics"])
 def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypatch):
-    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", 30_000)
+    monkeypatch.setattr(execution, "CHUNK_BYTES", 30_000)
     made, results = layers(rng, 7), []
     if given:
         made = [
@@ -118,7 +119,7 @@ def test_spans_need_memory_for_one_span_and_the_membranes(rng, monkeypatch):
 
 
 def test_without_gradients_memory_does_not_grow_with_the_steps(rng, monkeypatch):
-    monkeypatch.setattr(fused_layer, "CHUNK_BYTES", 200_000)
+    monkeypatch.setattr(execution, "CHUNK_BYTES", 200_000)
     taken: list[int] = []
     real = fused_layer.WORKSPACE.take
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from bntt.ops.event_conv import Geometry, Spikes
+from bntt.ops.execution import How
 from bntt.ops.fused_layer import Layer, normalisation
 from bntt.ops.norm_lif import Neuron
 from tests.kernels import needs_kernels
@@ -43,5 +44,5 @@ def test_given_statistics_are_used_and_the_batchs_are_found(rng):
 def test_density_and_scale_of_what_a_layer_gives(rng):
     counts = torch.ones(3, 2, 4, 4, 5, dtype=torch.uint8)
     layer = Layer(Geometry(), False, (2, 2), Neuron(), torch.zeros(5, 2, 3, 3), None, *(torch.ones(3, 5),) * 4, 1e-4)
-    given = layer.spikes(counts, torch.full((3, 5), 32))
+    given = layer.spikes(counts, How().density(torch.full((3, 5), 32), counts))
     assert (given.scale, given.largest, given.density) == (0.25, 4, 1.0)

@@ -74,7 +74,7 @@ def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: boo
     recipe = with_whole_root(recipe)
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
-    build_model(recipe, data)
+    build_model(recipe, data, device)
     run = place()
     network, settings = recipe.network, recipe.train
     console.line(

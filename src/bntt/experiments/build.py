@@ -66,11 +66,12 @@ def with_whole_root(recipe: Recipe) -> Recipe:
 
 def describe_backend(recipe: Recipe, device: str) -> str:
     """What a run will compute with, in a few words: fused kernels, or plain PyTorch and why."""
-    kernels = next(backend for backend in backends() if backend.name == "cpu")
+    wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
+    kernels = next(backend for backend in backends() if backend.name == wanted)
     if recipe.compute.backend == "reference":
         return "plain PyTorch, as asked"
-    if torch.device(device).type != "cpu":
-        return f"plain PyTorch on {device}"
+    if torch.device(device).type != "cpu" and wanted == "cpu":
+        return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"
     return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
 
 
@@ -103,7 +104,7 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     return Parts(train, validation, published.test, mean, std, label, manifest)
 
 
-def build_model(recipe: Recipe, data: Parts) -> SpikingClassifier:
+def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:
     """The recipe's network and encoder for this data, with start weights from the recipe's seed."""
     _, channels, height, width = data.train.images.shape
     options = recipe.network.model_dump(exclude={"name"})
@@ -126,7 +127,7 @@ def build_model(recipe: Recipe, data: Parts) -> SpikingClassifier:
         )
     compute = recipe.compute
     require(compute.backend)
-    require_precision(compute.precision)
+    require_precision(compute.precision, device)
     network.backend, network.events = compute.backend, compute.events
     network.recompute, network.precision = compute.recompute, compute.precision
     steps = recipe.network.num_steps

@@ -98,8 +98,9 @@ class Train(Part):
 class Compute(Part):
     """How it is computed, not what: results differ in rounding alone."""
 
-    backend: Literal["auto", "reference", "cpu"] = "auto"
-    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error ("cpu")."""
+    backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
+    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error: those for
+    processors ("cpu") or, never run on a GPU by their authors, those for GPUs ("triton")."""
     events: Literal["measured", "fixed", "never"] = "fixed"
     """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
     between two starts."""

@@ -106,7 +106,7 @@ def train_run(
     Raises:
         CheckpointError: if the run cannot be resumed.
     """
-    model = build_model(recipe, data).to(device)
+    model = build_model(recipe, data, device).to(device)
     settings = recipe.train
     optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     done, best, seconds = 0, -1.0, 0.0
@@ -168,7 +168,7 @@ def evaluate_run(
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
     """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it."""
-    model = build_model(recipe, data).to(device)
+    model = build_model(recipe, data, device).to(device)
     check_same_data(run, data)
     notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))
     images = data.test if split == "test" else data.validation

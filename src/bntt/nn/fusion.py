@@ -19,10 +19,11 @@ from bntt.nn.methods import NORMS
 from bntt.nn.norm import NoNorm, Norm, TemporalNorm
 from bntt.ops.backend import backends
 from bntt.ops.event_conv import Geometry, Spikes
+from bntt.ops.execution import How
 from bntt.ops.fused import Run, run_chunks, run_layers
-from bntt.ops.fused_layer import How, Layer
+from bntt.ops.fused_layer import Layer
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
-from bntt.ops.norm_lif import Neuron, Window
+from bntt.ops.norm_lif import Kernels, Neuron, Window
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
 LARGEST_WINDOW = 255
@@ -46,16 +47,17 @@ class Fused(NamedTuple):
     neurons: int
 
 
-def why_not_here(x: Tensor) -> str:
+def why_not_here(x: Tensor, kernels: Kernels) -> str:
     """Why nothing can be fused for this input; "" if something may be."""
-    kernels = next(backend for backend in backends() if backend.name == "cpu")
-    if not kernels.available:
-        return kernels.detail
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.int8):
-        return f"the kernels take float32 or int8 on the cpu, the input is {x.dtype} on {x.device}"
+    found = next(backend for backend in backends() if backend.name == kernels)
+    if not found.available:
+        return found.detail
+    device = "cuda" if kernels == "triton" and torch.cuda.is_available() else "cpu"
+    if x.device.type != device or x.dtype not in (torch.float32, torch.int8):
+        return f"the kernels take float32 or int8 on {device}, the input is {x.dtype} on {x.device}"
     if x.numel() == 0:
         return "the input is empty"
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch.is_autocast_enabled(device):
         return "the network is being compiled or traced, or autocast is on"
     watched = torch._C._len_torch_dispatch_stack() > 0
     return "something watches PyTorch's operations, such as a FlopCounterMode" if watched else ""
@@ -67,14 +69,14 @@ def place_of(x: Tensor) -> Place:
     return Place(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, x[0, 0].numel()))
 
 
-def fuse(block: nn.Module, steps: int, batch: int, place: Place) -> Fused | str:
-    """The block as a fused layer for inputs ``[steps, batch, *place.shape]``, or why it is none."""
+def fuse(block: nn.Module, steps: int, batch: int, place: Place, device: torch.device) -> Fused | str:
+    """The block as a fused layer for inputs ``[steps, batch, *place.shape]`` on a device, or why it is none."""
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
         return "it is not a SpikingBlock with LIF neurons, but a class of its own"
     if hooked := [name or "it" for name, module in block.named_modules() if has_hooks(module)]:
         return f"{hooked[0]} has a hook"
     for name, tensor in (*block.named_parameters(), *block.named_buffers()):
-        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+        if tensor.dtype != torch.float32 or tensor.device != device:
             return f"{name} is {tensor.dtype} on {tensor.device}"
     synapse = _synapse(block.synapse, place)
     if isinstance(synapse, str):
@@ -96,19 +98,19 @@ def fuse(block: nn.Module, steps: int, batch: int, place: Place) -> Fused | str:
         _neuron(block.lif),
         weights.weight,
         weights.bias,
-        **_normalisation(block.norm, steps, channels),
+        **_normalisation(block.norm, steps, channels, device),
     )
     return Fused(layer, out, channels * height * width)
 
 
-def longest_run(blocks: Iterable[nn.Module], x: Tensor) -> tuple[list[Fused], str]:
+def longest_run(blocks: Iterable[nn.Module], x: Tensor, kernels: Kernels = "cpu") -> tuple[list[Fused], str]:
     """As many blocks from the first on as can be fused for this input, and why the next one cannot."""
     run: list[Fused] = []
-    if reason := why_not_here(x):
+    if reason := why_not_here(x, kernels):
         return run, reason
     place = place_of(x)
     for block in blocks:
-        found = fuse(block, x.shape[0], x.shape[1], place)
+        found = fuse(block, x.shape[0], x.shape[1], place, x.device)
         if isinstance(found, str):
             return run, found
         run.append(found)
@@ -118,7 +120,7 @@ def longest_run(blocks: Iterable[nn.Module], x: Tensor) -> tuple[list[Fused], st
 
 def run_fused(blocks: Iterable[nn.Module], run: list[Fused], x: Tensor, how: How, *, mean: bool) -> Tensor:
     """The run's spikes ``[T, B, ...]``, or their mean over time ``[B, ...]``; running statistics take the batch in."""
-    layers, spikes = _entered(run, x)
+    layers, spikes = _entered(run, x, how)
     job = Run(layers, how)
     out = run_layers(job, spikes, mean_over_time=mean)
     for block, found in zip(blocks, job.moments, strict=False):
@@ -129,13 +131,13 @@ def run_fused(blocks: Iterable[nn.Module], run: list[Fused], x: Tensor, how: How
 
 def trace_fused(run: list[Fused], x: Tensor, how: How) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Chunk by chunk: the run's spikes ``[K, B, ...]`` and every block's spikes per step and channel ``[K, C]``."""
-    layers, spikes = _entered(run, x)
+    layers, spikes = _entered(run, x, how)
     for chunk, fired in run_chunks(Run(layers, how), spikes):
         out = chunk.floats()
         yield out.movedim(-1, 2).reshape(*out.shape[:2], *run[-1].out.shape), fired
 
 
-def _entered(run: list[Fused], x: Tensor) -> tuple[list[Layer], Spikes]:
+def _entered(run: list[Fused], x: Tensor, how: How) -> tuple[list[Layer], Spikes]:
     """The layers and their input as the kernels take it.
 
     Where they go event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
@@ -143,7 +145,7 @@ def _entered(run: list[Fused], x: Tensor) -> tuple[list[Layer], Spikes]:
     """
     layers = [fused.layer for fused in run]
     values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
-    if x.dtype != torch.int8:
+    if x.dtype != torch.int8 or how.kernels != "cpu":
         return layers, Spikes(values)
     if bool((x < 0).any()):
         dense = layers[0].weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled()
@@ -261,10 +263,11 @@ def _neuron(lif: LIF) -> Neuron:
     )
 
 
-def _normalisation(norm: Norm, steps: int, channels: int) -> dict[str, Any]:
+def _normalisation(norm: Norm, steps: int, channels: int, device: torch.device) -> dict[str, Any]:
     """γ and β of every step, the statistics where they are given, and ε."""
     if not isinstance(norm, TemporalNorm):
-        ones, zeros = torch.ones(1, 1).expand(steps, channels), torch.zeros(1, 1).expand(steps, channels)
+        one = torch.ones(1, 1, device=device)
+        ones, zeros = one.expand(steps, channels), torch.zeros_like(one).expand(steps, channels)
         return {"gamma": ones, "beta": None, "mean": zeros, "var": ones, "eps": 0.0}
     gamma, beta = norm.scale_and_shift()
     statistics = (None, None) if norm.training else (norm.running_mean, norm.running_var)

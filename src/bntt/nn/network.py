@@ -18,7 +18,8 @@ from bntt.nn.readout import Readout
 from bntt.ops.backend import BackendError, BackendName, require, require_precision
 from bntt.ops.crossover import EventChoice
 from bntt.ops.event_conv import Precision
-from bntt.ops.fused_layer import How, Recompute
+from bntt.ops.execution import How, Recompute
+from bntt.ops.norm_lif import Kernels
 
 Observer = Callable[[str, int, Tensor], None]
 """Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
@@ -61,7 +62,8 @@ class SpikingNetwork(nn.Module):
         blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...).
         readout: the output layer.
         backend: what the sequence form and ``trace`` run on: ``"auto"`` (fused kernels for every block that they know,
-            plain PyTorch for the rest), ``"reference"`` (plain PyTorch) or ``"cpu"`` (fused kernels, or an error).
+            plain PyTorch for the rest), ``"reference"`` (plain PyTorch), ``"cpu"`` (fused kernels, or an error) or
+            ``"triton"`` (its kernels on a GPU, or an error).
         events: when the kernels go event-driven, see :mod:`bntt.ops.crossover`.
         recompute: ``"auto"``, ``"never"`` or a number of steps: whether the kernels keep currents and spikes of all
             time steps for the backward pass, or compute them again span by span, see :mod:`bntt.ops.recompute`.
@@ -115,7 +117,8 @@ class SpikingNetwork(nn.Module):
         ``spikes`` is floating point, or int8: signed spikes in a byte each.
 
         Raises:
-            BackendError: if ``backend`` is ``"cpu"`` and a block is none of those that the kernels know.
+            BackendError: if ``backend`` is ``"cpu"`` or ``"triton"`` and a block is none of those that the kernels
+                know, or if the machine does not have ``precision``.
         """
         if spikes.shape[0] == 0:
             raise ValueError("a network needs at least one time step, got a sequence of 0")
@@ -124,7 +127,7 @@ class SpikingNetwork(nn.Module):
             run = self._run(names, x)
             if run:
                 mean = len(run) == len(names) and not has_hooks(self.readout)
-                x = run_fused([self.blocks[name] for name in names], run, x, self._how(), mean=mean)
+                x = run_fused([self.blocks[name] for name in names], run, x, self._how(x.device), mean=mean)
                 names = names[len(run) :]
                 if mean:
                     return self.readout.synapse(x)  # type: ignore[no-any-return]
@@ -133,13 +136,13 @@ class SpikingNetwork(nn.Module):
         return self.readout(self._real(x))  # type: ignore[no-any-return]
 
     def fuses(self, shape: Sequence[int]) -> bool:
-        """Whether all blocks run fused for inputs of this shape ``[T, B, ...]``."""
-        stand_in = torch.zeros(1).expand(*shape)
-        return len(longest_run(self.blocks.values(), stand_in)[0]) == len(self.blocks)
+        """Whether all blocks run fused for inputs of this shape ``[T, B, ...]`` on the network's device."""
+        stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
+        return len(longest_run(self.blocks.values(), stand_in, self._kernels)[0]) == len(self.blocks)
 
     def takes_bytes(self, shape: Sequence[int]) -> bool:
         """Whether spikes of this shape ``[T, B, ...]`` are best given as int8."""
-        if self.backend == "reference" or not self.blocks:
+        if self.backend in ("reference", "triton") or not self.blocks:
             return False
         stand_in = torch.zeros(1, dtype=torch.int8).expand(*shape)
         return bool(longest_run(list(self.blocks.values())[:1], stand_in)[0])
@@ -148,19 +151,23 @@ class SpikingNetwork(nn.Module):
         """The blocks from the first of these names on that the kernels run together."""
         if self.backend == "reference":
             return []
-        run, reason = longest_run([self.blocks[name] for name in names], x)
-        if reason and self.backend == "cpu":
+        run, reason = longest_run([self.blocks[name] for name in names], x, self._kernels)
+        if reason and self.backend != "auto":
             raise BackendError(
-                f"block {names[len(run)]!r} cannot run on backend 'cpu': {reason}; use backend='auto', "
+                f"block {names[len(run)]!r} cannot run on backend {self.backend!r}: {reason}; use backend='auto', "
                 f"which runs such a block in plain PyTorch"
             )
         return run
 
-    def _how(self) -> How:
-        require_precision(self.precision)
+    @property
+    def _kernels(self) -> Kernels:
+        return "triton" if self.backend == "triton" else "cpu"
+
+    def _how(self, device: torch.device) -> How:
+        require_precision(self.precision, device)
         if self.recompute not in ("auto", "never") and not (isinstance(self.recompute, int) and self.recompute > 0):
             raise ValueError(f"recompute must be 'auto', 'never' or a number of steps, got {self.recompute!r}")
-        return How(self.events, self.recompute, self.precision)
+        return How(self.events, self.recompute, self.precision, self._kernels)
 
     def _real(self, x: Tensor) -> Tensor:
         """What a module is given: floats."""
@@ -231,11 +238,11 @@ class SpikingNetwork(nn.Module):
     def _trace_fused(self, run: list[Fused], x: Tensor) -> Trace:
         """What the stepwise trace gives, from the kernels."""
         drives, fired = [], []
-        for spikes, counts in trace_fused(run, x, self._how()):
+        for spikes, counts in trace_fused(run, x, self._how(x.device)):
             drives.append(fold_time(self.readout.synapse, spikes))
             fired.append(counts)
         voltage = torch.cat(drives).cumsum(0)
-        steps = torch.arange(1, len(voltage) + 1, dtype=voltage.dtype)
+        steps = torch.arange(1, len(voltage) + 1, dtype=voltage.dtype, device=voltage.device)
         spikes_of = {name: torch.cat([part[i] for part in fired]).double() for i, name in enumerate(self.blocks)}
         neurons = {name: fused.neurons for name, fused in zip(self.blocks, run, strict=True)}
         return Trace(voltage / steps[:, None, None], spikes_of, neurons)

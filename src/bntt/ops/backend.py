@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
@@ -11,8 +13,9 @@ import torch
 from bntt.ops._cpu import library
 from bntt.ops.event_conv import Precision
 
-BackendName = Literal["auto", "reference", "cpu"]
-"""``"reference"`` is plain PyTorch, ``"cpu"`` the fused C++ kernels, ``"auto"`` the best of both for every layer."""
+BackendName = Literal["auto", "reference", "cpu", "triton"]
+"""``"reference"`` is plain PyTorch, ``"cpu"`` the fused C++ kernels, ``"auto"`` the best of both for every layer.
+``"triton"``, the kernels for GPUs, must be asked for by name: nobody has proven them on a GPU yet."""
 
 
 class BackendError(RuntimeError):
@@ -24,8 +27,8 @@ def has_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def require_precision(precision: str) -> None:
-    """Check that a precision of the products (:data:`bntt.ops.event_conv.Precision`) can be had here.
+def require_precision(precision: str, device: str | torch.device = "cpu") -> None:
+    """Check that a precision of the products (:data:`bntt.ops.event_conv.Precision`) can be had on a device.
 
     Raises:
         BackendError: saying why not.
@@ -34,7 +37,12 @@ def require_precision(precision: str) -> None:
     """
     if precision not in (known := get_args(Precision)):
         raise BackendError(f"unknown precision {precision!r}: choose one of {', '.join(known)}")
-    if precision != "fp32" and not has_bf16():
+    if precision == "fp32":
+        return
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise BackendError(f"precision {precision!r} cannot be had here: this GPU has no bfloat16; use 'fp32'")
+    if device.type == "cpu" and not has_bf16():
         raise BackendError(
             f"precision {precision!r} cannot be had here: this processor has no bfloat16 arithmetic (AVX-512 BF16 or "
             f"AMX); use 'fp32'"
@@ -57,13 +65,28 @@ def backends() -> list[Backend]:
     >>> backends()[0].name
     'reference'
     """
-    reference = Backend("reference", True, "plain PyTorch, any device and dtype")
+    return [Backend("reference", True, "plain PyTorch, any device and dtype"), _cpu(), _triton()]
+
+
+def _cpu() -> Backend:
     if library.LIBRARY is None:
-        return [reference, Backend("cpu", False, library.REASON)]
+        return Backend("cpu", False, library.REASON)
     others = ", ".join(library.variants()[:-1])
     detail = f"fused C++ kernels, float32, using {library.use_variant()}" + (f" (also: {others})" if others else "")
     detail += "; precision fp32, bf16-grad, bf16" if has_bf16() else "; precision fp32 (no bfloat16 arithmetic here)"
-    return [reference, Backend("cpu", True, detail)]
+    return Backend("cpu", True, detail)
+
+
+def _triton() -> Backend:
+    """Triton takes a second to load, so it is only looked for."""
+    if find_spec("triton") is None:
+        return Backend("triton", False, "the package triton is not installed")
+    unproven = "checked in Triton's interpreter, never run on a GPU by its authors: compare with 'reference' first"
+    if torch.cuda.is_available():
+        return Backend("triton", True, f"Triton kernels on {torch.cuda.get_device_name()}; {unproven}")
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return Backend("triton", True, "Triton kernels in Triton's interpreter on the processor, to test them; slow")
+    return Backend("triton", False, f"Triton kernels need a CUDA GPU, or TRITON_INTERPRET=1 to test them; {unproven}")
 
 
 def require(name: str) -> None:

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bntt.ops import fused_layer
+from bntt.ops import execution
 from bntt.ops.event_conv import Spikes, Synapse
-from bntt.ops.fused_layer import Found, Gradients, How, Layer, Pass, backward, forward, joined
+from bntt.ops.execution import How
+from bntt.ops.fused_layer import Found, Gradients, Layer, Pass, backward, forward, joined
 from bntt.ops.norm import Moments
 from bntt.ops.recompute import sizes, span_of
 from bntt.ops.workspace import WORKSPACE
@@ -34,7 +35,7 @@ class Run:
     """Filled by the forward pass: the batch's statistics of every layer that takes its own."""
 
     def synapses(self) -> list[Synapse]:
-        return [self.how.synapse(layer) for layer in self.layers]
+        return [Synapse(one.weight, one.bias, one.geometry, self.how.precision) for one in self.layers]
 
 
 def run_layers(run: Run, x: Spikes, *, mean_over_time: bool) -> Tensor:
@@ -62,7 +63,7 @@ def run_chunks(run: Run, x: Spikes) -> Iterator[tuple[Spikes, list[Tensor]]]:
     membranes: list[Tensor | None] = [None] * len(run.layers)
     steps = x.values.shape[0]
     largest = max(x.values[0].numel(), *(current for current, _ in sizes(run.layers, x)))
-    size = max(1, fused_layer.CHUNK_BYTES // (4 * largest))
+    size = max(1, execution.CHUNK_BYTES // (4 * largest))  # also on a GPU: so memory does not grow with T
     for first in range(0, steps, size):
         spikes, taken, everything = x.steps(first, min(steps, first + size)), [], []
         for i, layer in enumerate(run.layers):

@@ -4,39 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from bntt.ops.crossover import EventChoice, goes_by_events
-from bntt.ops.event_conv import Geometry, Precision, Spikes, Synapse
+from bntt.ops.event_conv import Geometry, Spikes, Synapse
+from bntt.ops.execution import How
 from bntt.ops.norm import Moments
 from bntt.ops.norm_lif import Affine, Kernels, Neuron, Window, moments, pooled_shape, scan, scan_reverse
 from bntt.ops.workspace import WORKSPACE
-
-Recompute = Literal["auto", "never"] | int
-"""Which steps' currents and spikes are kept for the backward pass: see :mod:`bntt.ops.recompute`."""
-CHUNK_BYTES = 16 << 20
-"""Of a layer's current in one chunk of time steps: what a processor's last-level cache holds."""
-
-
-@dataclass(frozen=True)
-class How:
-    """How a run works: none of it changes what is computed, but for rounding."""
-
-    events: EventChoice = "measured"
-    recompute: Recompute = "auto"
-    precision: Precision = "fp32"
-    kernels: Kernels = "cpu"
-
-    def synapse(self, layer: Layer) -> Synapse:
-        """The layer's weights for one pass."""
-        return Synapse(layer.weight, layer.bias, layer.geometry, self.precision)
-
-    def by_events(self, synapse: Synapse, source: Spikes) -> tuple[bool, bool]:
-        """Whether forward pass and weight gradient go event-driven, which only the processor does."""
-        return (False, False) if self.kernels != "cpu" else goes_by_events(synapse, source, self.events)
 
 
 @dataclass(frozen=True)
@@ -80,11 +56,9 @@ class Layer:
         size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), kernel)
         return (*x.values.shape[:2], *size, self.weight.shape[0])
 
-    def spikes(self, counts: Tensor, fired: Tensor) -> Spikes:
+    def spikes(self, counts: Tensor, density: float) -> Spikes:
         """What the layer gives to the next."""
         area = self.window[0] * self.window[1]
-        # a GPU is not asked how many there were: it would have to be waited for
-        density = float(fired.sum()) / max(1, counts.numel()) if counts.device.type == "cpu" else 1.0
         return Spikes(counts, 1 / area, area, density)
 
 
@@ -179,7 +153,7 @@ def forward(
     membrane = membrane.zero_() if start is None else membrane.copy_(start)
     counts = WORKSPACE.take(*pooled_shape(current, layer.window), dtype=torch.uint8, device=device)
     by_events = how.by_events(synapse, source) if known is None else known.by_events
-    size = chunk_steps(current, source.values) if device.type == "cpu" else len(current)
+    size = how.chunk_steps(current, source.values)
     parts, fired = [], []
     for begin in range(0, len(current), size):
         end = min(len(current), begin + size)
@@ -197,12 +171,8 @@ def forward(
     found = joined(parts) if known is None else known
     all_fired = torch.cat(fired)
     done = Pass(source, x.values.shape, current, found, start, all_fired)
-    return layer.spikes(counts, all_fired), done, membrane
-
-
-def chunk_steps(*values: Tensor) -> int:
-    """How many steps of the largest make a chunk."""
-    return max(1, CHUNK_BYTES // (4 * max(one[0].numel() for one in values)))
+    density = how.density(all_fired, counts)
+    return layer.spikes(counts, density), done, membrane
 
 
 def joined(parts: Sequence[Found]) -> Found:
@@ -265,16 +235,16 @@ def backward(
         learned.beta[first:last] = sum_grad
     if learned.bias is not None and not batch_statistics:  # a constant before batch statistics changes nothing
         learned.bias += (found.affine.scale * sum_grad).sum(0)
-    input_grad, held = _synapse_backward(synapse, done, grad_current, learned.weight, wants_input=wants_input)
+    input_grad, held = _synapse_backward(synapse, how, done, grad_current, learned.weight, wants_input=wants_input)
     return None if input_grad is None else layer.leave(input_grad, done.before), held
 
 
 def _synapse_backward(
-    synapse: Synapse, done: Pass, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
+    synapse: Synapse, how: How, done: Pass, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
 ) -> tuple[Tensor | None, Tensor]:
     """Weight gradient into ``weight_grad``; the input's over ``grad_current`` where it has room, and where it lies."""
     source, events = done.source.values, done.found.by_events[1]
-    size = chunk_steps(grad_current, source) if source.device.type == "cpu" else len(source)
+    size = how.chunk_steps(grad_current, source)
     input_grad, held = None, grad_current
     if wants_input:
         if source.numel() > grad_current.numel():

@@ -109,7 +109,9 @@ def update_running(
     >>> mean, var
     (tensor([[0.5000]]), tensor([[1.5000]]))
     """
-    unbiased = batch.var * batch.var.new_tensor([[n / (n - 1)] for n in batch.count])
+    factors = [n / (n - 1) for n in batch.count]
+    one = factors[0] if len(set(factors)) == 1 else batch.var.new_tensor(factors)[:, None]  # a number needs no copy
+    unbiased = batch.var * one
     for running, value in ((running_mean, batch.mean), (running_var, unbiased)):
         for row in value.detach().to(running).reshape(-1, *running.shape):
             running.lerp_(row, momentum)

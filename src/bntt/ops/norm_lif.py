@@ -34,6 +34,16 @@ class Neuron:
     hard_reset: bool = False
     surrogate: Triangle | FastSigmoid | ArcTan = Triangle()
 
+    @property
+    def surrogate_constants(self) -> tuple[int, float, float]:
+        """The kernels' number of the surrogate, and its two constants."""
+        kind = self.surrogate
+        if isinstance(kind, Triangle):
+            return 0, kind.scale, 0.0
+        if isinstance(kind, FastSigmoid):
+            return 1, kind.scale, kind.slope
+        return 2, kind.alpha / 2, torch.pi / 2 * kind.alpha
+
 
 @dataclass(frozen=True)
 class Affine:

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from bntt.ops.event_conv import Spikes
-from bntt.ops.fused_layer import Layer, Recompute
+from bntt.ops.execution import Recompute
+from bntt.ops.fused_layer import Layer
 from bntt.ops.norm_lif import pooled_shape
 
 

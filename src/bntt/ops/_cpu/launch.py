@@ -9,7 +9,6 @@ from torch import Tensor
 
 from bntt.ops._cpu.library import Scan, run
 from bntt.ops.norm_lif import Affine, Neuron, Reverse, Window
-from bntt.ops.spike import FastSigmoid, Triangle
 
 
 def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -60,7 +59,7 @@ def _reverse_job(reverse: Reverse) -> Scan:
 
 def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Scan:
     steps, images, height, width, channels = current.shape
-    kind, first, second = _surrogate(neuron)
+    kind, first, second = neuron.surrogate_constants
     return Scan(
         current=_at(current),
         mean=_at(affine.mean),
@@ -82,16 +81,6 @@ def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Sca
         surrogate=kind,
         threads=torch.get_num_threads(),
     )
-
-
-def _surrogate(neuron: Neuron) -> tuple[int, float, float]:
-    """The kernels' number of a surrogate and its two constants."""
-    kind = neuron.surrogate
-    if isinstance(kind, Triangle):
-        return 0, kind.scale, 0.0
-    if isinstance(kind, FastSigmoid):
-        return 1, kind.scale, kind.slope
-    return 2, kind.alpha / 2, torch.pi / 2 * kind.alpha
 
 
 def _at(tensor: Tensor | None) -> int | None:

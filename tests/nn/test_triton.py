@@ -1,0 +1,129 @@
+"""Whole networks on the Triton kernels: on a GPU where there is one, in the interpreter elsewhere; and what a GPU needs
+of the code around them, on the meta device: nothing may be asked of the host, nothing may be made on it."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import bntt
+from bntt.nn import SpikingNetwork, fusion
+from bntt.ops import norm_lif
+from bntt.ops.backend import BackendError
+from tests.kernels import needs_kernels
+from tests.nn.test_fusion import OPTIONS, close, small, spikes_of
+from tests.ops._triton import DEVICE
+
+
+def pair(net: SpikingNetwork) -> tuple[SpikingNetwork, SpikingNetwork]:
+    ours, theirs = copy.deepcopy(net).to(DEVICE), copy.deepcopy(net).to(DEVICE)
+    ours.backend, theirs.backend = "triton", "reference"
+    return ours, theirs
+
+
+def backward(net: SpikingNetwork, x: Tensor) -> Tensor:
+    logits = net(x)
+    (logits * torch.arange(1.0, 5.0, device=x.device)).square().sum().backward()
+    return logits
+
+
+@pytest.mark.parametrize(("options", "recompute"), [(OPTIONS[0], "never"), (OPTIONS[3], 2), (OPTIONS[6], 2)], ids=str)
+def test_logits_gradients_and_statistics(options, recompute, rng):
+    ours, theirs = pair(small(4, **options))
+    ours.recompute = recompute
+    x = spikes_of(4, 3, rng).to(DEVICE)
+    for training in (True, False):
+        ours.train(training), theirs.train(training)
+        ours.zero_grad(), theirs.zero_grad()
+        inputs = [x.clone().requires_grad_() for _ in range(2)]
+        assert close(backward(ours, inputs[0]), backward(theirs, inputs[1]))
+        assert close(inputs[0].grad, inputs[1].grad)
+        for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+            if name != "blocks.conv2.synapse.bias" or not training:
+                assert close(p.grad, q.grad), name
+        for p, q in zip(ours.buffers(), theirs.buffers(), strict=True):
+            assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
+    traces = [net.trace(x.to(torch.int8)) for net in (ours, theirs)]
+    assert close(traces[0].logits, traces[1].logits)
+    assert all(torch.equal(traces[0].spikes[name].cpu(), traces[1].spikes[name].cpu()) for name in traces[1].spikes)
+
+
+@needs_kernels
+def test_a_network_on_the_processor_is_refused_where_there_is_a_gpu(monkeypatch, rng):
+    net = small(3)
+    net.backend = "triton"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    with pytest.raises(
+        BackendError, match=r"'conv1' cannot run on backend 'triton': .* on cuda, the input is .* on cpu"
+    ):
+        net(spikes_of(3, 2, rng))
+
+
+def door() -> SimpleNamespace:
+    """Kernels that only make what they should fill."""
+
+    def table(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        return x.new_empty(x.shape[0], x.shape[-1], dtype=dtype)
+
+    return SimpleNamespace(
+        moments=lambda x, copy: (table(x), table(x)),
+        scan=lambda x, *rest: table(x, torch.int64),
+        reverse_sums=lambda r: (table(r.current, torch.float64), table(r.current, torch.float64)),
+        reverse_current=lambda r, *rest: None,
+    )
+
+
+@pytest.mark.parametrize("backend", ["reference", "triton"])
+@pytest.mark.parametrize("recompute", ["never", 2])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_step_touches_no_other_device_and_waits_for_no_value(backend, recompute, precision, monkeypatch):
+    """A tensor on the meta device has no values and meets no tensor of the processor: what runs there can be captured
+    in a CUDA graph, as far as the host is concerned."""
+    monkeypatch.setattr(norm_lif, "_door", lambda kernels: door())
+    monkeypatch.setattr(fusion, "why_not_here", lambda x, kernels: "")
+    net = bntt.models.vgg6(num_classes=10, in_channels=2, image_size=12, num_steps=5, width=0.2).to("meta")
+    net.backend, net.recompute, net.precision = backend, recompute, precision
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    x = torch.empty(5, 3, 2, 12, 12, device="meta")
+    for _ in range(2):
+        nn.functional.cross_entropy(net(x), torch.empty(3, dtype=torch.int64, device="meta")).backward()
+        optimizer.step()
+    assert all(p.grad is not None and p.grad.device.type == "meta" for p in net.parameters())
+    assert net.trace(x).logits.device.type == "meta"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("backend", ["triton", "reference"])
+def test_a_training_step_in_a_cuda_graph(backend, rng):
+    """Captured and replayed, it trains as it does without."""
+    nets = [small(4).to("cuda") for _ in range(2)]
+    batches = [spikes_of(4, 6, rng).to("cuda") for _ in range(4)]
+    optimizers = [torch.optim.SGD(net.parameters(), lr=0.01) for net in nets]
+    for net in nets:
+        net.backend, net.recompute = backend, "never"
+
+    def step(which: int, x: Tensor) -> None:
+        optimizers[which].zero_grad(set_to_none=True)
+        nets[which](x).square().sum().backward()
+        optimizers[which].step()
+
+    static, graph = batches[0].clone(), torch.cuda.CUDAGraph()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for x in batches[:2]:
+            step(0, x), step(1, x)
+    torch.cuda.current_stream().wait_stream(stream)
+    with torch.cuda.graph(graph):
+        step(1, static)
+    for x in batches[2:]:
+        static.copy_(x)
+        graph.replay()
+        step(0, x)
+    for p, q in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.allclose(p, q, rtol=1e-4, atol=1e-5)
