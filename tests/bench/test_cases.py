@@ -24,12 +24,12 @@ def test_evaluation_fires_as_training_does():
 
 
 @needs_kernels
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("kernels", [False, True])
 @pytest.mark.parametrize("kind", ["vgg9", "mlp"])
-def test_a_step_of_ours(kind, backend):
+def test_a_step_of_ours(kind, kernels):
     case = Case("x", network=kind, num_steps=2, batch=3, width=0.1)
-    own_step(case, backend)()
-    evaluated = own_step(Case("x", network=kind, num_steps=2, batch=3, width=0.1, training=False), backend)()
+    own_step(case, kernels=kernels)()
+    evaluated = own_step(Case("x", network=kind, num_steps=2, batch=3, width=0.1, training=False), kernels=kernels)()
     assert isinstance(evaluated, torch.Tensor)
     assert not evaluated.requires_grad
     dense_limit(case)()
@@ -41,7 +41,7 @@ def test_a_step_that_computes_again_keeps_the_square_root_of_all_steps(monkeypat
     real = recompute.span_of
     monkeypatch.setattr(fused, "span_of", lambda *args: spans.append(real(*args)) or spans[-1])
     for again in (False, True):
-        own_step(Case("x", network="mlp", num_steps=10, batch=3, width=0.1), "cpu", recompute=again)()
+        own_step(Case("x", network="mlp", num_steps=10, batch=3, width=0.1), recompute=again)()
     assert spans == [10, 4]
 
 

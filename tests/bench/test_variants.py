@@ -1,6 +1,9 @@
 """Names of rivals, and which of them are here."""
 
+import torch
+
 from bntt.bench import variants
+from bntt.ops import backend
 
 
 def test_peers_are_listed_only_where_they_are_installed(monkeypatch):
@@ -13,7 +16,15 @@ def test_peers_are_listed_only_where_they_are_installed(monkeypatch):
 
 
 def test_bf16_can_be_timed_only_where_the_processor_has_it(monkeypatch):
-    monkeypatch.setattr(variants, "has_bf16", lambda: False)
+    monkeypatch.setattr(backend, "has_bf16", lambda: False)
     assert not [name for name in variants.available() if "bf16" in name]
-    monkeypatch.setattr(variants, "has_bf16", lambda: True)
+    monkeypatch.setattr(backend, "has_bf16", lambda: True)
     assert set(variants.OURS) <= set(variants.available())
+    assert set(variants.usual()) == {*variants.USUAL, *variants.installed_peers()}
+
+
+def test_the_peers_stay_on_the_processor(monkeypatch):
+    monkeypatch.setattr(variants, "find_spec", lambda name: object())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert variants.available("cuda") == ["loop", "reference", "fused", "recompute", "dense limit"]
+    assert variants.usual("cuda") == list(variants.USUAL)

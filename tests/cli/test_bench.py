@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+import torch
+
 from bntt.bench import cases, parity
 from bntt.bench.cases import Case
 from bntt.cli import main as cli
@@ -42,3 +45,11 @@ def test_rounds_must_be_positive(capsys):
 def test_a_variant_that_is_not_here_is_named(capsys):
     assert cli.main(["bench", "--variants", "fused", "magic"]) == 2
     assert "cannot time magic here; there are loop, reference, fused, recompute" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_made(tmp_path, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert cli.main(["bench", "--device", "cuda", "--out", str(tmp_path / "b")]) == 5
+    assert "device 'cuda' cannot be used" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()

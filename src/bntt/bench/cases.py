@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bntt.models import mlp, vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
+from bntt.ops.backend import BackendName
 from bntt.ops.event_conv import Precision
 
 Step = Callable[[], object]
@@ -30,6 +31,7 @@ class Case:
     """Of all layers: it sets the firing rate, 1 is an untrained network's."""
     training: bool = True
     width: float = 1.0
+    device: str = "cpu"
 
 
 STANDARD = [
@@ -47,13 +49,14 @@ def images(case: Case) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     shape = (3, 32, 32) if case.network == "vgg9" else (1, 1, 1)
     pixels = (torch.rand(case.batch, *shape, generator=generator) - 0.5) / 0.25
-    return pixels, torch.randint(0, 10, (case.batch,), generator=generator)
+    labels = torch.randint(0, 10, (case.batch,), generator=generator)
+    return pixels.to(case.device), labels.to(case.device)
 
 
 def network(case: Case) -> SpikingNetwork:
     """The case's network, its running statistics those of one batch, so that evaluation fires as training does."""
     options = {"num_classes": 10, "num_steps": case.num_steps, "width": case.width}
-    net = vgg9(**options) if case.network == "vgg9" else mlp(**options)  # type: ignore[arg-type]
+    net = (vgg9(**options) if case.network == "vgg9" else mlp(**options)).to(case.device)  # type: ignore[arg-type]
     for norm in net.modules():
         if isinstance(norm, TemporalNorm):
             norm.gamma.data.fill_(case.gamma)
@@ -73,19 +76,19 @@ def firing_rates(case: Case) -> dict[str, float]:
     return {name: float(rate.mean()) for name, rate in trace.firing_rate.items()}
 
 
-def own_step(
-    case: Case, backend: Literal["reference", "cpu"], *, recompute: bool = False, precision: Precision = "fp32"
-) -> Step:
+def own_step(case: Case, *, kernels: bool = True, recompute: bool = False, precision: Precision = "fp32") -> Step:
     """A step of this library: encode, forward, and in training cross entropy and backward.
 
     Args:
+        kernels: the device's fused kernels, else plain PyTorch.
         recompute: whether √T steps are kept at a time, and computed again.
     """
     net = network(case)
-    net.backend, net.precision = backend, precision
+    net.backend, net.precision = kernels_of(case.device) if kernels else "reference", precision
     net.recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
     channels = 3 if case.network == "vgg9" else 1
     model = SpikingClassifier(PoissonEncoder(case.num_steps), net, mean=[0.5] * channels, std=[0.25] * channels)
+    model.to(case.device)
     pixels, labels = images(case)
     pixels = pixels * 0.25 + 0.5  # the classifier normalises them again
     draw = iter(range(1 << 30))
@@ -95,6 +98,15 @@ def own_step(
         return logits
 
     return step_of(net, forward, labels, case.training)
+
+
+def kernels_of(device: str) -> BackendName:
+    """The backend with the fused kernels for a device.
+
+    >>> kernels_of("cuda")
+    'triton'
+    """
+    return "triton" if torch.device(device).type == "cuda" else "cpu"
 
 
 def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tensor, training: bool) -> Step:
@@ -126,7 +138,7 @@ def dense_limit(case: Case) -> Step:
         inputs = weight.shape[1]
         at = size if conv else 1
         chunk = max(1, min(steps, (16 << 20) // (4 * case.batch * at * at * max(weight.shape[0], inputs))))
-        x = torch.rand(chunk, case.batch, at, at, inputs, generator=generator)
+        x = torch.rand(chunk, case.batch, at, at, inputs, generator=generator).to(case.device)
         synapse = Synapse(weight, None, Geometry(padding=(1, 1)) if conv else Geometry())
         work.append((synapse, Spikes(x), synapse.forward(Spikes(x), events=False), chunk))
         if conv and block.pool is not None and "Pool" in repr(block.pool):
@@ -134,7 +146,7 @@ def dense_limit(case: Case) -> Step:
 
     def run() -> None:
         for i, (synapse, x, grad, chunk) in enumerate(work):
-            total = torch.zeros(synapse.weight.shape)
+            total = torch.zeros_like(synapse.weight)
             shape = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
             for first in range(0, steps, chunk):
                 count = min(chunk, steps - first)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bntt.bench.cases import Case, images, network
+from bntt.bench.cases import Case, images, kernels_of, network
 from bntt.bench.loop import PerStepLoop
 from bntt.nn import PoissonEncoder, SpikingNetwork
 
@@ -34,7 +34,7 @@ class Parity:
     """The worst parameter's."""
 
 
-def check_parity(variants: list[str], num_steps: int = 4) -> list[Parity]:
+def check_parity(variants: list[str], num_steps: int = 4, device: str = "cpu") -> list[Parity]:
     """Compare the variants that claim the same arithmetic with the reference, on the same weights and spikes.
 
     snnTorch is left out: its neuron resets otherwise, so it is another model with the same layers. "bf16" as well: some
@@ -43,7 +43,7 @@ def check_parity(variants: list[str], num_steps: int = 4) -> list[Parity]:
     Raises:
         ParityError: on the first variant that is further away than the tolerance.
     """
-    case = Case("parity", num_steps=num_steps, batch=6, width=0.25)
+    case = Case("parity", num_steps=num_steps, batch=6, width=0.25, device=device)
     pixels, labels = images(case)
     spikes = PoissonEncoder(num_steps)(pixels, draw=5)
     net = network(case)
@@ -75,7 +75,7 @@ def _module(name: str, net: SpikingNetwork, spikes: Tensor) -> nn.Module | None:
     if name == "reference":
         return _own(net, name)
     if name in ("fused", "recompute", "bf16-grad"):
-        ours = _own(net, "cpu")
+        ours = _own(net, kernels_of(str(spikes.device)))
         ours.recompute = 2 if name == "recompute" else "never"
         ours.precision = "bf16-grad" if name == "bf16-grad" else "fp32"
         return ours

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 
+import torch
+
 from bntt.bench.cases import Case, Step, dense_limit, images, network, own_step, step_of
 from bntt.bench.loop import PerStepLoop
-from bntt.ops.backend import has_bf16
+from bntt.ops.backend import BackendError, require_precision
 
 
 def loop_step(case: Case) -> Step:
@@ -29,12 +31,12 @@ def _peer(name: str, case: Case) -> Step:
 
 VARIANTS: dict[str, Callable[[Case], Step]] = {
     "loop": loop_step,
-    "reference": lambda case: own_step(case, "reference"),
-    "fused": lambda case: own_step(case, "cpu"),
-    "recompute": lambda case: own_step(case, "cpu", recompute=True),
-    "bf16-grad": lambda case: own_step(case, "cpu", precision="bf16-grad"),
-    "bf16": lambda case: own_step(case, "cpu", precision="bf16"),
-    "bf16 recompute": lambda case: own_step(case, "cpu", recompute=True, precision="bf16"),
+    "reference": lambda case: own_step(case, kernels=False),
+    "fused": own_step,
+    "recompute": lambda case: own_step(case, recompute=True),
+    "bf16-grad": lambda case: own_step(case, precision="bf16-grad"),
+    "bf16": lambda case: own_step(case, precision="bf16"),
+    "bf16 recompute": lambda case: own_step(case, recompute=True, precision="bf16"),
     "dense limit": dense_limit,
     "spikingjelly": partial(_peer, "spikingjelly"),
     "spikingjelly unbind": partial(_peer, "spikingjelly unbind"),
@@ -55,7 +57,20 @@ def installed_peers() -> list[str]:
     return [name for name in VARIANTS if name not in OURS and find_spec(name.split()[0]) is not None]
 
 
-def available() -> list[str]:
-    """What can be timed here: bfloat16 only where the processor has it, and the peers that are installed."""
-    ours = [name for name in OURS if "bf16" not in name or has_bf16()]
-    return [*ours, *installed_peers()]
+def available(device: str = "cpu") -> list[str]:
+    """What can be timed on a device: bfloat16 only where it has it, the peers that are installed on the processor."""
+    try:
+        require_precision("bf16", device)
+        ours = list(OURS)
+    except BackendError:
+        ours = [name for name in OURS if "bf16" not in name]
+    return [*ours, *(installed_peers() if torch.device(device).type == "cpu" else ())]
+
+
+def usual(device: str = "cpu") -> list[str]:
+    """What is timed where nothing else is asked for: the plain comparison, and the peers where they can run.
+
+    >>> usual()[0]
+    'loop'
+    """
+    return [name for name in available(device) if name in USUAL or name not in OURS]

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 
 def main(specification: str) -> int:
     """Serve steps until the input ends."""
@@ -20,18 +22,22 @@ def main(specification: str) -> int:
     from bntt.bench.variants import VARIANTS
     from bntt.ops.workspace import WORKSPACE
 
-    step = VARIANTS[wanted["variant"]](Case(**wanted["case"]))
+    case = Case(**wanted["case"])
+    step = VARIANTS[wanted["variant"]](case)
     WORKSPACE.clear()
     _return_freed_memory()
-    base = _resident("VmRSS")
+    memory = _gpu_memory if case.device.startswith("cuda") else _resident
+    base = memory("VmRSS")
     sys.stdout.write(json.dumps({"ready": True}) + "\n")
     sys.stdout.flush()
     for _ in sys.stdin:
         _forget_peak()
         began = time.perf_counter()
         step()
+        if memory is _gpu_memory:
+            torch.cuda.synchronize()
         seconds = time.perf_counter() - began
-        sys.stdout.write(json.dumps({"seconds": seconds, "peak_over_base": _resident("VmHWM") - base}) + "\n")
+        sys.stdout.write(json.dumps({"seconds": seconds, "peak_over_base": memory("VmHWM") - base}) + "\n")
         sys.stdout.flush()
     return 0
 
@@ -45,6 +51,11 @@ def _resident(key: str) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), 0)
 
 
+def _gpu_memory(key: str) -> int:
+    """Bytes of PyTorch's tensors on the GPU, now or at most since the last step began."""
+    return torch.cuda.memory_allocated() if key == "VmRSS" else torch.cuda.max_memory_allocated()
+
+
 def _return_freed_memory() -> None:
     """What making the network left behind is not part of the base."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; elsewhere the base is that much larger
@@ -53,6 +64,8 @@ def _return_freed_memory() -> None:
 
 
 def _forget_peak() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")

@@ -14,6 +14,7 @@ def bench(
     rounds: int = 5,
     cases: Literal["standard", "sweep", "all"] = "standard",
     variants: tuple[str, ...] = (),
+    device: str = "cpu",
 ) -> None:
     """Check that all variants compute the same, then time them in turn: the per-step loop, plain PyTorch, the kernels.
 
@@ -28,16 +29,19 @@ def bench(
         cases: the standard comparisons, time and memory against T, or both.
         variants: what to time, of loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit"
             and the peers; the loop is always in it. By default loop, reference, fused, dense limit and the peers.
+        device: cpu, or cuda: there the kernels are Triton's, batches are of 128 and the peers are left out.
     """
     import json
+    from dataclasses import replace
 
     import torch
 
-    from bntt.bench.cases import STANDARD, SWEEP
+    from bntt.bench.cases import STANDARD, SWEEP, kernels_of
     from bntt.bench.parity import check_parity
     from bntt.bench.timing import compare, report
-    from bntt.bench.variants import USUAL, available, installed_peers
+    from bntt.bench.variants import available, usual
     from bntt.cli import console
+    from bntt.experiments.build import require_device
     from bntt.experiments.environment import environment
     from bntt.experiments.figures import save_bench
     from bntt.experiments.recipe import RecipeError
@@ -45,16 +49,21 @@ def bench(
 
     if rounds < 1:
         raise RecipeError(f"--rounds must be 1 or more, got {rounds}")
-    require("cpu")
+    require_device(device)
+    require(kernels_of(device))
     threads = torch.get_num_threads()
-    if unknown := [name for name in variants if name not in available()]:
-        raise RecipeError(f"--variants: cannot time {', '.join(unknown)} here; there are {', '.join(available())}")
-    chosen_variants = list(dict.fromkeys(("loop", *variants))) if variants else [*USUAL, *installed_peers()]
+    if unknown := [name for name in variants if name not in available(device)]:
+        raise RecipeError(
+            f"--variants: cannot time {', '.join(unknown)} here; there are {', '.join(available(device))}"
+        )
+    chosen_variants = list(dict.fromkeys(("loop", *variants))) if variants else usual(device)
     with console.status("checking parity"):
-        parity = check_parity(chosen_variants)
+        parity = check_parity(chosen_variants, device=device)
     for row in parity:
         console.line(f"parity of {row.variant}: logits {row.logits:.1e}, worst gradient {row.gradients:.1e} (relative)")
     chosen = {"standard": STANDARD, "sweep": SWEEP, "all": STANDARD + SWEEP}[cases]
+    if kernels_of(device) == "triton":
+        chosen = [replace(case, device=device, batch=128) for case in chosen]
     comparisons = []
     for case in chosen:
         with console.status(case.name) as say:
