@@ -143,3 +143,10 @@ def test_bf16_rounds_to_eight_bits(make, case, rng):
     for precision in ("bf16-grad", "bf16"):
         for ours, theirs in zip(totals[precision], totals["fp32"], strict=True):
             assert 1e-4 < float((ours - theirs).norm() / theirs.norm()) < 1e-2
+
+
+@pytest.mark.parametrize("largest", [1, 4, 255])
+def test_counts_over_time_do_not_overflow(largest, rng):
+    counts = torch.randint(0, largest + 1, (600, 2, 3, 1, 5), generator=rng, dtype=torch.uint8)
+    counts[:, 0] = largest
+    assert torch.equal(Spikes(counts, 0.5, largest).count_over_time(), counts.sum(0, dtype=torch.float32))

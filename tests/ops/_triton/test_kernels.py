@@ -1,7 +1,4 @@
-"""Every Triton kernel against the twin in float64: odd sizes, T from 1 to 33, both resets and firing orders.
-
-``TRITON_INTERPRET=1 python -m tests.ops._triton.test_kernels`` prints the errors as a table.
-"""
+"""Every Triton kernel against the twin in float64: odd sizes, T from 1 to 33, both resets and firing orders."""
 
 from __future__ import annotations
 
@@ -177,7 +174,8 @@ def test_they_compile_for_gpus_that_are_not_here():
     assert "compiled" in done.stdout
 
 
-if __name__ == "__main__":
+def table() -> str:
+    """The errors of all cases, for docs/gpu.md."""
     head = ("T, B, H, W, C, window", "fires", "reset", "surrogate", *Errors._fields)
     lines = [head, ("---",) * len(head)]
     for shape, (before, hard) in itertools.product(SHAPES, RULES):
@@ -185,4 +183,4 @@ if __name__ == "__main__":
         found = judge(shape, Neuron(0.95, 1.0, before, hard, kind))
         names = ("before" if before else "after", "hard" if hard else "soft", type(kind).__name__)
         lines.append((str(shape)[1:-1], *names, str(found.mismatches), *(f"{e:.1e}" for e in found[1:])))
-    sys.stdout.write("\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
