@@ -15,6 +15,8 @@ with install_import_hook("bntt", "beartype.beartype"):
 
 import torch
 
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms on a GPU ask for
+torch.backends.cudnn.allow_tf32 = False
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, which bntt does not do by itself
 

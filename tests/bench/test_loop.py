@@ -42,3 +42,11 @@ def test_its_own_spikes_are_signed_and_its_draws_differ():
     assert (first[:, 0] == -1).all()
     assert abs(first[:, 2].mean() - 0.5) < 0.1
     assert not torch.equal(first, second)
+
+
+def test_it_lives_and_trains_where_the_network_does():
+    """On the meta device, which meets no tensor of the processor."""
+    net = network(Case("t", num_steps=2, batch=3, width=0.1)).to("meta")
+    loop = PerStepLoop(net)
+    assert {t.device.type for t in (*loop.parameters(), *loop.buffers())} == {"meta"}
+    loop(torch.empty(3, 3, 32, 32, device="meta")).sum().backward()

@@ -99,11 +99,13 @@ def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     data = build_data(load_recipe("demo"))
     net = build_model(load_recipe("demo"), data).network
     assert (net.backend, net.events, net.recompute, net.precision) == ("auto", "fixed", "auto", "fp32")
-    values = ["backend=reference", "events=measured", "recompute=3", "precision=bf16-grad"]
+    values = ["backend=cpu", "events=measured", "recompute=3", "precision=bf16-grad"]
     chosen = load_recipe("demo", [f"compute.{value}" for value in values])
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
     net = build_model(chosen, data).network
-    assert (net.backend, net.events, net.recompute, net.precision) == ("reference", "measured", 3, "bf16-grad")
+    assert (net.backend, net.events, net.recompute, net.precision) == ("cpu", "measured", 3, "bf16-grad")
+    with pytest.raises(BackendError, match="the kernels' own, and this is plain PyTorch"):
+        build_model(load_recipe("demo", ["compute.backend=reference", "compute.precision=bf16"]), data)
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
     with pytest.raises(BackendError, match="'bf16-grad' cannot be had here"):
         build_model(chosen, data)

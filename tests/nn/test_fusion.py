@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 
@@ -280,6 +281,19 @@ class TestLowPrecision:
         assert all(torch.isfinite(p.grad).all() for p in nets[1].parameters())
 
 
+def test_a_precision_without_kernels_is_refused(rng):
+    """Nothing switches in silence: plain PyTorch has the precision of its weights."""
+    net = small(3)
+    for backend_name, change in (("reference", None), ("auto", LIF(0.9, learn_leak=True))):
+        net.backend, net.precision = backend_name, "bf16-grad"
+        if change is not None:
+            net.blocks["conv2"].lif = change
+        with pytest.raises(BackendError, match=r"cannot run in precision 'bf16-grad', which only the kernels have"):
+            net(spikes_of(3, 4, rng))
+    with pytest.raises(BackendError, match="unknown precision 'half'"):
+        SpikingNetwork(dict(small(3).blocks), Readout(linear(33, 4)), precision="half")
+
+
 def test_a_precision_that_is_not_here_is_refused(rng, monkeypatch):
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
     net = small(3)
@@ -340,6 +354,31 @@ class TestReuse:
         monkeypatch.setattr(fused_layer, "scan", real)
         assert self.equal(self.grads(net, one), first)
         assert self.equal(list(torch.autograd.grad(loss, list(net.parameters()))), first)
+
+    def test_an_interrupted_backward_pass_leaves_no_half_made_steps(self, case, monkeypatch):
+        """Whatever can still be asked for afterwards is right, or an error."""
+        net, one, _, first, _ = case
+        parameters, real = list(net.parameters()), (fused_layer.scan, fused_layer.scan_reverse)
+        for which, name in enumerate(("scan", "scan_reverse")):
+            for stop in (1, 3):
+                for keep in (True, False):
+                    loss, calls = net(one).square().sum(), []
+
+                    def failing(*args, real=real[which], calls=calls, stop=stop, **kwargs):
+                        calls.append(1)
+                        if len(calls) == stop:
+                            raise KeyboardInterrupt
+                        return real(*args, **kwargs)
+
+                    with monkeypatch.context() as patch:
+                        patch.setattr(fused_layer, name, failing)
+                        with contextlib.suppress(KeyboardInterrupt):
+                            torch.autograd.grad(loss, parameters, retain_graph=keep)
+                    try:
+                        again = list(torch.autograd.grad(loss, parameters))
+                    except RuntimeError:
+                        continue
+                    assert self.equal(again, first)
 
     def test_two_networks_in_turn_and_evaluation_between(self, case):
         net, one, two, first, second = case

@@ -50,9 +50,21 @@ def test_the_crossover_is_measured_once_and_decides(monkeypatch):
     x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
     found = crossover(synapse, x)
     assert found.forward >= 0
-    assert crossover(synapse, x) is found
-    (key,) = module._MEASURED
+    assert crossover(synapse, x) == found
+    forward, weight_grad = module._MEASURED
     for measured, decision in ((Crossover(0.3, 0.1), (True, False)), (Crossover(0.1, 0.3), (False, True))):
-        module._MEASURED[key] = measured
+        module._MEASURED |= {forward: measured.forward, weight_grad: measured.weight_grad}
         assert goes_by_events(synapse, x, "measured") == decision
     assert goes_by_events(synapse, x, "never") == (False, False)
+
+
+def test_precisions_with_one_forward_pass_share_its_crossover(monkeypatch):
+    torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(module, "_MEASURED", {})
+    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
+    fp32, low = (
+        crossover(Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)), precision), x)
+        for precision in ("fp32", "bf16-grad")
+    )
+    assert fp32.forward == low.forward
+    assert len(module._MEASURED) == 3

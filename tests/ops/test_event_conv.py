@@ -133,7 +133,7 @@ def test_bf16_rounds_to_eight_bits(make, case, rng):
     for precision in ("fp32", "bf16-grad", "bf16"):
         synapse = Synapse(exact.weight, exact.bias, exact.geometry, precision)
         out = synapse.forward(x, events=False)
-        assert out.dtype == torch.float32
+        assert out.dtype == synapse.forward_dtype
         off = float((out.flatten(0, 1) - wanted).norm() / wanted.norm())
         assert 1e-4 < off < 1e-2 if precision == "bf16" else off < 1e-6
         total, low = torch.zeros(synapse.weight.shape), gradient.to(synapse.backward_dtype)

@@ -75,7 +75,7 @@ class PerStepLoop(nn.Module):
 
 
 def _batch_norm(kind: type[nn.BatchNorm1d] | type[nn.BatchNorm2d], norm: TemporalNorm, t: int) -> nn.Module:
-    step = kind(norm.channels, eps=norm.eps, momentum=norm.momentum)
+    step = kind(norm.channels, eps=norm.eps, momentum=norm.momentum, device=norm.gamma.device)
     step.bias = None  # type: ignore[assignment]
     with torch.no_grad():
         step.weight.copy_(norm.gamma[t])

@@ -16,7 +16,7 @@ from bntt.data.prepared import Manifest
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
-from bntt.ops.backend import backends, require, require_precision
+from bntt.ops.backend import BackendError, find_backend, require, require_precision
 
 
 class DeviceError(RuntimeError):
@@ -67,7 +67,7 @@ def with_whole_root(recipe: Recipe) -> Recipe:
 def describe_backend(recipe: Recipe, device: str) -> str:
     """What a run will compute with, in a few words: fused kernels, or plain PyTorch and why."""
     wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
-    kernels = next(backend for backend in backends() if backend.name == wanted)
+    kernels = find_backend(wanted)
     if recipe.compute.backend == "reference":
         return "plain PyTorch, as asked"
     if torch.device(device).type != "cpu" and wanted == "cpu":
@@ -126,8 +126,11 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
         )
     compute = recipe.compute
-    require(compute.backend)
+    require(compute.backend, device)
     require_precision(compute.precision, device)
+    plain = compute.backend == "reference" or (compute.backend == "auto" and torch.device(device).type != "cpu")
+    if plain and compute.precision != "fp32":
+        raise BackendError(f"compute.precision: {compute.precision!r} is the kernels' own, and this is plain PyTorch")
     network.backend, network.events = compute.backend, compute.events
     network.recompute, network.precision = compute.recompute, compute.precision
     steps = recipe.network.num_steps

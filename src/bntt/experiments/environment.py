@@ -23,6 +23,7 @@ def environment() -> dict[str, Any]:
         "torch": torch.__version__,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "command": sys.argv[1:],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -168,6 +168,8 @@ def evaluate_run(
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
     """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it."""
+    if recipe.compute.precision == "bf16-grad":  # without gradients it is fp32, which every machine has
+        recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
     model = build_model(recipe, data, device).to(device)
     check_same_data(run, data)
     notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))

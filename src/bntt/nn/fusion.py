@@ -17,7 +17,7 @@ from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
 from bntt.nn.methods import NORMS
 from bntt.nn.norm import NoNorm, Norm, TemporalNorm
-from bntt.ops.backend import backends
+from bntt.ops.backend import device_of, find_backend
 from bntt.ops.event_conv import Geometry, Spikes
 from bntt.ops.execution import How
 from bntt.ops.fused import Run, run_chunks, run_layers
@@ -49,10 +49,10 @@ class Fused(NamedTuple):
 
 def why_not_here(x: Tensor, kernels: Kernels) -> str:
     """Why nothing can be fused for this input; "" if something may be."""
-    found = next(backend for backend in backends() if backend.name == kernels)
+    found = find_backend(kernels)
     if not found.available:
         return found.detail
-    device = "cuda" if kernels == "triton" and torch.cuda.is_available() else "cpu"
+    device = device_of(kernels)
     if x.device.type != device or x.dtype not in (torch.float32, torch.int8):
         return f"the kernels take float32 or int8 on {device}, the input is {x.dtype} on {x.device}"
     if x.numel() == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -68,10 +69,12 @@ class SpikingNetwork(nn.Module):
         recompute: ``"auto"``, ``"never"`` or a number of steps: whether the kernels keep currents and spikes of all
             time steps for the backward pass, or compute them again span by span, see :mod:`bntt.ops.recompute`.
         precision: ``"fp32"``, ``"bf16-grad"`` or ``"bf16"``: of the kernels' dense products, see
-            :data:`bntt.ops.event_conv.Precision`. Plain PyTorch computes in the dtype of the weights.
+            :data:`bntt.ops.event_conv.Precision`; a block that cannot be fused is then an error. ``step`` is plain
+            PyTorch whatever it says.
 
     Raises:
-        BackendError: if this machine does not have the backend, or no bfloat16 arithmetic for the precision.
+        BackendError: if this machine does not have the backend; in use, if it has no bfloat16 for the precision.
+        ValueError: if ``recompute`` is none of these.
 
     Attributes:
         backend, events, recompute, precision: as above; they may be set at any time.
@@ -97,6 +100,7 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         require(backend)
         self.backend, self.events, self.recompute, self.precision = backend, events, recompute, precision
+        self._how(None)
         if not isinstance(blocks, Mapping):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
@@ -149,9 +153,17 @@ class SpikingNetwork(nn.Module):
 
     def _run(self, names: list[str], x: Tensor) -> list[Fused]:
         """The blocks from the first of these names on that the kernels run together."""
-        if self.backend == "reference":
+        if self.backend == "reference" and self.precision == "fp32":
             return []
-        run, reason = longest_run([self.blocks[name] for name in names], x, self._kernels)
+        blocks = [self.blocks[name] for name in names]
+        run, reason = (
+            longest_run(blocks, x, self._kernels) if self.backend != "reference" else ([], "it is not asked to")
+        )
+        if reason and self.precision != "fp32":
+            raise BackendError(
+                f"block {names[len(run)]!r} cannot run in precision {self.precision!r}, which only the kernels have: "
+                f"{reason}; use precision='fp32'"
+            )
         if reason and self.backend != "auto":
             raise BackendError(
                 f"block {names[len(run)]!r} cannot run on backend {self.backend!r}: {reason}; use backend='auto', "
@@ -163,7 +175,7 @@ class SpikingNetwork(nn.Module):
     def _kernels(self) -> Kernels:
         return "triton" if self.backend == "triton" else "cpu"
 
-    def _how(self, device: torch.device) -> How:
+    def _how(self, device: torch.device | None) -> How:
         require_precision(self.precision, device)
         if self.recompute not in ("auto", "never") and not (isinstance(self.recompute, int) and self.recompute > 0):
             raise ValueError(f"recompute must be 'auto', 'never' or a number of steps, got {self.recompute!r}")
@@ -241,7 +253,7 @@ class SpikingNetwork(nn.Module):
         for spikes, counts in trace_fused(run, x, self._how(x.device)):
             drives.append(fold_time(self.readout.synapse, spikes))
             fired.append(counts)
-        voltage = torch.cat(drives).cumsum(0)
+        voltage = torch.stack(list(accumulate(torch.cat(drives))))  # as step does; no scan of CUDA's is deterministic
         steps = torch.arange(1, len(voltage) + 1, dtype=voltage.dtype, device=voltage.device)
         spikes_of = {name: torch.cat([part[i] for part in fired]).double() for i, name in enumerate(self.blocks)}
         neurons = {name: fused.neurons for name, fused in zip(self.blocks, run, strict=True)}

@@ -27,8 +27,11 @@ def has_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def require_precision(precision: str, device: str | torch.device = "cpu") -> None:
+def require_precision(precision: str, device: str | torch.device | None = "cpu") -> None:
     """Check that a precision of the products (:data:`bntt.ops.event_conv.Precision`) can be had on a device.
+
+    Args:
+        device: None only checks the name.
 
     Raises:
         BackendError: saying why not.
@@ -37,7 +40,7 @@ def require_precision(precision: str, device: str | torch.device = "cpu") -> Non
     """
     if precision not in (known := get_args(Precision)):
         raise BackendError(f"unknown precision {precision!r}: choose one of {', '.join(known)}")
-    if precision == "fp32":
+    if precision == "fp32" or device is None:
         return
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -65,7 +68,20 @@ def backends() -> list[Backend]:
     >>> backends()[0].name
     'reference'
     """
-    return [Backend("reference", True, "plain PyTorch, any device and dtype"), _cpu(), _triton()]
+    return [make() for make in _MAKERS.values()]
+
+
+def find_backend(name: str) -> Backend:
+    """One implementation by its name.
+
+    >>> find_backend("reference").available
+    True
+    """
+    return _MAKERS[name]()
+
+
+def _reference() -> Backend:
+    return Backend("reference", True, "plain PyTorch, any device and dtype")
 
 
 def _cpu() -> Backend:
@@ -89,16 +105,31 @@ def _triton() -> Backend:
     return Backend("triton", False, f"Triton kernels need a CUDA GPU, or TRITON_INTERPRET=1 to test them; {unproven}")
 
 
-def require(name: str) -> None:
-    """Check that a backend can run here.
+_MAKERS = {"reference": _reference, "cpu": _cpu, "triton": _triton}
+
+
+def require(name: str, device: str | torch.device | None = None) -> None:
+    """Check that a backend can run here, and on a device if one is given.
 
     Raises:
         BackendError: saying why it cannot.
 
     >>> require("reference")
     """
-    known = {backend.name: backend for backend in backends()}
-    if name != "auto" and name not in known:
-        raise BackendError(f"unknown backend {name!r}: choose one of auto, {', '.join(known)}")
-    if name != "auto" and not known[name].available:
-        raise BackendError(f"backend {name!r} cannot run here: {known[name].detail}")
+    if name == "auto":
+        return
+    if name not in _MAKERS:
+        raise BackendError(f"unknown backend {name!r}: choose one of auto, {', '.join(_MAKERS)}")
+    if not (found := find_backend(name)).available:
+        raise BackendError(f"backend {name!r} cannot run here: {found.detail}")
+    if device is not None and name != "reference" and torch.device(device).type != (wanted := device_of(name)):
+        raise BackendError(f"backend {name!r} runs on {wanted}, not on {device}")
+
+
+def device_of(name: str) -> str:
+    """The kind of device that a backend's kernels run on; Triton's interpreter is only for where there is no GPU.
+
+    >>> device_of("cpu")
+    'cpu'
+    """
+    return "cuda" if name == "triton" and torch.cuda.is_available() else "cpu"

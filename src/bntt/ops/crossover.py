@@ -30,7 +30,7 @@ class Crossover:
     weight_grad: float
 
 
-_MEASURED: dict[tuple[object, ...], Crossover] = {}
+_MEASURED: dict[tuple[object, ...], float] = {}
 
 
 def goes_by_events(synapse: Synapse, x: Spikes, choice: EventChoice) -> tuple[bool, bool]:
@@ -55,17 +55,24 @@ def goes_by_events(synapse: Synapse, x: Spikes, choice: EventChoice) -> tuple[bo
 
 
 def crossover(synapse: Synapse, x: Spikes) -> Crossover:
-    """The crossover of a layer on this machine, measured when a layer of its shape first runs with so many threads."""
+    """The crossover of a layer on this machine, measured when a layer of its shape first runs with so many threads.
+
+    Each direction by the type of its own dense way, so that precisions with one forward pass also go one way there.
+    """
     place = tuple(x.values.shape[2:])
-    shape = (*place, *synapse.weight.shape, synapse.geometry, x.largest)
-    key = (*shape, synapse.precision, torch.get_num_threads(), use_variant())
-    if key not in _MEASURED:
-        _MEASURED[key] = _measure(synapse, place, x.largest, x.scale)
-    return _MEASURED[key]
+    key = (*place, *synapse.weight.shape, synapse.geometry, x.largest, torch.get_num_threads(), use_variant())
+    found = []
+    for way, dtype in (("forward", synapse.forward_dtype), ("weight_grad", synapse.backward_dtype)):
+        if (way, dtype, key) not in _MEASURED:
+            _MEASURED[way, dtype, key] = _measure(synapse, place, x.largest, x.scale, backward=way == "weight_grad")
+        found.append(_MEASURED[way, dtype, key])
+    return Crossover(*found)
 
 
-def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: float) -> Crossover:
+def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: float, *, backward: bool) -> float:
     """Time both ways on random counts of two densities; event-driven time is a straight line in the density."""
+    if backward and not synapse.has_event_weight_grad:
+        return 0.0
     work = synapse.weight.numel() * place[0] * place[1]
     images = min(512, max(2 * torch.get_num_threads(), (1 << 28) // max(1, work)))
     generator = torch.Generator().manual_seed(0)
@@ -73,25 +80,18 @@ def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: floa
     for density in (0.05, 0.4):
         counts = (torch.rand(images, 1, *place, generator=generator) < density).to(torch.uint8)
         samples.append(Spikes(counts, scale, largest, float(counts.sum()) / counts.numel()))
-    out = synapse.forward(samples[0], events=False)
-    low = out.to(synapse.backward_dtype)  # the input's gradient needs it in any case
+    grad = synapse.forward(samples[0], events=False).to(synapse.backward_dtype)
     total = torch.zeros(synapse.weight.shape)
-    found = []
-    for backward in (False, True):
-        if backward and not synapse.has_event_weight_grad:
-            found.append(0.0)
-            continue
 
-        def work_of(x: Spikes, events: bool, backward: bool = backward) -> Callable[[], object]:
-            if backward:
-                return lambda: synapse.add_weight_grad(total, x, out if events else low, events=events)
-            return lambda: synapse.forward(x, events=events)
+    def work_of(x: Spikes, events: bool) -> Callable[[], object]:
+        if backward:
+            return lambda: synapse.add_weight_grad(total, x, grad, events=events)
+        return lambda: synapse.forward(x, events=events)
 
-        dense = _seconds(work_of(samples[0], False))
-        few, many = (_seconds(work_of(x, True)) for x in samples)
-        slope = max(1e-12, (many - few) / (samples[1].density - samples[0].density))
-        found.append(max(0.0, samples[0].density + (dense - few) / slope))
-    return Crossover(*found)
+    dense = _seconds(work_of(samples[0], False))
+    few, many = (_seconds(work_of(x, True)) for x in samples)
+    slope = max(1e-12, (many - few) / (samples[1].density - samples[0].density))
+    return max(0.0, samples[0].density + (dense - few) / slope)
 
 
 def _seconds(work: Callable[[], object], repeats: int = 3) -> float:

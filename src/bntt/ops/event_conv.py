@@ -21,9 +21,9 @@ from bntt.ops._cpu.library import LIBRARY, Events, run
 from bntt.ops.workspace import WORKSPACE
 
 Precision = Literal["fp32", "bf16-grad", "bf16"]
-"""Of the products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: the forward pass as in fp32, dense gradients
-from bfloat16 factors; ``"bf16"``: dense forward products too, each current rounded to 8 bits of mantissa. Statistics,
-membranes and sums over chunks are float32 in all, and what goes event-driven is float32 throughout."""
+"""Of the products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: the forward pass as in fp32, dense gradients in
+bfloat16, factors and products; ``"bf16"``: forward products too, and currents and gradients lie in memory as bfloat16.
+Statistics, membranes and sums over chunks are float32 in all, and so is the sum that an event-driven product is."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class Spikes:
         >>> Spikes(torch.full((300, 1, 1, 1, 1), 2, dtype=torch.uint8), largest=2).count_over_time().item()
         600.0
         """
-        groups = [part.sum(0, dtype=torch.uint8) for part in self.values.split(max(1, 255 // self.largest))]
+        groups = [part.sum(0, dtype=torch.uint8) for part in torch.split(self.values, max(1, 255 // self.largest))]
         return torch.stack(groups).sum(0, dtype=torch.float32)
 
     def _unpack(self, out: Tensor) -> Tensor:
-        if self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
+        if LIBRARY is not None and self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
             size, threads = self.values.numel(), torch.get_num_threads()
             run("bntt_unpack", self.values.data_ptr(), out.data_ptr(), size, self.scale, threads)
             return out
@@ -116,7 +116,6 @@ class Synapse:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision = "fp32") -> None:
         self.weight, self.bias, self.geometry = weight.detach(), None if bias is None else bias.detach(), geometry
-        self.precision = precision
         self.forward_dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.backward_dtype = torch.float32 if precision == "fp32" else torch.bfloat16
         self._dense: dict[torch.dtype, Tensor] = {}
@@ -140,18 +139,15 @@ class Synapse:
         return self.has_event_forward and (self.linear or self.kernel == (3, 3))
 
     def forward(self, x: Spikes, *, events: bool, out: Tensor | None = None) -> Tensor:
-        """``[T, B, H', W', Co]``, float32, contiguous: in ``out`` where one is given, except from a dense convolution
-        in float32."""
+        """``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous: in ``out`` where one is given, except from a
+        dense convolution."""
         if events:
             return self._event_forward(x, out)
         with x.as_floats(self.forward_dtype) as floats:
-            current = self._linear(floats, out) if self.linear else self._convolution(floats)
-        if current.dtype == torch.float32:
-            return current
-        return current.float() if out is None else out.copy_(current)
+            return self._linear(floats, out) if self.linear else self._convolution(floats)
 
     def _linear(self, floats: Tensor, out: Tensor | None) -> Tensor:
-        flat = None if out is None or floats.dtype != out.dtype else out.flatten(0, 3)
+        flat = None if out is None else out.flatten(0, 3)
         product = torch.mm(floats.flatten(0, 3), self._weight(floats.dtype).t(), out=flat)
         if self.bias is not None:
             product.add_(self.bias)
@@ -167,10 +163,10 @@ class Synapse:
         """Add dL/dW of some steps to ``total``.
 
         Args:
-            grad_out: ``[T, B, H', W', Co]``, contiguous: float32 for events, else of :attr:`backward_dtype`.
+            grad_out: ``[T, B, H', W', Co]``, contiguous, float32 or :attr:`backward_dtype`.
         """
         if events:
-            job = self._job(x)
+            job, grad_out = self._job(x), grad_out.float()
             job.grad_out, job.grad_weight = grad_out.data_ptr(), total.data_ptr()
             run("bntt_events_weight_grad", ctypes.byref(job))
             return
@@ -215,10 +211,15 @@ class Synapse:
             weight = self.weight.contiguous()
             run("bntt_pack", ctypes.byref(job), weight.data_ptr(), self._packed[key].data_ptr())
         size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), self.kernel)
-        out = torch.empty(*x.values.shape[:2], *size, self.weight.shape[0]) if out is None else out
-        job.weight, job.out = self._packed[key].data_ptr(), out.data_ptr()
+        shape = (*x.values.shape[:2], *size, self.weight.shape[0])
+        out = torch.empty(shape, dtype=self.forward_dtype) if out is None else out
+        sums = out if out.dtype == torch.float32 else WORKSPACE.take(*shape)
+        job.weight, job.out = self._packed[key].data_ptr(), sums.data_ptr()
         job.bias = None if self.bias is None else self.bias.data_ptr()
         run("bntt_events_forward", ctypes.byref(job))
+        if sums is not out:
+            out.copy_(sums)
+            WORKSPACE.give(sums)
         return out
 
     def _job(self, x: Spikes) -> Events:

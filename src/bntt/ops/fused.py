@@ -116,12 +116,13 @@ class _Span:
     def forward(self, run: Run, synapses: list[Synapse], x: Spikes) -> tuple[Spikes, list[Tensor]]:
         """Spikes of the last layer and every layer's membrane after these steps."""
         spikes, ends = x.steps(self.first, self.last), []
+        passes: list[Pass] = []  # whoever stops this half-way leaves a span without passes
         for i, (layer, synapse) in enumerate(zip(run.layers, synapses, strict=True)):
             known = self.found[i] if i < len(self.found) else None
             spikes, done, end = forward(layer, synapse, run.how, spikes, self.first, self.starts[i], known)
-            self.passes.append(done)
+            passes.append(done)
             ends.append(end)
-        self.found = [done.found for done in self.passes]
+        self.passes, self.found = passes, [done.found for done in passes]
         return spikes, ends
 
     def give_passes(self) -> None:
@@ -145,8 +146,11 @@ class _Span:
         """From the gradient of these steps' spikes to that of their input, and the buffer that it lies in."""
         held: Tensor | None = None
         following: Tensor | None = None
-        for i in range(len(self.passes) - 1, -1, -1):
-            done, before = self.passes[i], held
+        passes = self.passes
+        if not keep:  # what they hold is written over from here on, whether this comes to its end or not
+            self.passes = []
+        for i in range(len(passes) - 1, -1, -1):
+            done, before = passes[i], held
             following, held = backward(
                 run.layers[i],
                 synapses[i],
@@ -165,8 +169,6 @@ class _Span:
                 WORKSPACE.give(done.source.values)
             if following is not None:
                 towards, scale = following, 1.0
-        if not keep:
-            self.passes = []
         return following, held
 
 
@@ -197,7 +199,8 @@ class _RunLayers(torch.autograd.Function):
         values = ctx.saved_tensors[0]  # raises where the graph was freed, or input or weights have changed since
         run, x, spans = ctx.run, ctx.x, ctx.spans
         keep, wants_input = torch._C._autograd._get_current_graph_task_keep_graph(), ctx.needs_input_grad[3]
-        grad, synapses = grad.contiguous(), run.synapses()
+        synapses = run.synapses()
+        grad = grad.contiguous().to(synapses[0].forward_dtype)
         learned = [Gradients.zero(layer, weight=ctx.needs_input_grad[4 + 4 * i]) for i, layer in enumerate(run.layers)]
         input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if wants_input else None
         carries: list[Tensor | None] = [None] * len(run.layers)
@@ -216,5 +219,8 @@ class _RunLayers(torch.autograd.Function):
             )
             if input_grad is not None and following is not None:
                 input_grad[span.first : span.last].copy_(following)
-            WORKSPACE.give(held, *(() if keep else span.starts))
+            WORKSPACE.give(held)
+        if not keep:
+            WORKSPACE.give(*(start for span in spans for start in span.starts))
+            ctx.spans = ctx.x = None
         return None, None, None, input_grad, *(one for layer in learned for one in layer)

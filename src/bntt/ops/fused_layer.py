@@ -148,7 +148,7 @@ def forward(
         known: what an earlier pass over the same steps found.
     """
     source, device = layer.enter(x), x.values.device
-    current = WORKSPACE.take(*layer.current_shape(source), device=device)
+    current = WORKSPACE.take(*layer.current_shape(source), dtype=synapse.forward_dtype, device=device)
     membrane = WORKSPACE.take(*current.shape[1:], device=device)
     membrane = membrane.zero_() if start is None else membrane.copy_(start)
     counts = WORKSPACE.take(*pooled_shape(current, layer.window), dtype=torch.uint8, device=device)
@@ -248,15 +248,15 @@ def _synapse_backward(
     input_grad, held = None, grad_current
     if wants_input:
         if source.numel() > grad_current.numel():
-            held = WORKSPACE.take(source.numel(), device=source.device)
+            held = WORKSPACE.take(source.numel(), dtype=grad_current.dtype, device=source.device)
         input_grad = held.flatten()[: source.numel()].view(source.shape)
     for first in range(0, len(source), size):
         last = min(len(source), first + size)
         part = grad_current[first:last]
         low = part.to(synapse.backward_dtype)
         if weight_grad is not None:
-            x = done.source.steps(first, last)
-            synapse.add_weight_grad(weight_grad, x, part if events else low, events=events)
+            given = part if events else low
+            synapse.add_weight_grad(weight_grad, done.source.steps(first, last), given, events=events)
         if input_grad is not None:  # the steps before are done with, and none of them is larger in the output
             shape = (source.shape[2], source.shape[3], source.shape[4])
             input_grad[first:last].copy_(synapse.input_grad(low, shape))

@@ -3,8 +3,8 @@
 A backward pass needs every layer's synaptic current and spikes. Kept for all T steps (``"never"``), they are what a
 training step's memory consists of. With a span of K steps, the membranes of all layers are kept before every span, and
 currents and spikes of one span at a time: memory T / K membranes and K steps, least at K = √T, for one more forward
-pass without statistics. The result is the same: the second pass takes the first one's normalisations, and sees the
-same spikes.
+pass without statistics. The result is the same, but for the order of sums: the second pass takes the first one's
+normalisations, and sees the same spikes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bntt.ops.event_conv import Spikes
 from bntt.ops.execution import Recompute
 from bntt.ops.fused_layer import Layer
 from bntt.ops.norm_lif import pooled_shape
+from bntt.ops.workspace import WORKSPACE
 
 
 def span_of(layers: Sequence[Layer], x: Spikes, choice: Recompute) -> int:
@@ -50,15 +51,40 @@ def sizes(layers: Sequence[Layer], x: Spikes) -> list[tuple[int, int]]:
 
 
 def available_memory(device: torch.device) -> float:
-    """Bytes that could be taken now: of the GPU, or what kernel and control group leave; infinite where none says."""
+    """Bytes that a step could take now, what it keeps from the last one included; infinite where nothing says.
+
+    Of a GPU, or the smaller of what the kernel and the control group (version 2 or 1) leave.
+    """
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    found = math.inf
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            found = float(line.split()[1]) * 1024
-    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
-    return min(found, float(limit) - float(used)) if limit.isdigit() and used.isdigit() else found
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
+    kernel = _numbers("/proc/meminfo").get("MemAvailable:", math.inf) * 1024
+    return min(kernel, *(_left(*names) for names in _GROUPS)) + WORKSPACE.free_bytes()
+
+
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+"""Limit, use, statistics, and there the name of what would be given back: read files that nobody looks at."""
+
+
+def _left(limit: str, used: str, statistics: str, reclaimable: str) -> float:
+    most, now = _read(limit).strip(), _read(used).strip()
+    if not (most.isdigit() and now.isdigit()):  # "max", or no such file
+        return math.inf
+    return float(most) - float(now) + _numbers(statistics).get(reclaimable, 0.0)
+
+
+def _numbers(path: str) -> dict[str, float]:
+    """Lines of a name and a number."""
+    rows = (line.split() for line in _read(path).splitlines())
+    return {row[0]: float(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
 def _read(path: str) -> str:

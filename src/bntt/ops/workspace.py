@@ -55,6 +55,11 @@ class Workspace:
             with self._lock:
                 self._free.append(whole)
 
+    def free_bytes(self) -> int:
+        """How much was given back and waits."""
+        with self._lock:
+            return sum(held.numel() for held in self._free)
+
     def clear(self) -> None:
         """Free everything that was given back."""
         with self._lock:

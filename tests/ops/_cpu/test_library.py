@@ -72,6 +72,6 @@ def test_the_structures_are_as_large_as_the_headers():
     """A field too many or too few would shift all that follow it."""
     import ctypes
 
-    assert ctypes.sizeof(library.Scan) == 15 * 8 + 8 * 8 + 5 * 8 + 4 * 4
+    assert ctypes.sizeof(library.Scan) == 15 * 8 + 8 * 8 + 5 * 8 + 5 * 4 + 4
     assert ctypes.sizeof(library.Events) == 6 * 8 + 10 * 8 + 8 + 8
     assert torch.get_num_threads() == 1

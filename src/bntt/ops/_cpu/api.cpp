@@ -44,9 +44,9 @@ int bntt_use_variant(int number) {
   return used;
 }
 
-int bntt_moments(const float* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, float* copy,
-                 float* mean, float* var, std::int32_t threads) {
-  return now().moments(current, steps, rows, channels, copy, mean, var, threads);
+int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, void* copy,
+                 float* mean, float* var, std::int32_t bf16, std::int32_t threads) {
+  return now().moments(current, steps, rows, channels, copy, mean, var, bf16 != 0, threads);
 }
 
 int bntt_scan_forward(const BnttScan* s) { return now().scan_forward(*s); }

@@ -3,7 +3,7 @@
 #include "kernels.h"
 
 struct Kernels {
-  int (*moments)(const float*, long, long, long, float*, float*, float*, int);
+  int (*moments)(const void*, long, long, long, void*, float*, float*, bool, int);
   int (*scan_forward)(const BnttScan&);
   int (*scan_sums)(const BnttScan&);
   int (*scan_backward)(const BnttScan&);

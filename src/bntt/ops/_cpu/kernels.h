@@ -1,6 +1,6 @@
 // The C interface: plain structs of pointers and sizes, called from Python through ctypes. No PyTorch headers.
 // Every activation lies in memory as [steps, images, height, width, channels]; a fully connected layer has height and
-// width 1. Functions return 0, or 1 when memory could not be had. All sums run in fixed blocks: the thread count
+// width 1. Currents and gradients are float, or bfloat16 where `bf16` is set. Functions return 0, or 1 when memory could not be had. All sums run in fixed blocks: the thread count
 // changes no bit.
 #pragma once
 #include <cstdint>
@@ -10,24 +10,24 @@ extern "C" {
 
 // Normalise, integrate, fire, reset, pool (paper Eq. 4 and 9): z = scale (current - mean) + shift, per step and channel.
 struct BnttScan {
-  const float* current;                // [T, N, H, W, C]
+  const void* current;                 // [T, N, H, W, C]
   const float *mean, *scale, *shift;   // [T, C]
   float* membrane;                     // [N, H, W, C], before the first step, and forward the one after the last comes
                                        // out; null: starts at rest, end not wanted
   std::uint8_t* counts;                // out: spikes per pooling window [T, N, H/wh, W/ww, C]
   std::int64_t* fired;                 // out: spikes per step and channel [T, C], before the pool
   // backward only
-  const float* grad_spikes;            // [T, N, H/wh, W/ww, C], towards the pooled mean spikes
+  const void* grad_spikes;             // [T, N, H/wh, W/ww, C], towards the pooled mean spikes
   std::int64_t grad_step;              // elements from one step's gradient to the next; 0: all steps share one
   const float* inverse;                // 1 / sqrt(var + eps), [T, C]
   double *sum_grad, *sum_product;      // [T, C]: over rows, of g and of g (current - mean) inverse
   const float *offset, *slope;         // [T, C]: grad_current = scale g - offset - slope (current - mean)
-  float* grad_current;                 // out; may be `current` itself
+  void* grad_current;                  // out; may be `current` itself
   float* carry;                        // [N, H, W, C], in: dL/d(membrane after the last step); out, of the second sweep:
                                        // the one before the first step; null: nothing follows, not wanted
   std::int64_t steps, images, height, width, channels, window_height, window_width;
   double grad_scale, leak, threshold, surrogate_first, surrogate_second;
-  std::int32_t fire_before, hard_reset, surrogate, threads;
+  std::int32_t fire_before, hard_reset, surrogate, threads, bf16;
 };
 
 // Convolution (stride 1) or fully connected layer on spike counts: the weights of the active inputs are summed.
@@ -46,8 +46,8 @@ struct BnttEvents {
 
 int bntt_variants();                // bit 0 portable, 1 AVX2, 2 AVX-512: what this machine can run
 int bntt_use_variant(int number);   // 0..2; returns the one in use now; -1 only asks
-int bntt_moments(const float* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, float* copy,
-                 float* mean, float* var, std::int32_t threads);
+int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, void* copy,
+                 float* mean, float* var, std::int32_t bf16, std::int32_t threads);
 int bntt_scan_forward(const BnttScan*);
 int bntt_scan_sums(const BnttScan*);      // backward, first sweep
 int bntt_scan_backward(const BnttScan*);  // backward, second sweep

@@ -1,6 +1,10 @@
 // Vectors of the width of the instruction set that this file is compiled for, in the compilers' own portable notation.
 // Included once by each variant, inside its namespace, after LANES is set.
 
+struct Bf16 {
+  std::uint16_t bits;  // the upper half of a float
+};
+
 template <long W>
 struct Wide;
 
@@ -22,6 +26,18 @@ struct Single {
   using Mask = std::int32_t;
   static float load(const float* p) { return *p; }
   static void store(float* p, float v) { *p = v; }
+  static float load(const Bf16* p) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(p->bits) << 16;
+    float v;
+    std::memcpy(&v, &bits, sizeof v);
+    return v;
+  }
+  static void store(Bf16* p, float v) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &v, sizeof v);
+    bits = v == v ? bits + 0x7fff + ((bits >> 16) & 1) : bits | 0x400000;
+    p->bits = static_cast<std::uint16_t>(bits >> 16);
+  }
   static float fill(float v) { return v; }
   static float magnitude(float v) { return v < 0 ? -v : v; }
   static float above_zero(float v) { return v > 0 ? v : 0; }

@@ -14,10 +14,9 @@ from bntt.ops.norm_lif import Affine, Neuron, Reverse, Window
 def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
     """See :func:`bntt.ops.norm_lif.moments`."""
     steps, channels = current.shape[0], current.shape[-1]
-    mean, var = current.new_empty(steps, channels), current.new_empty(steps, channels)
-    rows = current[0].numel() // channels
-    threads = torch.get_num_threads()
-    run("bntt_moments", _at(current), steps, rows, channels, _at(copy), _at(mean), _at(var), threads)
+    mean, var = torch.empty(steps, channels), torch.empty(steps, channels)
+    rows, threads = current[0].numel() // channels, torch.get_num_threads()
+    run("bntt_moments", _at(current), steps, rows, channels, _at(copy), _at(mean), _at(var), _bf16(current), threads)
     return mean, var
 
 
@@ -80,7 +79,13 @@ def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Sca
         hard_reset=neuron.hard_reset,
         surrogate=kind,
         threads=torch.get_num_threads(),
+        bf16=_bf16(current),
     )
+
+
+def _bf16(current: Tensor) -> bool:
+    assert current.dtype in (torch.float32, torch.bfloat16)
+    return current.dtype == torch.bfloat16
 
 
 def _at(tensor: Tensor | None) -> int | None:

@@ -25,7 +25,7 @@ class Scan(Structure):
         backward=(c_void_p, "inverse sum_grad sum_product offset slope grad_current carry"),
         sizes=(c_int64, "steps images height width channels window_height window_width"),
         numbers=(c_double, "grad_scale leak threshold surrogate_first surrogate_second"),
-        switches=(c_int32, "fire_before hard_reset surrogate threads"),
+        switches=(c_int32, "fire_before hard_reset surrogate threads bf16"),
     )
 
 
@@ -44,7 +44,7 @@ class Events(Structure):
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "bntt_variants": (c_int, []),
     "bntt_use_variant": (c_int, [c_int]),
-    "bntt_moments": (c_int, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_int32]),
+    "bntt_moments": (c_int, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_int32, c_int32]),
     "bntt_scan_forward": (c_int, [POINTER(Scan)]),
     "bntt_scan_sums": (c_int, [POINTER(Scan)]),
     "bntt_scan_backward": (c_int, [POINTER(Scan)]),

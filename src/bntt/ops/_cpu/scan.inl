@@ -55,7 +55,7 @@ struct Neuron {
   }
 };
 
-template <bool Before, bool Hard>
+template <class X, bool Before, bool Hard>
 struct ForwardJob {
   const BnttScan& s;
   const Geometry& g;
@@ -72,7 +72,7 @@ struct ForwardJob {
     typename L::Mask sum[N];
     for (long n = 0, i = at; n < N; ++n, i += L::width)
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), sum[n] = typename L::Mask{};
-    const float* x = s.current + (t * g.pixels + first) * C + c;
+    const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + c;
     std::uint8_t* out = s.counts + t * g.pooled * C + c;
     u += c;
     for (long r = 0; r < count; ++r, x += C, u += C)
@@ -109,7 +109,7 @@ struct ForwardJob {
   }
 };
 
-template <bool Before, bool Hard>
+template <class X, bool Before, bool Hard>
 int scan_forward_as(const BnttScan& s) {
   const Geometry g(s, larger(1, 4096 / s.channels));
   const long C = s.channels, workers = larger(1, s.threads);
@@ -117,7 +117,7 @@ int scan_forward_as(const BnttScan& s) {
   Scratch<std::int32_t> fired(workers * s.steps * C), windows(workers * g.tile);
   if (!membranes.data || !fired.data || !windows.data) return 1;
   std::memset(fired.data, 0, static_cast<std::size_t>(workers * s.steps * C) * sizeof(std::int32_t));
-  ForwardJob<Before, Hard> job{s, g, membranes.data, fired.data, windows.data};
+  ForwardJob<X, Before, Hard> job{s, g, membranes.data, fired.data, windows.data};
   for_units(g.tiles, s.threads, job);
   for (long i = 0; i < s.steps * C; ++i) {
     std::int64_t sum = 0;
@@ -149,7 +149,7 @@ struct Surrogate {
 // g = dL/dz runs back through time. First sweep (Sums): the sums over rows that Eq. 10 and 11 need; second: Eq. 10.
 // Where the potentials of all steps are too many for the cache, they are computed a span of steps at a time, from the
 // membrane that was kept before every span.
-template <bool Before, bool Hard, int Kind, bool Sums>
+template <class X, bool Before, bool Hard, int Kind, bool Sums>
 struct BackwardJob {
   const BnttScan& s;
   const Geometry& g;
@@ -167,7 +167,7 @@ struct BackwardJob {
     V mean[N], scale[N], shift[N];
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width)
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
-    const float* x = s.current + (t * g.pixels + first) * C + base + c;
+    const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + base + c;
     u += c, p += (t - begin) * g.tile * width + c;
     for (long r = 0; r < count; ++r, x += C, u += width, p += width)
       for (long n = 0; n < N; ++n) {
@@ -194,11 +194,12 @@ struct BackwardJob {
       one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
     }
     const long here = (t * g.pixels + first) * C + base + c;
-    const float *x = s.current + here, *grad = s.grad_spikes + t * s.grad_step + base + c;
-    float* out = Sums ? nullptr : s.grad_current + here;
+    const X* x = static_cast<const X*>(s.current) + here;
+    const X* grad = static_cast<const X*>(s.grad_spikes) + t * s.grad_step + base + c;
+    X* out = Sums ? nullptr : static_cast<X*>(s.grad_current) + here;
     carry += c, p += (t - begin) * g.tile * width + c;
     for (long r = 0; r < count; ++r, carry += width, p += width) {
-      const float* towards = window[r] < 0 ? nullptr : grad + window[r] * C;
+      const X* towards = window[r] < 0 ? nullptr : grad + window[r] * C;
       for (long n = 0; n < N; ++n) {
         const long i = n * L::width;
         if (towards) __builtin_prefetch(towards + i - s.grad_step);
@@ -265,7 +266,7 @@ struct BackwardJob {
   }
 };
 
-template <bool Before, bool Hard, int Kind, bool Sums>
+template <class X, bool Before, bool Hard, int Kind, bool Sums>
 int scan_reverse_as(const BnttScan& s) {
   const long room = 1 << 16, C = s.channels;  // floats of a tile's potentials: a quarter of a usual second-level cache
   const bool pooled = s.window_height * s.window_width > 1;
@@ -282,7 +283,7 @@ int scan_reverse_as(const BnttScan& s) {
   Scratch<double> partial(Sums ? segments * s.steps * 2 * C : 0);
   if (!potentials.data || !kept.data || !carries.data || !windows.data || !partial.data) return 1;
   if (Sums) std::memset(partial.data, 0, static_cast<std::size_t>(segments * s.steps * 2 * C) * sizeof(double));
-  BackwardJob<Before, Hard, Kind, Sums> job{s,     g,               block,     blocks,       segments,     span,
+  BackwardJob<X, Before, Hard, Kind, Sums> job{s,     g,               block,     blocks,       segments,     span,
                                             spans, potentials.data, kept.data, carries.data, windows.data, partial.data};
   for_units(segments * blocks, s.threads, job);
   for (long t = 0; Sums && t < s.steps; ++t)
@@ -298,21 +299,29 @@ int scan_reverse_as(const BnttScan& s) {
   return 0;
 }
 
-inline int scan_forward(const BnttScan& s) {
-  if (s.fire_before) return s.hard_reset ? scan_forward_as<true, true>(s) : scan_forward_as<true, false>(s);
-  return s.hard_reset ? scan_forward_as<false, true>(s) : scan_forward_as<false, false>(s);
+template <class X>
+int scan_forward_in(const BnttScan& s) {
+  if (s.fire_before) return s.hard_reset ? scan_forward_as<X, true, true>(s) : scan_forward_as<X, true, false>(s);
+  return s.hard_reset ? scan_forward_as<X, false, true>(s) : scan_forward_as<X, false, false>(s);
 }
 
-template <bool Before, bool Hard, bool Sums>
+inline int scan_forward(const BnttScan& s) { return s.bf16 ? scan_forward_in<Bf16>(s) : scan_forward_in<float>(s); }
+
+template <class X, bool Before, bool Hard, bool Sums>
 int scan_reverse_kind(const BnttScan& s) {
-  if (s.surrogate == 0) return scan_reverse_as<Before, Hard, 0, Sums>(s);
-  if (s.surrogate == 1) return scan_reverse_as<Before, Hard, 1, Sums>(s);
-  return scan_reverse_as<Before, Hard, 2, Sums>(s);
+  if (s.surrogate == 0) return scan_reverse_as<X, Before, Hard, 0, Sums>(s);
+  if (s.surrogate == 1) return scan_reverse_as<X, Before, Hard, 1, Sums>(s);
+  return scan_reverse_as<X, Before, Hard, 2, Sums>(s);
+}
+
+template <class X, bool Sums>
+int scan_reverse_in(const BnttScan& s) {
+  if (s.fire_before)
+    return s.hard_reset ? scan_reverse_kind<X, true, true, Sums>(s) : scan_reverse_kind<X, true, false, Sums>(s);
+  return s.hard_reset ? scan_reverse_kind<X, false, true, Sums>(s) : scan_reverse_kind<X, false, false, Sums>(s);
 }
 
 template <bool Sums>
 int scan_reverse(const BnttScan& s) {
-  if (s.fire_before)
-    return s.hard_reset ? scan_reverse_kind<true, true, Sums>(s) : scan_reverse_kind<true, false, Sums>(s);
-  return s.hard_reset ? scan_reverse_kind<false, true, Sums>(s) : scan_reverse_kind<false, false, Sums>(s);
+  return s.bf16 ? scan_reverse_in<Bf16, Sums>(s) : scan_reverse_in<float, Sums>(s);
 }

@@ -23,8 +23,8 @@ def moments(current, shift, partial, steps, rows, channels, chunk, ROWS: tl.cons
     for first in range(0, chunk, ROWS):
         row = part * chunk + first + tl.arange(0, ROWS)
         inside = (row < rows)[:, None] & (c < channels)[None, :]
-        away = tl.load(x + tl.cast(row, tl.int64)[:, None] * channels + c[None, :], mask=inside, other=0.0) - centre
-        away = tl.where(inside, away, 0.0)
+        away = tl.load(x + tl.cast(row, tl.int64)[:, None] * channels + c[None, :], mask=inside, other=0.0)
+        away = tl.where(inside, tl.cast(away, tl.float32) - centre, 0.0)
         sums += away
         squares += away * away
     to = partial + ((part * 2) * steps + t) * channels + c
@@ -123,12 +123,12 @@ def scan_forward(
     pooled = tl.cast(images, tl.int64) * (height // HEIGHT) * (width // WIDTH) * channels
     u = tl.load(membrane + at, mask=inside & CARRIED, other=0.0)
     for t in range(steps):
-        x = tl.load(current + t * size + at, mask=inside, other=0.0)
+        x = tl.cast(tl.load(current + t * size + at, mask=inside, other=0.0), tl.float32)
         drive, _ = drive_at(x, mean, scale, shift, t * channels, c, channels)
         _, spikes, u = step(u, drive, leak, threshold, BEFORE, HARD)
         count = tl.sum(tl.cast(spikes & inside, tl.int32), 1)
         tl.store(to + t * pooled, tl.cast(count, tl.uint8), mask=kept)
-        tl.atomic_add(fired + t * channels + c, tl.sum(count, 0), mask=known)
+        tl.atomic_add(fired + t * channels + c, tl.sum(count, 0), mask=known, sem="relaxed")
     if CARRIED:
         tl.store(membrane + at, u, mask=inside)
 
@@ -156,7 +156,7 @@ def advance(
     ``tables`` are mean, scale and shift, ``rule`` leak and threshold.
     """
     for t in range(first, last):
-        now = tl.load(x + t * size, mask=inside, other=0.0)
+        now = tl.cast(tl.load(x + t * size, mask=inside, other=0.0), tl.float32)
         drive, _ = drive_at(now, tables[0], tables[1], tables[2], t * channels, c, channels)
         potential, _, u = step(u, drive, rule[0], rule[1], BEFORE, HARD)
         if KEEP:
@@ -259,11 +259,11 @@ def scan_reverse(
                 t = last - 1 - i
                 potential = tl.load(potentials + (t - first) * TILE)
                 spike = surrogate(potential, threshold, first_constant, second_constant, KIND) * grad_scale
-                spike = spike * tl.load(towards + t * stride, mask=kept, other=0.0)[:, None, :]
+                spike *= tl.cast(tl.load(towards + t * stride, mask=kept, other=0.0), tl.float32)[:, None, :]
                 after = tl.where(potential > threshold, 0.0, g) if HARD else g
                 grad = g if BEFORE else after + spike  # dL/dz
                 g = leak * after + spike if BEFORE else leak * grad
-                away = tl.load(x + t * size, mask=inside, other=0.0) - row_of(mean, t, c, channels)
+                away = tl.cast(tl.load(x + t * size, mask=inside, other=0.0), tl.float32) - row_of(mean, t, c, channels)
                 if SUMS:
                     add_sum(partial + t * channels, grad, inside, known)
                     normal = away * row_of(inverse, t, c, channels)
