@@ -35,12 +35,13 @@ def measure() -> dict[str, object]:
         found = {}
         for precision in PRECISIONS:
             ours = copy.deepcopy(net)
-            ours.precision, ours.backend = precision, "cpu"
+            ours.precision, ours.backend, ours.events = precision, "cpu", "fixed"
             F.cross_entropy(ours(spikes), labels).backward()
             layers = {}
             for last in range(1, len(net.blocks) + 1):
                 blocks = dict(list(copy.deepcopy(net).blocks.items())[:last])
-                part = SpikingNetwork(blocks, Readout(torch.nn.Identity()), backend="cpu", precision=precision)
+                part = SpikingNetwork(blocks, Readout(torch.nn.Identity()), backend="cpu", events="fixed")
+                part.precision = precision
                 seen: list[torch.Tensor] = []
                 part.readout.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
                 with torch.no_grad():
