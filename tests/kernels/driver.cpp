@@ -44,7 +44,7 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   Floats current = numbers(size, 1), copy(current.size()), offset(T * C), inverse(T * C, 0.8f), grad = numbers(T * pooled, 2);
   Result r{Floats(T * C), Floats(T * C), Floats(current.size()), std::vector<std::uint8_t>(T * pooled),
            std::vector<std::int64_t>(T * C), std::vector<double>(2 * T * C)};
-  require(bntt_moments(current.data(), T, N * H * W, C, copy.data(), r.mean.data(), r.var.data(), threads) == 0, "moments");
+  require(bntt_moments(current.data(), T, N * H * W, C, copy.data(), r.mean.data(), r.var.data(), 0, threads) == 0, "moments");
   require(copy == current, "copy");
   Floats membrane(N * H * W * C);
   BnttScan s{};
@@ -63,6 +63,15 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   s.membrane = membrane.data(), s.carry = carry.data();
   require(bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "backward between other steps");
   r.mean.insert(r.mean.end(), carry.begin(), carry.end());
+  std::vector<std::uint16_t> low(current.size()), low_grad(grad.size()), low_out(current.size());
+  for (std::size_t i = 0; i < low.size(); ++i) std::memcpy(&low[i], reinterpret_cast<char*>(&current[i]) + 2, 2);
+  for (std::size_t i = 0; i < low_grad.size(); ++i) std::memcpy(&low_grad[i], reinterpret_cast<char*>(&grad[i]) + 2, 2);
+  Floats mean(T * C), var(T * C);
+  require(bntt_moments(low.data(), T, N * H * W, C, low_out.data(), mean.data(), var.data(), 1, threads) == 0, "bf16 moments");
+  require(low_out == low, "bf16 copy");
+  s.current = low.data(), s.grad_spikes = low_grad.data(), s.grad_current = low_out.data(), s.bf16 = 1;
+  require(bntt_scan_forward(&s) == 0 && bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "bf16 scans");
+  for (std::uint16_t bits : low_out) r.var.push_back(bits);
   return r;
 }
 

@@ -235,3 +235,28 @@ def test_a_nan_current_never_fires_and_its_gradient_shows_it(variant):
     ones = torch.ones(3, 18)
     scan_reverse(current, affine, ones, Neuron(), (1, 1), torch.ones_like(current), 1.0, out, batch_statistics=True)
     assert out.isnan().all()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
+    """The same values in bfloat16 give the same moments, spikes and sums; what is written is rounded to the nearest."""
+    current, gamma, beta = make(shape, rng)
+    current, window = current.bfloat16(), shape[-1]
+    affine, inverse = affine_of(current.float(), gamma, beta)
+    gradient = torch.randn(pooled_shape(current, window), generator=rng).bfloat16()
+    found = []
+    for x, grad in ((current, gradient), (current.float(), gradient.float())):
+        counts, out, copy = torch.empty(grad.shape, dtype=torch.uint8), torch.empty_like(x), torch.empty_like(x)
+        fired = scan(x, affine, Neuron(), window, counts)
+        sums = scan_reverse(x, affine, inverse, Neuron(), window, grad, 1.0, out, batch_statistics=True)
+        mean, var = moments(x, copy)
+        assert torch.equal(copy, x)
+        found.append([counts, fired, mean, var, *sums, out.float()])
+    (*low, out), (*wide, exact) = found
+    for ours, twin in zip(low, wide, strict=True):  # spikes are equal; sums but for rounding
+        assert (ours - twin).abs().max() <= (1e-5 * twin.abs().max() if twin.is_floating_point() else 0)
+    assert ((out - exact).abs() <= 2**-8 * exact.abs() + 1e-6 * exact.abs().max()).all()
+    nan = torch.full((2, 3, 1, 1, 21), float("nan")).bfloat16()
+    rows = torch.ones(2, 21)
+    scan_reverse(nan, Affine(rows, rows, rows), rows, Neuron(), (1, 1), nan, 1.0, nan, batch_statistics=True)
+    assert nan.isnan().all()

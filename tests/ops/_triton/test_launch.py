@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bntt.ops._triton import launch
-from bntt.ops.norm_lif import Neuron, pooled_shape, scan, scan_reverse
+from bntt.ops.norm_lif import Neuron, moments, pooled_shape, scan, scan_reverse
 from tests.ops._triton import DEVICE
 from tests.ops.test_norm_lif import affine_of, make
 
@@ -75,3 +75,20 @@ def test_a_gradient_shared_by_all_steps_and_one_written_over_the_current(rng):
     assert torch.equal(apart, found[0][0])
     for one, other in zip(*found, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_bfloat16_in_memory_is_float_in_between(rng):
+    current, gamma, beta = (t.to(DEVICE) for t in make(SHAPE, rng))
+    current = current.bfloat16()
+    affine, inverse = affine_of(current.float(), gamma, beta)
+    gradient = torch.randn(pooled_shape(current, SHAPE[-1]), generator=rng).bfloat16().to(DEVICE)
+    found = []
+    for x, grad in ((current, gradient), (current.float(), gradient.float())):
+        counts, out = torch.empty(grad.shape, dtype=torch.uint8, device=DEVICE), torch.empty_like(x)
+        fired = scan(x, affine, Neuron(), SHAPE[-1], counts, kernels="triton")
+        sums = scan_reverse(
+            x, affine, inverse, Neuron(), SHAPE[-1], grad, 1.0, out, batch_statistics=True, kernels="triton"
+        )
+        found.append([*moments(x, kernels="triton"), counts, fired, *sums, out.float()])
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-2, atol=1e-4)
