@@ -69,7 +69,7 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   Floats mean(T * C), var(T * C);
   require(bntt_moments(low.data(), T, N * H * W, C, low_out.data(), mean.data(), var.data(), 1, threads) == 0, "bf16 moments");
   require(low_out == low, "bf16 copy");
-  s.current = low.data(), s.grad_spikes = low_grad.data(), s.grad_current = low_out.data(), s.bf16 = 1;
+  s.mean = mean.data(), s.current = low.data(), s.grad_spikes = low_grad.data(), s.grad_current = low_out.data(), s.bf16 = 1;
   require(bntt_scan_forward(&s) == 0 && bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "bf16 scans");
   for (std::uint16_t bits : low_out) r.var.push_back(bits);
   return r;
