@@ -153,18 +153,16 @@ class SpikingNetwork(nn.Module):
 
     def _run(self, names: list[str], x: Tensor) -> list[Fused]:
         """The blocks from the first of these names on that the kernels run together."""
-        if self.backend == "reference" and self.precision == "fp32":
-            return []
-        blocks = [self.blocks[name] for name in names]
-        run, reason = (
-            longest_run(blocks, x, self._kernels) if self.backend != "reference" else ([], "it is not asked to")
-        )
+        run: list[Fused] = []
+        reason = "backend 'reference' is plain PyTorch"
+        if self.backend != "reference":
+            run, reason = longest_run([self.blocks[name] for name in names], x, self._kernels)
         if reason and self.precision != "fp32":
             raise BackendError(
                 f"block {names[len(run)]!r} cannot run in precision {self.precision!r}, which only the kernels have: "
                 f"{reason}; use precision='fp32'"
             )
-        if reason and self.backend != "auto":
+        if reason and self.backend not in ("auto", "reference"):
             raise BackendError(
                 f"block {names[len(run)]!r} cannot run on backend {self.backend!r}: {reason}; use backend='auto', "
                 f"which runs such a block in plain PyTorch"
