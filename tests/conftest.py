@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
 
-with install_import_hook("bntt", "beartype.beartype"):
-    pass
+import tests.checking  # noqa: F401 -- the hook names it
 
-import torch
+SOURCE = Path(__file__).parents[1] / "src" / "bntt"
+CHECKED = [
+    f"bntt.{path.relative_to(SOURCE).with_suffix('').as_posix().replace('/', '.')}" for path in SOURCE.rglob("*.py")
+]
+install_import_hook(  # for good: as a context manager it would end before bntt is imported
+    [name for name in CHECKED if "_triton" not in name],  # Triton reads its functions' source
+    "tests.checking.checked",
+)
+
+import torch  # noqa: E402
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms on a GPU ask for
 torch.backends.cudnn.allow_tf32 = False

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bntt.data import ImageSet, catalog
-from bntt.data.cifar import read_cifar10, read_cifar100
+from bntt.data.cifar import CIFAR100, read_cifar10, read_cifar100
 from bntt.data.prepared import load_prepared, read_manifest
 from tests import fakes
 
@@ -16,8 +16,8 @@ WAYS = {
         lambda p: fakes.write_cifar_tar(p / "cifar-10-binary.tar.gz"),
     ],
     "cifar100": [
-        lambda p: fakes.write_cifar(p / "bin", catalog.read_cifar100.__defaults__[0], 100),
-        lambda p: fakes.write_cifar_tar(p / "cifar-100-binary.tar.gz", catalog.read_cifar100.__defaults__[0], 100),
+        lambda p: fakes.write_cifar(p / "bin", CIFAR100, 100),
+        lambda p: fakes.write_cifar_tar(p / "cifar-100-binary.tar.gz", CIFAR100, 100),
     ],
     "mnist": [lambda p: fakes.write_mnist(p / "gz"), lambda p: fakes.write_mnist(p / "raw", packed=False)],
     "fashion-mnist": [lambda p: fakes.write_mnist(p / "gz"), lambda p: fakes.write_mnist(p / "raw", packed=False)],

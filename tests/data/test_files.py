@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import os
 from contextlib import nullcontext
+from http.client import HTTPMessage
 from urllib.error import URLError
-from urllib.request import Request
+from urllib.request import OpenerDirector, Request
 
 import pytest
 
@@ -15,7 +17,7 @@ CONTENT = b"the published bytes" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
-class Opener:
+class Opener(OpenerDirector):
     """Answers with given bytes, or fails."""
 
     def __init__(self, answer):
@@ -72,5 +74,5 @@ def test_only_https(url, tmp_path):
 
 def test_a_redirect_away_from_https_is_refused():
     handler = _HttpsOnly()
-    with pytest.raises(DataError, match="only https is used"):
-        handler.redirect_request(Request("https://a.org"), io.BytesIO(), 302, "", {}, "http://a.org")
+    with open(os.devnull, "rb") as nowhere, pytest.raises(DataError, match="only https is used"):
+        handler.redirect_request(Request("https://a.org"), nowhere, 302, "", HTTPMessage(), "http://a.org")

@@ -32,3 +32,23 @@ def test_a_buffer_more_than_twice_too_large_is_left_for_others_and_clear_frees_a
     assert space.take(1_000_000, dtype=torch.uint8).data_ptr() != place
     space.clear()
     assert not space._free
+
+
+def test_buffers_of_growing_sizes_do_not_add_up_and_two_networks_in_turn_keep_theirs():
+    """Twice the most that was in use at once, whatever came before; a buffer that is dropped is not in use."""
+    space = Workspace()
+    for size in range(1_000_000, 5_000_000, 100_000):
+        space.give(space.take(size, dtype=torch.uint8))
+    assert space.free_bytes() <= 2 * 4_900_000
+    dropped = space.take(4_000_000, dtype=torch.uint8)
+    del dropped
+    assert space._alive == space.free_bytes()
+    space.clear()
+    assert space._alive == 0
+    turns = []
+    for _ in range(2):
+        for size in (3_000_000, 800_000):  # neither fits in the other's
+            taken = [space.take(size, dtype=torch.uint8) for _ in range(2)]
+            turns.append({buffer.data_ptr() for buffer in taken})
+            space.give(*taken)
+    assert turns[:2] == turns[2:]

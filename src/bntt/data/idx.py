@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     """
     packed = path.suffix == ".gz"
     try:
-        opened: IO[bytes] = gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[assignment]  # noqa: SIM115
+        opened: io.BufferedIOBase = gzip.open(path, "rb") if packed else path.open("rb")  # noqa: SIM115
         with opened as file:
             header = file.read(4 + 4 * dimensions)
             sizes = _sizes(path, header, dimensions)
@@ -104,7 +104,7 @@ def _sizes(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
     return struct.unpack(f">{dimensions}I", header[4:])
 
 
-def _values(path: Path, file: IO[bytes], count: int) -> np.ndarray:
+def _values(path: Path, file: io.BufferedIOBase, count: int) -> np.ndarray:
     values = file.read(count + 1)
     if len(values) != count:
         more = "more" if len(values) > count else str(len(values))

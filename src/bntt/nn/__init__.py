@@ -5,9 +5,10 @@ from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.lif import LIF
 from bntt.nn.methods import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
-from bntt.nn.network import NetworkState, SpikingNetwork, Trace, evaluating
+from bntt.nn.network import NetworkState, SpikingNetwork
 from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.readout import Readout
+from bntt.nn.trace import Trace, evaluating
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 

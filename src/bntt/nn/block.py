@@ -80,11 +80,19 @@ class SpikingBlock(nn.Module):
             fits, wanted = x.ndim == axes + 3 and x.shape[axes] == layer.in_channels, f"{layer.in_channels}, H, W"
         else:
             fits, wanted = x[(0,) * axes].numel() == layer.in_features, f"{layer.in_features}"
-        if not fits or x.dtype != layer.weight.dtype:
-            raise ValueError(
-                f"{self.name} takes {layer.weight.dtype} [{batch}, {wanted}], got {x.dtype} {list(x.shape)}: "
-                f"time comes first, and channels and image size are those that the network was built for"
+        dtype = layer.weight.dtype
+        if dtype.itemsize < 4:
+            raise TypeError(
+                f"{self.name} has weights of {dtype}: statistics and membranes need float32 at least, so weights are "
+                f"float32 or float64; for less use precision='bf16-grad' or 'bf16', or torch.autocast"
             )
+        if not fits or x.dtype != dtype:
+            reason = (
+                "time comes first, and channels and image size are those that the network was built for"
+                if not fits
+                else f"convert the input, or the network with .to({x.dtype})"
+            )
+            raise ValueError(f"{self.name} takes {dtype} [{batch}, {wanted}], got {x.dtype} {list(x.shape)}: {reason}")
 
 
 def fold_time(module: nn.Module, x: Float[Tensor, "T B *in_shape"]) -> Float[Tensor, "T B *out_shape"]:

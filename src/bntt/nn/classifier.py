@@ -9,7 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
-from bntt.nn.network import SpikingNetwork, Trace
+from bntt.nn.network import SpikingNetwork
+from bntt.nn.trace import Trace, evaluating
+from bntt.nn.untouched import check_spellings, has_global_hooks, why_touched
 
 
 class SpikingClassifier(nn.Module):
@@ -86,18 +88,22 @@ class SpikingClassifier(nn.Module):
         index: Int[Tensor, " B"] | None = None,
         draw: int = 0,
     ) -> Trace:
-        """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.network.Trace`."""
-        x = self._normalize(images)
-        if self.network.backend != "reference" and self.network.fuses((self.encoder.num_steps, *x.shape)):
-            return self.network.trace(self._encode(x, seed, index, draw))
-        steps = range(self.encoder.num_steps)
-        return self.network.trace(self.encoder.step(x, t, seed=seed, index=index, draw=draw) for t in steps)
+        """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.trace.Trace`."""
+        with evaluating(self):  # before anything is decided: more norms are fused there than in training
+            x = self._normalize(images)
+            check_spellings(self.encoder, "the encoder")
+            fused = self.network.backend != "reference" and self.network.fuses((self.encoder.num_steps, *x.shape))
+            if fused or why_touched(self.encoder) or has_global_hooks():
+                return self.network.trace(self._encode(x, seed, index, draw))
+            steps = range(self.encoder.num_steps)
+            return self.network.trace(self.encoder.step(x, t, seed=seed, index=index, draw=draw) for t in steps)
 
     def _encode(self, x: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
         """What drives the network: spikes in a byte each where its first layer takes them so."""
         encoder, here = self.encoder, x.dtype == torch.float32 and x.device.type == "cpu"
-        if isinstance(encoder, PoissonEncoder) and here and self.network.takes_bytes((encoder.num_steps, *x.shape)):
-            return encoder.as_bytes(x, seed=seed, index=index, draw=draw)
+        plain = type(encoder) is PoissonEncoder and not why_touched(encoder) and not has_global_hooks()
+        if plain and here and self.network.takes_bytes((encoder.num_steps, *x.shape)):
+            return encoder.as_bytes(x, seed=seed, index=index, draw=draw)  # type: ignore[operator]
         spikes: Tensor = self.encoder(x, seed=seed, index=index, draw=draw)
         return spikes
 

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
 from bntt.nn.methods import NORMS
 from bntt.nn.norm import NoNorm, Norm, TemporalNorm
+from bntt.nn.untouched import has_global_hooks, why_touched
 from bntt.ops.backend import device_of, find_backend
 from bntt.ops.event_conv import Geometry, Spikes
 from bntt.ops.execution import How
@@ -59,6 +61,10 @@ def why_not_here(x: Tensor, kernels: Kernels) -> str:
         return "the input is empty"
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() or torch.is_autocast_enabled(device):
         return "the network is being compiled or traced, or autocast is on"
+    if has_global_hooks():
+        return "a hook for all modules is registered"
+    if forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None:
+        return "forward-mode differentiation or a function transform is on"
     watched = torch._C._len_torch_dispatch_stack() > 0
     return "something watches PyTorch's operations, such as a FlopCounterMode" if watched else ""
 
@@ -73,8 +79,9 @@ def fuse(block: nn.Module, steps: int, batch: int, place: Place, device: torch.d
     """The block as a fused layer for inputs ``[steps, batch, *place.shape]`` on a device, or why it is none."""
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
         return "it is not a SpikingBlock with LIF neurons, but a class of its own"
-    if hooked := [name or "it" for name, module in block.named_modules() if has_hooks(module)]:
-        return f"{hooked[0]} has a hook"
+    for name, module in block.named_modules():
+        if reason := why_touched(module):
+            return f"{name or 'it'} {reason}"
     for name, tensor in (*block.named_parameters(), *block.named_buffers()):
         if tensor.dtype != torch.float32 or tensor.device != device:
             return f"{name} is {tensor.dtype} on {tensor.device}"
@@ -155,11 +162,6 @@ def _entered(run: list[Fused], x: Tensor, how: How) -> tuple[list[Layer], Spikes
         layers[0] = replace(layers[0], weight=torch.cat([layers[0].weight, -layers[0].weight], 1))
     counts = values.contiguous().view(torch.uint8)
     return layers, Spikes(counts, 1.0, max(1, int(counts.max())), float(counts.sum()) / counts.numel())
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody wants to see what goes through a module."""
-    return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
 
 
 def _synapse(synapse: nn.Module, place: Place) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from bntt.nn.block import BlockState, SpikingBlock, fold_time
-from bntt.nn.fusion import Fused, has_hooks, longest_run, run_fused, trace_fused
+from bntt.nn.fusion import Fused, longest_run, run_fused, trace_fused
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.readout import Readout
+from bntt.nn.trace import Trace, check_finite_input, evaluating
+from bntt.nn.untouched import check_parts, check_spellings, has_global_hooks, warn_of_hooks, why_touched
 from bntt.ops.backend import BackendError, BackendName, require, require_precision
 from bntt.ops.crossover import EventChoice
 from bntt.ops.event_conv import Precision
@@ -36,26 +36,6 @@ class NetworkState(NamedTuple):
     """Accumulated output voltage ``[B, K]``."""
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What a network did at every step, without its spike tensors.
-
-    ``logits[t]`` is what the network says when it is stopped after step t: its voltage divided by t + 1.
-    """
-
-    logits: Float[Tensor, "T B K"]
-    spikes: dict[str, Float[Tensor, "T C"]]
-    """For each layer, spikes per step and channel, summed over batch and space (float64)."""
-    neurons: dict[str, int]
-    """For each layer, its number of neurons (C·H·W)."""
-
-    @property
-    def firing_rate(self) -> dict[str, Float[Tensor, " T"]]:
-        """For each layer, spikes per neuron at every step, from 0 to 1."""
-        batch = self.logits.shape[1]
-        return {name: count.sum(1) / (batch * self.neurons[name]) for name, count in self.spikes.items()}
-
-
 class SpikingNetwork(nn.Module):
     """Blocks in order, then a readout. ``net(spikes [T, B, ...])`` gives logits ``[B, K]``.
 
@@ -74,7 +54,8 @@ class SpikingNetwork(nn.Module):
 
     Raises:
         BackendError: if this machine does not have the backend; in use, if it has no bfloat16 for the precision.
-        ValueError: if ``recompute`` is none of these.
+        ValueError: if ``events`` or ``recompute`` is none of these, or the norms differ in their number of steps.
+        TypeError: if a block is no :class:`SpikingBlock`.
 
     Attributes:
         backend, events, recompute, precision: as above; they may be set at any time.
@@ -98,12 +79,14 @@ class SpikingNetwork(nn.Module):
         precision: Precision = "fp32",
     ) -> None:
         super().__init__()
-        require(backend)
         self.backend, self.events, self.recompute, self.precision = backend, events, recompute, precision
         self._how(None)
         if not isinstance(blocks, Mapping):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
+        if wrong := [name for name, block in blocks.items() if not isinstance(block, SpikingBlock)]:
+            raise TypeError(f"block {wrong[0]!r} must be a SpikingBlock, got {type(blocks[wrong[0]]).__name__}")
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
+        self._check_parts()
         lengths = {}
         for name, block in blocks.items():
             block.name = f"block {name!r}"
@@ -118,19 +101,28 @@ class SpikingNetwork(nn.Module):
     def forward(self, spikes: Shaped[Tensor, "T B *shape"]) -> Float[Tensor, "B K"]:
         """The sequence form: layer by layer, all steps at once; what training uses.
 
-        ``spikes`` is floating point, or int8: signed spikes in a byte each.
+        ``spikes`` is floating point, or int8: signed spikes in a byte each. ``torch.compile`` leaves it as it is: it
+        has its own kernels.
 
         Raises:
             BackendError: if ``backend`` is ``"cpu"`` or ``"triton"`` and a block is none of those that the kernels
                 know, or if the machine does not have ``precision``.
+            ValueError: on no step at all, or a value that is not finite: a NaN membrane would never fire again.
         """
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            out: Tensor = torch.compiler.disable(SpikingNetwork._forward)(self, spikes)  # type: ignore[no-untyped-call]
+            return out
+        return self._forward(spikes)
+
+    def _forward(self, spikes: Shaped[Tensor, "T B *shape"]) -> Float[Tensor, "B K"]:
         if spikes.shape[0] == 0:
             raise ValueError("a network needs at least one time step, got a sequence of 0")
+        check_finite_input(spikes, 0)
         x, names = spikes, list(self.blocks)
         while names:
             run = self._run(names, x)
             if run:
-                mean = len(run) == len(names) and not has_hooks(self.readout)
+                mean = len(run) == len(names) and self._plain_readout()
                 x = run_fused([self.blocks[name] for name in names], run, x, self._how(x.device), mean=mean)
                 names = names[len(run) :]
                 if mean:
@@ -146,13 +138,14 @@ class SpikingNetwork(nn.Module):
 
     def takes_bytes(self, shape: Sequence[int]) -> bool:
         """Whether spikes of this shape ``[T, B, ...]`` are best given as int8."""
-        if self.backend in ("reference", "triton") or not self.blocks:
+        if self._how(None).kernels != "cpu" or self.backend == "reference" or not self.blocks:
             return False
         stand_in = torch.zeros(1, dtype=torch.int8).expand(*shape)
         return bool(longest_run(list(self.blocks.values())[:1], stand_in)[0])
 
     def _run(self, names: list[str], x: Tensor) -> list[Fused]:
         """The blocks from the first of these names on that the kernels run together."""
+        self._how(None)
         run: list[Fused] = []
         reason = "backend 'reference' is plain PyTorch"
         if self.backend != "reference":
@@ -174,10 +167,21 @@ class SpikingNetwork(nn.Module):
         return "triton" if self.backend == "triton" else "cpu"
 
     def _how(self, device: torch.device | None) -> How:
+        require(self.backend)
         require_precision(self.precision, device)
+        if self.events not in (known := get_args(EventChoice)):
+            raise ValueError(f"events must be one of {', '.join(known)}, got {self.events!r}")
         if self.recompute not in ("auto", "never") and not (isinstance(self.recompute, int) and self.recompute > 0):
             raise ValueError(f"recompute must be 'auto', 'never' or a number of steps, got {self.recompute!r}")
         return How(self.events, self.recompute, self.precision, self._kernels)
+
+    def _plain_readout(self) -> bool:
+        """Whether applying the readout's weights to the mean over time is all that it does."""
+        return type(self.readout) is Readout and not why_touched(self.readout) and not has_global_hooks()
+
+    def _check_parts(self) -> None:
+        check_spellings(self, "this network")
+        check_parts(dict(self.blocks.items()), self.readout)
 
     def _real(self, x: Tensor) -> Tensor:
         """What a module is given: floats."""
@@ -203,27 +207,37 @@ class SpikingNetwork(nn.Module):
             ``(logits, state)``: logits are the voltage so far divided by t + 1.
 
         Raises:
-            ValueError: if t does not follow the state, or lies beyond the norms' steps.
+            ValueError: if t does not follow the state, or lies beyond the norms' steps, or x is not finite.
+            TypeError: if a block cannot be observed, because it has a ``step`` but no ``fire_step`` of its own.
         """
         steps = 0 if state is None else state.steps
         if t != steps:
             raise ValueError(f"this state has seen {steps} steps, so t={steps} comes next, got t={t}")
+        if state is None:
+            self._check_parts()
+        check_finite_input(x.unsqueeze(0), t)
         states = []
         for i, (name, block) in enumerate(self.blocks.items()):
+            before = None if state is None else state.blocks[i]
             assert isinstance(block, SpikingBlock)
-            spikes, block_state = block.fire_step(x, t, None if state is None else state.blocks[i])
-            if observe is not None:
+            if observe is None:
+                x, block_state = block.step(x, t, before)
+            else:
+                spikes, x, block_state = _observed_step(name, block, x, t, before)
                 observe(name, t, spikes)
-            x = block.pool(spikes)
             states.append(block_state)
         voltage = self.readout.step(x, None if state is None else state.voltage)
         return voltage / (t + 1), NetworkState(t + 1, tuple(states), voltage)
 
     @torch.no_grad()
-    def trace(self, inputs: Iterable[Float[Tensor, "B *shape"]]) -> Trace:
+    def trace(self, inputs: Iterable[Shaped[Tensor, "B *shape"]]) -> Trace:
         """Run step by step in evaluation mode and record logits and spike counts; memory does not grow with T.
 
-        The mode that the network was in is restored. ``inputs`` is a tensor ``[T, B, ...]`` or yields ``[B, ...]``.
+        The mode that the network was in is restored. ``inputs`` is a tensor ``[T, B, ...]`` or yields ``[B, ...]``;
+        what yields is gathered first where a backend or a precision is asked for that only the kernels have.
+
+        Raises:
+            BackendError: as the sequence form does.
         """
         counts: dict[str, list[Tensor]] = {name: [] for name in self.blocks}
         neurons: dict[str, int] = {}
@@ -233,11 +247,15 @@ class SpikingNetwork(nn.Module):
             counts[name].append(spikes.sum((0, *range(2, spikes.ndim)), dtype=torch.float64))
 
         logits, state = [], None
+        if self.backend not in ("auto", "reference") or self.precision != "fp32":
+            inputs = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
         with evaluating(self):
-            if isinstance(inputs, Tensor) and len(inputs) and not has_hooks(self.readout):
+            if isinstance(inputs, Tensor) and len(inputs):
                 run = self._run(list(self.blocks), inputs)
-                if len(run) == len(self.blocks):
+                if len(run) == len(self.blocks) and self._plain_readout():
+                    check_finite_input(inputs, 0)
                     return self._trace_fused(run, inputs)
+            warn_of_hooks(dict(self.blocks.items()), self.readout)
             for t, x in enumerate(inputs):
                 out, state = self.step(self._real(x), t, state, observe=count)
                 logits.append(out)
@@ -258,21 +276,18 @@ class SpikingNetwork(nn.Module):
         return Trace(voltage / steps[:, None, None], spikes_of, neurons)
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; afterwards every submodule is in the mode that it was in.
-
-    >>> layer = nn.Dropout()
-    >>> with evaluating(layer):
-    ...     layer.training
-    False
-    >>> layer.training
-    True
-    """
-    modes = [(m, m.training) for m in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for m, training in modes:
-            m.training = training
+def _observed_step(
+    name: str, block: SpikingBlock, x: Tensor, t: int, state: BlockState | None
+) -> tuple[Tensor, Tensor, BlockState]:
+    """One step of a block: its spikes, what leaves it, its state."""
+    ours = type(block).fire_step is SpikingBlock.fire_step and "fire_step" not in vars(block)
+    if not ours or (type(block).step is SpikingBlock.step and "step" not in vars(block)):
+        spikes, state = block.fire_step(x, t, state)
+        return spikes, block.pool(spikes), state
+    if type(block.pool) is not nn.Identity:
+        raise TypeError(
+            f"block {name!r} has a step() of its own, so its spikes before the pool cannot be counted: give "
+            f"{type(block).__name__} a fire_step(x, t, state) that returns (spikes, state) and no step()"
+        )
+    spikes, state = block.step(x, t, state)
+    return spikes, spikes, state

@@ -21,12 +21,14 @@ class Readout(nn.Module):
         super().__init__()
         self.synapse = synapse
 
-    def forward(self, spikes: Float[Tensor, "T B F"]) -> Float[Tensor, "B K"]:
+    def forward(self, spikes: Float[Tensor, "T B *features"]) -> Float[Tensor, "B K"]:
         """Logits after all steps: W is linear, so it is applied once, to the mean over time."""
         logits: Tensor = self.synapse(spikes.mean(0))
         return logits
 
-    def step(self, spikes: Float[Tensor, "B F"], voltage: Float[Tensor, "B K"] | None = None) -> Float[Tensor, "B K"]:
+    def step(
+        self, spikes: Float[Tensor, "B *features"], voltage: Float[Tensor, "B K"] | None = None
+    ) -> Float[Tensor, "B K"]:
         """The accumulated voltage after one more step; None is 0. Divide it by the steps taken for the logits."""
         drive: Tensor = self.synapse(spikes)
         return drive if voltage is None else voltage + drive

@@ -172,7 +172,7 @@ class Synapse:
             return
         with x.as_floats(grad_out.dtype) as floats:
             if not self.linear:
-                total.add_(self._conv_backward(grad_out, floats, wants=(False, True))[1])
+                total.add_(self._conv_backward(grad_out, floats, of="weight"))
             elif grad_out.dtype == total.dtype:
                 total.addmm_(grad_out.flatten(0, 3).t(), floats.flatten(0, 3))
             else:
@@ -184,17 +184,17 @@ class Synapse:
             weight = self._weight(grad_out.dtype)
             return (grad_out.flatten(0, 3) @ weight).reshape(*grad_out.shape[:2], *in_shape)
         stand_in = grad_out.new_zeros(1).expand(*grad_out.shape[:2], *in_shape)  # only its shape is looked at
-        grad = self._conv_backward(grad_out, stand_in, wants=(True, False))[0]
+        grad = self._conv_backward(grad_out, stand_in, of="input")
         return grad.permute(0, 2, 3, 1).contiguous().view(*grad_out.shape[:2], *in_shape)
 
-    def _conv_backward(self, grad_out: Tensor, x: Tensor, wants: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
+    def _conv_backward(self, grad_out: Tensor, x: Tensor, *, of: Literal["input", "weight"]) -> Tensor:
         g = self.geometry
         grad, images = (values.flatten(0, 1).permute(0, 3, 1, 2) for values in (grad_out, x))
-        weight, mask = self._weight(grad_out.dtype), [*wants, False]
+        weight, mask = self._weight(grad_out.dtype), [of == "input", of == "weight", False]
         grads: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
             grad, images, weight, None, g.stride, g.padding, g.dilation, False, [0, 0], g.groups, mask
         )
-        return grads[0], grads[1]
+        return grads[0 if of == "input" else 1]
 
     def _weight(self, dtype: torch.dtype) -> Tensor:
         """As the dense ways take it."""

@@ -122,7 +122,7 @@ def normalisation(
         rows = current[0].numel() // current.shape[-1]
         found = Moments(mean, var, (rows,) * len(current))
     else:
-        mean, var = layer.mean[first:last], layer.var[first:last]
+        mean, var = layer.mean[first:last].clone(), layer.var[first:last]  # the running mean itself may move on
         if copy is not None:
             copy.copy_(current)
     inverse = (var + layer.eps).rsqrt()

@@ -66,6 +66,7 @@ class _Fire(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, membrane: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
         ctx.save_for_backward(membrane)
+        ctx.save_for_forward(membrane)
         ctx.threshold, ctx.surrogate = threshold, surrogate
         return (membrane > threshold).to(membrane.dtype)
 
@@ -74,6 +75,12 @@ class _Fire(torch.autograd.Function):
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
         (membrane,) = ctx.saved_tensors
         return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        (membrane,) = ctx.saved_tensors
+        slope: Tensor = ctx.surrogate(membrane / ctx.threshold - 1)
+        return tangent * slope
 
 
 def fire(

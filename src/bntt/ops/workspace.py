@@ -1,13 +1,16 @@
 """Large buffers that are used again: fresh memory costs a page fault every 4 KiB, a third of a training step.
 
 A buffer is handed out once and belongs to its taker until it is given back, so two forward passes never share one; a
-buffer that is never given back is freed as any tensor is.
+buffer that is never given back is freed as any tensor is. What was given back is kept up to twice the most that was
+ever in use at once, enough for two networks in turn; beyond that the buffers that lay longest are freed, so batches of
+many sizes do not add up.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+import weakref
 
 import torch
 from torch import Tensor
@@ -28,7 +31,12 @@ class Workspace:
 
     def __init__(self) -> None:
         self._free: list[Tensor] = []
-        self._lock = threading.Lock()
+        """The one that lay longest first."""
+        self._alive = 0
+        """Bytes of all buffers, handed out or free."""
+        self._most_used = 0
+        """The most bytes that were handed out at once."""
+        self._lock = threading.RLock()
 
     def take(self, *shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
         """A buffer with no defined values, from those given back if one fits without wasting half of it.
@@ -41,10 +49,19 @@ class Workspace:
         with self._lock:
             fitting = [i for i, held in enumerate(self._free) if size <= held.numel() < 2 * size + _SMALL]
             best = min(fitting, key=lambda i: self._free[i].numel(), default=None)
-            held = self._free.pop(best) if best is not None else None
-        if held is None:
-            held = torch.empty(size, dtype=torch.uint8)
+            held = self._free.pop(best) if best is not None else self._fresh(size)
+            self._most_used = max(self._most_used, self._alive - self.free_bytes())
         return held[:size].view(dtype).view(shape)
+
+    def _fresh(self, size: int) -> Tensor:
+        held = torch.empty(size, dtype=torch.uint8)
+        self._alive += size
+        weakref.finalize(held.untyped_storage(), self._forget, size).atexit = False
+        return held
+
+    def _forget(self, size: int) -> None:
+        with self._lock:
+            self._alive -= size
 
     def give(self, *buffers: Tensor | None) -> None:
         """Give buffers back. Nothing else may still use them."""
@@ -54,6 +71,8 @@ class Workspace:
             whole = torch.empty(0, dtype=torch.uint8).set_(buffer.untyped_storage())
             with self._lock:
                 self._free.append(whole)
+                while self.free_bytes() > 2 * self._most_used:
+                    del self._free[0]
 
     def free_bytes(self) -> int:
         """How much was given back and waits."""

@@ -1,10 +1,14 @@
 """The compiled library: it is there, its variants run, and its absence is explained."""
 
+import ctypes
+import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-import torch
 
 from bntt.ops._cpu import library
 from tests.kernels import needs_kernels
@@ -68,10 +72,68 @@ def test_a_forked_child_and_two_python_threads_use_the_pool():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_structures_are_as_large_as_the_headers():
-    """A field too many or too few would shift all that follow it."""
-    import ctypes
+HEADER = Path(library.__file__).with_name("kernels.h")
+C_TYPES = {"double": ctypes.c_double, "std::int64_t": ctypes.c_int64, "std::int32_t": ctypes.c_int32}
 
-    assert ctypes.sizeof(library.Scan) == 15 * 8 + 8 * 8 + 5 * 8 + 5 * 4 + 4
-    assert ctypes.sizeof(library.Events) == 6 * 8 + 10 * 8 + 8 + 8
-    assert torch.get_num_threads() == 1
+
+def fields_of(structure: str) -> list[tuple[str, type]]:
+    """Names and types of a struct's fields in the header, in order."""
+    text = re.sub(r"//[^\n]*", "", HEADER.read_text("utf-8"))
+    body = re.search(rf"struct {structure} {{(.*?)}};", text, re.DOTALL)[1]
+    found = []
+    for declaration in body.split(";"):
+        if declaration.strip():
+            kind, names = re.match(r"\s*(?:const\s+)?([\w:]+)\s*(.*)", declaration, re.DOTALL).groups()
+            for name in names.split(","):
+                pointer = "*" in name
+                found.append((name.strip(" *\n"), ctypes.c_void_p if pointer else C_TYPES[kind]))
+    return found
+
+
+@pytest.mark.parametrize(("structure", "ours"), [("BnttScan", library.Scan), ("BnttEvents", library.Events)])
+def test_the_structures_are_those_of_the_header(structure, ours):
+    """A field too many, too few or elsewhere would shift all that follow it."""
+    assert fields_of(structure) == [(name, kind) for name, kind in ours._fields_]
+
+
+def test_the_functions_take_as_many_arguments_as_the_header_says():
+    text = HEADER.read_text("utf-8")
+    for name, (_, arguments) in library._ARGUMENTS.items():
+        inside = re.search(rf"{name}\((.*?)\);", text, re.DOTALL)[1]
+        assert len([part for part in inside.split(",") if part.strip()]) == len(arguments), name
+
+
+DENIES_THREADS = """
+#include <errno.h>
+#include <dlfcn.h>
+#include <pthread.h>
+int deny = 0;
+typedef int (*create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int pthread_create(pthread_t* t, const pthread_attr_t* a, void* (*f)(void*), void* x) {
+  return deny ? EAGAIN : ((create)dlsym(RTLD_NEXT, "pthread_create"))(t, a, f, x);
+}
+"""
+
+
+@needs_kernels
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+def test_a_thread_that_cannot_be_started_is_done_without(tmp_path):
+    source, shared = tmp_path / "deny.c", tmp_path / "deny.so"
+    source.write_text(DENIES_THREADS, "utf-8")
+    command = ["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", str(source), "-o", str(shared), "-ldl"]
+    subprocess.run(command, check=True, timeout=60)
+    code = (
+        "import ctypes, torch\n"
+        "from bntt.ops._cpu.launch import moments\n"
+        "x = torch.randn(4, 600, 2, 2, 16); want = moments(x, None)\n"
+        "torch.set_num_threads(2)\n"
+        f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 1\n"
+        "assert all(torch.equal(a, b) for a, b in zip(moments(x, None), want))\n"
+        f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 0\n"
+        "assert all(torch.equal(a, b) for a, b in zip(moments(x, None), want)); print('the same')\n"
+    )
+    environment = os.environ | {"LD_PRELOAD": str(shared)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+    assert done.stdout.strip() == "the same", done.stderr

@@ -7,6 +7,11 @@ constexpr long BLOCK_IN = 192;  // inputs (kernel columns times channels) of a b
 
 inline long in_block(const BnttEvents& e) { return larger(1, BLOCK_IN / e.kernel_width); }
 inline long in_blocks(const BnttEvents& e) { return ceil_div(e.in_channels, in_block(e)); }
+// A fully connected layer: its rows lie side by side as the pixels of one image.
+inline bool fully_connected(const BnttEvents& e) {
+  return e.height == 1 && e.width == 1 && e.kernel_height == 1 && e.kernel_width == 1 && e.pad_height == 0 &&
+         e.pad_width == 0;
+}
 inline long out_height(const BnttEvents& e) { return e.height + 2 * e.pad_height - e.kernel_height + 1; }
 inline long out_width(const BnttEvents& e) { return e.width + 2 * e.pad_width - e.kernel_width + 1; }
 
@@ -122,7 +127,7 @@ struct EventForward {
   }
 
   void operator()(long unit, int worker) const {
-    const bool dense = e.height == 1 && e.kernel_width == 1 && e.width == 1;
+    const bool dense = fully_connected(e);
     const long image = unit * rows, height = e.height, width = dense ? smaller(rows, e.images - image) : e.width;
     const long down = out_height(e), across = dense ? width : out_width(e), parts = in_blocks(e);
     const std::uint8_t* counts = e.counts + image * e.height * e.width * e.in_channels;
@@ -168,7 +173,7 @@ struct EventForward {
 };
 
 inline int events_forward(const BnttEvents& e) {
-  const bool dense = e.height == 1 && e.width == 1 && e.kernel_height == 1 && e.kernel_width == 1;
+  const bool dense = fully_connected(e);
   const long rows = dense ? smaller(128, e.images) : 1, width = dense ? rows : e.width;
   const long across = dense ? rows : out_width(e), workers = larger(1, e.threads), parts = in_blocks(e);
   const long room = in_block(e) * e.largest_count + 64;

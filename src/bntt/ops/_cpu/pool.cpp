@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace bntt {
@@ -21,7 +22,8 @@ class Pool {
     }
     {
       std::lock_guard<std::mutex> hold(mutex_);
-      while (workers_ < threads - 1) start(++workers_);
+      while (workers_ < threads - 1 && start(workers_ + 1)) ++workers_;
+      threads = workers_ + 1 < threads ? workers_ + 1 : threads;  // where no more can be had, the others do it all
       task_ = task, context_ = context, units_ = units;
       wanted_ = running_ = threads - 1;
       next_ = 0, ++region_number_;
@@ -33,9 +35,14 @@ class Pool {
   }
 
  private:
-  void start(int worker) {
+  bool start(int worker) {
     const long seen = region_number_;
-    std::thread([this, worker, seen] { work(worker, seen); }).detach();
+    try {
+      std::thread([this, worker, seen] { work(worker, seen); }).detach();
+    } catch (const std::system_error&) {
+      return false;
+    }
+    return true;
   }
 
   void work(int worker, long seen) {
