@@ -128,7 +128,7 @@ class TemporalNorm(nn.Module):
         if not 0 <= t < self.num_steps:
             raise ValueError(
                 f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={t}: "
-                f"build the network with num_steps={t + 1}, or stop at exit_step()."
+                f"build the network with num_steps={t + 1}, or stop earlier"
             )
         batch = None
         if self.training:
