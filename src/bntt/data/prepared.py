@@ -89,9 +89,7 @@ def _tensors(data: ImageSet) -> dict[str, Tensor]:
     return {"images": data.images.contiguous(), "labels": data.labels}
 
 
-def _manifest(
-    splits: Splits, name: str, source: str, check: str, sums: dict[str, str], fingerprint: str
-) -> Manifest:
+def _manifest(splits: Splits, name: str, source: str, check: str, sums: dict[str, str], fingerprint: str) -> Manifest:
     counts = {part: len(data) for part, data in zip(PARTS, splits, strict=True)}
     train = splits.train
     return Manifest(name, source, check, counts, list(train.images.shape[1:]), list(train.classes), sums, fingerprint)
