@@ -107,6 +107,26 @@ def test_a_plain_loader_of_pairs_works():
     assert len(records) == 8
 
 
+@pytest.mark.parametrize("convert", [lambda y: y.int(), lambda y: y.tolist(), lambda y: y.numpy().astype("u1")])
+def test_labels_of_any_integers_train_alike(convert):
+    class Pairs:
+        epoch = 0  # a counter of its own, no method
+
+        def __init__(self, change):
+            self.change = change
+
+        def __len__(self):
+            return 1
+
+        def __iter__(self):
+            yield data().images.float() / 255, self.change(data().labels)
+
+    losses = [
+        [record.loss for record in fit(build(), Pairs(change), epochs=2, lr=0.1)] for change in (convert, lambda y: y)
+    ]
+    assert losses[0] == losses[1]
+
+
 def test_a_plain_loaders_samples_are_numbered_as_they_come():
     """Two batches of the same images get different noise, as two samples of a dataset would."""
     image = torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))

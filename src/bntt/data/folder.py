@@ -107,8 +107,9 @@ def decode(file: ImageFile) -> Tensor:
         with Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
             if image.width * image.height > LARGEST:
                 raise DataError(f"{file.where} has {image.width}x{image.height} pixels, more than {LARGEST}")
-            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a JPEG with its own previews
-                raise DataError(f"{file.where} holds {image.n_frames} images: one a file is read")
+            count = getattr(image, "n_frames", 1)
+            if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
+                raise DataError(f"{file.where} holds {count} images: one a file is read")
             if image.mode not in ("L", "RGB", "P", "1"):
                 raise DataError(f"{file.where} has mode {image.mode}: only 8-bit gray and RGB images are read")
             pixels = np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"))

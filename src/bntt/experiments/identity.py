@@ -76,7 +76,7 @@ def _called(data: Mapping[str, Any]) -> str:
 
 def _flat(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
     """``{"a": {"b": 1}}`` → ``{"a.b": 1}``."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         found |= _flat(value, f"{table}{key}.") if isinstance(value, dict) else {table + key: value}
     return found

@@ -96,15 +96,17 @@ def find_run(path: Path) -> RunDirectory:
     return run
 
 
-def check_resumable(recipe: Recipe, run: RunDirectory) -> None:
-    """Look whether the run can go on with this recipe, before any data is read.
+def check_resumable(recipe: Recipe, run: RunDirectory, data: Parts | None = None) -> None:
+    """Look whether the run can go on with this recipe and, where they are read already, these images.
 
     Raises:
-        CheckpointError: if no epoch was finished, or the recipe is not the one that the run began with.
+        CheckpointError: if no epoch was finished, or recipe or data are not those that the run began with.
     """
     if not run.checkpoint("last").exists():
         raise CheckpointError(f"{run.path} has not finished an epoch yet: there is nothing to resume, start anew")
     check_same_recipe(recipe, run.checkpoint("last"), RESUMING)
+    if data is not None:
+        check_same_data(run.path, data.manifest)
 
 
 def train_run(
@@ -119,8 +121,8 @@ def train_run(
         CheckpointError: if the run cannot be resumed, or recipe or data are not those that it began with.
     """
     if resume:
-        check_resumable(recipe, run)
-        check_same_data(run.path, data.manifest)
+        check_resumable(recipe, run, data)
+    written = dump_recipe(recipe)
     model = build_model(recipe, data, device).to(device)
     settings = recipe.train
     optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
@@ -130,17 +132,9 @@ def train_run(
         done, best, seconds = int(notes["epoch"]) + 1, float(notes["best"]), float(notes["seconds"])
         _keep_epochs(run.metrics, done)
     else:
-        run.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+        run.recipe.write_text(written, encoding="utf-8")
     _write_environment(run, data, device, done)
-    loader = ImageLoader(
-        data.train,
-        settings.batch_size,
-        shuffle=True,
-        augment=recipe.data.augment,
-        seed=recipe.seed,
-        device=device,
-    )
-    held_out = ImageLoader(data.validation, recipe.evaluate.batch_size, device=device)
+    loader, held_out = _loaders(recipe, data, device)
     records = fit(
         model,
         loader,
@@ -160,8 +154,7 @@ def train_run(
             accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
             result = _epoch_result(record, accuracy, time.monotonic() - began, accuracy > best)
             best = max(best, accuracy)
-            notes = {"epoch": str(result.epoch), "best": repr(best), "seconds": repr(result.seconds)}
-            notes["recipe"] = dump_recipe(recipe)
+            notes = {"epoch": str(result.epoch), "best": repr(best), "seconds": repr(result.seconds), "recipe": written}
             if result.best:
                 save_checkpoint(run.checkpoint("best"), model, optimizer, notes)
             metrics.write(json.dumps(asdict(result)) + "\n")
@@ -169,6 +162,19 @@ def train_run(
             save_checkpoint(run.checkpoint("last"), model, optimizer, notes)  # last: a resumed run cuts what is beyond
             write_events(result.epoch, asdict(result))
             yield result
+
+
+def _loaders(recipe: Recipe, data: Parts, device: str) -> tuple[ImageLoader, ImageLoader]:
+    """Of the training images, in a new order every epoch, and of the validation images."""
+    training = ImageLoader(
+        data.train,
+        recipe.train.batch_size,
+        shuffle=True,
+        augment=recipe.data.augment,
+        seed=recipe.seed,
+        device=device,
+    )
+    return training, ImageLoader(data.validation, recipe.evaluate.batch_size, device=device)
 
 
 def evaluate_run(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from torch import nn, optim
 
-
 PAPER_DROPS = (50, 70, 90)
 """The schedule of the paper: percentages of the epochs at which the rate falls to a tenth."""
 
