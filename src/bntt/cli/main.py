@@ -78,7 +78,7 @@ def _run(args: list[str]) -> int:
         streams.complain(f"unknown verb {args[0]!r}; {hint}")
         return 2
     if args[:1] == ["data"]:
-        tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:])
+        tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
     else:
         tyro.extras.subcommand_cli_from_dict(VERBS, prog="bntt", description=DESCRIPTION, args=args)
     return 0
