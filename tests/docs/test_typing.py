@@ -35,7 +35,7 @@ def typed_names():
 
 
 def test_typed_and_lazy_names_are_the_same():
-    expected = {name: "bntt" for name in bntt._ROOMS} | bntt._HOME_OF
+    expected = dict.fromkeys(bntt._ROOMS, "bntt") | bntt._HOME_OF
     assert typed_names() == expected
     assert {*expected, "__version__"} == set(bntt.__all__)
 
