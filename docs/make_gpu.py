@@ -10,9 +10,15 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
+
+def page(table: str) -> str:
+    """The whole of gpu.md."""
+    head = (HERE / "gpu-head.md").read_text("utf-8").rstrip()
+    return f"{head}\n\n{table}\n"
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent))
     from tests.ops._triton.test_kernels import table
 
-    head = (HERE / "gpu-head.md").read_text("utf-8").rstrip()
-    (HERE / "gpu.md").write_text(f"{head}\n\n{table()}\n", "utf-8")
+    (HERE / "gpu.md").write_text(page(table()), "utf-8")

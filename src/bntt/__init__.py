@@ -4,9 +4,35 @@ Names resolve on first use, so that ``import bntt`` and ``bntt --help`` do not w
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bntt.version import __version__
+
+if TYPE_CHECKING:  # the same names for type checkers, who open every door
+    from bntt import analysis as analysis
+    from bntt import data as data
+    from bntt import models as models
+    from bntt import nn as nn
+    from bntt import ops as ops
+    from bntt import training as training
+    from bntt.nn import BNTT as BNTT
+    from bntt.nn import LIF as LIF
+    from bntt.nn import TAB as TAB
+    from bntt.nn import TDBN as TDBN
+    from bntt.nn import TEBN as TEBN
+    from bntt.nn import DirectEncoder as DirectEncoder
+    from bntt.nn import LayerNorm as LayerNorm
+    from bntt.nn import NoNorm as NoNorm
+    from bntt.nn import PoissonEncoder as PoissonEncoder
+    from bntt.nn import PooledBN as PooledBN
+    from bntt.nn import Readout as Readout
+    from bntt.nn import ScaledBNTT as ScaledBNTT
+    from bntt.nn import SharedBN as SharedBN
+    from bntt.nn import SpikingBlock as SpikingBlock
+    from bntt.nn import SpikingClassifier as SpikingClassifier
+    from bntt.nn import SpikingNetwork as SpikingNetwork
+    from bntt.nn import Trace as Trace
+    from bntt.training import fit as fit
 
 _HOMES = {
     "bntt.nn": [
@@ -36,12 +62,14 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME_OF, *_ROOMS]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        return getattr(import_module(_HOME_OF[name]), name)
-    if name in _ROOMS:
-        return import_module(f"bntt.{name}")
-    raise AttributeError(f"module 'bntt' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a checker would take every misspelt name for Any
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME_OF:
+            return getattr(import_module(_HOME_OF[name]), name)
+        if name in _ROOMS:
+            return import_module(f"bntt.{name}")
+        raise AttributeError(f"module 'bntt' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -72,6 +72,12 @@ def test_a_plain_loader_of_pairs_works(model, data):
     assert evaluate(model, pairs, draws=2).accuracy == evaluate(model, DoubleLoader(data, 23), draws=2).accuracy
 
 
+@pytest.mark.parametrize("convert", [lambda y: y.int(), lambda y: y.numpy().astype("u1"), lambda y: y.tolist()])
+def test_labels_of_any_integers(convert, model, data):
+    pairs = [(data.images.double() / 255, convert(data.labels))]
+    assert evaluate(model, pairs, draws=2).accuracy == evaluate(model, DoubleLoader(data, 23), draws=2).accuracy
+
+
 def test_labels_outside_the_classes(model, data):
     with pytest.raises(ValueError, match="labels must be integers from 0 to 2"):
         evaluate(model, [(data.images.double() / 255, data.labels + 1)], draws=1)

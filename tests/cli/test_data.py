@@ -3,6 +3,7 @@
 import pytest
 
 from bntt.cli import main as cli
+from bntt.data import catalog
 from tests import fakes
 
 
@@ -58,3 +59,16 @@ def test_help_has_an_example(verb, capsys):
     with pytest.raises(SystemExit):
         cli.main(["data", verb, "--help"])
     assert f"Example: bntt data {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["prepare", "verify"])
+def test_help_and_errors_list_the_datasets(verb, capsys, monkeypatch):
+    monkeypatch.setitem(catalog.DATASETS, "mine", catalog.DATASETS["mnist"])
+    with pytest.raises(SystemExit):
+        cli.main(["data", verb, "--help"])
+    assert ",".join(catalog.DATASETS) in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["data", verb, "minst"])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in catalog.DATASETS)

@@ -172,13 +172,3 @@ def test_another_place_than_it_was_prepared_from(tmp_path):
     catalog.open_dataset("mnist", first)
     with pytest.raises(DataError, match=r"mnist was prepared from .*/a, not from .*/b"):
         catalog.open_dataset("mnist", second)
-
-
-def test_the_names_are_the_same_everywhere():
-    from typing import get_args
-
-    from bntt.cli.data import Name
-    from bntt.experiments.recipe import Data
-
-    assert set(get_args(Name)) == catalog.DATASETS.keys()
-    assert set(get_args(Data.model_fields["name"].annotation)) == catalog.DATASETS.keys() | catalog.BUILT_IN.keys()

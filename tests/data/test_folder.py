@@ -1,6 +1,7 @@
 """Image folders and zips, and image files that are not what they should be."""
 
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -151,3 +152,154 @@ def test_a_fingerprint_changes_with_the_files(tmp_path):
     assert fingerprint(root) == before
     (root / "train" / "cat" / "9.png").write_bytes(b"x")
     assert fingerprint(root) != before
+
+
+def zipped(root, target):
+    """The same files as train.zip and test.zip, whatever they are."""
+    target.mkdir()
+    for part in ("train", "test"):
+        with zipfile.ZipFile(target / f"{part}.zip", "w") as archive:
+            for path in sorted((root / part).rglob("*")):
+                archive.write(path, path.relative_to(root / part))
+    return target
+
+
+FORMS = {"folder": lambda root, target: root, "zip": zipped}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_file_of_a_class_counts_whatever_its_name_ends_in(form, tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    pixels = fakes.pixels(8, 8, 3, seed=9)
+    cat = root / "train" / "cat"
+    for name, kind in {
+        "a.jfif": "JPEG",
+        "b": "PNG",
+        "c.data": "BMP",
+        "d.PPM": "PPM",
+        "e.tif": "TIFF",
+        "f.gif": "GIF",
+        "g.WebP": "WEBP",
+    }.items():
+        (cat / name).write_bytes(fakes.image_bytes(pixels, kind))
+    for junk in ("Thumbs.db", "desktop.ini", ".DS_Store", "._a.png"):
+        (cat / junk).write_bytes(b"no image")
+    (root / "train" / "__MACOSX").mkdir()
+    (root / "train" / "__MACOSX" / "0.png").write_bytes(b"no image")
+    train, _ = read_images(FORMS[form](root, tmp_path / "zips"))
+    assert train.counts() == [4 + 7, 4]
+    for exact in (5, 6, 7):  # after 0 to 3.png and the JPEG: no loss in PNG, BMP, PPM
+        assert torch.equal(train.images[exact], torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train/cat/notes.txt", b"hello", r"notes.txt cannot be decoded \(no image of the formats .* move it out"),
+        (
+            "train/cat/x.eps",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
+            "x.eps cannot be decoded .no image of",
+        ),
+        ("train/stray", fakes.image_bytes(fakes.pixels(8, 8, 3)), "stray lies beside the class folders of .*train"),
+        ("train/stray.jpeg", b"damaged", "stray.jpeg lies beside the class folders of .*train"),
+    ],
+)
+def test_files_that_would_be_lost_are_named(form, name, content, message, tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    (root / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_images(FORMS[form](root, tmp_path / "zips"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_no_image_may_lie_beside_the_classes(form, tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    (root / "train" / "labels.csv").write_text("cat,dog")
+    assert len(read_images(FORMS[form](root, tmp_path / "zips")).train) == 8
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_empty_class_is_named(form, tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    for part in ("train", "test"):
+        (root / part / "bird").mkdir()
+    with pytest.raises(DataError, match="bird holds no image: every class needs at least one"):
+        read_images(FORMS[form](root, tmp_path / "zips"))
+
+
+def test_an_animation_is_not_cut_to_its_first_image():
+    frames = [Image.fromarray(fakes.pixels(8, 8, seed=i)) for i in range(3)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"x.gif holds 3 images"):
+        decode(ImageFile("x.gif", buffer.getvalue))
+
+
+def test_links_are_followed(tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    expected = read_images(root).train
+    (root / "train").rename(tmp_path / "elsewhere")
+    (root / "train").mkdir()
+    (root / "train" / "cat").symlink_to(tmp_path / "elsewhere" / "cat")  # a class
+    (root / "train" / "dog").mkdir()
+    (root / "train" / "dog" / "more").symlink_to(tmp_path / "elsewhere" / "dog")  # a folder within one
+    found = read_images(root).train
+    assert torch.equal(found.images, expected.images)
+    before = fingerprint(root)
+    (tmp_path / "elsewhere" / "dog" / "9.jfif").write_bytes(b"x")
+    assert fingerprint(root) != before, "the fingerprint sees what is read"
+
+
+def loop(root):
+    (root / "train" / "cat" / "up").symlink_to(root / "train")
+
+
+def to_itself(root):
+    (root / "train" / "cat" / "me").symlink_to(root / "train" / "cat" / "me")
+
+
+def to_nowhere(root):
+    (root / "train" / "cat" / "gone.png").symlink_to("/nowhere/gone.png")
+
+
+def class_to_nowhere(root):
+    (root / "train" / "bird").symlink_to("/nowhere/bird")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (loop, "cat/up is a link to .*train, a folder that it lies in"),
+        (to_itself, "cat/me is a link that leads nowhere"),
+        (to_nowhere, r"cat/gone.png is a link that leads nowhere \(/nowhere/gone.png\)"),
+        (class_to_nowhere, "train/bird is a link that leads nowhere"),
+        (lambda root: os.mkfifo(root / "train" / "cat" / "pipe"), "cat/pipe is neither a file nor a folder"),
+    ],
+)
+def test_links_that_lose_images_are_named(change, message, tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    change(root)
+    for look in (read_images, fingerprint):
+        with pytest.raises(DataError, match=message):
+            look(root)
+
+
+def test_one_folder_around_all_classes(tmp_path):
+    """As an archive unpacked into its own folder leaves it, with a file of words beside the classes."""
+    root = fakes.write_image_folder(tmp_path / "root")
+    (root / "train").rename(tmp_path / "around")
+    (root / "train").mkdir()
+    (tmp_path / "around").rename(root / "train" / "around")
+    (root / "train" / "around" / "README").write_text("two classes")
+    assert read_images(root).train.classes == ("cat", "dog")
+
+
+def test_the_fingerprint_passes_over_what_is_not_read(tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    before = fingerprint(root)
+    (root / "train" / "cat" / "Thumbs.db").write_bytes(b"x")
+    (root / "backup").mkdir()
+    (root / "backup" / "gone").symlink_to("/nowhere")
+    assert fingerprint(root) == before

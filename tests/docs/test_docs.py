@@ -6,6 +6,7 @@ import importlib.util
 import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import bntt
+from bntt.experiments.recipe import recipe_names
+from bntt.nn import NORMS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -96,10 +99,60 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["results", "performance"])
-def test_pages_of_numbers_are_made_from_what_was_measured(name):
-    """Regenerate them with ``python docs/make_results.py`` and ``python docs/make_performance.py``."""
+def maker(name: str) -> ModuleType:
+    """The program that writes a page."""
     spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / "docs" / f"make_{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == module.page()
+    return module
+
+
+def test_every_maker_of_a_page_is_held_to_it():
+    assert {path.stem.removeprefix("make_") for path in ROOT.glob("docs/make_*.py")} == {*MADE, "gpu"}
+
+
+MADE = ("results", "performance", "precision")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_pages_of_numbers_are_made_from_what_was_measured(name):
+    """Regenerate them with ``python docs/make_results.py``, and so on."""
+    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == maker(name).page()
+
+
+def test_the_page_of_gpus_has_its_text_and_a_row_for_every_case(monkeypatch):
+    """The errors are measured, and differ with the machine: text, heads and the names of the rows are compared."""
+    kernels = pytest.importorskip("tests.ops._triton.test_kernels")
+    blank = kernels.Errors(*[0 for _ in kernels.Errors._fields])
+    monkeypatch.setattr(kernels, "judge", lambda *case: blank)
+    expected = maker("gpu").page(kernels.table()).splitlines()
+    found = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").splitlines()
+    assert [without_errors(line) for line in found] == [without_errors(line) for line in expected]
+    rows = [line for line in found if line.startswith("| ") and line.count("|") > 8]
+    assert len(rows) > 10
+    assert len({line.count("|") for line in rows}) == 1
+
+
+def without_errors(line: str) -> str:
+    """A row without its cells of numbers; other lines as they are."""
+    cells = line.split(" | ")
+    return " | ".join(cell for cell in cells if not re.fullmatch(r"[\d.e+-]+( \|)?", cell)) if len(cells) > 8 else line
+
+
+def test_the_readme_names_every_norm_and_recipe():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.search(r"`norm=` takes\s+((?:`\"[\w-]+\"`(?:,| or)?\s*)+)", text)
+    assert re.findall(r'"([\w-]+)"', listed[1]) == list(NORMS)
+    assert ", ".join(recipe_names()) in text
+
+
+def test_contributing_names_the_files_that_open_the_kernels():
+    ops = ROOT / "src" / "bntt" / "ops"
+    doors = {
+        p.name for p in ops.glob("*.py") if re.search(r"bntt\.ops\._(cpu|triton|\{)", p.read_text(encoding="utf-8"))
+    }
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = text.split("**Few files open the kernels**: ")[1].split(";")[0]
+    assert set(re.findall(r"`(\w+\.py)`", named)) == doors
+    others = [p for p in ops.parent.rglob("*.py") if not p.is_relative_to(ops)]
+    assert not [p.name for p in others if re.search(r"import.*_(cpu|triton)\b", p.read_text(encoding="utf-8"))]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.data import ImageSet, Splits
+from bntt.data.prepared import manifest_of
 from bntt.experiments import build
 from bntt.experiments.build import DeviceError, build_data, build_model, describe_backend, require_device
 from bntt.experiments.recipe import RecipeError, load_recipe, parse_recipe
@@ -81,7 +82,8 @@ def test_images_need_a_root():
 def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
     """Fault 28: it trains without NaN, at chance."""
     blank = ImageSet(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), torch.arange(40) % 10, tuple("0123456789"))
-    monkeypatch.setattr(build, "open_dataset", lambda name, root, progress: (Splits(blank, blank), None))
+    splits = Splits(blank, blank)
+    monkeypatch.setattr(build, "open_dataset", lambda name, root, progress: (splits, manifest_of(splits, name)))
     recipe = parse_recipe(changed(network={"width": 0.125}))
     with pytest.warns(UserWarning, match="it gives no spikes"):
         data = build_data(recipe)

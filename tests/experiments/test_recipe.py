@@ -1,6 +1,8 @@
 """Recipes: every one that ships loads, round-trips, and a wrong key or value is named."""
 
 import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -43,7 +45,30 @@ def test_defaults_are_the_papers():
         (changed(network={"leak": 1.5}), "network.leak: .* less than or equal to 1, got 1.5"),
         (changed(network={"leak": float("nan")}), "network.leak"),
         (changed(network={"threshold": 0.0}), "network.threshold: .* greater than 0"),
-        (changed(network={"norm": "bnnt"}), "network.norm: .*'bntt'.* got 'bnnt'"),
+        (
+            changed(network={"norm": "bnnt"}),
+            "network.norm: unknown name; did you mean 'bntt'. choose one of .*, got 'bnnt'",
+        ),
+        (changed(network={"name": "resnet"}), "network.name: unknown name; choose one of vgg6, vgg9, .*, got 'resnet'"),
+        (changed(network={"fire": "befor"}), "network.fire: unknown name; did you mean 'before'. .*after, before, got"),
+        (changed(network={"reset": "none"}), "network.reset: unknown name; choose one of soft, hard, got 'none'"),
+        (changed(network={"surrogate": "arctn"}), "network.surrogate: unknown name; did you mean 'arctan'"),
+        (changed(network={"learn_leak": 1}), "network.learn_leak: must be true or false, got 1"),
+        (changed(network={"norm": 3}), "network.norm: must be text, in quotation marks, got 3"),
+        ({**MINIMAL, "network": "vgg6"}, "network: must be a table of keys and values, got 'vgg6'"),
+        (changed(data={"name": "minst"}), "data.name: unknown name; did you mean 'mnist'"),
+        (
+            changed(data={"augment": ["crop", "flap"]}),
+            "data.augment.1: unknown name; did you mean 'flip'. .*crop, flip",
+        ),
+        (changed(data={"augment": "crop"}), "data.augment: must be a list, in brackets, got 'crop'"),
+        *(
+            (
+                changed(compute={"recompute": value}),
+                f'compute.recompute: must be "auto", "never" or a whole number of steps, 1 or more, got {value!r}',
+            )
+            for value in (0, -2, 2.0, "sometimes", True, "3")
+        ),
         (changed(train={"lr": -0.1}), "train.lr: .* greater than or equal to 0"),
         (changed(train={"lr": float("inf")}), "train.lr"),
         (changed(train={"epochs": 0}), "train.epochs"),
@@ -58,6 +83,16 @@ def test_defaults_are_the_papers():
 def test_what_is_wrong_is_named(values, message):
     with pytest.raises(RecipeError, match=message):
         parse_recipe(values)
+
+
+@pytest.mark.parametrize("value", ["auto", "never", 1, 25])
+def test_recompute(value):
+    assert parse_recipe(changed(compute={"recompute": value})).compute.recompute == value
+
+
+def test_the_schema_waits_for_no_torch():
+    code = "import sys, bntt.experiments.recipe; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_overrides_are_put_over_the_file():

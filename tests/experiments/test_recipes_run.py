@@ -3,6 +3,7 @@
 import pytest
 
 from bntt.data import synthetic
+from bntt.data.prepared import manifest_of
 from bntt.experiments.build import Parts, build_model
 from bntt.experiments.recipe import load_recipe, recipe_names
 from bntt.experiments.run import new_run_directory, train_run
@@ -22,7 +23,7 @@ def test_two_steps_of_every_recipe(name, tmp_path):
     channels, size, classes = SHAPES[recipe.data.name]
     made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
     mean, std = made.train.pixel_statistics()
-    data = Parts(made.train, made.test, made.test, mean, std, "made")
+    data = Parts(made.train, made.test, made.test, mean, std, "made", manifest_of(made, "made"))
     run = new_run_directory(name, tmp_path)
     *steps, epoch = train_run(recipe, data, run)
     assert len(steps) == 2

@@ -9,8 +9,8 @@ import torch
 
 from bntt.data.prepared import Manifest
 from bntt.experiments.build import build_data, build_model
-from bntt.experiments.recipe import load_recipe, parse_recipe
-from bntt.experiments.run import EpochResult, evaluate_run, find_run, new_run_directory, train_run
+from bntt.experiments.recipe import RecipeError, load_recipe, parse_recipe
+from bntt.experiments.run import EpochResult, draws_of, evaluate_run, find_run, new_run_directory, train_run
 from bntt.training import StepRecord
 from bntt.training.checkpoint import CheckpointError, load_checkpoint
 from tests.experiments.test_recipe import changed
@@ -85,10 +85,54 @@ def test_a_root_that_cannot_be_made(tmp_path):
         new_run_directory("demo", tmp_path / "link")
 
 
-def test_direct_coding_is_measured_once(run, tmp_path):
-    recipe, data, directory, *_ = run
+def begun(recipe, data, tmp_path, epochs=1):
+    """The directory of a run that was stopped after some epochs."""
+    directory = new_run_directory("begun", tmp_path)
+    records = train_run(recipe, data, directory)
+    while not (isinstance(record := next(records), EpochResult) and record.epoch == epochs - 1):
+        pass
+    return directory
+
+
+def test_direct_coding_is_measured_once_and_more_is_refused(run, tmp_path):
+    recipe, data, *_ = run
     direct = recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"name": "direct"})})
-    assert len(evaluate_run(direct, data, directory, split="validation").evaluation.accuracy.correct) == 1
+    directory = begun(direct, data, tmp_path)
+    for draws in (None, 1):
+        assert len(evaluate_run(direct, data, directory, draws=draws).evaluation.accuracy.correct) == 1
+    with pytest.raises(RecipeError, match="--draws 3: direct coding draws nothing"):
+        evaluate_run(direct, data, directory, draws=3)
+    assert (draws_of(recipe), draws_of(recipe, 7)) == (2, 7)
+
+
+def edited(recipe, **tables):
+    """The recipe with other values, each table.key."""
+    parts = {name: getattr(recipe, name).model_copy(update=values) for name, values in tables.items()}
+    return recipe.model_copy(update=parts)
+
+
+def test_a_recipe_that_was_changed_is_not_resumed(run, tmp_path):
+    recipe, data, *_ = run
+    directory = begun(recipe, data, tmp_path)
+    before = state(directory), directory.metrics.read_text()
+    other = edited(recipe, train={"lr": 0.01}, evaluate={"draws": 9}, network={"width": 0.25})
+    message = r"network.width is 0.25, it was trained with 0.125; train.lr is 0.01, it was trained with 0.3; "
+    with pytest.raises(CheckpointError, match=message + r"evaluate.draws is 9, it was trained with 2\): put the old"):
+        list(train_run(other, data, directory, resume=True))
+    assert (state(directory), directory.metrics.read_text()) == before
+    moved = edited(recipe, data={"root": "/elsewhere"})
+    assert any(isinstance(record, EpochResult) for record in train_run(moved, data, directory, resume=True))
+
+
+def test_a_recipe_that_was_changed_is_not_measured(run):
+    recipe, data, directory, *_ = run
+    with pytest.raises(CheckpointError, match=r"network.leak is 0.5, it was trained with 0.95"):
+        evaluate_run(edited(recipe, network={"leak": 0.5}), data, directory)
+    with pytest.raises(CheckpointError, match=r"seed is 3, it was trained with 0"):
+        evaluate_run(recipe.model_copy(update={"seed": 3}), data, directory)
+    free = edited(recipe, evaluate={"draws": 1}, compute={"backend": "reference"}, data={"root": "/elsewhere"})
+    free = free.model_copy(update={"notes": "measured again"})
+    assert len(evaluate_run(free, data, directory, split="validation").evaluation.accuracy.correct) == 1
 
 
 def test_no_run_is_overwritten(tmp_path):
@@ -148,18 +192,17 @@ def test_what_cannot_be_resumed(run, tmp_path):
 
 
 def test_other_data_than_before_is_refused(run, tmp_path):
-    """Fault 35."""
+    """Fault 35: prepared data, and built-in data that a new version changed."""
     recipe, data, *_ = run
-    manifest = Manifest("x", "/x", "unchecked", {}, [], [], {"train": "1"})
-    directory = new_run_directory("data", tmp_path)
-    records = train_run(recipe, dataclasses.replace(data, manifest=manifest), directory)
-    while not isinstance(next(records), EpochResult):
-        pass
-    other = dataclasses.replace(manifest, sha256={"train": "2"})
-    with pytest.raises(CheckpointError, match="was trained on other data"):
-        evaluate_run(recipe, dataclasses.replace(data, manifest=other), directory)
-    with pytest.raises(CheckpointError, match="was trained on other data"):
-        list(train_run(recipe, dataclasses.replace(data, manifest=other), directory, resume=True))
+    directory = begun(recipe, data, tmp_path)
+    prepared = Manifest("mnist", "/x", "unchecked", {}, [], [], {"train": "1", "test": "2"})
+    changed_content = dataclasses.replace(data.manifest, sha256={**data.manifest.sha256, "train": "0"})
+    for manifest in (prepared, changed_content):
+        other = dataclasses.replace(data, manifest=manifest)
+        with pytest.raises(CheckpointError, match=f"other data than this: fashion.*; now it is {manifest.name}"):
+            evaluate_run(recipe, other, directory)
+        with pytest.raises(CheckpointError, match="other data than this"):
+            list(train_run(recipe, other, directory, resume=True))
 
 
 def test_the_validation_part_can_be_measured_too(run):

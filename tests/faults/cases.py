@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from bntt.data.cifar import CIFAR10, read_cifar10
 from bntt.models import mlp, vgg6
 from bntt.nn import BNTT, DirectEncoder, PoissonEncoder, SpikingClassifier
 from bntt.training import fit
+from bntt.training.checkpoint import read_notes
 from tests import fakes
 
 TABLE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -86,6 +87,16 @@ def called(do: Callable[[], object]) -> str:
 def model(**options) -> SpikingClassifier:
     net = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=4, **options)
     return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25])
+
+
+class Once:
+    """A loader of one batch."""
+
+    def __init__(self, *batch: object) -> None:
+        self.batch = batch if len(batch) > 1 else batch[0]
+
+    def __iter__(self) -> Iterator[object]:
+        yield self.batch
 
 
 def images(count: int = 4) -> torch.Tensor:
@@ -161,6 +172,40 @@ def closed_pipe(tmp: Path) -> str:
     command = f"{sys.executable} -m bntt list recipes | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     return "ok: no traceback" if "Traceback" not in done.stderr else done.stderr
+
+
+def shell(command: str) -> str:
+    """A command line in a shell, with the code it ends with and the whole of its standard error."""
+    command = command.replace("bntt", f"{sys.executable} -m bntt", 1)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    return f"exit {done.returncode}: {done.stderr.decode()}".strip()
+
+
+case(13, "a closed output", r"exit 0:$")(lambda tmp: shell("bntt list recipes >&-"))
+case(13, "a full output", r"exit 5: bntt: standard output cannot be written: No space left on device$")(
+    lambda tmp: shell("bntt list recipes > /dev/full")
+)
+case(13, "an output in ASCII, for tables with γ and ± (they become question marks)", r"exit 0:$")(
+    lambda tmp: shell(f"PYTHONIOENCODING=ascii bntt evaluate {trained(tmp)}")
+)
+
+
+def trained(tmp: Path, *settings: str) -> Path:
+    """The directory of a run of one epoch."""
+    flags = [part for setting in ("evaluate.draws=1", *settings) for part in ("-s", setting)]
+    bntt("train", "demo", *SMALL, *flags, "--root", str(tmp))
+    return tmp / "demo"
+
+
+case(2, "recompute = 0", r'exit 2: .*compute.recompute: must be "auto", "never" or a whole number of steps, 1 or more')(
+    lambda tmp: bntt("show", "demo", "-s", "compute.recompute=0")
+)
+case(1, "a misspelt norm", r"exit 2: .*network.norm: unknown name; did you mean 'bntt'\? choose one of")(
+    lambda tmp: bntt("show", "demo", "-s", "network.norm=bnnt")
+)
+case(10, "several draws of direct coding", r"exit 2: .*--draws 3: direct coding draws nothing")(
+    lambda tmp: bntt("evaluate", str(trained(tmp, "encoder.name=direct")), "--draws", "3")
+)
 
 
 # ------------------------------------------------------------------------------------------ data
@@ -259,8 +304,19 @@ for label in (-100, -1, 3):
             lambda: list(fit(model(), [(images(), torch.tensor([0, 1, 2, label]))], epochs=1))
         )
     )
-case(19, "labels that are not integers", r"ValueError: labels must be 4 integers")(
-    lambda tmp: called(lambda: list(fit(model(), [(images(), torch.zeros(4))], epochs=1)))
+for what, given in (
+    ("labels that are not integers", torch.zeros(4)),
+    ("labels that are words", ("cat", "dog", "cat", "dog")),
+    ("a label short", [0, 1, 2]),
+):
+    case(19, what, r"ValueError: labels must be 4 integers, got")(
+        lambda tmp, given=given: called(lambda: list(fit(model(), Once(images(), given), epochs=1)))
+    )
+case(19, "a loader that yields images without labels", r"ValueError: a loader must yield pairs \(images, labels\)")(
+    lambda tmp: called(lambda: list(fit(model(), Once(images()), epochs=1)))
+)
+case(19, "int32 labels (allowed, as any integers)", r"ok: 4")(
+    lambda tmp: called(lambda: next(fit(model(), Once(images(), torch.zeros(4).int()), epochs=1)).samples)
 )
 
 
@@ -379,6 +435,40 @@ def bomb(tmp: Path) -> str:
     return prepare("images", root)
 
 
+def lost(fault: int, what: str, expect: str) -> Callable[[Callable[[Path], object]], None]:
+    """A change of an image folder's class "cat" that would lose an image."""
+
+    def add(change: Callable[[Path], object]) -> None:
+        def do(tmp: Path) -> str:
+            root = fakes.write_image_folder(tmp / "mine")
+            change(root / "train" / "cat")
+            return prepare("images", root)
+
+        case(fault, what, expect)(do)
+
+    return add
+
+
+lost(30, "an image with another ending (allowed, its content decides)", r"exit 0")(
+    lambda cat: (cat / "1.png").rename(cat / "1.jfif")
+)
+lost(
+    30, "a file in a class folder that is no image", r"exit 3: .*notes.txt cannot be decoded .*move it out of the class"
+)(lambda cat: (cat / "notes.txt").write_text("hello"))
+lost(30, "an image beside the class folders", r"exit 3: .*1.png lies beside the class folders")(
+    lambda cat: (cat / "1.png").rename(cat.parent / "1.png")
+)
+lost(31, "a link to a folder within a class (followed)", r"exit 0")(
+    lambda cat: (cat / "more").symlink_to(cat.parent / "dog")
+)
+lost(31, "a link to nowhere", r"exit 3: .*gone.png is a link that leads nowhere")(
+    lambda cat: (cat / "gone.png").symlink_to("/nowhere/gone.png")
+)
+lost(31, "a loop of links", r"exit 3: .*up is a link to .*a folder that it lies in: remove the link")(
+    lambda cat: (cat / "up").symlink_to(cat.parent)
+)
+
+
 @case(36, "33 images in batches of 32 (sizes 17 and 16, none of one)", r"ok: \[17, 16\]")
 def balanced(tmp: Path) -> str:
     data = ImageSet(torch.zeros(33, 1, 2, 2, dtype=torch.uint8), torch.zeros(33, dtype=torch.int64), ("a",))
@@ -395,13 +485,62 @@ def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], e
     def do(tmp: Path) -> str:
         bntt("train", "demo", *SMALL, "-s", "evaluate.draws=1", "--root", str(tmp))
         path = tmp / "demo" / "checkpoints" / "best.safetensors"
-        tensors = safetensors.torch.load_file(path)
+        tensors, notes = safetensors.torch.load_file(path), read_notes(path)
         change(tensors)
-        safetensors.torch.save_file(tensors, path, metadata={"format": "1", "epoch": "0"})
+        safetensors.torch.save_file(tensors, path, metadata=notes)
         return bntt("evaluate", str(tmp / "demo"))
 
     case(41, what, expect)(do)
 
+
+def rewritten(fault: int, what: str, verb: str, file: str, old: str, new: str, expect: str) -> None:
+    """A file of a run directory that is edited after the training."""
+
+    def do(tmp: Path) -> str:
+        run = trained(tmp)
+        path = run / file
+        text = path.read_text(encoding="utf-8")
+        assert re.search(old, text)
+        path.write_text(re.sub(old, new, text), encoding="utf-8")
+        return bntt("evaluate", str(run)) if verb == "evaluate" else bntt("train", str(run), "--resume")
+
+    case(fault, what, expect)(do)
+
+
+RECIPE, ENVIRONMENT = "recipe.toml", "environment.json"
+rewritten(
+    40,
+    "an edited recipe, resumed",
+    "resume",
+    RECIPE,
+    "lr = 0.3",
+    "lr = 0.1",
+    r"exit 4: .*train.lr is 0.1, it was .* 0.3",
+)
+rewritten(
+    40, "an edited recipe, measured", "evaluate", RECIPE, "leak = 0.95", "leak = 0.5", r"exit 4: .*network.leak is 0.5"
+)
+rewritten(
+    40, "more draws in a run's recipe, measured (allowed)", "evaluate", RECIPE, "draws = 1", "draws = 2", r"exit 0"
+)
+rewritten(
+    35,
+    "built-in data that is not what a run was trained on",
+    "resume",
+    ENVIRONMENT,
+    '"train": "[0-9a-f]{12}',
+    '"train": "000000000000',
+    r"exit 4: .*was trained on other data than this",
+)
+rewritten(
+    35,
+    "a damaged environment.json",
+    "evaluate",
+    ENVIRONMENT,
+    r"(?s)\A.*\Z",
+    "[",
+    r"exit 4: .*environment.json cannot be",
+)
 
 READOUT, FC = "model.network.readout.synapse.weight", "model.network.blocks.fc1.norm.gamma"
 checkpoint("a checkpoint with a key too few", lambda t: t.pop(READOUT), r"exit 4: .*readout.synapse.weight is missing")

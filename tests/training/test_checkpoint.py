@@ -8,7 +8,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.training import sgd
-from bntt.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from bntt.training.checkpoint import CheckpointError, load_checkpoint, read_notes, save_checkpoint
 
 
 def build(num_steps=3, **options):
@@ -107,6 +107,12 @@ def test_a_run_without_momentum_can_be_loaded(tmp_path):
     optimizer.step()
     save_checkpoint(tmp_path / "x", net, optimizer, {})
     load_checkpoint(tmp_path / "x", net, optimizer)
+
+
+def test_notes_can_be_read_alone(saved, tmp_path):
+    assert read_notes(saved[0])["epoch"] == "7"
+    with pytest.raises(CheckpointError, match="does not exist"):
+        read_notes(tmp_path / "none")
 
 
 def test_a_note_that_is_needed(saved):

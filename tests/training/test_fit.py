@@ -1,5 +1,7 @@
 """Algorithm 2's loop: one hand-made step, what it yields, plain loaders, and what it refuses."""
 
+import math
+
 import pytest
 import torch
 
@@ -79,10 +81,11 @@ def test_a_schedule_can_go_on_where_it_stopped():
     whole, halves = build(), build()
     list(fit(whole, loader(), epochs=4, lr=0.1))
     optimizer = sgd(halves, lr=0.1)
-    records = fit(halves, loader(), epochs=4, lr=0.1, optimizer=optimizer)
+    paper = {"epochs": 4, "optimizer": optimizer, "lr_drops": (50, 70, 90)}
+    records = fit(halves, loader(), **paper)
     while not (isinstance(record := next(records), EpochRecord) and record.epoch == 1):
         pass
-    list(fit(halves, loader(), epochs=4, lr=0.1, optimizer=optimizer, start_epoch=2))
+    list(fit(halves, loader(), **paper, start_epoch=2))
     assert all(torch.equal(a, halves.state_dict()[n]) for n, a in whole.state_dict().items())
 
 
@@ -104,6 +107,26 @@ def test_a_plain_loader_of_pairs_works():
     assert len(records) == 8
 
 
+@pytest.mark.parametrize("convert", [lambda y: y.int(), lambda y: y.tolist(), lambda y: y.numpy().astype("u1")])
+def test_labels_of_any_integers_train_alike(convert):
+    class Pairs:
+        epoch = 0  # a counter of its own, no method
+
+        def __init__(self, change):
+            self.change = change
+
+        def __len__(self):
+            return 1
+
+        def __iter__(self):
+            yield data().images.float() / 255, self.change(data().labels)
+
+    losses = [
+        [record.loss for record in fit(build(), Pairs(change), epochs=2, lr=0.1)] for change in (convert, lambda y: y)
+    ]
+    assert losses[0] == losses[1]
+
+
 def test_a_plain_loaders_samples_are_numbered_as_they_come():
     """Two batches of the same images get different noise, as two samples of a dataset would."""
     image = torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -112,13 +135,52 @@ def test_a_plain_loaders_samples_are_numbered_as_they_come():
     assert losses[0] != losses[1]
 
 
-def test_ones_own_optimiser_keeps_its_own_rates():
-    model = build()
+def own_optimizer(model):
     groups = [{"params": [p], "lr": rate} for p, rate in zip(model.parameters(), (1e-3, 1e-2, 0.1), strict=True)]
-    optimizer = torch.optim.Adam(groups)
+    return torch.optim.Adam(groups)
+
+
+def rates(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def test_the_rates_of_ones_own_optimiser_are_not_touched():
+    model = build()
+    optimizer = own_optimizer(model)
     records = [r for r in fit(model, loader(), epochs=4, optimizer=optimizer) if isinstance(r, EpochRecord)]
-    assert [r.lr for r in records] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-6])
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-6, 1e-5, 1e-4])
+    assert [r.lr for r in records] == [1e-3] * 4
+    assert rates(optimizer) == [1e-3, 1e-2, 0.1]
+    assert not any("initial_lr" in group for group in optimizer.param_groups)
+
+
+def test_ones_own_scheduler_has_the_say():
+    model = build()
+    optimizer = sgd(model, lr=0.1)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=12)
+    seen, expected = [], [0.1 * (1 + math.cos(math.pi * step / 12)) / 2 for step in range(12)]
+    for record in fit(model, loader(), epochs=4, optimizer=optimizer):
+        if isinstance(record, StepRecord):
+            seen.append(record.lr)
+            scheduler.step()
+    assert seen == pytest.approx(expected)
+
+
+def test_a_rate_changed_between_two_calls_counts():
+    model = build()
+    optimizer = sgd(model, lr=0.1)
+    list(fit(model, loader(), epochs=1, optimizer=optimizer, lr_drops=()))
+    optimizer.param_groups[0]["lr"] = 0.02
+    for drops in (None, ()):
+        records = list(fit(model, loader(), epochs=1, optimizer=optimizer, lr_drops=drops))
+        assert [record.lr for record in records] == [0.02] * 4
+
+
+def test_a_schedule_for_ones_own_optimiser_begins_at_its_rates():
+    model = build()
+    optimizer = own_optimizer(model)
+    records = fit(model, loader(), epochs=4, optimizer=optimizer, lr_drops=(50, 70, 90))
+    assert [r.lr for r in records if isinstance(r, EpochRecord)] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-6])
+    assert rates(optimizer) == pytest.approx([1e-6, 1e-5, 1e-4])
 
 
 def test_a_mistake_is_told_before_the_first_step():

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bntt.cli import streams
 from bntt.experiments.run import EpochResult, RunResult
 from bntt.training.fit import StepRecord
 
 
 class _Screen(Console):
-    """A console whose reader may go away: the work goes on, unseen."""
+    """A console whose reader may go away: the work goes on, unseen. That it cannot write is an error."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with streams.writing():
+            super().print(*objects, **options)
 
     def on_broken_pipe(self) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard(sys.stdout)
 
 
 console = _Screen(highlight=False)

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 if TYPE_CHECKING:
     from bntt.data.prepared import Manifest
 
-Name = Literal["cifar10", "cifar100", "fashion-mnist", "images", "mnist", "tiny-imagenet"]
+
+class Name(str):
+    """The name of a dataset that is prepared from files."""
+
+
+NAMES = tyro.constructors.ConstructorRegistry()
+"""Knows which names there are when the verbs are parsed; ``bntt --help`` would wait for torch."""
+
+
+@NAMES.primitive_rule
+def _names(
+    wanted: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Name] | None:
+    if wanted.type is not Name:
+        return None
+    from bntt.data.catalog import DATASETS
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(DATASETS)}}}",
+        instance_from_str=lambda args: Name(args[0]),
+        is_instance=lambda value: isinstance(value, str),
+        str_from_instance=lambda name: [name],
+        choices=tuple(DATASETS),
+    )
 
 
 def prepare(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tyro
 
-from bntt.cli import data
+from bntt.cli import data, streams
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.evaluate import evaluate
@@ -41,35 +41,46 @@ def main(argv: list[str] | None = None) -> int:
         "GOMP_SPINCOUNT" not in os.environ
     ):  # waiting threads sleep: a spinning one keeps a core from the kernels' threads
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
-    args = [arg for arg in args if arg != "--debug"]
+    try:
+        try:
+            return _run([arg for arg in args if arg != "--debug"])
+        finally:
+            with streams.writing():
+                sys.stdout.flush()  # here, where what comes of it can be told
+    except KeyboardInterrupt:
+        streams.complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        streams.discard(sys.stdout)  # what read us has gone: nothing more to say
+        return 0
+    except streams.OutputError as error:
+        streams.discard(sys.stdout)
+        streams.complain(str(error))
+        return 5
+    except Exception as error:
+        code = exit_code(error)
+        if debug or code is None:
+            raise
+        streams.complain(str(error))
+        return code
+
+
+def _run(args: list[str]) -> int:
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return 0
     if args and not args[0].startswith("-") and args[0] not in VERBS:
         near = difflib.get_close_matches(args[0], VERBS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(VERBS)}"
-        print(f"bntt: unknown verb {args[0]!r}; {hint}", file=sys.stderr)
+        streams.complain(f"unknown verb {args[0]!r}; {hint}")
         return 2
-    try:
-        if args[:1] == ["data"]:
-            tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:])
-        else:
-            tyro.extras.subcommand_cli_from_dict(VERBS, prog="bntt", description=DESCRIPTION, args=args)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("bntt: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what read us has gone: nothing more to say
-        return 0
-    except Exception as error:
-        code = exit_code(error)
-        if debug or code is None:
-            raise
-        print(f"bntt: {' '.join(str(error).split())}", file=sys.stderr)
-        return code
+    if args[:1] == ["data"]:
+        tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
+    else:
+        tyro.extras.subcommand_cli_from_dict(VERBS, prog="bntt", description=DESCRIPTION, args=args)
     return 0
 
 

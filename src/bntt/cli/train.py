@@ -42,14 +42,16 @@ def train(
     """
     from bntt.experiments.build import require_device
     from bntt.experiments.recipe import RecipeError, load_recipe
-    from bntt.experiments.run import find_run, new_run_directory
+    from bntt.experiments.run import check_resumable, find_run, new_run_directory
 
     require_device(device)
     if resume:
         if overrides or name:
             raise RecipeError("--resume goes on with the run's own recipe: leave -s and --name away")
         run = find_run(Path(recipe))
-        run_recipe(load_recipe(run.recipe), lambda: run, resume=True, device=device)
+        begun = load_recipe(run.recipe)
+        check_resumable(begun, run)
+        run_recipe(begun, lambda: run, resume=True, device=device)
         return
     chosen = load_recipe(recipe, overrides)
     folder = name or Path(recipe).stem
@@ -68,7 +70,7 @@ def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: boo
     from bntt.cli import console
     from bntt.experiments.build import build_data, build_model, describe_backend, with_whole_root
     from bntt.experiments.figures import save_overview
-    from bntt.experiments.run import evaluate_run, train_run
+    from bntt.experiments.run import draws_of, evaluate_run, train_run
 
     _keep_freed_memory()
     recipe = with_whole_root(recipe)
@@ -87,7 +89,7 @@ def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: boo
         console.line("warning: train.lr is 0: the weights will stay as they are")
     records = train_run(recipe, data, run, resume=resume, device=device)
     console.training(records, settings.epochs, len(data.train))
-    with console.progress("testing", len(data.test) * recipe.evaluate.draws) as advance:
+    with console.progress("testing", len(data.test) * draws_of(recipe)) as advance:
         result = evaluate_run(recipe, data, run, device=device, progress=advance)
     console.result(result)
     save_overview(result, run.path / "evaluation.png")

@@ -1,4 +1,7 @@
-"""Files to tensors: image sets in memory, batches, augmentation. Nothing here downloads or encodes spikes."""
+"""Files to tensors: image sets in memory, batches, augmentation. No spikes are encoded here.
+
+Only :func:`prepare` downloads, and only when it is asked to.
+"""
 
 from bntt.data.bundled import fashion_mnist_bundled
 from bntt.data.catalog import open_dataset, prepare

@@ -14,7 +14,7 @@ from bntt.data.errors import DataError
 from bntt.data.folder import fingerprint, read_images
 from bntt.data.idx import content_digest, find, read_fashion_mnist, read_mnist
 from bntt.data.images import Splits
-from bntt.data.prepared import Manifest, cache_root, load_prepared, read_manifest, write_prepared
+from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
 from bntt.data.synthetic import synthetic
 from bntt.data.tiny_imagenet import read_tiny_imagenet
 
@@ -201,14 +201,15 @@ def _check_file(path: Path, item: Published, sha256: str) -> str:
 
 def open_dataset(
     name: str, root: Path | None = None, progress: Progress = lambda done, total: None
-) -> tuple[Splits, Manifest | None]:
+) -> tuple[Splits, Manifest]:
     """The dataset for training: made, or prepared earlier, or prepared now from where it is known to lie.
 
     Raises:
         DataError: if it is nowhere, with the command that gets it; or if what was prepared is not what ``root`` holds.
     """
     if name in BUILT_IN:
-        return BUILT_IN[name](), None
+        splits = BUILT_IN[name]()
+        return splits, manifest_of(splits, name)
     folder = prepared_folder(name, root)
     manifest = read_manifest(folder)
     if manifest is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import mimetypes
+import os
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +19,10 @@ from torch import Tensor
 from bntt.data.errors import DataError
 from bntt.data.images import ImageSet, Splits
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
+"""What Pillow may open: no other of its readers sees a byte, least of all those that start programs."""
+JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+"""What systems leave beside images, in lower case; hidden files are passed over as well."""
 LARGEST = 1 << 26
 """Bytes of one image file, and pixels of one image."""
 PARTS = (("train",), ("test", "val"))
@@ -33,17 +38,26 @@ class ImageFile:
     read: Callable[[], bytes]
 
 
-Entries = list[tuple[tuple[str, ...], ImageFile]]
-"""Path components below the place that was listed, and the file; in order of path."""
+Entry = tuple[tuple[str, ...], ImageFile]
+"""Path components below the place that was listed, and the file."""
+
+
+class Listing(NamedTuple):
+    """What lies in a folder or a zip, in order of path, without what systems leave there."""
+
+    files: list[Entry]
+    folders: set[tuple[str, ...]]
 
 
 def read_images(root: Path, progress: Progress = lambda done, total: None) -> Splits:
     """``train`` and ``test`` (or ``val``), each ``<class>/<image>``: a folder of folders, of zips, or one zip of all.
 
-    All images must have one size; classes are the first folders' names in order, the same for both parts.
+    All images must have one size; classes are the first folders' names in order, the same for both parts. Links are
+    followed. Every file within a class is read, whatever its name ends in, but for hidden files and those in ``JUNK``.
 
     Raises:
-        DataError: naming the file that is missing, damaged, of another size, or of a mode that is not gray or RGB.
+        DataError: naming the file that is missing, damaged, no image, of another size, of a mode that is not gray or
+            RGB, or beside the class folders; or the link that leads nowhere or back to where it is.
     """
     listed = [_by_class(root, names) for names in PARTS]
     classes = tuple(sorted(listed[0]))
@@ -74,10 +88,11 @@ def read_images(root: Path, progress: Progress = lambda done, total: None) -> Sp
 
 
 def fingerprint(root: Path) -> str:
-    """A digest of the names, sizes and times of all files of a place: it changes when they do, without reading them."""
-    paths = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    """A digest of the names, sizes and times of the files that are read: it changes when they do, without reading."""
+    places = [root] if root.is_file() else [_place(root, names) for names in PARTS]
+    paths = [path for place in places for path in ([place] if place.is_file() else _files_below(place))]
     rows = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def decode(file: ImageFile) -> Tensor:
@@ -88,82 +103,164 @@ def decode(file: ImageFile) -> Tensor:
     """
     from PIL import Image, UnidentifiedImageError
 
-    damaged = (OSError, SyntaxError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
     try:
-        content = file.read()
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
             if image.width * image.height > LARGEST:
                 raise DataError(f"{file.where} has {image.width}x{image.height} pixels, more than {LARGEST}")
+            count = getattr(image, "n_frames", 1)
+            if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
+                raise DataError(f"{file.where} holds {count} images: one a file is read")
             if image.mode not in ("L", "RGB", "P", "1"):
                 raise DataError(f"{file.where} has mode {image.mode}: only 8-bit gray and RGB images are read")
             pixels = np.asarray(image.convert("L" if image.mode in ("L", "1") else "RGB"))
-    except (*damaged, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        reason = "not an image file" if isinstance(error, UnidentifiedImageError) else error
-        raise DataError(f"{file.where} cannot be decoded ({reason})") from None
+    except (DataError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{file.where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): "
+            f"convert it, or move it out of the class folders"
+        ) from None
+    except Exception as error:  # foreign bytes make decoders fail in every way
+        raise DataError(f"{file.where} cannot be decoded ({error}): repair it, or remove it") from None
     return torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
 
 
 def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ImageFile]]:
     """The image files of one part by class, in order of name."""
-    place, entries = _part(root, names)
-    if entries and len({parts[0] for parts, _ in entries}) == 1 and all(len(parts) > 2 for parts, _ in entries):
-        entries = [(parts[1:], file) for parts, file in entries]  # one folder around all classes
-    classes: dict[str, list[ImageFile]] = {}
-    for parts, file in entries:
-        if len(parts) > 1:
-            classes.setdefault(parts[0], []).append(file)
+    place, listing = _part(root, names)
+    files, folders = _without_strays(listing, place)
+    tops = {parts[0] for parts in (*folders, *(parts for parts, _ in files))}
+    if len(tops) == 1 and not any(len(parts) == 2 and _is_image(file) for parts, file in files):
+        inner = Listing(  # one folder around all classes
+            [(parts[1:], file) for parts, file in files], {parts[1:] for parts in folders if len(parts) > 1}
+        )
+        if inner.folders:
+            place /= tops.pop()
+            files, folders = _without_strays(inner, place)
+    classes: dict[str, list[ImageFile]] = {parts[0]: [] for parts in sorted(folders)}
+    for parts, file in files:
+        classes[parts[0]].append(file)
     if not classes:
-        raise DataError(f"{place} holds no <class>/<image> file ({', '.join(sorted(SUFFIXES))})")
-    if place.is_dir():
-        for folder in place.iterdir():
-            if folder.is_dir() and folder.name not in classes and not folder.name.startswith((".", "__")):
-                raise DataError(f"{folder} holds no image: every class needs at least one")
+        raise DataError(f"{place} holds no <class>/<image> file")
+    for name, images in classes.items():
+        if not images:
+            raise DataError(f"{place / name} holds no image: every class needs at least one")
     return classes
 
 
-def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Entries]:
-    """Where a part is, and its entries."""
-    if root.is_file():
-        entries = _zip_entries(root)
-        for name in names:
-            inside = [(parts[1:], file) for parts, file in entries if parts[0] == name]
-            if inside:
-                return root, inside
-        raise DataError(f"{root} has no {' or '.join(names)} folder in it")
+def _without_strays(listing: Listing, place: Path) -> Listing:
+    """Files below folders alone; an image beside the folders would belong to no class, anything else is no matter."""
+    for parts, file in listing.files:
+        if len(parts) == 1 and _is_image(file):
+            raise DataError(f"{file.where} lies beside the class folders of {place}: move it into one of them, or away")
+    return Listing([entry for entry in listing.files if len(entry[0]) > 1], listing.folders)
+
+
+def _is_image(file: ImageFile) -> bool:
+    """Whether a file is an image by its content, or says so by its name."""
+    from PIL import Image
+
+    if (mimetypes.guess_type(file.where)[0] or "").startswith("image/"):
+        return True
+    try:
+        with Image.open(io.BytesIO(file.read()), formats=FORMATS):
+            return True
+    except Exception:  # as in decode
+        return False
+
+
+def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Listing]:
+    """Where a part is, and what it holds."""
+    if not root.is_file():
+        place = _place(root, names)
+        return place, _folder_listing(place) if place.is_dir() else _zip_listing(place)
+    files, folders = _zip_listing(root)
+    for name in names:
+        inside = [(parts[1:], file) for parts, file in files if parts[0] == name and len(parts) > 1]
+        if inside:
+            return root / name, Listing(inside, {parts[1:] for parts in folders if parts[0] == name and len(parts) > 1})
+    raise DataError(f"{root} has no {' or '.join(names)} folder in it")
+
+
+def _place(root: Path, names: tuple[str, ...]) -> Path:
+    """The folder or the zip of one part."""
     for name in names:
         if (root / name).is_dir():
-            return root / name, _folder_entries(root / name)
+            return root / name
         if (root / f"{name}.zip").is_file():
-            return root / f"{name}.zip", _zip_entries(root / f"{name}.zip")
+            return root / f"{name}.zip"
     raise DataError(f"{root} has no {' or '.join(names)} folder or zip")
 
 
-def _wanted(parts: tuple[str, ...]) -> bool:
-    """Image files, but not what systems leave beside them."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
 
 
-def _folder_entries(folder: Path) -> Entries:
-    listed = [(path.relative_to(folder).parts, path) for path in folder.rglob("*") if path.is_file()]
-    return [(parts, ImageFile(str(path), path.read_bytes)) for parts, path in sorted(listed) if _wanted(parts)]
+def _folder_listing(folder: Path) -> Listing:
+    files, folders = list[Entry](), set[tuple[str, ...]]()
+    for path in _below(folder):
+        parts = path.relative_to(folder).parts
+        if path.is_dir():
+            folders.add(parts)
+        else:
+            files.append((parts, ImageFile(str(path), lambda path=path: _read_file(path))))  # type: ignore[misc]
+    return Listing(sorted(files, key=lambda entry: entry[0]), folders)
 
 
-def _zip_entries(archive: Path) -> Entries:
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in _below(folder) if not path.is_dir())
+
+
+def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """Every file and folder, through links too. ``above``: the folders around this one, by device and inode."""
+    try:
+        facts, found = folder.stat(), sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error}") from None
+    here = (facts.st_dev, facts.st_ino)
+    if here in above:
+        raise DataError(f"{folder} is a link to {folder.resolve()}, a folder that it lies in: remove the link")
+    for path in found:
+        if _is_junk(path.name):
+            continue
+        if path.is_dir():
+            yield path
+            yield from _below(path, (*above, here))
+        elif path.is_file():
+            yield path
+        elif path.is_symlink():
+            raise DataError(f"{path} is a link that leads nowhere ({os.readlink(path)}): mend it, or remove it")
+        else:
+            raise DataError(f"{path} is neither a file nor a folder: remove it")
+
+
+def _read_file(path: Path) -> bytes:
+    _check_size(str(path), path.stat().st_size)
+    return path.read_bytes()
+
+
+def _check_size(where: str, size: int) -> None:
+    if size > LARGEST:
+        raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")
+
+
+def _zip_listing(archive: Path) -> Listing:
     """Members read in memory by name, bounded in size; nothing is extracted."""
     try:
         reader = zipfile.ZipFile(archive)
     except zipfile.BadZipFile as error:
         raise DataError(f"{archive} is not a whole zip file: {error}") from None
-    entries: Entries = []
+
+    def read(info: zipfile.ZipInfo) -> bytes:
+        _check_size(f"{archive}:{info.filename}", info.file_size)
+        return reader.read(info)
+
+    files, folders = list[Entry](), set[tuple[str, ...]]()
     for info in sorted(reader.infolist(), key=lambda info: info.filename):
         parts = tuple(part for part in PurePosixPath(info.filename).parts if part not in ("/", ".."))
-        if info.is_dir() or not parts or not _wanted(parts):
+        if not parts or any(map(_is_junk, parts)):
             continue
-        where = f"{archive}:{info.filename}"
-        if info.file_size > LARGEST:
-            raise DataError(f"{where} unpacks to {info.file_size} bytes, more than {LARGEST}")
-        entries.append((parts, ImageFile(where, lambda info=info: reader.read(info))))  # type: ignore[misc]
-    return entries
+        folders |= {parts[:depth] for depth in range(1, len(parts) + info.is_dir())}
+        if not info.is_dir():
+            files.append((parts, ImageFile(f"{archive}:{info.filename}", lambda info=info: read(info))))  # type: ignore[misc]
+    return Listing(files, folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from bntt.data.errors import DataError
 from bntt.data.files import digest
@@ -29,14 +31,15 @@ class Manifest:
     source: str
     """The file or folder that was read."""
     check: str
-    """"published" checksums matched; "unchecked", none is published for this form; "modified", they did not match."""
+    """"published" checksums matched; "unchecked", none is published for this form; "modified", they did not match;
+    "built in", no file was read."""
     images: dict[str, int]
     """Images of each part."""
     shape: list[int]
     """``[C, H, W]``."""
     classes: list[str]
     sha256: dict[str, str] = field(default_factory=dict)
-    """Of the tensor files."""
+    """Of the tensor files, or of what they would hold."""
     fingerprint: str = ""
     """Of an image folder's listing when it was read."""
     format: int = FORMAT
@@ -66,17 +69,30 @@ def write_prepared(
     sums = {}
     for part, data in zip(PARTS, splits, strict=True):
         file = temporary / f"{part}.safetensors"
-        safetensors.torch.save_file({"images": data.images.contiguous(), "labels": data.labels}, file)
+        safetensors.torch.save_file(_tensors(data), file)
         sums[part] = digest(file)
-    counts = {part: len(data) for part, data in zip(PARTS, splits, strict=True)}
-    train = splits.train
-    manifest = Manifest(
-        name, str(source), check, counts, list(train.images.shape[1:]), list(train.classes), sums, fingerprint
-    )
+    manifest = _manifest(splits, name, str(source), check, sums, fingerprint)
     (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     temporary.replace(folder)
     return manifest
+
+
+def manifest_of(splits: Splits, name: str) -> Manifest:
+    """The manifest of data that no file was read for; its checksums are those of the files it would be written to."""
+    pairs = zip(PARTS, splits, strict=True)
+    sums = {part: hashlib.sha256(safetensors.torch.save(_tensors(data))).hexdigest() for part, data in pairs}
+    return _manifest(splits, name, "", "built in", sums, "")
+
+
+def _tensors(data: ImageSet) -> dict[str, Tensor]:
+    return {"images": data.images.contiguous(), "labels": data.labels}
+
+
+def _manifest(splits: Splits, name: str, source: str, check: str, sums: dict[str, str], fingerprint: str) -> Manifest:
+    counts = {part: len(data) for part, data in zip(PARTS, splits, strict=True)}
+    train = splits.train
+    return Manifest(name, source, check, counts, list(train.images.shape[1:]), list(train.classes), sums, fingerprint)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -33,10 +33,10 @@ class Parts:
     mean: list[float]
     """Of the training part's pixels, per channel."""
     std: list[float]
-    label: str = ""
+    label: str
     """What to call the data beside a number."""
-    manifest: Manifest | None = None
-    """Where a prepared dataset came from, with its checksums."""
+    manifest: Manifest
+    """Where the data came from, with its checksums."""
 
 
 def require_device(name: str) -> None:
@@ -97,9 +97,7 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
         std = [deviation or 1.0 for deviation in std]
     label = wanted.label or wanted.name
-    if manifest is not None and (
-        manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name != "images")
-    ):
+    if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name != "images"):
         label += f" ({manifest.check} files)"
     return Parts(train, validation, published.test, mean, std, label, manifest)
 

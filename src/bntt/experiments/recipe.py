@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bntt.experiments import names
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _recompute(value: object) -> object:
+    """Said in one piece: of a union, the message of one member alone would be told."""
+    if value in ("auto", "never") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError('must be "auto", "never" or a whole number of steps, 1 or more')
 
 
 LARGEST = 1 << 20
@@ -34,22 +43,13 @@ class Part(BaseModel):
 class Data(Part):
     """Which images."""
 
-    name: Literal[
-        "cifar10",
-        "cifar100",
-        "fashion-mnist",
-        "fashion-mnist-bundled",
-        "images",
-        "mnist",
-        "synthetic",
-        "tiny-imagenet",
-    ]
+    name: Annotated[str, names.one_of(names.datasets)]
     """Dataset; `bntt data where` says what is there."""
     root: str = ""
     """Where its files are, if they are not prepared yet; "images" always needs it."""
     label: str = ""
     """What to call it beside numbers; the name by default."""
-    augment: list[Literal["crop", "flip"]] = []
+    augment: list[Annotated[str, names.one_of(names.augmentations)]] = []
     """Random changes of the training images, in this order; crop pads by 4."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training split that is held out; everything that is chosen is chosen on it."""
@@ -65,20 +65,24 @@ class Encoder(Part):
 class Network(Part):
     """The spiking network. Classes, channels and image size come from the data."""
 
-    name: Literal["vgg6", "vgg9", "vgg11", "mlp"]
+    name: Annotated[str, names.one_of(names.models)]
+    """The builder; `bntt list models` names them."""
     num_steps: Annotated[int, Field(ge=1, le=100_000)]
     """T."""
     leak: Fraction = 0.95
     """λ; 1 is an integrator without leak."""
-    norm: Literal["bntt", "bntt-scaled", "tdbn", "tebn", "tab", "bn", "bn-pooled", "layer", "none"] = "bntt"
+    norm: Annotated[str, names.one_of(names.norms)] = "bntt"
+    """The normalisation; `bntt list norms` names them."""
     width: Annotated[float, Field(gt=0, le=64)] = 1.0
     """Multiplies every layer's channels."""
     threshold: Annotated[float, Field(gt=0, lt=1e6)] = 1.0
     """θ."""
-    fire: Literal["after", "before"] = "after"
+    fire: Annotated[str, names.one_of(names.fire_rules)] = "after"
     """Fire after integration (the paper) or before it (one step of delay per layer)."""
-    reset: Literal["soft", "hard"] = "soft"
-    surrogate: Literal["triangle", "fast-sigmoid", "arctan"] = "triangle"
+    reset: Annotated[str, names.one_of(names.resets)] = "soft"
+    """What a spike takes from the potential: the threshold ("soft"), or all of it ("hard")."""
+    surrogate: Annotated[str, names.one_of(names.surrogates)] = "triangle"
+    """The gradient of a spike; "triangle" is the paper's."""
     learn_leak: bool = False
 
 
@@ -104,7 +108,7 @@ class Compute(Part):
     events: Literal["measured", "fixed", "never"] = "fixed"
     """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
     between two starts."""
-    recompute: Literal["auto", "never"] | Annotated[int, Field(ge=1)] = "auto"
+    recompute: Annotated[Literal["auto", "never"] | int, BeforeValidator(_recompute)] = "auto"
     """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
     a time and compute them again; "auto" does that when memory would not suffice."""
     precision: Literal["fp32", "bf16-grad", "bf16"] = "fp32"
@@ -220,11 +224,21 @@ def _apply(values: dict[str, Any], override: str) -> None:
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg']}" + ("" if error["type"] == "missing" else f", got {error['input']!r}")
+        said = TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
+        return f"{where}: {said}" + ("" if error["type"] == "missing" else f", got {error['input']!r}")
     known = _fields(error["loc"][:-1])
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
     return f"{where}: unknown key; {hint}"
+
+
+TOLD = {
+    "model_type": "must be a table of keys and values",
+    "bool_type": "must be true or false",
+    "string_type": "must be text, in quotation marks",
+    "list_type": "must be a list, in brackets",
+}
+"""What pydantic says in Python's words, in those of a recipe."""
 
 
 def _fields(location: tuple[str | int, ...]) -> list[str]:

@@ -18,7 +18,8 @@ from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
 from bntt.data import ImageLoader
 from bntt.experiments.build import Parts, build_model
 from bntt.experiments.environment import environment
-from bntt.experiments.recipe import Recipe, dump_recipe
+from bntt.experiments.identity import MEASURING, RESUMING, check_same_data, check_same_recipe
+from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
 from bntt.experiments.tracking import event_writer
 from bntt.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from bntt.training.fit import EpochRecord, StepRecord, fit
@@ -95,6 +96,19 @@ def find_run(path: Path) -> RunDirectory:
     return run
 
 
+def check_resumable(recipe: Recipe, run: RunDirectory, data: Parts | None = None) -> None:
+    """Look whether the run can go on with this recipe and, where they are read already, these images.
+
+    Raises:
+        CheckpointError: if no epoch was finished, or recipe or data are not those that the run began with.
+    """
+    if not run.checkpoint("last").exists():
+        raise CheckpointError(f"{run.path} has not finished an epoch yet: there is nothing to resume, start anew")
+    check_same_recipe(recipe, run.checkpoint("last"), RESUMING)
+    if data is not None:
+        check_same_data(run.path, data.manifest)
+
+
 def train_run(
     recipe: Recipe, data: Parts, run: RunDirectory, *, resume: bool = False, device: str = "cpu"
 ) -> Iterator[StepRecord | EpochResult]:
@@ -104,30 +118,23 @@ def train_run(
     stopped: order, augmentation and noise are functions of the epoch.
 
     Raises:
-        CheckpointError: if the run cannot be resumed.
+        CheckpointError: if the run cannot be resumed, or recipe or data are not those that it began with.
     """
+    if resume:
+        check_resumable(recipe, run, data)
+    written = dump_recipe(recipe)
     model = build_model(recipe, data, device).to(device)
     settings = recipe.train
     optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     done, best, seconds = 0, -1.0, 0.0
     if resume:
-        if not run.checkpoint("last").exists():
-            raise CheckpointError(f"{run.path} has not finished an epoch yet: there is nothing to resume, start anew")
         notes = load_checkpoint(run.checkpoint("last"), model, optimizer, needs=("epoch", "best", "seconds"))
         done, best, seconds = int(notes["epoch"]) + 1, float(notes["best"]), float(notes["seconds"])
         _keep_epochs(run.metrics, done)
     else:
-        run.recipe.write_text(dump_recipe(recipe), encoding="utf-8")
+        run.recipe.write_text(written, encoding="utf-8")
     _write_environment(run, data, device, done)
-    loader = ImageLoader(
-        data.train,
-        settings.batch_size,
-        shuffle=True,
-        augment=recipe.data.augment,
-        seed=recipe.seed,
-        device=device,
-    )
-    held_out = ImageLoader(data.validation, recipe.evaluate.batch_size, device=device)
+    loader, held_out = _loaders(recipe, data, device)
     records = fit(
         model,
         loader,
@@ -147,7 +154,7 @@ def train_run(
             accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
             result = _epoch_result(record, accuracy, time.monotonic() - began, accuracy > best)
             best = max(best, accuracy)
-            notes = {"epoch": str(result.epoch), "best": repr(best), "seconds": repr(result.seconds)}
+            notes = {"epoch": str(result.epoch), "best": repr(best), "seconds": repr(result.seconds), "recipe": written}
             if result.best:
                 save_checkpoint(run.checkpoint("best"), model, optimizer, notes)
             metrics.write(json.dumps(asdict(result)) + "\n")
@@ -155,6 +162,19 @@ def train_run(
             save_checkpoint(run.checkpoint("last"), model, optimizer, notes)  # last: a resumed run cuts what is beyond
             write_events(result.epoch, asdict(result))
             yield result
+
+
+def _loaders(recipe: Recipe, data: Parts, device: str) -> tuple[ImageLoader, ImageLoader]:
+    """Of the training images, in a new order every epoch, and of the validation images."""
+    training = ImageLoader(
+        data.train,
+        recipe.train.batch_size,
+        shuffle=True,
+        augment=recipe.data.augment,
+        seed=recipe.seed,
+        device=device,
+    )
+    return training, ImageLoader(data.validation, recipe.evaluate.batch_size, device=device)
 
 
 def evaluate_run(
@@ -167,17 +187,21 @@ def evaluate_run(
     device: str = "cpu",
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
-    """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it."""
+    """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it.
+
+    Raises:
+        CheckpointError: if recipe or data are not those that the run was trained with.
+        RecipeError: if more than one draw is asked for where nothing is drawn.
+    """
+    draws = draws_of(recipe, draws)
+    check_same_recipe(recipe, run.checkpoint("best"), MEASURING)
+    check_same_data(run.path, data.manifest)
     if recipe.compute.precision == "bf16-grad":  # without gradients it is fp32, which every machine has
         recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
     model = build_model(recipe, data, device).to(device)
-    check_same_data(run, data)
     notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))
     images = data.test if split == "test" else data.validation
     loader = ImageLoader(images, recipe.evaluate.batch_size, device=device)
-    draws = recipe.evaluate.draws if draws is None else draws
-    if recipe.encoder.name == "direct":
-        draws = 1  # nothing is drawn: all would be alike
     evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, progress=progress)
     result = RunResult(int(notes["epoch"]), split, data.label, evaluation, gamma_profile(model.network))
     name = "evaluation.json" if split == "test" else f"evaluation-{split}.json"
@@ -185,18 +209,20 @@ def evaluate_run(
     return result
 
 
-def check_same_data(run: RunDirectory, data: Parts) -> None:
-    """Refuse data that is not what the run was trained on.
+def draws_of(recipe: Recipe, asked: int | None = None) -> int:
+    """How often every image is measured: as often as asked, or as the recipe says; once where nothing is drawn.
 
     Raises:
-        CheckpointError: if the checksums differ, or the run does not say what it was trained on.
+        RecipeError: if more than one draw is asked for where nothing is drawn.
     """
-    try:
-        first = json.loads((run.path / "environment.json").read_text(encoding="utf-8"))["data"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{run.path}/environment.json cannot be read: {error}") from None
-    if data.manifest and first["sha256"] != data.manifest.sha256:
-        raise CheckpointError(f"{run.path} was trained on other data than {data.label} is now (SHA-256 differs)")
+    if recipe.encoder.name != "direct":
+        return recipe.evaluate.draws if asked is None else asked
+    if asked is not None and asked > 1:
+        raise RecipeError(
+            f"--draws {asked}: direct coding draws nothing (encoder.name = 'direct'), every pass would be the same; "
+            f"leave --draws away"
+        )
+    return 1
 
 
 def as_json(result: RunResult) -> dict[str, object]:
@@ -234,9 +260,7 @@ def _keep_epochs(metrics: Path, done: int) -> None:
 
 
 def _write_environment(run: RunDirectory, data: Parts, device: str, done: int) -> None:
-    """What this start ran on; a resumed run has a file for each start. The data must be the same every time."""
-    facts = {**environment(), "device": device, "data": asdict(data.manifest) if data.manifest else data.label}
-    if done:
-        check_same_data(run, data)
+    """What this start ran on; a resumed run has a file for each start."""
+    facts = {**environment(), "device": device, "data": asdict(data.manifest)}
     name = f"environment-from-epoch-{done + 1}.json" if done else "environment.json"
     (run.path / name).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Samples = tuple[Tensor, Tensor, Tensor]
 """``(images, labels, index)``, index naming each sample in its dataset."""
+
+Labels = Tensor | np.ndarray | Sequence[int]
+"""One integer an image, of any integer type."""
 
 
 @runtime_checkable
@@ -21,21 +25,69 @@ class EpochLoader(Protocol):
     def epoch(self, draw: int) -> Iterator[Samples]: ...
 
 
-Loader = EpochLoader | Iterable[tuple[Tensor, Tensor]]
+Loader = EpochLoader | Iterable[tuple[Tensor, Labels]]
 """An :class:`EpochLoader`, or anything that yields ``(images, labels)``, such as a torch ``DataLoader``."""
 
 
 def samples(loader: Loader, draw: int) -> Iterator[Samples]:
     """One pass over a loader; the samples of a plain one are numbered in the order in which they come.
 
-    >>> pairs = [(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]))] * 2
+    A loader whose ``epoch`` is a number, or anything else that cannot be called, is a plain one.
+
+    Raises:
+        ValueError: on a batch that is not images and labels, or labels that are not one integer an image.
+
+    >>> pairs = [(torch.zeros(2, 1, 4, 4), [0, 1])] * 2
     >>> [index.tolist() for _, _, index in samples(pairs, draw=0)]
     [[0, 1], [2, 3]]
     """
-    if isinstance(loader, EpochLoader):
-        yield from loader.epoch(draw)
+    if isinstance(loader, EpochLoader) and callable(loader.epoch):
+        for images, labels, index in loader.epoch(draw):
+            yield _images(images), _labels(labels, len(images)), index
         return
+    if not isinstance(loader, Iterable):
+        raise ValueError(f"a loader yields (images, labels), got {type(loader).__name__}, which yields nothing")
     first = 0
-    for images, labels in loader:
+    for batch in loader:
+        images, given = _pair(batch)
+        labels = _labels(given, len(images))
         yield images, labels, torch.arange(first, first + len(labels))
         first += len(labels)
+
+
+def _pair(batch: Any) -> tuple[Tensor, Any]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        came = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise ValueError(f"a loader must yield pairs (images, labels), got {came}")
+    return _images(batch[0]), batch[1]
+
+
+def _images(images: Any) -> Tensor:
+    if not isinstance(images, Tensor) or images.ndim == 0:
+        came = "a single number" if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"the images of a batch must be a tensor [B, C, H, W], got {came}")
+    return images
+
+
+def _labels(given: Any, count: int) -> Tensor:
+    """int64 ``[B]`` out of any integers."""
+    try:
+        labels = given if isinstance(given, Tensor) else _from_array(np.asarray(given))
+    except (TypeError, ValueError):  # the second: rows of different lengths
+        raise ValueError(f"labels must be {count} integers, got {_described(given)}") from None
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.shape != (count,):
+        raise ValueError(f"labels must be {count} integers, got {labels.dtype} {list(labels.shape)}")
+    return labels.to(torch.int64)
+
+
+def _from_array(array: np.ndarray) -> Tensor:
+    if array.dtype.kind not in "iu":
+        raise TypeError
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _described(given: Any) -> str:
+    if isinstance(given, np.ndarray):
+        return f"an array of {given.dtype}"
+    strangers = [value for value in given if not isinstance(value, int)] if isinstance(given, Sequence) else []
+    return type(given).__name__ + (f" with {strangers[0]!r}" if strangers else "")

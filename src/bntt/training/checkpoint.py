@@ -75,13 +75,23 @@ def load_checkpoint(
     return notes
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_notes(path: Path) -> dict[str, str]:
+    """The notes of a checkpoint alone.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged, or of another format.
+    """
+    return _read(path, tensors=False)[1]
+
+
+def _read(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             notes = file.metadata() or {}
             if notes.get("format") != FORMAT:
                 raise CheckpointError(f"{path} has format {notes.get('format')}, this version reads {FORMAT}")
-            return {name: file.get_tensor(name) for name in file.keys()}, notes  # noqa: SIM118 -- not a mapping
+            names = file.keys() if tensors else []
+            return {name: file.get_tensor(name) for name in names}, notes
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist") from None
     except (safetensors.SafetensorError, OSError) as error:

@@ -11,7 +11,7 @@ from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.samples import Loader, samples
 from bntt.training.guard import check_finite
 from bntt.training.objective import cross_entropy
-from bntt.training.optimizer import drops_reached, sgd
+from bntt.training.optimizer import PAPER_DROPS, drops_reached, sgd
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class StepRecord:
     correct: int
     samples: int
     lr: float
-    """Of the optimiser's first group."""
+    """Of the optimiser's first group, in this step."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class EpochRecord:
     """Mean over the epoch's images, each taken before its update."""
     accuracy: float
     lr: float
+    """Of the optimiser's first group, when the epoch began."""
 
 
 def fit(
@@ -46,7 +47,7 @@ def fit(
     *,
     epochs: int,
     lr: float = 0.3,
-    lr_drops: Sequence[int] = (50, 70, 90),
+    lr_drops: Sequence[int] | None = None,
     weight_decay: float = 5e-4,
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
@@ -62,10 +63,13 @@ def fit(
             ``(images, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: of the whole schedule.
         lr, weight_decay: of the default optimiser, the paper's SGD.
-        lr_drops: percentages of ``epochs`` at which every group's rate falls to a tenth.
+        lr_drops: percentages of ``epochs`` at which every group's rate falls to a tenth; the paper's 50, 70 and 90 for
+            the default optimiser. Without it the rates of your own optimiser are yours: nothing here changes them.
         seed: of the encoder's noise.
-        optimizer: yours, instead of the default; its groups keep their own rates as the schedule's first.
-        start_epoch: how many epochs of the schedule are already done.
+        optimizer: yours, instead of the default. With ``lr_drops``, the schedule begins at the rates that its groups
+            have when training starts.
+        start_epoch: how many epochs of the schedule are already done; the groups' ``initial_lr``, which the beginning
+            of a schedule leaves there, is then its first rate.
 
     Raises:
         NonFiniteError: on a loss or gradient that is not finite, before the weights are touched.
@@ -80,7 +84,9 @@ def fit(
     """
     if epochs < 1 or not 0 <= start_epoch <= epochs:
         raise ValueError(f"epochs must be 1 or more and start_epoch from 0 to epochs, got {epochs} and {start_epoch}")
-    optimizer = optimizer or sgd(model, lr=lr, weight_decay=weight_decay)
+    if optimizer is None:
+        optimizer = sgd(model, lr=lr, weight_decay=weight_decay)
+        lr_drops = PAPER_DROPS if lr_drops is None else lr_drops
     return _epochs(model, loader, optimizer, range(start_epoch, epochs), epochs, lr_drops, seed)
 
 
@@ -90,16 +96,16 @@ def _epochs(
     optimizer: optim.Optimizer,
     todo: range,
     epochs: int,
-    lr_drops: Sequence[int],
+    lr_drops: Sequence[int] | None,
     seed: int,
 ) -> Iterator[StepRecord | EpochRecord]:
     for epoch in todo:
-        for group in optimizer.param_groups:
-            first = group.setdefault("initial_lr", group["lr"])
-            group["lr"] = first / 10 ** drops_reached(epoch, epochs, lr_drops)
-        rate = optimizer.param_groups[0]["lr"]
+        if lr_drops is not None:
+            _set_rates(optimizer, epoch, epochs, lr_drops)
+        first_rate = _rate(optimizer)
         loss_sum, correct, seen = 0.0, 0, 0
         for step, batch in enumerate(samples(loader, epoch)):
+            rate = _rate(optimizer)
             loss, hits = _step(model, optimizer, *batch, seed=seed, draw=epoch)
             count = len(batch[1])
             loss_sum, correct, seen = loss_sum + loss * count, correct + hits, seen + count
@@ -108,7 +114,20 @@ def _epochs(
             raise ValueError(
                 f"the loader gave 0 training batches in epoch {epoch + 1}: it must be iterable every epoch"
             )
-        yield EpochRecord(epoch, loss_sum / seen, correct / seen, rate)
+        yield EpochRecord(epoch, loss_sum / seen, correct / seen, first_rate)
+
+
+def _set_rates(optimizer: optim.Optimizer, epoch: int, epochs: int, lr_drops: Sequence[int]) -> None:
+    """The schedule's rates of an epoch; its first epoch takes the groups' rates as the schedule's first."""
+    for group in optimizer.param_groups:
+        if epoch == 0:
+            group["initial_lr"] = group["lr"]
+        first = group.setdefault("initial_lr", group["lr"])
+        group["lr"] = first / 10 ** drops_reached(epoch, epochs, lr_drops)
+
+
+def _rate(optimizer: optim.Optimizer) -> float:
+    return float(optimizer.param_groups[0]["lr"])
 
 
 def _step(

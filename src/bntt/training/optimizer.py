@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from torch import nn, optim
 
+PAPER_DROPS = (50, 70, 90)
+"""The schedule of the paper: percentages of the epochs at which the rate falls to a tenth."""
+
 
 def sgd(model: nn.Module, *, lr: float = 0.3, momentum: float = 0.9, weight_decay: float = 5e-4) -> optim.SGD:
     """SGD with momentum; weight decay on every parameter, γ too.
@@ -19,7 +22,7 @@ def sgd(model: nn.Module, *, lr: float = 0.3, momentum: float = 0.9, weight_deca
     return optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
-def drops_reached(epoch: int, epochs: int, drops: Sequence[int] = (50, 70, 90)) -> int:
+def drops_reached(epoch: int, epochs: int, drops: Sequence[int] = PAPER_DROPS) -> int:
     """How many drops of the learning rate an epoch (0-based) is past; one drops at epoch ``epochs · percent // 100``.
 
     Whole numbers throughout: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop

@@ -1,0 +1,61 @@
+"""Standard output and error as they are given: closed, full, gone, or of an encoding that lacks γ."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+class OutputError(OSError):
+    """Standard output cannot be written to."""
+
+
+def prepare() -> None:
+    """Open what is closed on nothing, and let characters that the encoding lacks become question marks.
+
+    A closed descriptor would be given to the next file that is opened, and prints would end in that file.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace", write_through=False)  # written where it is flushed, not by any print
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """What is printed within, is printed to standard output; a reader that has gone is left to the caller.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from None
+
+
+def discard(stream: TextIO) -> None:
+    """Let everything that is still to be written there go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def complain(text: str) -> None:
+    """One line on standard error, if there is anybody to read it."""
+    try:
+        sys.stderr.write(f"bntt: {' '.join(text.split())}\n")
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)

@@ -1,0 +1,82 @@
+"""Whether a recipe and data are those that a run was trained with: another one's numbers would stand under its name."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from bntt.data.prepared import Manifest
+from bntt.experiments.recipe import Recipe, RecipeError, parse_recipe
+from bntt.training.checkpoint import CheckpointError, read_notes
+
+RESUMING = ("data.root",)
+"""What may differ when a run goes on: where the data lies; its checksums decide whether it is the same."""
+MEASURING = ("data.root", "evaluate", "compute", "notes")
+"""What may differ when a run is measured: keys, and tables with all of theirs."""
+
+
+def check_same_recipe(recipe: Recipe, checkpoint: Path, free: Collection[str]) -> None:
+    """Refuse a recipe that differs from the one that a checkpoint was trained with, but for the keys that are free.
+
+    Raises:
+        CheckpointError: naming every key that differs with both values, or if the checkpoint holds no recipe.
+    """
+    run = checkpoint.parent.parent
+    noted = read_notes(checkpoint).get("recipe")
+    if noted is None:
+        raise CheckpointError(f"{checkpoint} does not say which recipe it was trained with: train it again")
+    try:
+        trained = parse_recipe(tomllib.loads(noted))
+    except (RecipeError, tomllib.TOMLDecodeError) as error:
+        raise CheckpointError(
+            f"the recipe that {checkpoint} was trained with cannot be used by this version ({error}): train it again"
+        ) from None
+    now, then = _flat(recipe.model_dump()), _flat(trained.model_dump())
+    changed = [key for key in then if now[key] != then[key] and not {key, key.partition(".")[0]} & set(free)]
+    if changed:
+        listed = "; ".join(f"{key} is {now[key]!r}, it was trained with {then[key]!r}" for key in changed)
+        raise CheckpointError(
+            f"{run}/recipe.toml was changed after the training ({listed}): put the old values back, or train what it "
+            f"says now as a run of its own: bntt train {run}/recipe.toml --name NAME"
+        )
+
+
+def check_same_data(run: Path, manifest: Manifest) -> None:
+    """Refuse data that is not what the run in this directory was trained on.
+
+    Raises:
+        CheckpointError: if the checksums differ, or the run does not say what it was trained on.
+    """
+    file = run / "environment.json"
+    again = "so the run cannot be told to be of this data: put the file back, or train again"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} is missing, {again}") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read ({error}), {again}") from None
+    first = facts.get("data") if isinstance(facts, dict) else None
+    if not isinstance(first, dict) or not isinstance(first.get("sha256"), dict):
+        raise CheckpointError(f"{file} holds no checksums of the data, {again}")
+    if first["sha256"] != manifest.sha256:
+        raise CheckpointError(
+            f"{run} was trained on other data than this: {_called(first)}; now it is {_called(vars(manifest))}. "
+            f"Bring the first back, or train a new run on what there is"
+        )
+
+
+def _called(data: Mapping[str, Any]) -> str:
+    """A dataset's name, place and the first digits of its checksums."""
+    sums = ", ".join(f"{part} {str(digits)[:12]}" for part, digits in data["sha256"].items())
+    return " ".join(str(word) for word in (data.get("name"), data.get("source"), f"(SHA-256 of {sums})") if word)
+
+
+def _flat(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` → ``{"a.b": 1}``."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{table}{key}.") if isinstance(value, dict) else {table + key: value}
+    return found

@@ -1,0 +1,70 @@
+"""The names that recipes know: those of the library's own dictionaries, opened when a recipe is read and not before."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection
+
+from pydantic import AfterValidator
+
+
+def datasets() -> Collection[str]:
+    """Built in, or prepared from files."""
+    from bntt.data.catalog import BUILT_IN, DATASETS
+
+    return [*BUILT_IN, *DATASETS]
+
+
+def augmentations() -> Collection[str]:
+    """Of training images."""
+    from bntt.data.augment import AUGMENTATIONS
+
+    return AUGMENTATIONS
+
+
+def models() -> Collection[str]:
+    """Spiking networks."""
+    from bntt.models import MODELS
+
+    return MODELS
+
+
+def norms() -> Collection[str]:
+    """Normalisations."""
+    from bntt.nn import NORMS
+
+    return NORMS
+
+
+def fire_rules() -> Collection[str]:
+    """Before or after integration."""
+    from bntt.models.spiking import FIRE_RULES
+
+    return FIRE_RULES
+
+
+def resets() -> Collection[str]:
+    """After a spike."""
+    from bntt.models.spiking import RESETS
+
+    return RESETS
+
+
+def surrogates() -> Collection[str]:
+    """Gradients of a spike."""
+    from bntt.models.spiking import SURROGATES
+
+    return SURROGATES
+
+
+def one_of(known: Callable[[], Collection[str]]) -> AfterValidator:
+    """A name out of the dictionary that gives it its meaning, which is opened when a recipe is read, not before."""
+
+    def check(name: str) -> str:
+        if name in (names := known()):
+            return name
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown name; {hint}choose one of {', '.join(names)}")
+
+    return AfterValidator(check)

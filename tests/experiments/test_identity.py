@@ -1,0 +1,86 @@
+"""What a run says of its recipe and data, and files of it that are damaged."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from bntt.data.prepared import Manifest
+from bntt.experiments.identity import MEASURING, RESUMING, check_same_data, check_same_recipe
+from bntt.experiments.recipe import dump_recipe, parse_recipe
+from bntt.training.checkpoint import CheckpointError
+from tests.experiments.test_recipe import MINIMAL, changed
+
+MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})
+
+
+def write_checkpoint(tmp_path, **notes):
+    path = tmp_path / "checkpoints" / "last.safetensors"
+    path.parent.mkdir()
+    safetensors.torch.save_file({"x": torch.zeros(1)}, path, metadata={"format": "1", **notes})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "resumable", "measurable"),
+    [
+        (MINIMAL, True, True),
+        (changed(data={"root": "/y"}), True, True),
+        (changed(evaluate={"draws": 3}), False, True),
+        (changed(compute={"recompute": 2}), False, True),
+        ({**MINIMAL, "notes": "x"}, False, True),
+        ({**MINIMAL, "seed": 1}, False, False),
+        (changed(data={"validation": 0.3}), False, False),
+        (changed(data={"augment": ["flip"]}), False, False),
+        (changed(encoder={"name": "direct"}), False, False),
+        (changed(network={"norm": "bn"}), False, False),
+        (changed(train={"lr_drops": [50]}), False, False),
+    ],
+)
+def test_which_keys_may_differ(change, resumable, measurable, tmp_path):
+    path = write_checkpoint(tmp_path, recipe=dump_recipe(parse_recipe(MINIMAL)))
+    for free, allowed in ((RESUMING, resumable), (MEASURING, measurable)):
+        if allowed:
+            check_same_recipe(parse_recipe(change), path, free)
+        else:
+            with pytest.raises(CheckpointError, match=r"recipe.toml was changed after the training \(\w+"):
+                check_same_recipe(parse_recipe(change), path, free)
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ({}, "does not say which recipe it was trained with"),
+        ({"recipe": "x = = 1"}, "cannot be used by this version .*: train it again"),
+        ({"recipe": "seed = -1"}, "cannot be used by this version .*: train it again"),
+    ],
+)
+def test_checkpoints_without_a_recipe(notes, message, tmp_path):
+    with pytest.raises(CheckpointError, match=message):
+        check_same_recipe(parse_recipe(MINIMAL), write_checkpoint(tmp_path, **notes), RESUMING)
+
+
+def test_the_same_data_passes(tmp_path):
+    (tmp_path / "environment.json").write_text(json.dumps({"data": vars(MANIFEST)}))
+    check_same_data(tmp_path, MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "environment.json is missing"),
+        (b"", "environment.json cannot be read"),
+        (b"\xff\xfe", "environment.json cannot be read"),
+        (b"[1]", "holds no checksums of the data"),
+        (b"{}", "holds no checksums of the data"),
+        (b'{"data": "Fashion-MNIST"}', "holds no checksums of the data"),
+        (b'{"data": {"sha256": "1a"}}', "holds no checksums of the data"),
+        (b'{"data": {"sha256": {"train": "9"}}}', "was trained on other data than this: .* now it is mnist /x"),
+    ],
+)
+def test_environments_that_cannot_vouch_for_the_data(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "environment.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        check_same_data(tmp_path, MANIFEST)
