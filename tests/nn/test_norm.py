@@ -74,8 +74,7 @@ def test_a_step_beyond_the_last_says_what_to_do():
     norm = BNTT(4, num_steps=25)
     norm.path = "block3.norm"
     message = (
-        "BNTT 'block3.norm' has 25 time steps (0-24), got t=25: "
-        "build the network with num_steps=26, or stop earlier"
+        "BNTT 'block3.norm' has 25 time steps (0-24), got t=25: build the network with num_steps=26, or stop earlier"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         norm.step(torch.ones(2, 4), 25)

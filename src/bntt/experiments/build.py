@@ -15,7 +15,7 @@ from bntt.data.images import split_validation
 from bntt.data.prepared import Manifest
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
-from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, SpikingNetwork
 from bntt.ops.backend import BackendError, find_backend, require, require_precision
 
 
@@ -103,7 +103,12 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
 
 
 def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:
-    """The recipe's network and encoder for this data, with start weights from the recipe's seed."""
+    """The recipe's network and encoder for this data, with start weights from the recipe's seed, on a device.
+
+    Raises:
+        RecipeError: if network and data do not fit.
+        BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
+    """
     _, channels, height, width = data.train.images.shape
     options = recipe.network.model_dump(exclude={"name"})
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
@@ -131,6 +136,14 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         raise BackendError(f"compute.precision: {compute.precision!r} is the kernels' own, and this is plain PyTorch")
     network.backend, network.events = compute.backend, compute.events
     network.recompute, network.precision = compute.recompute, compute.precision
+    model = _with_encoder(recipe, network, data).to(device)
+    for training in (True, False):
+        network.train(training).check((recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:]))
+    model.train()
+    return model
+
+
+def _with_encoder(recipe: Recipe, network: SpikingNetwork, data: Parts) -> SpikingClassifier:
     steps = recipe.network.num_steps
     if recipe.encoder.name == "direct":
         return SpikingClassifier(DirectEncoder(steps), network, mean=data.mean, std=data.std)

@@ -123,7 +123,7 @@ def train_run(
     if resume:
         check_resumable(recipe, run, data)
     written = dump_recipe(recipe)
-    model = build_model(recipe, data, device).to(device)
+    model = build_model(recipe, data, device)
     settings = recipe.train
     optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     done, best, seconds = 0, -1.0, 0.0
@@ -198,7 +198,7 @@ def evaluate_run(
     check_same_data(run.path, data.manifest)
     if recipe.compute.precision == "bf16-grad":  # without gradients it is fp32, which every machine has
         recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
-    model = build_model(recipe, data, device).to(device)
+    model = build_model(recipe, data, device)
     notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))
     images = data.test if split == "test" else data.validation
     loader = ImageLoader(images, recipe.evaluate.batch_size, device=device)

@@ -136,6 +136,15 @@ class SpikingNetwork(nn.Module):
         stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
         return len(longest_run(self.blocks.values(), stand_in, self._kernels)[0]) == len(self.blocks)
 
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise where the sequence form would for inputs of this shape ``[T, B, ...]``: if a block, in the mode that it
+        is in, cannot run on the backend or in the precision that is asked for.
+
+        Raises:
+            BackendError: naming the block and the reason.
+        """
+        self._run(list(self.blocks), torch.zeros(1, device=next(self.parameters()).device).expand(*shape))
+
     def takes_bytes(self, shape: Sequence[int]) -> bool:
         """Whether spikes of this shape ``[T, B, ...]`` are best given as int8."""
         if self._how(None).kernels != "cpu" or self.backend == "reference" or not self.blocks:
