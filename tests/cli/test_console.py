@@ -1,5 +1,7 @@
 """What is printed, as a reader sees it."""
 
+import io
+
 import pytest
 import torch
 
@@ -49,9 +51,38 @@ def test_training_prints_a_line_an_epoch_without_a_terminal(capsys):
     ]
 
 
-def test_progress_passes_the_count_on():
+def test_progress_adds_up_what_was_done(capsys, monkeypatch):
+    monkeypatch.setattr(console, "QUIET", -1.0)
     with console.progress("testing", 10) as advance:
-        advance(3)
+        for images in (3, 4, 3):
+            advance(images)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [f"testing: {done} of 10" for done in (3, 7, 10)]
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """What a terminal of 100 columns shows."""
+    shown = io.StringIO()
+    screen = console._Screen(file=shown, force_terminal=True, width=100, highlight=False)
+    monkeypatch.setattr(console, "console", screen)
+    return shown
+
+
+def test_a_bar_on_a_terminal_shows_the_count(terminal):
+    with console.progress("testing", 80) as advance:
+        advance(30)
+        advance(20)
+    assert "50/80" in terminal.getvalue()
+    assert "testing: " not in terminal.getvalue(), "no lines beside the bar"
+
+
+def test_a_bar_of_training_counts_over_all_epochs(terminal):
+    first = [StepRecord(0, step, 2.0, 1, 10, 0.3) for step in range(3)]
+    second = [StepRecord(1, step, 2.0, 1, 10, 0.3) for step in range(2)]
+    console.training([*first, EpochResult(0, 2.0, 0.1, 0.2, 0.3, 5.0, True), *second], epochs=2, images=30)
+    assert "epoch 2/2" in terminal.getvalue()
+    assert "50/60" in terminal.getvalue()
 
 
 def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):

@@ -1,7 +1,10 @@
 """``bntt data``: prepare, verify, where."""
 
+from contextlib import contextmanager
+
 import pytest
 
+from bntt.cli import console
 from bntt.cli import main as cli
 from bntt.data import catalog
 from tests import fakes
@@ -30,6 +33,19 @@ def test_prepare_verify_where(tmp_path, cache, capsys):
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     assert cli.main(["data", "verify", "mnist"]) == 3
     assert "has changed since it was prepared" in capsys.readouterr().err
+
+
+def test_progress_counts_every_image(tmp_path, monkeypatch):
+    told = []
+
+    @contextmanager
+    def progress_of(what):
+        yield lambda done, total: told.append((what, done, total))
+
+    monkeypatch.setattr(console, "progress_of", progress_of)
+    root = fakes.write_image_folder(tmp_path / "mine")
+    assert cli.main(["data", "prepare", "images", "--from", str(root)]) == 0
+    assert told == [("preparing images", done, 12) for done in range(1, 13)]
 
 
 def test_image_folders(tmp_path, capsys):

@@ -1,25 +1,65 @@
 """``bntt evaluate``: tables, JSON, both splits, and what is refused."""
 
 import json
+import shutil
+from contextlib import contextmanager
 
 import pytest
 
+from bntt.cli import console
 from bntt.cli import main as cli
+
+SMALL = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
-    options = [
-        "network.width=0.125",
-        "network.num_steps=2",
-        "train.epochs=1",
-        "train.batch_size=900",
-        "evaluate.draws=1",
-    ]
-    flags = [part for option in options for part in ("-s", option)]
+    flags = [part for option in (*SMALL, "evaluate.draws=1") for part in ("-s", option)]
     assert cli.main(["train", "demo", *flags, "--root", str(root)]) == 0
     return root / "demo"
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """What each progress was told: what, of how many, and the sum of what was done."""
+    told = []
+
+    @contextmanager
+    def progress(what, total):
+        done = []
+        yield done.append
+        told.append((what, total, sum(done)))
+
+    monkeypatch.setattr(console, "progress", progress)
+    return told
+
+
+def test_progress_ends_at_its_total(run, counted):
+    assert cli.main(["evaluate", str(run), "--draws", "2"]) == 0
+    assert cli.main(["evaluate", str(run), "--split", "validation"]) == 0
+    assert counted == [("measuring", 2000, 2000), ("measuring", 500, 500)]
+
+
+def test_direct_coding_is_measured_once(counted, tmp_path, capsys):
+    flags = [part for option in (*SMALL, "encoder.name=direct", "evaluate.draws=5") for part in ("-s", option)]
+    assert cli.main(["train", "demo", *flags, "--root", str(tmp_path)]) == 0
+    assert cli.main(["evaluate", str(tmp_path / "demo")]) == 0
+    assert counted == [("testing", 1000, 1000), ("measuring", 1000, 1000)]
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(tmp_path / "demo"), "--draws", "2"]) == 2
+    assert "--draws 2: direct coding draws nothing" in capsys.readouterr().err
+
+
+def test_a_recipe_that_was_edited_is_refused_before_any_data_is_read(run, tmp_path, capsys, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    recipe = copy / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('name = "fashion-mnist-bundled"', 'name = "cifar10"'))
+    for command in (["evaluate", str(copy)], ["train", str(copy), "--resume"]):
+        assert cli.main(command) == 4
+        expected = "data.name is 'cifar10', it was trained with 'fashion-mnist-bundled'"
+        assert expected in capsys.readouterr().err
 
 
 def test_tables_and_files(run, capsys):
@@ -57,8 +97,6 @@ def test_refusals(args, code, message, run, capsys):
 
 
 def test_a_damaged_checkpoint(run, tmp_path, capsys):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     path = copy / "checkpoints" / "best.safetensors"

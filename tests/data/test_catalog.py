@@ -67,7 +67,10 @@ def test_download_of_every_file_and_then_no_more(monkeypatch, tmp_path):
         progress(size, size)
 
     monkeypatch.setattr(files, "download", fake_download)
-    assert catalog.prepare("mnist", download=True)[1].check == "published"
+    told = []
+    _, manifest = catalog.prepare("mnist", download=True, progress=lambda *counts: told.append(counts))
+    assert manifest.check == "published"
+    assert told == [(item.size, item.size) for item in published]
     assert asked == [item.url for item in published]
     catalog.prepare("mnist", download=True)
     assert len(asked) == 4, "what has the right checksum is not fetched again"

@@ -10,6 +10,7 @@ from urllib.request import OpenerDirector, Request
 
 import pytest
 
+from bntt.data import files
 from bntt.data.errors import DataError
 from bntt.data.files import _HttpsOnly, digest, download
 
@@ -40,6 +41,15 @@ def test_digest_is_hashlibs(tmp_path):
     path.write_bytes(CONTENT)
     assert digest(path) == hashlib.sha256(CONTENT).hexdigest()
     assert digest(path, "md5") == MD5
+
+
+def test_progress_counts_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "CHUNK", 8000)
+    told = []
+    opener = Opener(CONTENT)
+    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    download("https://a.org/x", tmp_path / "x", md5=MD5, size=len(CONTENT), opener=opener, progress=progress)
+    assert told == [(8000, 19000), (16000, 19000), (19000, 19000)]
 
 
 def test_the_published_bytes_arrive(tmp_path):

@@ -45,12 +45,13 @@ def test_orders_differ_by_draw_and_seed_and_repeat():
 
 
 def test_augmentation_follows_the_image_not_the_batch():
-    def augmented(batch_size):
-        loader = ImageLoader(data(50), batch_size, shuffle=True, augment=["crop", "flip"])
+    def augmented(batch_size, augment=("crop", "flip")):
+        loader = ImageLoader(data(50), batch_size, shuffle=True, augment=augment)
         batches = list(loader.epoch(1))
         return torch.cat([b.images for b in batches])[torch.cat([b.indices for b in batches]).argsort()]
 
     assert torch.equal(augmented(7), augmented(50))
+    assert not torch.equal(augmented(7), augmented(7, augment=())), "and something is changed at all"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,12 @@ def test_classes_are_sorted_ids_and_validation_is_the_test_part(tmp_path):
     assert test.labels.tolist() == [2, 1]
 
 
+def test_progress_counts_images_of_both_parts(tmp_path):
+    told = []
+    read_tiny_imagenet(fakes.write_tiny_imagenet(tmp_path / "t"), lambda done, total: told.append((done, total)))
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
 def test_gray_images_become_rgb(tmp_path):
     train, _ = read_tiny_imagenet(fakes.write_tiny_imagenet(tmp_path / "t"))
     gray = train.images[1]

@@ -51,7 +51,7 @@ def check_same_data(run: Path, manifest: Manifest) -> None:
         CheckpointError: if the checksums differ, or the run does not say what it was trained on.
     """
     file = run / "environment.json"
-    again = "so the run cannot be told to be of this data: put the file back, or train again"
+    again = "so nothing says whether this is the data that it was trained on: put the file back, or train again"
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
