@@ -39,8 +39,6 @@ class Input:
             return leaf, leaf.expand(self.steps, *leaf.shape)
         if self.layout == "strided":
             return leaf, leaf[..., ::2]
-        if self.layout == "one image":
-            return leaf, leaf.expand(-1, 3, *leaf.shape[2:])
         return leaf, leaf.movedim(-1, 2) if self.layout == "channels last" else leaf
 
     def __str__(self) -> str:
@@ -54,7 +52,7 @@ def draw_input(dice: Dice, steps: int, batch: int, place: tuple[int, ...]) -> In
     if dice.chance(0.01):
         place = (place[0] + 1, *place[1:])
     kind = dice.pick(list(KINDS))
-    layout = dice.pick(("plain", "strided", "expanded", "channels last", "one image"), (6, 1, 1.5, 1.5, 0.5))
+    layout = dice.pick(("plain", "strided", "expanded", "channels last"), (6, 1, 1.5, 1.5))
     shape: tuple[int, ...] = (steps, batch, *place)
     if layout == "expanded":
         shape = shape[1:]
@@ -62,7 +60,5 @@ def draw_input(dice: Dice, steps: int, batch: int, place: tuple[int, ...]) -> In
         shape = (*shape[:-1], 2 * shape[-1])
     elif layout == "channels last":
         shape = (steps, batch, *place[1:], place[0])
-    elif layout == "one image":
-        shape = (steps, 1, *place)
     values = KINDS[kind](dice, shape)
     return Input(kind, layout, values, steps, values.is_floating_point() and dice.chance(0.3))
