@@ -1,4 +1,4 @@
-"""What surrounds a pass: choices, chunks, threads, instruction sets, and memory that is full of NaN wherever it may be."""
+"""What surrounds a pass: choices, chunks, threads, instruction sets, memory that is full of NaN."""
 
 from __future__ import annotations
 

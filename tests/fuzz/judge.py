@@ -149,7 +149,7 @@ def differences(case: Case, ours: Record, theirs: Record, exact: Record | None =
 
 
 def _off(name: str, found: Any, expected: Any, largest: float, noise: float) -> str:
-    """"" where the two agree."""
+    """ "" where the two agree."""
     if name.startswith("grad") and (found is None or expected is None):  # autograd knows of some that they are 0
         return "" if _size(found) == _size(expected) == 0 else f"{name}: {_size(found)} for {_size(expected)}"
     if not isinstance(found, Tensor):
