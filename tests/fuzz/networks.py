@@ -73,6 +73,8 @@ def _convolution(dice: Dice, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[i
     kernel = dice.pick(((3, 3), (1, 1), (dice.integer(1, 5), dice.integer(1, 5))), (4, 2, 4))
     padding = tuple(dice.integer(0, k // 2 if dice.chance(0.7) else k + 1) for k in kernel)
     stride = (1, 1) if dice.chance(0.75) else (dice.integer(1, 3), dice.integer(1, 3))
+    if channels == 1:  # PyTorch 2.13's own convolution is wrong there for some strides (1, n)
+        stride = (stride[0], stride[0])
     dilation = (1, 1) if dice.chance(0.85) else (dice.integer(1, 2), dice.integer(1, 2))
     if not dice.chance(0.01):  # else it may be that no kernel fits
         padding = tuple(
