@@ -38,7 +38,8 @@ NUDGES = 3
 NOISE = 8
 """A gradient may be so many times as far from float64 as the plain path's."""
 FLOOR = 2e-5
-"""And so far from it, of the largest gradient: a variance of 0 makes a hundred out of a last digit."""
+"""And so far from it, of the largest gradient: a variance of 0 makes a hundred out of a last digit. The loss's gradient
+is about 1."""
 Record = dict[str, Any]
 
 
@@ -144,7 +145,7 @@ def differences(case: Case, ours: Record, theirs: Record, exact: Record | None =
             found, expected = ours[name.removesuffix(" = stepped")], theirs[name]
         noise = 0.0
         if exact is not None and name.startswith("grad") and isinstance(exact.get(name), Tensor):
-            noise = NOISE * _size(expected - exact[name]) + FLOOR * largest
+            noise = NOISE * _size(expected - exact[name]) + FLOOR * max(largest, 0.3)
         if name.startswith("grad") and _vanishes(case.drawn.net, name):
             noise += 1e-4 * largest
         if off := _off(name, found, expected, largest, noise):

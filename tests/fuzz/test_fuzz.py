@@ -15,7 +15,7 @@ from tests.fuzz.networks import draw_network
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels
-CASES, AT_ONCE = 1600, 20
+CASES, AT_ONCE = 2000, 20
 SOME = 0.03
 """The largest share of ties, and of cases that are noise."""
 
