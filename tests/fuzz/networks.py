@@ -30,7 +30,7 @@ def draw_network(dice: Dice) -> Drawn:
     steps, batch = dice.integer(1, 5), dice.pick((1, 2, 3, 4), (1, 2, 4, 4))
     image = dice.chance(0.85)
     place: tuple[int, ...] = (_channels(dice), *(dice.pick((1, 2, 3, 4, 5, 6, 7)) for _ in range(2)))
-    if dice.chance(0.1):
+    if dice.chance(0.12):
         place = (place[0], 1, 1)
     if not image:
         place = (dice.integer(1, 70),)
@@ -75,8 +75,8 @@ def _convolution(dice: Dice, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[i
     channels, height, width = shape
     kernel = dice.pick(((3, 3), (1, 1), (dice.integer(1, 5), dice.integer(1, 5))), (4, 2, 4))
     padding = tuple(dice.integer(0, k // 2 if dice.chance(0.7) else k + 1) for k in kernel)
-    if (height, width, *kernel) == (1, 1, 1, 1):  # all but a fully connected layer
-        padding = dice.integer(0, 1), dice.integer(0, 1)
+    if (height, width) == (1, 1) and dice.chance(0.5):  # all but a fully connected layer
+        kernel, padding = (1, 1), (dice.integer(0, 1), dice.integer(0, 1))
     stride = (1, 1) if dice.chance(0.75) else (dice.integer(1, 3), dice.integer(1, 3))
     if channels == 1:  # PyTorch 2.13's own convolution is wrong there for some strides (1, n)
         stride = (stride[0], stride[0])
