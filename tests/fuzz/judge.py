@@ -12,7 +12,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -36,10 +36,12 @@ TOLERANCE = {"logits": 2e-5, "buffer": 2e-5, "grad": 1e-4, "seen": 1e-4, "trace"
 """Of the largest value, by the first word of a record's name."""
 NUDGES = 3
 NOISE = 8
-"""A gradient may be so many times as far from float64 as the plain path's."""
+"""A gradient may be so many times as far from float64 as the plain path's of the same block."""
 FLOOR = 2e-5
 """And so far from it, of the largest gradient: a variance of 0 makes a hundred out of a last digit. The loss's gradient
 is about 1."""
+NEARLY = 1e-3
+"""A difference within so much of the largest gradient must still be there when the thresholds have moved a little."""
 Record = dict[str, Any]
 
 
@@ -74,8 +76,6 @@ def draw_case(number: int, nudge: int = 0) -> Case:
     intrusion = dice.pick(list(INTRUSIONS)) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))
     conditions = draw_conditions(Dice(number, "conditions"))
-    if any(isinstance(m, nn.Conv2d) and m.stride != (1, 1) for m in drawn.net.modules()):
-        conditions = replace(conditions, precision="fp32")  # PyTorch's own bfloat16 convolutions are wrong for some
     return Case(number, drawn, conditions, use, intrusion, dice.chance(0.03))
 
 
@@ -96,9 +96,12 @@ def judge(number: int) -> Verdict:
             exact = run(case, fused=False, double=True)
         if not differences(case, ours, theirs, exact):
             return Verdict(number, "noise", fused)
-        if nearest[0] > TIE:
+        if nearest[0] <= TIE:
+            kind = "tie"
+        elif not differences(case, ours, theirs, exact, NEARLY):
+            kind = "noise"  # if it goes away
+        else:
             break
-        kind = "tie"
     return Verdict(number, "different", fused, f"{', '.join(wrong)}\n{describe(case)}")
 
 
@@ -115,8 +118,8 @@ def run(case: Case, *, fused: bool, double: bool = False) -> Record:
     consistent = not case.everywhere and (case.intrusion is None or INTRUSIONS[case.intrusion])
     job = Job(net, case.drawn, Dice(case.number, "inputs"), double, consistent)
     everywhere = global_hook(dice, seen) if case.everywhere else nullcontext()
-    with warnings.catch_warnings(), holding(how, fused=fused), everywhere, recorded(job):
-        warnings.simplefilter("ignore")
+    strided = any(isinstance(m, nn.Conv2d) and m.stride != (1, 1) for m in net.modules())
+    with quiet(onednn=not strided), holding(how, fused=fused), everywhere, recorded(job):
         if fused:
             fuses = net.fuses((case.drawn.steps, case.drawn.batch, *case.drawn.place))
         case.use(job)
@@ -127,7 +130,9 @@ def run(case: Case, *, fused: bool, double: bool = False) -> Record:
     return job.record
 
 
-def differences(case: Case, ours: Record, theirs: Record, exact: Record | None = None) -> list[str]:
+def differences(
+    case: Case, ours: Record, theirs: Record, exact: Record | None = None, floor: float = FLOOR
+) -> list[str]:
     """Names of what differs, with how much; with a float64 record, beyond what rounding makes of it."""
     if ours.get("error") is not theirs.get("error"):
         return [f"error: {_error(ours)} for {_error(theirs)}"]
@@ -144,8 +149,8 @@ def differences(case: Case, ours: Record, theirs: Record, exact: Record | None =
         if name.endswith(" = stepped"):
             found, expected = ours[name.removesuffix(" = stepped")], theirs[name]
         noise = 0.0
-        if exact is not None and name.startswith("grad") and isinstance(exact.get(name), Tensor):
-            noise = NOISE * _size(expected - exact[name]) + FLOOR * max(largest, 0.3)
+        if exact is not None and name.startswith("grad"):
+            noise = NOISE * _own_noise(name, theirs, exact) + floor * max(largest, 0.3)
         if name.startswith("grad") and _vanishes(case.drawn.net, name):
             noise += 1e-4 * largest
         if off := _off(name, found, expected, largest, noise):
@@ -196,6 +201,13 @@ def _vanishes(net: SpikingNetwork, name: str) -> bool:
     return isinstance(block, SpikingBlock) and isinstance(block.norm, TemporalNorm)
 
 
+def _own_noise(name: str, theirs: Record, exact: Record) -> float:
+    """How far the plain path's gradients of a block, or of anything else, are from float64."""
+    beginning = ".".join(name.split(".")[:2])
+    pairs = [(theirs[k], exact.get(k)) for k in theirs if k.startswith(beginning)]
+    return max((_size(a - b) for a, b in pairs if isinstance(a, Tensor) and isinstance(b, Tensor)), default=0.0)
+
+
 def _size(x: Any) -> float:
     """The largest magnitude; infinite where one is not a number."""
     if not isinstance(x, Tensor) or x.numel() == 0:
@@ -205,6 +217,15 @@ def _size(x: Any) -> float:
 
 def _error(record: Record) -> str:
     return f"{record['error'].__name__} ({record['message']})" if "error" in record else "none"
+
+
+@contextmanager
+def quiet(*, onednn: bool) -> Iterator[None]:
+    """No warnings, and PyTorch's own convolutions where oneDNN's are wrong: in 2.13 some strided ones are, or crash."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with nullcontext() if onednn else torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 @contextmanager
@@ -224,8 +245,7 @@ def margins() -> Iterator[list[float]]:
 def describe(case: Case) -> str:
     """All that was drawn, to read."""
     job = Job(copy.deepcopy(case.drawn.net), case.drawn, Dice(case.number, "inputs"), False, True)
-    with warnings.catch_warnings(), recorded(job):
-        warnings.simplefilter("ignore")
+    with quiet(onednn=False), recorded(job):
         choose(job.net, "reference", "never", "never", "fp32")
         case.use(job)
     intrusion = case.intrusion.__name__ if case.intrusion is not None else "none"

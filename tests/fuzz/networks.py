@@ -78,8 +78,6 @@ def _convolution(dice: Dice, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[i
     if (height, width) == (1, 1) and dice.chance(0.5):  # all but a fully connected layer
         kernel, padding = (1, 1), (dice.integer(0, 1), dice.integer(0, 1))
     stride = (1, 1) if dice.chance(0.75) else (dice.integer(1, 3), dice.integer(1, 3))
-    if channels == 1:  # PyTorch 2.13's own convolution is wrong there for some strides (1, n)
-        stride = (stride[0], stride[0])
     dilation = (1, 1) if dice.chance(0.85) else (dice.integer(1, 2), dice.integer(1, 2))
     if not dice.chance(0.01):  # else it may be that no kernel fits
         padding = tuple(
