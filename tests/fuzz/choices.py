@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bntt.nn import SpikingNetwork
-from bntt.ops.execution import Recompute
 
 
-def choose(net: SpikingNetwork, backend: str, events: str, recompute: Recompute, precision: str) -> None:
+def choose(net: SpikingNetwork, backend: str, events: str, recompute: str | int, precision: str) -> None:
     """Set all four choices."""
     if hasattr(net, "compute"):
         net.compute = type(net.compute)(backend=backend, events=events, recompute=recompute, precision=precision)

@@ -14,7 +14,6 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from bntt.ops.backend import has_bf16
 from tests.fuzz.dice import Dice
 
 
@@ -55,7 +54,7 @@ def draw_conditions(dice: Dice) -> Conditions:
     return Conditions(
         events=dice.pick(("measured", "fixed", "never"), (3, 2, 1)),
         recompute=dice.pick(("auto", "never", 1, 2), (3, 1, 1, 2)),
-        precision=dice.pick(("fp32", "bf16-grad", "bf16"), (1, 0.02, 0.02)) if has_bf16() else "fp32",
+        precision=dice.pick(("fp32", "bf16-grad", "bf16"), (1, 0.02, 0.02)) if engine("backend").has_bf16() else "fp32",
         deterministic=dice.chance(0.4),
         threads=2 if dice.chance(0.02) else 1,
         variant=dice.pick(VARIANTS),

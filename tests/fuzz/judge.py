@@ -22,9 +22,8 @@ from torch import Tensor, nn
 from bntt.nn import LIF, SpikingBlock, SpikingNetwork
 from bntt.nn.norm import TemporalNorm
 from bntt.ops import lif as lif_ops
-from bntt.ops.backend import BackendError
 from tests.fuzz.choices import choose
-from tests.fuzz.conditions import Conditions, draw_conditions, holding
+from tests.fuzz.conditions import Conditions, draw_conditions, engine, holding
 from tests.fuzz.dice import Dice
 from tests.fuzz.intrusions import INTRUSIONS, global_hook
 from tests.fuzz.networks import Drawn, draw_network
@@ -38,8 +37,8 @@ NUDGES = 3
 NOISE = 8
 """A gradient may be so many times as far from float64 as the plain path's of the same block."""
 FLOOR = 1e-4
-"""And so far from it, of the largest gradient: a variance of 0 makes a hundred out of a last digit, and batch statistics
-of two values leave next to nothing. The loss's gradient is about 1."""
+"""And so far from it, of the largest gradient, where the loss's own is about 1: a variance of 0 makes a hundred out
+of a last digit, and batch statistics of two values leave next to nothing."""
 NEARLY = 1e-3
 """A difference within so much of the largest gradient must still be there when the thresholds have moved a little."""
 Record = dict[str, Any]
@@ -87,7 +86,7 @@ def judge(number: int) -> Verdict:
         case = draw_case(number, nudge)
         ours, theirs = run(case, fused=True), run(case, fused=False)
         fused = ours.pop("fused", False) or fused
-        if ours.get("error") is BackendError and case.conditions.precision != "fp32":
+        if ours.get("error") is engine("backend").BackendError and case.conditions.precision != "fp32":
             return Verdict(number, "refused", fused)
         wrong = differences(case, ours, theirs)
         if not wrong:

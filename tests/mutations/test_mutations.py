@@ -37,6 +37,8 @@ def test_the_first_failure_is_named(tmp_path):
     (tmp_path / "test_it.py").write_text("def test_a(): pass\ndef test_b(): assert 0\ndef test_c(): assert 0\n")
     assert workbench.first_failure(tmp_path, ("test_it.py",)) == "test_it.py::test_b"
     assert workbench.first_failure(tmp_path, ("test_it.py::test_a",)) is None
+    (tmp_path / "test_crash.py").write_text("import os\ndef test_a(): os.abort()\n")
+    assert workbench.first_failure(tmp_path, ("test_crash.py",)) == "a crash in test_crash.py::test_a"
     with pytest.raises(RuntimeError, match="pytest ended with"):
         workbench.first_failure(tmp_path, ("test_it.py::test_d",))
 

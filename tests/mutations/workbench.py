@@ -69,16 +69,18 @@ def _compiler() -> str:
 
 
 def first_failure(root: Path, tests: tuple[str, ...]) -> str | None:
-    """The first test that fails in the copy; None if all pass.
+    """The first test that fails in the copy, or crashes; None if all pass.
 
     Raises:
         RuntimeError: if pytest could not run them.
     """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-vv", "--tb=no", "-rfE", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     if done.returncode == 0:
         return None
+    if done.returncode < 0 and (begun := re.findall(r"^\S+?::[^\n]*", done.stdout, re.M)):
+        return f"a crash in {begun[-1].strip()}"
     if failed := re.search(r"^(?:FAILED|ERROR) (\S+?::[^\n]+?)(?: - [^\n]*)?$", done.stdout, re.M):
         return failed[1]
     raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
