@@ -1,7 +1,6 @@
 """What users do to a network: hooks that look and hooks that change, patched methods, classes of their own.
 
-Each is applied to both copies of a network, and must do the same in both. ``Consistent`` ones change the sequence form
-and the step form alike, so that the two must still agree.
+Each is applied to both copies of a network, and must do the same in both.
 """
 
 from __future__ import annotations
@@ -18,8 +17,6 @@ from bntt.nn.block import BlockState
 from tests.fuzz.dice import Dice
 
 Seen = list[Tensor]
-Consistent = True
-"""Name for the flag of :data:`INTRUSIONS`."""
 
 
 class HalvedBlock(SpikingBlock):
@@ -145,17 +142,18 @@ def parametrized(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
 
 
 INTRUSIONS: dict[Callable[[Dice, SpikingNetwork, Seen], None], bool] = {
-    own_block: Consistent,
-    own_lif: Consistent,
-    own_readout: Consistent,
-    patched_methods: Consistent,
-    parametrized: Consistent,
-    patched_forward: not Consistent,
-    watching_hook: Consistent,
-    changing_hook: not Consistent,
-    changing_pre_hook: not Consistent,
-    backward_hook: Consistent,
+    own_block: True,
+    own_lif: True,
+    own_readout: True,
+    patched_methods: True,
+    parametrized: True,
+    patched_forward: False,
+    watching_hook: True,
+    changing_hook: False,
+    changing_pre_hook: False,
+    backward_hook: True,
 }
+"""Whether sequence form and step form must still agree afterwards."""
 
 
 @contextmanager
