@@ -1,0 +1,13 @@
+"""How a network is told on what it runs: the one place of the fuzzer that knows it."""
+
+from __future__ import annotations
+
+from bntt.nn import SpikingNetwork
+
+
+def choose(net: SpikingNetwork, backend: str, events: str, recompute: str | int, precision: str) -> None:
+    """Set all four choices."""
+    if hasattr(net, "compute"):
+        net.compute = type(net.compute)(backend=backend, events=events, recompute=recompute, precision=precision)
+    else:
+        net.backend, net.events, net.recompute, net.precision = backend, events, recompute, precision

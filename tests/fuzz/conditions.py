@@ -1,0 +1,138 @@
+"""What surrounds a pass: choices, chunks, threads, instruction sets, memory that is full of NaN."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from tests.fuzz.dice import Dice
+
+
+def engine(name: str) -> ModuleType:
+    """A module of the fused path, in whichever room it lies."""
+    for room in ("engine", "ops"):
+        if importlib.util.find_spec(f"bntt.{room}") and importlib.util.find_spec(f"bntt.{room}.{name}"):
+            return importlib.import_module(f"bntt.{room}.{name}")
+    raise ModuleNotFoundError(f"neither bntt.engine nor bntt.ops has {name}")
+
+
+LIBRARY, WORKSPACE, CROSSOVER, EXECUTION, RECOMPUTE = (
+    engine(name) for name in ("_cpu.library", "workspace", "crossover", "execution", "recompute")
+)
+VARIANTS = LIBRARY.variants()
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Of one case; the plain path takes of them what concerns it."""
+
+    events: str
+    recompute: str | int
+    precision: str
+    deterministic: bool
+    threads: int
+    variant: str
+    chunk_bytes: int
+    small: int
+    """Buffers of fewer bytes are not kept: 1 lets small networks share buffers as large ones do."""
+    crossover: tuple[float, float] | None
+    """What is measured of every layer; None measures."""
+    memory: float
+    """Bytes that ``recompute="auto"`` finds free."""
+
+
+def draw_conditions(dice: Dice) -> Conditions:
+    return Conditions(
+        events=dice.pick(("measured", "fixed", "never"), (3, 2, 1)),
+        recompute=dice.pick(("auto", "never", 1, 2), (3, 1, 1, 2)),
+        precision=dice.pick(("fp32", "bf16-grad", "bf16"), (1, 0.02, 0.02)) if engine("backend").has_bf16() else "fp32",
+        deterministic=dice.chance(0.4),
+        threads=2 if dice.chance(0.02) else 1,
+        variant=dice.pick(VARIANTS),
+        chunk_bytes=dice.pick((1, 3000, 16 << 20), (1, 1, 2)),
+        small=dice.pick((1, 1 << 16), (3, 1)),
+        crossover=None if dice.chance(0.002) else tuple(dice.pick((0.0, 0.3, 2.0), (1, 1, 2)) for _ in range(2)),
+        memory=dice.pick((math.inf, 0.0)),
+    )
+
+
+@contextmanager
+def holding(conditions: Conditions, *, fused: bool) -> Iterator[None]:
+    """Conditions as drawn; the fused path's memory is poisoned beside."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    threads = torch.get_num_threads()
+    torch.use_deterministic_algorithms(conditions.deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = conditions.deterministic
+    if conditions.threads != threads:
+        torch.set_num_threads(conditions.threads)
+    try:
+        with ExitStack() as stack:
+            if fused:
+                for one in _fused(conditions):
+                    stack.enter_context(one)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.utils.deterministic.fill_uninitialized_memory = before[1]
+        if conditions.threads != threads:
+            torch.set_num_threads(threads)
+
+
+def _fused(conditions: Conditions) -> Iterator[Any]:
+    found = conditions.crossover
+    if found is not None:
+        yield patch.object(CROSSOVER, "_measure", lambda *args, backward: found[backward])
+    yield patch.object(EXECUTION, "CHUNK_BYTES", conditions.chunk_bytes)
+    yield patch.object(RECOMPUTE, "available_memory", lambda device: conditions.memory)
+    yield _variant(conditions.variant)
+    yield _poisoned(conditions.small)
+
+
+@contextmanager
+def _variant(name: str) -> Iterator[None]:
+    before = LIBRARY.use_variant()
+    LIBRARY.use_variant(name)
+    CROSSOVER._MEASURED.clear()
+    try:
+        yield
+    finally:
+        CROSSOVER._MEASURED.clear()
+        LIBRARY.use_variant(before)
+
+
+@contextmanager
+def _poisoned(small: int) -> Iterator[None]:
+    """Buffers are NaN (as bytes 255) when they are taken and as soon as they are given back, which is once."""
+    space = WORKSPACE.Workspace
+    take, give = space.take, space.give
+
+    def poisoned_take(self: Any, *shape: int, **kwargs: Any) -> Tensor:
+        buffer: Tensor = take(self, *shape, **kwargs)
+        return buffer.view(torch.uint8).fill_(255).view(buffer.dtype).view(shape)
+
+    def poisoned_give(self: Any, *buffers: Tensor | None) -> None:
+        for buffer in buffers:
+            if buffer is not None:
+                whole = torch.empty(0, dtype=torch.uint8).set_(buffer.untyped_storage())
+                whole.fill_(255)
+                waiting = [held.data_ptr() for held in self._free]
+                assert whole.numel() == 0 or whole.data_ptr() not in waiting, "a buffer was given back twice"
+            give(self, buffer)
+
+    WORKSPACE.WORKSPACE.clear()
+    with (
+        patch.object(WORKSPACE, "_SMALL", small),
+        patch.object(space, "take", poisoned_take),
+        patch.object(space, "give", poisoned_give),
+    ):
+        yield
+    WORKSPACE.WORKSPACE.clear()

@@ -1,0 +1,261 @@
+"""One case: drawn from its number, run on both paths, and judged.
+
+Two right float32 paths may differ in two ways. A potential that lies at the threshold but for rounding fires in one of
+them (a *tie*): a float64 run says how near the nearest potential came to its threshold, and a case that differs there
+must agree once all thresholds are moved a little. And a gradient that is a small difference of large numbers is noise
+in both: it may be as far from the float64 one as the plain path's own. Whatever is left is a difference.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from bntt.nn import LIF, SpikingBlock, SpikingNetwork
+from bntt.nn.norm import TemporalNorm
+from bntt.ops import lif as lif_ops
+from tests.fuzz.choices import choose
+from tests.fuzz.conditions import Conditions, draw_conditions, engine, holding
+from tests.fuzz.dice import Dice
+from tests.fuzz.intrusions import INTRUSIONS, global_hook
+from tests.fuzz.networks import Drawn, draw_network
+from tests.fuzz.uses import USES, Job, recorded
+
+TIE = 1e-5
+"""Nearer than this to its threshold, relative to the larger of the two, a potential is a tie."""
+TOLERANCE = {"logits": 2e-5, "buffer": 2e-5, "grad": 1e-4, "seen": 1e-4, "trace": 2e-5, "sequence": 2e-5}
+"""Of the largest value, by the first word of a record's name."""
+NUDGES = 3
+NOISE = 8
+"""A gradient may be so many times as far from float64 as the plain path's of the same block."""
+FLOOR = 1e-4
+"""And so far from it, of the largest gradient, where the loss's own is about 1: a variance of 0 makes a hundred out
+of a last digit, and batch statistics of two values leave next to nothing."""
+NEARLY = 1e-3
+"""A difference within so much of the largest gradient must still be there when the thresholds have moved a little."""
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``kind``: same, tie, noise, refused (a precision without kernels) or different."""
+
+    case: int
+    kind: str
+    fused: bool
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """All of one case but the passes themselves."""
+
+    number: int
+    drawn: Drawn
+    conditions: Conditions
+    use: Any
+    intrusion: Any
+    everywhere: bool
+    """Whether there is a global hook."""
+
+
+def draw_case(number: int, nudge: int = 0) -> Case:
+    dice = Dice(number, "use")
+    drawn = draw_network(Dice(number, "network"))
+    for block in drawn.net.blocks.values():
+        block.lif.threshold *= 1 + 0.003 * nudge
+    intrusion = dice.pick(list(INTRUSIONS)) if dice.chance(0.25) else None
+    use = dice.pick(list(USES), list(USES.values()))
+    conditions = draw_conditions(Dice(number, "conditions"))
+    return Case(number, drawn, conditions, use, intrusion, dice.chance(0.03))
+
+
+def judge(number: int) -> Verdict:
+    """Run a case and say how it ended."""
+    kind = "same"
+    fused = False
+    for nudge in range(NUDGES + 1):
+        case = draw_case(number, nudge)
+        ours, theirs = run(case, fused=True), run(case, fused=False)
+        fused = ours.pop("fused", False) or fused
+        if ours.get("error") is engine("backend").BackendError and case.conditions.precision != "fp32":
+            return Verdict(number, "refused", fused)
+        wrong = differences(case, ours, theirs)
+        if not wrong:
+            return Verdict(number, kind, fused)
+        with margins() as nearest:
+            exact = run(case, fused=False, double=True)
+        if not differences(case, ours, theirs, exact):
+            return Verdict(number, "noise", fused)
+        if nearest[0] <= TIE:
+            kind = "tie"
+        elif not differences(case, ours, theirs, exact, NEARLY):
+            kind = "noise"  # if it goes away
+        else:
+            break
+    return Verdict(number, "different", fused, f"{', '.join(wrong)}\n{describe(case)}")
+
+
+def run(case: Case, *, fused: bool, double: bool = False) -> Record:
+    """What one path makes of a case."""
+    net = copy.deepcopy(case.drawn.net)
+    net = net.double() if double else net
+    how = case.conditions
+    choose(net, "auto" if fused else "reference", how.events, how.recompute, how.precision if fused else "fp32")
+    seen: list[Tensor] = []
+    dice = Dice(case.number, "intrusion")
+    if case.intrusion is not None:
+        case.intrusion(dice, net, seen)
+    consistent = not case.everywhere and (case.intrusion is None or INTRUSIONS[case.intrusion])
+    job = Job(net, case.drawn, Dice(case.number, "inputs"), double, consistent)
+    everywhere = global_hook(dice, seen) if case.everywhere else nullcontext()
+    strided = any(isinstance(m, nn.Conv2d) and m.stride != (1, 1) for m in net.modules())
+    with quiet(onednn=not strided), holding(how, fused=fused), everywhere, recorded(job):
+        if fused:
+            fuses = net.fuses((case.drawn.steps, case.drawn.batch, *case.drawn.place))
+        case.use(job)
+    if fused:
+        job.record["fused"] = fuses
+    if seen:  # in order, whatever was seen in one call
+        job.record["seen"] = torch.cat([value.flatten() for value in seen])
+    return job.record
+
+
+def differences(
+    case: Case, ours: Record, theirs: Record, exact: Record | None = None, floor: float = FLOOR
+) -> list[str]:
+    """Names of what differs, with how much; with a float64 record, beyond what rounding makes of it."""
+    if ours.get("error") is not theirs.get("error"):
+        return [f"error: {_error(ours)} for {_error(theirs)}"]
+    if case.conditions.precision != "fp32":
+        return _rough_differences(case, ours, theirs)
+    if ours.keys() != theirs.keys():
+        return [f"only one has {', '.join(sorted(ours.keys() ^ theirs.keys()))}"]
+    largest = max((_size(v) for k, v in theirs.items() if k.startswith("grad")), default=0.0)
+    wrong = []
+    for name, expected in theirs.items():
+        if name == "message":
+            continue
+        found = ours[name]
+        if name.endswith(" = stepped"):
+            found, expected = ours[name.removesuffix(" = stepped")], theirs[name]
+        noise = 0.0
+        if exact is not None and name.startswith("grad"):
+            noise = NOISE * _own_noise(name, theirs, exact) + floor * max(largest, 0.3)
+        if name.startswith("grad") and _vanishes(case.drawn.net, name):
+            noise += 1e-4 * largest
+        if off := _off(name, found, expected, largest, noise):
+            wrong.append(off)
+    return wrong
+
+
+def _off(name: str, found: Any, expected: Any, largest: float, noise: float) -> str:
+    """ "" where the two agree."""
+    if name.startswith("grad") and (found is None or expected is None):  # autograd knows of some that they are 0
+        return "" if _size(found) == _size(expected) == 0 else f"{name}: {_size(found)} for {_size(expected)}"
+    if not isinstance(found, Tensor):
+        return "" if found == expected else f"{name}: {found} for {expected}"
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return f"{name}: {found.dtype} {list(found.shape)} for {expected.dtype} {list(expected.shape)}"
+    if "spikes of" in name:
+        return "" if torch.equal(found, expected) else f"{name}: other counts"
+    if found.numel() == 0:
+        return ""
+    allowed = TOLERANCE[name.split()[0]] * _size(expected) + 1e-7 + noise
+    if name.startswith("grad"):
+        allowed += 2e-7 * largest
+    distance = _size(found - expected)
+    return "" if distance <= allowed else f"{name}: off by {distance:.2g} of {_size(expected):.2g}"
+
+
+def _rough_differences(case: Case, ours: Record, theirs: Record) -> list[str]:
+    """Of bfloat16: all is finite; with ``bf16-grad`` the forward pass is the float32 one, and no γ's gradient in the
+    last block knows of bfloat16."""
+    wrong = [
+        f"{k}: not finite"
+        for k, v in ours.items()
+        if isinstance(v, Tensor) and not v.isfinite().all() and theirs[k].isfinite().all()
+    ]
+    if case.conditions.precision == "bf16-grad":
+        last = f"grad of blocks.{list(case.drawn.net.blocks)[-1]}.norm"
+        kept = [k for k in ours if k.split()[0] in ("logits", "trace", "sequence", "buffer") or k.startswith(last)]
+        wrong += [off for k in kept if (off := _off(k, ours[k], theirs[k], 1.0, 0.0))]
+    return wrong
+
+
+def _vanishes(net: SpikingNetwork, name: str) -> bool:
+    """Whether a gradient is 0 but for rounding: of a constant that batch statistics take away."""
+    parts = name.removeprefix("grad of ").split(".")
+    if parts[0] != "blocks" or parts[-1] != "bias":
+        return False
+    block = net.blocks[parts[1]]
+    return isinstance(block, SpikingBlock) and isinstance(block.norm, TemporalNorm)
+
+
+def _own_noise(name: str, theirs: Record, exact: Record) -> float:
+    """How far the plain path's gradients of a block, or of anything else, are from float64."""
+    beginning = ".".join(name.split(".")[:2])
+    pairs = [(theirs[k], exact.get(k)) for k in theirs if k.startswith(beginning)]
+    return max((_size(a - b) for a, b in pairs if isinstance(a, Tensor) and isinstance(b, Tensor)), default=0.0)
+
+
+def _size(x: Any) -> float:
+    """The largest magnitude; infinite where one is not a number."""
+    if not isinstance(x, Tensor) or x.numel() == 0:
+        return 0.0
+    return float(x.detach().abs().max().nan_to_num(nan=float("inf")))
+
+
+def _error(record: Record) -> str:
+    return f"{record['error'].__name__} ({record['message']})" if "error" in record else "none"
+
+
+@contextmanager
+def quiet(*, onednn: bool) -> Iterator[None]:
+    """No warnings, and PyTorch's own convolutions where oneDNN's are wrong: in 2.13 some strided ones are, or crash."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with nullcontext() if onednn else torch.backends.mkldnn.flags(enabled=False):
+            yield
+
+
+@contextmanager
+def margins() -> Iterator[list[float]]:
+    """How near the potentials of plain PyTorch come to their thresholds, the nearest one."""
+    nearest, real = [float("inf")], lif_ops.fire
+
+    def fire(membrane: Tensor, threshold: float = 1.0, *args: Any) -> Tensor:
+        away = (membrane.detach() - threshold).abs() / membrane.detach().abs().clamp(min=threshold)
+        nearest[0] = min(nearest[0], float(away.min()) if away.numel() else nearest[0])
+        return real(membrane, threshold, *args)
+
+    with patch.object(lif_ops, "fire", fire):
+        yield nearest
+
+
+def describe(case: Case) -> str:
+    """All that was drawn, to read."""
+    job = Job(copy.deepcopy(case.drawn.net), case.drawn, Dice(case.number, "inputs"), False, True)
+    with quiet(onednn=False), recorded(job):
+        choose(job.net, "reference", "never", "never", "fp32")
+        case.use(job)
+    intrusion = case.intrusion.__name__ if case.intrusion is not None else "none"
+    modes = {name: getattr(block.norm, "training", None) for name, block in case.drawn.net.blocks.items()}
+    frozen = [name for name, p in case.drawn.net.named_parameters() if not p.requires_grad]
+    lines = [
+        f"use {case.use.__name__}, intrusion {intrusion}, global hook {case.everywhere}, norms in training {modes}",
+        f"frozen {frozen}",
+        f"inputs {'; '.join(job.notes)} for T={case.drawn.steps} B={case.drawn.batch} {list(case.drawn.place)}",
+        str(case.conditions),
+        str(case.drawn.net),
+    ]
+    assert all(isinstance(block.lif, LIF) for block in case.drawn.net.blocks.values())
+    return "\n".join(lines)

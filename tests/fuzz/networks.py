@@ -1,0 +1,175 @@
+"""A random network: one to three blocks and a readout, every part with random numbers in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from bntt.nn import LIF, NORMS, Readout, SpikingBlock, SpikingNetwork
+from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
+from tests.fuzz.dice import Dice
+
+MOST_WORK = 1_500_000
+"""Products of a layer in one image and step, so that a case takes milliseconds."""
+CLASSES = 3
+
+
+class Drawn(NamedTuple):
+    net: SpikingNetwork
+    steps: int
+    batch: int
+    place: tuple[int, ...]
+    """Of one input image: ``(C, H, W)`` or ``(F,)``."""
+
+
+def draw_network(dice: Dice) -> Drawn:
+    """In training mode, or with modes mixed norm by norm."""
+    steps, batch = dice.integer(1, 5), dice.pick((1, 2, 3, 4), (1, 2, 4, 4))
+    image = dice.chance(0.85)
+    place: tuple[int, ...] = (_channels(dice), *(dice.pick((1, 2, 3, 4, 5, 6, 7)) for _ in range(2)))
+    if dice.chance(0.12):
+        place = (place[0], 1, 1)
+    if not image:
+        place = (dice.integer(1, 70),)
+    shape, blocks = place, {}
+    for i in range(dice.pick((1, 2, 3), (3, 4, 2))):
+        blocks[f"b{i}"], shape = _block(dice, shape, steps)
+    if len(shape) == 3:
+        block = blocks[f"b{len(blocks) - 1}"]
+        block.pool = nn.Flatten() if isinstance(block.pool, nn.Identity) else nn.Sequential(block.pool, nn.Flatten())
+    readout = nn.utils.skip_init(nn.Linear, _size(shape), CLASSES, bias=dice.chance(0.3))
+    net = SpikingNetwork(blocks, Readout(readout))
+    _randomize(dice, net)
+    _modes(dice, net)
+    for parameter in net.parameters():
+        parameter.requires_grad_(not dice.chance(0.06))
+    return Drawn(net, steps, batch, place)
+
+
+def _channels(dice: Dice) -> int:
+    low, high = dice.pick(((1, 4), (5, 9), (16, 40), (64, 70)), (6, 3, 1, 2))
+    return dice.integer(low, high)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())
+
+
+def _block(dice: Dice, shape: tuple[int, ...], steps: int) -> tuple[SpikingBlock, tuple[int, ...]]:
+    if len(shape) == 3 and dice.chance(0.8):
+        synapse, shape = _convolution(dice, shape)
+    else:
+        flat = len(shape) == 3 and not dice.chance(0.01)
+        linear = nn.utils.skip_init(nn.Linear, _size(shape), width := _channels(dice), bias=dice.chance(0.4))
+        synapse, shape = nn.Sequential(nn.Flatten(), linear) if flat else linear, (width,)
+    pool, out = _pool(dice, shape) if len(shape) == 3 else (None, shape)
+    threshold = dice.uniform(0.3, 1.4)
+    name = dice.pick(list(NORMS), [8 if name in ("bntt", "bn", "none") else 1.2 for name in NORMS])
+    return SpikingBlock(synapse, NORMS[name](shape[0], steps, threshold), _neurons(dice, steps, threshold), pool), out
+
+
+def _convolution(dice: Dice, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]]:
+    channels, height, width = shape
+    kernel = dice.pick(((3, 3), (1, 1), (dice.integer(1, 5), dice.integer(1, 5))), (4, 2, 4))
+    padding = tuple(dice.integer(0, k // 2 if dice.chance(0.7) else k + 1) for k in kernel)
+    if (height, width) == (1, 1) and dice.chance(0.5):  # all but a fully connected layer
+        kernel, padding = (1, 1), (dice.integer(0, 1), dice.integer(0, 1))
+    stride = (1, 1) if dice.chance(0.75) else (dice.integer(1, 3), dice.integer(1, 3))
+    dilation = (1, 1) if dice.chance(0.85) else (dice.integer(1, 2), dice.integer(1, 2))
+    if not dice.chance(0.01):  # else it may be that no kernel fits
+        padding = tuple(
+            max(p, (d * (k - 1) + 2 - n) // 2)
+            for p, d, k, n in zip(padding, dilation, kernel, (height, width), strict=True)
+        )
+    out = tuple(
+        max(1, (n + 2 * p - d * (k - 1) - 1) // s + 1)
+        for n, p, d, k, s in zip((height, width), padding, dilation, kernel, stride, strict=True)
+    )
+    most = max(1, MOST_WORK // (channels * kernel[0] * kernel[1] * out[0] * out[1]))
+    features, groups = min(_channels(dice), most), 1
+    if dice.chance(0.12):
+        groups = dice.pick([g for g in range(1, channels + 1) if channels % g == 0])
+        features = groups * max(1, features // groups)
+    synapse = nn.utils.skip_init(
+        nn.Conv2d,
+        channels,
+        features,
+        kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=dice.chance(0.4),
+        padding_mode="circular" if dice.chance(0.01) and padding[0] <= height and padding[1] <= width else "zeros",
+    )
+    return synapse, (features, *out)
+
+
+def _pool(dice: Dice, image: tuple[int, ...]) -> tuple[nn.Module | None, tuple[int, ...]]:
+    """What follows the spikes, and the shape that leaves it."""
+    channels, height, width = image
+    kind = dice.pick(("none", "window", "all", "flat", "max"), (5, 5, 1, 1, 0.3))
+    pool, shape = None, image
+    if kind == "window":
+        window = tuple(dice.integer(1, 3) if dice.chance(0.7) else dice.integer(1, 5) for _ in range(2))
+        if not dice.chance(0.02):  # else the window may be larger than the image
+            window = min(window[0], height), min(window[1], width)
+        pool = nn.AvgPool2d(window, stride=1 if dice.chance(0.04) else None)
+        down = 1 if pool.stride == 1 else 0
+        shape = (channels, *(n - k + 1 if down else n // k for n, k in zip((height, width), window, strict=True)))
+    elif kind == "all":
+        pool, shape = nn.AdaptiveAvgPool2d(1), (channels, 1, 1)
+    elif kind == "max" and min(height, width) > 1:
+        pool, shape = nn.MaxPool2d(2), (channels, height // 2, width // 2)
+    if kind == "flat" or dice.chance(0.1):
+        pool = nn.Flatten() if pool is None else nn.Sequential(pool, nn.Flatten())
+        shape = (_size(shape),)
+    return pool, tuple(max(1, n) for n in shape)
+
+
+def _neurons(dice: Dice, steps: int, threshold: float) -> LIF:
+    surrogate = dice.pick(
+        (
+            Triangle(dice.uniform(0.2, 1)),
+            FastSigmoid(dice.uniform(0.5, 10), dice.uniform(0.3, 1)),
+            ArcTan(dice.uniform(0.5, 3)),
+        )
+    )
+    learned = dice.chance(0.03)
+    leak = dice.uniform(0.1, 0.99) if learned or dice.chance(0.85) else dice.pick((0.0, 1.0))
+    return LIF(
+        leak,
+        threshold,
+        learn_leak=learned,
+        rule=dice.pick((fire_after, fire_before), (3, 1 if steps > 1 else 0)),  # one step of it never fires
+        reset=dice.pick((soft_reset, hard_reset), (2, 1)),
+        surrogate=surrogate,
+    )
+
+
+@torch.no_grad()
+def _randomize(dice: Dice, net: SpikingNetwork) -> None:
+    """No weight, factor or statistic stands at 0 or 1, so that every term of every equation is seen."""
+    for name, p in net.named_parameters():
+        if name.endswith("weight"):
+            fan_in = p[0].numel()
+            p.copy_(dice.normal(*p.shape) * dice.pick((0.7, 1.5, 3.0)) / fan_in**0.5)
+        elif name.endswith(("bias", "beta")):
+            p.copy_(dice.normal(*p.shape) * 0.3)
+        elif name.endswith(("gamma", "step_scale")):
+            p.copy_(dice.rand(*p.shape) * 1.4 + 0.4)
+    for name, buffer in net.named_buffers():
+        buffer.copy_(dice.normal(*buffer.shape) * 0.3 if name.endswith("mean") else dice.rand(*buffer.shape) * 2 + 0.2)
+
+
+def _modes(dice: Dice, net: SpikingNetwork) -> None:
+    mode = dice.pick(("train", "eval", "mixed"), (5, 2, 2))
+    net.train(mode != "eval")
+    for block in net.blocks.values():
+        if mode == "mixed" and isinstance(block.norm, nn.Module):
+            block.norm.train(dice.chance(0.5))
+        if hasattr(block.norm, "momentum"):
+            block.norm.momentum = dice.pick((0.1, 0.5, 1.0), (6, 2, 1))

@@ -1,0 +1,70 @@
+"""A minute of the fuzzer. A case that differs is looked at with ``python -m tests.fuzz --first NUMBER --cases 1``."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+
+from tests.fuzz.choices import choose
+from tests.fuzz.conditions import engine, holding
+from tests.fuzz.dice import Dice
+from tests.fuzz.judge import draw_case, judge, margins
+from tests.fuzz.networks import draw_network
+from tests.kernels import needs_kernels
+
+pytestmark = needs_kernels
+CASES, AT_ONCE = 2000, 20
+SOME = 0.03
+"""The largest share of ties, and of cases that are noise."""
+
+
+@pytest.fixture(scope="module")
+def kinds() -> Counter[str]:
+    return Counter()
+
+
+@pytest.mark.parametrize("first", range(0, CASES, AT_ONCE))
+def test_the_fused_path_is_the_plain_one(first, kinds):
+    verdicts = [judge(number) for number in range(first, first + AT_ONCE)]
+    kinds.update(verdict.kind for verdict in verdicts)
+    kinds["fused"] += sum(verdict.fused for verdict in verdicts)
+    assert not [f"case {v.case}: {v.what}" for v in verdicts if v.kind == "different"]
+
+
+def test_few_cases_are_undecided_and_most_run_fused(kinds):
+    judged = sum(kinds[kind] for kind in ("same", "tie", "noise", "refused", "different"))
+    assert kinds["tie"] <= SOME * max(judged, 100)
+    assert kinds["noise"] <= SOME * max(judged, 100)
+    assert kinds["refused"] <= SOME * max(judged, 100)
+    assert kinds["fused"] >= 0.4 * judged
+
+
+def test_a_case_is_its_number():
+    one, two = draw_case(7), draw_case(7)
+    assert str(one.drawn.net) == str(two.drawn.net)
+    for p, q in zip(one.drawn.net.state_dict().values(), two.drawn.net.state_dict().values(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_a_tie_is_seen():
+    drawn = draw_network(Dice(1, "network"))
+    choose(drawn.net, "reference", "never", "never", "fp32")
+    with margins() as nearest, torch.no_grad():
+        for block in drawn.net.eval().blocks.values():
+            block.lif(torch.full((1, 1, 1), block.lif.threshold))
+    assert nearest[0] == 0
+
+
+def test_memory_that_was_given_back_is_nan_and_giving_it_twice_fails():
+    conditions = draw_case(0).conditions
+    space = engine("workspace").WORKSPACE
+    with holding(conditions, fused=True):
+        buffer = space.take(1 << 16)
+        assert buffer.isnan().all()
+        buffer.zero_()
+        space.give(buffer)
+        assert buffer.isnan().all()
+        with pytest.raises(AssertionError, match="given back twice"):
+            space.give(buffer)

@@ -1,0 +1,175 @@
+"""Ways of using a network. Each fills a record of named tensors, which both paths must fill alike."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, SpikingNetwork, evaluating
+from bntt.nn.network import Trace
+from tests.fuzz.dice import Dice
+from tests.fuzz.inputs import Input, draw_input
+from tests.fuzz.networks import CLASSES, Drawn
+
+
+@dataclass
+class Job:
+    """A network at work in one case."""
+
+    net: SpikingNetwork
+    drawn: Drawn
+    dice: Dice
+    double: bool
+    consistent: bool
+    """Whether sequence form and step form must agree."""
+    notes: list[str] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+    leaves: list[Tensor] = field(default_factory=list)
+
+    def given(self, batch: int | None = None) -> Tensor:
+        """A new input."""
+        drawn: Input = draw_input(self.dice, self.drawn.steps, batch or self.drawn.batch, self.drawn.place)
+        self.notes.append(str(drawn))
+        leaf, x = drawn.make(double=self.double)
+        if leaf.requires_grad:
+            self.leaves.append(leaf)
+        return x
+
+    def loss(self, logits: Tensor) -> Tensor:
+        self.record[f"logits {sum(name.startswith('logits') for name in self.record)}"] = logits.detach()
+        towards = self.dice.normal(len(logits), CLASSES).to(logits.dtype)
+        return (logits * towards).sum() + 0.5 * logits.square().sum()
+
+
+def learn(job: Job) -> None:
+    """One or two steps whose gradients add up, the second with a batch of another size."""
+    for batch in [job.drawn.batch, job.drawn.batch + job.dice.integer(-1, 2)][: job.dice.pick((1, 2), (3, 1))]:
+        job.loss(job.net(job.given(max(1, batch)))).backward()
+
+
+def change_modes(job: Job) -> None:
+    """Running statistics move between a forward pass and its backward pass."""
+    job.net.eval()
+    loss = job.loss(job.net(job.given()))
+    job.net.train()
+    if job.dice.chance(0.5):
+        job.net(job.given(max(2, job.drawn.batch)))
+    else:
+        with torch.no_grad():
+            job.net(job.given(max(2, job.drawn.batch)))
+    loss.backward()
+
+
+def interleave(job: Job) -> None:
+    """Forward passes before backward passes, in any order; some twice."""
+    losses = [job.loss(job.net(job.given(batch))) for batch in (job.drawn.batch, job.drawn.batch + 1)]
+    if job.dice.chance(0.5):
+        losses.reverse()
+    for loss in losses:
+        if job.dice.chance(0.4):
+            loss.backward(retain_graph=True)
+        loss.backward()
+
+
+def take_statistics(job: Job) -> None:
+    """Without gradients, in whatever mode."""
+    with torch.no_grad():
+        job.loss(job.net(job.given()))
+        if job.dice.chance(0.5):
+            job.loss(job.net(job.given(job.drawn.batch + 1)))
+
+
+def trace(job: Job) -> None:
+    """The trace against a loop over the blocks' steps, and the modes restored."""
+    x = job.given()
+    _keep(job.record, "trace", job.net.trace(x if job.dice.chance(0.8) else iter(x)))
+    stepped = _stepped(job.net, x)
+    if job.consistent:
+        job.record["trace logits = stepped"] = stepped
+    with evaluating(job.net), torch.no_grad():
+        job.record["sequence logits"] = job.net(x)
+        if job.consistent:
+            job.record["sequence logits = stepped"] = stepped[-1]
+    job.record["training"] = [m.training for m in job.net.modules()]
+
+
+def classify(job: Job) -> None:
+    """Images through an encoder, learned from and traced."""
+    job.net.train(job.dice.chance(0.7))
+    encoder = job.dice.pick((PoissonEncoder, PoissonEncoder, DirectEncoder))
+    signed = encoder is DirectEncoder or job.dice.chance(0.7)
+    channels = job.drawn.place[0]
+    scales = {"mean": job.dice.rand(channels), "std": job.dice.rand(channels) + 0.2}
+    if not signed or job.dice.chance(0.3):
+        scales = {}
+    kwargs = {} if encoder is DirectEncoder else {"signed": signed}
+    model = SpikingClassifier(encoder(job.drawn.steps, **kwargs), job.net, **scales)
+    images = job.dice.rand(job.drawn.batch, *job.drawn.place)
+    if len(job.drawn.place) != 3:
+        images = images[:, :, None, None]
+    noise = {"seed": job.dice.integer(0, 99), "draw": job.dice.integer(0, 99)}
+    job.notes.append(f"{model.encoder} with {noise}, {'scaled' if scales else 'as they are'}")
+    if job.double:
+        model, images = model.double(), images.double()
+    if job.dice.chance(0.3) and encoder is DirectEncoder:
+        job.leaves.append(images.requires_grad_())
+    found = model.trace(images, **noise)
+    _keep(job.record, "trace", found)
+    with torch.no_grad():
+        encoded = model.encoder(model._normalize(images), **noise)
+        if job.consistent:
+            job.record["trace logits = stepped"] = _stepped(job.net, encoded)
+    job.loss(model(images, **noise)).backward()
+
+
+USES: dict[Callable[[Job], None], float] = {
+    learn: 8,
+    change_modes: 1.5,
+    interleave: 2,
+    take_statistics: 1,
+    trace: 2,
+    classify: 1.5,
+}
+"""How often each."""
+
+
+@torch.no_grad()
+def _stepped(net: SpikingNetwork, x: Tensor) -> Tensor:
+    """Logits after every step, by each block's own ``step``."""
+    states: list[Any] = [None] * len(net.blocks)
+    voltage, logits = None, []
+    with evaluating(net):
+        for t, spikes in enumerate(x):
+            spikes = spikes.to(next(net.parameters()).dtype)
+            for i, block in enumerate(net.blocks.values()):
+                spikes, states[i] = block.step(spikes, t, states[i])
+            voltage = net.readout.step(spikes, voltage)
+            logits.append(voltage / (t + 1))
+    return torch.stack(logits)
+
+
+def _keep(record: dict[str, Any], name: str, found: Trace) -> None:
+    record[f"{name} logits"] = found.logits
+    record[f"{name} neurons"] = found.neurons
+    for layer, counts in found.spikes.items():
+        record[f"{name} spikes of {layer}"] = counts
+
+
+@contextlib.contextmanager
+def recorded(job: Job) -> Iterator[None]:
+    """Errors are part of the record, as are gradients and buffers afterwards."""
+    try:
+        yield
+    except Exception as error:
+        job.record["error"], job.record["message"] = type(error), str(error)
+    for i, leaf in enumerate(job.leaves):
+        job.record[f"grad of input {i}"] = leaf.grad
+    for name, p in job.net.named_parameters():
+        job.record[f"grad of {name}"] = p.grad
+    for name, buffer in job.net.named_buffers():
+        job.record[f"buffer {name}"] = buffer
