@@ -104,3 +104,24 @@ def fold_time(module: nn.Module, x: Float[Tensor, "T B *in_shape"]) -> Float[Ten
     """
     y: Tensor = module(x.flatten(0, 1))
     return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+def observed_step(
+    name: str, block: SpikingBlock, x: Tensor, t: int, state: BlockState | None
+) -> tuple[Tensor, Tensor, BlockState]:
+    """One step of a block that is watched: its spikes, what leaves it, its state.
+
+    Raises:
+        TypeError: if its spikes cannot be seen, because it has a ``step`` of its own and a pool behind them.
+    """
+    ours = type(block).fire_step is SpikingBlock.fire_step and "fire_step" not in vars(block)
+    if not ours or (type(block).step is SpikingBlock.step and "step" not in vars(block)):
+        spikes, state = block.fire_step(x, t, state)
+        return spikes, block.pool(spikes), state
+    if type(block.pool) is not nn.Identity:
+        raise TypeError(
+            f"block {name!r} has a step() of its own, so its spikes before the pool cannot be counted: give "
+            f"{type(block).__name__} a fire_step(x, t, state) that returns (spikes, state) and no step()"
+        )
+    spikes, state = block.step(x, t, state)
+    return spikes, spikes, state

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from bntt.nn.block import BlockState, SpikingBlock, fold_time
+from bntt.nn.block import BlockState, SpikingBlock, fold_time, observed_step
 from bntt.nn.fusion import Fused, longest_run, run_fused, trace_fused
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.readout import Readout
@@ -232,7 +232,7 @@ class SpikingNetwork(nn.Module):
             if observe is None:
                 x, block_state = block.step(x, t, before)
             else:
-                spikes, x, block_state = _observed_step(name, block, x, t, before)
+                spikes, x, block_state = observed_step(name, block, x, t, before)
                 observe(name, t, spikes)
             states.append(block_state)
         voltage = self.readout.step(x, None if state is None else state.voltage)
@@ -283,20 +283,3 @@ class SpikingNetwork(nn.Module):
         spikes_of = {name: torch.cat([part[i] for part in fired]).double() for i, name in enumerate(self.blocks)}
         neurons = {name: fused.neurons for name, fused in zip(self.blocks, run, strict=True)}
         return Trace(voltage / steps[:, None, None], spikes_of, neurons)
-
-
-def _observed_step(
-    name: str, block: SpikingBlock, x: Tensor, t: int, state: BlockState | None
-) -> tuple[Tensor, Tensor, BlockState]:
-    """One step of a block: its spikes, what leaves it, its state."""
-    ours = type(block).fire_step is SpikingBlock.fire_step and "fire_step" not in vars(block)
-    if not ours or (type(block).step is SpikingBlock.step and "step" not in vars(block)):
-        spikes, state = block.fire_step(x, t, state)
-        return spikes, block.pool(spikes), state
-    if type(block.pool) is not nn.Identity:
-        raise TypeError(
-            f"block {name!r} has a step() of its own, so its spikes before the pool cannot be counted: give "
-            f"{type(block).__name__} a fire_step(x, t, state) that returns (spikes, state) and no step()"
-        )
-    spikes, state = block.step(x, t, state)
-    return spikes, spikes, state
