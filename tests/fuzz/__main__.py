@@ -11,7 +11,6 @@ from multiprocessing import get_context
 
 import torch
 
-from tests.fuzz import judge as judge_module
 from tests.fuzz.judge import Verdict, judge
 
 
@@ -21,10 +20,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the number of the first")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--onednn", action="store_true", help="strided convolutions too run on oneDNN; it may crash")
     chosen = parser.parse_args()
     began, told, kinds, fused = time.monotonic(), 0.0, Counter[str](), 0
-    for verdict in _verdicts(range(chosen.first, chosen.first + chosen.cases), chosen.jobs, chosen.onednn):
+    for verdict in _verdicts(range(chosen.first, chosen.first + chosen.cases), chosen.jobs):
         kinds[verdict.kind] += 1
         fused += verdict.fused
         if verdict.kind == "different":
@@ -39,18 +37,13 @@ def main() -> int:
     return int(kinds["different"] > 0)
 
 
-def _verdicts(numbers: range, jobs: int, onednn: bool) -> Iterator[Verdict]:
+def _verdicts(numbers: range, jobs: int) -> Iterator[Verdict]:
     if jobs == 1:
-        _begin(onednn)
+        torch.set_num_threads(1)
         yield from map(judge, numbers)
         return
-    with get_context("spawn").Pool(jobs, _begin, (onednn,)) as pool:
+    with get_context("spawn").Pool(jobs, torch.set_num_threads, (1,)) as pool:
         yield from pool.imap(judge, numbers, chunksize=20)
-
-
-def _begin(onednn: bool) -> None:
-    torch.set_num_threads(1)
-    judge_module.STRIDED_ON_ONEDNN = onednn
 
 
 def _summary(kinds: Counter[str], fused: int, seconds: float) -> str:

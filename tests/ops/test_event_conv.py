@@ -153,3 +153,34 @@ def test_counts_over_time_do_not_overflow(largest, rng):
     counts = torch.randint(0, largest + 1, (600, 2, 3, 1, 5), generator=rng, dtype=torch.uint8)
     counts[:, 0] = largest
     assert torch.equal(Spikes(counts, 0.5, largest).count_over_time(), counts.sum(0, dtype=torch.float32))
+
+
+STRIDED = [  # Ci, Co, kernel, stride, padding, dilation, height and width: where oneDNN 3.12 goes wrong or crashes
+    (1, 70, (2, 2), (1, 2), (1, 1), (1, 1), (4, 1)),
+    (70, 19, (1, 1), (2, 2), (0, 1), (2, 2), (1, 1)),
+    (9, 1, (3, 3), (2, 3), (1, 1), (1, 1), (1, 1)),
+    (8, 8, (3, 3), (2, 2), (1, 1), (1, 1), (3, 1)),
+]
+
+
+@pytest.mark.parametrize("case", STRIDED)
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
+def test_strided_convolutions_against_float64(case, precision, rng):
+    inputs, outputs, kernel, stride, padding, dilation, size = case
+    weight = torch.randn(outputs, inputs, *kernel, generator=rng)
+    synapse = Synapse(weight, None, Geometry(stride, padding, dilation), precision)
+    x = torch.randn(2, 3, *size, inputs, generator=rng)
+    wide, wide_weight = (
+        t.double().requires_grad_() for t in (x.flatten(0, 1).permute(0, 3, 1, 2).contiguous(), weight)
+    )
+    expected = F.conv2d(wide, wide_weight, None, stride, padding, dilation)
+    out = synapse.forward(Spikes(x), events=False)
+    grad = torch.randn(out.shape, generator=rng).to(synapse.backward_dtype)
+    expected.backward(grad.double().flatten(0, 1).permute(0, 3, 1, 2))
+    total = torch.zeros_like(weight)
+    synapse.add_weight_grad(total, Spikes(x), grad, events=False)
+    found = [out.flatten(0, 1).permute(0, 3, 1, 2), total]
+    found.append(synapse.input_grad(grad, (*size, inputs)).flatten(0, 1).permute(0, 3, 1, 2))
+    limit = 1e-5 if precision == "fp32" else 2e-2
+    for ours, theirs in zip(found, (expected, wide_weight.grad, wide.grad), strict=True):
+        assert float((ours - theirs).abs().max()) <= limit * float(theirs.abs().max())

@@ -154,10 +154,10 @@ class Synapse:
         return product.reshape(*floats.shape[:2], 1, 1, -1)
 
     def _convolution(self, floats: Tensor) -> Tensor:
-        images, g = floats.flatten(0, 1).permute(0, 3, 1, 2), self.geometry
-        bias = None if self.bias is None else self.bias.to(floats.dtype)
-        y = F.conv2d(images, self._weight(floats.dtype), bias, g.stride, g.padding, g.dilation, g.groups)
-        return y.permute(0, 2, 3, 1).reshape(*floats.shape[:2], *y.shape[2:], -1).contiguous()
+        images, g = self._as_images(floats), self.geometry
+        bias = None if self.bias is None else self.bias.to(images.dtype)
+        y = F.conv2d(images, self._weight(images.dtype), bias, g.stride, g.padding, g.dilation, g.groups)
+        return y.permute(0, 2, 3, 1).reshape(*floats.shape[:2], *y.shape[2:], -1).contiguous().to(floats.dtype)
 
     def add_weight_grad(self, total: Tensor, x: Spikes, grad_out: Tensor, *, events: bool) -> None:
         """Add dL/dW of some steps to ``total``.
@@ -188,19 +188,30 @@ class Synapse:
         return grad.permute(0, 2, 3, 1).contiguous().view(*grad_out.shape[:2], *in_shape)
 
     def _conv_backward(self, grad_out: Tensor, x: Tensor, *, of: Literal["input", "weight"]) -> Tensor:
-        g = self.geometry
-        grad, images = (values.flatten(0, 1).permute(0, 3, 1, 2) for values in (grad_out, x))
-        weight, mask = self._weight(grad_out.dtype), [of == "input", of == "weight", False]
+        g, grad, images = self.geometry, self._as_images(grad_out), self._as_images(x)
+        weight, mask = self._weight(grad.dtype), [of == "input", of == "weight", False]
         grads: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
             grad, images, weight, None, g.stride, g.padding, g.dilation, False, [0, 0], g.groups, mask
         )
-        return grads[0 if of == "input" else 1]
+        return grads[0 if of == "input" else 1].to(grad_out.dtype)
+
+    def _as_images(self, values: Tensor) -> Tensor:
+        """``[T·B, C, H, W]`` with the channels last in memory; but first, and in float32, where the layer strides.
+
+        oneDNN 3.12 computes some strided convolutions wrong in bfloat16, or where the channels lie last, or crashes.
+        """
+        images = values.flatten(0, 1).permute(0, 3, 1, 2)
+        if self.geometry.stride == (1, 1):
+            return images
+        return images.float().reshape(-1).view(images.shape)  # contiguous() would leave the strides of a single channel
 
     def _weight(self, dtype: torch.dtype) -> Tensor:
         """As the dense ways take it."""
         if dtype not in self._dense:
-            weight = self.weight.to(dtype)
-            self._dense[dtype] = weight if self.linear else weight.contiguous(memory_format=torch.channels_last)
+            weight, last = self.weight.to(dtype), not self.linear and self.geometry.stride == (1, 1)
+            self._dense[dtype] = weight.contiguous(
+                memory_format=torch.channels_last if last else torch.contiguous_format
+            )
         return self._dense[dtype]
 
     def _event_forward(self, x: Spikes, out: Tensor | None) -> Tensor:
