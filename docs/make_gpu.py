@@ -1,6 +1,6 @@
 """Write docs/gpu.md: the text of docs/gpu-head.md and the table that the interpreter gives.
 
-    TRITON_INTERPRET=1 python docs/make_gpu.py      # on a GPU, without TRITON_INTERPRET, the same table from there
+TRITON_INTERPRET=1 python docs/make_gpu.py      # on a GPU, without TRITON_INTERPRET, the same table from there
 """
 
 from __future__ import annotations

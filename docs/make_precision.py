@@ -1,7 +1,7 @@
 """What the lower precisions cost in spikes and gradients, and in the accuracy of real runs: docs/precision.md.
 
-    python docs/make_precision.py --measure     # docs/precision.json anew; then the page
-    python docs/make_precision.py               # the page alone, from that file and from docs/results/precision-*
+python docs/make_precision.py --measure     # docs/precision.json anew; then the page
+python docs/make_precision.py               # the page alone, from that file and from docs/results/precision-*
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def measure() -> dict[str, object]:
         found = {}
         for precision in PRECISIONS:
             ours = copy.deepcopy(net)
-            ours.precision, ours.backend, ours.events = precision, "cpu", "fixed"
+            choose(ours, precision=precision, compute=Compute("cpu", events="fixed"))
             F.cross_entropy(ours(spikes), labels).backward()
             layers = {}
             for last in range(1, len(net.blocks) + 1):
                 blocks = dict(list(copy.deepcopy(net).blocks.items())[:last])
-                part = SpikingNetwork(blocks, Readout(torch.nn.Identity()), backend="cpu", events="fixed")
-                part.precision = precision
+                part = SpikingNetwork(blocks, Readout(torch.nn.Identity()), compute=Compute("cpu", events="fixed"))
+                choose(part, precision=precision)
                 seen: list[torch.Tensor] = []
                 part.readout.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
                 with torch.no_grad():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import TAB as TAB
     from bntt.nn import TDBN as TDBN
     from bntt.nn import TEBN as TEBN
+    from bntt.nn import Compute as Compute
     from bntt.nn import DirectEncoder as DirectEncoder
     from bntt.nn import LayerNorm as LayerNorm
     from bntt.nn import NoNorm as NoNorm
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
 _HOMES = {
     "bntt.nn": [
         "BNTT",
+        "Compute",
         "TAB",
         "TDBN",
         "TEBN",

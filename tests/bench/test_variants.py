@@ -3,7 +3,7 @@
 import torch
 
 from bntt.bench import variants
-from bntt.ops import backend
+from bntt.engine import kernels as backend
 
 
 def test_peers_are_listed_only_where_they_are_installed(monkeypatch):

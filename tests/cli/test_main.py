@@ -8,8 +8,8 @@ import pytest
 
 from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
+from bntt.engine.kernels import BackendError
 from bntt.experiments.recipe import RecipeError
-from bntt.ops.backend import BackendError
 from bntt.training import NonFiniteError
 from bntt.training.checkpoint import CheckpointError
 

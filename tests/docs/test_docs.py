@@ -122,7 +122,7 @@ def test_pages_of_numbers_are_made_from_what_was_measured(name):
 
 def test_the_page_of_gpus_has_its_text_and_a_row_for_every_case(monkeypatch):
     """The errors are measured, and differ with the machine: text, heads and the names of the rows are compared."""
-    kernels = pytest.importorskip("tests.ops._triton.test_kernels")
+    kernels = pytest.importorskip("tests.engine._triton.test_kernels")
     blank = kernels.Errors(*[0 for _ in kernels.Errors._fields])
     monkeypatch.setattr(kernels, "judge", lambda *case: blank)
     expected = maker("gpu").page(kernels.table()).splitlines()
@@ -147,12 +147,10 @@ def test_the_readme_names_every_norm_and_recipe():
 
 
 def test_contributing_names_the_files_that_open_the_kernels():
-    ops = ROOT / "src" / "bntt" / "ops"
-    doors = {
-        p.name for p in ops.glob("*.py") if re.search(r"bntt\.ops\._(cpu|triton|\{)", p.read_text(encoding="utf-8"))
-    }
+    engine = ROOT / "src" / "bntt" / "engine"
+    doors = {p.name for p in engine.glob("*.py") if re.search(r"bntt\.engine\._(cpu|triton)", p.read_text("utf-8"))}
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = text.split("**Few files open the kernels**: ")[1].split(";")[0]
     assert set(re.findall(r"`(\w+\.py)`", named)) == doors
-    others = [p for p in ops.parent.rglob("*.py") if not p.is_relative_to(ops)]
+    others = [p for p in engine.parent.rglob("*.py") if not p.is_relative_to(engine)]
     assert not [p.name for p in others if re.search(r"import.*_(cpu|triton)\b", p.read_text(encoding="utf-8"))]

@@ -6,13 +6,14 @@ import torch
 from bntt.cli.main import main
 from bntt.data import ImageSet, Splits
 from bntt.data.prepared import manifest_of
+from bntt.engine import kernels as backend
+from bntt.engine._cpu import library
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import BackendError
 from bntt.experiments import build
 from bntt.experiments.build import DeviceError, build_data, build_model, describe_backend, require_device
 from bntt.experiments.recipe import RecipeError, load_recipe, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder
-from bntt.ops import backend
-from bntt.ops._cpu import library
-from bntt.ops.backend import BackendError
 from tests.experiments.test_recipe import MINIMAL, changed
 
 
@@ -101,13 +102,13 @@ def test_devices_that_are_not_here(device):
 def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     data = build_data(load_recipe("demo"))
     net = build_model(load_recipe("demo"), data).network
-    assert (net.backend, net.events, net.recompute, net.precision) == ("auto", "fixed", "auto", "fp32")
+    assert net.compute == Compute(events="fixed")
     values = ["backend=cpu", "events=measured", "recompute=3", "precision=bf16-grad"]
     chosen = load_recipe("demo", [f"compute.{value}" for value in values])
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
     net = build_model(chosen, data).network
-    assert (net.backend, net.events, net.recompute, net.precision) == ("cpu", "measured", 3, "bf16-grad")
-    with pytest.raises(BackendError, match="the kernels' own, and this is plain PyTorch"):
+    assert net.compute == Compute("cpu", "measured", 3, "bf16-grad")
+    with pytest.raises(RecipeError, match=r"compute: .*the kernels' own"):
         build_model(load_recipe("demo", ["compute.backend=reference", "compute.precision=bf16"]), data)
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
     with pytest.raises(BackendError, match="'bf16-grad' cannot be had here"):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from bntt.nn import SpikingNetwork
+from bntt.nn import Compute, SpikingNetwork
 
 
 def choose(net: SpikingNetwork, backend: str, events: str, recompute: str | int, precision: str) -> None:
     """Set all four choices."""
-    if hasattr(net, "compute"):
-        net.compute = type(net.compute)(backend=backend, events=events, recompute=recompute, precision=precision)
-    else:
-        net.backend, net.events, net.recompute, net.precision = backend, events, recompute, precision
+    net.compute = Compute(backend=backend, events=events, recompute=recompute, precision=precision)

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
+from bntt.engine import crossover, layer, spans, workspace
+from bntt.engine._cpu import library
+from bntt.engine.kernels import has_bf16
 from tests.fuzz.dice import Dice
 
-
-def engine(name: str) -> ModuleType:
-    """A module of the fused path, in whichever room it lies."""
-    for room in ("engine", "ops"):
-        if importlib.util.find_spec(f"bntt.{room}") and importlib.util.find_spec(f"bntt.{room}.{name}"):
-            return importlib.import_module(f"bntt.{room}.{name}")
-    raise ModuleNotFoundError(f"neither bntt.engine nor bntt.ops has {name}")
-
-
-LIBRARY, WORKSPACE, CROSSOVER, EXECUTION, RECOMPUTE = (
-    engine(name) for name in ("_cpu.library", "workspace", "crossover", "execution", "recompute")
-)
-VARIANTS = LIBRARY.variants()
+VARIANTS = library.variants()
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,7 @@ def draw_conditions(dice: Dice) -> Conditions:
     return Conditions(
         events=dice.pick(("measured", "fixed", "never"), (3, 2, 1)),
         recompute=dice.pick(("auto", "never", 1, 2), (3, 1, 1, 2)),
-        precision=dice.pick(("fp32", "bf16-grad", "bf16"), (1, 0.02, 0.02)) if engine("backend").has_bf16() else "fp32",
+        precision=dice.pick(("fp32", "bf16-grad", "bf16"), (1, 0.02, 0.02)) if has_bf16() else "fp32",
         deterministic=dice.chance(0.4),
         threads=2 if dice.chance(0.02) else 1,
         variant=dice.pick(VARIANTS),
@@ -90,29 +79,29 @@ def holding(conditions: Conditions, *, fused: bool) -> Iterator[None]:
 def _fused(conditions: Conditions) -> Iterator[Any]:
     found = conditions.crossover
     if found is not None:
-        yield patch.object(CROSSOVER, "_measure", lambda *args, backward: found[backward])
-    yield patch.object(EXECUTION, "CHUNK_BYTES", conditions.chunk_bytes)
-    yield patch.object(RECOMPUTE, "available_memory", lambda device: conditions.memory)
+        yield patch.object(crossover, "_measure", lambda *args, backward: found[backward])
+    yield patch.object(layer, "CHUNK_BYTES", conditions.chunk_bytes)
+    yield patch.object(spans, "available_memory", lambda device: conditions.memory)
     yield _variant(conditions.variant)
     yield _poisoned(conditions.small)
 
 
 @contextmanager
 def _variant(name: str) -> Iterator[None]:
-    before = LIBRARY.use_variant()
-    LIBRARY.use_variant(name)
-    CROSSOVER._MEASURED.clear()
+    before = library.use_variant()
+    library.use_variant(name)
+    crossover._MEASURED.clear()
     try:
         yield
     finally:
-        CROSSOVER._MEASURED.clear()
-        LIBRARY.use_variant(before)
+        crossover._MEASURED.clear()
+        library.use_variant(before)
 
 
 @contextmanager
 def _poisoned(small: int) -> Iterator[None]:
     """Buffers are NaN (as bytes 255) when they are taken and as soon as they are given back, which is once."""
-    space = WORKSPACE.Workspace
+    space = workspace.Workspace
     take, give = space.take, space.give
 
     def poisoned_take(self: Any, *shape: int, **kwargs: Any) -> Tensor:
@@ -128,11 +117,11 @@ def _poisoned(small: int) -> Iterator[None]:
                 assert whole.numel() == 0 or whole.data_ptr() not in waiting, "a buffer was given back twice"
             give(self, buffer)
 
-    WORKSPACE.WORKSPACE.clear()
+    workspace.WORKSPACE.clear()
     with (
-        patch.object(WORKSPACE, "_SMALL", small),
+        patch.object(workspace, "_SMALL", small),
         patch.object(space, "take", poisoned_take),
         patch.object(space, "give", poisoned_give),
     ):
         yield
-    WORKSPACE.WORKSPACE.clear()
+    workspace.WORKSPACE.clear()

@@ -119,7 +119,7 @@ def run(case: Case, *, fused: bool, double: bool = False) -> Record:
     everywhere = global_hook(dice, seen) if case.everywhere else nullcontext()
     with quiet(), holding(how, fused=fused), everywhere, recorded(job):
         if fused:
-            fuses = net.fuses((case.drawn.steps, case.drawn.batch, *case.drawn.place))
+            fuses = not net.plan((case.drawn.steps, case.drawn.batch, *case.drawn.place)).reason
         case.use(job)
     if fused:
         job.record["fused"] = fuses

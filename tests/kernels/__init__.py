@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bntt.ops._cpu import library
-from bntt.ops.backend import has_bf16
+from bntt.engine._cpu import library
+from bntt.engine.kernels import has_bf16
+from bntt.nn import SpikingNetwork
 
 needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16 arithmetic")
 needs_kernels = pytest.mark.skipif(library.LIBRARY is None, reason=library.REASON)
@@ -37,3 +40,8 @@ def simulate(
         spikes.append(o)
         potentials.append(potential)
     return np.stack(spikes), np.stack(potentials)
+
+
+def choose(net: SpikingNetwork, **choices: Any) -> None:
+    """Change some of what a network computes with."""
+    net.compute = dataclasses.replace(net.compute, **choices)

@@ -115,7 +115,7 @@ EQUATIONS = [
 FUSED = [
     Mutation(
         "the saved mean is the running one",
-        "*/fused_layer.py",
+        "engine/layer.py",
         "mean, var = layer.mean[first:last].clone(), layer.var[first:last]",
         "mean, var = layer.mean[first:last], layer.var[first:last]",
         FUZZ,
@@ -129,38 +129,38 @@ FUSED = [
     ),
     Mutation(
         "no gradient goes from span to span",
-        "*/fused.py",
+        "engine/stack.py",
         "carries = [torch.zeros_like(start) for start in spans[-1].starts]",
         "carries = [None for start in spans[-1].starts]",
         FUZZ,
     ),
     Mutation(
         "a span starts from its own end",
-        "*/fused.py",
-        "            spikes, ends = span.forward(run, synapses, x)\n            out.add(spikes)\n",
-        "            spikes, ends = span.forward(run, synapses, x)\n"
+        "engine/stack.py",
+        "            spikes, ends = span.forward(stack, synapses, x)\n            out.add(spikes)\n",
+        "            spikes, ends = span.forward(stack, synapses, x)\n"
         "            span.starts = ends if first + size < steps else span.starts\n            out.add(spikes)\n",
         FUZZ,
     ),
     Mutation(
         "the first term of Eq. 10 is dropped",
-        "*/norm_lif.py",
+        "engine/scan.py",
         "offset = (affine.scale * (sum_grad / rows)).float()",
         "offset = torch.zeros_like(inverse)",
         FUZZ,
     ),
     Mutation(
         "the second term of Eq. 10 is dropped",
-        "*/norm_lif.py",
+        "engine/scan.py",
         "slope = (affine.scale * inverse * (sum_product / rows)).float()",
         "slope = torch.zeros_like(inverse)",
         FUZZ,
     ),
     Mutation(
         "a window's gradient is not shared out",
-        "*/norm_lif.py",
-        "door, scale = _door(kernels), grad_scale / (window[0] * window[1])",
-        "door, scale = _door(kernels), grad_scale",
+        "engine/scan.py",
+        "door, scale = open_kernels(kernels), grad_scale / (window[0] * window[1])",
+        "door, scale = open_kernels(kernels), grad_scale",
         FUZZ,
     ),
     Mutation(
@@ -172,14 +172,14 @@ FUSED = [
     ),
     Mutation(
         "buffers are given back although the graph is kept",
-        "*/fused.py",
+        "engine/stack.py",
         "            if not keep and i > 0:\n",
         "            if i > 0:\n",
         FUZZ,
     ),
     Mutation(
         "a current is given back twice",
-        "*/fused.py",
+        "engine/stack.py",
         "WORKSPACE.give(done.current, membranes[i])",
         "WORKSPACE.give(done.current, done.current, membranes[i])",
         FUZZ,
@@ -200,14 +200,14 @@ FUSED = [
     ),
     Mutation(
         "no count is above one",
-        "*/fused_layer.py",
+        "engine/layer.py",
         "return Spikes(counts, 1 / area, area, density)",
         "return Spikes(counts, 1 / area, 1, density)",
         FUZZ,
     ),
     Mutation(
         "nobody looks at hooks",
-        "nn/*.py",
+        "engine/private.py",
         "return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, "
         "module._backward_pre_hooks))",
         "return False",
@@ -215,14 +215,14 @@ FUSED = [
     ),
     Mutation(
         "a constant before batch statistics has a gradient",
-        "*/fused_layer.py",
+        "engine/layer.py",
         "if learned.bias is not None and not batch_statistics:",
         "if learned.bias is not None:",
         FUZZ,
     ),
     Mutation(
         "γ's gradient belongs to another step",
-        "*/fused_layer.py",
+        "engine/layer.py",
         "learned.gamma[first:last] = sum_product",
         "learned.gamma[first:last] = sum_product.flip(0)",
         FUZZ,

@@ -9,7 +9,7 @@ import bntt
 from bntt.nn import DirectEncoder, PoissonEncoder
 from bntt.ops.random import Purpose
 from tests import reference
-from tests.kernels import needs_kernels, variant
+from tests.kernels import choose, needs_kernels, variant
 
 _ = variant
 N, T = 64, 6
@@ -155,10 +155,10 @@ def test_a_classifier_gives_its_network_the_same_spikes_either_way(rng):
     net = bntt.models.vgg6(num_classes=3, in_channels=1, image_size=8, num_steps=T, width=0.3)
     model = bntt.SpikingClassifier(PoissonEncoder(T), net, mean=[0.3], std=[0.3])
     images = torch.rand(4, 1, 8, 8, generator=rng)
-    bytes_given, seen = net.takes_bytes((T, 4, 1, 8, 8)), []
+    bytes_given, seen = net.plan((T, 4, 1, 8, 8)).takes_bytes, []
     assert bytes_given
     for backend in ("cpu", "reference"):
-        net.backend = backend
+        choose(net, backend=backend)
         seen.append(model._encode(model._normalize(images), 1, None, 5))
     assert (seen[0].dtype, seen[1].dtype) == (torch.int8, torch.float32)
     assert torch.equal(seen[0].float(), seen[1])

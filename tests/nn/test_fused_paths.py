@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 import bntt
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import BackendError
 from bntt.nn import LIF, NORMS, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
-from bntt.nn.fusion import longest_run
-from bntt.ops.backend import BackendError
-from tests.kernels import needs_kernels
+from bntt.nn.plan import plan_of
+from tests.kernels import choose, needs_kernels
 
 pytestmark = needs_kernels
 
@@ -23,7 +24,7 @@ pytestmark = needs_kernels
 def classifier(backend: str, **options) -> SpikingClassifier:
     """64 channels and more: weight layers beyond the 1,024 pairs where the fixed rule goes event-driven."""
     net = bntt.models.vgg6(num_classes=4, image_size=12, num_steps=4, width=4.0, in_channels=2, **options)
-    net.backend = backend
+    choose(net, backend=backend)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith("gamma"):
@@ -49,7 +50,7 @@ def assert_alike(found: list[Tensor], expected: list[Tensor], tolerance: float =
 def test_whole_networks_through_a_classifier(events, recompute, deterministic, rng):
     torch.use_deterministic_algorithms(deterministic)
     ours, theirs = classifier("cpu"), classifier("reference")
-    ours.network.events, ours.network.recompute = events, recompute
+    choose(ours.network, events=events, recompute=recompute)
     images = torch.rand(3, 2, 12, 12, generator=rng)
     results = [gradients(model, lambda model=model: model(images, seed=3, draw=1)) for model in (ours, theirs)]
     assert_alike(*results)
@@ -66,7 +67,7 @@ def test_statistics_that_move_between_forward_and_backward_change_no_gradient(no
     for backend in ("auto", "reference"):
         torch_rng = torch.Generator().manual_seed(5)
         net = classifier(backend, norm=norm).network
-        net.recompute = recompute
+        choose(net, recompute=recompute)
         x, z = (torch.randint(-1, 2, (4, 3, 2, 12, 12), generator=torch_rng).float() for _ in range(2))
         with torch.no_grad():
             net(z)
@@ -101,26 +102,9 @@ def test_a_trace_that_cannot_run_as_asked_says_so(rng):
     steps = [torch.zeros(2, 2, 12, 12) for _ in range(4)]
     with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu'"):
         model.network.trace(iter(steps))
-    model.network.backend, model.network.precision = "auto", "bf16"
+    choose(model.network, backend="auto", precision="bf16")
     with pytest.raises(BackendError, match=r"precision 'bf16'"):
         model.trace(images)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("events", "mesured", r"events must be one of measured, fixed, never, got 'mesured'"),
-        ("backend", "refrence", r"unknown backend 'refrence': choose one of auto, reference, cpu, triton"),
-        ("precision", "fp16", r"unknown precision 'fp16'"),
-        ("recompute", 0, r"recompute must be 'auto', 'never' or a number of steps"),
-    ],
-)
-def test_a_misspelt_choice_is_refused_wherever_it_was_set(name, value, message):
-    net, x = bntt.models.mlp(num_steps=3), torch.ones(3, 2, 1)
-    setattr(net, name, value)
-    for call in (net, net.trace):
-        with pytest.raises((ValueError, BackendError), match=message):
-            call(x)
 
 
 @pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")  # PyTorch's own
@@ -200,10 +184,10 @@ def test_a_readout_of_yours_is_asked_and_the_blocks_stay_fused(rng):
             return self.synapse(spikes)
 
     net = classifier("cpu").network.eval()
-    own = SpikingNetwork(dict(net.blocks), Last(net.readout.synapse), backend="cpu").eval()
+    own = SpikingNetwork(dict(net.blocks), Last(net.readout.synapse), compute=Compute("cpu")).eval()
     x = torch.randint(-1, 2, (4, 3, 2, 12, 12), generator=rng).float()
-    assert len(longest_run(own.blocks.values(), x)[0]) == len(own.blocks)
+    assert len(plan_of(dict(own.blocks.items()), x, own.compute).fused) == len(own.blocks)
     theirs = copy.deepcopy(own)
-    theirs.backend = "reference"
+    choose(theirs, backend="reference")
     assert torch.allclose(own(x), theirs(x), atol=1e-6)
     assert not torch.allclose(own(x), net(x), atol=1e-3)

@@ -6,6 +6,7 @@ from torch import nn
 
 import bntt
 from bntt.nn.trace import Trace, check_finite_input, evaluating
+from tests.kernels import choose
 
 
 def test_firing_rate_is_spikes_per_neuron():
@@ -32,7 +33,7 @@ def test_every_mode_is_restored_even_after_an_error():
 def test_a_value_that_is_not_finite_is_refused_and_named(value, backend):
     """A NaN membrane never fires: logits would be finite, and the layer silent for ever."""
     net = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=5)
-    net.backend = backend
+    choose(net, backend=backend)
     x = torch.zeros(5, 3, 4)
     x[2, 1, 3] = value
     for call in (net, net.trace):

@@ -11,17 +11,18 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.nn import SpikingNetwork, fusion
-from bntt.ops import norm_lif
-from bntt.ops.backend import BackendError
-from tests.kernels import needs_kernels
-from tests.nn.test_fusion import OPTIONS, close, small, spikes_of
-from tests.ops._triton import DEVICE
+from bntt.engine import scan
+from bntt.engine.kernels import BackendError
+from bntt.nn import SpikingNetwork, plan
+from tests.engine._triton import DEVICE
+from tests.kernels import choose, needs_kernels
+from tests.nn.test_plan import OPTIONS, close, small, spikes_of
 
 
 def pair(net: SpikingNetwork) -> tuple[SpikingNetwork, SpikingNetwork]:
     ours, theirs = copy.deepcopy(net).to(DEVICE), copy.deepcopy(net).to(DEVICE)
-    ours.backend, theirs.backend = "triton", "reference"
+    choose(ours, backend="triton")
+    choose(theirs, backend="reference")
     return ours, theirs
 
 
@@ -36,7 +37,7 @@ def backward(net: SpikingNetwork, x: Tensor) -> Tensor:
 )
 def test_logits_gradients_and_statistics(options, recompute, rng):
     ours, theirs = pair(small(4, **options))
-    ours.recompute = recompute
+    choose(ours, recompute=recompute)
     x = spikes_of(4, 3, rng).to(DEVICE)
     for training in (True, False):
         ours.train(training), theirs.train(training)
@@ -57,7 +58,7 @@ def test_logits_gradients_and_statistics(options, recompute, rng):
 @needs_kernels
 def test_a_network_on_the_processor_is_refused_where_there_is_a_gpu(monkeypatch, rng):
     net = small(3)
-    net.backend = "triton"
+    choose(net, backend="triton")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     with pytest.raises(
@@ -86,11 +87,11 @@ def door() -> SimpleNamespace:
 def test_a_training_step_touches_no_other_device_and_waits_for_no_value(backend, recompute, precision, monkeypatch):
     """A tensor on the meta device has no values and meets no tensor of the processor: what runs there can be captured
     in a CUDA graph, as far as the host is concerned."""
-    monkeypatch.setattr(norm_lif, "_door", lambda kernels: door())
-    monkeypatch.setattr(fusion, "why_not_here", lambda x, kernels: "")
+    monkeypatch.setattr(scan, "open_kernels", lambda kernels: door())
+    monkeypatch.setattr(plan, "why_not_here", lambda x, kernels: "")
     net = bntt.models.vgg6(num_classes=10, in_channels=2, image_size=12, num_steps=5, width=0.2).to("meta")
-    net.backend, net.recompute = backend, recompute
-    net.precision = precision if backend == "triton" else "fp32"
+    choose(net, backend=backend, recompute=recompute)
+    choose(net, precision=precision if backend == "triton" else "fp32")
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     x = torch.empty(5, 3, 2, 12, 12, device="meta")
     for _ in range(2):
@@ -109,7 +110,7 @@ def test_a_training_step_in_a_cuda_graph(backend, rng):
     batches = [spikes_of(4, 6, rng).to("cuda") for _ in range(4)]
     optimizers = [torch.optim.SGD(net.parameters(), lr=0.01) for net in nets]
     for net in nets:
-        net.backend, net.recompute = backend, "never"
+        choose(net, backend=backend, recompute="never")
 
     def step(which: int, x: Tensor) -> None:
         optimizers[which].zero_grad(set_to_none=True)

@@ -8,8 +8,9 @@ from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
+from bntt.engine.private import has_global_hooks
 from bntt.nn import BNTT, LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
-from bntt.nn.untouched import check_spellings, has_global_hooks, why_touched
+from bntt.nn.untouched import check_spellings, why_touched
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bntt.engine.compute import BackendName, Compute, Precision, Recompute
+from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.models import mlp, vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
-from bntt.ops.backend import BackendName
-from bntt.ops.event_conv import Precision
 
 Step = Callable[[], object]
 
@@ -84,8 +84,9 @@ def own_step(case: Case, *, kernels: bool = True, recompute: bool = False, preci
         recompute: whether √T steps are kept at a time, and computed again.
     """
     net = network(case)
-    net.backend, net.precision = kernels_of(case.device) if kernels else "reference", precision
-    net.recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
+    steps: Recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
+    backend = kernels_of(case.device) if kernels else "reference"
+    net.compute = Compute(backend=backend, recompute=steps, precision=precision)
     channels = 3 if case.network == "vgg9" else 1
     model = SpikingClassifier(PoissonEncoder(case.num_steps), net, mean=[0.5] * channels, std=[0.25] * channels)
     model.to(case.device)
@@ -127,7 +128,6 @@ def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tens
 
 def dense_limit(case: Case) -> Step:
     """The weight layers alone, dense, in the layout and chunks that suit them best: nothing dense can be faster."""
-    from bntt.ops.event_conv import Geometry, Spikes, Synapse
 
     net, generator = network(case), torch.Generator().manual_seed(0)
     work: list[tuple[Synapse, Spikes, Tensor, int]] = []

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bntt.bench.cases import Case, images, kernels_of, network
 from bntt.bench.loop import PerStepLoop
+from bntt.engine.compute import Compute, Precision, Recompute
 from bntt.nn import PoissonEncoder, SpikingNetwork
 
 TOLERANCE = 1e-4
@@ -53,7 +54,7 @@ def _check(variants: list[str], num_steps: int, device: str) -> list[Parity]:
     pixels, labels = images(case)
     spikes = PoissonEncoder(num_steps)(pixels, draw=5)
     net = network(case)
-    expected = _result(_own(net, "reference"), spikes, labels)
+    expected = _result(_own(net, Compute(backend="reference")), spikes, labels)
     found = []
     for name in variants:
         module = _module(name, net, spikes)
@@ -71,20 +72,19 @@ def _check(variants: list[str], num_steps: int, device: str) -> list[Parity]:
     return found
 
 
-def _own(net: SpikingNetwork, backend: str) -> SpikingNetwork:
+def _own(net: SpikingNetwork, compute: Compute) -> SpikingNetwork:
     made = copy.deepcopy(net)
-    made.backend = backend  # type: ignore[assignment]
+    made.compute = compute
     return made
 
 
 def _module(name: str, net: SpikingNetwork, spikes: Tensor) -> nn.Module | None:
     if name == "reference":
-        return _own(net, name)
+        return _own(net, Compute(backend="reference"))
     if name in ("fused", "recompute", "bf16-grad"):
-        ours = _own(net, kernels_of(str(spikes.device)))
-        ours.recompute = 2 if name == "recompute" else "never"
-        ours.precision = "bf16-grad" if name == "bf16-grad" else "fp32"
-        return ours
+        steps: Recompute = 2 if name == "recompute" else "never"
+        precision: Precision = "bf16-grad" if name == "bf16-grad" else "fp32"
+        return _own(net, Compute(kernels_of(str(spikes.device)), recompute=steps, precision=precision))
     if name == "loop":
         return PerStepLoop(copy.deepcopy(net), lambda images, t: spikes[t])
     if name.startswith("spikingjelly"):

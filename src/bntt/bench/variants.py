@@ -10,7 +10,8 @@ import torch
 
 from bntt.bench.cases import Case, Step, dense_limit, images, network, own_step, step_of
 from bntt.bench.loop import PerStepLoop
-from bntt.ops.backend import BackendError, require_precision
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import BackendError, require
 
 
 def loop_step(case: Case) -> Step:
@@ -60,7 +61,7 @@ def installed_peers() -> list[str]:
 def available(device: str = "cpu") -> list[str]:
     """What can be timed on a device: bfloat16 only where it has it, the peers that are installed on the processor."""
     try:
-        require_precision("bf16", device)
+        require(Compute(precision="bf16"), device)
         ours = list(OURS)
     except BackendError:
         ours = [name for name in OURS if "bf16" not in name]

@@ -20,7 +20,7 @@ def main(specification: str) -> int:
     wanted = json.loads(specification)
     from bntt.bench.cases import Case
     from bntt.bench.variants import VARIANTS
-    from bntt.ops.workspace import WORKSPACE
+    from bntt.engine.workspace import WORKSPACE
 
     case = Case(**wanted["case"])
     step = VARIANTS[wanted["variant"]](case)

@@ -42,16 +42,17 @@ def bench(
     from bntt.bench.timing import compare, report
     from bntt.bench.variants import available, usual
     from bntt.cli import console
+    from bntt.engine.compute import Compute
+    from bntt.engine.kernels import require
     from bntt.experiments.build import require_device
     from bntt.experiments.environment import environment
     from bntt.experiments.figures import save_bench
     from bntt.experiments.recipe import RecipeError
-    from bntt.ops.backend import require
 
     if rounds < 1:
         raise RecipeError(f"--rounds must be 1 or more, got {rounds}")
     require_device(device)
-    require(kernels_of(device))
+    require(Compute(kernels_of(device)))
     threads = torch.get_num_threads()
     if unknown := [name for name in variants if name not in available(device)]:
         raise RecipeError(

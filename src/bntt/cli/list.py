@@ -18,8 +18,8 @@ def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets
     from bntt.cli import console
 
     if what == "backends":
-        from bntt.nn.fusion import fused_norms
-        from bntt.ops.backend import backends
+        from bntt.engine.kernels import backends
+        from bntt.nn.known import fused_norms
 
         for backend in backends():
             console.line(f"{backend.name:10} {'' if backend.available else 'not available: '}{backend.detail}")

@@ -90,9 +90,9 @@ def exit_code(error: Exception) -> int | None:
 
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
+    from bntt.engine.kernels import BackendError
     from bntt.experiments.build import DeviceError
     from bntt.experiments.recipe import RecipeError
-    from bntt.ops.backend import BackendError
     from bntt.training.checkpoint import CheckpointError
     from bntt.training.guard import NonFiniteError
 

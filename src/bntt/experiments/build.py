@@ -13,10 +13,11 @@ import torch
 from bntt.data import ImageSet, open_dataset
 from bntt.data.images import split_validation
 from bntt.data.prepared import Manifest
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import find_backend, require
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, SpikingNetwork
-from bntt.ops.backend import BackendError, find_backend, require, require_precision
 
 
 class DeviceError(RuntimeError):
@@ -128,19 +129,27 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
             f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
         )
-    compute = recipe.compute
-    require(compute.backend, device)
-    require_precision(compute.precision, device)
-    plain = compute.backend == "reference" or (compute.backend == "auto" and torch.device(device).type != "cpu")
-    if plain and compute.precision != "fp32":
-        raise BackendError(f"compute.precision: {compute.precision!r} is the kernels' own, and this is plain PyTorch")
-    network.backend, network.events = compute.backend, compute.events
-    network.recompute, network.precision = compute.recompute, compute.precision
+    network.compute = _compute(recipe, device)
     model = _with_encoder(recipe, network, data).to(device)
     for training in (True, False):
-        network.train(training).check((recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:]))
+        network.train(training).plan((recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:]))
     model.train()
     return model
+
+
+def _compute(recipe: Recipe, device: str) -> Compute:
+    """The recipe's choice, if it can be had on the device.
+
+    Raises:
+        RecipeError: if two of its words exclude each other.
+        BackendError: if this machine does not have it.
+    """
+    try:
+        compute = Compute(**recipe.compute.model_dump())
+    except ValueError as error:
+        raise RecipeError(f"compute: {error}") from None
+    require(compute, device)
+    return compute
 
 
 def _with_encoder(recipe: Recipe, network: SpikingNetwork, data: Parts) -> SpikingClassifier:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bntt.engine.compute import BackendName, Events, Precision
 from bntt.experiments import names
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -102,16 +103,16 @@ class Train(Part):
 class Compute(Part):
     """How it is computed, not what: results differ in rounding alone."""
 
-    backend: Literal["auto", "reference", "cpu", "triton"] = "auto"
+    backend: BackendName = "auto"
     """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error: those for
     processors ("cpu") or, never run on a GPU by their authors, those for GPUs ("triton")."""
-    events: Literal["measured", "fixed", "never"] = "fixed"
+    events: Events = "fixed"
     """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
     between two starts."""
     recompute: Annotated[Literal["auto", "never"] | int, BeforeValidator(_recompute)] = "auto"
     """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
     a time and compute them again; "auto" does that when memory would not suffice."""
-    precision: Literal["fp32", "bf16-grad", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     """Of the kernels' dense products: "bf16-grad" takes bfloat16 for gradients alone, the spikes stay those of fp32."""
 
 

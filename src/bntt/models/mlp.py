@@ -9,8 +9,8 @@ from torch import nn
 
 from bntt.models.plan import Layer, linear, scaled
 from bntt.models.spiking import NeuronOptions, spiking_network
-from bntt.nn.methods import NormBuilder
 from bntt.nn.network import SpikingNetwork
+from bntt.nn.norms import NormBuilder
 
 
 def mlp(

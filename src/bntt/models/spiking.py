@@ -8,8 +8,8 @@ from typing import TypedDict, TypeVar
 from bntt.models.plan import Layer, initialize, linear
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
-from bntt.nn.methods import NORMS, NormBuilder
 from bntt.nn.network import SpikingNetwork
+from bntt.nn.norms import NORMS, NormBuilder
 from bntt.nn.readout import Readout
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle

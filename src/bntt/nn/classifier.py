@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bntt.engine.private import has_global_hooks
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.trace import Trace, evaluating
-from bntt.nn.untouched import check_spellings, has_global_hooks, why_touched
+from bntt.nn.untouched import check_spellings, why_touched
 
 
 class SpikingClassifier(nn.Module):
@@ -92,7 +93,7 @@ class SpikingClassifier(nn.Module):
         with evaluating(self):  # before anything is decided: more norms are fused there than in training
             x = self._normalize(images)
             check_spellings(self.encoder, "the encoder")
-            fused = self.network.backend != "reference" and self.network.fuses((self.encoder.num_steps, *x.shape))
+            fused = not self.network.plan((self.encoder.num_steps, *x.shape)).reason
             if fused or why_touched(self.encoder) or has_global_hooks():
                 return self.network.trace(self._encode(x, seed, index, draw))
             steps = range(self.encoder.num_steps)
@@ -102,7 +103,7 @@ class SpikingClassifier(nn.Module):
         """What drives the network: spikes in a byte each where its first layer takes them so."""
         encoder, here = self.encoder, x.dtype == torch.float32 and x.device.type == "cpu"
         plain = type(encoder) is PoissonEncoder and not why_touched(encoder) and not has_global_hooks()
-        if plain and here and self.network.takes_bytes((encoder.num_steps, *x.shape)):
+        if plain and here and self.network.plan((encoder.num_steps, *x.shape)).takes_bytes:
             return encoder.as_bytes(x, seed=seed, index=index, draw=draw)  # type: ignore[operator]
         spikes: Tensor = self.encoder(x, seed=seed, index=index, draw=draw)
         return spikes

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int8
 from torch import Tensor, nn
 
-from bntt.ops.poisson import poisson_bytes, signed_rate, unsigned_rate
+from bntt.engine.poisson import poisson_bytes
+from bntt.ops.poisson import signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
 
 

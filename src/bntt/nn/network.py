@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import require
+from bntt.engine.private import has_global_hooks
 from bntt.nn.block import BlockState, SpikingBlock, fold_time, observed_step
-from bntt.nn.fusion import Fused, longest_run, run_fused, trace_fused
+from bntt.nn.known import FusedBlock
 from bntt.nn.norm import TemporalNorm
+from bntt.nn.plan import Plan, plan_of, run_fused, trace_fused
 from bntt.nn.readout import Readout
 from bntt.nn.trace import Trace, check_finite_input, evaluating
-from bntt.nn.untouched import check_parts, check_spellings, has_global_hooks, warn_of_hooks, why_touched
-from bntt.ops.backend import BackendError, BackendName, require, require_precision
-from bntt.ops.crossover import EventChoice
-from bntt.ops.event_conv import Precision
-from bntt.ops.execution import How, Recompute
-from bntt.ops.norm_lif import Kernels
+from bntt.nn.untouched import check_parts, check_spellings, warn_of_hooks, why_touched
 
 Observer = Callable[[str, int, Tensor], None]
 """Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
@@ -42,23 +41,17 @@ class SpikingNetwork(nn.Module):
     Args:
         blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...).
         readout: the output layer.
-        backend: what the sequence form and ``trace`` run on: ``"auto"`` (fused kernels for every block that they know,
-            plain PyTorch for the rest), ``"reference"`` (plain PyTorch), ``"cpu"`` (fused kernels, or an error) or
-            ``"triton"`` (its kernels on a GPU, or an error).
-        events: when the kernels go event-driven, see :mod:`bntt.ops.crossover`.
-        recompute: ``"auto"``, ``"never"`` or a number of steps: whether the kernels keep currents and spikes of all
-            time steps for the backward pass, or compute them again span by span, see :mod:`bntt.ops.recompute`.
-        precision: ``"fp32"``, ``"bf16-grad"`` or ``"bf16"``: of the kernels' dense products, see
-            :data:`bntt.ops.event_conv.Precision`; a block that cannot be fused is then an error. ``step`` is plain
+        compute: what the sequence form and ``trace`` compute with, see :class:`~bntt.engine.compute.Compute`: fused
+            kernels for every block that they know by default, and plain PyTorch for the rest. ``step`` is plain
             PyTorch whatever it says.
 
     Raises:
-        BackendError: if this machine does not have the backend; in use, if it has no bfloat16 for the precision.
-        ValueError: if ``events`` or ``recompute`` is none of these, or the norms differ in their number of steps.
+        BackendError: if this machine does not have what ``compute`` asks for.
+        ValueError: if the norms differ in their number of steps.
         TypeError: if a block is no :class:`SpikingBlock`.
 
     Attributes:
-        backend, events, recompute, precision: as above; they may be set at any time.
+        compute: as above; it may be set at any time.
         num_steps: T, as the norms have it; None if no norm depends on it.
 
     >>> from bntt.nn import BNTT, LIF
@@ -73,14 +66,10 @@ class SpikingNetwork(nn.Module):
         blocks: Mapping[str, SpikingBlock] | Sequence[SpikingBlock],
         readout: Readout,
         *,
-        backend: BackendName = "auto",
-        events: EventChoice = "measured",
-        recompute: Recompute = "auto",
-        precision: Precision = "fp32",
+        compute: Compute = Compute(),
     ) -> None:
         super().__init__()
-        self.backend, self.events, self.recompute, self.precision = backend, events, recompute, precision
-        self._how(None)
+        self.compute = compute
         if not isinstance(blocks, Mapping):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         if wrong := [name for name, block in blocks.items() if not isinstance(block, SpikingBlock)]:
@@ -120,10 +109,10 @@ class SpikingNetwork(nn.Module):
         check_finite_input(spikes, 0)
         x, names = spikes, list(self.blocks)
         while names:
-            run = self._run(names, x)
+            run = plan_of({name: self.blocks[name] for name in names}, x, self.compute).fused
             if run:
                 mean = len(run) == len(names) and self._plain_readout()
-                x = run_fused([self.blocks[name] for name in names], run, x, self._how(x.device), mean=mean)
+                x = run_fused([self.blocks[name] for name in names], run, x, self.compute, mean=mean)
                 names = names[len(run) :]
                 if mean:
                     return self.readout.synapse(x)  # type: ignore[no-any-return]
@@ -131,58 +120,26 @@ class SpikingNetwork(nn.Module):
                 x = self.blocks[names.pop(0)](self._real(x))
         return self.readout(self._real(x))  # type: ignore[no-any-return]
 
-    def fuses(self, shape: Sequence[int]) -> bool:
-        """Whether all blocks run fused for inputs of this shape ``[T, B, ...]`` on the network's device."""
-        stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
-        return len(longest_run(self.blocks.values(), stand_in, self._kernels)[0]) == len(self.blocks)
+    @property
+    def compute(self) -> Compute:
+        """What the network computes with."""
+        return self._compute
 
-    def check(self, shape: Sequence[int]) -> None:
-        """Raise where the sequence form would for inputs of this shape ``[T, B, ...]``: if a block, in the mode that it
-        is in, cannot run on the backend or in the precision that is asked for.
+    @compute.setter
+    def compute(self, choice: Compute) -> None:
+        if not isinstance(choice, Compute):
+            raise TypeError(f"compute must be a Compute(backend=, events=, recompute=, precision=), got {choice!r}")
+        require(choice)
+        self._compute = choice
+
+    def plan(self, shape: Sequence[int]) -> Plan:
+        """How an input of this shape ``[T, B, ...]`` would run, in the mode that the blocks are in.
 
         Raises:
-            BackendError: naming the block and the reason.
+            BackendError: as the sequence form does.
         """
-        self._run(list(self.blocks), torch.zeros(1, device=next(self.parameters()).device).expand(*shape))
-
-    def takes_bytes(self, shape: Sequence[int]) -> bool:
-        """Whether spikes of this shape ``[T, B, ...]`` are best given as int8."""
-        if self._how(None).kernels != "cpu" or self.backend == "reference" or not self.blocks:
-            return False
-        stand_in = torch.zeros(1, dtype=torch.int8).expand(*shape)
-        return bool(longest_run(list(self.blocks.values())[:1], stand_in)[0])
-
-    def _run(self, names: list[str], x: Tensor) -> list[Fused]:
-        """The blocks from the first of these names on that the kernels run together."""
-        self._how(None)
-        run: list[Fused] = []
-        reason = "backend 'reference' is plain PyTorch"
-        if self.backend != "reference":
-            run, reason = longest_run([self.blocks[name] for name in names], x, self._kernels)
-        if reason and self.precision != "fp32":
-            raise BackendError(
-                f"block {names[len(run)]!r} cannot run in precision {self.precision!r}, which only the kernels have: "
-                f"{reason}; use precision='fp32'"
-            )
-        if reason and self.backend not in ("auto", "reference"):
-            raise BackendError(
-                f"block {names[len(run)]!r} cannot run on backend {self.backend!r}: {reason}; use backend='auto', "
-                f"which runs such a block in plain PyTorch"
-            )
-        return run
-
-    @property
-    def _kernels(self) -> Kernels:
-        return "triton" if self.backend == "triton" else "cpu"
-
-    def _how(self, device: torch.device | None) -> How:
-        require(self.backend)
-        require_precision(self.precision, device)
-        if self.events not in (known := get_args(EventChoice)):
-            raise ValueError(f"events must be one of {', '.join(known)}, got {self.events!r}")
-        if self.recompute not in ("auto", "never") and not (isinstance(self.recompute, int) and self.recompute > 0):
-            raise ValueError(f"recompute must be 'auto', 'never' or a number of steps, got {self.recompute!r}")
-        return How(self.events, self.recompute, self.precision, self._kernels)
+        stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
+        return plan_of(dict(self.blocks.items()), stand_in, self.compute)
 
     def _plain_readout(self) -> bool:
         """Whether applying the readout's weights to the mean over time is all that it does."""
@@ -256,11 +213,12 @@ class SpikingNetwork(nn.Module):
             counts[name].append(spikes.sum((0, *range(2, spikes.ndim)), dtype=torch.float64))
 
         logits, state = [], None
-        if self.backend not in ("auto", "reference") or self.precision != "fp32":
-            inputs = inputs if isinstance(inputs, Tensor) else torch.stack(list(inputs))
+        if self.compute.insists:
+            rows = inputs if isinstance(inputs, Tensor) else list(inputs)
+            inputs = torch.stack(rows) if isinstance(rows, list) and rows else rows
         with evaluating(self):
             if isinstance(inputs, Tensor) and len(inputs):
-                run = self._run(list(self.blocks), inputs)
+                run = plan_of(dict(self.blocks.items()), inputs, self.compute).fused
                 if len(run) == len(self.blocks) and self._plain_readout():
                     check_finite_input(inputs, 0)
                     return self._trace_fused(run, inputs)
@@ -272,10 +230,10 @@ class SpikingNetwork(nn.Module):
             raise ValueError("a trace needs at least one time step, got none")
         return Trace(torch.stack(logits), {name: torch.stack(rows) for name, rows in counts.items()}, neurons)
 
-    def _trace_fused(self, run: list[Fused], x: Tensor) -> Trace:
+    def _trace_fused(self, run: Sequence[FusedBlock], x: Tensor) -> Trace:
         """What the stepwise trace gives, from the kernels."""
         drives, fired = [], []
-        for spikes, counts in trace_fused(run, x, self._how(x.device)):
+        for spikes, counts in trace_fused(run, x, self.compute):
             drives.append(fold_time(self.readout.synapse, spikes))
             fired.append(counts)
         voltage = torch.stack(list(accumulate(torch.cat(drives))))  # as step does; no scan of CUDA's is deterministic

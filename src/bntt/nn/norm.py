@@ -1,6 +1,6 @@
 """Normalisation modules: one class for every method that uses batch statistics, and two small ones beside it.
 
-The methods themselves, with their papers, are named in :mod:`bntt.nn.methods`.
+The methods themselves, with their papers, are named in :mod:`bntt.nn.norms`.
 
 Every norm has two methods: ``norm(x)`` takes all steps ``[T, B, C, *space]``, ``norm.step(x, t, state)`` takes one
 ``[B, C, *space]`` and returns ``(y, state)``. The equations are in :mod:`bntt.ops.norm`.

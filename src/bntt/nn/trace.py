@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bntt.engine.private import being_traced
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -56,7 +58,7 @@ def check_finite_input(x: Tensor, first: int) -> None:
 
     >>> check_finite_input(torch.zeros(2, 1, 3), 0)
     """
-    if not x.is_floating_point() or x.is_meta or torch.compiler.is_compiling() or torch._C._get_tracing_state():
+    if not x.is_floating_point() or x.is_meta or torch.compiler.is_compiling() or being_traced():
         return
     seen = x[:1] if x.stride(0) == 0 else x  # one image for all steps, as direct coding gives it
     if bool(torch.isfinite(seen).all()):

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from torch import nn
-from torch.nn.modules import module as torch_module
+
+from bntt.engine.private import has_hooks
 
 STEP_FORMS = ("step", "fire_step")
 """The step forms that modules of this package have; the sequence form is ``forward``."""
@@ -29,20 +30,6 @@ def why_touched(module: nn.Module) -> str:
     kind: Any = type(module)
     patched = sorted(_methods(kind) & vars(module).keys())
     return f"has a method of its own, {patched[0]}" if patched else ""
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody wants to see what goes through a module."""
-    return any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks))
-
-
-def has_global_hooks() -> bool:
-    """Whether somebody wants to see what goes through every module.
-
-    >>> has_global_hooks()
-    False
-    """
-    return bool(torch_module._has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def check_spellings(module: nn.Module, name: str) -> None:

@@ -1,0 +1,101 @@
+"""The compiled kernels of ``kernels.h`` through ctypes: plain pointers, so one build serves every torch version."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, c_double, c_int, c_int32, c_int64, c_void_p
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+VARIANTS = ("portable", "avx2", "avx512")
+
+
+def _fields(**of_type: tuple[Any, str]) -> Any:
+    """Fields of a structure: ``(type, "name name ...")`` in order."""
+    return [(name, kind) for kind, names in of_type.values() for name in names.split()]
+
+
+class Scan(Structure):
+    """``BnttScan``."""
+
+    _fields_ = _fields(
+        inputs=(c_void_p, "current mean scale shift membrane counts fired grad_spikes"),
+        step=(c_int64, "grad_step"),
+        backward=(c_void_p, "inverse sum_grad sum_product offset slope grad_current carry"),
+        sizes=(c_int64, "steps images height width channels window_height window_width"),
+        numbers=(c_double, "grad_scale leak threshold surrogate_first surrogate_second"),
+        switches=(c_int32, "fire_before hard_reset surrogate threads bf16"),
+    )
+
+
+class Events(Structure):
+    """``BnttEvents``."""
+
+    _fields_ = _fields(
+        pointers=(c_void_p, "counts weight bias out grad_out grad_weight"),
+        sizes=(c_int64, "images height width in_channels out_channels kernel_height kernel_width pad_height pad_width"),
+        largest=(c_int64, "largest_count"),
+        numbers=(c_double, "scale"),
+        switches=(c_int32, "threads"),
+    )
+
+
+_ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
+    "bntt_variants": (c_int, []),
+    "bntt_use_variant": (c_int, [c_int]),
+    "bntt_moments": (c_int, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_int32, c_int32]),
+    "bntt_scan_forward": (c_int, [POINTER(Scan)]),
+    "bntt_scan_sums": (c_int, [POINTER(Scan)]),
+    "bntt_scan_backward": (c_int, [POINTER(Scan)]),
+    "bntt_packed_size": (c_int64, [POINTER(Events)]),
+    "bntt_pack": (c_int, [POINTER(Events), c_void_p, c_void_p]),
+    "bntt_events_forward": (c_int, [POINTER(Events)]),
+    "bntt_events_weight_grad": (c_int, [POINTER(Events)]),
+    "bntt_unpack": (c_int, [c_void_p, c_void_p, c_int64, c_double, c_int32]),
+    "bntt_poisson": (c_int, [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int32, c_int32]),
+}
+
+
+def _open() -> tuple[Any, str]:
+    """The library, or None and why not."""
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"kernels{suffix}")
+        if path.exists():
+            try:
+                return _declared(ctypes.CDLL(str(path))), ""
+            except OSError as error:
+                return None, f"the compiled kernels do not load: {error}"
+    return None, "the kernels were not compiled: install bntt where a C++17 compiler (g++ or clang++) is"
+
+
+def _declared(library: Any) -> Any:
+    for name, (result, arguments) in _ARGUMENTS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+LIBRARY, REASON = _open()
+"""The library or None, and why it is None."""
+
+
+def variants() -> list[str]:
+    """What this processor can run; the last is the one in use unless :func:`use_variant` says otherwise."""
+    mask = LIBRARY.bntt_variants() if LIBRARY is not None else 0
+    return [name for bit, name in enumerate(VARIANTS) if mask >> bit & 1]
+
+
+def use_variant(name: str | None = None) -> str:
+    """Use one instruction set from now on, in this process; None only asks which one is in use."""
+    return VARIANTS[LIBRARY.bntt_use_variant(-1 if name is None else VARIANTS.index(name))]
+
+
+def call(function: str, *arguments: Any) -> None:
+    """Call a kernel.
+
+    Raises:
+        MemoryError: if it found no memory for its work.
+    """
+    if getattr(LIBRARY, function)(*arguments) != 0:
+        raise MemoryError(f"{function} could not have the memory that it works in")

@@ -1,0 +1,104 @@
+"""Event-driven or dense: which way a layer goes for an input, by a crossover that is measured on the machine.
+
+``torch.use_deterministic_algorithms(True)`` asks for the fixed rule, and for event-driven weight gradients wherever
+there are some: their bits depend on no number of threads, those of PyTorch's do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from bntt.engine._cpu.library import use_variant
+from bntt.engine.compute import Compute
+from bntt.engine.synapse import Spikes, Synapse
+
+FIXED_DENSITY = 0.5
+FIXED_WEIGHTS = 32 * 32
+"""The fixed rule goes event-driven below so many events per input, in layers of so many pairs of channels."""
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Events per input below which the event-driven way is the faster one; 0 where it never is."""
+
+    forward: float
+    weight_grad: float
+
+
+_MEASURED: dict[tuple[object, ...], float] = {}
+
+
+def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool, bool]:
+    """Whether a layer's forward pass and its weight gradient go event-driven for this input; only the processor does.
+
+    >>> from bntt.engine.synapse import Geometry
+    >>> floats = Spikes(torch.ones(1, 1, 1, 1, 4))
+    >>> goes_by_events(Synapse(torch.ones(2, 4), None, Geometry()), floats, Compute(events="fixed"))
+    (False, False)
+    """
+    choice = compute.events
+    forward = compute.kernels == "cpu" and x.counted and synapse.has_event_forward and choice != "never"
+    weight_grad = forward and synapse.has_event_weight_grad
+    if not forward:
+        return False, False
+    if choice == "fixed" or torch.are_deterministic_algorithms_enabled():
+        sparse = x.density < FIXED_DENSITY and synapse.weight.shape[0] * synapse.weight.shape[1] >= FIXED_WEIGHTS
+        if torch.are_deterministic_algorithms_enabled():
+            return sparse, weight_grad
+        return sparse, weight_grad and sparse and not synapse.linear
+    found = crossover(synapse, x)
+    return x.density < found.forward, weight_grad and x.density < found.weight_grad
+
+
+def crossover(synapse: Synapse, x: Spikes) -> Crossover:
+    """The crossover of a layer on this machine, measured when a layer of its shape first runs with so many threads.
+
+    Each direction by the type of its own dense way, so that precisions with one forward pass also go one way there.
+    """
+    place = tuple(x.values.shape[2:])
+    key = (*place, *synapse.weight.shape, synapse.geometry, x.largest, torch.get_num_threads(), use_variant())
+    found = []
+    for way, dtype in (("forward", synapse.forward_dtype), ("weight_grad", synapse.backward_dtype)):
+        if (way, dtype, key) not in _MEASURED:
+            _MEASURED[way, dtype, key] = _measure(synapse, place, x.largest, x.scale, backward=way == "weight_grad")
+        found.append(_MEASURED[way, dtype, key])
+    return Crossover(*found)
+
+
+def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: float, *, backward: bool) -> float:
+    """Time both ways on random counts of two densities; event-driven time is a straight line in the density."""
+    if backward and not synapse.has_event_weight_grad:
+        return 0.0
+    work = synapse.weight.numel() * place[0] * place[1]
+    images = min(512, max(2 * torch.get_num_threads(), (1 << 28) // max(1, work)))
+    generator = torch.Generator().manual_seed(0)
+    samples = []
+    for density in (0.05, 0.4):
+        counts = (torch.rand(images, 1, *place, generator=generator) < density).to(torch.uint8)
+        samples.append(Spikes(counts, scale, largest, float(counts.sum()) / counts.numel()))
+    grad = synapse.forward(samples[0], events=False).to(synapse.backward_dtype)
+    total = torch.zeros(synapse.weight.shape)
+
+    def work_of(x: Spikes, events: bool) -> Callable[[], object]:
+        if backward:
+            return lambda: synapse.add_weight_grad(total, x, grad, events=events)
+        return lambda: synapse.forward(x, events=events)
+
+    dense = _seconds(work_of(samples[0], False))
+    few, many = (_seconds(work_of(x, True)) for x in samples)
+    slope = max(1e-12, (many - few) / (samples[1].density - samples[0].density))
+    return max(0.0, samples[0].density + (dense - few) / slope)
+
+
+def _seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)

@@ -1,0 +1,153 @@
+"""Sets of kernels: what one can do, which are here, and why not. Nothing ever switches in silence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from bntt.engine import private
+from bntt.engine._cpu import library
+from bntt.engine.compute import Compute, KernelName, Precision
+from bntt.engine.neuron import Affine, Neuron, Reverse, Window
+
+
+@runtime_checkable
+class Kernels(Protocol):
+    """What a set of kernels does, as functions of a module; :mod:`bntt.engine.scan` says what each is."""
+
+    def moments(self, current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]: ...
+
+    def scan(
+        self, current: Tensor, affine: Affine, neuron: Neuron, window: Window, counts: Tensor, membrane: Tensor | None
+    ) -> Tensor: ...
+
+    def reverse_sums(self, reverse: Reverse) -> tuple[Tensor, Tensor]: ...
+
+    def reverse_current(self, reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None: ...
+
+
+def open_kernels(name: KernelName) -> Kernels:
+    """The set of this name; each is loaded when it is first asked for."""
+    if name == "triton":
+        from bntt.engine._triton import launch as triton_kernels
+
+        return triton_kernels
+    from bntt.engine._cpu import launch as cpu_kernels
+
+    return cpu_kernels
+
+
+class BackendError(RuntimeError):
+    """A backend that cannot do what it was asked for; the message says why."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation."""
+
+    name: str
+    available: bool
+    detail: str
+    """What it uses, or why it cannot run."""
+
+
+def backends() -> list[Backend]:
+    """All implementations, whether they can run here, and why not.
+
+    >>> backends()[0].name
+    'reference'
+    """
+    return [make() for make in _MAKERS.values()]
+
+
+def find_backend(name: str) -> Backend:
+    """One implementation by its name.
+
+    >>> find_backend("reference").available
+    True
+    """
+    return _MAKERS[name]()
+
+
+def device_of(name: str) -> str:
+    """The kind of device that a backend's kernels run on; Triton's interpreter is only for where there is no GPU.
+
+    >>> device_of("cpu")
+    'cpu'
+    """
+    return "cuda" if name == "triton" and torch.cuda.is_available() else "cpu"
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX); emulated, they would be slow."""
+    return private.processor_has_bf16()
+
+
+def require(compute: Compute, device: str | torch.device | None = None) -> None:
+    """Check that a choice can be had here, and on a device if one is given.
+
+    Raises:
+        BackendError: saying why it cannot.
+
+    >>> require(Compute(backend="reference"))
+    """
+    if compute.backend != "auto":
+        if not (found := find_backend(compute.backend)).available:
+            raise BackendError(f"backend {compute.backend!r} cannot run here: {found.detail}")
+        wanted = device_of(compute.backend)
+        if device is not None and compute.backend != "reference" and torch.device(device).type != wanted:
+            raise BackendError(f"backend {compute.backend!r} runs on {wanted}, not on {device}")
+    require_precision(compute.precision, torch.device(device_of(compute.backend) if device is None else device))
+
+
+def require_precision(precision: Precision, device: torch.device) -> None:
+    """Check that products of a precision can be had on a device.
+
+    Raises:
+        BackendError: saying why they cannot.
+
+    >>> require_precision("fp32", torch.device("cpu"))
+    """
+    if precision == "fp32":
+        return
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise BackendError(f"precision {precision!r} cannot be had here: this GPU has no bfloat16; use 'fp32'")
+    if device.type == "cpu" and not has_bf16():
+        raise BackendError(
+            f"precision {precision!r} cannot be had here: this processor has no bfloat16 arithmetic (AVX-512 BF16 or "
+            f"AMX); use 'fp32'"
+        )
+
+
+def _reference() -> Backend:
+    return Backend("reference", True, "plain PyTorch, any device, float32 and float64")
+
+
+def _cpu() -> Backend:
+    if library.LIBRARY is None:
+        return Backend("cpu", False, library.REASON)
+    others = ", ".join(library.variants()[:-1])
+    detail = f"fused C++ kernels, float32, using {library.use_variant()}" + (f" (also: {others})" if others else "")
+    detail += "; precision fp32, bf16-grad, bf16" if has_bf16() else "; precision fp32 (no bfloat16 arithmetic here)"
+    return Backend("cpu", True, detail)
+
+
+def _triton() -> Backend:
+    """Triton takes a second to load, so it is only looked for."""
+    if find_spec("triton") is None:
+        return Backend("triton", False, "the package triton is not installed")
+    unproven = "checked in Triton's interpreter, never run on a GPU by its authors: compare with 'reference' first"
+    if torch.cuda.is_available():
+        return Backend("triton", True, f"Triton kernels on {torch.cuda.get_device_name()}; {unproven}")
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return Backend("triton", True, "Triton kernels in Triton's interpreter on the processor, to test them; slow")
+    return Backend("triton", False, f"Triton kernels need a CUDA GPU, or TRITON_INTERPRET=1 to test them; {unproven}")
+
+
+_MAKERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "triton": _triton}

@@ -1,0 +1,250 @@
+"""Weight layers on spikes: convolutions and fully connected layers whose input is a count of spikes for every place.
+
+Two ways with the same sums: dense (PyTorch's, on the counts as floats) and event-driven (``_cpu/events.inl``: only the
+weights of active inputs are added, so the cost falls with the firing rate). Which one is faster depends on the
+activity: :mod:`bntt.engine.crossover`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bntt.engine._cpu.library import LIBRARY, Events, call
+from bntt.engine.compute import Precision
+from bntt.engine.workspace import WORKSPACE
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a weight layer is, without its weights. A fully connected layer is a 1x1 convolution of 1x1 images."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def out_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the output.
+
+        >>> Geometry(padding=(1, 1)).out_size((8, 8), (3, 3))
+        (8, 8)
+        """
+        down, across = (
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(size, kernel, self.stride, self.padding, self.dilation, strict=True)
+        )
+        return down, across
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """What drives a layer: counts (uint8) worth ``scale`` each; signed spikes (int8) or real numbers (float32) as they
+    are, which only the dense way takes."""
+
+    values: Tensor
+    """``[T, B, H, W, C]``; counts are contiguous."""
+    scale: float = 1.0
+    largest: int = 1
+    """The largest count that there can be."""
+    density: float = 1.0
+    """Mean count: events per place."""
+
+    @property
+    def counted(self) -> bool:
+        return self.values.dtype == torch.uint8
+
+    def steps(self, first: int, last: int) -> Spikes:
+        return Spikes(self.values[first:last], self.scale, self.largest, self.density)
+
+    def floats(self) -> Tensor:
+        """The values as contiguous floats.
+
+        >>> Spikes(torch.tensor([[[[[3]]]]], dtype=torch.uint8), scale=0.25).floats().item()
+        0.75
+        """
+        if self.values.is_floating_point():
+            return self.values.float().contiguous()
+        return self._unpack(torch.empty(self.values.shape, device=self.values.device))
+
+    @contextmanager
+    def as_floats(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
+        """The same, in a buffer that is given back afterwards."""
+        if self.values.dtype == dtype:
+            yield self.values.contiguous()
+            return
+        held = WORKSPACE.take(*self.values.shape, dtype=dtype, device=self.values.device)
+        yield self._unpack(held)
+        WORKSPACE.give(held)
+
+    def count_over_time(self) -> Tensor:
+        """The sum of the counts over all steps, float32, ``[B, H, W, C]``: in bytes as long as none can overflow, which
+        is thirty times as fast as in floats.
+
+        >>> Spikes(torch.full((300, 1, 1, 1, 1), 2, dtype=torch.uint8), largest=2).count_over_time().item()
+        600.0
+        """
+        groups = [part.sum(0, dtype=torch.uint8) for part in torch.split(self.values, max(1, 255 // self.largest))]
+        return torch.stack(groups).sum(0, dtype=torch.float32)
+
+    def _unpack(self, out: Tensor) -> Tensor:
+        if LIBRARY is not None and self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
+            size, threads = self.values.numel(), torch.get_num_threads()
+            call("bntt_unpack", self.values.data_ptr(), out.data_ptr(), size, self.scale, threads)
+            return out
+        out.copy_(self.values)
+        return out if self.scale == 1 else out.mul_(self.scale)
+
+
+class Synapse:
+    """The weights of one layer during one forward or backward pass, in whatever layouts the pass turns out to need.
+
+    Args:
+        weight: ``[Co, Ci / groups, Kh, Kw]``, or ``[Co, Ci]`` of a fully connected layer; float32.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision = "fp32") -> None:
+        self.weight, self.bias, self.geometry = weight.detach(), None if bias is None else bias.detach(), geometry
+        self.forward_dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.backward_dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+        self._dense: dict[torch.dtype, Tensor] = {}
+        self._packed: dict[tuple[float, int], Tensor] = {}
+
+    @property
+    def linear(self) -> bool:
+        return self.weight.ndim == 2
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        return (1, 1) if self.linear else (self.weight.shape[2], self.weight.shape[3])
+
+    @property
+    def has_event_forward(self) -> bool:
+        g = self.geometry
+        return g.stride == (1, 1) and g.dilation == (1, 1) and g.groups == 1 and self.kernel[1] <= 16
+
+    @property
+    def has_event_weight_grad(self) -> bool:
+        return self.has_event_forward and (self.linear or self.kernel == (3, 3))
+
+    def forward(self, x: Spikes, *, events: bool, out: Tensor | None = None) -> Tensor:
+        """``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous: in ``out`` where one is given, except from a
+        dense convolution."""
+        if events:
+            return self._event_forward(x, out)
+        with x.as_floats(self.forward_dtype) as floats:
+            return self._linear(floats, out) if self.linear else self._convolution(floats)
+
+    def _linear(self, floats: Tensor, out: Tensor | None) -> Tensor:
+        flat = None if out is None else out.flatten(0, 3)
+        product = torch.mm(floats.flatten(0, 3), self._weight(floats.dtype).t(), out=flat)
+        if self.bias is not None:
+            product.add_(self.bias)
+        return product.reshape(*floats.shape[:2], 1, 1, -1)
+
+    def _convolution(self, floats: Tensor) -> Tensor:
+        images, g = self._as_images(floats), self.geometry
+        bias = None if self.bias is None else self.bias.to(images.dtype)
+        y = F.conv2d(images, self._weight(images.dtype), bias, g.stride, g.padding, g.dilation, g.groups)
+        return y.permute(0, 2, 3, 1).reshape(*floats.shape[:2], *y.shape[2:], -1).contiguous().to(floats.dtype)
+
+    def add_weight_grad(self, total: Tensor, x: Spikes, grad_out: Tensor, *, events: bool) -> None:
+        """Add dL/dW of some steps to ``total``.
+
+        Args:
+            grad_out: ``[T, B, H', W', Co]``, contiguous, float32 or :attr:`backward_dtype`.
+        """
+        if events:
+            job, grad_out = self._job(x), grad_out.float()
+            job.grad_out, job.grad_weight = grad_out.data_ptr(), total.data_ptr()
+            call("bntt_events_weight_grad", ctypes.byref(job))
+            return
+        with x.as_floats(grad_out.dtype) as floats:
+            if not self.linear:
+                total.add_(self._conv_backward(grad_out, floats, of="weight"))
+            elif grad_out.dtype == total.dtype:
+                total.addmm_(grad_out.flatten(0, 3).t(), floats.flatten(0, 3))
+            else:
+                total.add_(grad_out.flatten(0, 3).t() @ floats.flatten(0, 3))
+
+    def input_grad(self, grad_out: Tensor, in_shape: tuple[int, int, int]) -> Tensor:
+        """dL/dx of some steps, ``[T, B, H, W, Ci]``, contiguous, of ``grad_out``'s type; ``in_shape`` is (H, W, Ci)."""
+        if self.linear:
+            weight = self._weight(grad_out.dtype)
+            return (grad_out.flatten(0, 3) @ weight).reshape(*grad_out.shape[:2], *in_shape)
+        stand_in = grad_out.new_zeros(1).expand(*grad_out.shape[:2], *in_shape)  # only its shape is looked at
+        grad = self._conv_backward(grad_out, stand_in, of="input")
+        return grad.permute(0, 2, 3, 1).contiguous().view(*grad_out.shape[:2], *in_shape)
+
+    def _conv_backward(self, grad_out: Tensor, x: Tensor, *, of: Literal["input", "weight"]) -> Tensor:
+        g, grad, images = self.geometry, self._as_images(grad_out), self._as_images(x)
+        weight, mask = self._weight(grad.dtype), [of == "input", of == "weight", False]
+        grads: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+            grad, images, weight, None, g.stride, g.padding, g.dilation, False, [0, 0], g.groups, mask
+        )
+        return grads[0 if of == "input" else 1].to(grad_out.dtype)
+
+    def _as_images(self, values: Tensor) -> Tensor:
+        """``[T·B, C, H, W]`` with the channels last in memory; but first, and in float32, where the layer strides.
+
+        oneDNN 3.12 computes some strided convolutions wrong in bfloat16, or where the channels lie last, or crashes.
+        """
+        images = values.flatten(0, 1).permute(0, 3, 1, 2)
+        if self.geometry.stride == (1, 1):
+            return images
+        return images.float().reshape(-1).view(images.shape)  # contiguous() would leave the strides of a single channel
+
+    def _weight(self, dtype: torch.dtype) -> Tensor:
+        """As the dense ways take it."""
+        if dtype not in self._dense:
+            weight, last = self.weight.to(dtype), not self.linear and self.geometry.stride == (1, 1)
+            self._dense[dtype] = weight.contiguous(
+                memory_format=torch.channels_last if last else torch.contiguous_format
+            )
+        return self._dense[dtype]
+
+    def _event_forward(self, x: Spikes, out: Tensor | None) -> Tensor:
+        job = self._job(x)
+        key = (x.scale, x.values.shape[-1])
+        if key not in self._packed:
+            self._packed[key] = torch.empty(LIBRARY.bntt_packed_size(ctypes.byref(job)))
+            weight = self.weight.contiguous()
+            call("bntt_pack", ctypes.byref(job), weight.data_ptr(), self._packed[key].data_ptr())
+        size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), self.kernel)
+        shape = (*x.values.shape[:2], *size, self.weight.shape[0])
+        out = torch.empty(shape, dtype=self.forward_dtype) if out is None else out
+        sums = out if out.dtype == torch.float32 else WORKSPACE.take(*shape)
+        job.weight, job.out = self._packed[key].data_ptr(), sums.data_ptr()
+        job.bias = None if self.bias is None else self.bias.data_ptr()
+        call("bntt_events_forward", ctypes.byref(job))
+        if sums is not out:
+            out.copy_(sums)
+            WORKSPACE.give(sums)
+        return out
+
+    def _job(self, x: Spikes) -> Events:
+        steps, batch, height, width, channels = x.values.shape
+        assert x.counted
+        assert x.values.is_contiguous()
+        return Events(
+            counts=x.values.data_ptr(),
+            images=steps * batch,
+            height=height,
+            width=width,
+            in_channels=channels,
+            out_channels=self.weight.shape[0],
+            kernel_height=self.kernel[0],
+            kernel_width=self.kernel[1],
+            pad_height=self.geometry.padding[0],
+            pad_width=self.geometry.padding[1],
+            largest_count=x.largest,
+            scale=x.scale,
+            threads=torch.get_num_threads(),
+        )

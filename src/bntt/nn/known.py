@@ -1,0 +1,199 @@
+"""What the kernels know of modules: a block read as a fused layer, or why it is none.
+
+A block is fused when every part of it is exactly what the kernels know. Anything of yours (a subclass, a hook, another
+dtype, a learnable leak) and anything wrong (a shape that does not fit) runs as the module that it is, on real floats.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bntt.engine.layer import Layer
+from bntt.engine.neuron import Neuron, Window
+from bntt.engine.synapse import Geometry
+from bntt.nn.block import SpikingBlock
+from bntt.nn.lif import LIF
+from bntt.nn.norm import NoNorm, Norm, TemporalNorm
+from bntt.nn.norms import NORMS
+from bntt.nn.untouched import why_touched
+from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
+
+LARGEST_WINDOW = 255
+"""Spikes of a pooling window are counted in a byte."""
+
+
+class Layout(NamedTuple):
+    """What flows between two blocks: the shape that the modules see, and how it lies in memory."""
+
+    shape: tuple[int, ...]
+    """Of one image: ``(C, H, W)``, ``(F,)``."""
+    memory: tuple[int, int, int]
+    """Height, width, channels."""
+
+
+class FusedBlock(NamedTuple):
+    """A block as the kernels see it."""
+
+    layer: Layer
+    out: Layout
+    neurons: int
+
+
+def layout_of(x: Tensor) -> Layout:
+    """Where an input ``[T, B, ...]`` begins."""
+    shape = tuple(x.shape[2:])
+    return Layout(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, x[0, 0].numel()))
+
+
+def fuse(block: nn.Module, steps: int, batch: int, layout: Layout, device: torch.device) -> FusedBlock | str:
+    """The block as a fused layer for inputs ``[steps, batch, *layout.shape]`` on a device, or why it is none."""
+    if type(block) is not SpikingBlock or type(block.lif) is not LIF:
+        return "it is not a SpikingBlock with LIF neurons, but a class of its own"
+    for name, module in block.named_modules():
+        if reason := why_touched(module):
+            return f"{name or 'it'} {reason}"
+    for name, tensor in (*block.named_parameters(), *block.named_buffers()):
+        if tensor.dtype != torch.float32 or tensor.device != device:
+            return f"{name} is {tensor.dtype} on {tensor.device}"
+    synapse = _synapse(block.synapse, layout)
+    if isinstance(synapse, str):
+        return synapse
+    weights, flatten, (height, width, channels) = synapse
+    pooled = _pool(block.pool, (channels, height, width), isinstance(weights, nn.Linear))
+    if isinstance(pooled, str):
+        return pooled
+    window, out = pooled
+    if reason := _why_not_norm(block.norm, steps, channels, batch * height * width) or _why_not_neuron(block.lif):
+        return reason
+    geometry = Geometry()
+    if isinstance(weights, nn.Conv2d):
+        geometry = Geometry(weights.stride, weights.padding, weights.dilation, weights.groups)  # type: ignore[arg-type]
+    layer = Layer(
+        geometry,
+        flatten,
+        window,
+        _neuron(block.lif),
+        weights.weight,
+        weights.bias,
+        **_normalisation(block.norm, steps, channels, device),
+    )
+    return FusedBlock(layer, out, channels * height * width)
+
+
+def _synapse(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
+    """The weights, whether their input must be flattened, and height, width and channels of the current."""
+    flattens = False
+    if type(synapse) is nn.Sequential and len(synapse) == 2 and _is_flatten(synapse[0]):
+        synapse, flattens = synapse[1], True
+    height, width, channels = layout.memory
+    if type(synapse) is nn.Linear:
+        if not (flattens or len(layout.shape) == 1) or synapse.in_features != height * width * channels:
+            return "its input does not fit, or is not flat"
+        return synapse, height * width > 1, (1, 1, synapse.out_features)
+    if type(synapse) is not nn.Conv2d or flattens:
+        return "its synapse is neither nn.Conv2d nor nn.Linear"
+    if len(layout.shape) != 3 or synapse.in_channels != channels:
+        return "its input does not fit"
+    if isinstance(synapse.padding, str) or synapse.padding_mode != "zeros":
+        return f"its convolution pads with {synapse.padding_mode}, {synapse.padding!r}"
+    kernel, stride = synapse.kernel_size, synapse.stride
+    size = Geometry(stride, synapse.padding, synapse.dilation).out_size((height, width), kernel)  # type: ignore[arg-type]
+    return (synapse, False, (*size, synapse.out_channels)) if min(size) > 0 else "its input is smaller than its kernel"
+
+
+def _is_flatten(module: nn.Module) -> bool:
+    return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
+
+
+def _pool(pool: nn.Module, image: tuple[int, int, int], linear: bool) -> tuple[Window, Layout] | str:
+    """The averaging window of what follows the spikes, and what then leaves the block."""
+    channels, height, width = image
+    window, flat, shape = (1, 1), linear, image
+    for module in pool if type(pool) is nn.Sequential else [pool]:
+        if type(module) is nn.Identity or _is_flatten(module):
+            flat = flat or _is_flatten(module)
+        elif window == (1, 1) and not flat and (found := _average(module, height, width)):
+            window, shape = found, (channels, height // found[0], width // found[1])
+        else:
+            return f"its pool is {type(module).__name__}, which is not an average over whole windows"
+    if window[0] * window[1] > LARGEST_WINDOW or min(shape) < 1:
+        return f"its pooling window has {window[0]}x{window[1]} places on an image of {height}x{width}"
+    features = shape[0] * shape[1] * shape[2]
+    return window, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0]))
+
+
+def _average(module: nn.Module, height: int, width: int) -> Window | None:
+    if type(module) is nn.AdaptiveAvgPool2d and module.output_size in (1, (1, 1)):
+        return height, width
+    if type(module) is not nn.AvgPool2d or module.ceil_mode or module.divisor_override is not None:
+        return None
+    kernel, stride, padding = (nn.modules.utils._pair(v) for v in (module.kernel_size, module.stride, module.padding))
+    return kernel if kernel == stride and padding == (0, 0) else None
+
+
+def _why_not_norm(norm: Norm, steps: int, channels: int, rows: int) -> str:
+    if type(norm) is NoNorm:
+        return ""
+    if type(norm) is not TemporalNorm:
+        return f"its norm is {type(norm).__name__}, which has no statistics per time step"
+    if (norm.num_steps, norm.channels) != (steps, channels):
+        return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
+    if norm.training and norm.method.pooling is not None:
+        return f"{norm.method.name} pools its training statistics over time"
+    return "its statistics would be of a single value" if norm.training and rows == 1 else ""
+
+
+def fused_norms() -> dict[str, str]:
+    """For every norm by name, what the fused kernels do for it.
+
+    >>> fused_norms()["tdbn"]
+    'fused in evaluation; training in plain PyTorch: tdBN pools its training statistics over time'
+    """
+    found = {}
+    for name, build in NORMS.items():
+        norm = build(1, 2, 1.0)
+        kernels, training = "fused in training and evaluation", _why_not_norm(norm, 2, 1, 2)
+        if isinstance(norm, nn.Module) and training:
+            evaluation = _why_not_norm(norm.eval(), 2, 1, 2)
+            fused = "plain PyTorch" if evaluation else "fused in evaluation; training in plain PyTorch"
+            kernels = f"{fused}: {evaluation or training}".replace(": its norm is", ": it is")
+        found[name] = kernels
+    return found
+
+
+def _why_not_neuron(lif: LIF) -> str:
+    if lif.leak_logit is not None:
+        return "its leak is learned"
+    if lif.rule not in (fire_after, fire_before) or lif.reset not in (soft_reset, hard_reset):
+        return "its firing rule or reset is one of yours"
+    if type(lif.surrogate) not in (Triangle, FastSigmoid, ArcTan):
+        return "its surrogate is one of yours"
+    return ""
+
+
+def _neuron(lif: LIF) -> Neuron:
+    return Neuron(
+        leak=float(lif.leak),
+        threshold=lif.threshold,
+        fire_before=lif.rule is fire_before,
+        hard_reset=lif.reset is hard_reset,
+        surrogate=lif.surrogate,  # type: ignore[arg-type]
+    )
+
+
+def _normalisation(norm: Norm, steps: int, channels: int, device: torch.device) -> dict[str, Any]:
+    """γ and β of every step, the statistics where they are given, and ε."""
+    if not isinstance(norm, TemporalNorm):
+        one = torch.ones(1, 1, device=device)
+        ones, zeros = one.expand(steps, channels), torch.zeros_like(one).expand(steps, channels)
+        return {"gamma": ones, "beta": None, "mean": zeros, "var": ones, "eps": 0.0}
+    gamma, beta = norm.scale_and_shift()
+    statistics = (None, None) if norm.training else (norm.running_mean, norm.running_var)
+    values = {"gamma": gamma, "beta": beta, "mean": statistics[0], "var": statistics[1]}
+    return {"eps": norm.eps} | {
+        name: None if rows is None else rows.expand(steps, channels) for name, rows in values.items()
+    }

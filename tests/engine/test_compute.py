@@ -1,0 +1,38 @@
+"""One choice, checked where it is made."""
+
+import pytest
+
+from bntt.engine.compute import Compute
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"events": "mesured"}, r"events must be one of measured, fixed, never, got 'mesured'"),
+        ({"backend": "refrence"}, r"backend must be one of auto, reference, cpu, triton, got 'refrence'"),
+        ({"precision": "half"}, r"precision must be one of fp32, bf16-grad, bf16, got 'half'"),
+        (
+            {"backend": "reference", "precision": "bf16"},
+            r"'bf16' is the kernels' own, and backend",
+        ),
+        *(
+            ({"recompute": wrong}, r"recompute must be 'auto', 'never' or a number of steps, 1 or more, got")
+            for wrong in (0, -1, "sometimes", 2.5, True)
+        ),
+    ],
+)
+def test_a_misspelt_or_impossible_choice_is_refused_where_it_is_made(choice, message):
+    with pytest.raises(ValueError, match=message):
+        Compute(**choice)
+
+
+def test_a_choice_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Compute().backend = "cpu"
+
+
+def test_what_insists_on_kernels():
+    insisting = [Compute("cpu"), Compute("triton"), Compute(precision="bf16-grad")]
+    assert all(choice.insists for choice in insisting)
+    assert not any(choice.insists for choice in (Compute(), Compute("reference"), Compute(recompute=3)))
+    assert [Compute(name).kernels for name in ("auto", "cpu", "triton")] == ["cpu", "cpu", "triton"]

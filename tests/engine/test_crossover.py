@@ -1,0 +1,73 @@
+"""Event-driven or dense: what decides, and that a measurement is made once."""
+
+from __future__ import annotations
+
+import torch
+
+from bntt.engine import crossover as module
+from bntt.engine.compute import Compute
+from bntt.engine.crossover import Crossover, crossover, goes_by_events
+from bntt.engine.synapse import Geometry, Spikes, Synapse
+from tests.kernels import needs_kernels
+
+pytestmark = needs_kernels
+
+
+def test_what_has_no_event_driven_way_goes_dense():
+    x = Spikes(torch.zeros(1, 1, 8, 8, 64, dtype=torch.uint8), 1.0, 1, 0.0)
+    weight = torch.zeros(64, 64, 3, 3)
+    for geometry in (Geometry(stride=(2, 2)), Geometry(dilation=(2, 2)), Geometry(groups=2)):
+        assert goes_by_events(
+            Synapse(weight[:, : 64 // geometry.groups], None, geometry), x, Compute(events="measured")
+        ) == (
+            False,
+            False,
+        )
+    five = Synapse(torch.zeros(64, 64, 5, 5), None, Geometry(padding=(2, 2)))
+    assert goes_by_events(five, x, Compute(events="fixed")) == (True, False)
+    floats = Spikes(torch.zeros(1, 1, 8, 8, 64))
+    assert goes_by_events(Synapse(weight, None, Geometry()), floats, Compute(events="fixed")) == (False, False)
+
+
+def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for():
+    same = Geometry(padding=(1, 1))
+    large, small = (Synapse(torch.zeros(c, c, 3, 3), None, same) for c in (64, 8))
+    linear = Synapse(torch.zeros(64, 64), None, Geometry())
+
+    def rows(synapse: Synapse, density: float) -> tuple[bool, bool]:
+        channels = synapse.weight.shape[1]
+        x = Spikes(torch.zeros(1, 1, 8, 8, channels, dtype=torch.uint8), 1.0, 1, density)
+        return goes_by_events(synapse, x, Compute(events="fixed"))
+
+    torch.use_deterministic_algorithms(True)
+    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, True), (False, True)]
+    torch.use_deterministic_algorithms(False)
+    assert [rows(large, 0.1), rows(large, 0.9), rows(small, 0.1)] == [(True, True), (False, False), (False, False)]
+    assert rows(linear, 0.1) == (True, False)
+
+
+def test_the_crossover_is_measured_once_and_decides(monkeypatch):
+    torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(module, "_MEASURED", {})
+    synapse = Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)))
+    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
+    found = crossover(synapse, x)
+    assert found.forward >= 0
+    assert crossover(synapse, x) == found
+    forward, weight_grad = module._MEASURED
+    for measured, decision in ((Crossover(0.3, 0.1), (True, False)), (Crossover(0.1, 0.3), (False, True))):
+        module._MEASURED |= {forward: measured.forward, weight_grad: measured.weight_grad}
+        assert goes_by_events(synapse, x, Compute(events="measured")) == decision
+    assert goes_by_events(synapse, x, Compute(events="never")) == (False, False)
+
+
+def test_precisions_with_one_forward_pass_share_its_crossover(monkeypatch):
+    torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(module, "_MEASURED", {})
+    x = Spikes(torch.zeros(1, 1, 8, 8, 16, dtype=torch.uint8), 1.0, 1, 0.2)
+    fp32, low = (
+        crossover(Synapse(torch.zeros(16, 16, 3, 3), None, Geometry(padding=(1, 1)), precision), x)
+        for precision in ("fp32", "bf16-grad")
+    )
+    assert fp32.forward == low.forward
+    assert len(module._MEASURED) == 3

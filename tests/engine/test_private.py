@@ -1,0 +1,72 @@
+"""What PyTorch does not promise still says what we take it to say."""
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.utils.flop_counter import FlopCounterMode
+
+from bntt.engine import private
+
+
+def test_a_trace_is_seen():
+    seen = []
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        seen.append(private.being_traced())
+        return x + 1
+
+    with pytest.warns(DeprecationWarning, match="jit"):
+        torch.jit.trace(watched, torch.ones(1), check_trace=False)
+    assert seen == [True]
+    assert not private.being_traced()
+
+
+def test_a_mode_that_watches_operations_is_seen():
+    with FlopCounterMode(display=False):
+        assert private.being_watched()
+    assert not private.being_watched()
+
+
+def test_forward_mode_and_function_transforms_are_seen():
+    seen = []
+    with forward_ad.dual_level():
+        seen.append(private.being_transformed())
+    torch.func.vmap(lambda x: seen.append(private.being_transformed()) or x)(torch.ones(2))
+    assert seen == [True, True]
+    assert not private.being_transformed()
+
+
+def test_a_backward_pass_knows_whether_its_graph_is_kept():
+    seen = []
+
+    class Watch(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            seen.append(private.keeps_graph())
+            return grad
+
+    out = Watch.apply(torch.ones(1, requires_grad=True))
+    out.backward(retain_graph=True)
+    out.backward()
+    assert seen == [True, False]
+
+
+def test_hooks_of_all_modules_and_of_one_are_seen():
+    layer = nn.Identity()
+    assert not private.has_global_hooks()
+    assert not private.has_hooks(layer)
+    handle = register_module_forward_pre_hook(lambda module, args: None)
+    assert private.has_global_hooks()
+    handle.remove()
+    layer.register_full_backward_hook(lambda module, inputs, outputs: None)
+    assert private.has_hooks(layer)
+
+
+def test_the_processor_says_what_it_multiplies():
+    assert private.processor_has_bf16() in (True, False)

@@ -1,0 +1,189 @@
+"""Event-driven layers against dense ones in float64: forward, weight gradient, every geometry that they take."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bntt.engine.synapse import Geometry, Spikes, Synapse
+from tests.kernels import needs_bf16, needs_kernels, variant
+
+pytestmark = needs_kernels
+_ = variant
+
+CONVS = [  # T, B, H, W, Ci, Co, kernel, padding, largest count
+    (2, 3, 8, 8, 64, 64, 3, 1, 1),
+    (1, 2, 7, 5, 3, 5, 3, 1, 1),
+    (2, 1, 6, 9, 70, 33, 3, 1, 4),
+    (1, 2, 5, 5, 20, 40, 3, 0, 4),
+    (1, 2, 4, 4, 17, 16, 3, 2, 9),
+    (1, 2, 9, 9, 40, 12, 5, 2, 1),
+    (3, 2, 3, 3, 8, 8, 1, 0, 64),
+    (1, 1, 1, 1, 6, 50, 3, 1, 1),
+    (1, 2, 40, 40, 6, 20, 3, 1, 4),
+    (4, 8, 1, 1, 64, 64, 1, 1, 1),
+    (2, 3, 1, 1, 33, 40, 1, 2, 4),
+    (2, 3, 2, 1, 33, 40, 1, 0, 1),
+]
+LINEARS = [(2, 3, 300, 40, 1), (1, 200, 70, 65, 4), (5, 1, 1, 7, 1), (3, 150, 513, 130, 16)]  # T, B, Ci, Co, largest
+
+
+def counts_of(shape: tuple[int, ...], largest: int, rng: torch.Generator, rate: float = 0.3) -> Tensor:
+    fired = torch.rand(*shape, largest, generator=rng) < rate
+    return fired.sum(-1).to(torch.uint8)
+
+
+def conv_case(case: tuple, rng: torch.Generator) -> tuple[Synapse, Spikes]:
+    steps, batch, height, width, inputs, outputs, kernel, padding, largest = case
+    weight, bias = torch.randn(outputs, inputs, kernel, kernel, generator=rng), torch.randn(outputs, generator=rng)
+    counts = counts_of((steps, batch, height, width, inputs), largest, rng)
+    return Synapse(weight, bias, Geometry(padding=(padding, padding))), Spikes(counts, 1 / largest, largest)
+
+
+def linear_case(case: tuple, rng: torch.Generator) -> tuple[Synapse, Spikes]:
+    steps, batch, inputs, outputs, largest = case
+    counts = counts_of((steps, batch, 1, 1, inputs), largest, rng)
+    weight, bias = torch.randn(outputs, inputs, generator=rng), torch.randn(outputs, generator=rng)
+    return Synapse(weight, bias, Geometry()), Spikes(counts, 1 / largest, largest)
+
+
+CASES = [(conv_case, case) for case in CONVS] + [(linear_case, case) for case in LINEARS]
+
+
+def wide_images(x: Spikes) -> Tensor:
+    return (x.values.double() * x.scale).flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def expected(synapse: Synapse, x: Spikes) -> Tensor:
+    assert synapse.bias is not None
+    if synapse.linear:
+        rows = wide_images(x).flatten(1)
+        return F.linear(rows, synapse.weight.double(), synapse.bias.double())[:, :, None, None].permute(0, 2, 3, 1)
+    y = F.conv2d(wide_images(x), synapse.weight.double(), synapse.bias.double(), padding=synapse.geometry.padding)
+    return y.permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+@pytest.mark.parametrize("events", [True, False])
+def test_forward(make, case, events, variant, rng):
+    synapse, x = make(case, rng)
+    out = synapse.forward(x, events=events).flatten(0, 1)
+    wanted = expected(synapse, x)
+    assert out.shape == wanted.shape
+    assert (out - wanted).abs().max() <= 5e-6 * wanted.abs().max()
+
+
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+@pytest.mark.parametrize("events", [True, False])
+def test_weight_and_input_gradient(make, case, events, variant, rng):
+    synapse, x = make(case, rng)
+    if events and not synapse.has_event_weight_grad:
+        pytest.skip("this kernel size has no event-driven weight gradient")
+    weight = synapse.weight.double().requires_grad_()
+    images = wide_images(x).requires_grad_()
+    if synapse.linear:
+        y = F.linear(images.flatten(1), weight)[:, None, None, :]
+    else:
+        y = F.conv2d(images, weight, padding=synapse.geometry.padding).permute(0, 2, 3, 1)
+    gradient = torch.randn(y.shape, generator=rng)
+    (y * gradient).sum().backward()
+    start = torch.randn(synapse.weight.shape, generator=rng)
+    total, steps = start.clone(), x.values.shape[:2]
+    synapse.add_weight_grad(total, x, gradient.unflatten(0, steps), events=events)
+    tolerance = 1e-5 if x.largest > 9 else 5e-6  # a count of 16 is 16 sums
+    assert (total - start - weight.grad).abs().max() <= tolerance * weight.grad.abs().max()
+    size = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
+    towards = synapse.input_grad(gradient.unflatten(0, steps), size).flatten(0, 1).permute(0, 3, 1, 2)
+    assert (towards - images.grad).abs().max() <= 3e-6 * images.grad.abs().max()
+
+
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_the_same_bits_on_any_number_of_threads(make, case, variant, rng):
+    synapse, x = make(case, rng)
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        out = synapse.forward(x, events=True)
+        total = torch.zeros(synapse.weight.shape)
+        if synapse.has_event_weight_grad:
+            synapse.add_weight_grad(total, x, out, events=True)
+        results.append((out, total))
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_no_spike_and_every_spike(rate, variant, rng):
+    synapse, _ = conv_case(CONVS[2], rng)
+    x = Spikes(counts_of((2, 1, 6, 9, 70), 4, rng, rate), 0.25, 4)
+    assert torch.allclose(synapse.forward(x, events=True), synapse.forward(x, events=False), rtol=1e-4, atol=1e-4)
+    totals = [torch.zeros(synapse.weight.shape) for _ in range(2)]
+    for total, events in zip(totals, (True, False), strict=True):
+        synapse.add_weight_grad(total, x, torch.ones(2, 1, 6, 9, 33), events=events)
+    assert torch.allclose(*totals, rtol=1e-4, atol=1e-4)
+
+
+@needs_bf16
+@pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_bf16_rounds_to_eight_bits(make, case, rng):
+    """Forward only where all is bf16; both gradients in either, into a float32 sum."""
+    exact, x = make(case, rng)
+    wanted, steps = expected(exact, x), x.values.shape[:2]
+    gradient = torch.randn(*steps, *wanted.shape[1:], generator=rng)
+    totals = {}
+    for precision in ("fp32", "bf16-grad", "bf16"):
+        synapse = Synapse(exact.weight, exact.bias, exact.geometry, precision)
+        out = synapse.forward(x, events=False)
+        assert out.dtype == synapse.forward_dtype
+        off = float((out.flatten(0, 1) - wanted).norm() / wanted.norm())
+        assert 1e-4 < off < 1e-2 if precision == "bf16" else off < 1e-6
+        total, low = torch.zeros(synapse.weight.shape), gradient.to(synapse.backward_dtype)
+        synapse.add_weight_grad(total, x, low, events=False)
+        size = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
+        totals[precision] = (total, synapse.input_grad(low, size).float())
+    for precision in ("bf16-grad", "bf16"):
+        for ours, theirs in zip(totals[precision], totals["fp32"], strict=True):
+            assert 1e-4 < float((ours - theirs).norm() / theirs.norm()) < 1e-2
+
+
+@pytest.mark.parametrize("largest", [1, 4, 255])
+def test_counts_over_time_do_not_overflow(largest, rng):
+    counts = torch.randint(0, largest + 1, (600, 2, 3, 1, 5), generator=rng, dtype=torch.uint8)
+    counts[:, 0] = largest
+    assert torch.equal(Spikes(counts, 0.5, largest).count_over_time(), counts.sum(0, dtype=torch.float32))
+
+
+STRIDED = [  # Ci, Co, kernel, stride, padding, dilation, height and width: where oneDNN 3.12 goes wrong or crashes
+    (1, 70, (2, 2), (1, 2), (1, 1), (1, 1), (4, 1)),
+    (70, 19, (1, 1), (2, 2), (0, 1), (2, 2), (1, 1)),
+    (9, 1, (3, 3), (2, 3), (1, 1), (1, 1), (1, 1)),
+    (8, 8, (3, 3), (2, 2), (1, 1), (1, 1), (3, 1)),
+]
+
+
+@pytest.mark.parametrize("case", STRIDED)
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
+def test_strided_convolutions_against_float64(case, precision, rng):
+    inputs, outputs, kernel, stride, padding, dilation, size = case
+    weight = torch.randn(outputs, inputs, *kernel, generator=rng)
+    synapse = Synapse(weight, None, Geometry(stride, padding, dilation), precision)
+    x = torch.randn(2, 3, *size, inputs, generator=rng)
+    wide, wide_weight = (
+        t.double().requires_grad_() for t in (x.flatten(0, 1).permute(0, 3, 1, 2).contiguous(), weight)
+    )
+    with warnings.catch_warnings(action="ignore"):  # of a kernel of two and padding
+        expected = F.conv2d(wide, wide_weight, None, stride, padding, dilation)
+    out = synapse.forward(Spikes(x), events=False)
+    grad = torch.randn(out.shape, generator=rng).to(synapse.backward_dtype)
+    expected.backward(grad.double().flatten(0, 1).permute(0, 3, 1, 2))
+    total = torch.zeros_like(weight)
+    synapse.add_weight_grad(total, Spikes(x), grad, events=False)
+    found = [out.flatten(0, 1).permute(0, 3, 1, 2), total]
+    found.append(synapse.input_grad(grad, (*size, inputs)).flatten(0, 1).permute(0, 3, 1, 2))
+    limit = 1e-5 if precision == "fp32" else 2e-2
+    for ours, theirs in zip(found, (expected.detach(), wide_weight.grad, wide.grad), strict=True):
+        assert float((ours - theirs).abs().max()) <= limit * float(theirs.abs().max())
