@@ -19,11 +19,12 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from bntt.engine.kernels import BackendError
 from bntt.nn import LIF, SpikingBlock, SpikingNetwork
 from bntt.nn.norm import TemporalNorm
 from bntt.ops import lif as lif_ops
 from tests.fuzz.choices import choose
-from tests.fuzz.conditions import Conditions, draw_conditions, engine, holding
+from tests.fuzz.conditions import Conditions, draw_conditions, holding
 from tests.fuzz.dice import Dice
 from tests.fuzz.intrusions import INTRUSIONS, global_hook
 from tests.fuzz.networks import Drawn, draw_network
@@ -86,7 +87,7 @@ def judge(number: int) -> Verdict:
         case = draw_case(number, nudge)
         ours, theirs = run(case, fused=True), run(case, fused=False)
         fused = ours.pop("fused", False) or fused
-        if ours.get("error") is engine("backend").BackendError and case.conditions.precision != "fp32":
+        if ours.get("error") is BackendError and case.conditions.precision != "fp32":
             return Verdict(number, "refused", fused)
         wrong = differences(case, ours, theirs)
         if not wrong:

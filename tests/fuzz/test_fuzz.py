@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 import torch
 
+from bntt.engine.workspace import WORKSPACE
 from tests.fuzz.choices import choose
-from tests.fuzz.conditions import engine, holding
+from tests.fuzz.conditions import holding
 from tests.fuzz.dice import Dice
 from tests.fuzz.judge import draw_case, judge, margins
 from tests.fuzz.networks import draw_network
@@ -59,7 +60,7 @@ def test_a_tie_is_seen():
 
 def test_memory_that_was_given_back_is_nan_and_giving_it_twice_fails():
     conditions = draw_case(0).conditions
-    space = engine("workspace").WORKSPACE
+    space = WORKSPACE
     with holding(conditions, fused=True):
         buffer = space.take(1 << 16)
         assert buffer.isnan().all()
