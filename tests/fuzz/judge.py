@@ -118,6 +118,7 @@ def run(case: Case, *, fused: bool, double: bool = False) -> Record:
     consistent = not case.everywhere and (case.intrusion is None or INTRUSIONS[case.intrusion])
     job = Job(net, case.drawn, Dice(case.number, "inputs"), double, consistent)
     everywhere = global_hook(dice, seen) if case.everywhere else nullcontext()
+    fuses = False
     with quiet(), holding(how, fused=fused), everywhere, recorded(job):
         if fused:
             fuses = not net.plan((case.drawn.steps, case.drawn.batch, *case.drawn.place)).reason
