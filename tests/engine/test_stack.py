@@ -39,11 +39,11 @@ def test_chunks_of_any_size_give_the_same_spikes_and_gradients(rng, monkeypatch)
     for size in (1, 30_000, 1 << 24):
         monkeypatch.setattr(engine_layer, "CHUNK_BYTES", size)
         stack = Stack(made, Compute(events="fixed"))
-        out = run_stack(stack, x, mean_over_time=False)
+        out, _ = run_stack(stack, x, mean_over_time=False)
         grads = torch.autograd.grad(out.sum(), [one.gamma for one in made])
         with torch.no_grad():
-            alone = run_stack(Stack(made, Compute(events="fixed")), x, mean_over_time=False)
-            mean = run_stack(Stack(made, Compute(events="fixed")), x, mean_over_time=True)
+            alone, _ = run_stack(Stack(made, Compute(events="fixed")), x, mean_over_time=False)
+            mean, _ = run_stack(Stack(made, Compute(events="fixed")), x, mean_over_time=True)
         assert torch.equal(out, alone)
         assert torch.allclose(mean, out.mean(0))
         assert [len(found.count) for found in stack.moments] == [6, 6, 6]
@@ -72,7 +72,7 @@ def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypa
     x = torch.randn(7, 4, 8, 8, 3, generator=rng, requires_grad=True)
     for recompute in ("never", 1, 3, 7, 100):
         stack = Stack(made, Compute(events="fixed", recompute=recompute))
-        out = run_stack(stack, Spikes(x), mean_over_time=mean)
+        out, _ = run_stack(stack, Spikes(x), mean_over_time=mean)
         wanted = [x, *(t for one in made for t in one.learned if t is not None and t.requires_grad)]
         ((out * torch.arange(5.0)).square().sum()).backward(retain_graph=True, inputs=wanted)
         first = [t.grad.clone() for t in wanted]
@@ -109,7 +109,7 @@ def test_spans_need_memory_for_one_span_and_the_membranes(rng, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(engine_layer.WORKSPACE, "take", taking)
             patch.setattr(engine_layer.WORKSPACE, "give", giving)
-            out = run_stack(
+            out, _ = run_stack(
                 Stack(layers(rng, 36), Compute(events="fixed", recompute=recompute)),
                 Spikes(torch.randn(36, 4, 8, 8, 3, generator=rng)),
                 mean_over_time=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FUZZ = ("tests/fuzz/test_fuzz.py",)
+ADVANCE = ("tests/nn/test_advance.py",)
 
 
 @dataclass(frozen=True)
@@ -229,4 +230,56 @@ FUSED = [
     ),
 ]
 
-MUTATIONS = [*EQUATIONS, *FUSED]
+STATES = [
+    Mutation(
+        "the membrane of another sample",
+        "nn/state.py",
+        "        return state[keep]\n",
+        "        return state[keep].roll(1, 0)\n",
+        ADVANCE,
+    ),
+    Mutation(
+        "γ of the first steps, whatever the state",
+        "nn/known.py",
+        "which = slice(steps.start, steps.stop)",
+        "which = slice(0, len(steps))",
+        ADVANCE,
+    ),
+    Mutation(
+        "statistics of the first steps take the batch in",
+        "nn/plan.py",
+        "_take_in(blocks, stack, slice(first, first + len(x)))",
+        "_take_in(blocks, stack, slice(0, len(x)))",
+        ADVANCE,
+    ),
+    Mutation(
+        "the state forgets a step",
+        "nn/network.py",
+        "last = NetworkState(first + len(x), ",
+        "last = NetworkState(first + len(x) - 1, ",
+        ADVANCE,
+    ),
+    Mutation(
+        "no gradient comes from the last membranes",
+        "engine/stack.py",
+        "        if given is not None:\n",
+        "        if given is not None and every and not len(given):\n",
+        ADVANCE,
+    ),
+    Mutation(
+        "the membranes that a state holds are given back",
+        "engine/stack.py",
+        "for span in spans[1:] for start in span.starts",
+        "for span in spans for start in span.starts",
+        ADVANCE,
+    ),
+    Mutation(
+        "without gradients too",
+        "engine/stack.py",
+        "membranes[i] if first > 0 else None)",
+        "membranes[i])",
+        ADVANCE,
+    ),
+]
+
+MUTATIONS = [*EQUATIONS, *FUSED, *STATES]

@@ -17,7 +17,7 @@ def test_which_norms_are_fused():
 def test_a_block_is_read_as_a_layer_and_where_its_output_lies():
     convolution = nn.utils.skip_init(nn.Conv2d, 3, 8, 3, padding=1, bias=False)
     block = SpikingBlock(convolution, BNTT(8, 4), LIF(0.9), nn.Sequential(nn.AvgPool2d((2, 3)), nn.Flatten()))
-    fused = fuse(block, 4, 2, layout_of(torch.zeros(4, 2, 3, 6, 7)), torch.device("cpu"))
+    fused = fuse(block, range(4), 2, layout_of(torch.zeros(4, 2, 3, 6, 7)), torch.device("cpu"))
     assert fused.layer.window == (2, 3)
     assert (fused.out.shape, fused.out.memory) == ((8 * 3 * 2,), (3, 2, 8))
     assert fused.neurons == 8 * 6 * 7
@@ -25,5 +25,5 @@ def test_a_block_is_read_as_a_layer_and_where_its_output_lies():
 
 def test_a_pool_on_other_places_is_named():
     block = SpikingBlock(nn.utils.skip_init(nn.Conv2d, 3, 8, 3), BNTT(8, 4), LIF(0.9), nn.AvgPool2d(3, stride=2))
-    reason = fuse(block, 4, 2, layout_of(torch.zeros(4, 2, 3, 9, 9)), torch.device("cpu"))
+    reason = fuse(block, range(4), 2, layout_of(torch.zeros(4, 2, 3, 9, 9)), torch.device("cpu"))
     assert reason == "its pool is AvgPool2d, which is not an average over whole windows"

@@ -32,52 +32,76 @@ class Stack:
 
     layers: Sequence[Layer]
     compute: Compute = Compute()
+    starts: Sequence[Tensor | None] = ()
+    """Every layer's membrane before the first step, ``[B, H, W, C]``, which is left as it is; () and None are rest."""
+    wants_ends: bool = False
+    """Whether somebody goes on from the membranes after the last step."""
     moments: list[Moments | None] = field(default_factory=list)
     """Filled by the forward pass: the batch's statistics of every layer that takes its own."""
+    fired: list[Tensor] = field(default_factory=list)
+    """Filled by the forward pass: every layer's spikes per step and channel, ``[T, C]``, before its pool."""
+
+    @property
+    def membranes(self) -> list[Tensor | None]:
+        return list(self.starts) or [None] * len(self.layers)
 
     def synapses(self) -> list[Synapse]:
         return [Synapse(one.weight, one.bias, one.geometry, self.compute.precision) for one in self.layers]
 
 
-def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Tensor:
-    """Drive the layers with x; ``[T, B, H, W, C]`` real spikes of the last one, or ``[B, H, W, C]`` their mean.
+def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Drive the layers with x.
 
-    Gradients reach ``x.values``, if it is float, and every layer's weight, bias, γ and β. Differentiating twice raises.
+    Gradients reach ``x.values``, if it is float, every layer's weight, bias, γ and β, and the membranes that it started
+    from; and they come from the membranes after the last step. Differentiating twice raises.
+
+    Returns:
+        ``[T, B, H, W, C]`` real spikes of the last layer, or ``[B, H, W, C]`` their mean; and every layer's membrane
+        after the last step, where it is wanted.
     """
     learned = [tensor for layer in stack.layers for tensor in layer.learned]
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x.values, *learned)):
-        out: Tensor = _RunStack.apply(stack, x, mean_over_time, x.values, *learned)  # type: ignore[no-untyped-call]
-        return out
-    gathered = _Output(x.values.shape[0], mean_over_time)
-    for chunk, _ in run_chunks(stack, x):
+    if torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (x.values, *learned, *stack.membranes)
+    ):
+        out, *ends = _RunStack.apply(  # type: ignore[no-untyped-call]
+            stack, x, mean_over_time, x.values, *learned, *stack.membranes
+        )
+        return out, tuple(ends)
+    gathered, ends = _Output(x.values.shape[0], mean_over_time), []
+    for chunk, _ in run_chunks(stack, x, ends):
         gathered.add(chunk)
-    return gathered.whole()
+    return gathered.whole(), tuple(ends)
 
 
-def run_chunks(stack: Stack, x: Spikes) -> Iterator[tuple[Spikes, list[Tensor]]]:
+def run_chunks(stack: Stack, x: Spikes, ends: list[Tensor] | None = None) -> Iterator[tuple[Spikes, list[Tensor]]]:
     """Without gradients: chunk by chunk, the last layer's spikes and, for every layer, spikes per step and channel.
 
-    What is yielded is overwritten by the next chunk.
+    What is yielded is overwritten by the next chunk. ``ends`` takes the membranes after the last step, if the stack
+    wants them.
     """
     synapses = stack.synapses()
     found: list[list[Resolved]] = [[] for _ in stack.layers]
-    membranes: list[Tensor | None] = [None] * len(stack.layers)
-    steps = x.values.shape[0]
+    fired: list[list[Tensor]] = [[] for _ in stack.layers]
+    membranes, steps = stack.membranes, x.values.shape[0]
     largest = max(x.values[0].numel(), *(current for current, _ in sizes(stack.layers, x)))
     size = max(1, layer_module.CHUNK_BYTES // (4 * largest))  # also on a GPU: so memory does not grow with T
     for first in range(0, steps, size):
-        spikes, taken, everything = x.steps(first, min(steps, first + size)), [], []
+        spikes, taken = x.steps(first, min(steps, first + size)), []
         for i, layer in enumerate(stack.layers):
             spikes, done, end = forward(layer, synapses[i], stack.compute, spikes, first, membranes[i])
-            WORKSPACE.give(done.current, membranes[i])
+            WORKSPACE.give(done.current, membranes[i] if first > 0 else None)  # what it started from is the caller's
             membranes[i] = end
             found[i].append(done.found)
             taken.append(spikes.values)
-            everything.append(done.fired)
-        yield spikes, everything
+            fired[i].append(done.fired)
+        yield spikes, [parts[-1] for parts in fired]
         WORKSPACE.give(*taken)
-    WORKSPACE.give(*membranes)
+    if stack.wants_ends and ends is not None:
+        ends += [end for end in membranes if end is not None]
+    else:
+        WORKSPACE.give(*membranes)
     stack.moments[:] = [joined(parts).moments for parts in found]
+    stack.fired[:] = [torch.cat(parts) for parts in fired]
 
 
 class _Output:
@@ -111,6 +135,8 @@ class _Span:
     """Every layer's membrane before them; None is rest."""
     found: list[Resolved] = field(default_factory=list)
     """By the forward pass."""
+    fired: list[Tensor] = field(default_factory=list)
+    """Spikes per step and channel of every layer."""
     passes: list[Saved] = field(default_factory=list)
     """Of the layers; empty where they must be made again."""
 
@@ -124,6 +150,7 @@ class _Span:
             passes.append(done)
             ends.append(end)
         self.passes, self.found = passes, [done.found for done in passes]
+        self.fired = [done.fired for done in passes]
         return spikes, ends
 
     def give_passes(self) -> None:
@@ -176,12 +203,13 @@ class _Span:
 class _RunStack(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, stack: Stack, x: Spikes, mean_over_time: bool, values: Tensor, *learned: Tensor | None
-    ) -> Tensor:
+        ctx: Any, stack: Stack, x: Spikes, mean_over_time: bool, values: Tensor, *others: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """``others`` are what the layers learn and the membranes that they start from."""
         steps, synapses = x.values.shape[0], stack.synapses()
         size = span_of(stack.layers, x, stack.compute.recompute)
         ctx.spans, out = [], _Output(steps, mean_over_time)
-        ends: list[Any] = [None] * len(stack.layers)
+        ends: list[Any] = [None if start is None else start.detach() for start in stack.membranes]
         for first in range(0, steps, size):
             if ctx.spans:
                 ctx.spans[-1].give_passes()
@@ -190,27 +218,31 @@ class _RunStack(torch.autograd.Function):
             spikes, ends = span.forward(stack, synapses, x)
             out.add(spikes)
             WORKSPACE.give(spikes.values)
-        WORKSPACE.give(*ends)
-        stack.moments[:] = [joined([span.found[i] for span in ctx.spans]).moments for i in range(len(stack.layers))]
+        if not stack.wants_ends:
+            WORKSPACE.give(*ends)
+        count = range(len(stack.layers))
+        stack.moments[:] = [joined([span.found[i] for span in ctx.spans]).moments for i in count]
+        stack.fired[:] = [torch.cat([span.fired[i] for span in ctx.spans]) for i in count]
         ctx.stack, ctx.x, ctx.mean_over_time = stack, x, mean_over_time
-        ctx.save_for_backward(values, *(tensor for tensor in learned if tensor is not None))
-        return out.whole()
+        ctx.save_for_backward(values, *(tensor for tensor in others if tensor is not None))
+        ctx.set_materialize_grads(False)
+        whole = out.whole()
+        ctx.shapes = [whole.shape, *(end.shape for end in ends)]
+        return whole, *(ends if stack.wants_ends else ())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, *grad_ends: Tensor | None) -> tuple[Tensor | None, ...]:
         values = ctx.saved_tensors[0]  # raises where the graph was freed, or input or weights have changed since
-        stack, x, spans = ctx.stack, ctx.x, ctx.spans
-        keep, wants_input = private.keeps_graph(), ctx.needs_input_grad[3]
+        stack, x, spans, layers = ctx.stack, ctx.x, ctx.spans, ctx.stack.layers
+        keep, wants_input, wants = private.keeps_graph(), ctx.needs_input_grad[3], ctx.needs_input_grad[4:]
         synapses = stack.synapses()
-        grad = grad.contiguous().to(synapses[0].forward_dtype)
-        learned = [
-            Gradients.zero(layer, weight=ctx.needs_input_grad[4 + 4 * i]) for i, layer in enumerate(stack.layers)
-        ]
+        grad = values.new_zeros(ctx.shapes[0], dtype=torch.float32) if grad is None else grad.contiguous()
+        grad = grad.to(synapses[0].forward_dtype)
+        learned = [Gradients.zero(layer, weight=wants[4 * i]) for i, layer in enumerate(layers)]
+        wants_starts = wants[4 * len(layers) :]
         input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if wants_input else None
-        carries: list[Tensor | None] = [None] * len(stack.layers)
-        if len(spans) > 1:
-            carries = [torch.zeros_like(start) for start in spans[-1].starts]
+        carries = _carries(ctx.shapes[1:], grad_ends, grad, every=len(spans) > 1 or any(wants_starts))
         for span in reversed(spans):
             again = not span.passes
             if again:
@@ -226,6 +258,18 @@ class _RunStack(torch.autograd.Function):
                 input_grad[span.first : span.last].copy_(following)
             WORKSPACE.give(held)
         if not keep:
-            WORKSPACE.give(*(start for span in spans for start in span.starts))
+            WORKSPACE.give(*(start for span in spans[1:] for start in span.starts))  # the first ones are the caller's
             ctx.spans = ctx.x = None
-        return None, None, None, input_grad, *(one for layer in learned for one in layer)
+        starts = (carry if wanted else None for carry, wanted in zip(carries, wants_starts, strict=True))
+        return None, None, None, input_grad, *(one for layer in learned for one in layer), *starts
+
+
+def _carries(shapes: Sequence[torch.Size], grad_ends: Sequence[Tensor | None], like: Tensor, *, every: bool) -> Any:
+    """The gradients of the membranes after the last step, to be written over; None where none follows or precedes."""
+    carries: list[Tensor | None] = []
+    for shape, given in zip(shapes, grad_ends or [None] * len(shapes), strict=True):
+        if given is not None:
+            carries.append(given.contiguous().clone())
+        else:
+            carries.append(torch.zeros(shape, device=like.device) if every else None)
+    return carries

@@ -1,14 +1,15 @@
 """Modules: they own parameters and start values; the equations are in :mod:`bntt.ops`."""
 
 from bntt.engine.compute import Compute
-from bntt.nn.block import BlockState, SpikingBlock
+from bntt.nn.block import SpikingBlock
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.lif import LIF
-from bntt.nn.network import NetworkState, SpikingNetwork
+from bntt.nn.network import SpikingNetwork
 from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
 from bntt.nn.readout import Readout
+from bntt.nn.state import BlockState, NetworkState, Noise
 from bntt.nn.trace import Trace, evaluating
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
@@ -28,6 +29,7 @@ __all__ = [
     "LayerNorm",
     "NetworkState",
     "NoNorm",
+    "Noise",
     "NormBuilder",
     "NormMethod",
     "PoissonEncoder",

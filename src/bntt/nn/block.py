@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.lif import LIF
-from bntt.nn.norm import Norm, NormState
-
-
-class BlockState(NamedTuple):
-    """What a block carries from one step to the next."""
-
-    membrane: Tensor
-    norm: NormState
+from bntt.nn.norm import Norm
+from bntt.nn.state import BlockState
 
 
 class SpikingBlock(nn.Module):
@@ -125,3 +120,12 @@ def observed_step(
         )
     spikes, state = block.step(x, t, state)
     return spikes, spikes, state
+
+
+def advance_block(block: Any, x: Float[Tensor, "S B *in_shape"], first: int, state: Any) -> tuple[Tensor, Any]:
+    """Some steps of one block, one after another, as the modules that it is made of."""
+    out = []
+    for t, now in enumerate(x, start=first):
+        y, state = block.step(now, t, state)
+        out.append(y)
+    return torch.stack(out), state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from bntt.engine.private import has_global_hooks
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.network import SpikingNetwork
+from bntt.nn.state import NetworkState, Noise
 from bntt.nn.trace import Trace, evaluating
 from bntt.nn.untouched import check_spellings, why_touched
 
@@ -81,6 +83,54 @@ class SpikingClassifier(nn.Module):
         logits: Tensor = self.network(self._encode(self._normalize(images), seed, index, draw))
         return logits
 
+    def advance(
+        self,
+        images: Tensor,
+        state: NetworkState | None = None,
+        *,
+        steps: int = 1,
+        seed: int | None = None,
+        index: Int[Tensor, " B"] | None = None,
+        draw: int | None = None,
+    ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
+        """The next steps of the same images from a state: the encoder draws them, the network advances by them.
+
+        The state carries seed, draw and index, and ``state.rows(keep)`` selects them too, so that a sample keeps its
+        own noise when others leave the batch; give the images of those that stay.
+
+        Args:
+            images: as :meth:`forward`'s; of the samples that the state holds.
+            state: None is rest, else what the last call returned.
+            steps: S, how many.
+            seed, index, draw: as :meth:`forward`'s at rest; later they may be left away.
+
+        Returns:
+            ``(logits, state)``, see :meth:`~bntt.nn.network.SpikingNetwork.advance`.
+
+        Raises:
+            ValueError: if the noise is another than the state's, or the steps lie beyond the encoder's.
+
+        >>> from bntt.models import mlp
+        >>> model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=4, hidden=(8,), num_steps=6)).eval()
+        >>> logits, state = model.advance(torch.rand(3, 1, 2, 2), steps=4, draw=7)
+        >>> logits.shape, state.noise.draw
+        (torch.Size([4, 3, 10]), 7)
+        """
+        x, first = self._normalize(images), 0 if state is None else state.steps
+        if state is None or state.noise is None:
+            noise = Noise(seed or 0, draw or 0, torch.arange(len(x)) if index is None else index)
+        else:
+            noise = state.noise
+            same = index is None or (index.shape == noise.index.shape and bool((index == noise.index).all()))
+            if seed not in (None, noise.seed) or draw not in (None, noise.draw) or not same:
+                raise ValueError(
+                    f"the state draws the noise of seed {noise.seed}, draw {noise.draw} and its own index: "
+                    f"leave seed, draw and index away, or begin with state=None"
+                )
+        drawn = self._encode(x, noise.seed, noise.index, noise.draw, range(first, first + steps))
+        logits, after = self.network.advance(drawn, state)
+        return logits, replace(after, noise=noise)
+
     def trace(
         self,
         images: Tensor,
@@ -99,13 +149,18 @@ class SpikingClassifier(nn.Module):
             steps = range(self.encoder.num_steps)
             return self.network.trace(self.encoder.step(x, t, seed=seed, index=index, draw=draw) for t in steps)
 
-    def _encode(self, x: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
+    def _encode(self, x: Tensor, seed: int, index: Tensor | None, draw: int, steps: range | None = None) -> Tensor:
         """What drives the network: spikes in a byte each where its first layer takes them so."""
         encoder, here = self.encoder, x.dtype == torch.float32 and x.device.type == "cpu"
         plain = type(encoder) is PoissonEncoder and not why_touched(encoder) and not has_global_hooks()
         if plain and here and self.network.plan((encoder.num_steps, *x.shape)).takes_bytes:
-            return encoder.as_bytes(x, seed=seed, index=index, draw=draw)  # type: ignore[operator]
-        spikes: Tensor = self.encoder(x, seed=seed, index=index, draw=draw)
+            return encoder.as_bytes(x, seed=seed, index=index, draw=draw, steps=steps)  # type: ignore[operator]
+        if steps is None:
+            spikes: Tensor = encoder(x, seed=seed, index=index, draw=draw)
+        elif plain or type(encoder) is DirectEncoder:
+            spikes = encoder(x, seed=seed, index=index, draw=draw, steps=steps)
+        else:  # an encoder of yours has its step form
+            spikes = torch.stack([encoder.step(x, t, seed=seed, index=index, draw=draw) for t in steps])
         return spikes
 
     def _normalize(self, images: Tensor) -> Tensor:

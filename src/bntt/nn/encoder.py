@@ -35,10 +35,10 @@ class PoissonEncoder(nn.Module):
         self.num_steps, self.signed = _positive(num_steps), signed
 
     def forward(
-        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0
+        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0, steps: range | None = None
     ) -> Float[Tensor, "T B *pixels"]:
-        """Spikes of all steps. ``index`` names the samples in their dataset (default 0..B-1)."""
-        return self._spikes(x, torch.arange(self.num_steps, device=x.device), seed, index, draw)
+        """Spikes of all steps, or of some. ``index`` names the samples in their dataset (default 0..B-1)."""
+        return self._spikes(x, self._steps(steps).to(x.device), seed, index, draw)
 
     def step(
         self,
@@ -54,11 +54,23 @@ class PoissonEncoder(nn.Module):
         return self._spikes(x, torch.tensor([t], device=x.device), seed, index, draw).squeeze(0)
 
     def as_bytes(
-        self, x: Float[Tensor, "B C H W"], *, seed: int = 0, index: Tensor | None = None, draw: int = 0
+        self,
+        x: Float[Tensor, "B C H W"],
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
     ) -> Int8[Tensor, "T B C H W"]:
-        """The spikes of all steps by the compiled kernels, one byte each; channels lie last in memory."""
-        keys = step_keys(self._keys(x, seed, index, draw), torch.arange(self.num_steps))
+        """The same spikes by the compiled kernels, one byte each; channels lie last in memory."""
+        keys = step_keys(self._keys(x, seed, index, draw), self._steps(steps))
         return poisson_bytes(x.detach(), keys, signed=self.signed)
+
+    def _steps(self, steps: range | None) -> Tensor:
+        steps = range(self.num_steps) if steps is None else steps
+        for t in (steps.start, steps.stop - 1):
+            _check_step(t, self.num_steps)
+        return torch.arange(steps.start, steps.stop)
 
     @torch.no_grad()
     def _spikes(self, x: Tensor, steps: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
@@ -97,10 +109,13 @@ class DirectEncoder(nn.Module):
         self.num_steps = _positive(num_steps)
 
     def forward(
-        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0
+        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0, steps: range | None = None
     ) -> Float[Tensor, "T B *pixels"]:
-        """All steps; ``seed``, ``index`` and ``draw`` belong to every encoder's call and change nothing here."""
-        return x.expand(self.num_steps, *x.shape)
+        """All steps, or some; ``seed``, ``index`` and ``draw`` are part of every encoder's call and change nothing."""
+        steps = range(self.num_steps) if steps is None else steps
+        for t in (steps.start, steps.stop - 1):
+            _check_step(t, self.num_steps)
+        return x.expand(len(steps), *x.shape)
 
     def step(
         self,

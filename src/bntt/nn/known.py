@@ -40,7 +40,22 @@ class FusedBlock(NamedTuple):
 
     layer: Layer
     out: Layout
-    neurons: int
+    memory: tuple[int, int, int]
+    """Height, width and channels of its neurons, in the order of memory."""
+    flat: bool
+    """Whether its module's membrane is ``[B, C]``, not ``[B, C, H, W]``."""
+
+    @property
+    def neurons(self) -> int:
+        return self.memory[0] * self.memory[1] * self.memory[2]
+
+    def enter(self, membrane: Tensor) -> Tensor:
+        """A module's membrane as the kernels take it, ``[B, H, W, C]``."""
+        return membrane[:, None, None, :] if self.flat else membrane.permute(0, 2, 3, 1).contiguous()
+
+    def leave(self, membrane: Tensor) -> Tensor:
+        """And back, without a copy."""
+        return membrane[:, 0, 0] if self.flat else membrane.permute(0, 3, 1, 2)
 
 
 def layout_of(x: Tensor) -> Layout:
@@ -49,8 +64,15 @@ def layout_of(x: Tensor) -> Layout:
     return Layout(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, x[0, 0].numel()))
 
 
-def fuse(block: nn.Module, steps: int, batch: int, layout: Layout, device: torch.device) -> FusedBlock | str:
-    """The block as a fused layer for inputs ``[steps, batch, *layout.shape]`` on a device, or why it is none."""
+def fuse(
+    block: nn.Module, steps: range, batch: int, layout: Layout, device: torch.device, *, whole: bool = True
+) -> FusedBlock | str:
+    """The block as a fused layer for inputs ``[steps, batch, *layout.shape]`` on a device, or why it is none.
+
+    Args:
+        steps: which of the network's steps the input has.
+        whole: whether they must be all that the norm has.
+    """
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
         return "it is not a SpikingBlock with LIF neurons, but a class of its own"
     for name, module in block.named_modules():
@@ -67,7 +89,8 @@ def fuse(block: nn.Module, steps: int, batch: int, layout: Layout, device: torch
     if isinstance(pooled, str):
         return pooled
     window, out = pooled
-    if reason := _why_not_norm(block.norm, steps, channels, batch * height * width) or _why_not_neuron(block.lif):
+    rows = batch * height * width
+    if reason := _why_not_norm(block.norm, steps, channels, rows, whole=whole) or _why_not_neuron(block.lif):
         return reason
     geometry = Geometry()
     if isinstance(weights, nn.Conv2d):
@@ -81,7 +104,7 @@ def fuse(block: nn.Module, steps: int, batch: int, layout: Layout, device: torch
         weights.bias,
         **_normalisation(block.norm, steps, channels, device),
     )
-    return FusedBlock(layer, out, channels * height * width)
+    return FusedBlock(layer, out, (height, width, channels), isinstance(weights, nn.Linear))
 
 
 def _synapse(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
@@ -135,12 +158,13 @@ def _average(module: nn.Module, height: int, width: int) -> Window | None:
     return kernel if kernel == stride and padding == (0, 0) else None
 
 
-def _why_not_norm(norm: Norm, steps: int, channels: int, rows: int) -> str:
+def _why_not_norm(norm: Norm, steps: range, channels: int, rows: int, *, whole: bool = True) -> str:
     if type(norm) is NoNorm:
         return ""
     if type(norm) is not TemporalNorm:
         return f"its norm is {type(norm).__name__}, which has no statistics per time step"
-    if (norm.num_steps, norm.channels) != (steps, channels):
+    fits = len(steps) == norm.num_steps if whole else steps.stop <= norm.num_steps
+    if not fits or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
     if norm.training and norm.method.pooling is not None:
         return f"{norm.method.name} pools its training statistics over time"
@@ -156,9 +180,9 @@ def fused_norms() -> dict[str, str]:
     found = {}
     for name, build in NORMS.items():
         norm = build(1, 2, 1.0)
-        kernels, training = "fused in training and evaluation", _why_not_norm(norm, 2, 1, 2)
+        kernels, training = "fused in training and evaluation", _why_not_norm(norm, range(2), 1, 2)
         if isinstance(norm, nn.Module) and training:
-            evaluation = _why_not_norm(norm.eval(), 2, 1, 2)
+            evaluation = _why_not_norm(norm.eval(), range(2), 1, 2)
             fused = "plain PyTorch" if evaluation else "fused in evaluation; training in plain PyTorch"
             kernels = f"{fused}: {evaluation or training}".replace(": its norm is", ": it is")
         found[name] = kernels
@@ -185,15 +209,17 @@ def _neuron(lif: LIF) -> Neuron:
     )
 
 
-def _normalisation(norm: Norm, steps: int, channels: int, device: torch.device) -> dict[str, Any]:
+def _normalisation(norm: Norm, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
     """γ and β of every step, the statistics where they are given, and ε."""
     if not isinstance(norm, TemporalNorm):
         one = torch.ones(1, 1, device=device)
-        ones, zeros = one.expand(steps, channels), torch.zeros_like(one).expand(steps, channels)
+        ones, zeros = one.expand(len(steps), channels), torch.zeros_like(one).expand(len(steps), channels)
         return {"gamma": ones, "beta": None, "mean": zeros, "var": ones, "eps": 0.0}
-    gamma, beta = norm.scale_and_shift()
-    statistics = (None, None) if norm.training else (norm.running_mean, norm.running_var)
+    which = slice(steps.start, steps.stop)
+    running = slice(None) if norm.method.shared_running else which
+    gamma, beta = norm.scale_and_shift(which)
+    statistics = (None, None) if norm.training else (norm.running_mean[running], norm.running_var[running])
     values = {"gamma": gamma, "beta": beta, "mean": statistics[0], "var": statistics[1]}
     return {"eps": norm.eps} | {
-        name: None if rows is None else rows.expand(steps, channels) for name, rows in values.items()
+        name: None if rows is None else rows.expand(len(steps), channels) for name, rows in values.items()
     }

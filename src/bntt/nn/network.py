@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
@@ -13,26 +13,17 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.engine.private import has_global_hooks
-from bntt.nn.block import BlockState, SpikingBlock, fold_time, observed_step
+from bntt.nn.block import SpikingBlock, advance_block, fold_time, observed_step
 from bntt.nn.known import FusedBlock
 from bntt.nn.norm import TemporalNorm
-from bntt.nn.plan import Plan, plan_of, run_fused, trace_fused
-from bntt.nn.readout import Readout
+from bntt.nn.plan import Plan, advance_fused, plan_of, run_fused, trace_fused
+from bntt.nn.readout import Readout, accumulated
+from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
 from bntt.nn.untouched import check_parts, check_spellings, warn_of_hooks, why_touched
 
 Observer = Callable[[str, int, Tensor], None]
 """Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
-
-
-class NetworkState(NamedTuple):
-    """What a network carries from one step to the next; it is the caller's."""
-
-    steps: int
-    """How many steps were taken."""
-    blocks: tuple[BlockState, ...]
-    voltage: Tensor
-    """Accumulated output voltage ``[B, K]``."""
 
 
 class SpikingNetwork(nn.Module):
@@ -193,7 +184,65 @@ class SpikingNetwork(nn.Module):
                 observe(name, t, spikes)
             states.append(block_state)
         voltage = self.readout.step(x, None if state is None else state.voltage)
-        return voltage / (t + 1), NetworkState(t + 1, tuple(states), voltage)
+        noise = None if state is None else state.noise
+        return voltage / (t + 1), NetworkState(t + 1, tuple(states), voltage, noise, self._pools_batches())
+
+    def advance(
+        self, x: Shaped[Tensor, "S B *shape"], state: NetworkState | None = None
+    ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
+        """The next S steps from a state, layer by layer: the same numbers however the steps are cut.
+
+        S = 1 is :meth:`step`, all T steps from rest are :meth:`forward`; blocks run fused where they can. Gradients
+        flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the batch.
+        In training, running statistics take every call's batches in, and γ of steps that never come gets no gradient,
+        though it decays all the same.
+
+        Args:
+            x: what drives the first layer, floating point or int8.
+            state: None is rest, else what the last call returned.
+
+        Returns:
+            ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
+
+        Raises:
+            ValueError: if the steps lie beyond the norms', a norm looks ahead in training, or x is not finite.
+            BackendError: as :meth:`forward`.
+
+        >>> from bntt.models import mlp
+        >>> net, x = mlp(in_features=4, hidden=(8,), num_steps=6).eval(), torch.ones(6, 3, 4)
+        >>> first, state = net.advance(x[:2])
+        >>> rest, state = net.advance(x[2:], state)
+        >>> bool(torch.allclose(rest[-1], net(x), atol=1e-6)), state.steps
+        (True, 6)
+        """
+        first = 0 if state is None else state.steps
+        if x.shape[0] == 0:
+            raise ValueError("a network advances by at least one time step, got 0")
+        if state is not None and len(state.voltage) != x.shape[1]:
+            raise ValueError(f"the state is of {len(state.voltage)} samples, the input of {x.shape[1]}")
+        self._check_parts()
+        check_finite_input(x, first)
+        names, before = list(self.blocks), [None] * len(self.blocks) if state is None else list(state.blocks)
+        after: list[Any] = []
+        while len(after) < len(names):
+            rest = {name: self.blocks[name] for name in names[len(after) :]}
+            run = plan_of(rest, x, self.compute, first).fused
+            if run:
+                some = slice(len(after), len(after) + len(run))
+                x, states = advance_fused(list(rest.values()), run, x, self.compute, before[some], first)
+                after += states
+            else:
+                x, now = advance_block(next(iter(rest.values())), self._real(x), first, before[len(after)])
+                after.append(now)
+        voltage = None if state is None else state.voltage
+        voltages = accumulated(self.readout, self._real(x), voltage, plain=self._plain_readout())
+        steps = torch.arange(first + 1, first + 1 + len(x), dtype=voltages[0].dtype, device=x.device)
+        noise = None if state is None else state.noise
+        last = NetworkState(first + len(x), tuple(after), voltages[-1], noise, self._pools_batches())
+        return voltages / steps[:, None, None], last
+
+    def _pools_batches(self) -> bool:
+        return any(isinstance(block.norm, TemporalNorm) and block.norm.training for block in self.blocks.values())
 
     @torch.no_grad()
     def trace(self, inputs: Iterable[Shaped[Tensor, "B *shape"]]) -> Trace:
@@ -236,7 +285,7 @@ class SpikingNetwork(nn.Module):
         for spikes, counts in trace_fused(run, x, self.compute):
             drives.append(fold_time(self.readout.synapse, spikes))
             fired.append(counts)
-        voltage = torch.stack(list(accumulate(torch.cat(drives))))  # as step does; no scan of CUDA's is deterministic
+        voltage = torch.stack(list(accumulate(torch.cat(drives))))
         steps = torch.arange(1, len(voltage) + 1, dtype=voltage.dtype, device=voltage.device)
         spikes_of = {name: torch.cat([part[i] for part in fired]).double() for i, name in enumerate(self.blocks)}
         neurons = {name: fused.neurons for name, fused in zip(self.blocks, run, strict=True)}

@@ -17,6 +17,7 @@ from bntt.engine.stack import Stack, run_chunks, run_stack
 from bntt.engine.synapse import Spikes
 from bntt.nn.known import FusedBlock, fuse, layout_of
 from bntt.nn.norm import TemporalNorm
+from bntt.nn.state import BlockState
 
 
 class Plan(NamedTuple):
@@ -49,11 +50,12 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
     return "something watches PyTorch's operations, such as a FlopCounterMode" if private.being_watched() else ""
 
 
-def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -> Plan:
+def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, first: int | None = None) -> Plan:
     """As many blocks from the first on as can be fused for this input, and why the next one cannot.
 
     Args:
         x: ``[T, B, ...]``; only its shape, type and device are looked at.
+        first: which step is the first of the input; None: the input must have all steps of the norms.
 
     Raises:
         BackendError: if a block cannot be fused and the choice insists on what only the kernels have.
@@ -63,9 +65,9 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -> Pla
     reason = "backend 'reference' is plain PyTorch"
     if compute.backend != "reference":
         reason = why_not_here(x, compute.kernels)
-    layout = layout_of(x)
+    layout, steps = layout_of(x), range(first or 0, (first or 0) + x.shape[0])
     for name, block in blocks.items():
-        found = reason or fuse(block, x.shape[0], x.shape[1], layout, x.device)
+        found = reason or fuse(block, steps, x.shape[1], layout, x.device, whole=first is None)
         if isinstance(found, FusedBlock):
             fused.append(found)
             layout = found.out
@@ -90,12 +92,38 @@ def run_fused(
 ) -> Tensor:
     """The run's spikes ``[T, B, ...]``, or their mean over time ``[B, ...]``; running statistics take the batch in."""
     layers, spikes = _entered(run, x, compute)
-    job = Stack(layers, compute)
-    out = run_stack(job, spikes, mean_over_time=mean)
-    for block, found in zip(blocks, job.moments, strict=False):
-        if found is not None and isinstance(block.norm, TemporalNorm):
-            block.norm.take_in(found)
+    stack = Stack(layers, compute)
+    out, _ = run_stack(stack, spikes, mean_over_time=mean)
+    _take_in(blocks, stack, slice(None))
     return out.movedim(-1, -3).reshape(*out.shape[:-3], *run[-1].out.shape)
+
+
+def advance_fused(
+    blocks: Sequence[nn.Module],
+    run: Sequence[FusedBlock],
+    x: Tensor,
+    compute: Compute,
+    states: Sequence[BlockState | None],
+    first: int,
+) -> tuple[Tensor, list[BlockState]]:
+    """Some steps from a state: the run's spikes ``[S, B, ...]``, and every block's state after them."""
+    layers, spikes = _entered(run, x, compute)
+    starts = [None if state is None else one.enter(state.membrane) for one, state in zip(run, states, strict=True)]
+    stack = Stack(layers, compute, starts, wants_ends=True)
+    out, ends = run_stack(stack, spikes, mean_over_time=False)
+    _take_in(blocks, stack, slice(first, first + len(x)))
+    after = [
+        BlockState(one.leave(end), None if state is None else state.norm)
+        for one, end, state in zip(run, ends, states, strict=True)
+    ]
+    return out.movedim(-1, 2).reshape(*out.shape[:2], *run[-1].out.shape), after
+
+
+def _take_in(blocks: Iterable[nn.Module], stack: Stack, steps: slice) -> None:
+    """Move running statistics towards the batch's."""
+    for block, found in zip(blocks, stack.moments, strict=False):
+        if found is not None and isinstance(block.norm, TemporalNorm):
+            block.norm.take_in(found, slice(None) if block.norm.method.shared_running else steps, steps.start or 0)
 
 
 def trace_fused(run: Sequence[FusedBlock], x: Tensor, compute: Compute) -> Iterator[tuple[Tensor, list[Tensor]]]:

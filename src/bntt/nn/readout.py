@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -12,7 +13,6 @@ class Readout(nn.Module):
     Args:
         synapse: the last weight layer, ``[B, F]`` to ``[B, K]``; usually ``nn.Linear(F, K, bias=False)``.
 
-    >>> import torch
     >>> Readout(torch.nn.Linear(8, 3, bias=False))(torch.ones(5, 2, 8)).shape
     torch.Size([2, 3])
     """
@@ -32,3 +32,26 @@ class Readout(nn.Module):
         """The accumulated voltage after one more step; None is 0. Divide it by the steps taken for the logits."""
         drive: Tensor = self.synapse(spikes)
         return drive if voltage is None else voltage + drive
+
+
+def accumulated(
+    readout: Readout, spikes: Float[Tensor, "S B *features"], voltage: Float[Tensor, "B K"] | None, *, plain: bool
+) -> Float[Tensor, "S B K"]:
+    """The voltage after each of some steps, from that before them; None is 0.
+
+    Args:
+        plain: whether the readout is ours as it stands: then its weights meet all steps at once.
+
+    >>> readout = Readout(torch.nn.Identity())
+    >>> accumulated(readout, torch.ones(2, 1, 1), torch.ones(1, 1), plain=True).flatten()
+    tensor([2., 3.])
+    """
+    after: list[Tensor] = []
+    drives: Tensor = readout.synapse(spikes.flatten(0, 1)).unflatten(0, spikes.shape[:2]) if plain else spikes
+    for drive in drives:  # one after another, as step() does: no scan of CUDA's is deterministic
+        last = after[-1] if after else voltage
+        if plain:
+            after.append(drive if last is None else last + drive)
+        else:
+            after.append(readout.step(drive, last))
+    return torch.stack(after)

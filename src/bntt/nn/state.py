@@ -1,0 +1,132 @@
+"""What a network carries from one step to the next; it is the caller's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from bntt.ops.norm import Moments
+
+
+class BlockState(NamedTuple):
+    """What a block carries from one step to the next."""
+
+    membrane: Tensor
+    """``[B, ...]``, after the reset."""
+    norm: Any
+    """:class:`~bntt.ops.norm.Moments` for TAB in training, None for the other norms."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Whose random numbers the samples draw: a function of these and of the step, see :mod:`bntt.ops.random`."""
+
+    seed: int
+    draw: int
+    index: Int[Tensor, " B"]
+    """Each sample's place in its dataset."""
+
+
+@dataclass(frozen=True)
+class NetworkState:
+    """What a network carries from one step to the next.
+
+    Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples.
+    """
+
+    steps: int
+    """How many steps were taken."""
+    blocks: tuple[Any, ...]
+    """Every block's own state, in order."""
+    voltage: Tensor
+    """Accumulated output voltage ``[B, K]``."""
+    noise: Noise | None = None
+    """Of the samples, where an encoder draws some."""
+    pooled: bool = False
+    """Whether it comes from a training pass whose statistics were the batch's: then no row stands for itself."""
+
+    def rows(self, keep: Tensor) -> NetworkState:
+        """The state of some samples: those that are not done yet, say.
+
+        Args:
+            keep: a mask ``[B]`` or indices.
+
+        Raises:
+            ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
+                if the mask has another length than the batch.
+
+        >>> state = NetworkState(1, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
+        >>> state.rows(torch.tensor([True, False, True])).voltage.flatten()
+        tensor([0., 2.])
+        """
+        if self.pooled:
+            raise ValueError(
+                "samples cannot leave a batch in training: its statistics were taken over all of them; "
+                "put the network into evaluation mode, or carry the whole batch on"
+            )
+        batch = len(self.voltage)
+        if keep.ndim != 1 or (keep.dtype == torch.bool and len(keep) != batch):
+            raise ValueError(f"keep must be a mask of {batch} samples or their indices, got {list(keep.shape)}")
+        noise = None if self.noise is None else replace(self.noise, index=self.noise.index[keep.to("cpu")])
+        return replace(
+            self,
+            blocks=tuple(rows_of(block, keep) for block in self.blocks),
+            voltage=self.voltage[keep],
+            noise=noise,
+        )
+
+    def detach(self) -> NetworkState:
+        """The same numbers, through which no gradient flows.
+
+        >>> NetworkState(1, (), torch.ones(1, 1, requires_grad=True)).detach().voltage.requires_grad
+        False
+        """
+        return replace(self, blocks=tuple(detached(block) for block in self.blocks), voltage=self.voltage.detach())
+
+
+def rows_of(state: Any, keep: Tensor) -> Any:
+    """Some samples' part of a block's state: None, a tensor ``[B, ...]``, a tuple or dict of such, or anything with a
+    method ``rows(keep)`` of its own. Moments belong to no sample.
+
+    Raises:
+        TypeError: if a state does not say how its rows are selected.
+
+    >>> rows_of((torch.arange(3), None), torch.tensor([2]))
+    (tensor([2]), None)
+    """
+    if isinstance(state, Tensor):
+        return state[keep]
+    return _through(state, "rows", lambda part: rows_of(part, keep), keep)
+
+
+def detached(state: Any) -> Any:
+    """A block's state without gradients, of the same kinds as :func:`rows_of`.
+
+    >>> detached({"membrane": torch.ones(1, requires_grad=True)})["membrane"].requires_grad
+    False
+    """
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, Moments):
+        return Moments(state.mean.detach(), state.var.detach(), state.count)
+    return _through(state, "detach", detached)
+
+
+def _through(state: Any, method: str, each: Any, *arguments: Tensor) -> Any:
+    if state is None or isinstance(state, Moments):
+        return state
+    if isinstance(state, dict):
+        return {name: each(part) for name, part in state.items()}
+    if isinstance(state, tuple):
+        parts = (each(part) for part in state)
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    if callable(own := getattr(state, method, None)):
+        return own(*arguments)
+    raise TypeError(
+        f"a block's state of type {type(state).__name__} does not say how to do {method}(): give it that method, or "
+        f"make it a tensor [B, ...], a tuple or a dict of such"
+    )
