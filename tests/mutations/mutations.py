@@ -131,8 +131,8 @@ FUSED = [
     Mutation(
         "no gradient goes from span to span",
         "engine/stack.py",
-        "carries = [torch.zeros_like(start) for start in spans[-1].starts]",
-        "carries = [None for start in spans[-1].starts]",
+        "every=len(spans) > 1 or any(wants_starts)",
+        "every=any(wants_starts)",
         FUZZ,
     ),
     Mutation(
@@ -181,8 +181,8 @@ FUSED = [
     Mutation(
         "a current is given back twice",
         "engine/stack.py",
-        "WORKSPACE.give(done.current, membranes[i])",
-        "WORKSPACE.give(done.current, done.current, membranes[i])",
+        "WORKSPACE.give(done.current, membranes[i] if",
+        "WORKSPACE.give(done.current, done.current, membranes[i] if",
         FUZZ,
     ),
     Mutation(

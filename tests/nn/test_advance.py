@@ -212,3 +212,19 @@ def test_a_classifier_draws_the_steps_it_advances_by(encoder, backend, rng):
         model.advance(images[keep], state, index=torch.arange(4))
     with pytest.raises(ValueError, match=r"the encoder has 6 time steps"):
         model.advance(images[keep], state)
+
+
+@needs_kernels
+def test_a_weight_that_changes_between_steps_counts_from_then_on():
+    nets = [network(dtype=torch.float32) for _ in range(2)]
+    x = inputs(torch.float32)
+    for net, backend in zip(nets, ("cpu", "reference"), strict=True):
+        choose(net, backend=backend, events="fixed")
+    results = []
+    for net in nets:
+        with torch.no_grad():
+            _, state = net.advance(x[:2])
+            net.blocks["conv2"].synapse.weight.mul_(1.5)
+            net.blocks["fc1"].synapse.weight.mul_(0.7)
+            results.append(net.advance(x[2:], state)[0])
+    assert torch.allclose(*results, atol=1e-5)

@@ -21,7 +21,7 @@ from bntt.engine import private
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Gradients, Layer, Resolved, Saved, backward, forward, joined
 from bntt.engine.spans import sizes, span_of
-from bntt.engine.synapse import Spikes, Synapse
+from bntt.engine.synapse import Prepared, Spikes, Synapse
 from bntt.engine.workspace import WORKSPACE
 from bntt.ops.norm import Moments
 
@@ -36,6 +36,8 @@ class Stack:
     """Every layer's membrane before the first step, ``[B, H, W, C]``, which is left as it is; () and None are rest."""
     wants_ends: bool = False
     """Whether somebody goes on from the membranes after the last step."""
+    prepared: Prepared | None = None
+    """Weights as earlier steps took them, for passes without gradients."""
     moments: list[Moments | None] = field(default_factory=list)
     """Filled by the forward pass: the batch's statistics of every layer that takes its own."""
     fired: list[Tensor] = field(default_factory=list)
@@ -45,8 +47,10 @@ class Stack:
     def membranes(self) -> list[Tensor | None]:
         return list(self.starts) or [None] * len(self.layers)
 
-    def synapses(self) -> list[Synapse]:
-        return [Synapse(one.weight, one.bias, one.geometry, self.compute.precision) for one in self.layers]
+    def synapses(self, prepared: Prepared | None = None) -> list[Synapse]:
+        """The layers' weights; as they were prepared, where that is given."""
+        make = Synapse if prepared is None else prepared.synapse
+        return [make(one.weight, one.bias, one.geometry, self.compute.precision) for one in self.layers]
 
 
 def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -79,7 +83,7 @@ def run_chunks(stack: Stack, x: Spikes, ends: list[Tensor] | None = None) -> Ite
     What is yielded is overwritten by the next chunk. ``ends`` takes the membranes after the last step, if the stack
     wants them.
     """
-    synapses = stack.synapses()
+    synapses = stack.synapses(stack.prepared)
     found: list[list[Resolved]] = [[] for _ in stack.layers]
     fired: list[list[Tensor]] = [[] for _ in stack.layers]
     membranes, steps = stack.membranes, x.values.shape[0]

@@ -248,3 +248,27 @@ class Synapse:
             scale=x.scale,
             threads=torch.get_num_threads(),
         )
+
+
+class Prepared:
+    """Weights as passes without gradients took them, to be used again from step to step: to pack them anew is what a
+    single step would mostly consist of. It lives as long as the state that carries it; a weight whose version counter
+    has moved is taken anew.
+
+    >>> weight, kept = torch.nn.Parameter(torch.ones(2, 4)), Prepared()
+    >>> first = kept.synapse(weight, None, Geometry(), "fp32")
+    >>> kept.synapse(weight, None, Geometry(), "fp32") is first
+    True
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[int, tuple[Tensor, tuple[object, ...], Synapse]] = {}
+
+    def synapse(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision) -> Synapse:
+        if not isinstance(weight, torch.nn.Parameter):  # made for this very pass
+            return Synapse(weight, bias, geometry, precision)
+        version = (weight._version, weight.data_ptr(), None if bias is None else bias._version, geometry, precision)
+        held = self._held.get(id(weight))
+        if held is None or held[1] != version:
+            held = self._held[id(weight)] = (weight, version, Synapse(weight, bias, geometry, precision))
+        return held[2]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.engine.private import has_global_hooks
+from bntt.engine.synapse import Prepared
 from bntt.nn.block import SpikingBlock, advance_block, fold_time, observed_step
 from bntt.nn.known import FusedBlock
 from bntt.nn.norm import TemporalNorm
@@ -224,12 +225,13 @@ class SpikingNetwork(nn.Module):
         check_finite_input(x, first)
         names, before = list(self.blocks), [None] * len(self.blocks) if state is None else list(state.blocks)
         after: list[Any] = []
+        prepared = Prepared() if state is None else state.prepared
         while len(after) < len(names):
             rest = {name: self.blocks[name] for name in names[len(after) :]}
             run = plan_of(rest, x, self.compute, first).fused
             if run:
                 some = slice(len(after), len(after) + len(run))
-                x, states = advance_fused(list(rest.values()), run, x, self.compute, before[some], first)
+                x, states = advance_fused(list(rest.values()), run, x, self.compute, before[some], first, prepared)
                 after += states
             else:
                 x, now = advance_block(next(iter(rest.values())), self._real(x), first, before[len(after)])
@@ -238,7 +240,7 @@ class SpikingNetwork(nn.Module):
         voltages = accumulated(self.readout, self._real(x), voltage, plain=self._plain_readout())
         steps = torch.arange(first + 1, first + 1 + len(x), dtype=voltages[0].dtype, device=x.device)
         noise = None if state is None else state.noise
-        last = NetworkState(first + len(x), tuple(after), voltages[-1], noise, self._pools_batches())
+        last = NetworkState(first + len(x), tuple(after), voltages[-1], noise, self._pools_batches(), prepared)
         return voltages / steps[:, None, None], last
 
     def _pools_batches(self) -> bool:

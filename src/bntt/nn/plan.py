@@ -14,7 +14,7 @@ from bntt.engine.compute import Compute, KernelName
 from bntt.engine.kernels import BackendError, device_of, find_backend, require_precision
 from bntt.engine.layer import Layer
 from bntt.engine.stack import Stack, run_chunks, run_stack
-from bntt.engine.synapse import Spikes
+from bntt.engine.synapse import Prepared, Spikes
 from bntt.nn.known import FusedBlock, fuse, layout_of
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.state import BlockState
@@ -105,11 +105,12 @@ def advance_fused(
     compute: Compute,
     states: Sequence[BlockState | None],
     first: int,
+    prepared: Prepared,
 ) -> tuple[Tensor, list[BlockState]]:
     """Some steps from a state: the run's spikes ``[S, B, ...]``, and every block's state after them."""
     layers, spikes = _entered(run, x, compute)
     starts = [None if state is None else one.enter(state.membrane) for one, state in zip(run, states, strict=True)]
-    stack = Stack(layers, compute, starts, wants_ends=True)
+    stack = Stack(layers, compute, starts, wants_ends=True, prepared=prepared)
     out, ends = run_stack(stack, spikes, mean_over_time=False)
     _take_in(blocks, stack, slice(first, first + len(x)))
     after = [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from bntt.engine.synapse import Prepared
 from bntt.ops.norm import Moments
 
 
@@ -48,6 +49,8 @@ class NetworkState:
     """Of the samples, where an encoder draws some."""
     pooled: bool = False
     """Whether it comes from a training pass whose statistics were the batch's: then no row stands for itself."""
+    prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
+    """Weights in the kernels' layout, for the next steps without gradients."""
 
     def rows(self, keep: Tensor) -> NetworkState:
         """The state of some samples: those that are not done yet, say.
