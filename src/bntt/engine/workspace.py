@@ -32,6 +32,8 @@ class Workspace:
     def __init__(self) -> None:
         self._free: list[Tensor] = []
         """The one that lay longest first."""
+        self._waiting = 0
+        """Bytes of the free ones."""
         self._alive = 0
         """Bytes of all buffers, handed out or free."""
         self._most_used = 0
@@ -50,7 +52,8 @@ class Workspace:
             fitting = [i for i, held in enumerate(self._free) if size <= held.numel() < 2 * size + _SMALL]
             best = min(fitting, key=lambda i: self._free[i].numel(), default=None)
             held = self._free.pop(best) if best is not None else self._fresh(size)
-            self._most_used = max(self._most_used, self._alive - self.free_bytes())
+            self._waiting -= held.numel() if best is not None else 0
+            self._most_used = max(self._most_used, self._alive - self._waiting)
         return held[:size].view(dtype).view(shape)
 
     def _fresh(self, size: int) -> Tensor:
@@ -71,18 +74,19 @@ class Workspace:
             whole = torch.empty(0, dtype=torch.uint8).set_(buffer.untyped_storage())
             with self._lock:
                 self._free.append(whole)
-                while self.free_bytes() > 2 * self._most_used:
-                    del self._free[0]
+                self._waiting += whole.numel()
+                while self._waiting > 2 * self._most_used:
+                    self._waiting -= self._free.pop(0).numel()
 
     def free_bytes(self) -> int:
         """How much was given back and waits."""
-        with self._lock:
-            return sum(held.numel() for held in self._free)
+        return self._waiting
 
     def clear(self) -> None:
         """Free everything that was given back."""
         with self._lock:
             self._free.clear()
+            self._waiting = 0
 
 
 WORKSPACE = Workspace()
