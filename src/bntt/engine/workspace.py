@@ -48,6 +48,8 @@ class Workspace:
         if device is not None and device.type != "cpu":
             return torch.empty(shape, dtype=dtype, device=device)
         size = math.prod(shape) * dtype.itemsize
+        if size < _SMALL:  # is not kept when it is given back
+            return torch.empty(shape, dtype=dtype)
         with self._lock:
             fitting = [i for i, held in enumerate(self._free) if size <= held.numel() < 2 * size + _SMALL]
             best = min(fitting, key=lambda i: self._free[i].numel(), default=None)

@@ -221,7 +221,8 @@ class SpikingNetwork(nn.Module):
             raise ValueError("a network advances by at least one time step, got 0")
         if state is not None and len(state.voltage) != x.shape[1]:
             raise ValueError(f"the state is of {len(state.voltage)} samples, the input of {x.shape[1]}")
-        self._check_parts()
+        if state is None:
+            self._check_parts()
         check_finite_input(x, first)
         names, before = list(self.blocks), [None] * len(self.blocks) if state is None else list(state.blocks)
         after: list[Any] = []
