@@ -1,7 +1,6 @@
 """Image folders and zips, and image files that are not what they should be."""
 
 import io
-import os
 import zipfile
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from PIL import Image
 
 from bntt.data.errors import DataError
-from bntt.data.folder import ImageFile, decode, fingerprint, read_images
+from bntt.data.folder import ImageFile, decode, read_images
 from tests import fakes
 
 
@@ -146,14 +145,6 @@ def test_a_zip_without_a_part(tmp_path):
         read_images(path)
 
 
-def test_a_fingerprint_changes_with_the_files(tmp_path):
-    root = fakes.write_image_folder(tmp_path / "root")
-    before = fingerprint(root)
-    assert fingerprint(root) == before
-    (root / "train" / "cat" / "9.png").write_bytes(b"x")
-    assert fingerprint(root) != before
-
-
 def zipped(root, target):
     """The same files as train.zip and test.zip, whatever they are."""
     target.mkdir()
@@ -237,55 +228,6 @@ def test_an_animation_is_not_cut_to_its_first_image():
         decode(ImageFile("x.gif", buffer.getvalue))
 
 
-def test_links_are_followed(tmp_path):
-    root = fakes.write_image_folder(tmp_path / "root")
-    expected = read_images(root).train
-    (root / "train").rename(tmp_path / "elsewhere")
-    (root / "train").mkdir()
-    (root / "train" / "cat").symlink_to(tmp_path / "elsewhere" / "cat")  # a class
-    (root / "train" / "dog").mkdir()
-    (root / "train" / "dog" / "more").symlink_to(tmp_path / "elsewhere" / "dog")  # a folder within one
-    found = read_images(root).train
-    assert torch.equal(found.images, expected.images)
-    before = fingerprint(root)
-    (tmp_path / "elsewhere" / "dog" / "9.jfif").write_bytes(b"x")
-    assert fingerprint(root) != before, "the fingerprint sees what is read"
-
-
-def loop(root):
-    (root / "train" / "cat" / "up").symlink_to(root / "train")
-
-
-def to_itself(root):
-    (root / "train" / "cat" / "me").symlink_to(root / "train" / "cat" / "me")
-
-
-def to_nowhere(root):
-    (root / "train" / "cat" / "gone.png").symlink_to("/nowhere/gone.png")
-
-
-def class_to_nowhere(root):
-    (root / "train" / "bird").symlink_to("/nowhere/bird")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (loop, "cat/up is a link to .*train, a folder that it lies in"),
-        (to_itself, "cat/me is a link that leads nowhere"),
-        (to_nowhere, r"cat/gone.png is a link that leads nowhere \(/nowhere/gone.png\)"),
-        (class_to_nowhere, "train/bird is a link that leads nowhere"),
-        (lambda root: os.mkfifo(root / "train" / "cat" / "pipe"), "cat/pipe is neither a file nor a folder"),
-    ],
-)
-def test_links_that_lose_images_are_named(change, message, tmp_path):
-    root = fakes.write_image_folder(tmp_path / "root")
-    change(root)
-    for look in (read_images, fingerprint):
-        with pytest.raises(DataError, match=message):
-            look(root)
-
-
 def test_one_folder_around_all_classes(tmp_path):
     """As an archive unpacked into its own folder leaves it, with a file of words beside the classes."""
     root = fakes.write_image_folder(tmp_path / "root")
@@ -294,12 +236,3 @@ def test_one_folder_around_all_classes(tmp_path):
     (tmp_path / "around").rename(root / "train" / "around")
     (root / "train" / "around" / "README").write_text("two classes")
     assert read_images(root).train.classes == ("cat", "dog")
-
-
-def test_the_fingerprint_passes_over_what_is_not_read(tmp_path):
-    root = fakes.write_image_folder(tmp_path / "root")
-    before = fingerprint(root)
-    (root / "train" / "cat" / "Thumbs.db").write_bytes(b"x")
-    (root / "backup").mkdir()
-    (root / "backup" / "gone").symlink_to("/nowhere")
-    assert fingerprint(root) == before

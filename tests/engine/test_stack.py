@@ -1,4 +1,4 @@
-"""The executor's own promises; parity with the modules is held by tests/nn/test_plan.py."""
+"""The executor's own promises; parity with the modules is held by tests/nn/test_fused_parity.py."""
 
 from __future__ import annotations
 

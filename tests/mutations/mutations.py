@@ -187,7 +187,7 @@ FUSED = [
     ),
     Mutation(
         "taps of the event-driven weight gradient are mirrored",
-        "*/_cpu/events.inl",
+        "*/_cpu/events_weight_grad.inl",
         "sum[3 + j] += L::load(at + (1 - j) * N);",
         "sum[3 + j] += L::load(at + (j - 1) * N);",
         FUZZ,

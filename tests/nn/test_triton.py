@@ -16,7 +16,7 @@ from bntt.engine.kernels import BackendError
 from bntt.nn import SpikingNetwork, plan
 from tests.engine._triton import DEVICE
 from tests.kernels import choose, needs_kernels
-from tests.nn.test_plan import OPTIONS, close, small, spikes_of
+from tests.nn.networks import OPTIONS, close, small, spikes_of
 
 
 def pair(net: SpikingNetwork) -> tuple[SpikingNetwork, SpikingNetwork]:

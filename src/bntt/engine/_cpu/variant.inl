@@ -8,7 +8,9 @@ using bntt::parallel;
 #include "lanes.h"
 #include "moments.inl"
 #include "scan.inl"
+#include "scan_reverse.inl"
 #include "events.inl"
+#include "events_weight_grad.inl"
 #include "poisson.inl"
 
 }  // namespace

@@ -1,0 +1,192 @@
+// The scan over time of one layer backwards (paper Eq. 6, 8, 10 and 11), on the tiles and neurons of scan.inl.
+
+// do/du of a potential u with v = u/threshold - 1 (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan.
+template <class L, int Kind>
+struct Surrogate {
+  using V = typename L::Floats;
+  V one = L::fill(1.0f), per_threshold, first, second;
+  explicit Surrogate(const BnttScan& s)
+      : per_threshold(L::fill(static_cast<float>(1 / s.threshold))),
+        first(L::fill(static_cast<float>(s.surrogate_first))),
+        second(L::fill(static_cast<float>(s.surrogate_second))) {}
+
+  V operator()(V potential) const {
+    const V v = potential * per_threshold - one;
+    if (Kind == 0) return first * L::above_zero(one - L::magnitude(v));
+    const V bend = Kind == 1 ? one + second * L::magnitude(v) : second * v;
+    return Kind == 1 ? first / (bend * bend) : first / (one + bend * bend);
+  }
+};
+
+// Reverse scan. It keeps nothing of the forward pass but `current`: the potentials of a tile are computed again, then
+// g = dL/dz runs back through time. First sweep (Sums): the sums over rows that Eq. 10 and 11 need; second: Eq. 10.
+// Where the potentials of all steps are too many for the cache, they are computed a span of steps at a time, from the
+// membrane that was kept before every span.
+template <class X, bool Before, bool Hard, int Kind, bool Sums>
+struct BackwardJob {
+  const BnttScan& s;
+  const Geometry& g;
+  long block, blocks, segments;  // channels of a block, blocks; runs of tiles whose sums are kept apart
+  long span, spans;              // steps whose potentials are held at a time, and how often that makes
+  float *potentials, *kept, *carries;  // [workers, span, tile, block], [workers, spans, tile, block], [workers, tile, block]
+  std::int32_t* windows;         // [workers, tile]
+  double* partial;               // [segments, T, 2, C]
+
+  template <class L, long N>
+  void again(long c, long t, long begin, long first, long count, long base, float* u, float* p) const {
+    using V = typename L::Floats;
+    const long C = s.channels, width = block;
+    const Neuron<L, Before, Hard> neuron(s);
+    V mean[N], scale[N], shift[N];
+    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width)
+      mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
+    const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + base + c;
+    u += c, p += (t - begin) * g.tile * width + c;
+    for (long r = 0; r < count; ++r, x += C, u += width, p += width)
+      for (long n = 0; n < N; ++n) {
+        const long i = n * L::width;
+        __builtin_prefetch(x + i + g.pixels * C);  // one step ahead: a tile's rows are too short for the hardware to see
+        V membrane = L::load(u + i), fired_on;
+        neuron.step((L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        L::store(u + i, membrane);
+        L::store(p + i, fired_on);
+      }
+  }
+
+  template <class L, long N>
+  void reverse(long c, long t, long begin, long first, long count, long base, float* carry, const float* p,
+               const std::int32_t* window, double* sums) const {
+    using V = typename L::Floats;
+    const long C = s.channels, width = block;
+    const V leak = L::fill(static_cast<float>(s.leak)), threshold = L::fill(static_cast<float>(s.threshold));
+    const V worth = L::fill(static_cast<float>(s.grad_scale));
+    const Surrogate<L, Kind> surrogate(s);
+    V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
+    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
+      mean[n] = L::load(s.mean + i), factor[n] = L::load((Sums ? s.inverse : s.scale) + i);
+      one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
+    }
+    const long here = (t * g.pixels + first) * C + base + c;
+    const X* x = static_cast<const X*>(s.current) + here;
+    const X* grad = static_cast<const X*>(s.grad_spikes) + t * s.grad_step + base + c;
+    X* out = Sums ? nullptr : static_cast<X*>(s.grad_current) + here;
+    carry += c, p += (t - begin) * g.tile * width + c;
+    for (long r = 0; r < count; ++r, carry += width, p += width) {
+      const X* towards = window[r] < 0 ? nullptr : grad + window[r] * C;
+      for (long n = 0; n < N; ++n) {
+        const long i = n * L::width;
+        if (towards) __builtin_prefetch(towards + i - s.grad_step);
+        const V potential = L::load(p + i);
+        const V spike_part = towards ? L::load(towards + i) * worth * surrogate(potential) : V{};
+        const V next = L::load(carry + i);  // dL/d(membrane after step t)
+        const V kept = Hard ? L::choose(L::greater(potential, threshold), V{}, next) : next;
+        const V drive = Before ? next : kept + spike_part;  // g = dL/dz
+        L::store(carry + i, Before ? leak * kept + spike_part : leak * drive);
+        const V away = L::load(x + r * C + i) - mean[n];
+        if (Sums)
+          one[n] += drive, two[n] += drive * (away * factor[n]);
+        else
+          L::store(out + r * C + i, factor[n] * drive - one[n] - two[n] * away);
+      }
+    }
+    for (long n = 0, i = base + c; Sums && n < N; ++n, i += L::width) {
+      L::add_doubles(sums + 2 * t * C + i, one[n]);
+      L::add_doubles(sums + (2 * t + 1) * C + i, two[n]);
+    }
+  }
+
+  // A tile's part of what the caller carries over from other steps; zeros where there is nothing.
+  void fetch(float* to, const float* all, long first, long count, long base, long width) const {
+    if (!all) std::memset(to, 0, static_cast<std::size_t>(g.tile * block) * sizeof(float));
+    for (long r = 0; all && r < count; ++r)
+      std::memcpy(to + r * block, all + (first + r) * s.channels + base, static_cast<std::size_t>(width) * sizeof(float));
+  }
+
+  void operator()(long unit, int worker) const {
+    const long segment = unit / blocks, base = unit % blocks * block, width = smaller(block, s.channels - base);
+    const long floats = g.tile * block;
+    const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
+    float *p = potentials + worker * span * floats, *before = kept + worker * spans * floats;
+    float* carry = carries + worker * floats;
+    std::int32_t* window = windows + worker * g.tile;
+    double* sums = Sums ? partial + segment * s.steps * 2 * s.channels : nullptr;
+    const long last = (segment + 1) * g.tiles / segments;
+    for (long number = segment * g.tiles / segments; number < last; ++number) {
+      long first, count;
+      g.place(s, number, &first, &count, window);
+#define AGAIN(L, N, c) again<L, N>(c, t, begin, first, count, base, membrane, p)
+#define REVERSE(L, N, c) reverse<L, N>(c, t, begin, first, count, base, carry, p, window, sums)
+      fetch(before, s.membrane, first, count, base, width);
+      for (long i = 0; i < spans; ++i) {  // the membrane moves on from span to span, and in the last one ends anywhere
+        float* membrane = i + 1 < spans ? before + (i + 1) * floats : carry;
+        std::memcpy(membrane, before + i * floats, bytes);
+        const long begin = i * span, end = smaller(s.steps, begin + span);
+        for (long t = begin; t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
+      }
+      fetch(carry, s.carry, first, count, base, width);
+      for (long i = spans - 1; i >= 0; --i) {
+        const long begin = i * span, end = smaller(s.steps, begin + span);
+        float* membrane = before + i * floats;
+        for (long t = begin; i + 1 < spans && t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
+        for (long t = end - 1; t >= begin; --t) FOR_CHANNELS(c, 0, width, REVERSE)
+      }
+      for (long r = 0; !Sums && s.carry && r < count; ++r)
+        std::memcpy(s.carry + (first + r) * s.channels + base, carry + r * block,
+                    static_cast<std::size_t>(width) * sizeof(float));
+#undef AGAIN
+#undef REVERSE
+    }
+  }
+};
+
+template <class X, bool Before, bool Hard, int Kind, bool Sums>
+int scan_reverse_as(const BnttScan& s) {
+  const long room = 1 << 16, C = s.channels;  // floats of a tile's potentials: a quarter of a usual second-level cache
+  const bool pooled = s.window_height * s.window_width > 1;
+  long block = smaller(C, 64);
+  const long fixed = pooled ? s.window_height * s.width : 8;
+  const long span = smaller(s.steps, larger(1, room / (fixed * block))), spans = ceil_div(s.steps, span);
+  const Geometry g(s, smaller(64, room / (span * block)));
+  const long workers = larger(1, s.threads), blocks = ceil_div(C, block);
+  const long affordable = (1 << 21) / (2 * s.steps * C);
+  const long segments = smaller(g.tiles, Sums ? larger(1, smaller(64, affordable)) : 1 << 16);
+  Scratch<float> potentials(workers * span * g.tile * block), kept(workers * spans * g.tile * block);
+  Scratch<float> carries(workers * g.tile * block);
+  Scratch<std::int32_t> windows(workers * g.tile);
+  Scratch<double> partial(Sums ? segments * s.steps * 2 * C : 0);
+  if (!potentials.data || !kept.data || !carries.data || !windows.data || !partial.data) return 1;
+  if (Sums) std::memset(partial.data, 0, static_cast<std::size_t>(segments * s.steps * 2 * C) * sizeof(double));
+  BackwardJob<X, Before, Hard, Kind, Sums> job{s,     g,               block,     blocks,       segments,     span,
+                                            spans, potentials.data, kept.data, carries.data, windows.data, partial.data};
+  for_units(segments * blocks, s.threads, job);
+  for (long t = 0; Sums && t < s.steps; ++t)
+    for (long c = 0; c < C; ++c) {
+      double sum = 0, product = 0;
+      for (long i = 0; i < segments; ++i) {
+        sum += partial.data[((i * s.steps + t) * 2) * C + c];
+        product += partial.data[((i * s.steps + t) * 2 + 1) * C + c];
+      }
+      s.sum_grad[t * C + c] = sum;
+      s.sum_product[t * C + c] = product;
+    }
+  return 0;
+}
+
+template <class X, bool Before, bool Hard, bool Sums>
+int scan_reverse_kind(const BnttScan& s) {
+  if (s.surrogate == 0) return scan_reverse_as<X, Before, Hard, 0, Sums>(s);
+  if (s.surrogate == 1) return scan_reverse_as<X, Before, Hard, 1, Sums>(s);
+  return scan_reverse_as<X, Before, Hard, 2, Sums>(s);
+}
+
+template <class X, bool Sums>
+int scan_reverse_in(const BnttScan& s) {
+  if (s.fire_before)
+    return s.hard_reset ? scan_reverse_kind<X, true, true, Sums>(s) : scan_reverse_kind<X, true, false, Sums>(s);
+  return s.hard_reset ? scan_reverse_kind<X, false, true, Sums>(s) : scan_reverse_kind<X, false, false, Sums>(s);
+}
+
+template <bool Sums>
+int scan_reverse(const BnttScan& s) {
+  return s.bf16 ? scan_reverse_in<Bf16, Sums>(s) : scan_reverse_in<float, Sums>(s);
+}

@@ -1,0 +1,84 @@
+"""Small networks that meet every kernel, and what tests of fused runs do with a pair of them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+import bntt
+from bntt.nn import BNTT, LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from tests.kernels import choose
+
+
+def conv(*args, **kwargs) -> nn.Conv2d:
+    return nn.utils.skip_init(nn.Conv2d, *args, **kwargs)
+
+
+def linear(*args) -> nn.Linear:
+    return nn.utils.skip_init(nn.Linear, *args, bias=False)
+
+
+def small(steps: int = 5, norm=BNTT, **neuron) -> SpikingNetwork:
+    """Two convolutions with poolings, odd sizes and channel counts, and a hidden layer."""
+    torch_weights = torch.Generator().manual_seed(3)
+
+    def block(synapse: nn.Module, channels: int, pool: nn.Module | None) -> SpikingBlock:
+        return SpikingBlock(synapse, norm(channels, steps), LIF(**{"leak": 0.9, **neuron}), pool)
+
+    pools = nn.AvgPool2d(2), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = SpikingNetwork(
+        {
+            "conv1": block(conv(2, 21, 3, padding=1, bias=False), 21, pools[0]),
+            "conv2": block(conv(21, 40, 3, padding=1, bias=True), 40, None),
+            "conv3": block(conv(40, 18, 3, stride=2, bias=False), 18, pools[1]),
+            "fc1": block(linear(18, 33), 33, None),
+        },
+        Readout(linear(33, 4)),
+    )
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if name.endswith(("weight", "bias")):
+                p.copy_(torch.randn(p.shape, generator=torch_weights) * 0.3)
+            if name.endswith("gamma"):
+                p.mul_(1.3)
+    return net
+
+
+def spikes_of(steps: int, batch: int, rng: torch.Generator, size: int = 11) -> Tensor:
+    return torch.randint(-1, 2, (steps, batch, 2, size, size), generator=rng).float()
+
+
+def pair(net: SpikingNetwork) -> tuple[SpikingNetwork, SpikingNetwork]:
+    ours, theirs = net, copy.deepcopy(net)
+    choose(ours, backend="cpu")
+    choose(theirs, backend="reference")
+    return ours, theirs
+
+
+def close(a: Tensor | None, b: Tensor | None, tolerance: float = 5e-5) -> bool:
+    assert a is not None and b is not None  # noqa: PT018
+    return bool((a - b).abs().max() <= tolerance * b.abs().max() + 1e-7)
+
+
+def backward(net: SpikingNetwork, x: Tensor) -> Tensor:
+    logits = net(x)
+    (logits * torch.arange(1.0, 5.0)).square().sum().backward()
+    return logits
+
+
+OPTIONS = [
+    {"rule": rule, "reset": reset, "surrogate": surrogate}
+    for rule, reset, surrogate in itertools.product(
+        (bntt.nn.fire_after, bntt.nn.fire_before),
+        (bntt.nn.soft_reset, bntt.nn.hard_reset),
+        (bntt.nn.Triangle(), bntt.nn.ArcTan()),
+    )
+]
+
+
+def NoBatchOfOne(channels: int, steps: int):
+    """BNTT where a batch of one has many values, none in the fully connected layer."""
+    return NoNorm() if channels == 33 else BNTT(channels, steps)
