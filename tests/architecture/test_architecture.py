@@ -36,8 +36,6 @@ OWNERS = {
 }
 PRIVATE = "engine/private.py"
 """Where PyTorch's private names are."""
-STILL_OUTSIDE = {"nn/known.py": {"_pair"}}
-"""To be emptied; nothing is added."""
 HOOKS = r"_(global_)?(module_)?(forward|backward|state_dict|load_state_dict)_(pre_)?hooks(_\w+)?"
 UNPROMISED = rf"torch\._C|torch\.cpu\._is|\b_current_level\b|\b_has_any_global_hook\b|\b{HOOKS}\b"
 BANNED = ("pickle.load", "weights_only=False", "extractall", "shell=True", "http://", "yaml")
@@ -100,7 +98,7 @@ def private_names_of_torch(code: str) -> set[str]:
 def test_one_file_has_what_pytorch_does_not_promise(path):
     found = private_names_of_torch(code_of(path))
     if name(path) != PRIVATE:
-        assert found == STILL_OUTSIDE.get(name(path), set()), f"{name(path)}: ask bntt.engine.private"
+        assert not found, f"{name(path)}: ask bntt.engine.private"
 
 
 def test_private_names_are_recognised():

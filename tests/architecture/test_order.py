@@ -21,8 +21,9 @@ ORDER = {
         ["stack"],
     ],
     "nn": [
-        ["untouched", "trace", "samples", "encoder", "norm", "lif", "readout"],
-        ["norms", "block"],
+        ["untouched", "trace", "samples", "encoder", "norm", "lif", "readout", "measure"],
+        ["norms", "state"],
+        ["block"],
         ["known"],
         ["plan"],
         ["network"],

@@ -87,7 +87,7 @@ def take_statistics(job: Job) -> None:
 def trace(job: Job) -> None:
     """The trace against a loop over the blocks' steps, and the modes restored."""
     x = job.given()
-    _keep(job.record, "trace", job.net.trace(x if job.dice.chance(0.8) else iter(x)))
+    _keep(job.record, "trace", job.net.trace(x if job.dice.chance(0.8) else iter(x.split(1))))
     stepped = _stepped(job.net, x)
     if job.consistent:
         job.record["trace logits = stepped"] = stepped

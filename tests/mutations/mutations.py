@@ -255,8 +255,8 @@ STATES = [
     Mutation(
         "the state forgets a step",
         "nn/network.py",
-        "last = NetworkState(first + len(x), ",
-        "last = NetworkState(first + len(x) - 1, ",
+        "first + len(x), tuple(after), voltages[-1]",
+        "first + len(x) - 1, tuple(after), voltages[-1]",
         ADVANCE,
     ),
     Mutation(

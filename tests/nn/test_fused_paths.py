@@ -99,7 +99,7 @@ def test_a_trace_that_cannot_run_as_asked_says_so(rng):
     images = torch.rand(2, 2, 12, 12, generator=rng)
     with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu': its leak is learned"):
         model.trace(images)
-    steps = [torch.zeros(2, 2, 12, 12) for _ in range(4)]
+    steps = [torch.zeros(1, 2, 2, 12, 12) for _ in range(4)]
     with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu'"):
         model.network.trace(iter(steps))
     choose(model.network, backend="auto", precision="bf16")

@@ -1,6 +1,6 @@
 """The fused scan of a layer over time: normalise, integrate, fire, reset and pool in one pass, and its reverse.
 
-Paper Eq. 4, 9 (forward), 6, 8, 10, 11 (reverse), by the C++ kernels of ``_cpu/scan.inl`` or the Triton kernels of
+Paper Eq. 4, 9 (forward), 6, 8, 10, 11 (reverse), by the C++ kernels of ``_cpu/scan*.inl`` or the Triton kernels of
 ``_triton/kernels.py``; :func:`scan_reference` is the readable twin of both. Activations lie in memory as
 ``[T, B, H, W, C]``, contiguous; a fully connected layer has H = W = 1.
 """

@@ -5,6 +5,7 @@ from bntt.nn.block import SpikingBlock
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.lif import LIF
+from bntt.nn.measure import Measure, Measured
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
@@ -27,6 +28,8 @@ __all__ = [
     "DirectEncoder",
     "FastSigmoid",
     "LayerNorm",
+    "Measure",
+    "Measured",
     "NetworkState",
     "NoNorm",
     "Noise",

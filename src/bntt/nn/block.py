@@ -122,10 +122,18 @@ def observed_step(
     return spikes, spikes, state
 
 
-def advance_block(block: Any, x: Float[Tensor, "S B *in_shape"], first: int, state: Any) -> tuple[Tensor, Any]:
-    """Some steps of one block, one after another, as the modules that it is made of."""
-    out = []
+def advance_block(
+    name: str, block: SpikingBlock, x: Float[Tensor, "S B *in_shape"], first: int, state: Any, *, count: bool
+) -> tuple[Tensor, Any, tuple[Tensor, int] | None]:
+    """Some steps of one block, one after another, as the modules that it is made of: what leaves it, its state and, if
+    it is asked for, its spikes per step and channel and its number of neurons."""
+    out, counts, neurons = [], [], 0
     for t, now in enumerate(x, start=first):
-        y, state = block.step(now, t, state)
+        if count:
+            spikes, y, state = observed_step(name, block, now, t, state)
+            counts.append(spikes.detach().sum((0, *range(2, spikes.ndim)), dtype=torch.float64))
+            neurons = spikes[0].numel()
+        else:
+            y, state = block.step(now, t, state)
         out.append(y)
-    return torch.stack(out), state
+    return torch.stack(out), state, (torch.stack(counts), neurons) if count else None

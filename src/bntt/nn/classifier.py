@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bntt.engine.private import has_global_hooks
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
-from bntt.nn.network import SpikingNetwork
+from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.state import NetworkState, Noise
 from bntt.nn.trace import Trace, evaluating
 from bntt.nn.untouched import check_spellings, why_touched
@@ -143,11 +143,13 @@ class SpikingClassifier(nn.Module):
         with evaluating(self):  # before anything is decided: more norms are fused there than in training
             x = self._normalize(images)
             check_spellings(self.encoder, "the encoder")
-            fused = not self.network.plan((self.encoder.num_steps, *x.shape)).reason
-            if fused or why_touched(self.encoder) or has_global_hooks():
+            total = self.encoder.num_steps
+            fused = not self.network.plan((total, *x.shape)).reason
+            if why_touched(self.encoder) or has_global_hooks():
                 return self.network.trace(self._encode(x, seed, index, draw))
-            steps = range(self.encoder.num_steps)
-            return self.network.trace(self.encoder.step(x, t, seed=seed, index=index, draw=draw) for t in steps)
+            some = STEPS_AT_ONCE if fused else 1
+            parts = (range(first, min(total, first + some)) for first in range(0, total, some))
+            return self.network.trace(self._encode(x, seed, index, draw, steps) for steps in parts)
 
     def _encode(self, x: Tensor, seed: int, index: Tensor | None, draw: int, steps: range | None = None) -> Tensor:
         """What drives the network: spikes in a byte each where its first layer takes them so."""

@@ -154,7 +154,8 @@ def _average(module: nn.Module, height: int, width: int) -> Window | None:
         return height, width
     if type(module) is not nn.AvgPool2d or module.ceil_mode or module.divisor_override is not None:
         return None
-    kernel, stride, padding = (nn.modules.utils._pair(v) for v in (module.kernel_size, module.stride, module.padding))
+    sizes = (module.kernel_size, module.stride, module.padding)
+    kernel, stride, padding = (size if isinstance(size, tuple) else (size, size) for size in sizes)
     return kernel if kernel == stride and padding == (0, 0) else None
 
 

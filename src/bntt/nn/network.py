@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -14,10 +13,10 @@ from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.engine.private import has_global_hooks
 from bntt.engine.synapse import Prepared
-from bntt.nn.block import SpikingBlock, advance_block, fold_time, observed_step
-from bntt.nn.known import FusedBlock
+from bntt.nn.block import SpikingBlock, advance_block, observed_step
+from bntt.nn.measure import Measure, Measured
 from bntt.nn.norm import TemporalNorm
-from bntt.nn.plan import Plan, advance_fused, plan_of, run_fused, trace_fused
+from bntt.nn.plan import Plan, advance_fused, plan_of, run_fused
 from bntt.nn.readout import Readout, accumulated
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
@@ -25,6 +24,10 @@ from bntt.nn.untouched import check_parts, check_spellings, warn_of_hooks, why_t
 
 Observer = Callable[[str, int, Tensor], None]
 """Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
+
+
+STEPS_AT_ONCE = 100
+"""Of a fused trace: spikes of the last layer and an encoder's are never there for more steps."""
 
 
 class SpikingNetwork(nn.Module):
@@ -189,7 +192,11 @@ class SpikingNetwork(nn.Module):
         return voltage / (t + 1), NetworkState(t + 1, tuple(states), voltage, noise, self._pools_batches())
 
     def advance(
-        self, x: Shaped[Tensor, "S B *shape"], state: NetworkState | None = None
+        self,
+        x: Shaped[Tensor, "S B *shape"],
+        state: NetworkState | None = None,
+        *,
+        measure: Measure = Measure(),
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
         """The next S steps from a state, layer by layer: the same numbers however the steps are cut.
 
@@ -201,6 +208,7 @@ class SpikingNetwork(nn.Module):
         Args:
             x: what drives the first layer, floating point or int8.
             state: None is rest, else what the last call returned.
+            measure: what to measure of these steps; it comes back in ``state.measured``.
 
         Returns:
             ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
@@ -227,69 +235,62 @@ class SpikingNetwork(nn.Module):
         names, before = list(self.blocks), [None] * len(self.blocks) if state is None else list(state.blocks)
         after: list[Any] = []
         prepared = Prepared() if state is None else state.prepared
+        counts: dict[str, tuple[Tensor, int]] = {}
         while len(after) < len(names):
             rest = {name: self.blocks[name] for name in names[len(after) :]}
-            run = plan_of(rest, x, self.compute, first).fused
+            run, here = plan_of(rest, x, self.compute, first).fused, len(after)
             if run:
-                some = slice(len(after), len(after) + len(run))
-                x, states = advance_fused(list(rest.values()), run, x, self.compute, before[some], first, prepared)
+                some = before[here : here + len(run)]
+                x, states, fired = advance_fused(list(rest.values()), run, x, self.compute, some, first, prepared)
                 after += states
+                counts |= {n: (f.double(), one.neurons) for n, one, f in zip(rest, run, fired, strict=False)}
             else:
-                x, now = advance_block(next(iter(rest.values())), self._real(x), first, before[len(after)])
+                name, block = next(iter(rest.items()))
+                assert isinstance(block, SpikingBlock)
+                x, now, count = advance_block(name, block, self._real(x), first, before[here], count=measure.spikes)
                 after.append(now)
+                counts |= {} if count is None else {name: count}
         voltage = None if state is None else state.voltage
         voltages = accumulated(self.readout, self._real(x), voltage, plain=self._plain_readout())
         steps = torch.arange(first + 1, first + 1 + len(x), dtype=voltages[0].dtype, device=x.device)
         noise = None if state is None else state.noise
-        last = NetworkState(first + len(x), tuple(after), voltages[-1], noise, self._pools_batches(), prepared)
+        measured = None
+        if measure.spikes:
+            measured = Measured({n: c for n, (c, _) in counts.items()}, {n: size for n, (_, size) in counts.items()})
+        last = NetworkState(
+            first + len(x), tuple(after), voltages[-1], noise, self._pools_batches(), measured, prepared
+        )
         return voltages / steps[:, None, None], last
 
     def _pools_batches(self) -> bool:
         return any(isinstance(block.norm, TemporalNorm) and block.norm.training for block in self.blocks.values())
 
     @torch.no_grad()
-    def trace(self, inputs: Iterable[Shaped[Tensor, "B *shape"]]) -> Trace:
-        """Run step by step in evaluation mode and record logits and spike counts; memory does not grow with T.
+    def trace(self, inputs: Shaped[Tensor, "T B *shape"] | Iterable[Shaped[Tensor, "S B *shape"]]) -> Trace:
+        """Advance in evaluation mode and record logits and spike counts; beside these, memory does not grow with T.
 
-        The mode that the network was in is restored. ``inputs`` is a tensor ``[T, B, ...]`` or yields ``[B, ...]``;
-        what yields is gathered first where a backend or a precision is asked for that only the kernels have.
+        The mode that the network was in is restored.
+
+        Args:
+            inputs: all steps, or an iterable that yields some of them at a time.
 
         Raises:
             BackendError: as the sequence form does.
         """
-        counts: dict[str, list[Tensor]] = {name: [] for name in self.blocks}
-        neurons: dict[str, int] = {}
-
-        def count(name: str, t: int, spikes: Tensor) -> None:
-            neurons[name] = spikes[0].numel()
-            counts[name].append(spikes.sum((0, *range(2, spikes.ndim)), dtype=torch.float64))
-
-        logits, state = [], None
-        if self.compute.insists:
-            rows = inputs if isinstance(inputs, Tensor) else list(inputs)
-            inputs = torch.stack(rows) if isinstance(rows, list) and rows else rows
+        logits, parts, state = [], [], None
         with evaluating(self):
-            if isinstance(inputs, Tensor) and len(inputs):
-                run = plan_of(dict(self.blocks.items()), inputs, self.compute).fused
-                if len(run) == len(self.blocks) and self._plain_readout():
-                    check_finite_input(inputs, 0)
-                    return self._trace_fused(run, inputs)
-            warn_of_hooks(dict(self.blocks.items()), self.readout)
-            for t, x in enumerate(inputs):
-                out, state = self.step(self._real(x), t, state, observe=count)
-                logits.append(out)
-        if not logits:
+            for part in torch.split(inputs, self._at_once(inputs)) if isinstance(inputs, Tensor) else inputs:
+                some, state = self.advance(part, state, measure=Measure(spikes=True))
+                logits.append(some)
+                parts.append(state.measured)
+        if state is None or state.measured is None:
             raise ValueError("a trace needs at least one time step, got none")
-        return Trace(torch.stack(logits), {name: torch.stack(rows) for name, rows in counts.items()}, neurons)
+        spikes = {n: torch.cat([part.spikes[n] for part in parts if part is not None]) for n in self.blocks}
+        return Trace(torch.cat(logits), spikes, state.measured.neurons)
 
-    def _trace_fused(self, run: Sequence[FusedBlock], x: Tensor) -> Trace:
-        """What the stepwise trace gives, from the kernels."""
-        drives, fired = [], []
-        for spikes, counts in trace_fused(run, x, self.compute):
-            drives.append(fold_time(self.readout.synapse, spikes))
-            fired.append(counts)
-        voltage = torch.stack(list(accumulate(torch.cat(drives))))
-        steps = torch.arange(1, len(voltage) + 1, dtype=voltage.dtype, device=voltage.device)
-        spikes_of = {name: torch.cat([part[i] for part in fired]).double() for i, name in enumerate(self.blocks)}
-        neurons = {name: fused.neurons for name, fused in zip(self.blocks, run, strict=True)}
-        return Trace(voltage / steps[:, None, None], spikes_of, neurons)
+    def _at_once(self, x: Tensor) -> int:
+        """How many steps of a trace are taken at a time: as they come where all blocks are fused, else one."""
+        if not len(x) or plan_of(dict(self.blocks.items()), x, self.compute, 0).reason:
+            warn_of_hooks(dict(self.blocks.items()), self.readout)
+            return 1
+        return STEPS_AT_ONCE

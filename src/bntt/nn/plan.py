@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName
 from bntt.engine.kernels import BackendError, device_of, find_backend, require_precision
 from bntt.engine.layer import Layer
-from bntt.engine.stack import Stack, run_chunks, run_stack
+from bntt.engine.stack import Stack, run_stack
 from bntt.engine.synapse import Prepared, Spikes
 from bntt.nn.known import FusedBlock, fuse, layout_of
 from bntt.nn.norm import TemporalNorm
@@ -106,8 +106,9 @@ def advance_fused(
     states: Sequence[BlockState | None],
     first: int,
     prepared: Prepared,
-) -> tuple[Tensor, list[BlockState]]:
-    """Some steps from a state: the run's spikes ``[S, B, ...]``, and every block's state after them."""
+) -> tuple[Tensor, list[BlockState], list[Tensor]]:
+    """Some steps from a state: the run's spikes ``[S, B, ...]``, every block's state after them, and every block's
+    spikes per step and channel ``[S, C]``."""
     layers, spikes = _entered(run, x, compute)
     starts = [None if state is None else one.enter(state.membrane) for one, state in zip(run, states, strict=True)]
     stack = Stack(layers, compute, starts, wants_ends=True, prepared=prepared)
@@ -117,7 +118,7 @@ def advance_fused(
         BlockState(one.leave(end), None if state is None else state.norm)
         for one, end, state in zip(run, ends, states, strict=True)
     ]
-    return out.movedim(-1, 2).reshape(*out.shape[:2], *run[-1].out.shape), after
+    return out.movedim(-1, 2).reshape(*out.shape[:2], *run[-1].out.shape), after, stack.fired
 
 
 def _take_in(blocks: Iterable[nn.Module], stack: Stack, steps: slice) -> None:
@@ -125,14 +126,6 @@ def _take_in(blocks: Iterable[nn.Module], stack: Stack, steps: slice) -> None:
     for block, found in zip(blocks, stack.moments, strict=False):
         if found is not None and isinstance(block.norm, TemporalNorm):
             block.norm.take_in(found, slice(None) if block.norm.method.shared_running else steps, steps.start or 0)
-
-
-def trace_fused(run: Sequence[FusedBlock], x: Tensor, compute: Compute) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """Chunk by chunk: the run's spikes ``[K, B, ...]`` and every block's spikes per step and channel ``[K, C]``."""
-    layers, spikes = _entered(run, x, compute)
-    for chunk, fired in run_chunks(Stack(layers, compute), spikes):
-        out = chunk.floats()
-        yield out.movedim(-1, 2).reshape(*out.shape[:2], *run[-1].out.shape), fired
 
 
 def _entered(run: Sequence[FusedBlock], x: Tensor, compute: Compute) -> tuple[list[Layer], Spikes]:

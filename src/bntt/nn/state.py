@@ -10,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from bntt.engine.synapse import Prepared
+from bntt.nn.measure import Measured
 from bntt.ops.norm import Moments
 
 
@@ -49,6 +50,8 @@ class NetworkState:
     """Of the samples, where an encoder draws some."""
     pooled: bool = False
     """Whether it comes from a training pass whose statistics were the batch's: then no row stands for itself."""
+    measured: Measured | None = None
+    """What the pass that made this state was asked to measure, of its own steps."""
     prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
     """Weights in the kernels' layout, for the next steps without gradients."""
 
