@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, SpikingNetwork, evaluating
+from bntt.nn import DirectEncoder, Measure, PoissonEncoder, SpikingClassifier, SpikingNetwork, evaluating
 from bntt.nn.network import Trace
 from tests.fuzz.dice import Dice
 from tests.fuzz.inputs import Input, draw_input
@@ -38,7 +38,8 @@ class Job:
         leaf, x = drawn.make(double=self.double)
         if leaf.requires_grad:
             self.leaves.append(leaf)
-        return x
+        strided = any(isinstance(m, nn.Conv2d) and m.stride != (1, 1) for m in self.net.modules())
+        return x.reshape(-1).view(x.shape) if strided else x  # PyTorch itself crashes on some with channels last
 
     def loss(self, logits: Tensor) -> Tensor:
         self.record[f"logits {sum(name.startswith('logits') for name in self.record)}"] = logits.detach()
@@ -127,6 +128,34 @@ def classify(job: Job) -> None:
     job.loss(model(images, **noise)).backward()
 
 
+def advance(job: Job) -> None:
+    """A few steps at a time from a state that is carried on, sometimes cut; sometimes samples leave."""
+    if job.dice.chance(0.5):
+        job.net.eval()
+    x, state, first, loss = job.given(), None, 0, None
+    learns = job.dice.chance(0.7)
+    while first < len(x):
+        last = first + job.dice.integer(1, len(x) - first)
+        with contextlib.nullcontext() if learns else torch.no_grad():
+            logits, state = job.net.advance(x[first:last], state, measure=Measure(spikes=True))
+            for logit in logits:
+                more = job.loss(logit)
+                loss = more if loss is None else loss + more
+        for name, counts in state.measured.spikes.items():
+            job.record[f"advance {first} spikes of {name}"] = counts
+        first = last
+        if job.dice.chance(0.2):
+            state = state.detach()
+        if not state.pooled and job.dice.chance(0.3):
+            keep = torch.arange(x.shape[1]) != job.dice.integer(0, x.shape[1] - 1)
+            if keep.any():
+                x, state = x[:, keep], state.rows(keep)
+    for i, block in enumerate(state.blocks):
+        job.record[f"trace 1 + membrane {i}"] = 1 + block.membrane.detach()  # thresholds are about 1
+    if learns and loss is not None:
+        loss.backward()
+
+
 USES: dict[Callable[[Job], None], float] = {
     learn: 8,
     change_modes: 1.5,
@@ -134,6 +163,7 @@ USES: dict[Callable[[Job], None], float] = {
     take_statistics: 1,
     trace: 2,
     classify: 1.5,
+    advance: 3,
 }
 """How often each."""
 

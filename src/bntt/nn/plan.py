@@ -95,7 +95,7 @@ def run_fused(
     stack = Stack(layers, compute)
     out, _ = run_stack(stack, spikes, mean_over_time=mean)
     _take_in(blocks, stack, slice(None))
-    return out.movedim(-1, -3).reshape(*out.shape[:-3], *run[-1].out.shape)
+    return _left(out, run[-1])
 
 
 def advance_fused(
@@ -118,7 +118,13 @@ def advance_fused(
         BlockState(one.leave(end), None if state is None else state.norm)
         for one, end, state in zip(run, ends, states, strict=True)
     ]
-    return out.movedim(-1, 2).reshape(*out.shape[:2], *run[-1].out.shape), after, stack.fired
+    return _left(out, run[-1]), after, stack.fired
+
+
+def _left(out: Tensor, last: FusedBlock) -> Tensor:
+    """What a run gives to modules, from ``[..., H, W, C]``: in the layout that they know, strides of one channel or
+    pixel included, for oneDNN 3.12 crashes on some that lie otherwise."""
+    return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
 
 
 def _take_in(blocks: Iterable[nn.Module], stack: Stack, steps: slice) -> None:
