@@ -155,10 +155,24 @@ def test_detach_cuts_and_a_state_is_left_as_it_was(backend, monkeypatch):
     assert all(torch.equal(a, b.membrane) for a, b in zip(before, state.blocks, strict=True))
 
 
+@needs_kernels
+def test_a_state_can_be_advanced_from_twice_without_gradients(monkeypatch):
+    """What it holds is the caller's: nobody else's memory afterwards."""
+    monkeypatch.setattr(workspace, "_SMALL", 1)
+    net, x = network(dtype=torch.float32), inputs(torch.float32)
+    choose(net, backend="cpu")
+    with torch.no_grad():
+        _, state = net.advance(x[:3])
+        first, _ = net.advance(x[3:], state)
+        for held in workspace.WORKSPACE._free:
+            held.fill_(255)
+        again, _ = net.advance(x[3:], state)
+    assert torch.equal(first, again)
+
+
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 @pytest.mark.parametrize("norm", ["bntt", "tab", "tdbn", "layer"])
-def test_samples_that_leave_change_nothing_for_the_others(norm, backend, monkeypatch):
-    monkeypatch.setattr(workspace, "_SMALL", 1)  # buffers of a small network are kept as a large one's are
+def test_samples_that_leave_change_nothing_for_the_others(norm, backend):
     net, x = network(norm, dtype=torch.float32), inputs(torch.float32)
     choose(net, backend=backend)
     with torch.no_grad():
