@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from bntt.models.mlp import mlp_layers
-from bntt.models.plan import Layer, VGGPlan, initialize, linear, vgg_layers
+from bntt.models.plan import HiddenLayer, VGGPlan, initialize, linear, vgg_layers
 from bntt.models.vgg import VGG6, VGG9, VGG11
 
 
@@ -70,7 +70,7 @@ def _vgg_ann(
     return _relu_network(layers, num_classes, seed)
 
 
-def _relu_network(layers: Iterable[Layer], num_classes: int, seed: int) -> nn.Sequential:
+def _relu_network(layers: Iterable[HiddenLayer], num_classes: int, seed: int) -> nn.Sequential:
     """Weights, ReLU and pool of each layer under its name, then the output layer.
 
     He's gain √2 keeps the activations' size through the ReLUs (no normalisation would), so Xavier's gain is not 2 here.

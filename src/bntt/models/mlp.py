@@ -7,7 +7,7 @@ from typing import Unpack
 
 from torch import nn
 
-from bntt.models.plan import Layer, linear, scaled
+from bntt.models.plan import HiddenLayer, linear, scaled
 from bntt.models.spiking import NeuronOptions, spiking_network
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norms import NormBuilder
@@ -37,7 +37,7 @@ def mlp(
     return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)
 
 
-def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterator[Layer]:
+def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterator[HiddenLayer]:
     """The hidden layers fc1, fc2, ..., uninitialised.
 
     Raises:
@@ -48,5 +48,5 @@ def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterato
     for number, features in enumerate(hidden, start=1):
         out = scaled(features, width)
         synapse = linear(in_features, out)
-        yield Layer(f"fc{number}", nn.Sequential(nn.Flatten(), synapse) if number == 1 else synapse, out, None)
+        yield HiddenLayer(f"fc{number}", nn.Sequential(nn.Flatten(), synapse) if number == 1 else synapse, out, None)
         in_features = out

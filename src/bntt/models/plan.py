@@ -24,7 +24,7 @@ class VGGPlan:
     hidden: int
 
 
-class Layer(NamedTuple):
+class HiddenLayer(NamedTuple):
     """One hidden layer: weights, the number of channels that they give, and what follows the activation."""
 
     name: str
@@ -33,7 +33,7 @@ class Layer(NamedTuple):
     pool: nn.Module | None
 
 
-def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float) -> Iterator[Layer]:
+def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float) -> Iterator[HiddenLayer]:
     """The hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels.
 
     Raises:
@@ -64,10 +64,10 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
         if i == last:
             steps.append(nn.Flatten())
         pool = nn.Sequential(*steps) if len(steps) > 1 else (steps[0] if steps else None)
-        yield Layer(f"conv{number}", conv3x3(channels, out), out, pool)
+        yield HiddenLayer(f"conv{number}", conv3x3(channels, out), out, pool)
         channels = out
     hidden = scaled(plan.hidden, width)
-    yield Layer("fc1", linear(channels * size * size, hidden), hidden, None)
+    yield HiddenLayer("fc1", linear(channels * size * size, hidden), hidden, None)
 
 
 def scaled(channels: int, width: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypedDict, TypeVar
 
-from bntt.models.plan import Layer, initialize, linear
+from bntt.models.plan import HiddenLayer, initialize, linear
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
 from bntt.nn.network import SpikingNetwork
@@ -39,7 +39,7 @@ class NeuronOptions(TypedDict, total=False):
 
 
 def spiking_network(
-    layers: Iterable[Layer],
+    layers: Iterable[HiddenLayer],
     *,
     num_classes: int,
     num_steps: int,
