@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bntt.engine.private import has_global_hooks
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
+from bntt.nn.plan import Plan
 from bntt.nn.state import NetworkState, Noise
 from bntt.nn.trace import Trace, evaluating
 from bntt.nn.untouched import check_spellings, why_touched
@@ -144,18 +145,26 @@ class SpikingClassifier(nn.Module):
             x = self._normalize(images)
             check_spellings(self.encoder, "the encoder")
             total = self.encoder.num_steps
-            fused = not self.network.plan((total, *x.shape)).reason
             if why_touched(self.encoder) or has_global_hooks():
                 return self.network.trace(self._encode(x, seed, index, draw))
-            some = STEPS_AT_ONCE if fused else 1
+            plan = self.network.plan((total, *x.shape))
+            some = 1 if plan.reason else STEPS_AT_ONCE
             parts = (range(first, min(total, first + some)) for first in range(0, total, some))
-            return self.network.trace(self._encode(x, seed, index, draw, steps) for steps in parts)
+            return self.network.trace(self._encode(x, seed, index, draw, steps, plan) for steps in parts)
 
-    def _encode(self, x: Tensor, seed: int, index: Tensor | None, draw: int, steps: range | None = None) -> Tensor:
+    def _encode(
+        self,
+        x: Tensor,
+        seed: int,
+        index: Tensor | None,
+        draw: int,
+        steps: range | None = None,
+        plan: Plan | None = None,
+    ) -> Tensor:
         """What drives the network: spikes in a byte each where its first layer takes them so."""
         encoder, here = self.encoder, x.dtype == torch.float32 and x.device.type == "cpu"
         plain = type(encoder) is PoissonEncoder and not why_touched(encoder) and not has_global_hooks()
-        if plain and here and self.network.plan((encoder.num_steps, *x.shape)).takes_bytes:
+        if plain and here and (plan or self.network.plan((encoder.num_steps, *x.shape))).takes_bytes:
             return encoder.as_bytes(x, seed=seed, index=index, draw=draw, steps=steps)  # type: ignore[operator]
         if steps is None:
             spikes: Tensor = encoder(x, seed=seed, index=index, draw=draw)

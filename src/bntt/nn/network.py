@@ -89,8 +89,8 @@ class SpikingNetwork(nn.Module):
         has its own kernels.
 
         Raises:
-            BackendError: if ``backend`` is ``"cpu"`` or ``"triton"`` and a block is none of those that the kernels
-                know, or if the machine does not have ``precision``.
+            BackendError: if ``compute`` insists on the kernels and a block is none of those that they know, or if the
+                machine does not have its precision.
             ValueError: on no step at all, or a value that is not finite: a NaN membrane would never fire again.
         """
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
@@ -278,6 +278,7 @@ class SpikingNetwork(nn.Module):
             BackendError: as the sequence form does.
         """
         logits, parts, state = [], [], None
+        warn_of_hooks(dict(self.blocks.items()), self.readout)
         with evaluating(self):
             for part in torch.split(inputs, self._at_once(inputs)) if isinstance(inputs, Tensor) else inputs:
                 some, state = self.advance(part, state, measure=Measure(spikes=True))
@@ -290,7 +291,5 @@ class SpikingNetwork(nn.Module):
 
     def _at_once(self, x: Tensor) -> int:
         """How many steps of a trace are taken at a time: as they come where all blocks are fused, else one."""
-        if not len(x) or plan_of(dict(self.blocks.items()), x, self.compute, 0).reason:
-            warn_of_hooks(dict(self.blocks.items()), self.readout)
-            return 1
-        return STEPS_AT_ONCE
+        whole = len(x) and not plan_of(dict(self.blocks.items()), x, self.compute, 0).reason
+        return STEPS_AT_ONCE if whole else 1
