@@ -19,7 +19,7 @@ def to_reference(net: SpikingNetwork) -> reference.Network:
         pool = "halve" if nn.AvgPool2d in kinds else "average" if nn.AdaptiveAvgPool2d in kinds else None
         arrays = [weight_of(block.synapse), block.norm.gamma, block.norm.running_mean, block.norm.running_var]
         layers.append(reference.Layer(*(a.detach().double().numpy().copy() for a in arrays), pool))
-    lif, norm = block.lif, block.norm
+    lif, norm = block.lif.neuron, block.norm
     return reference.Network(
         layers,
         net.readout.synapse.weight.detach().double().numpy().copy(),

@@ -7,7 +7,7 @@ from tests.architecture.source import FILES, SOURCE, imports, name
 ORDER = {
     "ops": [
         ["random", "spike", "poisson", "norm"],
-        ["lif"],
+        ["lif", "pooling"],
         ["__init__"],
     ],
     "engine": [
@@ -21,7 +21,7 @@ ORDER = {
         ["stack"],
     ],
     "nn": [
-        ["untouched", "trace", "samples", "encoder", "norm", "lif", "readout", "measure"],
+        ["call", "untouched", "trace", "samples", "encoder", "norm", "lif", "readout", "measure"],
         ["norms", "state"],
         ["block"],
         ["known"],

@@ -6,8 +6,8 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Layer, density, normalisation
-from bntt.engine.neuron import Neuron
 from bntt.engine.synapse import Geometry, Spikes
+from bntt.ops.lif import Neuron
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine.scan import Affine, Neuron, moments, pooled_shape, scan, scan_reference, scan_reverse
+from bntt.engine.scan import Affine, moments, pooled_shape, scan, scan_reference, scan_reverse
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.kernels import needs_kernels, simulate, variant
 
@@ -29,9 +30,18 @@ SHAPES = [  # T, B, H, W, C, window
 NEURONS = [
     Neuron(0.95, 1.0, before, hard, surrogate)
     for before, hard, surrogate in itertools.product(
-        (False, True), (False, True), (Triangle(), FastSigmoid(), ArcTan())
+        (fire_after, fire_before), (soft_reset, hard_reset), (Triangle(), FastSigmoid(), ArcTan())
     )
-] + [Neuron(0.5, 0.7, False, False, Triangle(0.5)), Neuron(0.9, 2.0, True, True, FastSigmoid(5.0, 0.7)), Neuron(1.0)]
+] + [
+    Neuron(0.5, 0.7, surrogate=Triangle(0.5)),
+    Neuron(0.9, 2.0, fire_before, hard_reset, FastSigmoid(5.0, 0.7)),
+    Neuron(1.0),
+]
+
+
+def named(neuron: Neuron) -> str:
+    rules = f"{neuron.rule.__name__}-{neuron.reset.__name__}"
+    return f"{neuron.leak}-{neuron.threshold}-{rules}-{neuron.surrogate}"
 
 
 def make(shape: tuple, rng: torch.Generator, mean: float = 0.3) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,7 +57,7 @@ def affine_of(current: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-4) -
     return Affine(mean, gamma * inverse, beta), inverse
 
 
-@pytest.mark.parametrize("neuron", NEURONS, ids=str)
+@pytest.mark.parametrize("neuron", NEURONS, ids=named)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_forward_and_every_gradient(shape, neuron, variant, rng):
     current, gamma, beta = make(shape, rng)
@@ -82,7 +92,9 @@ def test_forward_and_every_gradient(shape, neuron, variant, rng):
 
     drive = (wide[0] - affine.mean[:, None, None, None]) * affine.scale[:, None, None, None]
     drive = (drive + affine.shift[:, None, None, None]).detach().numpy()
-    spikes, potentials = simulate(drive, neuron.leak, neuron.threshold, neuron.fire_before, neuron.hard_reset)
+    spikes, potentials = simulate(
+        drive, neuron.leak, neuron.threshold, neuron.rule is fire_before, neuron.reset is hard_reset
+    )
     clean = (np.abs(potentials - neuron.threshold) > 1e-5).all(0)
     assert clean.mean() > 0.97
     area = window[0] * window[1]
@@ -133,7 +145,7 @@ def test_the_gradient_may_overwrite_the_current(variant, rng):
     assert torch.equal(apart, inplace)
 
 
-@pytest.mark.parametrize("neuron", NEURONS[:4:3] + NEURONS[6:10:3], ids=str)
+@pytest.mark.parametrize("neuron", NEURONS[:4:3] + NEURONS[6:10:3], ids=named)
 def test_chunks_carry_the_membrane(neuron, variant, rng):
     current, gamma, beta = make(SHAPES[2], rng)
     affine, _ = affine_of(current, gamma, beta)
@@ -148,7 +160,7 @@ def test_chunks_carry_the_membrane(neuron, variant, rng):
     assert torch.equal(fired, torch.cat(taken))
 
 
-@pytest.mark.parametrize("neuron", NEURONS[:4:3] + NEURONS[6:10:3], ids=str)
+@pytest.mark.parametrize("neuron", NEURONS[:4:3] + NEURONS[6:10:3], ids=named)
 def test_the_reverse_scan_goes_on_from_membrane_and_carry(neuron, variant, rng):
     """In parts it gives what the whole gives, and the last carry is the gradient of the membrane at the start."""
     shape, window = SHAPES[2], (2, 2)

@@ -9,8 +9,8 @@ import torch
 
 from bntt.engine import spans as recompute
 from bntt.engine.layer import Layer
-from bntt.engine.neuron import Neuron
 from bntt.engine.synapse import Geometry, Spikes
+from bntt.ops.lif import Neuron
 
 
 def layers(steps: int) -> list[Layer]:

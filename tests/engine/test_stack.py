@@ -11,9 +11,9 @@ from bntt.engine import layer as engine_layer
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.layer import Layer
-from bntt.engine.neuron import Neuron
 from bntt.engine.stack import Stack, run_chunks, run_stack
 from bntt.engine.synapse import Geometry, Spikes, Synapse
+from bntt.ops.lif import Neuron
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels

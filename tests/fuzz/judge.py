@@ -12,7 +12,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -72,7 +72,7 @@ def draw_case(number: int, nudge: int = 0) -> Case:
     dice = Dice(number, "use")
     drawn = draw_network(Dice(number, "network"))
     for block in drawn.net.blocks.values():
-        block.lif.threshold *= 1 + 0.003 * nudge
+        block.lif.neuron = replace(block.lif.neuron, threshold=block.lif.neuron.threshold * (1 + 0.003 * nudge))
     intrusion = dice.pick(list(INTRUSIONS)) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))
     conditions = draw_conditions(Dice(number, "conditions"))

@@ -54,7 +54,7 @@ def test_a_tie_is_seen():
     choose(drawn.net, "reference", "never", "never", "fp32")
     with margins() as nearest, torch.no_grad():
         for block in drawn.net.eval().blocks.values():
-            block.lif(torch.full((1, 1, 1), block.lif.threshold))
+            block.lif(torch.full((1, 1, 1), block.lif.neuron.threshold))
     assert nearest[0] == 0
 
 

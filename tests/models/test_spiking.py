@@ -8,14 +8,14 @@ from bntt.nn import ArcTan, NoNorm, fire_before, hard_reset
 
 def test_names_become_values():
     net = mlp(num_steps=2, fire="before", reset="hard", surrogate="arctan", threshold=0.5, leak=0.7)
-    lif = net.blocks["fc1"].lif
+    lif = net.blocks["fc1"].lif.neuron
     assert (lif.rule, lif.reset, lif.surrogate) == (fire_before, hard_reset, ArcTan())
     assert (lif.threshold, lif.leak) == (0.5, 0.7)
 
 
 def test_values_are_taken_as_they_are():
     net = mlp(num_steps=2, fire=fire_before, norm=lambda channels, num_steps, threshold: NoNorm())
-    assert net.blocks["fc2"].lif.rule is fire_before
+    assert net.blocks["fc2"].lif.neuron.rule is fire_before
     assert isinstance(net.blocks["fc2"].norm, NoNorm)
 
 

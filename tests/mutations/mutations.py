@@ -79,8 +79,8 @@ EQUATIONS = [
     Mutation(
         "the leak takes the current too",
         "ops/lif.py",
-        "integrated = leak * membrane + current",
-        "integrated = leak * (membrane + current)",
+        "integrated = neuron.leak * membrane + current",
+        "integrated = neuron.leak * (membrane + current)",
         ("tests/ops/test_lif.py",),
     ),
     Mutation(
@@ -100,8 +100,8 @@ EQUATIONS = [
     Mutation(
         "a gradient through the reset",
         "ops/lif.py",
-        "reset(integrated, spikes.detach(), threshold)",
-        "reset(integrated, spikes, threshold)",
+        "neuron.reset(integrated, spikes.detach(), neuron.threshold)",
+        "neuron.reset(integrated, spikes, neuron.threshold)",
         ("tests/ops/test_lif.py",),
     ),
     Mutation(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bntt.nn import LIF, FastSigmoid, fire_before, hard_reset
-from bntt.ops.lif import lif_sequence
+from bntt.ops.lif import Neuron, lif_sequence
 
 
 @pytest.mark.parametrize("leak", [-0.1, 1.5, math.nan])
@@ -29,13 +29,13 @@ def test_leak_one_integrates():
 def test_module_is_the_function(rng):
     current = torch.randn(5, 2, 3, generator=rng)
     module = LIF(0.8, 1.5, rule=fire_before, reset=hard_reset, surrogate=FastSigmoid())
-    expected, _ = lif_sequence(current, leak=0.8, threshold=1.5, rule=fire_before, reset=hard_reset)
+    expected, _ = lif_sequence(current, neuron=Neuron(0.8, 1.5, fire_before, hard_reset))
     assert torch.equal(module(current), expected)
 
 
 def test_learnable_leak_starts_where_told_and_learns(rng):
     module = LIF(0.9, learn_leak=True)
-    assert module.leak.item() == pytest.approx(0.9)
+    assert module.neuron.leak.item() == pytest.approx(0.9)
     module(torch.randn(5, 2, 3, generator=rng)).sum().backward()
     assert module.leak_logit.grad.abs() > 0
     assert [name for name, _ in module.named_parameters()] == ["leak_logit"]

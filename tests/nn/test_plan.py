@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -28,6 +29,11 @@ def test_a_choice_is_a_choice_and_must_be_here(monkeypatch):
     monkeypatch.setattr(kernels, "has_bf16", lambda: False)
     with pytest.raises(BackendError, match=r"precision 'bf16' cannot be had here"):
         choose(net, precision="bf16")
+
+
+def neuron(net, **other):
+    lif = net.blocks["conv2"].lif
+    lif.neuron = replace(lif.neuron, **other)
 
 
 class TestWhatIsNotFused:
@@ -63,8 +69,8 @@ class TestWhatIsNotFused:
         ("change", "reason"),
         [
             (lambda net: setattr(net.blocks["conv2"], "lif", LIF(0.9, learn_leak=True)), "leak is learned"),
-            (lambda net: setattr(net.blocks["conv2"].lif, "surrogate", lambda v: v), "surrogate is one of yours"),
-            (lambda net: setattr(net.blocks["conv2"].lif, "reset", lambda u, o, t: u), "reset is one of yours"),
+            (lambda net: neuron(net, surrogate=lambda v: v), "surrogate is one of yours"),
+            (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is one of yours"),
             (
                 lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.TDBN(40, 3)),
                 "tdBN pools its training statistics",

@@ -45,10 +45,10 @@ class Leakless(LIF):
     """Both forms without memory."""
 
     def forward(self, current: Tensor) -> Tensor:
-        return (current > self.threshold).to(current)
+        return (current > self.neuron.threshold).to(current)
 
     def step(self, current: Tensor, membrane=None):
-        return (current > self.threshold).to(current), torch.zeros_like(current)
+        return (current > self.neuron.threshold).to(current), torch.zeros_like(current)
 
 
 class Doubled(Readout):

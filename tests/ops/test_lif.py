@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bntt.ops.lif as lif
-from bntt.ops.lif import fire_after, fire_before, hard_reset, lif_sequence, lif_step, soft_reset
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, lif_step, soft_reset
 
 RULES = [fire_after, fire_before]
 RESETS = [soft_reset, hard_reset]
@@ -15,14 +15,14 @@ RESETS = [soft_reset, hard_reset]
 def test_soft_reset_trace_by_hand():
     """λ=0.5, θ=1, y = .8 .8 .8 2.5: m = .8, 1.2*, .9, 2.95* → u = .8, .2, .9, 1.95."""
     current = torch.tensor([0.8, 0.8, 0.8, 2.5], dtype=torch.float64).view(4, 1)
-    spikes, membrane = lif_sequence(current, leak=0.5)
+    spikes, membrane = lif_sequence(current, neuron=Neuron(leak=0.5))
     assert spikes.flatten().tolist() == [0, 1, 0, 1]
     assert membrane.item() == pytest.approx(0.5 * 0.9 + 2.5 - 1)
 
 
 def test_hard_reset_trace_by_hand():
     current = torch.tensor([0.8, 0.8, 0.8, 2.5], dtype=torch.float64).view(4, 1)
-    spikes, membrane = lif_sequence(current, leak=0.5, reset=hard_reset)
+    spikes, membrane = lif_sequence(current, neuron=Neuron(leak=0.5, reset=hard_reset))
     assert spikes.flatten().tolist() == [0, 1, 0, 1]
     assert membrane.item() == 0
 
@@ -30,7 +30,7 @@ def test_hard_reset_trace_by_hand():
 def test_fire_before_answers_one_step_later_and_leaks_before_the_reset():
     """o = [u > θ], u' = λu - θo + y: u = 1.5, then .5·1.5 - 1 + .1 = -.15."""
     current = torch.tensor([1.5, 0.1, 0.1], dtype=torch.float64).view(3, 1)
-    spikes, membrane = lif_sequence(current, leak=0.5, rule=fire_before)
+    spikes, membrane = lif_sequence(current, neuron=Neuron(leak=0.5, rule=fire_before))
     assert spikes.flatten().tolist() == [0, 1, 0]
     assert membrane.item() == pytest.approx(0.5 * -0.15 + 0.1)
 
@@ -39,10 +39,10 @@ def test_fire_before_answers_one_step_later_and_leaks_before_the_reset():
 @pytest.mark.parametrize("reset", RESETS)
 def test_sequence_is_step_after_step(rule, reset, rng):
     current = torch.randn(7, 3, 4, generator=rng, dtype=torch.float64) * 2
-    spikes, membrane = lif_sequence(current, rule=rule, reset=reset)
+    spikes, membrane = lif_sequence(current, neuron=Neuron(rule=rule, reset=reset))
     state = None
     for t in range(7):
-        one, state = lif_step(current[t], state, rule=rule, reset=reset)
+        one, state = lif_step(current[t], state, neuron=Neuron(rule=rule, reset=reset))
         assert torch.equal(one, spikes[t])
     assert torch.equal(state, membrane)
 
@@ -51,22 +51,22 @@ def test_sequence_is_step_after_step(rule, reset, rng):
 def test_the_order_of_steps_matters(reset):
     """Metamorphic: reversed input, another answer."""
     current = torch.tensor([2.0, 0.1, 0.1], dtype=torch.float64).view(3, 1)
-    forwards = lif_sequence(current, reset=reset)[1]
-    backwards = lif_sequence(current.flip(0), reset=reset)[1]
+    forwards = lif_sequence(current, neuron=Neuron(reset=reset))[1]
+    backwards = lif_sequence(current.flip(0), neuron=Neuron(reset=reset))[1]
     assert not torch.equal(forwards, backwards)
 
 
 def test_no_gradient_through_the_reset():
     """With the reset a constant, du'/dy stays 1 where a spike resets; the leak path carries λ."""
     current = torch.tensor([[1.5], [0.0]], dtype=torch.float64, requires_grad=True)
-    _, membrane = lif_sequence(current, leak=0.5)
+    _, membrane = lif_sequence(current, neuron=Neuron(leak=0.5))
     membrane.sum().backward()
     assert current.grad.flatten().tolist() == [0.5, 1.0]
 
 
 def test_last_current_of_fire_before_gets_no_gradient(rng):
     current = torch.randn(5, 3, generator=rng, dtype=torch.float64).requires_grad_()
-    spikes, _ = lif_sequence(current, rule=fire_before)
+    spikes, _ = lif_sequence(current, neuron=Neuron(rule=fire_before))
     spikes.sum().backward()
     assert (current.grad[-1] == 0).all()
     assert (current.grad[:-1] != 0).any()
@@ -75,7 +75,7 @@ def test_last_current_of_fire_before_gets_no_gradient(rng):
 def test_a_learnable_leak_gets_the_gradient_of_the_leak_path():
     """u' = λ(λ·0 + a) + b before any spike: du'/dλ = a."""
     leak = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), leak=leak)
+    _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), neuron=Neuron(leak=leak))
     membrane.sum().backward()
     assert float(leak.grad) == pytest.approx(0.4)
 
@@ -119,7 +119,7 @@ def test_gradients_of_the_soft_twin(steps, width, batch, leak, threshold, rule, 
         current = inputs @ weight
         moments = step_moments(current)
         current = normalize(current, moments.mean, moments.var, gamma, eps=1e-2)
-        spikes, _ = lif_sequence(current, leak=leak, threshold=threshold, rule=rule, reset=reset)
+        spikes, _ = lif_sequence(current, neuron=Neuron(leak=leak, threshold=threshold, rule=rule, reset=reset))
         return (spikes @ second).mean(0)
 
     values = [draw(steps, batch, 3), draw(3, width), draw(steps, width), draw(width, 2)]

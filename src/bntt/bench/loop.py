@@ -49,7 +49,7 @@ class PerStepLoop(nn.Module):
             assert isinstance(norm, TemporalNorm)
             self.synapses.append(block.synapse)
             self.pools.append(block.pool)
-            self.leaks.append(float(block.lif.leak))
+            self.leaks.append(float(block.lif.neuron.leak))
             kind = nn.BatchNorm2d if isinstance(block.synapse, nn.Conv2d) else nn.BatchNorm1d
             self.norms.append(nn.ModuleList(_batch_norm(kind, norm, t) for t in range(self.num_steps)))
         self.readout = network.readout.synapse

@@ -88,7 +88,9 @@ class SpikingJelly(nn.Module):
                 _fill(through.bn_list, norm)
                 parts.append(through)
             node = {"v_threshold": 1.0, "v_reset": None, "detach_reset": True, "decay_input": False, "step_mode": "m"}
-            parts.append(neuron.LIFNode(tau=1 / (1 - float(block.lif.leak)), surrogate_function=Triangle(), **node))
+            parts.append(
+                neuron.LIFNode(tau=1 / (1 - float(block.lif.neuron.leak)), surrogate_function=Triangle(), **node)
+            )
             parts.append(layer.SeqToANNContainer(block.pool))
         parts.append(layer.SeqToANNContainer(network.readout.synapse))
         self.net = nn.Sequential(*parts)
@@ -120,7 +122,7 @@ class SnnTorch(nn.Module):
             _fill(through, norm)
             self.synapses.append(block.synapse)
             self.norms.append(through)
-            self.neurons.append(snntorch.Leaky(beta=float(block.lif.leak), spike_grad=slope, reset_delay=False))
+            self.neurons.append(snntorch.Leaky(beta=float(block.lif.neuron.leak), spike_grad=slope, reset_delay=False))
             self.pools.append(block.pool)
         self.readout = network.readout.synapse
 

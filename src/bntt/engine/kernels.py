@@ -14,7 +14,8 @@ from torch import Tensor
 from bntt.engine import private
 from bntt.engine._cpu import library
 from bntt.engine.compute import Compute, KernelName, Precision
-from bntt.engine.neuron import Affine, Neuron, Reverse, Window
+from bntt.engine.neuron import Affine, Reverse, Window
+from bntt.ops.lif import Neuron
 
 
 @runtime_checkable

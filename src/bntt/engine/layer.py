@@ -10,10 +10,11 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.neuron import Affine, Neuron, Window
+from bntt.engine.neuron import Affine, Window
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reverse
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.engine.workspace import WORKSPACE
+from bntt.ops.lif import Neuron
 from bntt.ops.norm import Moments
 
 CHUNK_BYTES = 16 << 20

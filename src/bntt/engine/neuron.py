@@ -1,4 +1,4 @@
-"""What the kernels know of a layer's neurons, their normalisation and their pooling: plain records."""
+"""What the kernels are told of a layer's surrogate gradient, its normalisation and its pooling."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bntt.ops.lif import Neuron
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
 Window = tuple[int, int]
 """Height and width of an average pooling window, its stride too; (1, 1) is no pooling."""
 
 
-@dataclass(frozen=True)
-class Neuron:
-    """What the kernels know of a LIF neuron (see :mod:`bntt.ops.lif`)."""
+def surrogate_constants(neuron: Neuron) -> tuple[int, float, float]:
+    """The kernels' number of a neuron's surrogate, and its two constants.
 
-    leak: float = 0.95
-    threshold: float = 1.0
-    fire_before: bool = False
-    hard_reset: bool = False
-    surrogate: Triangle | FastSigmoid | ArcTan = Triangle()
+    Raises:
+        TypeError: if it is none that they know.
 
-    @property
-    def surrogate_constants(self) -> tuple[int, float, float]:
-        """The kernels' number of the surrogate, and its two constants."""
-        kind = self.surrogate
-        if isinstance(kind, Triangle):
-            return 0, kind.scale, 0.0
-        if isinstance(kind, FastSigmoid):
-            return 1, kind.scale, kind.slope
+    >>> surrogate_constants(Neuron())
+    (0, 0.3, 0.0)
+    """
+    kind = neuron.surrogate
+    if isinstance(kind, Triangle):
+        return 0, kind.scale, 0.0
+    if isinstance(kind, FastSigmoid):
+        return 1, kind.scale, kind.slope
+    if isinstance(kind, ArcTan):
         return 2, kind.alpha / 2, torch.pi / 2 * kind.alpha
+    raise TypeError(f"the kernels know no surrogate {kind!r}")
 
 
 @dataclass(frozen=True)

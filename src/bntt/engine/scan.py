@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bntt.engine.compute import KernelName
 from bntt.engine.kernels import open_kernels
-from bntt.engine.neuron import Affine, Neuron, Reverse, Window
-from bntt.ops.lif import fire_after, fire_before, hard_reset, lif_sequence, soft_reset
+from bntt.engine.neuron import Affine, Reverse, Window
+from bntt.ops.lif import Neuron, lif_sequence
 
 
 def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> tuple[Tensor, Tensor]:
@@ -115,15 +115,7 @@ def scan_reference(
         return rows[:, None, None, None, :]
 
     drive = (current - over(affine.mean)) * over(affine.scale) + over(affine.shift)
-    spikes, _ = lif_sequence(
-        drive,
-        membrane,
-        leak=neuron.leak,
-        threshold=neuron.threshold,
-        rule=fire_before if neuron.fire_before else fire_after,
-        reset=hard_reset if neuron.hard_reset else soft_reset,
-        surrogate=neuron.surrogate,
-    )
+    spikes, _ = lif_sequence(drive, membrane, neuron)
     images = spikes.flatten(0, 1).permute(0, 3, 1, 2)
     pooled = F.avg_pool2d(images, window).permute(0, 2, 3, 1)
     return pooled.reshape(*current.shape[:2], *pooled.shape[1:])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.layer import Layer
-from bntt.engine.neuron import Neuron, Window
+from bntt.engine.neuron import Window
 from bntt.engine.synapse import Geometry
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
@@ -99,7 +99,7 @@ def fuse(
         geometry,
         flatten,
         window,
-        _neuron(block.lif),
+        block.lif.neuron,
         weights.weight,
         weights.bias,
         **_normalisation(block.norm, steps, channels, device),
@@ -193,21 +193,12 @@ def fused_norms() -> dict[str, str]:
 def _why_not_neuron(lif: LIF) -> str:
     if lif.leak_logit is not None:
         return "its leak is learned"
-    if lif.rule not in (fire_after, fire_before) or lif.reset not in (soft_reset, hard_reset):
+    neuron = lif.neuron
+    if neuron.rule not in (fire_after, fire_before) or neuron.reset not in (soft_reset, hard_reset):
         return "its firing rule or reset is one of yours"
-    if type(lif.surrogate) not in (Triangle, FastSigmoid, ArcTan):
+    if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
         return "its surrogate is one of yours"
     return ""
-
-
-def _neuron(lif: LIF) -> Neuron:
-    return Neuron(
-        leak=float(lif.leak),
-        threshold=lif.threshold,
-        fire_before=lif.rule is fire_before,
-        hard_reset=lif.reset is hard_reset,
-        surrogate=lif.surrogate,  # type: ignore[arg-type]
-    )
 
 
 def _normalisation(norm: Norm, steps: range, channels: int, device: torch.device) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.ops.lif import FireRule, Leak, Reset, fire_after, lif_sequence, lif_step, soft_reset
+from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, lif_step, soft_reset
 from bntt.ops.spike import Surrogate, Triangle
 
 
@@ -40,31 +40,23 @@ class LIF(nn.Module):
         surrogate: Surrogate = Triangle(),
     ) -> None:
         super().__init__()
-        if not 0 <= leak <= 1:
-            raise ValueError(f"leak must be a number from 0 to 1, got {leak}")
+        self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate)
         if learn_leak and leak in (0, 1):
             raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
-        if not 0 < threshold < math.inf:
-            raise ValueError(f"threshold must be a number above 0, got {threshold}")
-        self.threshold, self.rule, self.reset, self.surrogate = float(threshold), rule, reset, surrogate
-        self._leak = float(leak)
-        self.leak_logit = nn.Parameter(torch.logit(torch.tensor(self._leak))) if learn_leak else None
+        self.leak_logit = nn.Parameter(torch.logit(torch.tensor(float(leak)))) if learn_leak else None
 
     @property
-    def leak(self) -> Leak:
-        """λ: a number, or a scalar tensor where it is learned."""
-        return self._leak if self.leak_logit is None else self.leak_logit.sigmoid()
+    def neuron(self) -> Neuron:
+        """What the neurons are; λ is a scalar tensor where it is learned."""
+        return self._start if self.leak_logit is None else replace(self._start, leak=self.leak_logit.sigmoid())
+
+    @neuron.setter
+    def neuron(self, neuron: Neuron) -> None:
+        self._start = neuron if self.leak_logit is None else replace(neuron, leak=self._start.leak)
 
     def forward(self, current: Float[Tensor, "T B *shape"]) -> Float[Tensor, "T B *shape"]:
         """Spikes of all steps, from rest."""
-        spikes, _ = lif_sequence(
-            current,
-            leak=self.leak,
-            threshold=self.threshold,
-            rule=self.rule,
-            reset=self.reset,
-            surrogate=self.surrogate,
-        )
+        spikes, _ = lif_sequence(current, neuron=self.neuron)
         return spikes
 
     def step(
@@ -80,18 +72,10 @@ class LIF(nn.Module):
                 f"the membrane has shape {list(membrane.shape)} and this step's current {list(current.shape)}: "
                 f"begin every batch with state=None"
             )
-        return lif_step(
-            current,
-            membrane,
-            leak=self.leak,
-            threshold=self.threshold,
-            rule=self.rule,
-            reset=self.reset,
-            surrogate=self.surrogate,
-        )
+        return lif_step(current, membrane, self.neuron)
 
     def extra_repr(self) -> str:
-        leak = self._leak if self.leak_logit is None else self.leak_logit.detach().sigmoid().item()
+        neuron = self.neuron
         learned = " (learned)" if self.leak_logit is not None else ""
-        rules = f"rule={self.rule.__name__}, reset={self.reset.__name__}, surrogate={self.surrogate}"
-        return f"leak={leak:.4g}{learned}, threshold={self.threshold:.4g}, {rules}"
+        rules = f"rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"
+        return f"leak={float(neuron.leak):.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}"

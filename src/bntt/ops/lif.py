@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron in discrete time (paper Eq. 4 and 9): one step, and all T steps.
+"""The leaky integrate-and-fire neuron in discrete time (paper Eq. 4 and 9): its record, one step, and all T steps.
 
 ``current`` is what drives the neuron: the synaptic sum, normalised (y = BNTT(Σ w o), Eq. 9) or not (Eq. 4).
 Firing rules and resets are values, so a variant is an argument and not another class. The spikes that reset the
@@ -7,7 +7,9 @@ membrane are constants: no gradient passes through the reset, the leak path keep
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -19,8 +21,6 @@ Reset = Callable[[Tensor, Tensor, float], Tensor]
 """``(membrane, spikes, threshold)`` → membrane after the reset, all of one shape."""
 Leak = float | Tensor
 """λ in [0, 1]: a number, or a scalar tensor that learns."""
-FireRule = Callable[[Tensor, Tensor, Leak, float, Reset, Surrogate], tuple[Tensor, Tensor]]
-"""``(current, membrane, leak, threshold, reset, surrogate)`` → ``(spikes, membrane)``."""
 
 
 def soft_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
@@ -41,42 +41,64 @@ def hard_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
     return membrane * (1 - spikes)
 
 
-def fire_after(
-    current: Tensor, membrane: Tensor, leak: Leak, threshold: float, reset: Reset, surrogate: Surrogate
-) -> tuple[Tensor, Tensor]:
+def fire_after(current: Tensor, membrane: Tensor, neuron: Neuron) -> tuple[Tensor, Tensor]:
     """Eq. 4/9: integrate, then fire in the same step: ``m = λu + y, o = [m > θ], u' = reset(m, o)``.
 
-    >>> fire_after(torch.tensor([1.0]), torch.tensor([0.5]), 0.5, 1.0, soft_reset, Triangle())
+    >>> fire_after(torch.tensor([1.0]), torch.tensor([0.5]), Neuron(leak=0.5))
     (tensor([1.]), tensor([0.2500]))
     """
-    integrated = leak * membrane + current
-    spikes = fire(integrated, threshold, surrogate)
-    return spikes, reset(integrated, spikes.detach(), threshold)
+    integrated = neuron.leak * membrane + current
+    spikes = fire(integrated, neuron.threshold, neuron.surrogate)
+    return spikes, neuron.reset(integrated, spikes.detach(), neuron.threshold)
 
 
-def fire_before(
-    current: Tensor, membrane: Tensor, leak: Leak, threshold: float, reset: Reset, surrogate: Surrogate
-) -> tuple[Tensor, Tensor]:
+def fire_before(current: Tensor, membrane: Tensor, neuron: Neuron) -> tuple[Tensor, Tensor]:
     """The authors' first upload: fire on the old potential, then integrate: ``o = [u > θ], u' = reset(λu, o) + y``.
 
     Each layer answers one step later, and its last current never fires and gets no gradient.
 
-    >>> fire_before(torch.tensor([1.0]), torch.tensor([2.0]), 0.5, 1.0, soft_reset, Triangle())
+    >>> fire_before(torch.tensor([1.0]), torch.tensor([2.0]), Neuron(leak=0.5))
     (tensor([1.]), tensor([1.]))
     """
-    spikes = fire(membrane, threshold, surrogate)
-    return spikes, reset(leak * membrane, spikes.detach(), threshold) + current
+    spikes = fire(membrane, neuron.threshold, neuron.surrogate)
+    return spikes, neuron.reset(neuron.leak * membrane, spikes.detach(), neuron.threshold) + current
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """What a leaky integrate-and-fire neuron is, for these functions, :class:`bntt.nn.LIF` and the kernels.
+
+    Raises:
+        ValueError: on a leak outside [0, 1], or a threshold that is not above 0.
+
+    >>> Neuron(leak=0.5).threshold
+    1.0
+    """
+
+    leak: Leak = 0.95
+    """λ."""
+    threshold: float = 1.0
+    """θ."""
+    rule: FireRule = fire_after
+    """When it fires: ``fire_after`` integration (the paper) or ``fire_before``."""
+    reset: Reset = soft_reset
+    """What a spike does to the membrane: ``soft_reset`` (the paper) or ``hard_reset``."""
+    surrogate: Surrogate = Triangle()
+    """do/du, Eq. 8."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.leak, Tensor) and not 0 <= self.leak <= 1:
+            raise ValueError(f"leak must be a number from 0 to 1, got {self.leak}")
+        if not 0 < self.threshold < math.inf:
+            raise ValueError(f"threshold must be a number above 0, got {self.threshold}")
+
+
+FireRule = Callable[[Tensor, Tensor, Neuron], tuple[Tensor, Tensor]]
+"""``(current, membrane, neuron)`` → ``(spikes, membrane)``."""
 
 
 def lif_step(
-    current: Float[Tensor, "*shape"],
-    membrane: Float[Tensor, "*shape"] | None = None,
-    *,
-    leak: Leak = 0.95,
-    threshold: float = 1.0,
-    rule: FireRule = fire_after,
-    reset: Reset = soft_reset,
-    surrogate: Surrogate = Triangle(),
+    current: Float[Tensor, "*shape"], membrane: Float[Tensor, "*shape"] | None = None, neuron: Neuron = Neuron()
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """One time step of Eq. 4 (or Eq. 9 when ``current`` is normalised).
 
@@ -93,18 +115,11 @@ def lif_step(
     """
     if membrane is None:
         membrane = torch.zeros_like(current)
-    return rule(current, membrane, leak, threshold, reset, surrogate)
+    return neuron.rule(current, membrane, neuron)
 
 
 def lif_sequence(
-    current: Float[Tensor, "T *shape"],
-    membrane: Float[Tensor, "*shape"] | None = None,
-    *,
-    leak: Leak = 0.95,
-    threshold: float = 1.0,
-    rule: FireRule = fire_after,
-    reset: Reset = soft_reset,
-    surrogate: Surrogate = Triangle(),
+    current: Float[Tensor, "T *shape"], membrane: Float[Tensor, "*shape"] | None = None, neuron: Neuron = Neuron()
 ) -> tuple[Float[Tensor, "T *shape"], Float[Tensor, "*shape"]]:
     """All T steps of :func:`lif_step`: ``[T, B, ...]`` in, ``(spikes [T, B, ...], membrane [B, ...])`` out.
 
@@ -114,9 +129,7 @@ def lif_sequence(
     """
     spikes = []
     for drive in current.unbind(0):
-        fired, membrane = lif_step(
-            drive, membrane, leak=leak, threshold=threshold, rule=rule, reset=reset, surrogate=surrogate
-        )
+        fired, membrane = lif_step(drive, membrane, neuron)
         spikes.append(fired)
     assert membrane is not None  # T >= 1: unbind of nothing is refused by the modules
     return torch.stack(spikes), membrane

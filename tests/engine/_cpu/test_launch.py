@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from bntt.engine.neuron import Affine, Neuron
+from bntt.engine.neuron import Affine
 from bntt.engine.scan import moments, scan
+from bntt.ops.lif import Neuron
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels

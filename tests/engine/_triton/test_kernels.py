@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine.neuron import Affine, Neuron
+from bntt.engine.neuron import Affine
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_reverse
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.engine._triton import DEVICE
 from tests.kernels import needs_kernels
@@ -30,7 +31,7 @@ SHAPES = [  # T, B, H, W, C, window
     (4, 2, 3, 5, 20, (3, 5)),
     (33, 3, 1, 1, 6, (1, 1)),
 ]
-RULES = list(itertools.product((False, True), (False, True)))
+RULES = list(itertools.product((fire_after, fire_before), (soft_reset, hard_reset)))
 SURROGATES = (Triangle(), FastSigmoid(), ArcTan())
 
 
@@ -106,7 +107,7 @@ def judge(shape: tuple, neuron: Neuron) -> Errors:
     )
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{'before' if r[0] else 'after'}-{'hard' if r[1] else 'soft'}")
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: f"{r[0].__name__}-{r[1].__name__}")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_forward_and_every_gradient(shape, rule):
     number = SHAPES.index(shape) + RULES.index(rule)
@@ -117,7 +118,7 @@ def test_forward_and_every_gradient(shape, rule):
 
 @pytest.mark.parametrize("surrogate", SURROGATES, ids=str)
 def test_every_surrogate_and_another_threshold(surrogate):
-    found = judge(SHAPES[2], Neuron(0.8, 0.7, False, False, surrogate))
+    found = judge(SHAPES[2], Neuron(0.8, 0.7, surrogate=surrogate))
     assert found.mismatches == 0
     assert max(found[1:]) < 3e-5
 
@@ -183,9 +184,9 @@ def table() -> str:
     """The errors of all cases, for docs/gpu.md."""
     head = ("T, B, H, W, C, window", "fires", "reset", "surrogate", *Errors._fields)
     lines = [head, ("---",) * len(head)]
-    for shape, (before, hard) in itertools.product(SHAPES, RULES):
-        kind = SURROGATES[(SHAPES.index(shape) + RULES.index((before, hard))) % 3]
-        found = judge(shape, Neuron(0.95, 1.0, before, hard, kind))
-        names = ("before" if before else "after", "hard" if hard else "soft", type(kind).__name__)
+    for shape, (rule, reset) in itertools.product(SHAPES, RULES):
+        kind = SURROGATES[(SHAPES.index(shape) + RULES.index((rule, reset))) % 3]
+        found = judge(shape, Neuron(0.95, 1.0, rule, reset, kind))
+        names = (rule.__name__.split("_")[1], reset.__name__.split("_")[0], type(kind).__name__)
         lines.append((str(shape)[1:-1], *names, str(found.mismatches), *(f"{e:.1e}" for e in found[1:])))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

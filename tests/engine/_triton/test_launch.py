@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bntt.engine._triton import launch
-from bntt.engine.neuron import Neuron
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reverse
+from bntt.ops.lif import Neuron
 from tests.engine._triton import DEVICE
 from tests.engine.test_scan import affine_of, make
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from bntt.engine._cpu.library import Scan, call
-from bntt.engine.neuron import Affine, Neuron, Reverse, Window
+from bntt.engine.neuron import Affine, Reverse, Window, surrogate_constants
+from bntt.ops.lif import Neuron, fire_before, hard_reset
 
 
 def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -58,7 +59,7 @@ def _reverse_job(reverse: Reverse) -> Scan:
 
 def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Scan:
     steps, images, height, width, channels = current.shape
-    kind, first, second = neuron.surrogate_constants
+    kind, first, second = surrogate_constants(neuron)
     return Scan(
         current=_at(current),
         mean=_at(affine.mean),
@@ -75,8 +76,8 @@ def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Sca
         threshold=neuron.threshold,
         surrogate_first=first,
         surrogate_second=second,
-        fire_before=neuron.fire_before,
-        hard_reset=neuron.hard_reset,
+        fire_before=neuron.rule is fire_before,
+        hard_reset=neuron.reset is hard_reset,
         surrogate=kind,
         threads=torch.get_num_threads(),
         bf16=_bf16(current),

@@ -10,7 +10,8 @@ import triton
 from torch import Tensor
 
 from bntt.engine._triton import kernels
-from bntt.engine.neuron import Affine, Neuron, Reverse, Window
+from bntt.engine.neuron import Affine, Reverse, Window, surrogate_constants
+from bntt.ops.lif import Neuron, fire_before, hard_reset
 
 TILE = 1024
 """Neurons of a tile, 8 for each thread of 4 warps: compiled for an H100 the reverse scan takes 150 registers, none of
@@ -56,8 +57,8 @@ def scan(
             *(neuron.leak, neuron.threshold),
             *(steps, images, height, width, channels),
             **tile,
-            BEFORE=neuron.fire_before,
-            HARD=neuron.hard_reset,
+            BEFORE=neuron.rule is fire_before,
+            HARD=neuron.reset is hard_reset,
             CARRIED=membrane is not None,
         )
     return fired.long()
@@ -87,7 +88,7 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
     potentials = torch.empty(programs * blocks * SPAN * lanes, device=current.device)
     partial = torch.zeros(programs if sums else 0, 2, steps, channels, dtype=torch.float64, device=current.device)
     grad, unused = reverse.grad_spikes, current
-    kind, first, second = neuron.surrogate_constants
+    kind, first, second = surrogate_constants(neuron)
     with _on(current):
         kernels.scan_reverse[(programs, blocks)](
             current,
@@ -102,8 +103,8 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
             *(steps, spans, tiles, images, height, width, channels),
             **tile,
             SPAN=SPAN,
-            BEFORE=neuron.fire_before,
-            HARD=neuron.hard_reset,
+            BEFORE=neuron.rule is fire_before,
+            HARD=neuron.reset is hard_reset,
             KIND=kind,
             SUMS=sums,
             STARTED=reverse.membrane is not None,

@@ -1,0 +1,103 @@
+"""How batch statistics of several time steps are averaged into those that normalise one: as data.
+
+A pooling is a row-stochastic matrix over time: the identity is BNTT, one row of 1/T is tdBN and TEBN, the lower
+triangle is TAB. Where no row looks ahead, it can also be extended step by step from what the steps before left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bntt.ops.norm import Moments, pool_moments
+
+
+class Pooling(Protocol):
+    """What a norm asks of its pooling; a value of yours with these three will do."""
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a step's statistics need later steps: then a norm trains on all steps in one call only."""
+        ...
+
+    def weights(self, num_steps: int) -> Float[Tensor, "rows T"]:
+        """The definition: row t are the weights of step t's statistics; or one row for all steps."""
+        ...
+
+    def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
+        """The pooled moments of the next steps, and what must be kept of them for those that follow.
+
+        Args:
+            past: what was kept of the steps before; None: there are none, or none is needed.
+            own: every next step's own moments.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Window:
+    """Statistics over a step and those right before it, every value alike.
+
+    ``Window(0)`` is every step's own (BNTT), ``Window(None)`` all steps so far (TAB).
+
+    >>> Window(1).weights(3)
+    tensor([[1.0000, 0.0000, 0.0000],
+            [0.5000, 0.5000, 0.0000],
+            [0.0000, 0.5000, 0.5000]], dtype=torch.float64)
+    """
+
+    back: int | None
+    """How many steps before it; None: all."""
+
+    def __post_init__(self) -> None:
+        if self.back is not None and self.back < 0:
+            raise ValueError(f"a window reaches back by 0 or more steps, or None for all, got {self.back}")
+
+    @property
+    def looks_ahead(self) -> bool:
+        return False
+
+    def weights(self, num_steps: int) -> Float[Tensor, "T T"]:
+        held = self._held(num_steps, 0).double()
+        return held / held.sum(1, keepdim=True)
+
+    def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
+        if self.back == 0:
+            return own, None
+        before = 0 if past is None else len(past.count)
+        every = own
+        if past is not None:
+            every = Moments(torch.cat([past.mean, own.mean]), torch.cat([past.var, own.var]), past.count + own.count)
+        values = self._held(len(own.count), before) * torch.tensor(every.count, dtype=torch.float64)
+        pooled = pool_moments(every, values / values.sum(1, keepdim=True))
+        kept = pooled if self.back is None else every
+        rows = slice(-(self.back or 1), None)
+        return pooled, Moments(kept.mean[rows], kept.var[rows], kept.count[rows])
+
+    def _held(self, steps: int, before: int) -> Float[Tensor, "S rows"]:
+        """Which of the rows, ``before`` earlier ones and then these steps' own, make up each step's statistics."""
+        held = torch.ones(steps, before + steps).tril(before)
+        return held if self.back is None else held.triu(before - self.back)
+
+
+@dataclass(frozen=True)
+class AllSteps:
+    """Statistics over all steps of a call, the same for each: tdBN, TEBN and pooled BN.
+
+    >>> AllSteps().weights(2)
+    tensor([[0.5000, 0.5000]], dtype=torch.float64)
+    """
+
+    @property
+    def looks_ahead(self) -> bool:
+        return True
+
+    def weights(self, num_steps: int) -> Float[Tensor, "1 T"]:
+        return torch.full((1, num_steps), 1 / num_steps, dtype=torch.float64)
+
+    def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
+        return pool_moments(own, self.weights(len(own.count))), None
