@@ -28,8 +28,8 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
     tensor([1., 1., 1.])
     """
     magnitude, signed = {}, {}
-    for name, block in network.blocks.items():
-        norm = block.norm
+    for name, layer in network.layers.items():
+        norm = layer.norm
         if isinstance(norm, TemporalNorm) and not norm.method.shared_gamma:
             gamma = norm.gamma.detach()
             magnitude[name], signed[name] = gamma.abs().mean(1), gamma.mean(1)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import SpikingBlock, SpikingNetwork, TemporalNorm
+from bntt.nn import LIF, Readout, SpikingBlock, SpikingNetwork, TemporalNorm
 
 
 class _Spike(torch.autograd.Function):
@@ -47,11 +47,13 @@ class PerStepLoop(nn.Module):
             assert isinstance(block, SpikingBlock)
             norm = block.norm
             assert isinstance(norm, TemporalNorm)
+            assert isinstance(block.lif, LIF)
             self.synapses.append(block.synapse)
             self.pools.append(block.pool)
             self.leaks.append(float(block.lif.neuron.leak))
             kind = nn.BatchNorm2d if isinstance(block.synapse, nn.Conv2d) else nn.BatchNorm1d
             self.norms.append(nn.ModuleList(_batch_norm(kind, norm, t) for t in range(self.num_steps)))
+        assert isinstance(network.readout, Readout)
         self.readout = network.readout.synapse
 
     def forward(self, images: Tensor) -> Tensor:

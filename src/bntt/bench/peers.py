@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import SpikingBlock, SpikingNetwork, TemporalNorm
+from bntt.nn import LIF, Readout, SpikingBlock, SpikingNetwork, TemporalNorm
 
 
 def poisson(images: Tensor) -> Tensor:
@@ -79,6 +79,7 @@ class SpikingJelly(nn.Module):
             assert isinstance(block, SpikingBlock)
             norm, conv = block.norm, isinstance(block.synapse, nn.Conv2d)
             assert isinstance(norm, TemporalNorm)
+            assert isinstance(block.lif, LIF)
             parts.append(layer.SeqToANNContainer(block.synapse))
             if unbind:
                 parts.append(Unbound(_norms_of(norm, conv)))
@@ -92,6 +93,7 @@ class SpikingJelly(nn.Module):
                 neuron.LIFNode(tau=1 / (1 - float(block.lif.neuron.leak)), surrogate_function=Triangle(), **node)
             )
             parts.append(layer.SeqToANNContainer(block.pool))
+        assert isinstance(network.readout, Readout)
         parts.append(layer.SeqToANNContainer(network.readout.synapse))
         self.net = nn.Sequential(*parts)
 
@@ -117,6 +119,7 @@ class SnnTorch(nn.Module):
             assert isinstance(block, SpikingBlock)
             norm, conv = block.norm, isinstance(block.synapse, nn.Conv2d)
             assert isinstance(norm, TemporalNorm)
+            assert isinstance(block.lif, LIF)
             kind = snntorch.BatchNormTT2d if conv else snntorch.BatchNormTT1d
             through = kind(norm.channels, norm.num_steps, eps=norm.eps, momentum=norm.momentum)
             _fill(through, norm)
@@ -124,6 +127,7 @@ class SnnTorch(nn.Module):
             self.norms.append(through)
             self.neurons.append(snntorch.Leaky(beta=float(block.lif.neuron.leak), spike_grad=slope, reset_delay=False))
             self.pools.append(block.pool)
+        assert isinstance(network.readout, Readout)
         self.readout = network.readout.synapse
 
     def forward(self, images: Tensor) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
+
+from torch import Tensor
 
 BackendName = Literal["auto", "reference", "cpu", "triton"]
 """``"reference"`` is plain PyTorch; ``"cpu"`` the fused C++ kernels, ``"triton"`` the fused kernels for GPUs: all
@@ -38,6 +41,7 @@ class Compute:
     events: Events = "measured"
     recompute: Recompute = "auto"
     precision: Precision = "fp32"
+    reduce: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         choices: dict[str, Any] = {"backend": BackendName, "events": Events, "precision": Precision}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -17,6 +18,34 @@ class Noise:
     draw: int
     index: Int[Tensor, " B"]
     """Each sample's place in its dataset."""
+
+    def rows(self, keep: Tensor) -> Noise:
+        """That of some samples: a mask ``[B]`` or indices.
+
+        >>> Noise(0, 7, torch.arange(3)).rows(torch.tensor([2])).index
+        tensor([2])
+        """
+        return replace(self, index=self.index[keep.to(self.index.device)])
+
+
+def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
+    """The noise of a call: a state's, or what is named, by default seed 0, draw 0 and samples 0 to B-1.
+
+    Raises:
+        ValueError: if what is named is another than the state's.
+
+    >>> noise_of(None, 2, None, 7, None).index
+    tensor([0, 1])
+    """
+    if known is None:
+        return Noise(seed or 0, draw or 0, torch.arange(batch) if index is None else index)
+    same = index is None or (index.shape == known.index.shape and bool((index == known.index).all()))
+    if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
+        raise ValueError(
+            f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
+            f"leave seed, draw and index away, or begin with state=None"
+        )
+    return known
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bntt.engine.private import has_global_hooks
+from bntt.nn.call import noise_of
 from bntt.nn.encoder import DirectEncoder, PoissonEncoder
 from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.plan import Plan
-from bntt.nn.state import NetworkState, Noise
+from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, evaluating
-from bntt.nn.untouched import check_spellings, why_touched
+from bntt.nn.untouched import why_touched
 
 
 class SpikingClassifier(nn.Module):
@@ -118,19 +118,9 @@ class SpikingClassifier(nn.Module):
         (torch.Size([4, 3, 10]), 7)
         """
         x, first = self._normalize(images), 0 if state is None else state.steps
-        if state is None or state.noise is None:
-            noise = Noise(seed or 0, draw or 0, torch.arange(len(x)) if index is None else index)
-        else:
-            noise = state.noise
-            same = index is None or (index.shape == noise.index.shape and bool((index == noise.index).all()))
-            if seed not in (None, noise.seed) or draw not in (None, noise.draw) or not same:
-                raise ValueError(
-                    f"the state draws the noise of seed {noise.seed}, draw {noise.draw} and its own index: "
-                    f"leave seed, draw and index away, or begin with state=None"
-                )
+        noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
         drawn = self._encode(x, noise.seed, noise.index, noise.draw, range(first, first + steps))
-        logits, after = self.network.advance(drawn, state)
-        return logits, replace(after, noise=noise)
+        return self.network.advance(drawn, state, seed=noise.seed, draw=noise.draw, index=noise.index)
 
     def trace(
         self,
@@ -143,7 +133,6 @@ class SpikingClassifier(nn.Module):
         """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.trace.Trace`."""
         with evaluating(self):  # before anything is decided: more norms are fused there than in training
             x = self._normalize(images)
-            check_spellings(self.encoder, "the encoder")
             total = self.encoder.num_steps
             if why_touched(self.encoder) or has_global_hooks():
                 return self.network.trace(self._encode(x, seed, index, draw))

@@ -16,9 +16,10 @@ from bntt.engine.neuron import Window
 from bntt.engine.synapse import Geometry
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
-from bntt.nn.norm import NoNorm, Norm, TemporalNorm
+from bntt.nn.norm import NoNorm, TemporalNorm
 from bntt.nn.norms import NORMS
 from bntt.nn.untouched import why_touched
+from bntt.ops import pooling
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
@@ -39,6 +40,8 @@ class FusedBlock(NamedTuple):
     """A block as the kernels see it."""
 
     layer: Layer
+    norm: nn.Module
+    """Whose running statistics take the batch in."""
     out: Layout
     memory: tuple[int, int, int]
     """Height, width and channels of its neurons, in the order of memory."""
@@ -65,16 +68,17 @@ def layout_of(x: Tensor) -> Layout:
 
 
 def fuse(
-    block: nn.Module, steps: range, batch: int, layout: Layout, device: torch.device, *, whole: bool = True
+    block: nn.Module, steps: range, batch: int, layout: Layout, device: torch.device, *, shared: bool = False
 ) -> FusedBlock | str:
     """The block as a fused layer for inputs ``[steps, batch, *layout.shape]`` on a device, or why it is none.
 
     Args:
         steps: which of the network's steps the input has.
-        whole: whether they must be all that the norm has.
+        shared: whether other processes have a part of the batch.
     """
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
-        return "it is not a SpikingBlock with LIF neurons, but a class of its own"
+        part, kind = ("its lif", type(block.lif)) if type(block) is SpikingBlock else ("it", type(block))
+        return f"{part} is a {kind.__name__}, which the kernels do not know"
     for name, module in block.named_modules():
         if reason := why_touched(module):
             return f"{name or 'it'} {reason}"
@@ -89,8 +93,8 @@ def fuse(
     if isinstance(pooled, str):
         return pooled
     window, out = pooled
-    rows = batch * height * width
-    if reason := _why_not_norm(block.norm, steps, channels, rows, whole=whole) or _why_not_neuron(block.lif):
+    single = not shared and batch * height * width == 1
+    if reason := _why_not_norm(block.norm, steps, channels, single=single) or _why_not_neuron(block.lif):
         return reason
     geometry = Geometry()
     if isinstance(weights, nn.Conv2d):
@@ -104,7 +108,7 @@ def fuse(
         weights.bias,
         **_normalisation(block.norm, steps, channels, device),
     )
-    return FusedBlock(layer, out, (height, width, channels), isinstance(weights, nn.Linear))
+    return FusedBlock(layer, block.norm, out, (height, width, channels), isinstance(weights, nn.Linear))
 
 
 def _synapse(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
@@ -159,17 +163,16 @@ def _average(module: nn.Module, height: int, width: int) -> Window | None:
     return kernel if kernel == stride and padding == (0, 0) else None
 
 
-def _why_not_norm(norm: Norm, steps: range, channels: int, rows: int, *, whole: bool = True) -> str:
+def _why_not_norm(norm: nn.Module, steps: range, channels: int, *, single: bool = False) -> str:
     if type(norm) is NoNorm:
         return ""
     if type(norm) is not TemporalNorm:
         return f"its norm is {type(norm).__name__}, which has no statistics per time step"
-    fits = len(steps) == norm.num_steps if whole else steps.stop <= norm.num_steps
-    if not fits or norm.channels != channels:
+    if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
-    if norm.training and norm.method.pooling is not None:
+    if norm.training and norm.method.pooling != pooling.Window(0):
         return f"{norm.method.name} pools its training statistics over time"
-    return "its statistics would be of a single value" if norm.training and rows == 1 else ""
+    return "its statistics would be of a single value" if norm.training and single else ""
 
 
 def fused_norms() -> dict[str, str]:
@@ -181,9 +184,9 @@ def fused_norms() -> dict[str, str]:
     found = {}
     for name, build in NORMS.items():
         norm = build(1, 2, 1.0)
-        kernels, training = "fused in training and evaluation", _why_not_norm(norm, range(2), 1, 2)
-        if isinstance(norm, nn.Module) and training:
-            evaluation = _why_not_norm(norm.eval(), range(2), 1, 2)
+        kernels, training = "fused in training and evaluation", _why_not_norm(norm, range(2), 1)
+        if training:
+            evaluation = _why_not_norm(norm.eval(), range(2), 1)
             fused = "plain PyTorch" if evaluation else "fused in evaluation; training in plain PyTorch"
             kernels = f"{fused}: {evaluation or training}".replace(": its norm is", ": it is")
         found[name] = kernels
@@ -201,7 +204,7 @@ def _why_not_neuron(lif: LIF) -> str:
     return ""
 
 
-def _normalisation(norm: Norm, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
+def _normalisation(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
     """γ and β of every step, the statistics where they are given, and ε."""
     if not isinstance(norm, TemporalNorm):
         one = torch.ones(1, 1, device=device)

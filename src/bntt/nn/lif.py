@@ -1,4 +1,4 @@
-"""The spiking layer: :mod:`bntt.ops.lif` with its leak, threshold and rules held in a module."""
+"""The spiking layer: :mod:`bntt.ops.lif` with its record held in a module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, lif_step, soft_reset
+from bntt.nn.call import Call
+from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, soft_reset
 from bntt.ops.spike import Surrogate, Triangle
 
 
@@ -25,7 +26,8 @@ class LIF(nn.Module):
 
     The membrane is an argument and a return value, never an attribute: there is nothing to reset between batches.
 
-    >>> LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]])).flatten()
+    >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
+    >>> spikes.flatten()
     tensor([0., 1.])
     """
 
@@ -47,32 +49,27 @@ class LIF(nn.Module):
 
     @property
     def neuron(self) -> Neuron:
-        """What the neurons are; λ is a scalar tensor where it is learned."""
+        """What the neurons are; λ is a scalar tensor where it is learned. It may be set; a learned λ then stays."""
         return self._start if self.leak_logit is None else replace(self._start, leak=self.leak_logit.sigmoid())
 
     @neuron.setter
     def neuron(self, neuron: Neuron) -> None:
         self._start = neuron if self.leak_logit is None else replace(neuron, leak=self._start.leak)
 
-    def forward(self, current: Float[Tensor, "T B *shape"]) -> Float[Tensor, "T B *shape"]:
-        """Spikes of all steps, from rest."""
-        spikes, _ = lif_sequence(current, neuron=self.neuron)
-        return spikes
-
-    def step(
-        self, current: Float[Tensor, "B *shape"], membrane: Float[Tensor, "..."] | None = None
-    ) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B *shape"]]:
-        """One step: ``(spikes, membrane)``; None is a membrane at rest.
+    def forward(
+        self, current: Float[Tensor, "S B *shape"], call: Call = Call(), membrane: Float[Tensor, "..."] | None = None
+    ) -> tuple[Float[Tensor, "S B *shape"], Float[Tensor, "B *shape"]]:
+        """``(spikes, membrane)`` after these steps; a membrane of None is at rest.
 
         Raises:
             ValueError: if the membrane belongs to a batch of another shape.
         """
-        if membrane is not None and membrane.shape != current.shape:
+        if membrane is not None and membrane.shape != current.shape[1:]:
             raise ValueError(
-                f"the membrane has shape {list(membrane.shape)} and this step's current {list(current.shape)}: "
+                f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "
                 f"begin every batch with state=None"
             )
-        return lif_step(current, membrane, self.neuron)
+        return lif_sequence(current, membrane, self.neuron)
 
     def extra_repr(self) -> str:
         neuron = self.neuron

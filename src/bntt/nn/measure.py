@@ -2,29 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from bntt.engine.measure import Measure
+from bntt.ops.norm import Moments
+
+__all__ = ["Currents", "LayerMeasures", "Measure", "Measured", "joined", "over_time"]
+
 
 @dataclass(frozen=True)
-class Measure:
-    """What to measure of a pass, in training as in evaluation; it comes back in ``state.measured``.
+class Currents:
+    """What drove a layer's neurons."""
 
-    >>> Measure(spikes=True).spikes
-    True
+    histogram: Int[Tensor, "S bins"]
+    """How many were below the first edge, between each two, and from the last edge on."""
+    maximum: Float[Tensor, " S"]
+
+
+@dataclass(frozen=True)
+class LayerMeasures:
+    """What a pass measured of one layer, of the steps that it took; None where it was not asked for."""
+
+    neurons: int
+    """C·H·W."""
+    spikes: Float[Tensor, "S C"] | None = None
+    """By step and channel, summed over batch and space, before the pool (float64)."""
+    places: Float[Tensor, "S C *space"] | None = None
+    """By step and neuron, summed over the batch."""
+    samples: Float[Tensor, "S B"] | None = None
+    """By step and sample, summed over the neurons."""
+    current: Currents | None = None
+    """Of the neurons' input, the normalised current."""
+    moments: Moments | None = None
+    """Of the synaptic current, before it is normalised."""
+    gradient: Float[Tensor, " S"] | None = None
+    """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass has come by."""
+    membrane: Float[Tensor, "S B"] | None = None
+    """Of one neuron, after each step's reset."""
+
+
+Measured = dict[str, LayerMeasures]
+"""By layer."""
+
+
+def joined(parts: Sequence[Measured]) -> Measured:
+    """What was measured of consecutive steps, as of one pass over them.
+
+    >>> part = {"fc1": LayerMeasures(neurons=2, spikes=torch.ones(3, 2))}
+    >>> joined([part, part])["fc1"].spikes.shape
+    torch.Size([6, 2])
     """
+    if len(parts) == 1:
+        return parts[0]
+    found = {}
+    for name, first in parts[0].items():
+        every = {f.name: [getattr(part[name], f.name) for part in parts] for f in fields(first) if f.name != "neurons"}
+        asked = {field: over_time(values) for field, values in every.items() if values[0] is not None}
+        found[name] = LayerMeasures(first.neurons, **asked)
+    return found
 
-    spikes: bool = False
-    """Spikes of every layer by step and channel."""
 
+def over_time(values: Sequence[Any]) -> Any:
+    """Tensors, currents or moments of consecutive steps as those of all of them.
 
-@dataclass(frozen=True)
-class Measured:
-    """What a pass measured, of the steps that it took."""
-
-    spikes: dict[str, Float[Tensor, "S C"]]
-    """For each layer, spikes per step and channel, summed over batch and space, before its pool (float64)."""
-    neurons: dict[str, int]
-    """For each layer, its number of neurons (C·H·W)."""
+    >>> over_time([torch.zeros(1), torch.ones(1)])
+    tensor([0., 1.])
+    """
+    if isinstance(values[0], Tensor):
+        return torch.cat(list(values))
+    if isinstance(values[0], Moments):
+        count = tuple(n for value in values for n in value.count)
+        return Moments(over_time([v.mean for v in values]), over_time([v.var for v in values]), count)
+    return Currents(over_time([v.histogram for v in values]), over_time([v.maximum for v in values]))

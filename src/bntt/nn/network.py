@@ -1,30 +1,28 @@
-"""The whole spiking network: blocks in order, then the readout. Both spellings, and the measured trace."""
+"""The whole spiking network: blocks in order, then the readout; all forms of it are calls of one ``advance``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.engine.private import has_global_hooks
-from bntt.engine.synapse import Prepared
-from bntt.nn.block import SpikingBlock, advance_block, observed_step
-from bntt.nn.measure import Measure, Measured
+from bntt.nn.advance import Work, advance_blocks, layers_of, real
+from bntt.nn.block import SpikingBlock
+from bntt.nn.call import Call, Noise, noise_of
+from bntt.nn.measure import Measure, joined
 from bntt.nn.norm import TemporalNorm
-from bntt.nn.plan import Plan, advance_fused, plan_of, run_fused
-from bntt.nn.readout import Readout, accumulated
+from bntt.nn.plan import Plan, plan_of
+from bntt.nn.readout import Readout
+from bntt.nn.stage import Block, SpikingLayer, Stage, check_stage, passed
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
-from bntt.nn.untouched import check_parts, check_spellings, warn_of_hooks, why_touched
-
-Observer = Callable[[str, int, Tensor], None]
-"""Called with ``(layer, t, spikes [B, C, *space])`` for every layer and step."""
-
+from bntt.nn.untouched import why_touched
 
 STEPS_AT_ONCE = 100
 """Of a fused trace: spikes of the last layer and an encoder's are never there for more steps."""
@@ -34,16 +32,16 @@ class SpikingNetwork(nn.Module):
     """Blocks in order, then a readout. ``net(spikes [T, B, ...])`` gives logits ``[B, K]``.
 
     Args:
-        blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...).
-        readout: the output layer.
-        compute: what the sequence form and ``trace`` compute with, see :class:`~bntt.engine.compute.Compute`: fused
-            kernels for every block that they know by default, and plain PyTorch for the rest. ``step`` is plain
-            PyTorch whatever it says.
+        blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...):
+            :class:`SpikingBlock`, or modules of yours that are stages and list their ``layers``.
+        readout: the output layer, :class:`Readout` or a stage of yours.
+        compute: what it computes with, see :class:`~bntt.engine.compute.Compute`: fused kernels for every block that
+            they know by default, and plain PyTorch for the rest.
 
     Raises:
         BackendError: if this machine does not have what ``compute`` asks for.
         ValueError: if the norms differ in their number of steps.
-        TypeError: if a block is no :class:`SpikingBlock`.
+        TypeError: if a block or the readout is no stage, or a block does not list its layers.
 
     Attributes:
         compute: as above; it may be set at any time.
@@ -58,8 +56,8 @@ class SpikingNetwork(nn.Module):
 
     def __init__(
         self,
-        blocks: Mapping[str, SpikingBlock] | Sequence[SpikingBlock],
-        readout: Readout,
+        blocks: Mapping[str, Block] | Sequence[Block],
+        readout: Stage,
         *,
         compute: Compute = Compute(),
     ) -> None:
@@ -67,53 +65,27 @@ class SpikingNetwork(nn.Module):
         self.compute = compute
         if not isinstance(blocks, Mapping):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
-        if wrong := [name for name, block in blocks.items() if not isinstance(block, SpikingBlock)]:
-            raise TypeError(f"block {wrong[0]!r} must be a SpikingBlock, got {type(blocks[wrong[0]]).__name__}")
-        self.blocks, self.readout = nn.ModuleDict(blocks), readout
-        self._check_parts()
-        lengths = {}
         for name, block in blocks.items():
-            block.name = f"block {name!r}"
-            if isinstance(block.norm, TemporalNorm):
-                block.norm.path = f"{name}.norm"
-            if (length := getattr(block.norm, "num_steps", None)) is not None:
+            check_stage(block, f"block {name!r}", "y [S, B, ...]")
+            if not isinstance(getattr(block, "layers", None), tuple):
+                raise TypeError(
+                    f"block {name!r} must list the layers that spike in it: give {type(block).__name__} a property "
+                    f"layers, a tuple of SpikingLayer, () if there is none"
+                )
+        check_stage(readout, "the readout", "logits [S, B, K]")
+        self.blocks = nn.ModuleDict(blocks)  # type: ignore[arg-type]
+        self.readout: nn.Module = readout  # type: ignore[assignment]
+        lengths = {}
+        for name, module in self.blocks.named_modules():
+            if isinstance(module, SpikingBlock):
+                module.name = f"block {name!r}"
+            elif isinstance(module, TemporalNorm):
+                module.path = name
+            if (length := getattr(module, "num_steps", None)) is not None:
                 lengths[name] = length
         if len(set(lengths.values())) > 1:
             raise ValueError(f"the norms of a network must have one number of time steps, got {lengths}")
         self.num_steps: int | None = next(iter(lengths.values()), None)
-
-    def forward(self, spikes: Shaped[Tensor, "T B *shape"]) -> Float[Tensor, "B K"]:
-        """The sequence form: layer by layer, all steps at once; what training uses.
-
-        ``spikes`` is floating point, or int8: signed spikes in a byte each. ``torch.compile`` leaves it as it is: it
-        has its own kernels.
-
-        Raises:
-            BackendError: if ``compute`` insists on the kernels and a block is none of those that they know, or if the
-                machine does not have its precision.
-            ValueError: on no step at all, or a value that is not finite: a NaN membrane would never fire again.
-        """
-        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
-            out: Tensor = torch.compiler.disable(SpikingNetwork._forward)(self, spikes)  # type: ignore[no-untyped-call]
-            return out
-        return self._forward(spikes)
-
-    def _forward(self, spikes: Shaped[Tensor, "T B *shape"]) -> Float[Tensor, "B K"]:
-        if spikes.shape[0] == 0:
-            raise ValueError("a network needs at least one time step, got a sequence of 0")
-        check_finite_input(spikes, 0)
-        x, names = spikes, list(self.blocks)
-        while names:
-            run = plan_of({name: self.blocks[name] for name in names}, x, self.compute).fused
-            if run:
-                mean = len(run) == len(names) and self._plain_readout()
-                x = run_fused([self.blocks[name] for name in names], run, x, self.compute, mean=mean)
-                names = names[len(run) :]
-                if mean:
-                    return self.readout.synapse(x)  # type: ignore[no-any-return]
-            else:
-                x = self.blocks[names.pop(0)](self._real(x))
-        return self.readout(self._real(x))  # type: ignore[no-any-return]
 
     @property
     def compute(self) -> Compute:
@@ -127,69 +99,68 @@ class SpikingNetwork(nn.Module):
         require(choice)
         self._compute = choice
 
-    def plan(self, shape: Sequence[int]) -> Plan:
-        """How an input of this shape ``[T, B, ...]`` would run, in the mode that the blocks are in.
+    @property
+    def layers(self) -> dict[str, SpikingLayer]:
+        """Every layer that spikes, by name, in order: ``conv1``, or ``block3.body`` within a block of several."""
+        return layers_of(dict(self.blocks.items()))
+
+    def plan(self, shape: Sequence[int], first: int = 0) -> Plan:
+        """How an input of this shape ``[S, B, ...]``, from step ``first`` on, would run, in the mode of the blocks.
 
         Raises:
-            BackendError: as the sequence form does.
+            BackendError: as :meth:`forward` does.
         """
         stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
-        return plan_of(dict(self.blocks.items()), stand_in, self.compute)
+        return plan_of(dict(self.blocks.items()), stand_in, self.compute, first)
+
+    def forward(
+        self,
+        x: Shaped[Tensor, "T B *shape"],
+        *,
+        steps: int | None = None,
+        seed: int | None = None,
+        draw: int | None = None,
+        index: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B K"]:
+        """Logits after all steps, from rest; what training uses.
+
+        ``torch.compile`` leaves it as it is: it has its own kernels.
+
+        Args:
+            x: what drives the first layer: floating point, or int8, signed spikes in a byte each.
+            steps: t, to stop on purpose after fewer than the norms' T steps; x then has t of them. Norms that look
+                ahead pool over those t. In training γ of later steps gets no gradient, but decays all the same.
+            seed, draw, index: name the samples' random numbers, for blocks that draw some.
+
+        Raises:
+            BackendError: if ``compute`` insists on the kernels and a block is none of those that they know, or if the
+                machine does not have its precision.
+            ValueError: on a wrong number of steps, or a value that is not finite: a NaN membrane would never fire
+                again.
+        """
+        if len(x) == 0:
+            raise ValueError("a network needs at least one time step, got a sequence of 0")
+        wanted = steps if steps is not None else self.num_steps
+        if wanted not in (None, len(x)):
+            way = "" if steps is not None else ": give it all of them, or stop earlier on purpose with steps="
+            raise ValueError(f"this network takes {wanted} time steps, got a sequence of {len(x)}{way}")
+        call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            out: Tensor = torch.compiler.disable(SpikingNetwork._whole)(self, x, call)  # type: ignore[no-untyped-call]
+            return out
+        return self._whole(x, call)
+
+    def _whole(self, x: Tensor, call: Call) -> Tensor:
+        check_finite_input(x, 0)
+        work, plain = Work(call, self.compute, Measure(), goes_on=False), self._plain_readout()
+        went = advance_blocks(dict(self.blocks.items()), x, work, [None] * len(self.blocks), mean=plain)
+        if went.is_mean:  # W is linear, so it is applied once, to the mean over time
+            return self.readout.synapse(went.out)  # type: ignore[no-any-return, operator]
+        return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
 
     def _plain_readout(self) -> bool:
         """Whether applying the readout's weights to the mean over time is all that it does."""
         return type(self.readout) is Readout and not why_touched(self.readout) and not has_global_hooks()
-
-    def _check_parts(self) -> None:
-        check_spellings(self, "this network")
-        check_parts(dict(self.blocks.items()), self.readout)
-
-    def _real(self, x: Tensor) -> Tensor:
-        """What a module is given: floats."""
-        return x.to(next(self.parameters()).dtype) if x.dtype == torch.int8 else x
-
-    def step(
-        self,
-        x: Float[Tensor, "B *shape"],
-        t: int,
-        state: NetworkState | None = None,
-        *,
-        observe: Observer | None = None,
-    ) -> tuple[Float[Tensor, "B K"], NetworkState]:
-        """The step form, the definition: one step of every layer; early exit and streaming use it.
-
-        Args:
-            x: what drives the first layer at step t.
-            t: the step, 0-based; it must be the one after ``state``'s last.
-            state: None at t = 0, then what the last call returned.
-            observe: called with every layer's spikes, before its pool.
-
-        Returns:
-            ``(logits, state)``: logits are the voltage so far divided by t + 1.
-
-        Raises:
-            ValueError: if t does not follow the state, or lies beyond the norms' steps, or x is not finite.
-            TypeError: if a block cannot be observed, because it has a ``step`` but no ``fire_step`` of its own.
-        """
-        steps = 0 if state is None else state.steps
-        if t != steps:
-            raise ValueError(f"this state has seen {steps} steps, so t={steps} comes next, got t={t}")
-        if state is None:
-            self._check_parts()
-        check_finite_input(x.unsqueeze(0), t)
-        states = []
-        for i, (name, block) in enumerate(self.blocks.items()):
-            before = None if state is None else state.blocks[i]
-            assert isinstance(block, SpikingBlock)
-            if observe is None:
-                x, block_state = block.step(x, t, before)
-            else:
-                spikes, x, block_state = observed_step(name, block, x, t, before)
-                observe(name, t, spikes)
-            states.append(block_state)
-        voltage = self.readout.step(x, None if state is None else state.voltage)
-        noise = None if state is None else state.noise
-        return voltage / (t + 1), NetworkState(t + 1, tuple(states), voltage, noise, self._pools_batches())
 
     def advance(
         self,
@@ -197,24 +168,30 @@ class SpikingNetwork(nn.Module):
         state: NetworkState | None = None,
         *,
         measure: Measure = Measure(),
+        seed: int | None = None,
+        draw: int | None = None,
+        index: Int[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
         """The next S steps from a state, layer by layer: the same numbers however the steps are cut.
 
-        S = 1 is :meth:`step`, all T steps from rest are :meth:`forward`; blocks run fused where they can. Gradients
-        flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the batch.
-        In training, running statistics take every call's batches in, and γ of steps that never come gets no gradient,
-        though it decays all the same.
+        All T steps from rest are :meth:`forward`, one after another is streaming; blocks run fused where they can.
+        Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
+        batch. In training, running statistics take every call's batches in, and γ of steps that never come gets no
+        gradient, though it decays all the same.
 
         Args:
             x: what drives the first layer, floating point or int8.
             state: None is rest, else what the last call returned.
             measure: what to measure of these steps; it comes back in ``state.measured``.
+            seed, draw, index: name the samples' random numbers at rest; the state carries them, and ``rows`` selects
+                them.
 
         Returns:
             ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
 
         Raises:
-            ValueError: if the steps lie beyond the norms', a norm looks ahead in training, or x is not finite.
+            ValueError: if the steps lie beyond the norms', a norm looks ahead in training, x is not finite, or the
+                noise is another than the state's.
             BackendError: as :meth:`forward`.
 
         >>> from bntt.models import mlp
@@ -224,72 +201,82 @@ class SpikingNetwork(nn.Module):
         >>> bool(torch.allclose(rest[-1], net(x), atol=1e-6)), state.steps
         (True, 6)
         """
-        first = 0 if state is None else state.steps
-        if x.shape[0] == 0:
+        if len(x) == 0:
             raise ValueError("a network advances by at least one time step, got 0")
-        if state is not None and len(state.voltage) != x.shape[1]:
-            raise ValueError(f"the state is of {len(state.voltage)} samples, the input of {x.shape[1]}")
-        if state is None:
-            self._check_parts()
-        check_finite_input(x, first)
-        names, before = list(self.blocks), [None] * len(self.blocks) if state is None else list(state.blocks)
-        after: list[Any] = []
-        prepared = Prepared() if state is None else state.prepared
-        counts: dict[str, tuple[Tensor, int]] = {}
-        while len(after) < len(names):
-            rest = {name: self.blocks[name] for name in names[len(after) :]}
-            run, here = plan_of(rest, x, self.compute, first).fused, len(after)
-            if run:
-                some = before[here : here + len(run)]
-                x, states, fired = advance_fused(list(rest.values()), run, x, self.compute, some, first, prepared)
-                after += states
-                counts |= {n: (f.double(), one.neurons) for n, one, f in zip(rest, run, fired, strict=False)}
-            else:
-                name, block = next(iter(rest.items()))
-                assert isinstance(block, SpikingBlock)
-                x, now, count = advance_block(name, block, self._real(x), first, before[here], count=measure.spikes)
-                after.append(now)
-                counts |= {} if count is None else {name: count}
-        voltage = None if state is None else state.voltage
-        voltages = accumulated(self.readout, self._real(x), voltage, plain=self._plain_readout())
-        steps = torch.arange(first + 1, first + 1 + len(x), dtype=voltages[0].dtype, device=x.device)
-        noise = None if state is None else state.noise
-        measured = None
-        if measure.spikes:
-            measured = Measured({n: c for n, (c, _) in counts.items()}, {n: size for n, (_, size) in counts.items()})
-        last = NetworkState(
-            first + len(x), tuple(after), voltages[-1], noise, self._pools_batches(), measured, prepared
+        if state is not None and state.batch != x.shape[1]:
+            raise ValueError(f"the state is of {state.batch} samples, the input of {x.shape[1]}")
+        noise = noise_of(None if state is None else state.noise, x.shape[1], seed, draw, index)
+        check_finite_input(x, 0 if state is None else state.steps)
+        if measure.membrane is None:
+            return self._advance(x, state, measure, noise)
+        if (layer := measure.membrane[0]) not in self.layers:
+            raise ValueError(f"there is no layer {layer!r} to measure: it is one of {', '.join(self.layers)}")
+        logits, parts = [], []
+        for one in torch.split(x, 1):  # a membrane is known at the end of a call
+            some, state = self._advance(one, state, measure, noise)
+            logits.append(some)
+            parts.append(state.measured or {})
+        assert state is not None
+        return torch.cat(logits), replace(state, measured=joined(parts))
+
+    def _advance(
+        self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise
+    ) -> tuple[Tensor, NetworkState]:
+        before = state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)
+        whole = before.steps == 0 and len(x) == (self.num_steps or len(x))
+        call = Call(before.steps, whole, noise, self.compute.reduce)
+        work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared)
+        went = advance_blocks(dict(self.blocks.items()), x, work, before.blocks, mean=False)
+        logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
+        after = replace(
+            before,
+            steps=before.steps + len(x),
+            blocks=went.states,
+            readout=voltage,
+            noise=noise,
+            pooled=self._pools_batches(),
+            measured=went.measured if measure else None,
         )
-        return voltages / steps[:, None, None], last
+        return logits, after
 
     def _pools_batches(self) -> bool:
-        return any(isinstance(block.norm, TemporalNorm) and block.norm.training for block in self.blocks.values())
+        kinds = (TemporalNorm, nn.modules.batchnorm._BatchNorm)
+        return any(layer.norm.training and isinstance(layer.norm, kinds) for layer in self.layers.values())
 
     @torch.no_grad()
-    def trace(self, inputs: Shaped[Tensor, "T B *shape"] | Iterable[Shaped[Tensor, "S B *shape"]]) -> Trace:
+    def trace(
+        self,
+        inputs: Shaped[Tensor, "T B *shape"] | Iterable[Shaped[Tensor, "S B *shape"]],
+        *,
+        seed: int | None = None,
+        draw: int | None = None,
+        index: Int[Tensor, " B"] | None = None,
+    ) -> Trace:
         """Advance in evaluation mode and record logits and spike counts; beside these, memory does not grow with T.
 
         The mode that the network was in is restored.
 
         Args:
             inputs: all steps, or an iterable that yields some of them at a time.
+            seed, draw, index: as :meth:`advance`'s.
 
         Raises:
-            BackendError: as the sequence form does.
+            BackendError: as :meth:`forward` does.
         """
         logits, parts, state = [], [], None
-        warn_of_hooks(dict(self.blocks.items()), self.readout)
         with evaluating(self):
             for part in torch.split(inputs, self._at_once(inputs)) if isinstance(inputs, Tensor) else inputs:
-                some, state = self.advance(part, state, measure=Measure(spikes=True))
+                noise = {"seed": seed, "draw": draw, "index": index} if state is None else {}
+                some, state = self.advance(part, state, measure=Measure(spikes=True), **noise)  # type: ignore[arg-type]
                 logits.append(some)
-                parts.append(state.measured)
-        if state is None or state.measured is None:
+                parts.append(state.measured or {})
+        if not parts:
             raise ValueError("a trace needs at least one time step, got none")
-        spikes = {n: torch.cat([part.spikes[n] for part in parts if part is not None]) for n in self.blocks}
-        return Trace(torch.cat(logits), spikes, state.measured.neurons)
+        found = joined(parts)
+        spikes = {name: layer.spikes for name, layer in found.items() if layer.spikes is not None}
+        return Trace(torch.cat(logits), spikes, {name: layer.neurons for name, layer in found.items()})
 
     def _at_once(self, x: Tensor) -> int:
         """How many steps of a trace are taken at a time: as they come where all blocks are fused, else one."""
-        whole = len(x) and not plan_of(dict(self.blocks.items()), x, self.compute, 0).reason
+        whole = len(x) and not plan_of(dict(self.blocks.items()), x, self.compute).reason
         return STEPS_AT_ONCE if whole else 1

@@ -1,42 +1,21 @@
 """Normalisation modules: one class for every method that uses batch statistics, and two small ones beside it.
 
-The methods themselves, with their papers, are named in :mod:`bntt.nn.norms`.
-
-Every norm has two methods: ``norm(x)`` takes all steps ``[T, B, C, *space]``, ``norm.step(x, t, state)`` takes one
-``[B, C, *space]`` and returns ``(y, state)``. The equations are in :mod:`bntt.ops.norm`.
+The methods themselves, with their papers, are named in :mod:`bntt.nn.norms`; the equations are in
+:mod:`bntt.ops.norm`. Every norm is a stage, ``y, state = norm(x [S, B, C, *space], call, state)``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.ops.norm import (
-    Moments,
-    extend_moments,
-    normalize,
-    past_steps,
-    pool_moments,
-    step_moments,
-    update_running,
-)
-
-NormState = Any
-"""What a norm carries from step to step: :class:`~bntt.ops.norm.Moments` for TAB, None for the rest."""
-
-
-@runtime_checkable
-class Norm(Protocol):
-    """What a block asks of its norm: both forms. A module of yours with these two methods will do."""
-
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def step(self, x: Tensor, t: int, state: NormState = None) -> tuple[Tensor, NormState]: ...
+from bntt.nn.call import Call
+from bntt.ops.norm import Moments, normalize, step_moments, update_running
+from bntt.ops.pooling import Pooling, Window
 
 
 @dataclass(frozen=True)
@@ -44,8 +23,8 @@ class NormMethod:
     """What makes one method of the family."""
 
     name: str
-    pooling: Callable[[int], Tensor] | None = None
-    """Weights over time of the batch statistics; None keeps every step's own."""
+    pooling: Pooling = Window(0)
+    """How the batch statistics of several steps make those of one; by default every step keeps its own."""
     shared_running: bool = False
     """One running mean and variance for all steps, instead of one for each."""
     shared_gamma: bool = False
@@ -68,6 +47,7 @@ class TemporalNorm(nn.Module):
         step_scale: p, ``[T]``, starts at 1; None where the method has none.
         running_mean, running_var: ``[T, C]``, or ``[1, C]`` where shared.
         path: where the layer is in its network, for error messages; set by ``SpikingNetwork``.
+        put_off: takes the batch's statistics in place of the running ones; set by ``hold_statistics``.
 
     Raises:
         ValueError: on a wrong number of steps or channels, an empty batch, or, in training, when a statistic would
@@ -97,6 +77,7 @@ class TemporalNorm(nn.Module):
             raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
         self.channels, self.num_steps, self.method = channels, num_steps, method
         self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
+        self.put_off: Callable[[TemporalNorm, Moments, slice], None] | None = None
         affine_rows = 1 if method.shared_gamma else num_steps
         running_rows = 1 if method.shared_running else num_steps
         self.gamma = nn.Parameter(torch.ones(affine_rows, channels))
@@ -105,42 +86,24 @@ class TemporalNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(running_rows, channels))
         self.register_buffer("running_var", torch.ones(running_rows, channels))
 
-    def forward(self, x: Float[Tensor, "T B C *space"]) -> Float[Tensor, "T B C *space"]:
-        """All steps at once; ``x`` must hold exactly ``num_steps`` of them."""
-        x = self._check(x)
-        if x.shape[0] != self.num_steps:
-            way = "use step() to stop earlier" if x.shape[0] < self.num_steps else "build it with as many"
-            raise ValueError(
-                f"{self._label} has {self.num_steps} time steps, got a sequence of {x.shape[0]}: "
-                f"the sequence form takes all of them; {way}"
-            )
-        return self._normalize(x, slice(None), self._pool(step_moments(x)) if self.training else None)
-
-    def step(
-        self, x: Float[Tensor, "B C *space"], t: int, state: Moments | None = None
-    ) -> tuple[Float[Tensor, "B C *space"], Moments | None]:
-        """Step ``t`` (0-based). ``state`` holds the moments of the steps before, for the methods that need them.
+    def forward(
+        self, x: Float[Tensor, "S B C *space"], call: Call = Call(), state: Moments | None = None
+    ) -> tuple[Float[Tensor, "S B C *space"], Moments | None]:
+        """The steps of a call. ``state`` holds what the pooling needs of the steps before, in training.
 
         Raises:
-            ValueError: if the model has no step t, or if in training the statistics look ahead in time.
+            ValueError: if the model has no such steps, or if in training the statistics need steps that are not there.
         """
-        x = self._check(x.unsqueeze(0))
-        if not 0 <= t < self.num_steps:
-            raise ValueError(
-                f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={t}: "
-                f"build the network with num_steps={t + 1}, or stop earlier"
-            )
-        batch = None
-        if self.training:
-            if self.method.pooling not in (None, past_steps):
-                raise ValueError(
-                    f"{self._label} pools its training statistics over time steps that are not known at t={t}: "
-                    f"train with the sequence form; in eval() both forms work"
-                )
-            batch = step_moments(x)
-            if self.method.pooling is past_steps:
-                state = batch = extend_moments(state, batch)
-        return self._normalize(x, slice(t, t + 1), batch, t).squeeze(0), state
+        x = self._check(x, call)
+        steps = call.steps(x)
+        running = slice(None) if self.method.shared_running else steps
+        gamma, beta = self.scale_and_shift(steps)
+        if not self.training:
+            return normalize(x, self.running_mean[running], self.running_var[running], gamma, beta, self.eps), state
+        with torch.autocast(x.device.type, enabled=False):
+            batch, state = self.method.pooling.extend(state, step_moments(x))
+        self.take_in(batch, running, call.first)
+        return normalize(x, batch.mean, batch.var, gamma, beta, self.eps), state
 
     def extra_repr(self) -> str:
         return f"{self.method.name}, channels={self.channels}, num_steps={self.num_steps}"
@@ -149,31 +112,23 @@ class TemporalNorm(nn.Module):
     def _label(self) -> str:
         return f"{self.method.name} '{self.path}'" if self.path else self.method.name
 
-    def _check(self, x: Tensor) -> Tensor:
+    def _check(self, x: Tensor, call: Call) -> Tensor:
         """The input, in float32 at least: statistics and membranes are not kept in half precision."""
         if x.shape[2] != self.channels:
             raise ValueError(f"{self._label} has {self.channels} channels, got an input with {x.shape[2]}")
         if x.numel() == 0:
             raise ValueError(f"{self._label} got an empty batch, of shape {list(x.shape[1:])}")
+        if (last := call.first + len(x) - 1) >= self.num_steps:
+            raise ValueError(
+                f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: "
+                f"build the network with num_steps={last + 1}, or stop earlier"
+            )
+        if self.training and self.method.pooling.looks_ahead and not call.whole:
+            raise ValueError(
+                f"{self._label} takes its training statistics over all time steps, some of which are not in this call "
+                f"(steps {call.first}-{last}): train with all of them in one call; in eval() any cut will do"
+            )
         return x.to(torch.promote_types(x.dtype, torch.float32))
-
-    def _pool(self, moments: Moments) -> Moments:
-        pooling = self.method.pooling
-        if pooling is None:
-            return moments
-        with torch.autocast(moments.mean.device.type, enabled=False):
-            return pool_moments(moments, pooling(self.num_steps))
-
-    def _normalize(self, x: Tensor, steps: slice, batch: Moments | None, first: int = 0) -> Tensor:
-        """Normalise the given steps with the batch's statistics, or with the running ones where there is no batch."""
-        running = slice(None) if self.method.shared_running else steps
-        if batch is None:
-            mean, var = self.running_mean[running], self.running_var[running]
-        else:
-            mean, var = batch.mean, batch.var
-            self.take_in(batch, running, first)
-        gamma, beta = self.scale_and_shift(steps)
-        return normalize(x, mean, var, gamma, beta, self.eps)
 
     def scale_and_shift(self, steps: slice = slice(None)) -> tuple[Tensor, Tensor | None]:
         """What multiplies x̂ and what is added then, ``[steps, C]`` or ``[1, C]``: ``pᵏ · scale · γ`` and ``pᵏ β``."""
@@ -187,13 +142,17 @@ class TemporalNorm(nn.Module):
 
     @torch.no_grad()
     def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:
-        """Move the running statistics (``running`` rows of them) towards a batch's, whose first step is ``first``.
+        """Move the running statistics (``running`` rows of them) towards a batch's, whose first step is ``first``;
+        or put it off, inside :func:`~bntt.nn.statistics.hold_statistics`.
 
         Raises:
             ValueError: if a statistic was taken over a single value.
         """
         self._check_counts(batch, first)
-        update_running(self.running_mean[running], self.running_var[running], batch, self.momentum)
+        if self.put_off is not None:
+            self.put_off(self, batch, running)
+        else:
+            update_running(self.running_mean[running], self.running_var[running], batch, self.momentum)
 
     def _check_counts(self, batch: Moments, first: int) -> None:
         if 1 in batch.count:
@@ -210,7 +169,8 @@ class LayerNorm(nn.Module):
     The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training
     and evaluation are alike, and any number of steps will do.
 
-    >>> LayerNorm(8)(torch.randn(5, 2, 8, 4, 4)).shape
+    >>> y, _ = LayerNorm(8)(torch.randn(5, 2, 8, 4, 4))
+    >>> y.shape
     torch.Size([5, 2, 8, 4, 4])
     """
 
@@ -219,27 +179,24 @@ class LayerNorm(nn.Module):
         self.channels, self.eps = channels, eps
         self.gamma = nn.Parameter(torch.ones(1, channels))
 
-    def forward(self, x: Float[Tensor, "T B C *space"]) -> Float[Tensor, "T B C *space"]:
+    def forward(
+        self, x: Float[Tensor, "S B C *space"], call: Call = Call(), state: None = None
+    ) -> tuple[Float[Tensor, "S B C *space"], None]:
         dims = tuple(range(2, x.ndim))
         centred = x - x.mean(dims, keepdim=True)
         inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()
-        return centred * inverse * self.gamma.reshape(1, 1, -1, *[1] * (x.ndim - 3))
-
-    def step(
-        self, x: Float[Tensor, "B C *space"], t: int, state: None = None
-    ) -> tuple[Float[Tensor, "B C *space"], None]:
-        return self(x.unsqueeze(0)).squeeze(0), None
+        return centred * inverse * self.gamma.reshape(1, 1, -1, *[1] * (x.ndim - 3)), None
 
 
 class NoNorm(nn.Module):
     """No normalisation: Eq. 4 as it stands.
 
-    >>> NoNorm()(torch.ones(5, 2, 8)).shape
+    >>> y, _ = NoNorm()(torch.ones(5, 2, 8))
+    >>> y.shape
     torch.Size([5, 2, 8])
     """
 
-    def forward(self, x: Float[Tensor, "T B *shape"]) -> Float[Tensor, "T B *shape"]:
-        return x
-
-    def step(self, x: Float[Tensor, "B *shape"], t: int, state: None = None) -> tuple[Float[Tensor, "B *shape"], None]:
+    def forward(
+        self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
+    ) -> tuple[Float[Tensor, "S B *shape"], None]:
         return x, None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bntt.nn.norm import LayerNorm, NoNorm, Norm, NormMethod, TemporalNorm
-from bntt.ops.norm import all_steps, past_steps
+from torch import nn
+
+from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
+from bntt.ops.pooling import AllSteps, Window
 
 
 def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
@@ -13,7 +15,8 @@ def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 
 
     >>> import torch
     >>> norm = BNTT(8, num_steps=5)
-    >>> norm(torch.randn(5, 2, 8, 4, 4)).shape, norm.gamma.shape
+    >>> y, _ = norm(torch.randn(5, 2, 8, 4, 4))
+    >>> y.shape, norm.gamma.shape
     (torch.Size([5, 2, 8, 4, 4]), torch.Size([5, 8]))
     """
     return TemporalNorm(channels, num_steps, NormMethod("BNTT"), eps=eps, momentum=momentum)
@@ -51,7 +54,7 @@ def TDBN(
     >>> TDBN(8, num_steps=5).running_mean.shape
     torch.Size([1, 8])
     """
-    method = NormMethod("tdBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True)
+    method = NormMethod("tdBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
     return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
 
 
@@ -61,7 +64,7 @@ def TEBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 
     >>> TEBN(8, num_steps=5).step_scale.shape
     torch.Size([5])
     """
-    method = NormMethod("TEBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True, step_power=1)
+    method = NormMethod("TEBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True, step_power=1)
     return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
@@ -72,7 +75,7 @@ def TAB(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0
     >>> TAB(8, num_steps=5).beta.shape
     torch.Size([5, 8])
     """
-    method = NormMethod("TAB", pooling=past_steps, beta=True, step_power=2)
+    method = NormMethod("TAB", pooling=Window(None), beta=True, step_power=2)
     return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
@@ -93,12 +96,12 @@ def PooledBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: floa
     >>> PooledBN(8, num_steps=5).running_var.shape
     torch.Size([1, 8])
     """
-    method = NormMethod("PooledBN", pooling=all_steps, shared_running=True, shared_gamma=True, beta=True)
+    method = NormMethod("PooledBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
     return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
-NormBuilder = Callable[[int, int, float], Norm]
-"""``(channels, num_steps, threshold)`` → a norm."""
+NormBuilder = Callable[[int, int, float], nn.Module]
+"""``(channels, num_steps, threshold)`` → a norm, which is a stage."""
 
 NORMS: dict[str, NormBuilder] = {
     "bntt": lambda channels, num_steps, threshold: BNTT(channels, num_steps),

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from bntt.engine.synapse import Prepared
+from bntt.nn.call import Noise
 from bntt.nn.measure import Measured
 from bntt.ops.norm import Moments
-
-
-class BlockState(NamedTuple):
-    """What a block carries from one step to the next."""
-
-    membrane: Tensor
-    """``[B, ...]``, after the reset."""
-    norm: Any
-    """:class:`~bntt.ops.norm.Moments` for TAB in training, None for the other norms."""
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Whose random numbers the samples draw: a function of these and of the step, see :mod:`bntt.ops.random`."""
-
-    seed: int
-    draw: int
-    index: Int[Tensor, " B"]
-    """Each sample's place in its dataset."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +23,18 @@ class NetworkState:
 
     steps: int
     """How many steps were taken."""
+    batch: int
+    """How many samples it holds."""
     blocks: tuple[Any, ...]
     """Every block's own state, in order."""
-    voltage: Tensor
-    """Accumulated output voltage ``[B, K]``."""
+    readout: Any
+    """The readout's own; of :class:`~bntt.nn.readout.Readout` the accumulated voltage ``[B, K]``."""
     noise: Noise | None = None
-    """Of the samples, where an encoder draws some."""
+    """Of the samples."""
     pooled: bool = False
     """Whether it comes from a training pass whose statistics were the batch's: then no row stands for itself."""
     measured: Measured | None = None
-    """What the pass that made this state was asked to measure, of its own steps."""
+    """What the call that made this state was asked to measure, of its own steps."""
     prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
     """Weights in the kernels' layout, for the next steps without gradients."""
 
@@ -65,8 +48,8 @@ class NetworkState:
             ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
                 if the mask has another length than the batch.
 
-        >>> state = NetworkState(1, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
-        >>> state.rows(torch.tensor([True, False, True])).voltage.flatten()
+        >>> state = NetworkState(1, 3, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
+        >>> state.rows(torch.tensor([True, False, True])).readout.flatten()
         tensor([0., 2.])
         """
         if self.pooled:
@@ -74,24 +57,23 @@ class NetworkState:
                 "samples cannot leave a batch in training: its statistics were taken over all of them; "
                 "put the network into evaluation mode, or carry the whole batch on"
             )
-        batch = len(self.voltage)
-        if keep.ndim != 1 or (keep.dtype == torch.bool and len(keep) != batch):
-            raise ValueError(f"keep must be a mask of {batch} samples or their indices, got {list(keep.shape)}")
-        noise = None if self.noise is None else replace(self.noise, index=self.noise.index[keep.to("cpu")])
+        if keep.ndim != 1 or (keep.dtype == torch.bool and len(keep) != self.batch):
+            raise ValueError(f"keep must be a mask of {self.batch} samples or their indices, got {list(keep.shape)}")
         return replace(
             self,
+            batch=int(keep.sum()) if keep.dtype == torch.bool else len(keep),
             blocks=tuple(rows_of(block, keep) for block in self.blocks),
-            voltage=self.voltage[keep],
-            noise=noise,
+            readout=rows_of(self.readout, keep),
+            noise=None if self.noise is None else self.noise.rows(keep),
         )
 
     def detach(self) -> NetworkState:
         """The same numbers, through which no gradient flows.
 
-        >>> NetworkState(1, (), torch.ones(1, 1, requires_grad=True)).detach().voltage.requires_grad
+        >>> NetworkState(1, 1, (), torch.ones(1, 1, requires_grad=True)).detach().readout.requires_grad
         False
         """
-        return replace(self, blocks=tuple(detached(block) for block in self.blocks), voltage=self.voltage.detach())
+        return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
 
 
 def rows_of(state: Any, keep: Tensor) -> Any:

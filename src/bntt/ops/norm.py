@@ -1,15 +1,13 @@
 """Temporal normalisation (paper Eq. 9 and Algorithm 1), for the whole family of methods.
 
-Mean and variance are taken once per time step and channel. A row-stochastic matrix over time then pools them: the
-identity is BNTT, one row of 1/T is tdBN and TEBN, the lower triangle is TAB. Tensors are ``[T, B, C, *space]``; one
-step is a sequence of length one.
+Mean and variance are taken once per time step and channel; a row-stochastic matrix over time then pools them
+(:mod:`bntt.ops.pooling`). Tensors are ``[T, B, C, *space]``; one step is a sequence of length one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -41,32 +39,12 @@ def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
     return Moments(mean.flatten(1), var, (count,) * x.shape[0])
 
 
-def all_steps(num_steps: int) -> Float[Tensor, "1 T"]:
-    """Weights of tdBN, TEBN and pooled BN: one row, every step alike.
-
-    >>> all_steps(2)
-    tensor([[0.5000, 0.5000]], dtype=torch.float64)
-    """
-    return torch.full((1, num_steps), 1 / num_steps, dtype=torch.float64)
-
-
-def past_steps(num_steps: int) -> Float[Tensor, "T T"]:
-    """Weights of TAB: row t takes steps 0..t alike.
-
-    >>> past_steps(2)
-    tensor([[1.0000, 0.0000],
-            [0.5000, 0.5000]], dtype=torch.float64)
-    """
-    lower = torch.ones(num_steps, num_steps, dtype=torch.float64).tril()
-    return lower / lower.sum(1, keepdim=True)
-
-
 def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
     """Moments over several steps: ``μ̃ = A μ``, ``σ̃² = A (σ² + μ²) - μ̃²``, with A row-stochastic.
 
     The means are first shifted by that of step 0, which leaves the result and saves its digits.
 
-    >>> pool_moments(Moments(torch.tensor([[0.0], [2.0]]), torch.ones(2, 1), (8, 8)), all_steps(2)).var
+    >>> pool_moments(Moments(torch.tensor([[0.0], [2.0]]), torch.ones(2, 1), (8, 8)), torch.full((1, 2), 0.5)).var
     tensor([[2.]])
     """
     held = (weights > 0).tolist()
@@ -77,23 +55,6 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
     mean = weights @ centred
     var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
     return Moments(mean + shift, var, count)
-
-
-def extend_moments(past: Moments | None, step: Moments) -> Moments:
-    """Moments over steps 0..t from those over 0..t-1 and those of step t: :func:`past_steps`, one step at a time.
-
-    >>> zero, two = (Moments(torch.tensor([[m]]), torch.ones(1, 1), (8,)) for m in (0.0, 2.0))
-    >>> extend_moments(zero, two).var
-    tensor([[2.]])
-    """
-    if past is None:
-        return step
-    count = past.count[0] + step.count[0]
-    share = step.count[0] / count
-    mean = past.mean + share * (step.mean - past.mean)
-    spread_past = past.var + (past.mean - mean).square()
-    spread_step = step.var + (step.mean - mean).square()
-    return Moments(mean, (1 - share) * spread_past + share * spread_step, (count,))
 
 
 def update_running(

@@ -1,0 +1,109 @@
+"""What a network is made of: stages. One takes some steps at a time and carries its state from call to call.
+
+``y, state = stage(x, call, state)``: x is ``[S, B, ...]``, S consecutive steps of B samples; ``call`` says which steps
+they are (:class:`~bntt.nn.call.Call`), and ``state`` is what the last call returned, None at rest. A norm, a neuron, a
+block and a readout are all stages, so there is one form to write, however a sequence is cut.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.nn.call import Call
+
+
+class Stage(Protocol):
+    """A norm, a neuron or a readout; a module of yours with this ``forward`` will do.
+
+    The state is opaque to everybody else. It is a tensor ``[B, ...]``, a tuple or dict of such, or anything with
+    methods ``rows(keep)`` and ``detach()``; see :mod:`bntt.nn.state`. In training a norm that needs all steps at once
+    refuses a call that is not ``call.whole``.
+    """
+
+    def __call__(self, x: Tensor, call: Call = ..., state: Any = ...) -> tuple[Tensor, Any]: ...
+
+
+class Block(Stage, Protocol):
+    """A stage of a network: what is between two others, residual and recurrent connections included."""
+
+    @property
+    def layers(self) -> tuple[SpikingLayer, ...]:
+        """The layers that spike in it, in order, for everything that measures; () if there is none."""
+        ...
+
+
+class SpikingLayer(NamedTuple):
+    """One layer of neurons, as a block lists it.
+
+    Each of the three must be called for it once in every pass, with all of its steps or with one after another.
+    """
+
+    name: str
+    """Within its block; "" where it is the only one."""
+    synapse: nn.Module
+    """The weights."""
+    norm: nn.Module
+    """Takes the synaptic current ``[S, B, C, ...]``, gives the neurons' input."""
+    lif: nn.Module
+    """Takes that input, gives spikes ``[S, B, C, ...]``."""
+
+    def under(self, name: str) -> SpikingLayer:
+        """The same layer as the block around its own lists it.
+
+        >>> SpikingLayer("", nn.Identity(), nn.Identity(), nn.Identity()).under("body").name
+        'body'
+        """
+        return self._replace(name=f"{name}.{self.name}".rstrip("."))
+
+
+def check_stage(module: object, name: str, returns: str) -> None:
+    """Refuse what cannot be called as a stage.
+
+    Raises:
+        TypeError: saying how it must be called.
+
+    >>> check_stage(nn.BatchNorm2d(4), "the norm", "y")
+    Traceback (most recent call last):
+    TypeError: the norm must take (x [S, B, ...], call, state) and return (y, state); BatchNorm2d takes (input)
+    """
+    takes: inspect.Signature | str = "nothing: it cannot be called"
+    if callable(module):
+        takes = inspect.signature(module.forward if isinstance(module, nn.Module) else module)
+        try:
+            takes.bind(None, None, None)
+            return
+        except TypeError:
+            takes = f"({', '.join(takes.parameters)})"
+    raise TypeError(
+        f"{name} must take (x [S, B, ...], call, state) and return ({returns}, state); "
+        f"{type(module).__name__} takes {takes}"
+    )
+
+
+def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:
+    """Call a stage, and look at what it returns.
+
+    Raises:
+        TypeError: if that is no pair of a tensor and a state.
+        ValueError: if the tensor has other steps or samples than the input.
+    """
+    result = stage(x, call, state)
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)):
+        raise TypeError(f"{name} must return (tensor [S, B, ...], state), got {type(result).__name__}")
+    if result[0].shape[:2] != x.shape[:2]:
+        raise ValueError(f"{name} took {list(x.shape[:2])} steps and samples and returned {list(result[0].shape[:2])}")
+    return result
+
+
+def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Tensor, "S B *out_shape"]:
+    """Apply a module without memory to all steps at once: ``[S, B, ...]`` → ``[S·B, ...]`` → back.
+
+    >>> fold_time(nn.AvgPool2d(2), torch.ones(4, 2, 1, 8, 8)).shape
+    torch.Size([4, 2, 1, 4, 4])
+    """
+    y: Tensor = module(x.flatten(0, 1))
+    return y.reshape(*x.shape[:2], *y.shape[1:])
