@@ -64,16 +64,16 @@ def test_gamma_is_one_tensor_a_layer(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_one_time_step(name):
     net, x = build(name, num_steps=1)
-    logits, _ = net.eval().step(x[0], 0)
-    assert torch.allclose(net(x), logits, atol=1e-5)
+    logits, _ = net.eval().advance(x)
+    assert torch.allclose(net(x), logits[-1], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_step_beyond_the_last_is_refused(name):
     net, x = build(name, num_steps=1)
-    _, state = net.eval().step(x[0], 0)
+    _, state = net.eval().advance(x)
     with pytest.raises(ValueError, match=r"has 1 time steps \(0-0\), got t=1: build the network with num_steps=2"):
-        net.step(x[0], 1, state)
+        net.advance(x, state)
 
 
 @pytest.mark.parametrize("name", MODELS)

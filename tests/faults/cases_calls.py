@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from bntt.models import mlp
-from bntt.nn import BNTT
+from bntt.nn import BNTT, Call
 from tests.faults.case import Case, adder
 from tests.faults.user import called, classified, images, model
 
@@ -15,19 +15,21 @@ CASES: list[Case] = []
 case = adder(CASES)
 
 
-case(44, "a sequence of another length", r"ValueError: BNTT has 4 time steps, got a sequence of 5")(
-    lambda tmp: called(lambda: BNTT(3, num_steps=4)(torch.zeros(5, 2, 3)))
-)
+case(
+    44,
+    "a sequence of another length",
+    r"ValueError: this network takes .* of 4 time steps, got \[5, 2, 6\]; to",
+)(lambda tmp: called(lambda: mlp(in_features=6, hidden=(8,), num_steps=4)(torch.zeros(5, 2, 6))))
 case(44, "a step beyond the last", r"ValueError: BNTT has 4 time steps \(0-3\), got t=4: build the network with")(
-    lambda tmp: called(lambda: BNTT(3, num_steps=4).step(torch.zeros(2, 3), 4))
+    lambda tmp: called(lambda: BNTT(3, num_steps=4)(torch.zeros(1, 2, 3), Call(4)))
 )
 
 
-@case(44, "the state of another batch", r"ValueError: .*begin every batch with state=None")
+@case(44, "the state of another batch", r"ValueError: the state is of 2 samples, the input of 3")
 def stale_state(tmp: Path) -> str:
     net = mlp(in_features=6, hidden=(8,), num_steps=4)
-    _, state = net.step(torch.ones(2, 6), 0)
-    return called(lambda: net.step(torch.ones(3, 6), 1, state))
+    _, state = net.advance(torch.ones(1, 2, 6))
+    return called(lambda: net.advance(torch.ones(1, 3, 6), state))
 
 
 @case(45, "evaluation before any training (allowed; the mode is restored)", r"ok: \[4, 4, 3\], training True")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import LIF, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, Call, Readout, SpikingBlock, SpikingNetwork
 from bntt.nn.block import BlockState
 from tests.fuzz.dice import Dice
 
@@ -22,54 +22,44 @@ Seen = list[Tensor]
 class HalvedBlock(SpikingBlock):
     """Takes half of its input."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x * 0.5)
-
-    def step(self, x: Tensor, t: int, state: BlockState | None = None) -> tuple[Tensor, BlockState]:
-        return super().step(x * 0.5, t, state)
+    def forward(self, x: Tensor, call: Call = Call(), state: BlockState | None = None) -> tuple[Tensor, BlockState]:
+        return super().forward(x * 0.5, call, state)
 
 
 class ScaledBlock(SpikingBlock):
     """Gives three times its spikes."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return 3 * super().forward(x)
-
-    def step(self, x: Tensor, t: int, state: BlockState | None = None) -> tuple[Tensor, BlockState]:
-        spikes, state = super().step(x, t, state)
+    def forward(self, x: Tensor, call: Call = Call(), state: BlockState | None = None) -> tuple[Tensor, BlockState]:
+        spikes, state = super().forward(x, call, state)
         return 3 * spikes, state
-
-
-class ObservableBlock(SpikingBlock):
-    """As :class:`HalvedBlock`, in the form whose spikes can be counted."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x * 0.5)
-
-    def fire_step(self, x: Tensor, t: int, state: BlockState | None = None) -> tuple[Tensor, BlockState]:
-        return super().fire_step(x * 0.5, t, state)
 
 
 class StrongLIF(LIF):
     """Is driven by 1.7 times its current."""
 
-    def forward(self, current: Tensor) -> Tensor:
-        return super().forward(1.7 * current)
-
-    def step(self, current: Tensor, membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return super().step(1.7 * current, membrane)
+    def forward(self, current: Tensor, call: Call = Call(), membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return super().forward(1.7 * current, call, membrane)
 
 
 class LeakyReadout(Readout):
     """Forgets half of its voltage at every step."""
 
-    def forward(self, spikes: Tensor) -> Tensor:
-        weights = 0.5 ** torch.arange(len(spikes) - 1, -1, -1, dtype=spikes.dtype)
-        drives = torch.stack([self.synapse(one) for one in spikes])
-        return torch.einsum("tbk,t->bk", drives, weights) / len(spikes)
+    def forward(self, spikes: Tensor, call: Call = Call(), voltage: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        logits = []
+        for t, one in enumerate(spikes, start=call.first):
+            said, voltage = super().forward(one[None], Call(t), None if voltage is None else voltage * 0.5)
+            logits.append(said)
+        assert voltage is not None
+        return torch.cat(logits), voltage
 
-    def step(self, spikes: Tensor, voltage: Tensor | None = None) -> Tensor:
-        return super().step(spikes, None if voltage is None else voltage * 0.5)
+
+def _tensor(out: Any) -> Tensor:
+    """What a module gives; a stage has a state beside it."""
+    return out[0] if isinstance(out, tuple) else out
+
+
+def _scaled(out: Any, factor: float | Tensor) -> Any:
+    return (out[0] * factor, out[1]) if isinstance(out, tuple) else out * factor
 
 
 def _become(module: nn.Module, kind: type) -> None:
@@ -87,7 +77,7 @@ def _part(dice: Dice, net: SpikingNetwork) -> nn.Module:
 
 
 def own_block(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
-    _become(_block(dice, net), dice.pick((HalvedBlock, ScaledBlock, ObservableBlock)))
+    _become(_block(dice, net), dice.pick((HalvedBlock, ScaledBlock)))
 
 
 def own_lif(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
@@ -99,34 +89,34 @@ def own_readout(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
 
 
 def patched_methods(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
-    """Forward and step of an instance, as those of its class do it with half the input."""
+    """The forward of an instance, as its class does it with half the input."""
     block = _block(dice, net)
     target = dice.pick((block, block.lif, net.readout))
-    forward, step = target.forward, target.step
-    target.forward = lambda x: forward(x * 0.5)  # type: ignore[method-assign]
-    target.step = lambda x, *rest: step(x * 0.5, *rest)  # type: ignore[method-assign]
+    forward = target.forward
+    target.forward = lambda x, *rest: forward(x * 0.5, *rest)  # type: ignore[method-assign]
 
 
 def patched_forward(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
     target = _part(dice, net)
     forward = target.forward
-    target.forward = lambda x: forward(x) * 0.5  # type: ignore[method-assign]
+    target.forward = lambda *args: _scaled(forward(*args), 0.5)  # type: ignore[method-assign]
 
 
 def watching_hook(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
     part = net.readout.synapse if dice.chance(0.2) else _part(dice, net)
-    part.register_forward_hook(lambda module, args, out: seen.append(out.detach().clone()))
+    part.register_forward_hook(lambda module, args, out: seen.extend(_tensor(out).detach().clone()))
 
 
 def changing_hook(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
-    def over_time(module: nn.Module, args: Any, out: Tensor) -> Tensor:
-        return out * torch.linspace(0.5, 1.5, len(out), dtype=out.dtype).reshape(-1, *[1] * (out.ndim - 1))
+    def weighted(module: nn.Module, args: Any, out: Any) -> Any:
+        last = _tensor(out).shape[-1]
+        return _scaled(out, torch.linspace(0.5, 1.5, last, dtype=_tensor(out).dtype))
 
-    _part(dice, net).register_forward_hook(over_time)
+    _part(dice, net).register_forward_hook(weighted)
 
 
 def changing_pre_hook(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
-    _part(dice, net).register_forward_pre_hook(lambda module, args: (args[0] * 0.75,))
+    _part(dice, net).register_forward_pre_hook(lambda module, args: (args[0] * 0.75, *args[1:]))
 
 
 def backward_hook(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
@@ -141,19 +131,19 @@ def parametrized(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
     nn.utils.parametrizations.weight_norm(layer)
 
 
-INTRUSIONS: dict[Callable[[Dice, SpikingNetwork, Seen], None], bool] = {
-    own_block: True,
-    own_lif: True,
-    own_readout: True,
-    patched_methods: True,
-    parametrized: True,
-    patched_forward: False,
-    watching_hook: True,
-    changing_hook: False,
-    changing_pre_hook: False,
-    backward_hook: True,
-}
-"""Whether sequence form and step form must still agree afterwards."""
+INTRUSIONS: tuple[Callable[[Dice, SpikingNetwork, Seen], None], ...] = (
+    own_block,
+    own_lif,
+    own_readout,
+    patched_methods,
+    parametrized,
+    patched_forward,
+    watching_hook,
+    changing_hook,
+    changing_pre_hook,
+    backward_hook,
+)
+"""None of them depends on how time is cut."""
 
 
 @contextmanager
@@ -165,8 +155,8 @@ def global_hook(dice: Dice, seen: Seen) -> Iterator[None]:
     def hook(module: nn.Module, args: Any, out: Any) -> Any:
         if not isinstance(module, kind):
             return None
-        seen.append(out.detach().clone())
-        return out * 0.5 if changes else None
+        seen.extend(_tensor(out).detach().clone())
+        return _scaled(out, 0.5) if changes else None
 
     handle = nn.modules.module.register_module_forward_hook(hook)
     try:

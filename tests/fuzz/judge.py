@@ -73,7 +73,7 @@ def draw_case(number: int, nudge: int = 0) -> Case:
     drawn = draw_network(Dice(number, "network"))
     for block in drawn.net.blocks.values():
         block.lif.neuron = replace(block.lif.neuron, threshold=block.lif.neuron.threshold * (1 + 0.003 * nudge))
-    intrusion = dice.pick(list(INTRUSIONS)) if dice.chance(0.25) else None
+    intrusion = dice.pick(INTRUSIONS) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))
     conditions = draw_conditions(Dice(number, "conditions"))
     return Case(number, drawn, conditions, use, intrusion, dice.chance(0.03))
@@ -115,8 +115,7 @@ def run(case: Case, *, fused: bool, double: bool = False) -> Record:
     dice = Dice(case.number, "intrusion")
     if case.intrusion is not None:
         case.intrusion(dice, net, seen)
-    consistent = not case.everywhere and (case.intrusion is None or INTRUSIONS[case.intrusion])
-    job = Job(net, case.drawn, Dice(case.number, "inputs"), double, consistent)
+    job = Job(net, case.drawn, Dice(case.number, "inputs"), double)
     everywhere = global_hook(dice, seen) if case.everywhere else nullcontext()
     fuses = False
     with quiet(), holding(how, fused=fused), everywhere, recorded(job):
@@ -244,7 +243,7 @@ def margins() -> Iterator[list[float]]:
 
 def describe(case: Case) -> str:
     """All that was drawn, to read."""
-    job = Job(copy.deepcopy(case.drawn.net), case.drawn, Dice(case.number, "inputs"), False, True)
+    job = Job(copy.deepcopy(case.drawn.net), case.drawn, Dice(case.number, "inputs"), False)
     with quiet(), recorded(job):
         choose(job.net, "reference", "never", "never", "fp32")
         case.use(job)

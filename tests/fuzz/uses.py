@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import DirectEncoder, Measure, PoissonEncoder, SpikingClassifier, SpikingNetwork, evaluating
+from bntt.nn import Call, DirectEncoder, Measure, PoissonEncoder, SpikingClassifier, SpikingNetwork, evaluating
 from bntt.nn.network import Trace
 from tests.fuzz.dice import Dice
 from tests.fuzz.inputs import Input, draw_input
@@ -25,8 +25,6 @@ class Job:
     drawn: Drawn
     dice: Dice
     double: bool
-    consistent: bool
-    """Whether sequence form and step form must agree."""
     notes: list[str] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     leaves: list[Tensor] = field(default_factory=list)
@@ -90,12 +88,10 @@ def trace(job: Job) -> None:
     x = job.given()
     _keep(job.record, "trace", job.net.trace(x if job.dice.chance(0.8) else iter(x.split(1))))
     stepped = _stepped(job.net, x)
-    if job.consistent:
-        job.record["trace logits = stepped"] = stepped
+    job.record["trace logits = stepped"] = stepped
     with evaluating(job.net), torch.no_grad():
         job.record["sequence logits"] = job.net(x)
-        if job.consistent:
-            job.record["sequence logits = stepped"] = stepped[-1]
+        job.record["sequence logits = stepped"] = stepped[-1]
     job.record["training"] = [m.training for m in job.net.modules()]
 
 
@@ -141,8 +137,8 @@ def advance(job: Job) -> None:
             for logit in logits:
                 more = job.loss(logit)
                 loss = more if loss is None else loss + more
-        for name, counts in state.measured.spikes.items():
-            job.record[f"advance {first} spikes of {name}"] = counts
+        for name, one in state.measured.items():
+            job.record[f"advance {first} spikes of {name}"] = one.spikes
         first = last
         if job.dice.chance(0.2):
             state = state.detach()
@@ -170,17 +166,17 @@ USES: dict[Callable[[Job], None], float] = {
 
 @torch.no_grad()
 def _stepped(net: SpikingNetwork, x: Tensor) -> Tensor:
-    """Logits after every step, by each block's own ``step``."""
+    """Logits after every step, block by block."""
     states: list[Any] = [None] * len(net.blocks)
     voltage, logits = None, []
     with evaluating(net):
-        for t, spikes in enumerate(x):
-            spikes = spikes.to(next(net.parameters()).dtype)
+        for t, spikes in enumerate(x.split(1)):
+            spikes, call = spikes.to(next(net.parameters()).dtype), Call(t)
             for i, block in enumerate(net.blocks.values()):
-                spikes, states[i] = block.step(spikes, t, states[i])
-            voltage = net.readout.step(spikes, voltage)
-            logits.append(voltage / (t + 1))
-    return torch.stack(logits)
+                spikes, states[i] = block(spikes, call, states[i])
+            said, voltage = net.readout(spikes, call, voltage)
+            logits.append(said)
+    return torch.cat(logits)
 
 
 def _keep(record: dict[str, Any], name: str, found: Trace) -> None:

@@ -85,10 +85,10 @@ EQUATIONS = [
     ),
     Mutation(
         "TAB pools the future",
-        "ops/norm.py",
-        "dtype=torch.float64).tril()",
-        "dtype=torch.float64).triu()",
-        ("tests/ops/test_norm.py",),
+        "ops/pooling.py",
+        "torch.ones(steps, before + steps).tril(before)",
+        "torch.ones(steps, before + steps).triu(before)",
+        ("tests/ops/test_pooling.py",),
     ),
     Mutation(
         "another 1/θ in the surrogate",
@@ -247,16 +247,16 @@ STATES = [
     ),
     Mutation(
         "statistics of the first steps take the batch in",
-        "nn/plan.py",
-        "_take_in(blocks, stack, slice(first, first + len(x)))",
-        "_take_in(blocks, stack, slice(0, len(x)))",
+        "nn/advance.py",
+        "    steps = work.call.steps(x)\n",
+        "    steps = slice(0, len(x))\n",
         ADVANCE,
     ),
     Mutation(
         "the state forgets a step",
         "nn/network.py",
-        "first + len(x), tuple(after), voltages[-1]",
-        "first + len(x) - 1, tuple(after), voltages[-1]",
+        "steps=before.steps + len(x),",
+        "steps=before.steps + len(x) - 1,",
         ADVANCE,
     ),
     Mutation(

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import LIF, NoNorm, SpikingBlock
-from bntt.nn.block import fold_time
+from bntt.nn import LIF, Call, NoNorm, SpikingBlock
 
 
 @pytest.fixture
@@ -15,26 +14,30 @@ def block(rng):
     return SpikingBlock(conv.double(), NoNorm(), LIF(), nn.AvgPool2d(2))
 
 
-def test_both_forms_agree(block, rng):
+def test_any_cut_is_the_whole(block, rng):
     x = torch.randn(4, 2, 2, 6, 6, generator=rng, dtype=torch.float64)
-    expected, state = block(x), None
+    (expected, last), state = block(x), None
     for t in range(4):
-        y, state = block.step(x[t], t, state)
-        assert torch.allclose(y, expected[t], atol=1e-14)
+        y, state = block(x[t : t + 1], Call(t), state)
+        assert torch.allclose(y[0], expected[t], atol=1e-14)
+    assert torch.equal(state.membrane, last.membrane)
 
 
 def test_the_pool_does_not_respike(block, rng):
     x = torch.randn(4, 2, 2, 6, 6, generator=rng, dtype=torch.float64)
-    assert set(block(x).unique().tolist()) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert set(block(x)[0].unique().tolist()) <= {0.0, 0.25, 0.5, 0.75, 1.0}
 
 
-def test_fire_step_stops_before_the_pool(block, rng):
-    x = torch.randn(2, 2, 6, 6, generator=rng, dtype=torch.float64)
-    spikes, state = block.fire_step(x, 0)
-    assert spikes.shape == state.membrane.shape == (2, 3, 6, 6)
+def test_its_layer_is_listed_and_its_neurons_see_everything_before_the_pool(block, rng):
+    (layer,) = block.layers
+    assert layer == ("", block.synapse, block.norm, block.lif)
+    x = torch.randn(1, 2, 2, 6, 6, generator=rng, dtype=torch.float64)
+    _, state = block(x)
+    assert state.membrane.shape == (2, 3, 6, 6)
 
 
-def test_fold_time_is_a_loop_over_time(rng):
-    x = torch.randn(4, 2, 2, 6, 6, generator=rng)
-    pool = nn.AvgPool2d(3)
-    assert torch.equal(fold_time(pool, x), torch.stack([pool(step) for step in x]))
+def test_parts_that_are_no_stages_are_refused(block):
+    with pytest.raises(TypeError, match=r"a block's norm must take .*BatchNorm2d takes \(input\)"):
+        SpikingBlock(block.synapse, nn.BatchNorm2d(3), LIF())
+    with pytest.raises(TypeError, match=r"a block's lif must take .*ReLU takes \(input\)"):
+        SpikingBlock(block.synapse, NoNorm(), nn.ReLU())

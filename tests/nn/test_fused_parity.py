@@ -104,7 +104,7 @@ def test_layer_by_layer_at_25_steps_teacher_forced(rng):
         seen: list[Tensor] = []
         alone.readout.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
         alone(inputs[0])
-        outputs = [seen[0], narrow(inputs[1]), wide(inputs[2])]
+        outputs = [seen[0], narrow(inputs[1])[0], wide(inputs[2])[0]]
         gradient = torch.randn(outputs[0].shape, generator=rng) * 0.1
         for output in outputs:
             output.backward(gradient.to(output.dtype))

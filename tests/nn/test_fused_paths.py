@@ -14,8 +14,9 @@ from torch.autograd import forward_ad
 import bntt
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, NORMS, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
+from bntt.nn import LIF, NORMS, Call, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
 from bntt.nn.plan import plan_of
+from bntt.nn.stage import fold_time
 from tests.kernels import choose, needs_kernels
 
 pytestmark = needs_kernels
@@ -84,11 +85,11 @@ def test_statistics_that_move_between_forward_and_backward_change_no_gradient(no
 @pytest.mark.parametrize("norm", [name for name in NORMS if name != "layer"])
 def test_validation_is_fused_whatever_mode_the_network_is_in(norm, rng, monkeypatch):
     model = classifier("auto", norm=norm).train()
-    steps = []
-    monkeypatch.setattr(SpikingNetwork, "step", lambda *args, **kwargs: steps.append(1))
+    plain = []
+    monkeypatch.setattr(LIF, "forward", lambda *args, **kwargs: plain.append(1))
     trace = model.trace(torch.rand(2, 2, 12, 12, generator=rng))
     assert trace.logits.shape == (4, 2, 4)
-    assert not steps
+    assert not plain
     assert model.training
     assert model.network.training
 
@@ -144,7 +145,7 @@ def test_a_compiled_model_runs_as_it_is():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_weights_in_half_precision_are_refused_with_what_to_do(dtype):
     net = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=3).to(dtype)
-    for call in (net, lambda x: net.step(x[0], 0)):
+    for call in (net, net.advance):
         with pytest.raises(
             TypeError, match=r"has weights of torch.*precision='bf16-grad' or 'bf16', or torch.autocast"
         ):
@@ -177,11 +178,8 @@ def test_an_encoder_of_yours_is_asked():
 
 def test_a_readout_of_yours_is_asked_and_the_blocks_stay_fused(rng):
     class Last(Readout):
-        def forward(self, spikes: Tensor) -> Tensor:
-            return self.synapse(spikes[-1])
-
-        def step(self, spikes: Tensor, voltage: Tensor | None = None) -> Tensor:
-            return self.synapse(spikes)
+        def forward(self, spikes: Tensor, call: Call = Call(), voltage: Tensor | None = None) -> tuple[Tensor, None]:
+            return fold_time(self.synapse, spikes), None
 
     net = classifier("cpu").network.eval()
     own = SpikingNetwork(dict(net.blocks), Last(net.readout.synapse), compute=Compute("cpu")).eval()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bntt.nn import LIF, FastSigmoid, fire_before, hard_reset
+from bntt.nn import LIF, Call, FastSigmoid, fire_before, hard_reset
 from bntt.ops.lif import Neuron, lif_sequence
 
 
@@ -22,7 +22,7 @@ def test_threshold_out_of_range(threshold):
 
 
 def test_leak_one_integrates():
-    spikes = LIF(1.0)(torch.full((3, 1, 1), 0.5))
+    spikes, _ = LIF(1.0)(torch.full((3, 1, 1), 0.5))
     assert spikes.flatten().tolist() == [0, 0, 1]
 
 
@@ -30,13 +30,13 @@ def test_module_is_the_function(rng):
     current = torch.randn(5, 2, 3, generator=rng)
     module = LIF(0.8, 1.5, rule=fire_before, reset=hard_reset, surrogate=FastSigmoid())
     expected, _ = lif_sequence(current, neuron=Neuron(0.8, 1.5, fire_before, hard_reset))
-    assert torch.equal(module(current), expected)
+    assert torch.equal(module(current)[0], expected)
 
 
 def test_learnable_leak_starts_where_told_and_learns(rng):
     module = LIF(0.9, learn_leak=True)
     assert module.neuron.leak.item() == pytest.approx(0.9)
-    module(torch.randn(5, 2, 3, generator=rng)).sum().backward()
+    module(torch.randn(5, 2, 3, generator=rng))[0].sum().backward()
     assert module.leak_logit.grad.abs() > 0
     assert [name for name, _ in module.named_parameters()] == ["leak_logit"]
 
@@ -49,16 +49,16 @@ def test_learnable_leak_must_start_inside(leak):
 
 def test_membrane_of_another_batch_is_refused():
     module = LIF()
-    _, membrane = module.step(torch.ones(4, 3))
-    with pytest.raises(ValueError, match=r"membrane has shape \[4, 3\] and this step's current \[2, 3\]"):
-        module.step(torch.ones(2, 3), membrane)
+    _, membrane = module(torch.ones(1, 4, 3))
+    with pytest.raises(ValueError, match=r"membrane has shape \[4, 3\] and a step's current \[2, 3\]"):
+        module(torch.ones(1, 2, 3), Call(1), membrane)
 
 
 def test_no_state_stays_behind(rng):
     module, first, second = LIF(), torch.randn(4, 2, 3, generator=rng), torch.randn(4, 5, 3, generator=rng)
-    expected = module(second)
+    expected, _ = module(second)
     module(first)
-    assert torch.equal(module(second), expected)
+    assert torch.equal(module(second)[0], expected)
     assert not module.state_dict()
 
 

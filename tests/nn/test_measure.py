@@ -17,10 +17,12 @@ def test_fused_and_plain_count_the_same_before_the_pool(training, rng):
         choose(net, backend=backend)
         _, state = net.advance(x, measure=Measure(spikes=True))
         found.append(state.measured)
-    assert found[0].neurons == found[1].neurons == {"conv1": 21 * 121, "conv2": 40 * 25, "conv3": 18 * 4, "fc1": 33}
-    for name, counts in found[1].spikes.items():
+    sizes = {"conv1": 21 * 121, "conv2": 40 * 25, "conv3": 18 * 4, "fc1": 33}
+    assert all({name: one.neurons for name, one in each.items()} == sizes for each in found)
+    for name, one in found[1].items():
+        counts = one.spikes
         assert counts.dtype == torch.float64
-        assert torch.equal(found[0].spikes[name], counts)
+        assert torch.equal(found[0][name].spikes, counts)
         assert counts.sum() > 0 or name == "fc1"
 
 
@@ -28,7 +30,7 @@ def test_nothing_is_measured_unless_it_is_asked_for(rng):
     _, state = small(4).advance(spikes_of(4, 3, rng))
     assert state.measured is None
     _, state = small(4).eval().advance(spikes_of(4, 3, rng)[:1], measure=Measure(spikes=True))
-    assert all(len(counts) == 1 for counts in state.measured.spikes.values())
+    assert all(len(one.spikes) == 1 for one in state.measured.values())
 
 
 @needs_kernels

@@ -8,6 +8,7 @@ from torch import nn
 from bntt.models import mlp, vgg6, vgg9, vgg11
 from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork, evaluating
 from tests import reference
+from tests.kernels import choose
 from tests.oracle import random_spikes, randomize, relative, to_reference, weight_of
 
 T = 25
@@ -36,7 +37,7 @@ def compare_with_oracle(name, training, **options):
 
     spikes = {}
     hooks = [
-        block.lif.register_forward_hook(lambda m, i, o, layer=layer: spikes.__setitem__(layer, o.detach().numpy()))
+        block.lif.register_forward_hook(lambda m, i, o, layer=layer: spikes.__setitem__(layer, o[0].detach().numpy()))
         for layer, block in net.blocks.items()
     ]
     logits = net(inputs)
@@ -84,44 +85,55 @@ def small(num_steps=4, **options):
     return mlp(in_features=6, hidden=(8,), num_classes=3, num_steps=num_steps, **options)
 
 
-def test_steps_come_in_order():
-    net, x = small(), torch.ones(2, 6)
-    with pytest.raises(ValueError, match="this state has seen 0 steps, so t=0 comes next, got t=2"):
-        net.step(x, 2)
-    _, state = net.step(x, 0)
-    with pytest.raises(ValueError, match="this state has seen 1 steps, so t=1 comes next, got t=0"):
-        net.step(x, 0, state)
-
-
-def test_a_state_of_another_batch_is_refused():
-    net = small()
-    _, state = net.step(torch.ones(2, 6), 0)
-    with pytest.raises(ValueError, match="begin every batch with state=None"):
-        net.step(torch.ones(3, 6), 1, state)
-
-
 def test_a_step_beyond_the_last_names_the_layer():
-    net, state = small(num_steps=2).eval(), None
-    for t in range(2):
-        _, state = net.step(torch.ones(2, 6), t, state)
+    net = small(num_steps=2).eval()
+    _, state = net.advance(torch.ones(2, 2, 6))
     with pytest.raises(ValueError, match=r"BNTT 'fc1.norm' has 2 time steps \(0-1\), got t=2"):
-        net.step(torch.ones(2, 6), 2, state)
+        net.advance(torch.ones(1, 2, 6), state)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_a_sequence_of_another_length_is_refused_unless_it_is_meant(backend, rng):
+    net, x = small(num_steps=5), torch.randn(5, 4, 6, generator=rng)
+    choose(net, backend=backend)
+    for wrong in (x[:3], torch.cat([x, x])):
+        with pytest.raises(ValueError, match=rf"of 5 time steps, got \[{len(wrong)}, 4, 6\]; to stop earlier"):
+            net(wrong)
+    with pytest.raises(ValueError, match=r"of 4 time steps, got \[3, 4, 6\]$"):
+        net(x[:3], steps=4)
+    with pytest.raises(ValueError, match=r"has 5 time steps \(0-4\), got t=9"):
+        net(torch.cat([x, x]), steps=10)
+    assert torch.allclose(net.eval()(x[:3], steps=3), net.advance(x[:3])[0][-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["bntt", "tab", "tdbn"])
+def test_training_may_stop_early_on_purpose(norm):
+    """The steps that never come get no gradient; a norm that looks ahead pools over those that do."""
+    net, short = (vgg6(width=0.25, num_steps=t, norm=norm, seed=2).double() for t in (6, 4))
+    inputs = random_spikes((4, 3, 1, 28, 28))
+    logits, expected = net(inputs, steps=4), short(inputs)
+    assert torch.allclose(logits, expected, atol=1e-12)
+    logits.square().sum().backward()
+    expected.square().sum().backward()
+    for ours, theirs in zip(net.parameters(), short.parameters(), strict=True):
+        assert torch.allclose(ours.grad[: len(theirs)], theirs.grad, atol=1e-12)
+        assert not ours.grad[len(theirs) :].any()
 
 
 def test_norms_of_different_lengths_are_refused():
     def block(steps):
         return SpikingBlock(nn.utils.skip_init(nn.Linear, 4, 4), BNTT(4, num_steps=steps), LIF())
 
-    with pytest.raises(ValueError, match=r"\{'block1': 3, 'block2': 5\}"):
+    with pytest.raises(ValueError, match=r"\{'block1.norm': 3, 'block2.norm': 5\}"):
         SpikingNetwork([block(3), block(5)], Readout(nn.utils.skip_init(nn.Linear, 4, 2)))
 
 
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((2, 1, 28, 28), r"block 'conv1' takes torch.float32 \[T, B, 1, H, W\], got torch.float32 \[2, 1, 28, 28\]"),
+        ((4, 1, 28, 28), r"block 'conv1' takes torch.float32 \[S, B, 1, H, W\], got torch.float32 \[4, 1, 28, 28\]"),
         ((4, 2, 3, 28, 28), r"block 'conv1' takes .*got torch.float32 \[4, 2, 3, 28, 28\]"),
-        ((4, 2, 1, 32, 32), r"block 'fc1' takes torch.float32 \[T, B, 392\], got torch.float32 \[4, 2, 512\]"),
+        ((4, 2, 1, 32, 32), r"block 'fc1' takes torch.float32 \[S, B, 392\], got torch.float32 \[4, 2, 512\]"),
     ],
 )
 def test_inputs_of_another_shape_name_the_block(shape, message):
@@ -131,7 +143,7 @@ def test_inputs_of_another_shape_name_the_block(shape, message):
 
 
 def test_inputs_of_another_type_name_the_block():
-    with pytest.raises(ValueError, match=r"block 'fc1' takes torch.float64 \[T, B, 6\], got torch.float32"):
+    with pytest.raises(ValueError, match=r"block 'fc1' takes torch.float64 \[S, B, 6\], got torch.float32"):
         small().double()(torch.zeros(4, 2, 6))
 
 
@@ -157,11 +169,13 @@ def test_trace_counts_what_fired_and_says_what_each_step_says(rng):
     net(inputs)  # running statistics away from their start
     trace = net.trace(inputs)
     seen: dict[str, list[torch.Tensor]] = {}
+    for name, block in net.blocks.items():
+        block.lif.register_forward_hook(lambda m, i, o, name=name: seen.setdefault(name, []).append(o[0][0]))
     state = None
     with evaluating(net), torch.no_grad():
         for t in range(4):
-            logits, state = net.step(inputs[t], t, state, observe=lambda n, t, s: seen.setdefault(n, []).append(s))
-            assert torch.equal(trace.logits[t], logits)
+            logits, state = net.advance(inputs[t : t + 1], state)
+            assert torch.equal(trace.logits[t], logits[0])
     for name, steps in seen.items():
         expected = torch.stack([s.sum((0, *range(2, s.ndim))) for s in steps])
         assert torch.equal(trace.spikes[name], expected)
@@ -182,7 +196,7 @@ def test_trace_leaves_mode_and_buffers_alone(rng):
 def test_streaming_without_norm_has_no_last_step():
     net, state = small(norm="none"), None
     assert net.num_steps is None
-    for t in range(50):
-        logits, state = net.step(torch.ones(1, 6), t, state)
+    for _ in range(50):
+        logits, state = net.advance(torch.ones(1, 1, 6), state)
     assert state.steps == 50
     assert torch.isfinite(logits).all()

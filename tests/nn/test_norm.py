@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import BNTT, TAB, TDBN, LayerNorm, NoNorm, NormMethod, TemporalNorm
-from bntt.ops.norm import past_steps
+from bntt.nn import BNTT, TAB, TDBN, Call, LayerNorm, NoNorm, NormMethod, TemporalNorm, Window
 
 
 def separate_batch_norms(num_steps, channels, dims, dtype, momentum=0.1):
@@ -37,7 +36,7 @@ def largest_differences(space, dtype, training, momentum=0.1):
     x = torch.randn(steps, batch, channels, *space, generator=generator).to(dtype) * 2 + 0.5
     upstream = torch.randn(x.shape, generator=generator).to(dtype)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    y = norm(ours)
+    y, _ = norm(ours)
     expected = torch.stack([bn(theirs[t]) for t, bn in enumerate(norms)])
     y.backward(upstream)
     expected.backward(upstream)
@@ -77,15 +76,9 @@ def test_a_step_beyond_the_last_says_what_to_do():
         "BNTT 'block3.norm' has 25 time steps (0-24), got t=25: build the network with num_steps=26, or stop earlier"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        norm.step(torch.ones(2, 4), 25)
-    with pytest.raises(ValueError, match="got t=-1"):
-        norm.step(torch.ones(2, 4), -1)
-
-
-@pytest.mark.parametrize("steps", [4, 6])
-def test_a_sequence_of_another_length_is_refused(steps):
-    with pytest.raises(ValueError, match=f"has 5 time steps, got a sequence of {steps}"):
-        BNTT(3, num_steps=5)(torch.ones(steps, 2, 3))
+        norm(torch.ones(1, 2, 4), Call(25))
+    with pytest.raises(ValueError, match=r"has 25 time steps .*got t=25"):
+        norm(torch.ones(26, 2, 4))
 
 
 def test_wrong_channels_and_empty_batches_are_refused():
@@ -101,16 +94,16 @@ def test_one_row_cannot_be_normalised_in_training():
     with pytest.raises(ValueError, match=r"BNTT 'fc1.norm' cannot take statistics over a single value .*step t=0"):
         norm(torch.ones(5, 1, 3))
     with pytest.raises(ValueError, match="step t=3"):
-        norm.step(torch.ones(1, 3), 3)
-    assert norm.eval()(torch.ones(5, 1, 3)).shape == (5, 1, 3)
+        norm(torch.ones(1, 1, 3), Call(3))
+    assert norm.eval()(torch.ones(5, 1, 3))[0].shape == (5, 1, 3)
     assert torch.equal(norm.running_mean, torch.zeros(5, 3)), "a refused batch leaves the statistics alone"
 
 
-def test_statistics_that_look_ahead_have_no_step_form_in_training():
-    norm = TDBN(3, num_steps=5)
-    with pytest.raises(ValueError, match="pools its training statistics over time steps that are not known"):
-        norm.step(torch.ones(2, 3), 0)
-    assert norm.eval().step(torch.ones(2, 3), 0)[0].shape == (2, 3)
+def test_statistics_that_look_ahead_need_all_steps_in_training():
+    norm, part = TDBN(3, num_steps=5), Call(0, whole=False)
+    with pytest.raises(ValueError, match=r"takes its training statistics over all time steps, .* \(steps 0-1\)"):
+        norm(torch.ones(2, 2, 3), part)
+    assert norm.eval()(torch.ones(2, 2, 3), part)[0].shape == (2, 2, 3)
 
 
 def test_tab_with_one_row_fails_only_where_one_value_is_all_there_is():
@@ -131,7 +124,7 @@ def test_a_negative_gamma_is_legal(rng):
     norm = BNTT(3, num_steps=4)
     nn.init.constant_(norm.gamma, -1.0)
     x = torch.randn(4, 8, 3, generator=rng)
-    assert torch.equal(norm(x), -BNTT(3, num_steps=4)(x))
+    assert torch.equal(norm(x)[0], -BNTT(3, num_steps=4)(x)[0])
 
 
 @pytest.mark.parametrize("options", [{"eps": 0.0}, {"eps": -1.0}, {"momentum": 1.5}, {"momentum": -0.1}])
@@ -149,18 +142,34 @@ def test_sizes_out_of_range(channels, steps):
 def test_a_constant_channel_stays_finite():
     norm = BNTT(2, num_steps=3)
     x = torch.zeros(3, 4, 2, requires_grad=True)
-    norm(x).sum().backward()
+    norm(x)[0].sum().backward()
     assert torch.isfinite(x.grad).all()
     assert torch.isfinite(norm.gamma.grad).all()
 
 
-def test_a_pooling_of_ones_own_has_no_step_form_in_training(rng):
-    """A window, say: step() cannot know it, and says so instead of using the step's own statistics."""
-    method = NormMethod("Window", pooling=lambda steps: past_steps(steps).triu(-1) * 0 + torch.eye(steps).double())
-    norm = TemporalNorm(3, 4, method)
-    norm(torch.randn(4, 5, 3, generator=rng))
-    with pytest.raises(ValueError, match="Window pools its training statistics"):
-        norm.step(torch.randn(5, 3, generator=rng), 0)
+@pytest.mark.parametrize("back", [0, 1, 2, None])
+def test_a_window_over_time_is_data_and_trains_in_any_cut(back, rng):
+    """Against batch norms over the steps that the window holds, in values, gradients and running statistics."""
+    method, x = NormMethod("Window", pooling=Window(back)), torch.randn(4, 5, 3, generator=rng, dtype=torch.float64)
+    weights, found = torch.randn(4, 5, 3, generator=rng, dtype=torch.float64), []
+    for sizes in ([4], [1, 1, 1, 1], [3, 1]):
+        norm, leaf = TemporalNorm(3, 4, method).double(), x.clone().requires_grad_()
+        state, first, parts = None, 0, []
+        for part in leaf.split(sizes):
+            y, state = norm(part, Call(first, whole=False), state)
+            parts.append(y)
+            first += len(part)
+        (torch.cat(parts) * weights).sum().backward()
+        found.append([torch.cat(parts).detach(), leaf.grad, norm.gamma.grad, norm.running_mean, norm.running_var])
+    leaf, expected = x.clone().requires_grad_(), []
+    for t in range(4):
+        held = leaf[0 if back is None else max(0, t - back) : t + 1].flatten(0, 1)
+        expected.append((leaf[t] - held.mean(0)) / (held.var(0, unbiased=False) + 1e-4).sqrt())
+    (torch.stack(expected) * weights).sum().backward()
+    assert torch.allclose(found[0][0], torch.stack(expected), atol=1e-12)
+    assert torch.allclose(found[0][1], leaf.grad, atol=1e-12)
+    for other in found[1:]:
+        assert all(torch.allclose(ours, theirs, atol=1e-12) for ours, theirs in zip(other, found[0], strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -169,9 +178,9 @@ def test_half_precision_is_normalised_in_float32(dtype, build, rng):
     """70,000 values a channel: more than half precision can count."""
     x = torch.randn(2, 70_000, 1, generator=rng)
     norm, same = build(1, num_steps=2), build(1, num_steps=2)
-    y = norm(x.to(dtype))
+    y, _ = norm(x.to(dtype))
     assert y.dtype == torch.float32
-    assert torch.equal(y, same(x.to(dtype).float()))
+    assert torch.equal(y, same(x.to(dtype).float())[0])
     assert torch.equal(norm.running_var, same.running_var)
 
 
@@ -180,11 +189,11 @@ def test_autocast_changes_no_statistics(build, rng):
     x = torch.randn(3, 8, 2, generator=rng)
     norm, same = build(2, num_steps=3), build(2, num_steps=3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = norm(x)
-    assert torch.equal(y, same(x))
+        y, _ = norm(x)
+    assert torch.equal(y, same(x)[0])
 
 
 def test_small_modules_take_any_number_of_steps(rng):
     x = torch.randn(7, 2, 3, 4, 4, generator=rng)
-    assert LayerNorm(3)(x).shape == x.shape
-    assert NoNorm()(x) is x
+    assert LayerNorm(3)(x)[0].shape == x.shape
+    assert NoNorm()(x)[0] is x

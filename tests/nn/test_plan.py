@@ -14,7 +14,7 @@ import bntt
 from bntt.engine import kernels
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF
+from bntt.nn import LIF, Call
 from bntt.nn.plan import plan_of
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, conv, small, spikes_of
@@ -42,7 +42,7 @@ class TestWhatIsNotFused:
         x = spikes_of(3, 4, rng)
         plain = net(x)
         seen: list[Tensor] = []
-        net.blocks["conv2"].lif.register_forward_hook(lambda module, args, out: seen.append(out))
+        net.blocks["conv2"].lif.register_forward_hook(lambda module, args, out: seen.append(out[0]))
         hooked = net(x.to(torch.int8))
         assert seen[0].shape == (3, 4, 40, 5, 5)
         assert seen[0].is_floating_point()
@@ -50,10 +50,7 @@ class TestWhatIsNotFused:
 
     def test_a_module_of_yours_in_the_middle(self, rng):
         class Mine(nn.Module):
-            def forward(self, x: Tensor) -> Tensor:
-                return x
-
-            def step(self, x: Tensor, t: int, state=None):
+            def forward(self, x: Tensor, call: Call = Call(), state: None = None) -> tuple[Tensor, None]:
                 return x, None
 
         net = small(3)
@@ -102,7 +99,7 @@ class TestWhatIsNotFused:
         with pytest.raises(ValueError, match=r"block 'conv1' takes"):
             net(torch.ones(3, 2, 5, 11, 11))
         with pytest.raises(ValueError, match=r"'conv1.norm' has 3 time steps"):
-            net(torch.ones(4, 2, 2, 11, 11))
+            net.advance(torch.ones(4, 2, 2, 11, 11))
         with pytest.raises(ValueError, match=r"'fc1.norm' cannot take statistics over a single value"):
             net(spikes_of(3, 1, rng))
         before = net.blocks["fc1"].norm.running_mean.clone()

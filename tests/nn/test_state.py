@@ -3,25 +3,27 @@
 import pytest
 import torch
 
-from bntt.nn.state import BlockState, NetworkState, Noise, detached, rows_of
+from bntt.nn.block import BlockState
+from bntt.nn.call import Noise
+from bntt.nn.state import NetworkState, detached, rows_of
 from bntt.ops.norm import Moments
 
 
 def state(**changes) -> NetworkState:
     moments = Moments(torch.ones(1, 2), torch.ones(1, 2), (3,))
     blocks = (BlockState(torch.arange(6.0).reshape(3, 2), moments), {"u": torch.arange(3.0)}, None)
-    return NetworkState(2, blocks, torch.arange(3.0)[:, None], Noise(1, 2, torch.tensor([7, 8, 9])), **changes)
+    return NetworkState(2, 3, blocks, torch.arange(3.0)[:, None], Noise(1, 2, torch.tensor([7, 8, 9])), **changes)
 
 
 @pytest.mark.parametrize("keep", [torch.tensor([True, False, True]), torch.tensor([0, 2])])
 def test_rows_are_taken_of_everything_that_has_some(keep):
     some = state().rows(keep)
-    assert some.steps == 2
+    assert (some.steps, some.batch) == (2, 2)
     assert some.blocks[0].membrane.tolist() == [[0, 1], [4, 5]]
     assert some.blocks[0].norm is state().blocks[0].norm or some.blocks[0].norm.count == (3,)
     assert some.blocks[1]["u"].tolist() == [0, 2]
     assert some.blocks[2] is None
-    assert some.voltage.flatten().tolist() == [0, 2]
+    assert some.readout.flatten().tolist() == [0, 2]
     assert some.noise.index.tolist() == [7, 9]
     assert (some.noise.seed, some.noise.draw) == (1, 2)
 
@@ -54,9 +56,9 @@ def test_a_state_of_yours_says_how_or_is_refused():
 
 def test_detaching_reaches_every_part():
     leaf = torch.ones(1, 2, requires_grad=True)
-    whole = NetworkState(1, (BlockState(2 * leaf, Moments(2 * leaf, 3 * leaf, (1,))), leaf), leaf * 2).detach()
+    whole = NetworkState(1, 1, (BlockState(2 * leaf, Moments(2 * leaf, 3 * leaf, (1,))), leaf), leaf * 2).detach()
     parts = [
-        whole.voltage,
+        whole.readout,
         whole.blocks[0].membrane,
         whole.blocks[0].norm.mean,
         whole.blocks[0].norm.var,

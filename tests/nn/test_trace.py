@@ -39,11 +39,9 @@ def test_a_value_that_is_not_finite_is_refused_and_named(value, backend):
     for call in (net, net.trace):
         with pytest.raises(ValueError, match=r"input is not finite, first at step t=2 in sample 1"):
             call(x)
-    state = None
-    for t in range(2):
-        _, state = net.step(x[t], t, state)
+    _, state = net.advance(x[:2])
     with pytest.raises(ValueError, match=r"input is not finite, first at step t=2 in sample 1"):
-        net.step(x[2], 2, state)
+        net.advance(x[2:3], state)
     assert all(torch.isfinite(buffer).all() for buffer in net.buffers())
 
 

@@ -6,14 +6,12 @@ import torch
 
 from bntt.ops.norm import (
     Moments,
-    all_steps,
-    extend_moments,
     normalize,
-    past_steps,
     pool_moments,
     step_moments,
     update_running,
 )
+from bntt.ops.pooling import AllSteps, Window
 from tests import reference
 
 
@@ -35,12 +33,12 @@ def test_variance_far_from_zero():
     x = 1000 + torch.randn(2, 4096, 3, generator=generator)
     exact = step_moments(x.double()).var
     assert torch.allclose(step_moments(x).var.double(), exact, rtol=1e-4)
-    pooled, exact_pooled = (pool_moments(step_moments(v), all_steps(2)).var.double() for v in (x, x.double()))
+    pooled, exact_pooled = (pool_moments(step_moments(v), AllSteps().weights(2)).var.double() for v in (x, x.double()))
     assert torch.allclose(pooled, exact_pooled, rtol=1e-4)
 
 
 def test_pooling_over_all_steps_is_the_folded_batch(x):
-    pooled = pool_moments(step_moments(x), all_steps(6))
+    pooled = pool_moments(step_moments(x), AllSteps().weights(6))
     folded = step_moments(x.reshape(1, 30, 3, 4, 2))
     assert pooled.count == folded.count
     for found, expected in ((pooled.mean, folded.mean), (pooled.var, folded.var)):
@@ -48,26 +46,12 @@ def test_pooling_over_all_steps_is_the_folded_batch(x):
 
 
 def test_pooling_over_past_steps_never_looks_ahead(x):
-    pooled = pool_moments(step_moments(x), past_steps(6))
+    pooled = pool_moments(step_moments(x), Window(None).weights(6))
     for t in range(6):
         prefix = step_moments(x[: t + 1].reshape(1, -1, 3, 4, 2))
         assert torch.allclose(pooled.mean[t], prefix.mean[0], atol=1e-14)
         assert torch.allclose(pooled.var[t], prefix.var[0], atol=1e-14)
         assert pooled.count[t] == prefix.count[0] == 40 * (t + 1)
-
-
-def test_extending_step_by_step_is_pooling_over_the_past(x):
-    pooled, state = pool_moments(step_moments(x), past_steps(6)), None
-    for t in range(6):
-        state = extend_moments(state, step_moments(x[t : t + 1]))
-        assert torch.allclose(state.mean[0], pooled.mean[t], atol=1e-14)
-        assert torch.allclose(state.var[0], pooled.var[t], atol=1e-14)
-
-
-@pytest.mark.parametrize("weights", [all_steps(4), past_steps(4)])
-def test_weights_are_row_stochastic(weights):
-    assert torch.allclose(weights.sum(1), torch.ones(weights.shape[0]).double())
-    assert (weights >= 0).all()
 
 
 def test_eq_10_and_11_against_autograd(x, rng):

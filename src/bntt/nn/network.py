@@ -19,13 +19,15 @@ from bntt.nn.measure import Measure, joined
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import Plan, plan_of
 from bntt.nn.readout import Readout
-from bntt.nn.stage import Block, SpikingLayer, Stage, check_stage, passed
+from bntt.nn.stage import SpikingLayer, check_stage, passed
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
 from bntt.nn.untouched import why_touched
 
 STEPS_AT_ONCE = 100
 """Of a fused trace: spikes of the last layer and an encoder's are never there for more steps."""
+LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d)
+"""What a readout may be made of to be applied once, to the mean over time, in place of every step."""
 
 
 class SpikingNetwork(nn.Module):
@@ -56,8 +58,8 @@ class SpikingNetwork(nn.Module):
 
     def __init__(
         self,
-        blocks: Mapping[str, Block] | Sequence[Block],
-        readout: Stage,
+        blocks: Mapping[str, nn.Module] | Sequence[nn.Module],
+        readout: nn.Module,
         *,
         compute: Compute = Compute(),
     ) -> None:
@@ -73,8 +75,7 @@ class SpikingNetwork(nn.Module):
                     f"layers, a tuple of SpikingLayer, () if there is none"
                 )
         check_stage(readout, "the readout", "logits [S, B, K]")
-        self.blocks = nn.ModuleDict(blocks)  # type: ignore[arg-type]
-        self.readout: nn.Module = readout  # type: ignore[assignment]
+        self.blocks, self.readout = nn.ModuleDict(blocks), readout
         lengths = {}
         for name, module in self.blocks.named_modules():
             if isinstance(module, SpikingBlock):
@@ -142,8 +143,8 @@ class SpikingNetwork(nn.Module):
             raise ValueError("a network needs at least one time step, got a sequence of 0")
         wanted = steps if steps is not None else self.num_steps
         if wanted not in (None, len(x)):
-            way = "" if steps is not None else ": give it all of them, or stop earlier on purpose with steps="
-            raise ValueError(f"this network takes {wanted} time steps, got a sequence of {len(x)}{way}")
+            way = "" if steps is not None else "; to stop earlier on purpose, say steps="
+            raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
             out: Tensor = torch.compiler.disable(SpikingNetwork._whole)(self, x, call)  # type: ignore[no-untyped-call]
@@ -154,13 +155,14 @@ class SpikingNetwork(nn.Module):
         check_finite_input(x, 0)
         work, plain = Work(call, self.compute, Measure(), goes_on=False), self._plain_readout()
         went = advance_blocks(dict(self.blocks.items()), x, work, [None] * len(self.blocks), mean=plain)
-        if went.is_mean:  # W is linear, so it is applied once, to the mean over time
+        if went.is_mean:
             return self.readout.synapse(went.out)  # type: ignore[no-any-return, operator]
         return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
 
     def _plain_readout(self) -> bool:
-        """Whether applying the readout's weights to the mean over time is all that it does."""
-        return type(self.readout) is Readout and not why_touched(self.readout) and not has_global_hooks()
+        """Whether applying the readout's weights to the mean over time is all that it does: they are linear, and ours."""
+        known = all(type(part) in LINEAR and not why_touched(part) for part in self.readout.modules())
+        return known and type(self.readout) is Readout and not has_global_hooks()
 
     def advance(
         self,
@@ -240,7 +242,7 @@ class SpikingNetwork(nn.Module):
         return logits, after
 
     def _pools_batches(self) -> bool:
-        kinds = (TemporalNorm, nn.modules.batchnorm._BatchNorm)
+        kinds = (TemporalNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
         return any(layer.norm.training and isinstance(layer.norm, kinds) for layer in self.layers.values())
 
     @torch.no_grad()

@@ -100,8 +100,7 @@ class TemporalNorm(nn.Module):
         gamma, beta = self.scale_and_shift(steps)
         if not self.training:
             return normalize(x, self.running_mean[running], self.running_var[running], gamma, beta, self.eps), state
-        with torch.autocast(x.device.type, enabled=False):
-            batch, state = self.method.pooling.extend(state, step_moments(x))
+        batch, state = self.method.pooling.extend(state, step_moments(x))
         self.take_in(batch, running, call.first)
         return normalize(x, batch.mean, batch.var, gamma, beta, self.eps), state
 

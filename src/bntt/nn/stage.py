@@ -8,7 +8,7 @@ block and a readout are all stages, so there is one form to write, however a seq
 from __future__ import annotations
 
 import inspect
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bntt.nn.call import Call
 
 
+@runtime_checkable
 class Stage(Protocol):
     """A norm, a neuron or a readout; a module of yours with this ``forward`` will do.
 
@@ -27,6 +28,7 @@ class Stage(Protocol):
     def __call__(self, x: Tensor, call: Call = ..., state: Any = ...) -> tuple[Tensor, Any]: ...
 
 
+@runtime_checkable
 class Block(Stage, Protocol):
     """A stage of a network: what is between two others, residual and recurrent connections included."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -52,8 +53,9 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
     weights = weights.to(moments.mean)
     shift = moments.mean[:1].detach()
     centred = moments.mean - shift
-    mean = weights @ centred
-    var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
+    with torch.autocast(moments.mean.device.type, enabled=False):
+        mean = weights @ centred
+        var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
     return Moments(mean + shift, var, count)
 
 

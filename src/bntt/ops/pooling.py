@@ -7,7 +7,7 @@ triangle is TAB. Where no row looks ahead, it can also be extended step by step 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch import Tensor
 from bntt.ops.norm import Moments, pool_moments
 
 
+@runtime_checkable
 class Pooling(Protocol):
     """What a norm asks of its pooling; a value of yours with these three will do."""
 
