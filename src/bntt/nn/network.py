@@ -160,7 +160,7 @@ class SpikingNetwork(nn.Module):
         return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
 
     def _plain_readout(self) -> bool:
-        """Whether applying the readout's weights to the mean over time is all that it does: they are linear, and ours."""
+        """Whether all that it does is to apply linear weights of ours, so that the mean over time is enough."""
         known = all(type(part) in LINEAR and not why_touched(part) for part in self.readout.modules())
         return known and type(self.readout) is Readout and not has_global_hooks()
 

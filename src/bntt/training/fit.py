@@ -9,6 +9,7 @@ from torch import Tensor, optim
 
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.samples import Loader, samples
+from bntt.nn.statistics import hold_statistics
 from bntt.training.guard import check_finite
 from bntt.training.objective import cross_entropy
 from bntt.training.optimizer import PAPER_DROPS, drops_reached, sgd
@@ -72,7 +73,7 @@ def fit(
             of a schedule leaves there, is then its first rate.
 
     Raises:
-        NonFiniteError: on a loss or gradient that is not finite, before the weights are touched.
+        NonFiniteError: on a loss or gradient that is not finite, before weights or running statistics are touched.
         ValueError: on a label outside the classes, or a loader that gives no batch.
 
     >>> import bntt
@@ -140,14 +141,16 @@ def _step(
     seed: int,
     draw: int,
 ) -> tuple[float, int]:
-    """Forward, backward, update: ``(loss, correct answers)``."""
+    """Forward, backward, update: ``(loss, correct answers)``. Statistics move with the weights, or not at all."""
     model.train()
     device = next(model.parameters()).device
     labels = labels.to(device)
-    logits = model(images.to(device), seed=seed, index=index, draw=draw)
+    with hold_statistics(model) as held:
+        logits = model(images.to(device), seed=seed, index=index, draw=draw)
     loss = cross_entropy(logits, labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     check_finite(model, loss.detach())
     optimizer.step()
+    held.take_in()
     return float(loss.detach()), int((logits.detach().argmax(1) == labels).sum())

@@ -1,0 +1,76 @@
+"""Running statistics that wait for the update."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bntt.nn import BNTT, NORMS, hold_statistics
+from tests.kernels import choose
+from tests.nn.networks import small, spikes_of
+
+BATCH_NORMS = [name for name in NORMS if name not in ("layer", "none")]
+
+
+def build(norm: str, backend: str) -> nn.Module:
+    net = small(4, lambda channels, steps: NORMS[norm](channels, steps, 1.0))
+    choose(net, backend=backend)
+    return net
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("norm", BATCH_NORMS)
+def test_held_and_taken_in_is_what_a_pass_does_at_once(norm, backend, rng):
+    first, second = spikes_of(4, 3, rng), spikes_of(4, 3, rng)
+    direct, held_back = build(norm, backend), build(norm, backend)
+    before = copy.deepcopy(list(held_back.buffers()))
+    with hold_statistics(held_back) as held:
+        outputs = [held_back(x) for x in (first, second)]
+    assert all(torch.equal(a, b) for a, b in zip(before, held_back.buffers(), strict=True))
+    assert all(torch.equal(direct(x), y) for x, y in zip((first, second), outputs, strict=True))
+    held.take_in()
+    assert not any(torch.equal(a, b) for a, b in zip(before, held_back.buffers(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(direct.buffers(), held_back.buffers(), strict=True))
+    after = copy.deepcopy(list(held_back.buffers()))
+    held.take_in()
+    assert all(torch.equal(a, b) for a, b in zip(after, held_back.buffers(), strict=True)), "once only"
+
+
+def test_afterwards_and_after_an_error_passes_move_them_again(rng):
+    norm, x = BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng)
+
+    def fail() -> None:
+        with hold_statistics(norm):
+            norm(x)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not norm.running_mean.any()
+    norm(x)
+    assert norm.running_mean.any()
+
+
+def test_holding_inside_holding(rng):
+    norm, x = BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng)
+    with hold_statistics(norm) as outer:
+        with hold_statistics(norm) as inner:
+            norm(x)
+        inner.take_in()
+        assert not norm.running_mean.any()
+    outer.take_in()
+    assert norm.running_mean.any()
+
+
+def test_a_held_pass_still_refuses_a_single_value():
+    with hold_statistics(BNTT(3, num_steps=4)) as held, pytest.raises(ValueError, match="single value"):
+        BNTT(3, num_steps=4)(torch.ones(4, 1, 3))
+    held.take_in()
+
+
+def test_what_is_held_keeps_no_graph(rng):
+    norm, x = BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng, requires_grad=True)
+    with hold_statistics(norm) as held:
+        norm(x)
+    assert not any(batch.mean.requires_grad or batch.var.requires_grad for _, batch, _ in held._held)
