@@ -18,6 +18,7 @@ from bntt.engine.synapse import Prepared, Spikes
 from bntt.nn.known import FusedBlock, fuse, layout_of
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.state import BlockState
+from bntt.ops.norm import Moments
 
 
 class Plan(NamedTuple):
@@ -92,10 +93,9 @@ def run_fused(
 ) -> Tensor:
     """The run's spikes ``[T, B, ...]``, or their mean over time ``[B, ...]``; running statistics take the batch in."""
     layers, spikes = _entered(run, x, compute)
-    stack = Stack(layers, compute)
-    out, _ = run_stack(stack, spikes, mean_over_time=mean)
-    _take_in(blocks, stack, slice(None))
-    return _left(out, run[-1])
+    ran = run_stack(Stack(layers, compute), spikes, mean_over_time=mean)
+    _take_in(blocks, ran.moments, slice(None))
+    return _left(ran.out, run[-1])
 
 
 def advance_fused(
@@ -112,13 +112,13 @@ def advance_fused(
     layers, spikes = _entered(run, x, compute)
     starts = [None if state is None else one.enter(state.membrane) for one, state in zip(run, states, strict=True)]
     stack = Stack(layers, compute, starts, wants_ends=True, prepared=prepared)
-    out, ends = run_stack(stack, spikes, mean_over_time=False)
-    _take_in(blocks, stack, slice(first, first + len(x)))
+    ran = run_stack(stack, spikes, mean_over_time=False)
+    _take_in(blocks, ran.moments, slice(first, first + len(x)))
     after = [
         BlockState(one.leave(end), None if state is None else state.norm)
-        for one, end, state in zip(run, ends, states, strict=True)
+        for one, end, state in zip(run, ran.ends, states, strict=True)
     ]
-    return _left(out, run[-1]), after, stack.fired
+    return _left(ran.out, run[-1]), after, [seen.spikes for seen in ran.seen]
 
 
 def _left(out: Tensor, last: FusedBlock) -> Tensor:
@@ -127,9 +127,9 @@ def _left(out: Tensor, last: FusedBlock) -> Tensor:
     return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
 
 
-def _take_in(blocks: Iterable[nn.Module], stack: Stack, steps: slice) -> None:
+def _take_in(blocks: Iterable[nn.Module], moments: Iterable[Moments | None], steps: slice) -> None:
     """Move running statistics towards the batch's."""
-    for block, found in zip(blocks, stack.moments, strict=False):
+    for block, found in zip(blocks, moments, strict=False):
         if found is not None and isinstance(block.norm, TemporalNorm):
             block.norm.take_in(found, slice(None) if block.norm.method.shared_running else steps, steps.start or 0)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 
@@ -94,6 +94,28 @@ def extend_moments(past: Moments | None, step: Moments) -> Moments:
     spread_past = past.var + (past.mean - mean).square()
     spread_step = step.var + (step.mean - mean).square()
     return Moments(mean, (1 - share) * spread_past + share * spread_step, (count,))
+
+
+def moment_sums(moments: Moments) -> Float64[Tensor, "rows sums"]:
+    """What adds up over the parts of a batch: ``n``, ``n μ`` and ``n (σ² + μ²)`` of each row, ``[rows, 1 + 2 C]``.
+
+    >>> moment_sums(Moments(torch.tensor([[3.0]]), torch.tensor([[1.0]]), (2,)))
+    tensor([[ 2.,  6., 20.]], dtype=torch.float64)
+    """
+    n = torch.tensor(moments.count, dtype=torch.float64, device=moments.mean.device)[:, None]
+    mean = moments.mean.double()
+    return torch.cat([n, n * mean, n * (moments.var.double() + mean.square())], 1)
+
+
+def moments_of_sums(sums: Float64[Tensor, "rows sums"]) -> Moments:
+    """The moments, in float64, that :func:`moment_sums` of a batch, or of its parts together, come from.
+
+    >>> parts = (Moments(torch.tensor([[m]]), torch.zeros(1, 1), (4,)) for m in (1.0, 3.0))
+    >>> moments_of_sums(sum(moment_sums(part) for part in parts))
+    Moments(mean=tensor([[2.]], dtype=torch.float64), var=tensor([[1.]], dtype=torch.float64), count=(8,))
+    """
+    mean, square = (sums[:, 1:] / sums[:, :1]).chunk(2, 1)
+    return Moments(mean, (square - mean.square()).clamp(min=0), tuple(map(round, sums[:, 0].tolist())))
 
 
 def update_running(
