@@ -1,16 +1,15 @@
-"""One layer alone: shapes, layouts and gradients that a whole network would hide."""
+"""One layer's description: shapes, layouts and chunks that a whole network would hide."""
 
 from __future__ import annotations
 
 import torch
 
+from bntt.engine import layer as engine_layer
 from bntt.engine.compute import Compute
-from bntt.engine.layer import Layer, density, normalisation
+from bntt.engine.layer import Gradients, Layer, chunk_steps
 from bntt.engine.synapse import Geometry, Spikes
+from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
-from tests.kernels import needs_kernels
-
-pytestmark = needs_kernels
 
 
 def flat_layer(weight: torch.Tensor, mean: torch.Tensor | None = None) -> Layer:
@@ -20,29 +19,26 @@ def flat_layer(weight: torch.Tensor, mean: torch.Tensor | None = None) -> Layer:
 
 def test_flattening_keeps_the_order_of_nn_flatten_and_leaves_the_way_it_came(rng):
     x = torch.randn(3, 2, 4, 5, 6, generator=rng)  # T, B, H, W, C in memory
+    layer, lease = flat_layer(torch.zeros(7, 120)), Workspace().lease()
+    for entered in (layer.enter(Spikes(x)).values, layer.enter(Spikes(x), lease).values):
+        assert torch.equal(entered[:, :, 0, 0], x.permute(0, 1, 4, 2, 3).flatten(2))
+        assert layer.current_shape(Spikes(entered)) == (3, 2, 1, 1, 7)
+        assert torch.equal(layer.leave(entered, x.shape), x)
+    assert lease.owns(entered)
+    flat = Spikes(x[:, :, :1, :1])
+    assert layer.enter(flat) is flat
+
+
+def test_whose_statistics_and_what_is_learned():
     layer = flat_layer(torch.zeros(7, 120))
-    entered = layer.enter(Spikes(x)).values
-    assert torch.equal(entered[:, :, 0, 0], x.permute(0, 1, 4, 2, 3).flatten(2))
-    assert layer.current_shape(Spikes(entered)) == (3, 2, 1, 1, 7)
-    assert torch.equal(layer.leave(entered, x.shape), x)
+    assert layer.batch_statistics
+    assert not flat_layer(torch.zeros(7, 120), torch.zeros(3, 7)).batch_statistics
+    weight, bias, gamma, beta = Gradients.zero(layer, None, weight=False)
+    assert (weight, bias, beta) == (None, None, None)
+    assert torch.equal(gamma, torch.zeros(3, 7))
 
 
-def test_given_statistics_are_used_and_the_batchs_are_found(rng):
-    current = torch.randn(3, 8, 1, 1, 7, generator=rng) + 5
-    affine, inverse, found = normalisation(flat_layer(torch.zeros(7, 120)), current, 0, None)
-    assert found is not None
-    assert found.count == (8, 8, 8)
-    assert torch.allclose(affine.scale, 2 * inverse)
-    assert torch.allclose(found.mean, current.mean((1, 2, 3)), atol=1e-6)
-    given = torch.full((3, 7), 4.0)
-    affine, inverse, found = normalisation(flat_layer(torch.zeros(7, 120), given), current[:2], 1, None)
-    assert found is None
-    assert torch.equal(affine.mean, given[1:])
-    assert torch.allclose(inverse, torch.full((2, 7), 4.0001).rsqrt())
-
-
-def test_density_and_scale_of_what_a_layer_gives(rng):
-    counts = torch.ones(3, 2, 4, 4, 5, dtype=torch.uint8)
-    layer = Layer(Geometry(), False, (2, 2), Neuron(), torch.zeros(5, 2, 3, 3), None, *(torch.ones(3, 5),) * 4, 1e-4)
-    given = layer.spikes(counts, density(Compute(), torch.full((3, 5), 32), counts))
-    assert (given.scale, given.largest, given.density) == (0.25, 4, 1.0)
+def test_a_gpu_takes_all_steps_at_once(monkeypatch):
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 4 * 64 * 2)
+    values = torch.zeros(6, 1, 1, 1, 64)
+    assert (chunk_steps(Compute(), values), chunk_steps(Compute("triton"), values)) == (2, 6)

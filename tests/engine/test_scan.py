@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine.scan import Affine, moments, pooled_shape, scan, scan_reference, scan_reverse
+from bntt.engine.neuron import Affine, Reverse, SpikeGrad
+from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_reverse
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.kernels import needs_kernels, simulate, variant
@@ -51,6 +52,11 @@ def make(shape: tuple, rng: torch.Generator, mean: float = 0.3) -> tuple[Tensor,
     return current, gamma, torch.randn(steps, channels, generator=rng) * 0.2
 
 
+def rows_of(current: Tensor) -> int:
+    """Of each step and channel."""
+    return current[0].numel() // current.shape[-1]
+
+
 def affine_of(current: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-4) -> tuple[Affine, Tensor]:
     mean, var = current.mean((1, 2, 3)), current.var((1, 2, 3), correction=0)
     inverse = (var + eps).rsqrt()
@@ -78,17 +84,8 @@ def test_forward_and_every_gradient(shape, neuron, variant, rng):
     counts = torch.empty(pooled_shape(current, window), dtype=torch.uint8)
     fired = scan(current, narrow, neuron, window, counts)
     out = torch.empty_like(current)
-    sums = scan_reverse(
-        current,
-        narrow,
-        inverse.detach().float().contiguous(),
-        neuron,
-        window,
-        gradient,
-        1.0,
-        out,
-        batch_statistics=batch_statistics,
-    )
+    reverse = Reverse(current, narrow, inverse.detach().float().contiguous(), neuron, window, SpikeGrad(gradient))
+    sums = scan_reverse(reverse, out, rows=rows_of(current) if batch_statistics else None)
 
     drive = (wide[0] - affine.mean[:, None, None, None]) * affine.scale[:, None, None, None]
     drive = (drive + affine.shift[:, None, None, None]).detach().numpy()
@@ -129,7 +126,8 @@ def test_a_gradient_shared_by_all_steps_is_not_copied(variant, rng):
     results = []
     for gradient, scale in ((shared, 0.5), ((shared * 0.5).expand(6, -1, -1, -1, -1).contiguous(), 1.0)):
         out = torch.empty_like(current)
-        sums = scan_reverse(current, affine, inverse, Neuron(), (2, 2), gradient, scale, out, batch_statistics=True)
+        reverse = Reverse(current, affine, inverse, Neuron(), (2, 2), SpikeGrad(gradient, scale))
+        sums = scan_reverse(reverse, out, rows=rows_of(current))
         results.append((out, *sums))
     for one, other in zip(*results, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
@@ -141,7 +139,8 @@ def test_the_gradient_may_overwrite_the_current(variant, rng):
     gradient = torch.randn(pooled_shape(current, (2, 2)), generator=rng)
     apart, inplace = torch.empty_like(current), current.clone()
     for x, out in ((current, apart), (inplace, inplace)):
-        scan_reverse(x, affine, inverse, Neuron(), (2, 2), gradient, 1.0, out, batch_statistics=True)
+        reverse = Reverse(x, affine, inverse, Neuron(), (2, 2), SpikeGrad(gradient))
+        scan_reverse(reverse, out, rows=rows_of(x))
     assert torch.equal(apart, inplace)
 
 
@@ -185,21 +184,9 @@ def test_the_reverse_scan_goes_on_from_membrane_and_carry(neuron, variant, rng):
         out, carry, found = torch.empty_like(current), torch.zeros_like(start), []
         for (a, b), membrane in reversed(list(zip(parts, membranes[:-1], strict=True))):
             before = membrane.clone()
-            found.append(
-                scan_reverse(
-                    current[a:b],
-                    affine.steps(a, b),
-                    inverse[a:b],
-                    neuron,
-                    window,
-                    gradient[a:b],
-                    1.0,
-                    out[a:b],
-                    batch_statistics=True,
-                    membrane=membrane,
-                    carry=carry,
-                )
-            )
+            part, grad = (current[a:b], affine.steps(a, b), inverse[a:b]), SpikeGrad(gradient[a:b])
+            reverse = Reverse(*part, neuron, window, grad, membrane, carry)
+            found.append(scan_reverse(reverse, out[a:b], rows=rows_of(current)))
             assert torch.equal(membrane, before)
         outs.append(out), carries.append(carry)
         sums.append([torch.cat(rows) for rows in zip(*reversed(found), strict=True)])
@@ -219,7 +206,8 @@ def test_the_same_bits_on_any_number_of_threads(shape, variant, rng):
         torch.set_num_threads(threads)
         counts, out = torch.empty(gradient.shape, dtype=torch.uint8), torch.empty_like(current)
         fired = scan(current, affine, Neuron(), shape[-1], counts)
-        sums = scan_reverse(current, affine, inverse, Neuron(), shape[-1], gradient, 1.0, out, batch_statistics=True)
+        reverse = Reverse(current, affine, inverse, Neuron(), shape[-1], SpikeGrad(gradient))
+        sums = scan_reverse(reverse, out, rows=rows_of(current))
         results.append((*moments(current), counts, fired, out, *sums))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
@@ -245,7 +233,8 @@ def test_a_nan_current_never_fires_and_its_gradient_shows_it(variant):
     assert scan(current, affine, Neuron(), (1, 1), counts).sum() == 0
     out = torch.empty_like(current)
     ones = torch.ones(3, 18)
-    scan_reverse(current, affine, ones, Neuron(), (1, 1), torch.ones_like(current), 1.0, out, batch_statistics=True)
+    reverse = Reverse(current, affine, ones, Neuron(), (1, 1), SpikeGrad(torch.ones_like(current)))
+    scan_reverse(reverse, out, rows=2)
     assert out.isnan().all()
 
 
@@ -260,7 +249,8 @@ def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
     for x, grad in ((current, gradient), (current.float(), gradient.float())):
         counts, out, copy = torch.empty(grad.shape, dtype=torch.uint8), torch.empty_like(x), torch.empty_like(x)
         fired = scan(x, affine, Neuron(), window, counts)
-        sums = scan_reverse(x, affine, inverse, Neuron(), window, grad, 1.0, out, batch_statistics=True)
+        reverse = Reverse(x, affine, inverse, Neuron(), window, SpikeGrad(grad))
+        sums = scan_reverse(reverse, out, rows=rows_of(x))
         mean, var = moments(x, copy)
         assert torch.equal(copy, x)
         found.append([counts, fired, mean, var, *sums, out.float()])
@@ -270,5 +260,5 @@ def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
     assert ((out - exact).abs() <= 2**-8 * exact.abs() + 1e-6 * exact.abs().max()).all()
     nan = torch.full((2, 3, 1, 1, 21), float("nan")).bfloat16()
     rows = torch.ones(2, 21)
-    scan_reverse(nan, Affine(rows, rows, rows), rows, Neuron(), (1, 1), nan, 1.0, nan, batch_statistics=True)
+    scan_reverse(Reverse(nan, Affine(rows, rows, rows), rows, Neuron(), (1, 1), SpikeGrad(nan)), nan, rows=3)
     assert nan.isnan().all()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bntt.engine import spans as recompute
+from bntt.engine.compute import Compute
 from bntt.engine.layer import Layer
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.ops.lif import Neuron
@@ -30,14 +31,20 @@ def test_sizes_are_those_of_one_step():
 
 @pytest.mark.parametrize(("choice", "span"), [("never", 50), (7, 7), (1, 1), (80, 50)])
 def test_a_choice_is_taken_as_it_is(choice, span):
-    assert recompute.span_of(layers(50), X, choice) == span
+    assert recompute.span_of(layers(50), X, Compute(recompute=choice)) == span
 
 
 def test_auto_keeps_everything_until_half_of_the_memory_is_needed(monkeypatch):
     needed = 50 * (4 * 1280 + 320 + 4 * 14 + 14)
     for available, span in ((2 * needed, 50), (2 * needed - 1, 8), (0, 8), (math.inf, 50)):
         monkeypatch.setattr(recompute, "available_memory", lambda device, available=available: available)
-        assert recompute.span_of(layers(50), X, "auto") == span
+        assert recompute.span_of(layers(50), X, Compute()) == span
+
+
+def test_processes_that_add_sums_up_do_not_look_at_their_memory(monkeypatch):
+    monkeypatch.setattr(recompute, "available_memory", lambda device: 0.0)
+    assert recompute.span_of(layers(50), X, Compute(reduce=torch.clone)) == 50
+    assert recompute.span_of(layers(50), X, Compute(recompute=7, reduce=torch.clone)) == 7
 
 
 def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch):

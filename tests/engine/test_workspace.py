@@ -1,35 +1,81 @@
-"""Buffers that are used again, and never by two at once."""
+"""Buffers that are used again, never by two at once, and found when they are used too long."""
 
+from __future__ import annotations
+
+import contextlib
+
+import pytest
 import torch
 
 from bntt.engine.workspace import Workspace
 
 
-def test_a_buffer_belongs_to_its_taker_until_it_is_given_back():
+def test_a_buffer_belongs_to_its_lease_until_it_is_given_back():
     space = Workspace()
-    first, second = space.take(1000, 100), space.take(1000, 100)
+    one, other = space.lease(), space.lease()
+    first, second = one.take(1000, 100), other.take(1000, 100)
     assert first.data_ptr() != second.data_ptr()
     place = first.data_ptr()
-    space.give(first)
-    assert space.take(100, 1000).data_ptr() == place
-    assert space.take(100, 1000).data_ptr() != place
+    one.give(first)
+    assert other.take(100, 1000).data_ptr() == place
+    assert other.take(100, 1000).data_ptr() != place
 
 
 def test_a_view_gives_the_whole_buffer_back_and_types_may_differ():
-    space = Workspace()
-    buffer = space.take(400_000, dtype=torch.uint8)
+    lease = Workspace().lease()
+    buffer = lease.take(400_000, dtype=torch.uint8)
     place = buffer.data_ptr()
-    space.give(buffer[1000:2000])
-    again = space.take(100_000)
+    lease.give(buffer[1000:2000])
+    again = lease.take(100_000)
     assert (again.data_ptr(), again.dtype) == (place, torch.float32)
+
+
+@pytest.mark.parametrize("size", [7, 100_000], ids=["small", "large"])
+def test_what_is_not_out_of_a_lease_cannot_be_given_back_or_kept(size):
+    space = Workspace()
+    lease, other = space.lease(), space.lease()
+    once, kept, foreign = lease.take(size), lease.take(size), other.take(size)
+    lease.give(once, None)
+    assert lease.keep(kept) is kept
+    for buffer in (once, kept, foreign, torch.empty(size)):
+        assert not lease.owns(buffer)
+        for way in (lease.give, lease.keep):
+            with pytest.raises(RuntimeError, match="not out of this lease"):
+                way(buffer)
+    nothing = lease.take(0, 5), lease.take(0, 5)
+    lease.give(*nothing)
+
+
+def test_the_end_of_a_lease_gives_back_what_is_out_also_by_an_error():
+    space = Workspace()
+    with contextlib.suppress(KeyboardInterrupt), space.lease() as lease:
+        early, kept, late = (lease.take(100_000) for _ in range(3))
+        lease.give(early)
+        lease.keep(kept)
+        raise KeyboardInterrupt
+    assert {held.data_ptr() for held in space._free} == {early.data_ptr(), late.data_ptr()}
+    lease.close()
+    assert space.free_bytes() == 800_000
+
+
+def test_what_was_popped_outlives_the_lease():
+    space = Workspace()
+    with space.lease() as lease:
+        buffer = lease.take(100_000)
+        later = lease.pop_all()
+    assert space.free_bytes() == 0
+    assert later.owns(buffer)
+    later.close()
+    assert space.free_bytes() == 400_000
 
 
 def test_a_buffer_more_than_twice_too_large_is_left_for_others_and_clear_frees_all():
     space = Workspace()
-    large = space.take(10_000_000, dtype=torch.uint8)
+    lease = space.lease()
+    large = lease.take(10_000_000, dtype=torch.uint8)
     place = large.data_ptr()
-    space.give(large)
-    assert space.take(1_000_000, dtype=torch.uint8).data_ptr() != place
+    lease.give(large)
+    assert lease.take(1_000_000, dtype=torch.uint8).data_ptr() != place
     space.clear()
     assert not space._free
 
@@ -38,9 +84,11 @@ def test_buffers_of_growing_sizes_do_not_add_up_and_two_networks_in_turn_keep_th
     """Twice the most that was in use at once, whatever came before; a buffer that is dropped is not in use."""
     space = Workspace()
     for size in range(1_000_000, 5_000_000, 100_000):
-        space.give(space.take(size, dtype=torch.uint8))
+        with space.lease() as lease:
+            lease.take(size, dtype=torch.uint8)
     assert space.free_bytes() <= 2 * 4_900_000
-    dropped = space.take(4_000_000, dtype=torch.uint8)
+    dropped = space.lease()
+    dropped.take(4_000_000, dtype=torch.uint8)
     del dropped
     assert space._alive == space.free_bytes()
     space.clear()
@@ -48,7 +96,6 @@ def test_buffers_of_growing_sizes_do_not_add_up_and_two_networks_in_turn_keep_th
     turns = []
     for _ in range(2):
         for size in (3_000_000, 800_000):  # neither fits in the other's
-            taken = [space.take(size, dtype=torch.uint8) for _ in range(2)]
-            turns.append({buffer.data_ptr() for buffer in taken})
-            space.give(*taken)
+            with space.lease() as lease:
+                turns.append({lease.take(size, dtype=torch.uint8).data_ptr() for _ in range(2)})
     assert turns[:2] == turns[2:]

@@ -10,12 +10,12 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
 
-from bntt.engine import crossover, layer, spans, workspace
+from bntt.engine import crossover, layer, spans
 from bntt.engine._cpu import library
 from bntt.engine.kernels import has_bf16
 from tests.fuzz.dice import Dice
+from tests.kernels import poisoned
 
 VARIANTS = library.variants()
 
@@ -83,7 +83,7 @@ def _fused(conditions: Conditions) -> Iterator[Any]:
     yield patch.object(layer, "CHUNK_BYTES", conditions.chunk_bytes)
     yield patch.object(spans, "available_memory", lambda device: conditions.memory)
     yield _variant(conditions.variant)
-    yield _poisoned(conditions.small)
+    yield poisoned(conditions.small)
 
 
 @contextmanager
@@ -96,32 +96,3 @@ def _variant(name: str) -> Iterator[None]:
     finally:
         crossover._MEASURED.clear()
         library.use_variant(before)
-
-
-@contextmanager
-def _poisoned(small: int) -> Iterator[None]:
-    """Buffers are NaN (as bytes 255) when they are taken and as soon as they are given back, which is once."""
-    space = workspace.Workspace
-    take, give = space.take, space.give
-
-    def poisoned_take(self: Any, *shape: int, **kwargs: Any) -> Tensor:
-        buffer: Tensor = take(self, *shape, **kwargs)
-        return buffer.view(torch.uint8).fill_(255).view(buffer.dtype).view(shape)
-
-    def poisoned_give(self: Any, *buffers: Tensor | None) -> None:
-        for buffer in buffers:
-            if buffer is not None:
-                whole = torch.empty(0, dtype=torch.uint8).set_(buffer.untyped_storage())
-                whole.fill_(255)
-                waiting = [held.data_ptr() for held in self._free]
-                assert whole.numel() == 0 or whole.data_ptr() not in waiting, "a buffer was given back twice"
-            give(self, buffer)
-
-    workspace.WORKSPACE.clear()
-    with (
-        patch.object(workspace, "_SMALL", small),
-        patch.object(space, "take", poisoned_take),
-        patch.object(space, "give", poisoned_give),
-    ):
-        yield
-    workspace.WORKSPACE.clear()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from torch import Tensor
 
+from bntt.engine import workspace
 from bntt.engine._cpu import library
 from bntt.engine.kernels import has_bf16
 from bntt.nn import SpikingNetwork
@@ -45,3 +49,29 @@ def simulate(
 def choose(net: SpikingNetwork, **choices: Any) -> None:
     """Change some of what a network computes with."""
     net.compute = dataclasses.replace(net.compute, **choices)
+
+
+@contextmanager
+def poisoned(small: int = 1) -> Iterator[None]:
+    """The buffers of all passes are NaN (as bytes 255) when they are taken and as soon as they are given back.
+
+    Args:
+        small: buffers of fewer bytes are not kept; 1 lets small networks share buffers as large ones do.
+    """
+    space = workspace.Workspace
+    take, give = space.take, space.give
+
+    def poisoned_take(self: workspace.Workspace, size: int) -> Tensor:
+        return take(self, size).fill_(255)
+
+    def poisoned_give(self: workspace.Workspace, held: Tensor) -> None:
+        give(self, held.fill_(255))
+
+    workspace.WORKSPACE.clear()
+    with (
+        patch.object(workspace, "_SMALL", small),
+        patch.object(space, "take", poisoned_take),
+        patch.object(space, "give", poisoned_give),
+    ):
+        yield
+    workspace.WORKSPACE.clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FUZZ = ("tests/fuzz/test_fuzz.py",)
 ADVANCE = ("tests/nn/test_advance.py",)
+LEASES = ("tests/engine/test_leases.py",)
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ EQUATIONS = [
 FUSED = [
     Mutation(
         "the saved mean is the running one",
-        "engine/layer.py",
-        "mean, var = layer.mean[first:last].clone(), layer.var[first:last]",
-        "mean, var = layer.mean[first:last], layer.var[first:last]",
+        "engine/normalisation.py",
+        "mean, var = layer.mean[steps].clone(), layer.var[steps]",
+        "mean, var = layer.mean[steps], layer.var[steps]",
         FUZZ,
     ),
     Mutation(
@@ -138,30 +139,30 @@ FUSED = [
     Mutation(
         "a span starts from its own end",
         "engine/stack.py",
-        "            spikes, ends = span.forward(stack, synapses, x)\n            out.add(spikes)\n",
-        "            spikes, ends = span.forward(stack, synapses, x)\n"
-        "            span.starts = ends if first + size < steps else span.starts\n            out.add(spikes)\n",
+        "                looked.append(of_span)\n",
+        "                looked.append(of_span)\n"
+        "                spans[-1].starts = ends if first + size < steps else spans[-1].starts\n",
         FUZZ,
     ),
     Mutation(
         "the first term of Eq. 10 is dropped",
         "engine/scan.py",
-        "offset = (affine.scale * (sum_grad / rows)).float()",
+        "offset = (affine.scale * (of_all[0] / rows)).float()",
         "offset = torch.zeros_like(inverse)",
         FUZZ,
     ),
     Mutation(
         "the second term of Eq. 10 is dropped",
         "engine/scan.py",
-        "slope = (affine.scale * inverse * (sum_product / rows)).float()",
+        "slope = (affine.scale * inverse * (of_all[1] / rows)).float()",
         "slope = torch.zeros_like(inverse)",
         FUZZ,
     ),
     Mutation(
         "a window's gradient is not shared out",
-        "engine/scan.py",
-        "door, scale = open_kernels(kernels), grad_scale / (window[0] * window[1])",
-        "door, scale = open_kernels(kernels), grad_scale",
+        "engine/neuron.py",
+        "return self.grad.scale / (self.window[0] * self.window[1])",
+        "return self.grad.scale",
         FUZZ,
     ),
     Mutation(
@@ -174,16 +175,17 @@ FUSED = [
     Mutation(
         "buffers are given back although the graph is kept",
         "engine/stack.py",
-        "            if not keep and i > 0:\n",
-        "            if i > 0:\n",
+        "with WORKSPACE.lease() if keep else ctx.lease as lease:",
+        "with ctx.lease as lease:",
         FUZZ,
     ),
     Mutation(
-        "a current is given back twice",
+        "a gradient is given back before it was copied",
         "engine/stack.py",
-        "WORKSPACE.give(done.current, membranes[i] if",
-        "WORKSPACE.give(done.current, done.current, membranes[i] if",
-        FUZZ,
+        "                if input_grad is not None and following is not None:\n",
+        "                lease.give(held)\n                held = None\n"
+        "                if input_grad is not None and following is not None:\n",
+        LEASES,
     ),
     Mutation(
         "taps of the event-driven weight gradient are mirrored",
@@ -216,17 +218,27 @@ FUSED = [
     ),
     Mutation(
         "a constant before batch statistics has a gradient",
-        "engine/layer.py",
-        "if learned.bias is not None and not batch_statistics:",
+        "engine/layer_pass.py",
+        "if learned.bias is not None and not layer.batch_statistics:",
         "if learned.bias is not None:",
         FUZZ,
     ),
     Mutation(
         "γ's gradient belongs to another step",
-        "engine/layer.py",
+        "engine/layer_pass.py",
         "learned.gamma[first:last] = sum_product",
         "learned.gamma[first:last] = sum_product.flip(0)",
         FUZZ,
+    ),
+]
+
+PROCESSES = [
+    Mutation(
+        "reduce is forgotten in the backward pass",
+        "engine/scan.py",
+        "of_all = (sum_grad, sum_product) if reduce is None else reduce(torch.stack((sum_grad, sum_product)))",
+        "of_all = sum_grad, sum_product",
+        ("tests/engine/test_reduce.py",),
     ),
 ]
 
@@ -267,19 +279,19 @@ STATES = [
         ADVANCE,
     ),
     Mutation(
-        "the membranes that a state holds are given back",
+        "the membranes that a state holds are the workspace's",
         "engine/stack.py",
-        "for span in spans[1:] for start in span.starts",
-        "for span in spans for start in span.starts",
+        "ends = [lease.keep(end) for end in ends]",
+        "ends = list(ends)",
         ADVANCE,
     ),
     Mutation(
         "without gradients too",
         "engine/stack.py",
-        "membranes[i] if first > 0 else None)",
-        "membranes[i])",
+        "ends = [lease.keep(end) for end in membranes if end is not None]",
+        "ends = [end for end in membranes if end is not None]",
         ADVANCE,
     ),
 ]
 
-MUTATIONS = [*EQUATIONS, *FUSED, *STATES]
+MUTATIONS = [*EQUATIONS, *FUSED, *PROCESSES, *STATES]

@@ -17,18 +17,26 @@ Events = Literal["measured", "fixed", "never"]
 every run; or never. See :mod:`bntt.engine.crossover`."""
 Recompute = Literal["auto", "never"] | int
 """Whether a backward pass finds the currents and spikes of all time steps (``"never"``), or computes them again so many
-steps at a time; ``"auto"`` does that where memory would not suffice. See :mod:`bntt.engine.spans`."""
+steps at a time; ``"auto"`` does that where memory would not suffice, and never where sums are added up over processes:
+what is free may differ between them. See :mod:`bntt.engine.spans`."""
 Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Of the products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: the forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, and currents and gradients lie in memory as bfloat16.
 Statistics, membranes and sums over chunks are float32 in all, and so is the sum that an event-driven product is."""
 KernelName = Literal["cpu", "triton"]
 """Whose kernels: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
+Reduce = Callable[[Tensor], Tensor]
+"""The sum over all processes of a float64 tensor, which it may write over."""
 
 
 @dataclass(frozen=True)
 class Compute:
     """What a network computes with, and how much it keeps.
+
+    The first four are words that a recipe may say. ``reduce`` is not: it connects processes that train one network on
+    parts of a batch, and makes batch statistics those of the whole. It is called once in the forward pass and once in
+    the backward pass for every layer under batch statistics (and every span of steps that are kept together), in an
+    order that depends on nothing but layers, steps and ``recompute``. Gradients of γ and β stay those of the part.
 
     Raises:
         ValueError: on a word that is none of these, or two that exclude each other.
@@ -41,7 +49,7 @@ class Compute:
     events: Events = "measured"
     recompute: Recompute = "auto"
     precision: Precision = "fp32"
-    reduce: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
+    reduce: Reduce | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         choices: dict[str, Any] = {"backend": BackendName, "events": Events, "precision": Precision}

@@ -46,16 +46,38 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class SpikeGrad:
+    """dL/d(pooled spikes) of some steps: ``values`` times ``scale``."""
+
+    values: Tensor
+    """``[T, B, H', W', C]``, or ``[1, ...]`` where all steps share it."""
+    scale: float = 1.0
+    """Without the window's 1 / area."""
+
+
+@dataclass(frozen=True)
 class Reverse:
-    """What the reverse scan reads; the fields are :func:`bntt.engine.scan.scan_reverse`'s arguments."""
+    """What the reverse scan reads."""
 
     current: Tensor
     affine: Affine
     inverse: Tensor
+    """``1 / √(σ² + ε)``, ``[T, C]``."""
     neuron: Neuron
     window: Window
-    grad_spikes: Tensor
-    grad_scale: float
-    """With the window's 1 / area."""
-    membrane: Tensor | None
-    carry: Tensor | None
+    grad: SpikeGrad
+    membrane: Tensor | None = None
+    """What the scan started from, ``[B, H, W, C]``; None is rest. It is left as it is."""
+    carry: Tensor | None = None
+    """dL/d(membrane after the last step), ``[B, H, W, C]``; it becomes the one before the first step. None: no later
+    step follows."""
+
+    @property
+    def grad_spikes(self) -> Tensor:
+        """The gradient's values as the kernels read them."""
+        return self.grad.values
+
+    @property
+    def grad_scale(self) -> float:
+        """The gradient's factor for a single neuron's spike: with the window's 1 / area."""
+        return self.grad.scale / (self.window[0] * self.window[1])

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine.compute import KernelName
+from bntt.engine.compute import KernelName, Reduce
 from bntt.engine.kernels import open_kernels
 from bntt.engine.neuron import Affine, Reverse, Window
 from bntt.ops.lif import Neuron, lif_sequence
@@ -59,44 +59,26 @@ def scan(
 
 
 def scan_reverse(
-    current: Tensor,
-    affine: Affine,
-    inverse: Tensor,
-    neuron: Neuron,
-    window: Window,
-    grad_spikes: Tensor,
-    grad_scale: float,
-    out: Tensor,
-    *,
-    batch_statistics: bool,
-    membrane: Tensor | None = None,
-    carry: Tensor | None = None,
-    kernels: KernelName = "cpu",
+    reverse: Reverse, out: Tensor, *, rows: int | None, reduce: Reduce | None = None, kernels: KernelName = "cpu"
 ) -> tuple[Tensor, Tensor]:
     """The gradient of :func:`scan` towards current, scale and shift.
 
     Args:
-        inverse: ``1 / √(σ² + ε)``, ``[T, C]``.
-        grad_spikes: dL/d(pooled spikes) / grad_scale, ``[T, B, H', W', C]``, or ``[1, ...]`` where all steps share it.
-        grad_scale: a factor of the gradient, without the window's 1 / area.
-        out: takes dL/d(current); it may be ``current`` itself.
-        batch_statistics: whether mean and variance were this batch's (Eq. 10) or given ones.
-        membrane: what :func:`scan` started from, ``[B, H, W, C]``; None is rest. It is left as it is.
-        carry: dL/d(membrane after the last step), ``[B, H, W, C]``; it becomes the one before the first step. None:
-            no later step follows.
+        out: takes dL/d(current); it may be ``reverse.current`` itself.
+        rows: how many values each mean and variance was taken over (Eq. 10), in all processes; None: they were given.
+        reduce: adds sums up over processes, see :class:`~bntt.engine.compute.Compute`; called once, under Eq. 10.
 
     Returns:
-        ``(dL/dβ, dL/dγ)``: sums over rows of g = dL/dz and of g x̂ (Eq. 11), ``[T, C]``, float64.
+        ``(dL/dβ, dL/dγ)``: sums over rows of g = dL/dz and of g x̂ (Eq. 11), ``[T, C]``, float64; of this process.
     """
-    door, scale = open_kernels(kernels), grad_scale / (window[0] * window[1])
-    reverse = Reverse(current, affine, inverse, neuron, window, grad_spikes, scale, membrane, carry)
+    door, affine, inverse = open_kernels(kernels), reverse.affine, reverse.inverse
     sum_grad, sum_product = door.reverse_sums(reverse)
-    if batch_statistics:  # Eq. 10: a (g - mean(g) - x̂ mean(g x̂))
-        rows = current[0].numel() // current.shape[-1]
-        offset = (affine.scale * (sum_grad / rows)).float()
-        slope = (affine.scale * inverse * (sum_product / rows)).float()
-    else:
+    if rows is None:
         offset, slope = torch.zeros_like(inverse), torch.zeros_like(inverse)
+    else:  # Eq. 10: a (g - mean(g) - x̂ mean(g x̂))
+        of_all = (sum_grad, sum_product) if reduce is None else reduce(torch.stack((sum_grad, sum_product)))
+        offset = (affine.scale * (of_all[0] / rows)).float()
+        slope = (affine.scale * inverse * (of_all[1] / rows)).float()
     door.reverse_current(reverse, offset, slope, out)
     return sum_grad, sum_product
 

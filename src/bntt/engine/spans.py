@@ -11,28 +11,97 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from bntt.engine.compute import Recompute
-from bntt.engine.layer import Layer
+from bntt.engine.compute import Compute
+from bntt.engine.layer import Gradients, Layer, Resolved, Saved
+from bntt.engine.layer_pass import LayerPass
+from bntt.engine.measure import Seen
+from bntt.engine.neuron import SpikeGrad
 from bntt.engine.scan import pooled_shape
 from bntt.engine.synapse import Spikes
-from bntt.engine.workspace import WORKSPACE
+from bntt.engine.workspace import WORKSPACE, Lease
 
 
-def span_of(layers: Sequence[Layer], x: Spikes, choice: Recompute) -> int:
+@dataclass
+class Span:
+    """Steps of a run whose currents and spikes are kept together."""
+
+    first: int
+    last: int
+    starts: list[Tensor | None]
+    """Every layer's membrane before them; None is rest."""
+    found: list[Resolved] = field(default_factory=list)
+    """By the forward pass."""
+    saved: list[Saved] = field(default_factory=list)
+    """Of the layers; empty where they must be made again."""
+
+    def forward(self, passes: Sequence[LayerPass], x: Spikes) -> tuple[Spikes, list[Tensor], list[Seen]]:
+        """Spikes of the last layer; of every layer its membrane after these steps, and what was measured of it."""
+        spikes, ends, seen = x.steps(self.first, self.last), [], []
+        saved: list[Saved] = []  # whoever stops this half-way leaves a span without
+        for i, one in enumerate(passes):
+            known = self.found[i] if i < len(self.found) else None
+            spikes, done, end, looked = one.forward(spikes, self.first, self.starts[i], known)
+            saved.append(done)
+            ends.append(end)
+            seen.append(looked)
+        self.saved, self.found = saved, [done.found for done in saved]
+        return spikes, ends, seen
+
+    def forget(self, lease: Lease) -> None:
+        """What lies between the layers and their currents are done with."""
+        for done in self.saved:
+            lease.give(done.current, done.held)
+        self.saved = []
+
+    def backward(
+        self,
+        passes: Sequence[LayerPass],
+        grad: SpikeGrad,
+        learned: list[Gradients],
+        carries: list[Tensor | None],
+        *,
+        keep: bool,
+        wants_input: bool,
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """From the gradient of these steps' spikes to that of their input, and the buffer that it lies in."""
+        held: Tensor | None = None
+        following: Tensor | None = None
+        saved = self.saved
+        if not keep:  # what they hold is written over from here on, whether this comes to its end or not
+            self.saved = []
+        for i in range(len(saved) - 1, -1, -1):
+            one, done, before, inner = passes[i], saved[i], held, i > 0 or wants_input
+            following, held = one.backward(
+                done, grad, learned[i], self.first, carry=carries[i], keep=keep, wants_input=inner
+            )
+            one.lease.give(before)
+            if not keep:
+                one.lease.give(done.held)
+            if following is not None:
+                grad = SpikeGrad(following)
+        return following, held
+
+
+def span_of(layers: Sequence[Layer], x: Spikes, compute: Compute) -> int:
     """How many steps make a span: T where nothing is computed again.
 
     Args:
-        choice: ``"never"``; a number of steps; or ``"auto"``: √T where keeping all would take more than half of the
-            memory that is available now, else T.
+        compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T where keeping all would take more
+            than half of the memory that is available now, else T. With a ``reduce`` T too: other processes may find
+            other memory, and would wait for sums of other steps.
 
-    >>> span_of([], Spikes(torch.zeros(25, 1, 1, 1, 1)), 4)
+    >>> span_of([], Spikes(torch.zeros(25, 1, 1, 1, 1)), Compute(recompute=4))
     4
     """
-    steps = x.values.shape[0]
+    steps, choice = x.values.shape[0], compute.recompute
+    if choice == "auto" and compute.reduce is not None:
+        choice = "never"
     if choice == "auto":
         needed = steps * sum(4 * current + counts for current, counts in sizes(layers, x))
         choice = "never" if needed <= available_memory(x.values.device) / 2 else math.isqrt(steps - 1) + 1

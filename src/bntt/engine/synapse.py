@@ -80,9 +80,8 @@ class Spikes:
         if self.values.dtype == dtype:
             yield self.values.contiguous()
             return
-        held = WORKSPACE.take(*self.values.shape, dtype=dtype, device=self.values.device)
-        yield self._unpack(held)
-        WORKSPACE.give(held)
+        with WORKSPACE.lease() as lease:
+            yield self._unpack(lease.take(*self.values.shape, dtype=dtype, device=self.values.device))
 
     def count_over_time(self) -> Tensor:
         """The sum of the counts over all steps, float32, ``[B, H, W, C]``: in bytes as long as none can overflow, which
@@ -220,14 +219,12 @@ class Synapse:
         size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), self.kernel)
         shape = (*x.values.shape[:2], *size, self.weight.shape[0])
         out = torch.empty(shape, dtype=self.forward_dtype) if out is None else out
-        sums = out if out.dtype == torch.float32 else WORKSPACE.take(*shape)
-        job.weight, job.out = self._packed[key].data_ptr(), sums.data_ptr()
-        job.bias = None if self.bias is None else self.bias.data_ptr()
-        call("bntt_events_forward", ctypes.byref(job))
-        if sums is not out:
-            out.copy_(sums)
-            WORKSPACE.give(sums)
-        return out
+        with WORKSPACE.lease() as lease:
+            sums = out if out.dtype == torch.float32 else lease.take(*shape)
+            job.weight, job.out = self._packed[key].data_ptr(), sums.data_ptr()
+            job.bias = None if self.bias is None else self.bias.data_ptr()
+            call("bntt_events_forward", ctypes.byref(job))
+            return out if sums is out else out.copy_(sums)
 
     def _job(self, x: Spikes) -> Events:
         steps, batch, height, width, channels = x.values.shape

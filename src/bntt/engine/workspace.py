@@ -1,9 +1,10 @@
 """Large buffers that are used again: fresh memory costs a page fault every 4 KiB, a third of a training step.
 
-A buffer is handed out once and belongs to its taker until it is given back, so two forward passes never share one; a
-buffer that is never given back is freed as any tensor is. What was given back is kept up to twice the most that was
-ever in use at once, enough for two networks in turn; beyond that the buffers that lay longest are freed, so batches of
-many sizes do not add up.
+A pass takes its buffers by a lease, and a buffer belongs to one lease until it is given back, so two passes never share
+one; what a lease still has when its pass ends, by an error too, goes back with it. A buffer that leaves its lease
+(:meth:`Lease.keep`) and those of a lease that is dropped are freed as any tensor is. What was given back is kept up to
+twice the most that was ever in use at once, enough for two networks in turn; beyond that the buffers that lay longest
+are freed, so batches of many sizes do not add up.
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ _SMALL = 1 << 16
 
 
 class Workspace:
-    """Flat byte buffers by size.
+    """Flat byte buffers by size; a pass takes them by :meth:`lease`.
 
     >>> space = Workspace()
-    >>> buffer = space.take(2, 3)
-    >>> buffer.shape, buffer.dtype
-    (torch.Size([2, 3]), torch.float32)
-    >>> space.give(buffer)
+    >>> with space.lease() as lease:
+    ...     lease.take(2, 3).shape
+    torch.Size([2, 3])
     """
 
     def __init__(self) -> None:
@@ -40,23 +40,19 @@ class Workspace:
         """The most bytes that were handed out at once."""
         self._lock = threading.RLock()
 
-    def take(self, *shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
-        """A buffer with no defined values, from those given back if one fits without wasting half of it.
+    def lease(self) -> Lease:
+        """A lease that has nothing yet."""
+        return Lease(self)
 
-        On a device other than the processor PyTorch's own allocator does the same, and graphs can capture it.
-        """
-        if device is not None and device.type != "cpu":
-            return torch.empty(shape, dtype=dtype, device=device)
-        size = math.prod(shape) * dtype.itemsize
-        if size < _SMALL:  # is not kept when it is given back
-            return torch.empty(shape, dtype=dtype)
+    def take(self, size: int) -> Tensor:
+        """At least ``size`` bytes with no defined values: of those given back, if one fits without wasting half."""
         with self._lock:
             fitting = [i for i, held in enumerate(self._free) if size <= held.numel() < 2 * size + _SMALL]
             best = min(fitting, key=lambda i: self._free[i].numel(), default=None)
             held = self._free.pop(best) if best is not None else self._fresh(size)
             self._waiting -= held.numel() if best is not None else 0
             self._most_used = max(self._most_used, self._alive - self._waiting)
-        return held[:size].view(dtype).view(shape)
+        return held
 
     def _fresh(self, size: int) -> Tensor:
         held = torch.empty(size, dtype=torch.uint8)
@@ -68,17 +64,13 @@ class Workspace:
         with self._lock:
             self._alive -= size
 
-    def give(self, *buffers: Tensor | None) -> None:
-        """Give buffers back. Nothing else may still use them."""
-        for buffer in buffers:
-            if buffer is None or buffer.device.type != "cpu" or buffer.untyped_storage().nbytes() < _SMALL:
-                continue
-            whole = torch.empty(0, dtype=torch.uint8).set_(buffer.untyped_storage())
-            with self._lock:
-                self._free.append(whole)
-                self._waiting += whole.numel()
-                while self._waiting > 2 * self._most_used:
-                    self._waiting -= self._free.pop(0).numel()
+    def give(self, held: Tensor) -> None:
+        """Give back what :meth:`take` gave. Nothing else may still use it."""
+        with self._lock:
+            self._free.append(held)
+            self._waiting += held.numel()
+            while self._waiting > 2 * self._most_used:
+                self._waiting -= self._free.pop(0).numel()
 
     def free_bytes(self) -> int:
         """How much was given back and waits."""
@@ -89,6 +81,92 @@ class Workspace:
         with self._lock:
             self._free.clear()
             self._waiting = 0
+
+
+class Lease:
+    """The buffers of one pass: taken one by one, given back early where they are done with, and at the end all.
+
+    >>> space = Workspace()
+    >>> with space.lease() as lease:
+    ...     one, other = lease.take(1000, 1000), lease.take(1000, 1000)
+    ...     lease.give(one)
+    ...     kept = lease.keep(other)
+    >>> space.free_bytes()
+    4000000
+    """
+
+    def __init__(self, space: Workspace) -> None:
+        self._space = space
+        self._out: dict[int, tuple[Tensor, bool]] = {}
+        """By their place in memory: all of the buffer, and whether it is the workspace's."""
+
+    def take(self, *shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
+        """A buffer with no defined values.
+
+        On a device other than the processor PyTorch's own allocator does what a workspace does, and graphs can
+        capture it.
+        """
+        size = math.prod(shape) * dtype.itemsize
+        if size < _SMALL or (device is not None and device.type != "cpu"):
+            buffer = torch.empty(shape, dtype=dtype, device=device)
+            if size:
+                self._out[buffer.data_ptr()] = buffer, False
+            return buffer
+        held = self._space.take(size)
+        self._out[held.data_ptr()] = held, True
+        return held[:size].view(dtype).view(shape)
+
+    def owns(self, buffer: Tensor) -> bool:
+        """Whether a tensor lies in a buffer of this lease."""
+        return buffer.untyped_storage().data_ptr() in self._out
+
+    def give(self, *buffers: Tensor | None) -> None:
+        """Give buffers back, by any view of them. Nothing else may still use them.
+
+        Raises:
+            RuntimeError: on one that this lease does not have, or no longer.
+        """
+        for buffer in buffers:
+            if buffer is not None:
+                self._return(*self._remove(buffer))
+
+    def keep(self, buffer: Tensor) -> Tensor:
+        """Let a buffer leave, to be somebody's for good.
+
+        Raises:
+            RuntimeError: if this lease does not have it.
+        """
+        self._remove(buffer)
+        return buffer
+
+    def pop_all(self) -> Lease:
+        """A lease of its own with everything that this one has: it outlives the end of this one."""
+        other = Lease(self._space)
+        other._out, self._out = self._out, {}
+        return other
+
+    def close(self) -> None:
+        """Give everything back that is still out."""
+        while self._out:
+            self._return(*self._out.popitem()[1])
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _remove(self, buffer: Tensor) -> tuple[Tensor, bool]:
+        place = buffer.untyped_storage().data_ptr()
+        if place == 0:  # of no elements
+            return buffer, False
+        if place not in self._out:
+            raise RuntimeError("a buffer that is not out of this lease, or was given back before")
+        return self._out.pop(place)
+
+    def _return(self, held: Tensor, pooled: bool) -> None:
+        if pooled:
+            self._space.give(held)
 
 
 WORKSPACE = Workspace()

@@ -16,11 +16,11 @@ from bntt.engine.synapse import Prepared, Spikes
 from bntt.nn.block import BlockState
 from bntt.nn.call import Call
 from bntt.nn.known import FusedBlock
-from bntt.nn.measure import LayerMeasures, Measure, Measured
+from bntt.nn.measure import Measure, Measured, of_seen
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import plan_of
 from bntt.nn.stage import SpikingLayer, passed
-from bntt.nn.watch import watching
+from bntt.nn.watch import membrane_at, watching
 
 
 @dataclass(frozen=True)
@@ -92,20 +92,23 @@ def _run_fused(
     blocks = list(run.values())
     layers, spikes = _entered(blocks, x, work.compute)
     starts = [None if state is None else one.enter(state.membrane) for one, state in zip(blocks, states, strict=True)]
-    stack = Stack(layers, work.compute, starts, wants_ends=work.goes_on, prepared=work.prepared)
-    out, ends = run_stack(stack, spikes, mean_over_time=mean)
+    stack = Stack(layers, work.compute, starts, work.goes_on, work.prepared, work.measure)
+    ran = run_stack(stack, spikes, mean_over_time=mean)
     steps = work.call.steps(x)
-    for one, found in zip(blocks, stack.moments, strict=True):
+    for one, found in zip(blocks, ran.moments, strict=True):
         if found is not None and isinstance(one.norm, TemporalNorm):
             one.norm.take_in(found, slice(None) if one.norm.method.shared_running else steps, work.call.first)
     after = [
         BlockState(one.leave(end), None if state is None else state.norm)
-        for one, end, state in zip(blocks, ends, states, strict=False)  # no ends where nobody goes on from them
+        for one, end, state in zip(blocks, ran.ends, states, strict=False)  # no ends where nobody goes on from them
     ]
-    measured = {
-        name: LayerMeasures(one.neurons, f.double()) for (name, one), f in zip(run.items(), stack.fired, strict=True)
-    }
-    return _left(out, blocks[-1]), after, measured
+    measured: Measured = {}
+    for name, seen in zip(run, ran.seen, strict=True) if work.measure else ():
+        measured[name] = of_seen(seen, work.measure, run[name].neurons, flat=run[name].flat)
+    if work.measure.membrane is not None and (name := work.measure.membrane[0]) in run:
+        membrane = membrane_at(name, after[list(run).index(name)].membrane, work.measure.membrane[1])
+        measured[name] = replace(measured[name], membrane=membrane)
+    return _left(ran.out, blocks[-1]), after, measured
 
 
 def _left(out: Tensor, last: FusedBlock) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bntt.engine.measure import Measure
+from bntt.engine.measure import Measure, Seen
 from bntt.ops.norm import Moments
 
 __all__ = ["Currents", "LayerMeasures", "Measure", "Measured", "joined", "over_time"]
@@ -49,6 +49,24 @@ class LayerMeasures:
 
 Measured = dict[str, LayerMeasures]
 """By layer."""
+
+
+def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerMeasures:
+    """What the kernels saw of a layer, in the order that modules have: channels before space.
+
+    Args:
+        flat: whether the layer has channels only.
+    """
+    places = None if seen.places is None else seen.places.double().permute(0, 3, 1, 2)
+    return LayerMeasures(
+        neurons,
+        seen.spikes.double() if measure.spikes else None,
+        places.flatten(1) if places is not None and flat else places,
+        None if seen.samples is None else seen.samples.double(),
+        None if seen.current is None or seen.largest is None else Currents(seen.current, seen.largest),
+        seen.moments,
+        seen.gradient,
+    )
 
 
 def joined(parts: Sequence[Measured]) -> Measured:

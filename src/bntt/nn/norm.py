@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.call import Call
-from bntt.ops.norm import Moments, normalize, step_moments, update_running
+from bntt.ops.norm import Moments, add_up, normalize, step_moments, update_running
 from bntt.ops.pooling import Pooling, Window
 
 
@@ -100,7 +100,8 @@ class TemporalNorm(nn.Module):
         gamma, beta = self.scale_and_shift(steps)
         if not self.training:
             return normalize(x, self.running_mean[running], self.running_var[running], gamma, beta, self.eps), state
-        batch, state = self.method.pooling.extend(state, step_moments(x))
+        own = step_moments(x)
+        batch, state = self.method.pooling.extend(state, own if call.reduce is None else add_up(own, call.reduce))
         self.take_in(batch, running, call.first)
         return normalize(x, batch.mean, batch.var, gamma, beta, self.eps), state
 

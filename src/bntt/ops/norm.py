@@ -6,11 +6,14 @@ Mean and variance are taken once per time step and channel; a row-stochastic mat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,54 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
         mean = weights @ centred
         var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
     return Moments(mean + shift, var, count)
+
+
+def moment_sums(moments: Moments) -> Float64[Tensor, "rows sums"]:
+    """What adds up over the parts of a batch: ``n``, ``n μ`` and ``n (σ² + μ²)`` of each row, ``[rows, 1 + 2 C]``.
+
+    >>> moment_sums(Moments(torch.tensor([[3.0]]), torch.tensor([[1.0]]), (2,)))
+    tensor([[ 2.,  6., 20.]], dtype=torch.float64)
+    """
+    n = torch.tensor(moments.count, dtype=torch.float64, device=moments.mean.device)[:, None]
+    mean = moments.mean.double()
+    return torch.cat([n, n * mean, n * (moments.var.double() + mean.square())], 1)
+
+
+def moments_of_sums(sums: Float64[Tensor, "rows sums"]) -> Moments:
+    """The moments, in float64, that :func:`moment_sums` of a batch, or of its parts together, come from.
+
+    >>> parts = (Moments(torch.tensor([[m]]), torch.zeros(1, 1), (4,)) for m in (1.0, 3.0))
+    >>> moments_of_sums(sum(moment_sums(part) for part in parts))
+    Moments(mean=tensor([[2.]], dtype=torch.float64), var=tensor([[1.]], dtype=torch.float64), count=(8,))
+    """
+    mean, square = (sums[:, 1:] / sums[:, :1]).chunk(2, 1)
+    return Moments(mean, (square - mean.square()).clamp(min=0), tuple(map(round, sums[:, 0].tolist())))
+
+
+def add_up(moments: Moments, reduce: Callable[[Tensor], Tensor]) -> Moments:
+    """The moments of a batch whose parts are with several processes, each of which calls this with its own part's.
+
+    One call of ``reduce`` here, and one in the backward pass: the gradient of every process's loss towards the whole
+    batch's moments is added up likewise. Moments come back in the type they had.
+
+    >>> whole = add_up(Moments(torch.ones(1, 1), torch.ones(1, 1), (4,)), lambda sums: 2 * sums)
+    >>> whole.mean, whole.count
+    (tensor([[1.]]), (8,))
+    """
+    found = moments_of_sums(_AddUp.apply(moment_sums(moments), reduce))  # type: ignore[no-untyped-call]
+    return Moments(found.mean.to(moments.mean), found.var.to(moments.var), found.count)
+
+
+class _AddUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.reduce = reduce
+        return reduce(sums.clone())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.reduce(grad.clone()), None
 
 
 def update_running(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine.neuron import Affine
+from bntt.engine.neuron import Affine, Reverse, SpikeGrad
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_reverse
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
@@ -72,20 +72,9 @@ def judge(shape: tuple, neuron: Neuron) -> Errors:
     counts = torch.empty(pooled_shape(x, window), dtype=torch.uint8, device=DEVICE)
     membrane, out, carry = narrow(start), torch.empty_like(x), torch.zeros_like(x[0])
     fired = scan(x, table, neuron, window, counts, membrane, kernels="triton")
-    sums = scan_reverse(
-        x,
-        table,
-        narrow(inverse),
-        neuron,
-        window,
-        narrow(gradient),
-        1.0,
-        out,
-        batch_statistics=batch_statistics,
-        membrane=narrow(start),
-        carry=carry,
-        kernels="triton",
-    )
+    reverse = Reverse(x, table, narrow(inverse), neuron, window, SpikeGrad(narrow(gradient)), narrow(start), carry)
+    rows = current[0].numel() // channels if batch_statistics else None
+    sums = scan_reverse(reverse, out, rows=rows, kernels="triton")
     area = window[0] * window[1]
     twin = torch.empty(counts.shape, dtype=torch.uint8)
     kept = start.clone()

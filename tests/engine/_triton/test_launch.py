@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from bntt.engine._triton import launch
+from bntt.engine.neuron import Reverse, SpikeGrad
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reverse
 from bntt.ops.lif import Neuron
 from tests.engine._triton import DEVICE
-from tests.engine.test_scan import affine_of, make
+from tests.engine.test_scan import affine_of, make, rows_of
 
 SHAPE = (11, 2, 3, 5, 9, (2, 2))
 
@@ -21,9 +22,8 @@ def results(rng: torch.Generator) -> list[torch.Tensor]:
     counts, out = torch.empty(pooled_shape(x, window), dtype=torch.uint8, device=DEVICE), torch.empty_like(x)
     gradient = torch.randn(counts.shape, generator=rng).to(DEVICE)
     fired = scan(x, affine, Neuron(), window, counts, kernels="triton")
-    sums = scan_reverse(
-        x, affine, inverse, Neuron(), window, gradient, 1.0, out, batch_statistics=True, kernels="triton"
-    )
+    reverse = Reverse(x, affine, inverse, Neuron(), window, SpikeGrad(gradient))
+    sums = scan_reverse(reverse, out, rows=rows_of(x), kernels="triton")
     return [counts, fired, out, *sums]
 
 
@@ -65,14 +65,12 @@ def test_a_gradient_shared_by_all_steps_and_one_written_over_the_current(rng):
     found = []
     for grad, scale in ((shared, 0.5), ((shared * 0.5).expand(11, -1, -1, -1, -1).contiguous(), 1.0)):
         out = current.clone()
-        sums = scan_reverse(
-            out, affine, inverse, Neuron(), (2, 2), grad, scale, out, batch_statistics=True, kernels="triton"
-        )
+        reverse = Reverse(out, affine, inverse, Neuron(), (2, 2), SpikeGrad(grad, scale))
+        sums = scan_reverse(reverse, out, rows=rows_of(out), kernels="triton")
         found.append((out, *sums))
     apart = torch.empty_like(current)
-    scan_reverse(
-        current, affine, inverse, Neuron(), (2, 2), shared, 0.5, apart, batch_statistics=True, kernels="triton"
-    )
+    reverse = Reverse(current, affine, inverse, Neuron(), (2, 2), SpikeGrad(shared, 0.5))
+    scan_reverse(reverse, apart, rows=rows_of(current), kernels="triton")
     assert torch.equal(apart, found[0][0])
     for one, other in zip(*found, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
@@ -87,9 +85,8 @@ def test_bfloat16_in_memory_is_float_in_between(rng):
     for x, grad in ((current, gradient), (current.float(), gradient.float())):
         counts, out = torch.empty(grad.shape, dtype=torch.uint8, device=DEVICE), torch.empty_like(x)
         fired = scan(x, affine, Neuron(), SHAPE[-1], counts, kernels="triton")
-        sums = scan_reverse(
-            x, affine, inverse, Neuron(), SHAPE[-1], grad, 1.0, out, batch_statistics=True, kernels="triton"
-        )
+        reverse = Reverse(x, affine, inverse, Neuron(), SHAPE[-1], SpikeGrad(grad))
+        sums = scan_reverse(reverse, out, rows=rows_of(x), kernels="triton")
         found.append([*moments(x, kernels="triton"), counts, fired, *sums, out.float()])
     for ours, theirs in zip(*found, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-2, atol=1e-4)

@@ -1,0 +1,92 @@
+"""Passes under poison: a buffer that is used after it went back holds NaN, or another's values."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from bntt.engine import layer as engine_layer
+from bntt.engine import layer_pass, workspace
+from bntt.engine.compute import Compute
+from bntt.engine.layer import Layer
+from bntt.engine.measure import Measure
+from bntt.engine.stack import Stack, run_stack
+from bntt.engine.synapse import Spikes
+from tests.engine.test_stack import layers
+from tests.kernels import needs_kernels, poisoned
+
+pytestmark = needs_kernels
+MEASURES = (Measure(), Measure(True, True, True, (-1.0, 1.0), True, True))
+
+
+def train_and_evaluate(made: list[Layer], x: Tensor, compute: Compute, measure: Measure) -> list[Tensor]:
+    """Three steps in two parts each, the second from the first one's ends; with a kept graph, and evaluation between.
+
+    What is found is held to the end, so that it is also read when everything else has come and gone.
+    """
+    held: list[Tensor] = []
+    parameters = [one.gamma for one in made]
+    for _ in range(3):
+        given = x.clone().requires_grad_()
+        first = run_stack(
+            Stack(made, compute, wants_ends=True, measure=measure), Spikes(given[:4]), mean_over_time=False
+        )
+        second = run_stack(
+            Stack(made, compute, first.ends, True, measure=measure), Spikes(given[2:]), mean_over_time=True
+        )
+        with torch.no_grad():
+            alone = run_stack(Stack(made, compute, first.ends, True, measure=measure), Spikes(x), mean_over_time=False)
+        loss = (first.out * torch.arange(5)).sum() + second.out.square().sum()
+        loss = loss + sum(end.square().sum() for end in second.ends)
+        for keep in (True, True, False):
+            held += torch.autograd.grad(loss, [given, *parameters], retain_graph=keep)
+        for ran in (first, second, alone):
+            held += [ran.out, *ran.ends, *(t for m in ran.moments if m is not None for t in (m.mean, m.var))]
+            held += [t for seen in ran.seen for t in vars(seen).values() if isinstance(t, Tensor)]
+    return held
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=["plain", "everything measured"])
+@pytest.mark.parametrize("recompute", ["never", 1, 3])
+@pytest.mark.parametrize("chunk", [1, 16 << 20])
+def test_poison_changes_nothing(recompute, measure, chunk, rng, monkeypatch):
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
+    made, x, compute = (
+        layers(rng),
+        torch.randn(6, 4, 8, 8, 3, generator=rng),
+        Compute(events="fixed", recompute=recompute),
+    )
+    expected = train_and_evaluate(made, x, compute, measure)
+    with poisoned():
+        found = train_and_evaluate(made, x, compute, measure)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one.isnan(), other.isnan())
+        assert torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("where", ["scan", "scan_reverse"])
+def test_what_an_error_interrupts_gives_its_buffers_back(where, grad, rng, monkeypatch):
+    """All of those that were taken: nothing is lost, so that the next pass takes no fresh memory."""
+    made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
+    with poisoned(), torch.set_grad_enabled(grad):
+        space, calls, real = workspace.WORKSPACE, [], getattr(layer_pass, where)
+
+        def failing(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return real(*args, **kwargs)
+
+        alive = space._alive
+        monkeypatch.setattr(layer_pass, where, failing)
+        try:
+            out = run_stack(Stack(made, Compute(events="fixed")), x, mean_over_time=True).out
+            if grad:
+                out.sum().backward()
+        except KeyboardInterrupt:
+            pass
+        assert (len(calls) == 3) == (grad or where == "scan")
+        assert space._alive > alive
+        assert space.free_bytes() == space._alive

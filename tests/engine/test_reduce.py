@@ -1,0 +1,149 @@
+"""Processes that train on parts of a batch: their statistics are the whole batch's, by one call a pass and layer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bntt.engine import layer as engine_layer
+from bntt.engine import spans
+from bntt.engine.compute import Compute
+from bntt.engine.layer import Layer
+from bntt.engine.measure import Measure
+from bntt.engine.stack import Ran, Stack, run_stack
+from bntt.engine.synapse import Spikes
+from tests.engine.test_stack import layer, layers
+from tests.kernels import needs_kernels
+
+pytestmark = needs_kernels
+STEPS = 6
+
+
+class Processes:
+    """As threads that meet in every sum; ``calls`` has the shapes that each of them brought, in order."""
+
+    def __init__(self, count: int) -> None:
+        self.calls: list[list[tuple[int, ...]]] = [[] for _ in range(count)]
+        self._brought: list[Tensor] = [torch.empty(0)] * count
+        self._barrier = threading.Barrier(count, timeout=60)
+
+    def reduce_of(self, rank: int) -> Callable[[Tensor], Tensor]:
+        def reduce(sums: Tensor) -> Tensor:
+            assert sums.dtype == torch.float64
+            self.calls[rank].append(tuple(sums.shape))
+            self._brought[rank] = sums.clone()
+            self._barrier.wait()
+            total = torch.stack(self._brought).sum(0)
+            self._barrier.wait()
+            return sums.copy_(total)  # it may write over what it is given
+
+        return reduce
+
+    def run(self, work: Callable[[int, Callable[[Tensor], Tensor]], Any]) -> list[Any]:
+        """``work(rank, reduce)`` of all, at the same time."""
+        results: list[Any] = [None] * len(self.calls)
+        errors: list[BaseException] = []
+
+        def one(rank: int) -> None:
+            try:
+                results[rank] = work(rank, self.reduce_of(rank))
+            except BaseException as error:
+                errors.append(error)
+                self._barrier.abort()
+
+        threads = [threading.Thread(target=one, args=(rank,)) for rank in range(len(results))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+        return results
+
+
+def trained(made: list[Layer], x: Tensor, gradient: Tensor, compute: Compute) -> tuple[Ran, Tensor, list[Tensor]]:
+    """The run, its input's gradient, and those of weights, γ and β."""
+    x = x.clone().requires_grad_()
+    made = [
+        replace(
+            one, **{name: getattr(one, name).detach().clone().requires_grad_() for name in ("weight", "gamma", "beta")}
+        )
+        for one in made
+    ]
+    ran = run_stack(Stack(made, compute, measure=Measure(moments=True)), Spikes(x), mean_over_time=False)
+    grad, *learned = torch.autograd.grad(
+        (ran.out * gradient).sum(), [x, *(t for one in made for t in (one.weight, one.gamma, one.beta))]
+    )
+    return ran, grad, learned
+
+
+def off(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+@pytest.mark.parametrize("chunk", [1, 16 << 20])
+@pytest.mark.parametrize("recompute", ["never", 2])
+@pytest.mark.parametrize("sizes", [(4, 4), (1, 6), (3, 2, 2)], ids=str)
+def test_parts_of_a_batch_are_the_batch(sizes, recompute, chunk, rng, monkeypatch):
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
+    made = replace(layer(rng, 3, 10, STEPS), beta=torch.randn(STEPS, 10, generator=rng) * 0.1)
+    x = torch.randn(STEPS, sum(sizes), 8, 8, 3, generator=rng) + 0.3
+    gradient = torch.randn(STEPS, sum(sizes), 4, 4, 10, generator=rng)
+    compute = Compute(events="fixed", recompute=recompute)
+    ran, grad, learned = trained([made], x, gradient, compute)
+    xs, gradients = x.split(sizes, 1), gradient.split(sizes, 1)
+    parts = Processes(len(sizes)).run(
+        lambda rank, reduce: trained([made], xs[rank], gradients[rank], replace(compute, reduce=reduce))
+    )
+    assert torch.equal(torch.cat([part[0].out for part in parts], 1), ran.out)
+    assert off(torch.cat([part[1] for part in parts], 1), grad) <= 2e-6
+    for theirs, *ours in zip(learned, *(part[2] for part in parts), strict=True):  # of β and γ too: those of the parts
+        assert off(torch.stack(ours).sum(0), theirs) <= 2e-6
+    for part, *_ in parts:
+        for ours, theirs in zip(
+            (*part.moments, part.seen[0].moments), (*ran.moments, ran.seen[0].moments), strict=True
+        ):
+            assert ours.count == theirs.count
+            assert off(ours.mean, theirs.mean) <= 2e-6
+            assert off(ours.var, theirs.var) <= 2e-6
+
+
+@pytest.mark.parametrize(("recompute", "of_spans"), [("never", [6]), (4, [4, 2]), ("auto", [6])])
+def test_calls_depend_on_layers_steps_and_spans_alone(recompute, of_spans, rng, monkeypatch):
+    """Not on a part's size or chunks, nor on the memory that is free; steps computed again need none."""
+    monkeypatch.setattr(spans, "available_memory", lambda device: 0.0)
+    made, processes = layers(rng), Processes(2)
+    made[1] = replace(made[1], mean=torch.zeros(STEPS, 9), var=torch.ones(STEPS, 9))
+    xs = [torch.randn(STEPS, batch, 8, 8, 3, generator=rng) for batch in (2, 7)]
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 20_000)  # of both parts some chunks, but not as many
+
+    def work(rank: int, reduce: Callable[[Tensor], Tensor]) -> None:
+        stack = Stack(made, Compute(recompute=recompute, reduce=reduce))
+        out = run_stack(stack, Spikes(xs[rank]), mean_over_time=True).out
+        out.sum().backward(retain_graph=True)
+        out.sum().backward()
+        with torch.no_grad():
+            run_stack(stack, Spikes(xs[rank]), mean_over_time=True)
+
+    processes.run(work)
+    forward = [(steps, 1 + 2 * channels) for steps in of_spans for channels in (10, 5)]
+    backward = [(2, steps, channels) for steps in reversed(of_spans) for channels in (5, 10)]
+    alone = [(STEPS, 21), (STEPS, 11)]
+    assert processes.calls == [[*forward, *backward, *backward, *alone]] * 2
+
+
+def test_given_statistics_need_no_call(rng):
+    made = [replace(one, mean=torch.zeros(STEPS, 10), var=torch.ones(STEPS, 10)) for one in layers(rng)[:1]]
+    processes = Processes(1)
+    processes.run(lambda rank, reduce: trained_given(made, torch.ones(STEPS, 2, 8, 8, 3), reduce))
+    assert processes.calls == [[]]
+
+
+def trained_given(made: list[Layer], x: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
+    run_stack(Stack(made, Compute(reduce=reduce)), Spikes(x), mean_over_time=True).out.sum().backward()
