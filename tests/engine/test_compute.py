@@ -1,6 +1,7 @@
 """One choice, checked where it is made."""
 
 import pytest
+import torch
 
 from bntt.engine.compute import Compute
 
@@ -36,3 +37,9 @@ def test_what_insists_on_kernels():
     assert all(choice.insists for choice in insisting)
     assert not any(choice.insists for choice in (Compute(), Compute("reference"), Compute(recompute=3)))
     assert [Compute(name).kernels for name in ("auto", "cpu", "triton")] == ["cpu", "cpu", "triton"]
+
+
+def test_what_connects_processes_is_no_part_of_what_is_chosen():
+    connected = Compute("cpu", reduce=torch.clone)
+    assert connected == Compute("cpu")
+    assert repr(connected) == repr(Compute("cpu"))

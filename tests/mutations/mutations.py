@@ -283,7 +283,7 @@ STATES = [
         "engine/stack.py",
         "ends = [lease.keep(end) for end in ends]",
         "ends = list(ends)",
-        ADVANCE,
+        LEASES,
     ),
     Mutation(
         "without gradients too",

@@ -6,6 +6,8 @@ import torch
 
 from bntt.ops.norm import (
     Moments,
+    moment_sums,
+    moments_of_sums,
     normalize,
     pool_moments,
     step_moments,
@@ -96,3 +98,19 @@ def test_every_row_belongs_to_its_own_step(x):
     shuffled = normalize(x[order], moments.mean[order], moments.var[order], gamma[order])
     assert torch.equal(y[order], shuffled)
     assert not torch.equal(y[order], normalize(x[order], moments.mean[order], moments.var[order], gamma))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_sums_of_parts_are_those_of_the_batch(x, offset):
+    """Of unequal parts, also where the mean is a thousand deviations away; gradients too."""
+    x = (x + offset).requires_grad_()
+    whole = step_moments(x)
+    parts = moments_of_sums(sum(moment_sums(step_moments(part)) for part in x.split((1, 4), 1)))
+    weights = torch.linspace(1, 2, 18, dtype=torch.float64).reshape(6, 3)
+    assert parts.count == whole.count
+    gradients = []
+    for one in (whole, parts):
+        loss = (weights * one.mean).sum() + (weights.flip(0) * one.var).sum()
+        gradients.append(torch.autograd.grad(loss, x, retain_graph=True)[0])
+    for ours, theirs in ((parts.mean, whole.mean), (parts.var, whole.var), gradients):
+        assert torch.allclose(ours, theirs, rtol=1e-8)

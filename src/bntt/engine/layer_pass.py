@@ -68,11 +68,13 @@ class LayerPass:
         found, parts, seen = self._agreed(work, first) if agrees else known, [], []
         for begin, end in self._chunks(work.current, work.source.values):
             given, copy = (work.current[begin:end], None) if agrees else self._current(work, begin, end)
-            if found is None:
-                batch = current_moments(given, copy, kernels=self.compute.kernels) if layer.batch_statistics else None
-                parts.append(normalisation(layer, slice(first + begin, first + end), batch, work.by_events))
-            if copy is not None and (found is not None or not layer.batch_statistics):
+            batch = None
+            if found is None and layer.batch_statistics:
+                batch = current_moments(given, copy, kernels=self.compute.kernels)
+            elif copy is not None:
                 copy.copy_(given)
+            if found is None:
+                parts.append(normalisation(layer, slice(first + begin, first + end), batch, work.by_events))
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
             before = self._copied(work.membrane) if measure.every_place else None
             fired = self._scan(given, affine, work.counts[begin:end], work.membrane)

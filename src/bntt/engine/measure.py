@@ -65,7 +65,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was measured of one layer, of the S steps of a pass; None where it was not asked for."""
+    """What was measured of one layer, of the S steps of a pass; None where it was not asked for.
+
+    Where processes have parts of a batch it is this one's part, but for batch statistics, which are those of all.
+    """
 
     spikes: Int64[Tensor, "S C"]
     """Spikes, summed over batch and space, before the pool."""

@@ -1,0 +1,92 @@
+"""A batch in parts, one with each process: batch statistics, and what they do in the backward pass, are the whole's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from bntt.nn import NORMS, Compute, SpikingNetwork
+from tests.kernels import needs_kernels
+from tests.nn.networks import small, spikes_of
+from tests.processes import Processes
+
+T = 4
+BATCH_NORMS = [name for name in NORMS if name not in ("layer", "none")]
+
+
+def build(norm: str, compute: Compute, dtype: torch.dtype) -> SpikingNetwork:
+    net = small(T, lambda channels, steps: NORMS[norm](channels, steps, 1.0)).to(dtype)
+    net.compute = compute
+    return net.train()
+
+
+def learn(net: SpikingNetwork, x: Tensor, towards: Tensor) -> dict[str, Tensor]:
+    """A loss that is a sum over samples, so that the parts' gradients add up to the whole's."""
+    x = x.clone().requires_grad_()
+    logits = net(x)
+    (logits * towards).sum().backward()
+    return {"logits": logits.detach(), "input": x.grad, **{name: p.grad for name, p in net.named_parameters()}}
+
+
+def parts_and_whole(norm: str, sizes: list[int], compute: Compute, dtype: torch.dtype, rng: torch.Generator):
+    x = spikes_of(T, sum(sizes), rng).to(dtype)
+    towards = torch.randn(sum(sizes), 4, generator=rng).to(dtype)
+    whole = build(norm, compute, dtype)
+    expected = learn(whole, x, towards)
+    processes = Processes(len(sizes))
+    nets: list[SpikingNetwork | None] = [None] * len(sizes)
+
+    def work(rank: int, reduce) -> dict[str, Tensor]:
+        choice = Compute(compute.backend, compute.events, compute.recompute, compute.precision, reduce)
+        nets[rank] = build(norm, choice, dtype)
+        return learn(nets[rank], x.split(sizes, 1)[rank], towards.split(sizes)[rank])
+
+    found = processes.run(work)
+    return expected, found, [dict(net.named_buffers()) for net in (whole, *nets)], processes.calls
+
+
+@pytest.mark.parametrize("sizes", [[3, 3], [5, 1], [2, 1, 3]], ids=str)
+@pytest.mark.parametrize("norm", BATCH_NORMS)
+def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):
+    """A part of one sample included, whose fully connected layer would be refused alone."""
+    compute = Compute("reference")
+    expected, found, buffers, calls = parts_and_whole(norm, sizes, compute, torch.float64, rng)
+    for name, value in expected.items():
+        joined = {"logits": torch.cat, "input": lambda parts: torch.cat(parts, 1)}.get(name, lambda parts: sum(parts))
+        ours = joined([part[name] for part in found])
+        assert float((ours - value).abs().max()) <= 1e-10 * float(value.abs().max()) + 1e-14, name
+    for other in buffers[1:]:
+        assert all(torch.allclose(other[name], value, rtol=0, atol=1e-10) for name, value in buffers[0].items())
+    assert calls == [calls[0]] * len(sizes)
+    assert len(calls[0]) == 2 * 4, "once forward and once backward for every layer"
+
+
+@needs_kernels
+@pytest.mark.parametrize("recompute", ["never", 2])
+@pytest.mark.parametrize("sizes", [[3, 3], [5, 1]], ids=str)
+def test_fused_parts_are_the_whole(sizes, recompute, rng):
+    compute = Compute("cpu", recompute=recompute)
+    expected, found, buffers, calls = parts_and_whole("bntt", sizes, compute, torch.float32, rng)
+    for name, value in expected.items():
+        joined = {"logits": torch.cat, "input": lambda parts: torch.cat(parts, 1)}.get(name, lambda parts: sum(parts))
+        ours = joined([part[name] for part in found])
+        assert float((ours - value).abs().max()) <= 5e-5 * float(value.abs().max()) + 1e-7, name
+    for other in buffers[1:]:
+        assert all(torch.allclose(other[name], value, atol=1e-5) for name, value in buffers[0].items())
+    spans = 1 if recompute == "never" else 2
+    assert calls == [calls[0]] * 2
+    assert len(calls[0]) == 2 * 4 * spans
+
+
+@pytest.mark.parametrize("norm", ["bntt", "tab"])
+def test_evaluation_asks_nobody(norm, rng):
+    def refuse(sums: Tensor) -> Tensor:
+        raise AssertionError
+
+    net = build(norm, Compute(reduce=refuse), torch.float32).eval()
+    assert net(spikes_of(T, 3, rng)).shape == (3, 4)
+
+
+def test_a_choice_says_nothing_of_its_reduce():
+    assert Compute(reduce=lambda sums: sums) == Compute()
