@@ -68,5 +68,15 @@ def test_hooks_of_all_modules_and_of_one_are_seen():
     assert private.has_hooks(layer)
 
 
+def test_the_parts_of_a_module_are_those_that_it_names():
+    inner = nn.Sequential(nn.BatchNorm1d(3), nn.Identity())
+    inner.register_module("nothing", None)
+    whole = nn.ModuleDict({"a": inner, "b": nn.utils.skip_init(nn.Linear, 2, 3, bias=False)})
+    parts = private.parts_of(whole)
+    assert [(name, module) for name, module, _ in parts] == list(whole.named_modules())
+    tensors = {id(tensor) for _, _, own in parts for tensor in own}
+    assert tensors == {id(tensor) for tensor in (*whole.parameters(), *whole.buffers())}
+
+
 def test_the_processor_says_what_it_multiplies():
     assert private.processor_has_bf16() in (True, False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bntt.engine.layer import Layer
 from bntt.engine.neuron import Window
+from bntt.engine.private import parts_of
 from bntt.engine.synapse import Geometry
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
@@ -79,12 +80,12 @@ def fuse(
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
         part, kind = ("its lif", type(block.lif)) if type(block) is SpikingBlock else ("it", type(block))
         return f"{part} is a {kind.__name__}, which the kernels do not know"
-    for name, module in block.named_modules():
+    for name, module, tensors in parts_of(block):
         if reason := why_touched(module):
             return f"{name or 'it'} {reason}"
-    for name, tensor in (*block.named_parameters(), *block.named_buffers()):
-        if tensor.dtype != torch.float32 or tensor.device != device:
-            return f"{name} is {tensor.dtype} on {tensor.device}"
+        for tensor in tensors:
+            if tensor.dtype != torch.float32 or tensor.device != device:
+                return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
     synapse = _synapse(block.synapse, layout)
     if isinstance(synapse, str):
         return synapse

@@ -23,8 +23,8 @@ def why_touched(module: nn.Module) -> str:
     if has_hooks(module):
         return "has a hook"
     kind: Any = type(module)
-    patched = sorted(_methods(kind) & vars(module).keys())
-    return f"has a method of its own, {patched[0]}" if patched else ""
+    methods, own = _methods(kind), vars(module)
+    return "" if methods.isdisjoint(own) else f"has a method of its own, {min(methods & own.keys())}"
 
 
 @cache
