@@ -53,6 +53,9 @@ def test_an_edge_belongs_to_the_values_above_it():
     counts, largest = histogram(current, Affine(0 * one, one, 0 * one), (0.0, 1.0))
     assert counts.tolist() == [[1, 2, 2]]
     assert largest.tolist() == [9.0]
+    counts, largest = histogram(current.fill_(torch.nan), Affine(0 * one, one, 0 * one), (0.0, 1.0))
+    assert counts.tolist() == [[0, 0, 5]]
+    assert largest.isnan().all()
 
 
 def test_parts_are_joined_in_time():

@@ -119,7 +119,7 @@ def histogram(
     current: Float[Tensor, "S B H W C"], affine: Affine, edges: Sequence[float]
 ) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
     """Of ``z = scale (current - mean) + shift`` in each step: how many values lie below the first edge, from each edge
-    on, and above the last; and the largest.
+    on, and above the last; and the largest. NaN counts as above all edges, and as the largest.
 
     >>> one = torch.ones(1, 1)
     >>> counts, largest = histogram(torch.tensor([[[[[0.0], [1.0], [5.0]]]]]), Affine(one, one, 0 * one), (0.0, 3.0))
