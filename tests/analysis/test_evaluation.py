@@ -13,7 +13,7 @@ from bntt.nn import PoissonEncoder, SpikingClassifier
 @pytest.fixture
 def model():
     net = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=4, seed=1)
-    return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25]).double()
+    return SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), net).double()
 
 
 @pytest.fixture

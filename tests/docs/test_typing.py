@@ -62,7 +62,7 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
     parts = (
         ("model: bntt.nn.classifier.SpikingClassifier", "typing.Iterator[bntt.training.fit.StepRecord"),
         ("channels: int, num_steps: int", "-> bntt.nn.norm.TemporalNorm"),
-        ("encoder: bntt.nn.encoder.PoissonEncoder", "-> bntt.nn.classifier.SpikingClassifier"),
+        ("encoder: bntt.nn.encoder.Encoder", "-> bntt.nn.classifier.SpikingClassifier"),
         ("num_steps: int", "-> bntt.nn.network.SpikingNetwork"),
         ("data: bntt.data.images.ImageSet", "-> bntt.data.loader.ImageLoader"),
         ("draws: int", "-> bntt.analysis.evaluation.Evaluation"),

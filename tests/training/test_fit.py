@@ -13,7 +13,7 @@ from bntt.training import EpochRecord, NonFiniteError, StepRecord, fit, sgd
 
 def build(seed=1):
     net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=4, seed=seed, leak=0.9)
-    return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25])
+    return SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), net)
 
 
 def data(count=30):

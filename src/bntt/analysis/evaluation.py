@@ -43,7 +43,7 @@ def evaluate(
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
-    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), net, mean=[0.29], std=[0.35])
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
     >>> loader = bntt.data.ImageLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
     >>> evaluate(model, loader, draws=2).accuracy.images
     1000

@@ -77,7 +77,7 @@ def fit(
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
-    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), net, mean=[0.29], std=[0.35])
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
     >>> loader = bntt.data.ImageLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500, shuffle=True)
     >>> [type(record).__name__ for record in bntt.fit(model, loader, epochs=1)]
     ['StepRecord', 'StepRecord', 'EpochRecord']
