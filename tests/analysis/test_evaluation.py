@@ -5,7 +5,7 @@ import torch
 
 from bntt.analysis import evaluate
 from bntt.analysis.evaluation import FIRST_DRAW
-from bntt.data import ImageLoader, ImageSet
+from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 
@@ -22,9 +22,9 @@ def data(rng):
     return ImageSet(pixels, torch.arange(23) % 3, ("a", "b", "c"))
 
 
-class DoubleLoader(ImageLoader):
+class DoubleLoader(SampleLoader):
     def epoch(self, draw):
-        return (batch._replace(images=batch.images.double()) for batch in super().epoch(draw))
+        return (batch._replace(inputs=batch.inputs.double()) for batch in super().epoch(draw))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 23])

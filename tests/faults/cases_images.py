@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bntt.data import ImageLoader, ImageSet
+from bntt.data import ImageSet, SampleLoader
 from bntt.models import vgg6
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
 from bntt.training import fit
@@ -140,7 +140,7 @@ lost(31, "a loop of links", r"exit 3: .*up is a link to .*a folder that it lies 
 @case(36, "33 images in batches of 32 (sizes 17 and 16, none of one)", r"ok: \[17, 16\]")
 def balanced(tmp: Path) -> str:
     data = ImageSet(torch.zeros(33, 1, 2, 2, dtype=torch.uint8), torch.zeros(33, dtype=torch.int64), ("a",))
-    return called(lambda: [len(batch.labels) for batch in ImageLoader(data, 32).epoch(0)])
+    return called(lambda: [len(batch.labels) for batch in SampleLoader(data, 32).epoch(0)])
 
 
 case(36, "a DataLoader whose last batch has one image", r"ValueError: BNTT 'fc1.norm' cannot take .*drop_last=True")(

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bntt.data import ImageSet, open_dataset
-from bntt.data.images import split_validation
+from bntt.data import ImageSet, open_dataset, split_validation
 from bntt.data.prepared import Manifest
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
