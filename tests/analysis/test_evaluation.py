@@ -33,8 +33,8 @@ def test_every_image_is_counted_whatever_the_batches(model, data, batch_size):
     found = evaluate(model, DoubleLoader(data, batch_size), draws=2)
     whole = evaluate(model, DoubleLoader(data, 100), draws=2)
     assert found.accuracy == whole.accuracy
-    assert found.accuracy.images == 23
-    assert found.activity.samples == 46
+    assert found.accuracy.samples == 23
+    assert found.activity.presentations == 46
     assert all(torch.equal(found.activity.spikes[n], v) for n, v in whole.activity.spikes.items())
 
 

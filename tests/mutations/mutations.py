@@ -56,6 +56,20 @@ EQUATIONS = [
         ("tests/ops/test_poisson.py",),
     ),
     Mutation(
+        "the expected spike is twice what it is",
+        "ops/poisson.py",
+        "(x.abs() < 2).to(x.dtype) / 2 if signed",
+        "(x.abs() < 2).to(x.dtype) if signed",
+        ("tests/nn/test_poisson.py",),
+    ),
+    Mutation(
+        "frames come one step late",
+        "nn/analog.py",
+        "frames.transpose(0, 1)[",
+        "frames.transpose(0, 1).roll(1, 0)[",
+        ("tests/nn/test_analog.py",),
+    ),
+    Mutation(
         "the mean is added",
         "ops/norm.py",
         "y = (x - over(mean)) *",

@@ -45,7 +45,7 @@ def evaluate(
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
     >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
     >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
-    >>> evaluate(model, loader, draws=2).accuracy.images
+    >>> evaluate(model, loader, draws=2).accuracy.samples
     1000
     """
     if draws < 1:

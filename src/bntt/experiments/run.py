@@ -232,7 +232,7 @@ def as_json(result: RunResult) -> dict[str, object]:
         "dataset": result.dataset,
         "split": result.split,
         "epoch": result.epoch,
-        "images": accuracy.images,
+        "images": accuracy.samples,
         "draws": len(accuracy.correct),
         "accuracy": accuracy.mean,
         "accuracy_sd_over_draws": accuracy.spread,
@@ -242,7 +242,7 @@ def as_json(result: RunResult) -> dict[str, object]:
         "gamma_magnitude": {name: row.tolist() for name, row in result.gamma.magnitude.items()},
         "gamma_signed": {name: row.tolist() for name, row in result.gamma.signed.items()},
         "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
-        "spikes_per_image": activity.spikes_per_image(),
+        "spikes_per_image": activity.spikes_per_sample(),
     }
 
 

@@ -132,11 +132,10 @@ class SpikingClassifier(nn.Module):
             return self.network.trace(self._parts(x, seed, index, draw))
 
     def _parts(self, x: Tensor, seed: int, index: Tensor | None, draw: int) -> Iterator[Tensor]:
-        """All steps: one, which tells the shape, then as many at a time as the network traces at once."""
+        """All steps, as many at a time as the network traces at once; one is encoded ahead, to tell the shape."""
         total, first = self.encoder.num_steps, self._encode(x, seed, index, draw, range(1))
-        yield first
         some = 1 if self.network.plan((total, *first.shape[1:])).reason else STEPS_AT_ONCE
-        for t in range(1, total, some):
+        for t in range(0, total, some):
             yield self._encode(x, seed, index, draw, range(t, min(total, t + some)))
 
     def _encode(

@@ -109,7 +109,7 @@ class PoissonEncoder(nn.Module):
         if asked and self.gradient is None:
             raise ValueError(
                 "the images ask for a gradient, and random spikes have none: choose what stands in for it, "
-                "PoissonEncoder(gradient=straight_through or expected, of bntt.ops.poisson), or pass images.detach()"
+                "PoissonEncoder(gradient=bntt.nn.expected), or bntt.nn.straight_through; or pass images.detach()"
             )
         keys = sample_keys(seed, Purpose.SPIKES, draw, index_of(index, x))
         keys, values = step_keys(keys, torch.arange(wanted.start, wanted.stop, device=x.device)), x.detach()
