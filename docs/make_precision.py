@@ -31,7 +31,7 @@ def measure() -> dict[str, object]:
     rows = []
     for case in STANDARD[:2]:
         net, (pixels, labels) = network(case), images(case)
-        spikes = PoissonEncoder(case.num_steps)(pixels, draw=3).to(torch.int8)
+        spikes = PoissonEncoder(case.num_steps).spikes(pixels, draw=3).to(torch.int8)
         found = {}
         for precision in PRECISIONS:
             ours = copy.deepcopy(net)

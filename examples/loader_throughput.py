@@ -1,4 +1,4 @@
-"""Images per second of crop + flip: `bntt.data.ImageLoader` beside torchvision's transforms in a DataLoader.
+"""Images per second of crop + flip: `bntt.data.SampleLoader` beside torchvision's transforms in a DataLoader.
 
     python examples/loader_throughput.py [--images 20000] [--rounds 5]
 
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.functional import to_pil_image
 
-from bntt.data import ImageLoader, ImageSet, synthetic
+from bntt.data import ImageSet, SampleLoader, synthetic
 
 TRANSFORM = [v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()]
 
@@ -52,10 +52,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = synthetic(train=options.images, test=10).train
-    loader = ImageLoader(data, 64, shuffle=True, augment=["crop", "flip"])
+    loader = SampleLoader(data, 64, shuffle=True, augment=["crop", "flip"])
     tensors, pictures = Transformed(data, pil=False), Transformed(data, pil=True)
     ways: dict[str, Callable[[int], Iterable[object]]] = {
-        "bntt.data.ImageLoader": loader.epoch,
+        "bntt.data.SampleLoader": loader.epoch,
         "torchvision on tensors, 0 workers": lambda draw: DataLoader(tensors, 64, shuffle=True),
         "torchvision on PIL images, 0 workers": lambda draw: DataLoader(pictures, 64, shuffle=True),
         "torchvision on PIL images, 2 workers": lambda draw: DataLoader(pictures, 64, shuffle=True, num_workers=2),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import TEBN as TEBN
     from bntt.nn import Compute as Compute
     from bntt.nn import DirectEncoder as DirectEncoder
+    from bntt.nn import FrameEncoder as FrameEncoder
     from bntt.nn import LayerNorm as LayerNorm
     from bntt.nn import NoNorm as NoNorm
     from bntt.nn import PoissonEncoder as PoissonEncoder
@@ -43,6 +44,7 @@ _HOMES = {
         "TDBN",
         "TEBN",
         "DirectEncoder",
+        "FrameEncoder",
         "LIF",
         "LayerNorm",
         "NoNorm",

@@ -5,7 +5,7 @@ import torch
 
 from bntt.analysis import evaluate
 from bntt.analysis.evaluation import FIRST_DRAW
-from bntt.data import ImageLoader, ImageSet
+from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 
@@ -13,7 +13,7 @@ from bntt.nn import PoissonEncoder, SpikingClassifier
 @pytest.fixture
 def model():
     net = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=4, seed=1)
-    return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25]).double()
+    return SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), net).double()
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def data(rng):
     return ImageSet(pixels, torch.arange(23) % 3, ("a", "b", "c"))
 
 
-class DoubleLoader(ImageLoader):
+class DoubleLoader(SampleLoader):
     def epoch(self, draw):
-        return (batch._replace(images=batch.images.double()) for batch in super().epoch(draw))
+        return (batch._replace(inputs=batch.inputs.double()) for batch in super().epoch(draw))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 23])
@@ -33,8 +33,8 @@ def test_every_image_is_counted_whatever_the_batches(model, data, batch_size):
     found = evaluate(model, DoubleLoader(data, batch_size), draws=2)
     whole = evaluate(model, DoubleLoader(data, 100), draws=2)
     assert found.accuracy == whole.accuracy
-    assert found.accuracy.images == 23
-    assert found.activity.samples == 46
+    assert found.accuracy.samples == 23
+    assert found.activity.presentations == 46
     assert all(torch.equal(found.activity.spikes[n], v) for n, v in whole.activity.spikes.items())
 
 

@@ -15,4 +15,4 @@ def test_by_hand():
     assert a.rate("conv1").tolist() == [0.5, 0.25]
     assert a.rate("fc1").tolist() == [0.5, 0.0]
     assert a.spike_rate("conv1") == pytest.approx(6 / 8)
-    assert a.spikes_per_image() == pytest.approx(3.5)
+    assert a.spikes_per_sample() == pytest.approx(3.5)

@@ -15,7 +15,7 @@ from bntt.nn import PoissonEncoder
 def test_it_computes_what_the_library_does_in_float64(kind, training):
     case = Case("t", network=kind, num_steps=3, batch=4, width=0.1, training=training)
     net = network(case)
-    spikes = PoissonEncoder(3)(images(case)[0], draw=2).double()
+    spikes = PoissonEncoder(3).spikes(images(case)[0], draw=2).double()
     loop = PerStepLoop(copy.deepcopy(net).double(), lambda pixels, t: spikes[t]).double().train(training)
     ours = net.double()
     logits = [ours(spikes), loop(images(case)[0])]

@@ -1,10 +1,9 @@
-"""Image sets: what is refused, statistics, and the validation split."""
+"""Image sets: what is refused, statistics, batches."""
 
 import pytest
 import torch
 
 from bntt.data import ImageSet
-from bntt.data.images import split_validation
 
 
 def images(count, classes=3):
@@ -41,24 +40,6 @@ def test_pixel_statistics_are_numpys():
     assert std == pytest.approx(pixels.std((0, 2, 3)).tolist())
 
 
-@pytest.mark.parametrize("count", [1, 3, 7, 29])
-def test_validation_is_disjoint_complete_and_balanced(count):
-    data = images(30)
-    train, validation, index = split_validation(data, count, seed=1)
-    assert len(validation) == len(index) == count
-    rows = [row.tobytes() for part in (train, validation) for row in part.images.numpy()]
-    assert sorted(rows) == sorted(row.tobytes() for row in data.images.numpy())
-    assert max(validation.counts()) - min(validation.counts()) <= 1
-
-
-def test_validation_depends_on_the_seed_alone():
-    data = images(30)
-    first, again, other = (split_validation(data, 6, seed)[2] for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-@pytest.mark.parametrize("count", [0, -1, 30, 31])
-def test_both_parts_need_an_image(count):
-    with pytest.raises(ValueError, match="validation needs 1 to 29 of 30 images"):
-        split_validation(images(30), count, seed=0)
+def test_a_batch_is_pixels_in_0_to_1():
+    data, index = images(6), torch.tensor([5, 0])
+    assert torch.equal(data.batch(index), data.images[index].float() / 255)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.data import ImageLoader, ImageSet
+from bntt.data import ImageSet, SampleLoader
 
 
 def data(count):
@@ -15,29 +15,29 @@ def data(count):
 @pytest.mark.parametrize("batch_size", [1, 3, 32, 1000])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_every_image_once_in_batches_of_nearly_equal_size(count, batch_size, shuffle):
-    batches = list(ImageLoader(data(count), batch_size, shuffle=shuffle).epoch(0))
+    batches = list(SampleLoader(data(count), batch_size, shuffle=shuffle).epoch(0))
     sizes = [len(b.labels) for b in batches]
-    assert len(batches) == len(ImageLoader(data(count), batch_size))
+    assert len(batches) == len(SampleLoader(data(count), batch_size))
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
     assert torch.equal(torch.cat([b.indices for b in batches]).sort().values, torch.arange(count))
 
 
 def test_images_labels_and_indices_belong_together():
-    for batch in ImageLoader(data(50), 8, shuffle=True).epoch(3):
-        assert torch.equal((batch.images[:, 0, 0, 0] * 255).round().long(), batch.indices)
+    for batch in SampleLoader(data(50), 8, shuffle=True).epoch(3):
+        assert torch.equal((batch.inputs[:, 0, 0, 0] * 255).round().long(), batch.indices)
         assert torch.equal(batch.labels, batch.indices % 2)
-        assert batch.images.dtype == torch.float32
+        assert batch.inputs.dtype == torch.float32
 
 
 def test_no_batch_of_one_from_33_images_by_32():
     """A last batch of one image could not be normalised by a fully connected BNTT."""
-    assert [len(b.labels) for b in ImageLoader(data(33), 32).epoch(0)] == [17, 16]
+    assert [len(b.labels) for b in SampleLoader(data(33), 32).epoch(0)] == [17, 16]
 
 
 def test_orders_differ_by_draw_and_seed_and_repeat():
     def order(seed, draw):
-        return torch.cat([b.indices for b in ImageLoader(data(50), 8, shuffle=True, seed=seed).epoch(draw)])
+        return torch.cat([b.indices for b in SampleLoader(data(50), 8, shuffle=True, seed=seed).epoch(draw)])
 
     assert torch.equal(order(0, 1), order(0, 1))
     assert not torch.equal(order(0, 1), order(0, 2))
@@ -46,9 +46,9 @@ def test_orders_differ_by_draw_and_seed_and_repeat():
 
 def test_augmentation_follows_the_image_not_the_batch():
     def augmented(batch_size, augment=("crop", "flip")):
-        loader = ImageLoader(data(50), batch_size, shuffle=True, augment=augment)
+        loader = SampleLoader(data(50), batch_size, shuffle=True, augment=augment)
         batches = list(loader.epoch(1))
-        return torch.cat([b.images for b in batches])[torch.cat([b.indices for b in batches]).argsort()]
+        return torch.cat([b.inputs for b in batches])[torch.cat([b.indices for b in batches]).argsort()]
 
     assert torch.equal(augmented(7), augmented(50))
     assert not torch.equal(augmented(7), augmented(7, augment=())), "and something is changed at all"
@@ -60,9 +60,9 @@ def test_augmentation_follows_the_image_not_the_batch():
 )
 def test_bad_settings(options, message):
     with pytest.raises(ValueError, match=message):
-        ImageLoader(data(3), **options)
+        SampleLoader(data(3), **options)
 
 
-def test_no_images():
+def test_no_samples():
     with pytest.raises(ValueError, match="0 batches"):
-        ImageLoader(data(1).select(torch.tensor([], dtype=torch.int64)), 2)
+        SampleLoader(data(1).select(torch.tensor([], dtype=torch.int64)), 2)

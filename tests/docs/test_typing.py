@@ -16,9 +16,15 @@ reveal_type(bntt.fit)
 reveal_type(bntt.BNTT)
 reveal_type(bntt.SpikingClassifier)
 reveal_type(bntt.models.vgg9)
-reveal_type(bntt.data.ImageLoader)
+reveal_type(bntt.data.SampleLoader)
 reveal_type(bntt.analysis.evaluate)
 bntt.fitt
+
+def sets(images: bntt.data.ImageSet, frames: bntt.data.FrameSet) -> list[bntt.data.SampleSet]:
+    return [images, frames]
+
+def encoders() -> list[bntt.nn.Encoder]:
+    return [bntt.PoissonEncoder(2), bntt.DirectEncoder(2), bntt.FrameEncoder(2)]
 """
 
 
@@ -62,12 +68,13 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
     parts = (
         ("model: bntt.nn.classifier.SpikingClassifier", "typing.Iterator[bntt.training.fit.StepRecord"),
         ("channels: int, num_steps: int", "-> bntt.nn.norm.TemporalNorm"),
-        ("encoder: bntt.nn.encoder.PoissonEncoder", "-> bntt.nn.classifier.SpikingClassifier"),
+        ("encoder: bntt.nn.encoder.Encoder", "-> bntt.nn.classifier.SpikingClassifier"),
         ("num_steps: int", "-> bntt.nn.network.SpikingNetwork"),
-        ("data: bntt.data.images.ImageSet", "-> bntt.data.loader.ImageLoader"),
+        ("data: bntt.data.samples.SampleSet", "-> bntt.data.loader.SampleLoader"),
         ("draws: int", "-> bntt.analysis.evaluation.Evaluation"),
     )
     for (first, last), line in zip(parts, seen, strict=True):
         assert first in line, done.stdout
         assert last in line, done.stdout
     assert 'has no attribute "fitt"' in done.stdout
+    assert "Found 1 error" in done.stdout

@@ -36,7 +36,7 @@ def test_encoders(encoder, kind, signed):
     model = build_model(recipe, data)
     assert isinstance(model.encoder, kind)
     assert getattr(model.encoder, "signed", None) == signed
-    assert (model.mean is None) == (encoder == "poisson-unsigned")
+    assert (model.encoder.mean is None) == (encoder == "poisson-unsigned")
     assert model(data.test.images[:2].float() / 255).shape == (2, 10)
 
 

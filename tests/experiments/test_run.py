@@ -68,7 +68,7 @@ def test_the_best_epoch_on_validation_is_kept(run):
 def test_the_evaluation_counts_every_test_image(run):
     _, _, folder, _, result = run
     written = json.loads((folder.path / "evaluation.json").read_text())
-    assert written["images"] == result.evaluation.accuracy.images == 60
+    assert written["images"] == result.evaluation.accuracy.samples == 60
     assert written["draws"] == 2
     assert written["accuracy"] == written["accuracy_over_time"][-1]
     assert written["gamma_magnitude"].keys() == written["firing_rate"].keys()
@@ -208,6 +208,6 @@ def test_other_data_than_before_is_refused(run, tmp_path):
 def test_the_validation_part_can_be_measured_too(run):
     recipe, data, directory, records, _ = run
     result = evaluate_run(recipe, data, directory, split="validation", draws=1)
-    assert result.evaluation.accuracy.images == len(data.validation)
+    assert result.evaluation.accuracy.samples == len(data.validation)
     assert result.evaluation.accuracy.mean == max(r.validation_accuracy for r in records)
     assert (directory.path / "evaluation-validation.json").exists()

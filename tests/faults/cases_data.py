@@ -105,7 +105,7 @@ for what, given in (
     case(19, what, r"ValueError: labels must be 4 integers, got")(
         lambda tmp, given=given: called(lambda: list(fit(model(), Once(images(), given), epochs=1)))
     )
-case(19, "a loader that yields images without labels", r"ValueError: a loader must yield pairs \(images, labels\)")(
+case(19, "a loader that yields images without labels", r"ValueError: a loader must yield pairs \(inputs, labels\)")(
     lambda tmp: called(lambda: list(fit(model(), Once(images()), epochs=1)))
 )
 case(19, "int32 labels (allowed, as any integers)", r"ok: 4")(

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bntt.data import ImageLoader, ImageSet
+from bntt.data import FrameSet, ImageSet, SampleLoader
 from bntt.models import vgg6
-from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import DirectEncoder, FrameEncoder, PoissonEncoder, SpikingClassifier
 from bntt.training import fit
 from tests import fakes
 from tests.faults.case import Case, adder
@@ -35,7 +35,13 @@ case(26, "pixels from 0 to 255", r"ValueError: pixels must be finite and from 0 
 )
 case(26, "uint8 pixels", r"TypeError: .*divide by 255")(classified(lambda: (images() * 255).byte()))
 case(27, "negative pixels to unsigned rate coding", r"ValueError: unsigned rate coding takes pixels from 0 to 1")(
-    lambda tmp: called(lambda: PoissonEncoder(4, signed=False)(images() - 0.5))
+    lambda tmp: called(lambda: PoissonEncoder(4, signed=False).spikes(images() - 0.5))
+)
+case(
+    26, "images normalised twice", r"ValueError: pixels must be finite and from 0 to 1, .*the encoder's mean= and std="
+)(classified(lambda: (images() - 0.5) / 0.25))
+case(25, "a NaN in frames", r"ValueError: the encoder got frames that are not finite, first in sample 1")(
+    lambda tmp: called(lambda: FrameEncoder(4)(torch.tensor([0.0, float("nan")]).view(2, 1, 1).expand(2, 4, 1)))
 )
 
 
@@ -70,6 +76,17 @@ for label, shape in (
     )
 case(29, "an image without its batch dimension", r"ValueError: images must be \[B, C, H, W\]")(
     lambda tmp: called(lambda: model()(images()[0]))
+)
+case(
+    29, "frames of another number of steps", r"ValueError: frames must be \[B, T, ...\] with the encoder's T = 4 steps"
+)(lambda tmp: called(lambda: FrameEncoder(4)(torch.zeros(2, 5, 3))))
+case(29, "images to an encoder of frames", r"ValueError: frames must be \[B, T, ...\] with the encoder's T = 4 steps")(
+    lambda tmp: called(lambda: FrameEncoder(4)(images()))
+)
+case(36, "crops of frames", r"ValueError: augmentations are for images, an ImageSet, got crop for a FrameSet")(
+    lambda tmp: called(
+        lambda: SampleLoader(FrameSet(torch.zeros(2, 4, 3), torch.arange(2), ("a", "b")), 2, augment=["crop"])
+    )
 )
 
 
@@ -140,7 +157,7 @@ lost(31, "a loop of links", r"exit 3: .*up is a link to .*a folder that it lies 
 @case(36, "33 images in batches of 32 (sizes 17 and 16, none of one)", r"ok: \[17, 16\]")
 def balanced(tmp: Path) -> str:
     data = ImageSet(torch.zeros(33, 1, 2, 2, dtype=torch.uint8), torch.zeros(33, dtype=torch.int64), ("a",))
-    return called(lambda: [len(batch.labels) for batch in ImageLoader(data, 32).epoch(0)])
+    return called(lambda: [len(batch.labels) for batch in SampleLoader(data, 32).epoch(0)])
 
 
 case(36, "a DataLoader whose last batch has one image", r"ValueError: BNTT 'fc1.norm' cannot take .*drop_last=True")(

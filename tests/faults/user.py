@@ -50,7 +50,7 @@ def called(do: Callable[[], object]) -> str:
 
 def model(**options) -> SpikingClassifier:
     net = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=4, **options)
-    return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25])
+    return SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), net)
 
 
 class Once:

@@ -10,7 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import Call, DirectEncoder, Measure, PoissonEncoder, SpikingClassifier, SpikingNetwork, evaluating
+from bntt.nn import (
+    Call,
+    DirectEncoder,
+    FrameEncoder,
+    Measure,
+    PoissonEncoder,
+    SpikingClassifier,
+    SpikingNetwork,
+    evaluating,
+    expected,
+    straight_through,
+)
 from bntt.nn.network import Trace
 from tests.fuzz.dice import Dice
 from tests.fuzz.inputs import Input, draw_input
@@ -96,32 +107,41 @@ def trace(job: Job) -> None:
 
 
 def classify(job: Job) -> None:
-    """Images through an encoder, learned from and traced."""
+    """Images, or frames, through an encoder, learned from and traced."""
     job.net.train(job.dice.chance(0.7))
-    encoder = job.dice.pick((PoissonEncoder, PoissonEncoder, DirectEncoder))
-    signed = encoder is DirectEncoder or job.dice.chance(0.7)
-    channels = job.drawn.place[0]
-    scales = {"mean": job.dice.rand(channels), "std": job.dice.rand(channels) + 0.2}
-    if not signed or job.dice.chance(0.3):
-        scales = {}
-    kwargs = {} if encoder is DirectEncoder else {"signed": signed}
-    model = SpikingClassifier(encoder(job.drawn.steps, **kwargs), job.net, **scales)
-    images = job.dice.rand(job.drawn.batch, *job.drawn.place)
-    if len(job.drawn.place) != 3:
-        images = images[:, :, None, None]
+    encoder = _encoder(job)
+    model = SpikingClassifier(encoder, job.net)
+    framed = isinstance(encoder, FrameEncoder)
+    samples = job.dice.rand(job.drawn.batch, *([job.drawn.steps] if framed else []), *job.drawn.place)
+    if len(job.drawn.place) != 3 and not framed:
+        samples = samples[:, :, None, None]
     noise = {"seed": job.dice.integer(0, 99), "draw": job.dice.integer(0, 99)}
-    job.notes.append(f"{model.encoder} with {noise}, {'scaled' if scales else 'as they are'}")
+    job.notes.append(f"{encoder} with {noise}, {'as they are' if getattr(encoder, 'mean', None) is None else 'scaled'}")
     if job.double:
-        model, images = model.double(), images.double()
-    if job.dice.chance(0.3) and encoder is DirectEncoder:
-        job.leaves.append(images.requires_grad_())
-    found = model.trace(images, **noise)
+        model, samples = model.double(), samples.double()
+    if job.dice.chance(0.3) and getattr(encoder, "gradient", samples) is not None:
+        job.leaves.append(samples.requires_grad_())
+    found = model.trace(samples, **noise)
     _keep(job.record, "trace", found)
     with torch.no_grad():
-        encoded = model.encoder(model._normalize(images), **noise)
+        encoded = encoder(samples, **noise)
         if job.consistent:
             job.record["trace logits = stepped"] = _stepped(job.net, encoded)
-    job.loss(model(images, **noise)).backward()
+    job.loss(model(samples, **noise)).backward()
+
+
+def _encoder(job: Job) -> nn.Module:
+    """One for samples that fit the network."""
+    kind, steps = job.dice.pick((PoissonEncoder, PoissonEncoder, DirectEncoder, FrameEncoder)), job.drawn.steps
+    if kind is FrameEncoder:
+        return FrameEncoder(steps)
+    channels = job.drawn.place[0]
+    scales = {"mean": job.dice.rand(channels), "std": job.dice.rand(channels) + 0.2}
+    if kind is DirectEncoder:
+        return DirectEncoder(steps, **scales if job.dice.chance(0.7) else {})
+    signed, gradient = job.dice.chance(0.7), job.dice.pick((None, straight_through, expected))
+    scaled = signed and job.dice.chance(0.7)
+    return PoissonEncoder(steps, signed=signed, gradient=gradient, **scales if scaled else {})
 
 
 def advance(job: Job) -> None:

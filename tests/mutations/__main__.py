@@ -10,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.mutations.mutations import MUTATIONS, ROOT, Mutation
+from tests.mutations.mutation import ROOT, Mutation
+from tests.mutations.mutations import MUTATIONS
 from tests.mutations.workbench import build_kernels, copy_project, first_failure
 
 

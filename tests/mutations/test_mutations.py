@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.mutations import workbench
-from tests.mutations.mutations import MUTATIONS, ROOT, Mutation
+from tests.mutations.mutation import ROOT, Mutation
+from tests.mutations.mutations import MUTATIONS
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)

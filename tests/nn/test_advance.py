@@ -211,7 +211,7 @@ def test_what_cannot_be_advanced_says_so():
 def test_a_classifier_draws_the_steps_it_advances_by(encoder, backend, rng):
     net = network(dtype=torch.float32)
     choose(net, backend=backend)
-    model = SpikingClassifier(encoder(T), net, mean=[0.4], std=[0.2]).eval()
+    model = SpikingClassifier(encoder(T, mean=[0.4], std=[0.2]), net).eval()
     images, index = torch.rand(5, 1, 8, 8, generator=rng), torch.tensor([4, 40, 2, 9, 0])
     with torch.no_grad():
         whole = model(images, seed=3, index=index, draw=2)

@@ -103,8 +103,8 @@ def test_nothing_is_measured_unless_it_is_asked_for(rng):
 @needs_kernels
 def test_a_long_trace_draws_its_spikes_in_parts(rng, monkeypatch):
     """Never more than so many steps at a time, and the same spikes as all at once."""
-    model = SpikingClassifier(PoissonEncoder(7), small(7), mean=[0.5, 0.4], std=[0.2, 0.2])
-    images, drawn, real = torch.rand(3, 2, 11, 11, generator=rng), [], PoissonEncoder.as_bytes
+    model = SpikingClassifier(PoissonEncoder(7, mean=[0.5, 0.4], std=[0.2, 0.2]), small(7))
+    images, drawn, real = torch.rand(3, 2, 11, 11, generator=rng), [], PoissonEncoder.spikes
     whole = model.trace(images, seed=5)
 
     def watched(self, x, **options):
@@ -112,8 +112,8 @@ def test_a_long_trace_draws_its_spikes_in_parts(rng, monkeypatch):
         return real(self, x, **options)
 
     monkeypatch.setattr(classifier, "STEPS_AT_ONCE", 3)
-    monkeypatch.setattr(PoissonEncoder, "as_bytes", watched)
+    monkeypatch.setattr(PoissonEncoder, "spikes", watched)
     parts = model.trace(images, seed=5)
-    assert drawn == [range(0, 3), range(3, 6), range(6, 7)]
+    assert drawn == [range(1), range(3), range(3, 6), range(6, 7)]
     assert torch.allclose(parts.logits, whole.logits, atol=1e-6)
     assert all(torch.equal(parts.spikes[name], whole.spikes[name]) for name in whole.spikes)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from bntt.data import ImageLoader, ImageSet
+from bntt.data import ImageSet, SampleLoader
 from bntt.nn.samples import samples
 
 
 def test_a_loader_of_epochs_gives_its_own_indices():
     data = ImageSet(torch.zeros(7, 1, 2, 2, dtype=torch.uint8), torch.zeros(7, dtype=torch.int64), ("a",))
-    loader = ImageLoader(data, 3, shuffle=True)
+    loader = SampleLoader(data, 3, shuffle=True)
     for draw in (0, 1):
         expected = torch.cat([batch.indices for batch in loader.epoch(draw)])
         assert torch.equal(torch.cat([index for *_, index in samples(loader, draw)]), expected)
@@ -81,12 +81,12 @@ def test_labels_that_are_none(labels, message):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (IMAGES, r"pairs \(images, labels\), got Tensor"),
+        (IMAGES, r"pairs \(inputs, labels\), got Tensor"),
         ({"images": IMAGES}, "got dict"),
         ((IMAGES,), "got tuple of 1"),
         ((IMAGES, [0, 1, 2], [0, 1, 2]), "got tuple of 3"),
-        (([[0.0]], [0]), "images of a batch must be a tensor .* got list"),
-        ((torch.tensor(1.0), [0]), "images of a batch must be a tensor .* got a single number"),
+        (([[0.0]], [0]), "samples of a batch must be one tensor .* got list"),
+        ((torch.tensor(1.0), [0]), "samples of a batch must be one tensor .* got a single number"),
     ],
 )
 def test_batches_that_are_no_pairs(batch, message):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bntt.data import ImageLoader, ImageSet
+from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.training import EpochRecord, NonFiniteError, StepRecord, fit, sgd
@@ -13,7 +13,7 @@ from bntt.training import EpochRecord, NonFiniteError, StepRecord, fit, sgd
 
 def build(seed=1):
     net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=4, seed=seed, leak=0.9)
-    return SpikingClassifier(PoissonEncoder(4), net, mean=[0.5], std=[0.25])
+    return SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), net)
 
 
 def data(count=30):
@@ -27,7 +27,7 @@ def data(count=30):
 
 
 def loader(**options):
-    return ImageLoader(data(), 10, shuffle=True, **options)
+    return SampleLoader(data(), 10, shuffle=True, **options)
 
 
 def parameters(model):
@@ -38,7 +38,7 @@ def test_one_step_is_sgd_on_the_cross_entropy():
     """w ← w - lr (g + wd w), γ included, with the encoder's noise of draw = epoch and the true indices."""
     model, twin = build(), build()
     batch = next(loader().epoch(0))
-    loss = torch.nn.functional.cross_entropy(twin(batch.images, seed=5, index=batch.indices, draw=0), batch.labels)
+    loss = torch.nn.functional.cross_entropy(twin(batch.inputs, seed=5, index=batch.indices, draw=0), batch.labels)
     loss.backward()
     before = dict(twin.named_parameters())
     record = next(fit(model, loader(), epochs=1, lr=0.1, lr_drops=(), seed=5))

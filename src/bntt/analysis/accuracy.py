@@ -11,20 +11,20 @@ from statistics import mean, stdev
 class Accuracy:
     """Correct answers for every draw of the encoder's noise and every time step.
 
-    >>> result = Accuracy(images=200, correct=((100, 150), (110, 160)))
+    >>> result = Accuracy(samples=200, correct=((100, 150), (110, 160)))
     >>> result.mean, round(result.spread, 4), result.over_time
     (0.775, 0.0354, (0.525, 0.775))
     """
 
-    images: int
-    """How many images were evaluated, each in every draw."""
+    samples: int
+    """How many samples were evaluated, each in every draw."""
     correct: tuple[tuple[int, ...], ...]
     """``correct[draw][t]``: right answers when stopped after step t."""
 
     @property
     def per_draw(self) -> tuple[float, ...]:
         """Accuracy after the last step, of each draw."""
-        return tuple(draw[-1] / self.images for draw in self.correct)
+        return tuple(draw[-1] / self.samples for draw in self.correct)
 
     @property
     def mean(self) -> float:
@@ -33,19 +33,19 @@ class Accuracy:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over the draws (n - 1); 0 for one draw. It says nothing of the choice of images."""
+        """Standard deviation over the draws (n - 1); 0 for one draw. It says nothing of the choice of samples."""
         return stdev(self.per_draw) if len(self.correct) > 1 else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the mean for this number of images: what another test set could have given."""
-        return wilson(self.mean, self.images)
+        """Wilson's 95 % interval of the mean for this number of samples: what another test set could have given."""
+        return wilson(self.mean, self.samples)
 
     @property
     def over_time(self) -> tuple[float, ...]:
         """Accuracy when stopped after step t, mean over the draws."""
         steps = zip(*self.correct, strict=True)
-        return tuple(mean(step) / self.images for step in steps)
+        return tuple(mean(step) / self.samples for step in steps)
 
 
 def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:

@@ -30,22 +30,22 @@ def evaluate(
     *,
     seed: int = 0,
     draws: int = 5,
-    progress: Callable[[int], None] = lambda images: None,
+    progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
-    """Evaluate every image ``draws`` times, each with fresh encoder noise, in evaluation mode.
+    """Evaluate every sample ``draws`` times, each with fresh encoder noise, in evaluation mode.
 
     Args:
-        batches: an ``ImageLoader``, or any iterable of ``(images, labels)`` that can be iterated again.
+        batches: an ``SampleLoader``, or any iterable of ``(inputs, labels)`` that can be iterated again.
         seed: of the noise; draw d of the evaluation is the noise's ``draw`` number 2**32 + d.
-        progress: called with the number of images of every batch done.
+        progress: called with the number of samples of every batch done.
 
     Nothing in the model changes: parameters, running statistics and mode are as before.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
-    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), net, mean=[0.29], std=[0.35])
-    >>> loader = bntt.data.ImageLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
-    >>> evaluate(model, loader, draws=2).accuracy.images
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
+    >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
+    >>> evaluate(model, loader, draws=2).accuracy.samples
     1000
     """
     if draws < 1:
@@ -54,8 +54,8 @@ def evaluate(
     correct, spikes, neurons, seen = [], dict[str, Tensor](), dict[str, int](), 0
     for draw in range(draws):
         hits: Tensor | None = None
-        for images, labels, index in samples(batches, 0):
-            trace = model.trace(images.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw)
+        for inputs, labels, index in samples(batches, 0):
+            trace = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw)
             _check_labels(labels, trace.logits.shape[2])
             right = (trace.logits.argmax(2) == labels.to(device)).sum(1)
             hits = right if hits is None else hits + right
@@ -64,7 +64,7 @@ def evaluate(
             neurons, seen = trace.neurons, seen + len(labels)
             progress(len(labels))
         if hits is None:
-            raise ValueError("there are no images to evaluate")
+            raise ValueError("there are no samples to evaluate")
         correct.append(tuple(hits.tolist()))
     activity = Activity(seen, {name: counts.cpu() for name, counts in spikes.items()}, neurons)
     return Evaluation(Accuracy(seen // draws, tuple(correct)), activity)
@@ -73,5 +73,5 @@ def evaluate(
 def _check_labels(labels: Tensor, classes: int) -> None:
     if labels.ndim != 1 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
-            f"labels must be integers from 0 to {classes - 1}, one an image, got {labels.dtype} {list(labels.shape)}"
+            f"labels must be integers from 0 to {classes - 1}, one a sample, got {labels.dtype} {list(labels.shape)}"
         )

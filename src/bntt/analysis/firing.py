@@ -10,14 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Activity:
-    """Spikes of every layer, step and channel, summed over ``samples`` presentations of an image.
+    """Spikes of every layer, step and channel, summed over ``presentations`` of a sample.
 
     >>> Activity(2, {"conv1": torch.tensor([[3.0], [1.0]])}, {"conv1": 4}).rate("conv1")
     tensor([0.3750, 0.1250])
     """
 
-    samples: int
-    """Presentations: images times draws."""
+    presentations: int
+    """Samples times draws."""
     spikes: dict[str, Tensor]
     """``[T, C]`` for each layer."""
     neurons: dict[str, int]
@@ -25,12 +25,12 @@ class Activity:
 
     def rate(self, layer: str) -> Tensor:
         """Firing rate at every step, ``[T]``: spikes per neuron, 0 to 1."""
-        return self.spikes[layer].sum(1) / (self.samples * self.neurons[layer])
+        return self.spikes[layer].sum(1) / (self.presentations * self.neurons[layer])
 
     def spike_rate(self, layer: str) -> float:
-        """Supplement D's S_l: spikes of the layer over all T steps, per neuron and image."""
-        return float(self.spikes[layer].sum() / (self.samples * self.neurons[layer]))
+        """Supplement D's S_l: spikes of the layer over all T steps, per neuron and sample."""
+        return float(self.spikes[layer].sum() / (self.presentations * self.neurons[layer]))
 
-    def spikes_per_image(self) -> float:
-        """Spikes of all layers and steps, per image."""
-        return float(torch.stack([counts.sum() for counts in self.spikes.values()]).sum() / self.samples)
+    def spikes_per_sample(self) -> float:
+        """Spikes of all layers and steps, per sample."""
+        return float(torch.stack([counts.sum() for counts in self.spikes.values()]).sum() / self.presentations)

@@ -62,7 +62,7 @@ def network(case: Case) -> SpikingNetwork:
             norm.gamma.data.fill_(case.gamma)
             norm.momentum = 1.0
     with torch.no_grad():
-        net(PoissonEncoder(case.num_steps)(images(case)[0]))
+        net(PoissonEncoder(case.num_steps).spikes(images(case)[0]))
     for norm in net.modules():
         if isinstance(norm, TemporalNorm):
             norm.momentum = 0.1
@@ -72,7 +72,7 @@ def network(case: Case) -> SpikingNetwork:
 def firing_rates(case: Case) -> dict[str, float]:
     """Spikes per neuron and step of every layer."""
     net = network(case)
-    trace = net.trace(PoissonEncoder(case.num_steps)(images(case)[0]))
+    trace = net.trace(PoissonEncoder(case.num_steps).spikes(images(case)[0]))
     return {name: float(rate.mean()) for name, rate in trace.firing_rate.items()}
 
 
@@ -88,10 +88,11 @@ def own_step(case: Case, *, kernels: bool = True, recompute: bool = False, preci
     backend = kernels_of(case.device) if kernels else "reference"
     net.compute = Compute(backend=backend, recompute=steps, precision=precision)
     channels = 3 if case.network == "vgg9" else 1
-    model = SpikingClassifier(PoissonEncoder(case.num_steps), net, mean=[0.5] * channels, std=[0.25] * channels)
+    encoder = PoissonEncoder(case.num_steps, mean=[0.5] * channels, std=[0.25] * channels)
+    model = SpikingClassifier(encoder, net)
     model.to(case.device)
     pixels, labels = images(case)
-    pixels = pixels * 0.25 + 0.5  # the classifier normalises them again
+    pixels = pixels * 0.25 + 0.5  # the encoder normalises them again
     draw = iter(range(1 << 30))
 
     def forward() -> Tensor:

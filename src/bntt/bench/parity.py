@@ -52,7 +52,7 @@ def check_parity(variants: list[str], num_steps: int = 4, device: str = "cpu") -
 def _check(variants: list[str], num_steps: int, device: str) -> list[Parity]:
     case = Case("parity", num_steps=num_steps, batch=6, width=0.25, device=device)
     pixels, labels = images(case)
-    spikes = PoissonEncoder(num_steps)(pixels, draw=5)
+    spikes = PoissonEncoder(num_steps).spikes(pixels, draw=5)
     net = network(case)
     expected = _result(_own(net, Compute(backend="reference")), spikes, labels)
     found = []

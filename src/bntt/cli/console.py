@@ -109,7 +109,7 @@ def result(outcome: RunResult) -> None:
     line(
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
         f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "
-        f"95% interval for {accuracy.images:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
+        f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
     )
     steps = len(accuracy.over_time)
     table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})
@@ -118,7 +118,7 @@ def result(outcome: RunResult) -> None:
         table("mean |γ| at step", steps, gamma)
     rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}
     table("firing rate at step (spikes per neuron)", steps, rates)
-    line(f"{activity.spikes_per_image():,.0f} spikes per image in all layers and steps")
+    line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
 
 
 def as_json(values: Mapping[str, object]) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 
 def random_crop(
-    images: UInt8[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"], padding: int = 4
-) -> UInt8[Tensor, "B C H W"]:
+    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"], padding: int = 4
+) -> Shaped[Tensor, "B C H W"]:
     """Pad with black on every side and cut the size back out, at an offset of each image's own (0..2·padding).
 
     >>> random_crop(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
@@ -29,8 +29,8 @@ def random_crop(
 
 
 def random_flip(
-    images: UInt8[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"]
-) -> UInt8[Tensor, "B C H W"]:
+    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"]
+) -> Shaped[Tensor, "B C H W"]:
     """Mirror left and right, each image with probability one half.
 
     >>> random_flip(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from torch import Tensor
+if TYPE_CHECKING:  # recipes know these words without waiting for torch
+    from torch import Tensor
 
 BackendName = Literal["auto", "reference", "cpu", "triton"]
 """``"reference"`` is plain PyTorch; ``"cpu"`` the fused C++ kernels, ``"triton"`` the fused kernels for GPUs: all
@@ -25,7 +26,7 @@ bfloat16, factors and products; ``"bf16"``: forward products too, and currents a
 Statistics, membranes and sums over chunks are float32 in all, and so is the sum that an event-driven product is."""
 KernelName = Literal["cpu", "triton"]
 """Whose kernels: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
-Reduce = Callable[[Tensor], Tensor]
+Reduce = Callable[["Tensor"], "Tensor"]
 """The sum over all processes of a float64 tensor, which it may write over."""
 
 

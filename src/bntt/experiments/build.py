@@ -10,14 +10,13 @@ from pathlib import Path
 
 import torch
 
-from bntt.data import ImageSet, open_dataset
-from bntt.data.images import split_validation
+from bntt.data import ImageSet, open_dataset, split_validation
 from bntt.data.prepared import Manifest
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
-from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, SpikingNetwork
+from bntt.nn import DirectEncoder, Encoder, PoissonEncoder, SpikingClassifier
 
 
 class DeviceError(RuntimeError):
@@ -130,7 +129,7 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
         )
     network.compute = _compute(recipe, device)
-    model = _with_encoder(recipe, network, data).to(device)
+    model = SpikingClassifier(_encoder(recipe, data), network).to(device)
     for training in (True, False):
         network.train(training).plan((recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:]))
     model.train()
@@ -152,10 +151,10 @@ def _compute(recipe: Recipe, device: str) -> Compute:
     return compute
 
 
-def _with_encoder(recipe: Recipe, network: SpikingNetwork, data: Parts) -> SpikingClassifier:
+def _encoder(recipe: Recipe, data: Parts) -> Encoder:
     steps = recipe.network.num_steps
     if recipe.encoder.name == "direct":
-        return SpikingClassifier(DirectEncoder(steps), network, mean=data.mean, std=data.std)
+        return DirectEncoder(steps, mean=data.mean, std=data.std)
     if recipe.encoder.name == "poisson":
-        return SpikingClassifier(PoissonEncoder(steps), network, mean=data.mean, std=data.std)
-    return SpikingClassifier(PoissonEncoder(steps, signed=False), network)
+        return PoissonEncoder(steps, mean=data.mean, std=data.std)
+    return PoissonEncoder(steps, signed=False)

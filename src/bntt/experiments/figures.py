@@ -23,7 +23,7 @@ def save_overview(result: RunResult, path: Path) -> None:
     left, *others = figure.subplots(1, 3 if gamma else 2)
     steps = range(1, len(accuracy.over_time) + 1)
     for draw in accuracy.correct:
-        left.plot(steps, [100 * hits / accuracy.images for hits in draw], color="0.7", linewidth=0.8)
+        left.plot(steps, [100 * hits / accuracy.samples for hits in draw], color="0.7", linewidth=0.8)
     left.plot(steps, [100 * a for a in accuracy.over_time], color="C0", marker="o", markersize=3)
     left.set_title(f"{accuracy.mean:.1%} ± {accuracy.spread:.1%} after all steps")
     _label(left, "accuracy when stopped after this step (%)")
@@ -32,7 +32,7 @@ def save_overview(result: RunResult, path: Path) -> None:
     right = others.pop(0)
     _lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
-    figure.suptitle(f"{result.dataset}, {result.split}: {accuracy.images:,} images, {len(accuracy.correct)} draws")
+    figure.suptitle(f"{result.dataset}, {result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws")
     figure.savefig(path, dpi=110)
 
 

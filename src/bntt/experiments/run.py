@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
-from bntt.data import ImageLoader
+from bntt.data import SampleLoader
 from bntt.experiments.build import Parts, build_model
 from bntt.experiments.environment import environment
 from bntt.experiments.identity import MEASURING, RESUMING, check_same_data, check_same_recipe
@@ -164,9 +164,9 @@ def train_run(
             yield result
 
 
-def _loaders(recipe: Recipe, data: Parts, device: str) -> tuple[ImageLoader, ImageLoader]:
+def _loaders(recipe: Recipe, data: Parts, device: str) -> tuple[SampleLoader, SampleLoader]:
     """Of the training images, in a new order every epoch, and of the validation images."""
-    training = ImageLoader(
+    training = SampleLoader(
         data.train,
         recipe.train.batch_size,
         shuffle=True,
@@ -174,7 +174,7 @@ def _loaders(recipe: Recipe, data: Parts, device: str) -> tuple[ImageLoader, Ima
         seed=recipe.seed,
         device=device,
     )
-    return training, ImageLoader(data.validation, recipe.evaluate.batch_size, device=device)
+    return training, SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
 
 
 def evaluate_run(
@@ -201,7 +201,7 @@ def evaluate_run(
     model = build_model(recipe, data, device)
     notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))
     images = data.test if split == "test" else data.validation
-    loader = ImageLoader(images, recipe.evaluate.batch_size, device=device)
+    loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
     evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, progress=progress)
     result = RunResult(int(notes["epoch"]), split, data.label, evaluation, gamma_profile(model.network))
     name = "evaluation.json" if split == "test" else f"evaluation-{split}.json"
@@ -232,7 +232,7 @@ def as_json(result: RunResult) -> dict[str, object]:
         "dataset": result.dataset,
         "split": result.split,
         "epoch": result.epoch,
-        "images": accuracy.images,
+        "images": accuracy.samples,
         "draws": len(accuracy.correct),
         "accuracy": accuracy.mean,
         "accuracy_sd_over_draws": accuracy.spread,
@@ -242,7 +242,7 @@ def as_json(result: RunResult) -> dict[str, object]:
         "gamma_magnitude": {name: row.tolist() for name, row in result.gamma.magnitude.items()},
         "gamma_signed": {name: row.tolist() for name, row in result.gamma.signed.items()},
         "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
-        "spikes_per_image": activity.spikes_per_image(),
+        "spikes_per_image": activity.spikes_per_sample(),
     }
 
 

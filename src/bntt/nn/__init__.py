@@ -1,21 +1,24 @@
 """Modules: they own parameters and start values; the equations are in :mod:`bntt.ops`."""
 
 from bntt.engine.compute import Compute
+from bntt.nn.analog import DirectEncoder, FrameEncoder
 from bntt.nn.block import BlockState, SpikingBlock
 from bntt.nn.call import Call, Noise
 from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.encoder import DirectEncoder, PoissonEncoder
+from bntt.nn.encoder import Encoder
 from bntt.nn.lif import LIF
 from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
+from bntt.nn.poisson import PoissonEncoder
 from bntt.nn.readout import Readout
 from bntt.nn.stage import Block, SpikingLayer, Stage
 from bntt.nn.state import NetworkState
 from bntt.nn.statistics import HeldStatistics, hold_statistics
 from bntt.nn.trace import Trace, evaluating
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.poisson import expected, straight_through
 from bntt.ops.pooling import AllSteps, Pooling, Window
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
@@ -34,7 +37,9 @@ __all__ = [
     "Compute",
     "Currents",
     "DirectEncoder",
+    "Encoder",
     "FastSigmoid",
+    "FrameEncoder",
     "HeldStatistics",
     "LayerMeasures",
     "LayerNorm",
@@ -62,9 +67,11 @@ __all__ = [
     "Triangle",
     "Window",
     "evaluating",
+    "expected",
     "fire_after",
     "fire_before",
     "hard_reset",
     "hold_statistics",
     "soft_reset",
+    "straight_through",
 ]

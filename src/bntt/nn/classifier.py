@@ -1,50 +1,44 @@
-"""From pixels to logits: normalise, encode, run the network."""
+"""From samples to logits: encode, run the network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from bntt.engine.private import has_global_hooks
-from bntt.nn.call import noise_of
-from bntt.nn.encoder import DirectEncoder, PoissonEncoder
+from bntt.engine.private import has_hooks
+from bntt.nn.call import Noise, noise_of
+from bntt.nn.encoder import Encoder
+from bntt.nn.measure import Measure
 from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
-from bntt.nn.plan import Plan
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, evaluating
-from bntt.nn.untouched import why_touched
 
 
 class SpikingClassifier(nn.Module):
-    """An encoder and a network that classify images with pixels in [0, 1].
+    """An encoder and a network that classify what the encoder takes: images, frames of events, sequences.
 
     Args:
-        encoder: ``PoissonEncoder`` or ``DirectEncoder``.
-        network: what the encoded images drive.
-        mean, std: per channel, of the training images; both or neither (then the encoder sees the pixels as they are).
+        encoder: ``PoissonEncoder``, ``DirectEncoder``, ``FrameEncoder``, or any :class:`~bntt.nn.encoder.Encoder`.
+        network: what the encoded samples drive.
+
+    Raises:
+        ValueError: if encoder and network differ in their number of steps.
 
     >>> from bntt.models import mlp
-    >>> net = nn.Sequential()  # any SpikingNetwork; here a fully connected one on 2x2 pixels
-    >>> net = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=5)
-    >>> model = SpikingClassifier(PoissonEncoder(num_steps=5), net, mean=[0.5], std=[0.25])
+    >>> from bntt.nn import PoissonEncoder
+    >>> net = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=5)  # a fully connected one on 2x2 pixels
+    >>> model = SpikingClassifier(PoissonEncoder(num_steps=5, mean=[0.5], std=[0.25]), net)
     >>> model(torch.rand(2, 1, 2, 2), seed=0, draw=7).shape
     torch.Size([2, 3])
     """
 
-    mean: Tensor | None
-    std: Tensor | None
+    encoder: Encoder
+    network: SpikingNetwork
 
-    def __init__(
-        self,
-        encoder: PoissonEncoder | DirectEncoder,
-        network: SpikingNetwork,
-        *,
-        mean: Sequence[float] | float | Tensor | None = None,
-        std: Sequence[float] | float | Tensor | None = None,
-    ) -> None:
+    def __init__(self, encoder: Encoder, network: SpikingNetwork) -> None:
         super().__init__()
         if network.num_steps not in (None, encoder.num_steps):
             raise ValueError(
@@ -52,57 +46,65 @@ class SpikingClassifier(nn.Module):
                 f"they must agree"
             )
         self.encoder, self.network = encoder, network
-        self.register_buffer("mean", _per_channel("mean", mean))
-        self.register_buffer("std", _per_channel("std", std))
-        if (self.mean is None) != (self.std is None) or (
-            self.mean is not None and self.std is not None and len(self.mean) != len(self.std)
-        ):
-            raise ValueError(f"mean and std come together, one number a channel, got mean={mean} and std={std}")
-        if self.std is not None and not (self.std > 0).all():
-            raise ValueError(f"std must be above 0 in every channel, got {std}")
 
     def forward(
         self,
-        images: Tensor,
+        x: Tensor,
         *,
         seed: int = 0,
         index: Int[Tensor, " B"] | None = None,
         draw: int = 0,
+        steps: int | None = None,
     ) -> Float[Tensor, "B K"]:
         """Logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
+        Without gradients in evaluation, spikes are drawn some steps at a time: memory does not grow with T.
+
         Args:
-            images: ``[B, C, H, W]``, floating point, pixels in [0, 1].
+            x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
+                ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point.
             seed: of the run.
             index: each sample's place in its dataset, int64; 0..B-1 when left away.
             draw: which noise: pass the step or epoch in training, the repetition in evaluation.
+            steps: t, to stop on purpose after the first t of the T steps, in training too; see
+                :meth:`~bntt.nn.network.SpikingNetwork.forward`.
 
         Raises:
-            TypeError: if the images are not floating point.
-            ValueError: if they are not ``[B, C, H, W]``, not finite, or not within [0, 1].
+            TypeError: if the samples are not floating point.
+            ValueError: if they are none that the encoder takes: of another shape, not finite, pixels not in [0, 1].
         """
-        logits: Tensor = self.network(self._encode(self._normalize(images), seed, index, draw))
-        return logits
+        noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
+        evaluates = not torch.is_grad_enabled() and not any(part.training for part in self.network.modules())
+        if total <= STEPS_AT_ONCE or not evaluates:
+            drawn = self._encode(x, noise, range(total))
+            out: Tensor = self.network(drawn, steps=total, seed=seed, draw=draw, index=noise.index)
+            return out
+        logits, state = self.advance(x, steps=STEPS_AT_ONCE, seed=seed, draw=draw, index=index)
+        while state.steps < total:
+            logits, state = self.advance(x, state, steps=min(STEPS_AT_ONCE, total - state.steps))
+        return logits[-1]
 
     def advance(
         self,
-        images: Tensor,
+        x: Tensor,
         state: NetworkState | None = None,
         *,
         steps: int = 1,
+        measure: Measure = Measure(),
         seed: int | None = None,
         index: Int[Tensor, " B"] | None = None,
         draw: int | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
-        """The next steps of the same images from a state: the encoder draws them, the network advances by them.
+        """The next steps of the same samples from a state: the encoder draws them, the network advances by them.
 
         The state carries seed, draw and index, and ``state.rows(keep)`` selects them too, so that a sample keeps its
-        own noise when others leave the batch; give the images of those that stay.
+        own noise when others leave the batch; give those that stay.
 
         Args:
-            images: as :meth:`forward`'s; of the samples that the state holds.
+            x: as :meth:`forward`'s; the samples that the state holds.
             state: None is rest, else what the last call returned.
             steps: S, how many.
+            measure: what to measure of these steps; it comes back in ``state.measured``.
             seed, index, draw: as :meth:`forward`'s at rest; later they may be left away.
 
         Returns:
@@ -112,83 +114,40 @@ class SpikingClassifier(nn.Module):
             ValueError: if the noise is another than the state's, or the steps lie beyond the encoder's.
 
         >>> from bntt.models import mlp
+        >>> from bntt.nn import PoissonEncoder
         >>> model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=4, hidden=(8,), num_steps=6)).eval()
         >>> logits, state = model.advance(torch.rand(3, 1, 2, 2), steps=4, draw=7)
         >>> logits.shape, state.noise.draw
         (torch.Size([4, 3, 10]), 7)
         """
-        x, first = self._normalize(images), 0 if state is None else state.steps
+        first = 0 if state is None else state.steps
         noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
-        drawn = self._encode(x, noise.seed, noise.index, noise.draw, range(first, first + steps))
-        return self.network.advance(drawn, state, seed=noise.seed, draw=noise.draw, index=noise.index)
+        drawn = self._encode(x, noise, range(first, first + steps))
+        return self.network.advance(drawn, state, measure=measure, seed=noise.seed, draw=noise.draw, index=noise.index)
 
     def trace(
         self,
-        images: Tensor,
+        x: Tensor,
         *,
         seed: int = 0,
         index: Int[Tensor, " B"] | None = None,
         draw: int = 0,
     ) -> Trace:
         """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.trace.Trace`."""
+        noise = noise_of(None, len(x), seed, draw, index)
         with evaluating(self):  # before anything is decided: more norms are fused there than in training
-            x = self._normalize(images)
-            total = self.encoder.num_steps
-            if why_touched(self.encoder) or has_global_hooks():
-                return self.network.trace(self._encode(x, seed, index, draw))
-            plan = self.network.plan((total, *x.shape))
-            some = 1 if plan.reason else STEPS_AT_ONCE
-            parts = (range(first, min(total, first + some)) for first in range(0, total, some))
-            return self.network.trace(self._encode(x, seed, index, draw, steps, plan) for steps in parts)
+            return self.network.trace(self._parts(x, noise), seed=seed, draw=draw, index=noise.index)
 
-    def _encode(
-        self,
-        x: Tensor,
-        seed: int,
-        index: Tensor | None,
-        draw: int,
-        steps: range | None = None,
-        plan: Plan | None = None,
-    ) -> Tensor:
-        """What drives the network: spikes in a byte each where its first layer takes them so."""
-        encoder, here = self.encoder, x.dtype == torch.float32 and x.device.type == "cpu"
-        plain = type(encoder) is PoissonEncoder and not why_touched(encoder) and not has_global_hooks()
-        if plain and here and (plan or self.network.plan((encoder.num_steps, *x.shape))).takes_bytes:
-            return encoder.as_bytes(x, seed=seed, index=index, draw=draw, steps=steps)  # type: ignore[operator]
-        if steps is None:
-            spikes: Tensor = encoder(x, seed=seed, index=index, draw=draw)
-        elif plain or type(encoder) is DirectEncoder:
-            spikes = encoder(x, seed=seed, index=index, draw=draw, steps=steps)
-        else:  # an encoder of yours has its step form
-            spikes = torch.stack([encoder.step(x, t, seed=seed, index=index, draw=draw) for t in steps])
-        return spikes
+    def _parts(self, x: Tensor, noise: Noise) -> Iterator[Tensor]:
+        """All steps, as many at a time as the network traces at once; one is encoded ahead, to tell the shape."""
+        total, first = self.encoder.num_steps, self._encode(x, noise, range(1))
+        some = 1 if self.network.plan((total, *first.shape[1:])).reason else STEPS_AT_ONCE
+        for t in range(0, total, some):
+            yield self._encode(x, noise, range(t, min(total, t + some)))
 
-    def _normalize(self, images: Tensor) -> Tensor:
-        if not images.is_floating_point():
-            raise TypeError(f"images must be floating point with pixels in [0, 1], got {images.dtype}: divide by 255")
-        if images.is_meta:
-            raise TypeError("images on the meta device have no values")
-        if images.ndim != 4 or images.numel() == 0:
-            raise ValueError(f"images must be [B, C, H, W] with B >= 1, got shape {list(images.shape)}")
-        low, high = images.detach().aminmax()
-        if not (low >= 0 and high <= 1):  # written so that NaN fails
-            wrong = ~((images >= 0) & (images <= 1)).flatten(1).all(1)
-            raise ValueError(
-                f"pixels must be finite and from 0 to 1, got {float(low):.4g} to {float(high):.4g}, "
-                f"first in image {int(wrong.nonzero()[0])} of the batch: "
-                f"scale them, and leave the normalisation to mean= and std="
-            )
-        if self.mean is None or self.std is None:
-            return images
-        if len(self.mean) != images.shape[1]:
-            raise ValueError(f"mean and std have {len(self.mean)} channels, the images have {images.shape[1]}")
-        return (images - self.mean) / self.std
-
-
-def _per_channel(name: str, values: Sequence[float] | float | Tensor | None) -> Tensor | None:
-    if values is None:
-        return None
-    rows = torch.as_tensor(values, dtype=torch.get_default_dtype()).detach().clone().reshape(-1, 1, 1)
-    if not torch.isfinite(rows).all():
-        raise ValueError(f"{name} must be finite in every channel, got {values}")
-    return rows
+    def _encode(self, x: Tensor, noise: Noise, steps: range) -> Shaped[Tensor, "S B *shape"]:
+        """What drives the network: spikes in a byte each where it has the CPU's kernels and no hook would see them."""
+        encoder, compute = self.encoder, self.network.compute
+        hooked = isinstance(encoder, nn.Module) and any(has_hooks(module) for module in encoder.modules())
+        compact = compute.backend != "reference" and compute.kernels == "cpu" and not hooked
+        return encoder(x, seed=noise.seed, index=noise.index, draw=noise.draw, steps=steps, compact=compact)

@@ -1,153 +1,126 @@
-"""Encoders: from images ``[B, C, H, W]`` to what drives the first layer at every step, ``[T, B, C, H, W]``.
-
-Each has two methods with the same numbers: ``encoder(x, ...)`` for all steps and ``encoder.step(x, t, ...)`` for one.
-"""
+"""What an encoder is: it turns a batch of samples into what drives the first layer at every step."""
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
-from jaxtyping import Float, Int8
-from torch import Tensor, nn
-
-from bntt.engine.poisson import poisson_bytes
-from bntt.ops.poisson import signed_rate, unsigned_rate
-from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
+from jaxtyping import Int
+from torch import Tensor
 
 
-class PoissonEncoder(nn.Module):
-    """Rate coding (paper Supplement B): fresh random spikes at every step.
+@runtime_checkable
+class Encoder(Protocol):
+    """From samples ``[B, ...]`` to what drives the network, time first: ``[S, B, ...]``.
 
-    Args:
-        num_steps: T.
-        signed: True, as released: ``s = sign(x) [2r ≤ |x|]`` for normalised pixels of either sign.
-            False: ``s = [r < x]`` for pixels in [0, 1].
+    Anything with these two is one; a module where it has parameters or buffers that move with the model.
+    A :class:`~bntt.nn.classifier.SpikingClassifier` always calls it, so its hooks see every call.
 
-    The numbers are a function of ``(seed, draw, index, t, position)`` alone: see :mod:`bntt.ops.random`. No gradient
-    reaches the pixels; a detached result makes that visible where a gradient of zeros would hide it.
-
-    >>> encoder = PoissonEncoder(num_steps=4)
-    >>> encoder(torch.zeros(2, 1, 8, 8), seed=0, draw=3).shape
-    torch.Size([4, 2, 1, 8, 8])
+    >>> class Once:
+    ...     num_steps = 3
+    ...     def __call__(self, x, *, seed=0, index=None, draw=0, steps=None, compact=False):
+    ...         wanted = steps_of(steps, self.num_steps)
+    ...         return torch.stack([x if t == 0 else torch.zeros_like(x) for t in wanted])
+    >>> isinstance(Once(), Encoder)
+    True
     """
 
-    def __init__(self, num_steps: int, *, signed: bool = True) -> None:
-        super().__init__()
-        self.num_steps, self.signed = _positive(num_steps), signed
+    @property
+    def num_steps(self) -> int:
+        """T, how many steps it can give."""
+        ...
 
-    def forward(
-        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0, steps: range | None = None
-    ) -> Float[Tensor, "T B *pixels"]:
-        """Spikes of all steps, or of some. ``index`` names the samples in their dataset (default 0..B-1)."""
-        return self._spikes(x, self._steps(steps).to(x.device), seed, index, draw)
-
-    def step(
+    def __call__(
         self,
         x: Tensor,
-        t: int,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-    ) -> Float[Tensor, "B *pixels"]:
-        """Spikes of step ``t``, the same as the sequence form's."""
-        _check_step(t, self.num_steps)
-        return self._spikes(x, torch.tensor([t], device=x.device), seed, index, draw).squeeze(0)
-
-    def as_bytes(
-        self,
-        x: Float[Tensor, "B C H W"],
         *,
         seed: int = 0,
         index: Tensor | None = None,
         draw: int = 0,
         steps: range | None = None,
-    ) -> Int8[Tensor, "T B C H W"]:
-        """The same spikes by the compiled kernels, one byte each; channels lie last in memory."""
-        keys = step_keys(self._keys(x, seed, index, draw), self._steps(steps))
-        return poisson_bytes(x.detach(), keys, signed=self.signed)
+        compact: bool = False,
+    ) -> Tensor:
+        """What drives the first layer in these steps.
 
-    def _steps(self, steps: range | None) -> Tensor:
-        steps = range(self.num_steps) if steps is None else steps
-        for t in (steps.start, steps.stop - 1):
-            _check_step(t, self.num_steps)
-        return torch.arange(steps.start, steps.stop)
-
-    @torch.no_grad()
-    def _spikes(self, x: Tensor, steps: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
-        uniforms = uniform(step_keys(self._keys(x, seed, index, draw), steps), *x.shape[1:])
-        return (signed_rate if self.signed else unsigned_rate)(x, uniforms)
-
-    def _keys(self, x: Tensor, seed: int, index: Tensor | None, draw: int) -> Tensor:
-        """The samples' keys, after a look at what was given."""
-        _check_images(x)
-        if not self.signed and (x.amin() < 0 or x.amax() > 1):
-            raise ValueError(
-                f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
-                f"leave mean and std away, or use PoissonEncoder(signed=True)"
-            )
-        if index is None:
-            index = torch.arange(x.shape[0])
-        if index.shape != x.shape[:1] or index.is_floating_point():
-            raise ValueError(
-                f"index must name each of the {x.shape[0]} samples by an integer, got {index.dtype} {list(index.shape)}"
-            )
-        return sample_keys(seed, Purpose.SPIKES, draw, index.to(x.device, torch.int64))
-
-    def extra_repr(self) -> str:
-        return f"num_steps={self.num_steps}, signed={self.signed}"
+        Args:
+            x: a batch of samples.
+            seed, index, draw: name the noise, where there is any: whatever is random is a function of these and of the
+                step, so that parts of the steps are parts of the whole. ``index``: each sample's place in its dataset.
+            steps: which of the T; all of them when left away.
+            compact: the network takes signed spikes as int8, a byte each; one may give floats all the same.
+        """
+        ...
 
 
-class DirectEncoder(nn.Module):
-    """Direct coding: the same analog image drives the first layer at every step (no randomness, no copy).
+def whole_steps(num_steps: int) -> int:
+    """An encoder's number of steps, after a look at it.
 
-    >>> DirectEncoder(num_steps=4)(torch.zeros(2, 1, 8, 8)).shape
-    torch.Size([4, 2, 1, 8, 8])
+    Raises:
+        ValueError: if it is no whole number, or below 1.
     """
-
-    def __init__(self, num_steps: int) -> None:
-        super().__init__()
-        self.num_steps = _positive(num_steps)
-
-    def forward(
-        self, x: Tensor, *, seed: int = 0, index: Tensor | None = None, draw: int = 0, steps: range | None = None
-    ) -> Float[Tensor, "T B *pixels"]:
-        """All steps, or some; ``seed``, ``index`` and ``draw`` are part of every encoder's call and change nothing."""
-        steps = range(self.num_steps) if steps is None else steps
-        for t in (steps.start, steps.stop - 1):
-            _check_step(t, self.num_steps)
-        return x.expand(len(steps), *x.shape)
-
-    def step(
-        self,
-        x: Tensor,
-        t: int,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-    ) -> Float[Tensor, "B *pixels"]:
-        _check_step(t, self.num_steps)
-        return x
-
-    def extra_repr(self) -> str:
-        return f"num_steps={self.num_steps}"
-
-
-def _positive(num_steps: int) -> int:
     if num_steps != int(num_steps) or num_steps < 1:
         raise ValueError(f"num_steps must be a whole number, 1 or more, got {num_steps}")
     return int(num_steps)
 
 
-def _check_step(t: int, num_steps: int) -> None:
-    if not 0 <= t < num_steps:
-        raise ValueError(f"the encoder has {num_steps} time steps (0-{num_steps - 1}), got t={t}")
+def steps_of(steps: range | None, num_steps: int) -> range:
+    """The steps that an encoder of ``num_steps`` is asked for: all where none are named.
+
+    Raises:
+        ValueError: if there are none, if they do not follow one another, or if one lies beyond the encoder's.
+
+    >>> steps_of(None, 3), steps_of(range(1, 3), 3)
+    (range(0, 3), range(1, 3))
+    """
+    if steps is None:
+        return range(num_steps)
+    if len(steps) == 0 or steps.step != 1:
+        raise ValueError(f"steps must be one or more that follow one another, got {steps}")
+    for t in (steps[0], steps[-1]):
+        if not 0 <= t < num_steps:
+            raise ValueError(f"the encoder has {num_steps} time steps (0-{num_steps - 1}), got t={t}")
+    return steps
 
 
-def _check_images(x: Tensor) -> None:
+def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
+    """Each sample's place in its dataset, int64 on the samples' device: 0..B-1 where none is named.
+
+    Raises:
+        ValueError: if it does not name each sample by an integer.
+
+    >>> index_of(None, torch.zeros(3, 1))
+    tensor([0, 1, 2])
+    """
+    if index is None:
+        return torch.arange(len(x), device=x.device)
+    if index.shape != x.shape[:1] or index.is_floating_point():
+        raise ValueError(
+            f"index must name each of the {len(x)} samples by an integer, got {index.dtype} {list(index.shape)}"
+        )
+    return index.to(x.device, torch.int64)
+
+
+def check_values(x: Tensor, what: str) -> None:
+    """Refuse a batch that is not real numbers, empty, or not finite.
+
+    Args:
+        what: what to call its values.
+
+    Raises:
+        TypeError: if it is not floating point, or on the meta device.
+        ValueError: if it is empty, or a value is not finite.
+
+    >>> check_values(torch.zeros(2, 1, 4, 4), "pixels")
+    """
     if not x.is_floating_point():
-        raise TypeError(f"the encoder takes floating point images, got {x.dtype}")
+        raise TypeError(f"the encoder takes floating point {what}, got {x.dtype}: convert them with .float()")
+    if x.is_meta:
+        raise TypeError(f"{what} on the meta device have no values")
     if x.numel() == 0:
         raise ValueError(f"the encoder got an empty batch, of shape {list(x.shape)}")
-    if not torch.isfinite(x).all():
-        raise ValueError("the encoder got pixels that are not finite: a NaN would be silence")
+    finite = torch.isfinite(x)
+    if not finite.all():
+        first = int((~finite).flatten(1).any(1).nonzero()[0]) if x.ndim > 1 else 0
+        raise ValueError(
+            f"the encoder got {what} that are not finite, first in sample {first} of the batch: a NaN would be silence"
+        )

@@ -24,8 +24,8 @@ from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
 from bntt.nn.untouched import why_touched
 
-STEPS_AT_ONCE = 100
-"""Of a fused trace: spikes of the last layer and an encoder's are never there for more steps."""
+STEPS_AT_ONCE = 25
+"""Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""
 LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d)
 """What a readout may be made of to be applied once, to the mean over time, in place of every step."""
 

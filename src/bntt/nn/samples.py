@@ -1,4 +1,4 @@
-"""What a loader gives to a classifier: images, labels, and the index that names each sample's noise."""
+"""What a loader gives to a classifier: samples, labels, and the index that names each sample's noise."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 Samples = tuple[Tensor, Tensor, Tensor]
-"""``(images, labels, index)``, index naming each sample in its dataset."""
+"""``(inputs, labels, index)``: a batch as the encoder takes it, index naming each sample in its dataset."""
 
 Labels = Tensor | np.ndarray | Sequence[int]
-"""One integer an image, of any integer type."""
+"""One integer a sample, of any integer type."""
 
 
 @runtime_checkable
 class EpochLoader(Protocol):
-    """A loader whose order and augmentation are a function of the draw, such as ``bntt.data.ImageLoader``."""
+    """A loader whose order and augmentation are a function of the draw, such as ``bntt.data.SampleLoader``."""
 
     def __len__(self) -> int: ...
 
@@ -26,7 +26,7 @@ class EpochLoader(Protocol):
 
 
 Loader = EpochLoader | Iterable[tuple[Tensor, Labels]]
-"""An :class:`EpochLoader`, or anything that yields ``(images, labels)``, such as a torch ``DataLoader``."""
+"""An :class:`EpochLoader`, or anything that yields ``(inputs, labels)``, such as a torch ``DataLoader``."""
 
 
 def samples(loader: Loader, draw: int) -> Iterator[Samples]:
@@ -35,38 +35,38 @@ def samples(loader: Loader, draw: int) -> Iterator[Samples]:
     A loader whose ``epoch`` is a number, or anything else that cannot be called, is a plain one.
 
     Raises:
-        ValueError: on a batch that is not images and labels, or labels that are not one integer an image.
+        ValueError: on a batch that is not inputs and labels, or labels that are not one integer a sample.
 
     >>> pairs = [(torch.zeros(2, 1, 4, 4), [0, 1])] * 2
     >>> [index.tolist() for _, _, index in samples(pairs, draw=0)]
     [[0, 1], [2, 3]]
     """
     if isinstance(loader, EpochLoader) and callable(loader.epoch):
-        for images, labels, index in loader.epoch(draw):
-            yield _images(images), _labels(labels, len(images)), index
+        for inputs, labels, index in loader.epoch(draw):
+            yield _inputs(inputs), _labels(labels, len(inputs)), index
         return
     if not isinstance(loader, Iterable):
-        raise ValueError(f"a loader yields (images, labels), got {type(loader).__name__}, which yields nothing")
+        raise ValueError(f"a loader yields (inputs, labels), got {type(loader).__name__}, which yields nothing")
     first = 0
     for batch in loader:
-        images, given = _pair(batch)
-        labels = _labels(given, len(images))
-        yield images, labels, torch.arange(first, first + len(labels))
+        inputs, given = _pair(batch)
+        labels = _labels(given, len(inputs))
+        yield inputs, labels, torch.arange(first, first + len(labels))
         first += len(labels)
 
 
 def _pair(batch: Any) -> tuple[Tensor, Any]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         came = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise ValueError(f"a loader must yield pairs (images, labels), got {came}")
-    return _images(batch[0]), batch[1]
+        raise ValueError(f"a loader must yield pairs (inputs, labels), got {came}")
+    return _inputs(batch[0]), batch[1]
 
 
-def _images(images: Any) -> Tensor:
-    if not isinstance(images, Tensor) or images.ndim == 0:
-        came = "a single number" if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"the images of a batch must be a tensor [B, C, H, W], got {came}")
-    return images
+def _inputs(inputs: Any) -> Tensor:
+    if not isinstance(inputs, Tensor) or inputs.ndim == 0:
+        came = "a single number" if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise ValueError(f"the samples of a batch must be one tensor [B, ...], such as images [B, C, H, W], got {came}")
+    return inputs
 
 
 def _labels(given: Any, count: int) -> Tensor:

@@ -104,6 +104,7 @@ def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[
 def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Tensor, "S B *out_shape"]:
     """Apply a module without memory to all steps at once: ``[S, B, ...]`` → ``[S·B, ...]`` → back.
 
+    >>> import torch
     >>> fold_time(nn.AvgPool2d(2), torch.ones(4, 2, 1, 8, 8)).shape
     torch.Size([4, 2, 1, 4, 4])
     """

@@ -1,9 +1,20 @@
-"""Poisson rate coding (paper Supplement B): a pixel fires at each step with a probability set by its value."""
+"""Poisson rate coding (paper Supplement B): a pixel fires at each step with a probability set by its value.
+
+A spike has no derivative; its expectation has one. A gradient estimator is a function that says what stands in for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+GradientEstimator = Callable[[Tensor, bool], Tensor]
+"""``(x, signed)`` → what stands in for ``dE[s]/dx``, element by element, of x's shape."""
 
 
 def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) -> Float[Tensor, "*T_shape"]:
@@ -15,7 +26,6 @@ def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) 
         x: normalised pixels ``[B, C, H, W]``, mean 0.
         uniform: r in [0, 1), ``[B, C, H, W]`` for one step or ``[T, B, C, H, W]`` for all.
 
-    >>> import torch
     >>> signed_rate(torch.tensor([-2.0, 0.0, 0.5, 1.0]), torch.tensor([0.9, 0.0, 0.3, 0.5]))
     tensor([-1., 0., 0., 1.])
     """
@@ -25,8 +35,57 @@ def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) 
 def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) -> Float[Tensor, "*T_shape"]:
     """Binary spikes ``s = [r < x]`` for x in [0, 1], so ``E[s] = x``: frequency proportional to intensity.
 
-    >>> import torch
     >>> unsigned_rate(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.4, 0.999]))
     tensor([0., 1., 1.])
     """
     return (uniform < x).to(x.dtype)
+
+
+def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
+    """``dE[s]/dx`` taken as 1 everywhere, beyond saturation too: every pixel has a gradient.
+
+    >>> straight_through(torch.tensor([0.5, 3.0]), True)
+    tensor([1., 1.])
+    """
+    return torch.ones_like(x)
+
+
+def expected(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
+    """The derivative of the expected spike: of ``E[s] = clip(x/2, -1, 1)`` where signed, else of ``E[s] = x``.
+
+    ½ where |x| < 2, else 0; for the unsigned code 1 inside (0, 1), else 0.
+
+    >>> expected(torch.tensor([-3.0, -1.0, 0.5]), True), expected(torch.tensor([0.0, 0.5, 1.0]), False)
+    (tensor([0.0000, 0.5000, 0.5000]), tensor([0., 1., 0.]))
+    """
+    return (x.abs() < 2).to(x.dtype) / 2 if signed else ((x > 0) & (x < 1)).to(x.dtype)
+
+
+class _Estimated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, spikes: Tensor, x: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(factor)
+        return spikes.view_as(spikes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[None, Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        return None, grad_spikes.sum(0) * factor, None
+
+
+def estimated(
+    spikes: Float[Tensor, "T *shape"], x: Float[Tensor, "*shape"], factor: Float[Tensor, "*shape"]
+) -> Float[Tensor, "T *shape"]:
+    """The same spikes; backward, every step hands its gradient to x, times an estimator's factor.
+
+    Differentiating twice raises: the factor is a derivative, not a function that has one.
+
+    >>> x = torch.tensor([0.5, 3.0], requires_grad=True)
+    >>> spikes = signed_rate(x.detach(), torch.tensor([[0.1, 0.5], [0.9, 0.5]]))
+    >>> estimated(spikes, x, expected(x.detach(), True)).sum().backward()
+    >>> x.grad
+    tensor([1., 0.])
+    """
+    out: Tensor = _Estimated.apply(spikes, x, factor)  # type: ignore[no-untyped-call]
+    return out

@@ -36,7 +36,7 @@ class EpochRecord:
 
     epoch: int
     loss: float
-    """Mean over the epoch's images, each taken before its update."""
+    """Mean over the epoch's samples, each taken before its update."""
     accuracy: float
     lr: float
     """Of the optimiser's first group, when the epoch began."""
@@ -60,8 +60,8 @@ def fit(
 
     Args:
         model: trained in place; put into training mode before every step.
-        loader: a ``bntt.data.ImageLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
-            ``(images, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
+        loader: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
+            ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: of the whole schedule.
         lr, weight_decay: of the default optimiser, the paper's SGD.
         lr_drops: percentages of ``epochs`` at which every group's rate falls to a tenth; the paper's 50, 70 and 90 for
@@ -78,8 +78,8 @@ def fit(
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
-    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), net, mean=[0.29], std=[0.35])
-    >>> loader = bntt.data.ImageLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500, shuffle=True)
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
+    >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500, shuffle=True)
     >>> [type(record).__name__ for record in bntt.fit(model, loader, epochs=1)]
     ['StepRecord', 'StepRecord', 'EpochRecord']
     """
@@ -134,7 +134,7 @@ def _rate(optimizer: optim.Optimizer) -> float:
 def _step(
     model: SpikingClassifier,
     optimizer: optim.Optimizer,
-    images: Tensor,
+    inputs: Tensor,
     labels: Tensor,
     index: Tensor,
     *,
@@ -146,7 +146,7 @@ def _step(
     device = next(model.parameters()).device
     labels = labels.to(device)
     with hold_statistics(model) as held:
-        logits = model(images.to(device), seed=seed, index=index, draw=draw)
+        logits = model(inputs.to(device), seed=seed, index=index, draw=draw)
     loss = cross_entropy(logits, labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -1,0 +1,104 @@
+"""What is trained on and measured: a set of labelled samples, whatever they are; its validation part."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bntt.ops.random import Purpose, permutation
+
+Same = TypeVar("Same")
+"""A set of the kind that it is taken from."""
+
+
+@runtime_checkable
+class SampleSet(Protocol):
+    """Labelled samples: whatever has these five can be loaded, split, trained on and measured.
+
+    >>> from bntt.data import ImageSet
+    >>> data = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog"))
+    >>> isinstance(data, SampleSet), data.batch(torch.tensor([2, 0])).shape
+    (True, torch.Size([2, 1, 2, 2]))
+    """
+
+    @property
+    def labels(self) -> Tensor:
+        """int64, ``[N]``, from 0 to len(classes) - 1."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        ...
+
+    def __len__(self) -> int:
+        """N, how many samples."""
+        ...
+
+    def select(self: Same, index: Int[Tensor, " M"]) -> Same:
+        """The samples at these places, in this order, as a set of their own."""
+        ...
+
+    def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B *shape"]:
+        """The values of the samples at these places, float32, as an encoder takes them."""
+        ...
+
+
+Samples = TypeVar("Samples", bound=SampleSet)
+
+
+def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str) -> None:
+    """Refuse labels that do not name a class of each sample.
+
+    Args:
+        count: how many samples there are.
+        what: what to call one of them.
+
+    Raises:
+        ValueError: if they are not int64 ``[count]`` from 0 to len(classes) - 1.
+
+    >>> check_labels(torch.tensor([0, 1, 1]), 3, ("cat", "dog"), "image")
+    """
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        raise ValueError(
+            f"labels must be int64, one for each of {count} {what}s, got {labels.dtype} {list(labels.shape)}"
+        )
+    wrong = ((labels < 0) | (labels >= len(classes))).nonzero()
+    if len(wrong):
+        first = int(wrong[0])
+        raise ValueError(
+            f"label {int(labels[first])} of {what} {first} is outside 0-{len(classes) - 1} "
+            f"({len(classes)} classes, {len(wrong)} such labels)"
+        )
+
+
+def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, Samples, Tensor]:
+    """Take ``count`` samples for validation, as many of each class as the set's shares allow.
+
+    Returns:
+        ``(training, validation, index)``: ``index`` holds the places that the validation samples had.
+
+    Raises:
+        ValueError: unless both parts get at least one sample.
+
+    >>> from bntt.data import ImageSet
+    >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1] * 4), ("cat", "dog"))
+    >>> training, validation, _ = split_validation(data, 2, seed=0)
+    >>> training.counts(), validation.counts()
+    ([3, 3], [1, 1])
+    """
+    if not 0 < count < len(samples):
+        raise ValueError(f"validation needs 1 to {len(samples) - 1} of {len(samples)} samples, got {count}")
+    order = permutation(seed, Purpose.SPLIT, 0, len(samples))
+    # every sample gets its rank within its class, as a share of the class; the lowest shares are the validation part
+    share = torch.empty(len(samples), dtype=torch.float64)
+    for label in range(len(samples.classes)):
+        members = order[samples.labels[order] == label]
+        share[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / max(1, len(members))
+    chosen = order[torch.argsort(share[order], stable=True)][:count].sort().values
+    rest = torch.ones(len(samples), dtype=torch.bool)
+    rest[chosen] = False
+    return samples.select(rest.nonzero().squeeze(1)), samples.select(chosen), chosen

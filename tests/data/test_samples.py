@@ -1,0 +1,107 @@
+"""Sets of samples: the protocol, labels, and the validation split of any of them."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from bntt.data import FrameSet, ImageSet, SampleLoader, SampleSet, split_validation
+from bntt.data.samples import check_labels
+
+NAMES = ("a", "b", "c")
+
+
+def images(count):
+    return ImageSet(torch.arange(count * 8, dtype=torch.uint8).reshape(count, 2, 2, 2), torch.arange(count) % 3, NAMES)
+
+
+def frames(count):
+    return FrameSet(torch.arange(count * 8.0).reshape(count, 4, 2), torch.arange(count) % 3, NAMES, scale=0.5)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A set of somebody else's: samples of which only the places are kept."""
+
+    places: Tensor
+    classes: tuple[str, ...] = NAMES
+
+    @property
+    def labels(self):
+        return self.places % 3
+
+    def __len__(self):
+        return len(self.places)
+
+    def select(self, index):
+        return Words(self.places[index], self.classes)
+
+    def batch(self, index):
+        return self.places[index].float().unsqueeze(1)
+
+
+def words(count):
+    return Words(torch.arange(count))
+
+
+MAKERS = pytest.mark.parametrize("make", [images, frames, words])
+
+
+@MAKERS
+def test_ours_and_yours_are_sample_sets(make):
+    data = make(30)
+    assert isinstance(data, SampleSet)
+    index = torch.tensor([4, 2, 9])
+    part = data.select(index)
+    assert type(part) is type(data)
+    assert len(part) == 3
+    assert part.labels.tolist() == [1, 2, 0]
+    assert data.batch(index).dtype == torch.float32
+    assert torch.equal(part.batch(torch.arange(3)), data.batch(index))
+
+
+@MAKERS
+@pytest.mark.parametrize("count", [1, 3, 7, 29])
+def test_validation_is_disjoint_complete_and_balanced(make, count):
+    data = make(30)
+    train, validation, index = split_validation(data, count, seed=1)
+    assert type(train) is type(validation) is type(data)
+    assert len(validation) == len(index) == count
+    rows = [row.tobytes() for part in (train, validation) for row in part.batch(torch.arange(len(part))).numpy()]
+    assert sorted(rows) == sorted(row.tobytes() for row in data.batch(torch.arange(30)).numpy())
+    counts = validation.labels.bincount(minlength=3)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_validation_depends_on_the_seed_alone():
+    first, again, other = (split_validation(images(30), 6, seed)[2] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(split_validation(words(30), 6, 1)[2], first)
+
+
+@pytest.mark.parametrize("count", [0, -1, 30, 31])
+def test_both_parts_need_a_sample(count):
+    with pytest.raises(ValueError, match="validation needs 1 to 29 of 30 samples"):
+        split_validation(images(30), count, seed=0)
+
+
+@MAKERS
+def test_any_set_can_be_loaded(make):
+    data = make(30)
+    for batch in SampleLoader(data, 8, shuffle=True).epoch(3):
+        assert torch.equal(batch.inputs, data.batch(batch.indices))
+        assert torch.equal(batch.labels, data.labels[batch.indices])
+
+
+@pytest.mark.parametrize("label", [-100, -1, 3, 255])
+def test_labels_outside_the_classes_are_refused(label):
+    with pytest.raises(ValueError, match=rf"label {label} of image 2 is outside 0-2 \(3 classes, 1 such labels\)"):
+        check_labels(torch.tensor([0, 1, label, 2]), 4, NAMES, "image")
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(3), torch.zeros(4, dtype=torch.int64), torch.zeros(3, 1).long()])
+def test_labels_are_integers_one_a_sample(labels):
+    with pytest.raises(ValueError, match="labels must be int64, one for each of 3 samples"):
+        check_labels(labels, 3, NAMES, "sample")

@@ -1,0 +1,92 @@
+"""Faults of the paper's equations."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation
+
+EQUATIONS = [
+    Mutation(
+        "soft reset adds",
+        "ops/lif.py",
+        "return membrane - threshold * spikes",
+        "return membrane + threshold * spikes",
+        ("tests/ops/test_lif.py",),
+    ),
+    Mutation(
+        "negative pixels lose their sign",
+        "ops/poisson.py",
+        "return (2 * uniform <= x.abs()) * x.sign()",
+        "return (2 * uniform <= x.abs()) * x.sign().abs()",
+        ("tests/ops/test_poisson.py",),
+    ),
+    Mutation(
+        "the expected spike is twice what it is",
+        "ops/poisson.py",
+        "(x.abs() < 2).to(x.dtype) / 2 if signed",
+        "(x.abs() < 2).to(x.dtype) if signed",
+        ("tests/nn/test_poisson.py",),
+    ),
+    Mutation(
+        "frames come one step late",
+        "nn/analog.py",
+        "frames.transpose(0, 1)[",
+        "frames.transpose(0, 1).roll(1, 0)[",
+        ("tests/nn/test_analog.py",),
+    ),
+    Mutation(
+        "the mean is added",
+        "ops/norm.py",
+        "y = (x - over(mean)) *",
+        "y = (x + over(mean)) *",
+        ("tests/ops/test_norm.py",),
+    ),
+    Mutation(
+        "γ of the next step",
+        "nn/norm.py",
+        "gamma = self.scale * self.gamma[affine]",
+        "gamma = self.scale * self.gamma.roll(-1, 0)[affine]",
+        ("tests/nn/test_norm.py", "tests/golden/test_traces.py"),
+    ),
+    Mutation(
+        "time runs backwards",
+        "ops/lif.py",
+        "for drive in current.unbind(0):",
+        "for drive in reversed(current.unbind(0)):",
+        ("tests/ops/test_lif.py",),
+    ),
+    Mutation(
+        "the leak takes the current too",
+        "ops/lif.py",
+        "integrated = neuron.leak * membrane + current",
+        "integrated = neuron.leak * (membrane + current)",
+        ("tests/ops/test_lif.py",),
+    ),
+    Mutation(
+        "TAB pools the future",
+        "ops/pooling.py",
+        "torch.ones(steps, before + steps).tril(before)",
+        "torch.ones(steps, before + steps).triu(before)",
+        ("tests/ops/test_pooling.py",),
+    ),
+    Mutation(
+        "another 1/θ in the surrogate",
+        "ops/spike.py",
+        "return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1), None, None",
+        "return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1) / ctx.threshold, None, None",
+        ("tests/ops/test_spike.py",),
+    ),
+    Mutation(
+        "a gradient through the reset",
+        "ops/lif.py",
+        "neuron.reset(integrated, spikes.detach(), neuron.threshold)",
+        "neuron.reset(integrated, spikes, neuron.threshold)",
+        ("tests/ops/test_lif.py",),
+    ),
+    Mutation(
+        "statistics are constants",
+        "ops/norm.py",
+        "    mean = x.mean(dims, keepdim=True)\n",
+        "    x = x.detach()\n    mean = x.mean(dims, keepdim=True)\n",
+        ("tests/ops/test_norm.py",),
+    ),
+]

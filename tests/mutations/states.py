@@ -1,0 +1,67 @@
+"""Faults of states, and of batches in parts."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import ADVANCE, LEASES, Mutation
+
+PROCESSES = [
+    Mutation(
+        "reduce is forgotten in the backward pass",
+        "engine/scan.py",
+        "of_all = (sum_grad, sum_product) if reduce is None else reduce(torch.stack((sum_grad, sum_product)))",
+        "of_all = sum_grad, sum_product",
+        ("tests/engine/test_reduce.py",),
+    ),
+]
+
+STATES = [
+    Mutation(
+        "the membrane of another sample",
+        "nn/state.py",
+        "        return state[keep]\n",
+        "        return state[keep].roll(1, 0)\n",
+        ADVANCE,
+    ),
+    Mutation(
+        "γ of the first steps, whatever the state",
+        "nn/known.py",
+        "which = slice(steps.start, steps.stop)",
+        "which = slice(0, len(steps))",
+        ADVANCE,
+    ),
+    Mutation(
+        "statistics of the first steps take the batch in",
+        "nn/advance.py",
+        "    steps = work.call.steps(x)\n",
+        "    steps = slice(0, len(x))\n",
+        ADVANCE,
+    ),
+    Mutation(
+        "the state forgets a step",
+        "nn/network.py",
+        "steps=before.steps + len(x),",
+        "steps=before.steps + len(x) - 1,",
+        ADVANCE,
+    ),
+    Mutation(
+        "no gradient comes from the last membranes",
+        "engine/stack.py",
+        "        if given is not None:\n",
+        "        if given is not None and every and not len(given):\n",
+        ADVANCE,
+    ),
+    Mutation(
+        "the membranes that a state holds are the workspace's",
+        "engine/stack.py",
+        "ends = [lease.keep(end) for end in ends]",
+        "ends = list(ends)",
+        LEASES,
+    ),
+    Mutation(
+        "without gradients too",
+        "engine/stack.py",
+        "ends = [lease.keep(end) for end in membranes if end is not None]",
+        "ends = [end for end in membranes if end is not None]",
+        ADVANCE,
+    ),
+]
