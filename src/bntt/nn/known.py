@@ -79,7 +79,7 @@ def fuse(
     """
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
         part, kind = ("its lif", type(block.lif)) if type(block) is SpikingBlock else ("it", type(block))
-        return f"{part} is a {kind.__name__}, which the kernels do not know"
+        return f"{part} is {kind.__name__}, which the kernels do not know"
     for name, module, tensors in parts_of(block):
         if reason := why_touched(module):
             return f"{name or 'it'} {reason}"
