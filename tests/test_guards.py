@@ -27,7 +27,7 @@ def test_axes_of_one_name_must_be_of_one_size():
 def test_a_wrong_type_raises_and_an_int_is_a_float():
     with pytest.raises(TypeCheckError, match="leak"):
         bntt.LIF("0.9")
-    assert bntt.LIF(1, 2).threshold == 2.0
+    assert bntt.LIF(1, 2).neuron.threshold == 2.0
 
 
 def test_unset_memory_is_nan():

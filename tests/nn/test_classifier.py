@@ -49,6 +49,19 @@ def test_trace_ends_with_the_forwards_logits(images):
     assert torch.allclose(model.trace(images, seed=3, draw=2).logits[-1], model(images, seed=3, draw=2), atol=1e-12)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_stopping_early_on_purpose_draws_the_first_steps(images, training):
+    model = build().train(training)
+    spikes = model.encoder(images, seed=3, draw=2, steps=range(3))
+    assert torch.allclose(model(images, seed=3, draw=2, steps=3), model.network(spikes, steps=3), atol=1e-6)
+    if not training:
+        assert torch.allclose(
+            model(images, seed=3, draw=2, steps=3), model.trace(images, seed=3, draw=2).logits[2], atol=1e-6
+        )
+    with pytest.raises(ValueError, match=r"the encoder has 4 time steps \(0-3\), got t=5"):
+        model(images, steps=6)
+
+
 def test_what_the_encoder_refuses_is_refused(images):
     for call in (build(), build().trace, build().advance):
         with pytest.raises(TypeError, match="divide by 255"):

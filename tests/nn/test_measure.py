@@ -117,3 +117,11 @@ def test_a_long_trace_draws_its_spikes_in_parts(rng, monkeypatch):
     assert drawn == [range(1), range(3), range(3, 6), range(6, 7)]
     assert torch.allclose(parts.logits, whole.logits, atol=1e-6)
     assert all(torch.equal(parts.spikes[name], whole.spikes[name]) for name in whole.spikes)
+    drawn.clear()
+    with torch.no_grad():
+        logits = model.eval()(images, seed=5)
+    assert drawn == [range(3), range(3, 6), range(6, 7)]
+    assert torch.allclose(logits, whole.logits[-1], atol=1e-6)
+    drawn.clear()
+    assert torch.allclose(model(images, seed=5), logits, atol=1e-6)
+    assert drawn == [range(7)], "with gradients all steps are there at once"
