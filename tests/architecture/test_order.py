@@ -23,9 +23,9 @@ ORDER = {
         ["stack"],
     ],
     "nn": [
-        ["call", "untouched", "trace", "samples", "encoder", "pixels", "measure"],
-        ["stage", "norm", "lif", "state", "analog"],
-        ["readout", "block", "norms", "statistics", "watch"],
+        ["call", "untouched", "trace", "samples", "encoder", "measure"],
+        ["stage", "norm", "lif", "state", "pixels"],
+        ["readout", "block", "norms", "statistics", "watch", "analog"],
         ["known"],
         ["plan"],
         ["advance", "poisson"],

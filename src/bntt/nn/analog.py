@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bntt.nn.encoder import check_values, steps_of, whole_steps
-from bntt.nn.pixels import PerChannel, channel_scales, normalized
+from bntt.nn.pixels import PixelEncoder
 
 
-class DirectEncoder(nn.Module):
+class DirectEncoder(PixelEncoder):
     """Direct coding: the same analog image drives the first layer at every step, without a copy. Gradients pass.
 
     Args:
@@ -23,32 +23,6 @@ class DirectEncoder(nn.Module):
     torch.Size([4, 2, 1, 8, 8])
     """
 
-    mean: Tensor | None
-    std: Tensor | None
-
-    def __init__(self, num_steps: int, *, mean: PerChannel = None, std: PerChannel = None) -> None:
-        super().__init__()
-        self.num_steps = whole_steps(num_steps)
-        for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
-            self.register_buffer(name, rows)
-
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
-        """The normalised images ``[B, C, H, W]`` at all steps, or at some; the rest of a call changes nothing."""
-        return self.spikes(self.normalized(images), steps=steps)
-
-    def normalized(self, images: Tensor) -> Tensor:
-        """The images after all checks, per channel of mean 0 and deviation 1: see :func:`bntt.nn.pixels.normalized`."""
-        return normalized(images, self.mean, self.std)
-
     def spikes(
         self,
         x: Tensor,
@@ -61,7 +35,7 @@ class DirectEncoder(nn.Module):
     ) -> Tensor:
         """What is normalised already, at all steps, or at some: ``[S, B, ...]``, every step the same memory.
 
-        The second half of a call, so that noise can come between the two; called as :meth:`forward` is.
+        The rest of a call changes nothing.
 
         >>> import torch
         >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
@@ -70,9 +44,6 @@ class DirectEncoder(nn.Module):
         wanted = steps_of(steps, self.num_steps)
         check_values(x, "pixels")
         return x.expand(len(wanted), *x.shape)
-
-    def extra_repr(self) -> str:
-        return f"num_steps={self.num_steps}"
 
 
 class FrameEncoder(nn.Module):

@@ -1,11 +1,13 @@
-"""Images with pixels in [0, 1]: what is refused, and their normalisation per channel."""
+"""Images with pixels in [0, 1]: what is refused, their normalisation per channel, and encoders of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from bntt.nn.encoder import whole_steps
 
 PerChannel = Sequence[float] | float | Tensor | None
 """One number a channel, or none."""
@@ -73,3 +75,59 @@ def _per_channel(name: str, values: PerChannel) -> Tensor | None:
     if not torch.isfinite(rows).all():
         raise ValueError(f"{name} must be finite in every channel, got {values}")
     return rows
+
+
+class PixelEncoder(nn.Module):
+    """What encoders of images share: a call checks and normalises the images, and then encodes them.
+
+    A subclass says how: ``spikes(x, *, seed, index, draw, steps, compact)`` of values that are normalised already.
+
+    Args:
+        num_steps: T.
+        mean, std: per channel, of the training images; both or neither (then the pixels are encoded as they are).
+
+    Raises:
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(self, num_steps: int, *, mean: PerChannel = None, std: PerChannel = None) -> None:
+        super().__init__()
+        self.num_steps = whole_steps(num_steps)
+        for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
+            self.register_buffer(name, rows)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """What drives the network, ``[S, B, C, H, W]``, for images ``[B, C, H, W]`` with pixels in [0, 1].
+
+        See :class:`~bntt.nn.encoder.Encoder` for the arguments.
+
+        Raises:
+            TypeError, ValueError: if :func:`normalized` refuses the images, or ``spikes`` what follows.
+        """
+        x = self.normalized(images)
+        return self.spikes(x, seed=seed, index=index, draw=draw, steps=steps, compact=compact)
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """The first half of a call: the images after all checks, per channel of mean 0 and deviation 1."""
+        return normalized(images, self.mean, self.std)
+
+    def spikes(
+        self, x: Tensor, *, seed: int, index: Tensor | None, draw: int, steps: range | None, compact: bool
+    ) -> Tensor:
+        """The second half, so that noise can come between the two."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f"num_steps={self.num_steps}"

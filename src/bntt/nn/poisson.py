@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import forward_ad
 
 from bntt.engine.poisson import poisson_bytes
-from bntt.nn.encoder import check_values, index_of, steps_of, whole_steps
-from bntt.nn.pixels import PerChannel, channel_scales, normalized
+from bntt.nn.encoder import check_values, index_of, steps_of
+from bntt.nn.pixels import PerChannel, PixelEncoder
 from bntt.nn.plan import why_not_here
 from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
 
 
-class PoissonEncoder(nn.Module):
+class PoissonEncoder(PixelEncoder):
     """Rate coding (paper Supplement B): fresh random spikes at every step, ``[T, B, C, H, W]`` of images.
 
     Args:
@@ -37,9 +37,6 @@ class PoissonEncoder(nn.Module):
     torch.Size([4, 2, 1, 8, 8])
     """
 
-    mean: Tensor | None
-    std: Tensor | None
-
     def __init__(
         self,
         num_steps: int,
@@ -49,28 +46,8 @@ class PoissonEncoder(nn.Module):
         std: PerChannel = None,
         gradient: GradientEstimator | None = None,
     ) -> None:
-        super().__init__()
-        self.num_steps, self.signed, self.gradient = whole_steps(num_steps), signed, gradient
-        for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
-            self.register_buffer(name, rows)
-
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
-        """Spikes of images ``[B, C, H, W]`` with pixels in [0, 1]: :meth:`normalized`, then :meth:`spikes`."""
-        x = self.normalized(images)
-        return self.spikes(x, seed=seed, index=index, draw=draw, steps=steps, compact=compact)
-
-    def normalized(self, images: Tensor) -> Tensor:
-        """The images after all checks, per channel of mean 0 and deviation 1: see :func:`bntt.nn.pixels.normalized`."""
-        return normalized(images, self.mean, self.std)
+        super().__init__(num_steps, mean=mean, std=std)
+        self.signed, self.gradient = signed, gradient
 
     def spikes(
         self,
@@ -128,7 +105,7 @@ class PoissonEncoder(nn.Module):
 
     def extra_repr(self) -> str:
         gradient = getattr(self.gradient, "__name__", self.gradient)
-        return f"num_steps={self.num_steps}, signed={self.signed}, gradient={gradient}"
+        return f"{super().extra_repr()}, signed={self.signed}, gradient={gradient}"
 
 
 def _asks_for_gradient(x: Tensor) -> bool:
