@@ -7,7 +7,7 @@ import torch
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.layer import Layer
-from bntt.engine.layer_pass import LayerPass, density
+from bntt.engine.layer_pass import LayerPass, Start, density
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
@@ -37,9 +37,9 @@ def test_an_input_of_the_lease_is_the_layers_and_a_callers_is_left_alone(rng):
     one = LayerPass(flat_layer(weight), Synapse(weight, None, Geometry()), Compute(), lease)
     own = torch.randn(3, 2, 4, 5, 6, generator=rng)
     leased = lease.take(*own.shape).copy_(own)
-    found = [one.forward(Spikes(values), 0) for values in (own, leased)]
+    found = [one.forward(Spikes(values), 0, Start()) for values in (own, leased)]
     assert torch.equal(*(passed.spikes.values for passed in found))
     assert not lease.owns(leased)
     for passed in found:  # moved for the layer, so that the copy is its
         assert passed.saved.held is not None
-        lease.give(passed.saved.held, passed.saved.current, passed.membrane, passed.spikes.values)
+        lease.give(passed.saved.held, passed.saved.current, passed.end.membrane, passed.spikes.values)

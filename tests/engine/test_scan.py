@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_reverse
+from bntt.engine.scan import moments, pooled_shape, scan, scan_reference
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
-from tests.kernels import needs_kernels, simulate, variant
+from tests.kernels import needs_kernels, scan_backward, simulate, variant
 
 pytestmark = needs_kernels
 _ = variant
@@ -85,7 +85,7 @@ def test_forward_and_every_gradient(shape, neuron, variant, rng):
     fired = scan(current, narrow, neuron, window, counts)
     out = torch.empty_like(current)
     reverse = Reverse(current, narrow, inverse.detach().float().contiguous(), neuron, window, SpikeGrad(gradient))
-    sums = scan_reverse(reverse, out, rows=rows_of(current) if batch_statistics else None)
+    sums = scan_backward(reverse, out, rows=rows_of(current) if batch_statistics else None)
 
     drive = (wide[0] - affine.mean[:, None, None, None]) * affine.scale[:, None, None, None]
     drive = (drive + affine.shift[:, None, None, None]).detach().numpy()
@@ -127,7 +127,7 @@ def test_a_gradient_shared_by_all_steps_is_not_copied(variant, rng):
     for gradient, scale in ((shared, 0.5), ((shared * 0.5).expand(6, -1, -1, -1, -1).contiguous(), 1.0)):
         out = torch.empty_like(current)
         reverse = Reverse(current, affine, inverse, Neuron(), (2, 2), SpikeGrad(gradient, scale))
-        sums = scan_reverse(reverse, out, rows=rows_of(current))
+        sums = scan_backward(reverse, out, rows=rows_of(current))
         results.append((out, *sums))
     for one, other in zip(*results, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
@@ -140,7 +140,7 @@ def test_the_gradient_may_overwrite_the_current(variant, rng):
     apart, inplace = torch.empty_like(current), current.clone()
     for x, out in ((current, apart), (inplace, inplace)):
         reverse = Reverse(x, affine, inverse, Neuron(), (2, 2), SpikeGrad(gradient))
-        scan_reverse(reverse, out, rows=rows_of(x))
+        scan_backward(reverse, out, rows=rows_of(x))
     assert torch.equal(apart, inplace)
 
 
@@ -186,7 +186,7 @@ def test_the_reverse_scan_goes_on_from_membrane_and_carry(neuron, variant, rng):
             before = membrane.clone()
             part, grad = (current[a:b], affine.steps(a, b), inverse[a:b]), SpikeGrad(gradient[a:b])
             reverse = Reverse(*part, neuron, window, grad, membrane, carry)
-            found.append(scan_reverse(reverse, out[a:b], rows=rows_of(current)))
+            found.append(scan_backward(reverse, out[a:b], rows=rows_of(current)))
             assert torch.equal(membrane, before)
         outs.append(out), carries.append(carry)
         sums.append([torch.cat(rows) for rows in zip(*reversed(found), strict=True)])
@@ -207,7 +207,7 @@ def test_the_same_bits_on_any_number_of_threads(shape, variant, rng):
         counts, out = torch.empty(gradient.shape, dtype=torch.uint8), torch.empty_like(current)
         fired = scan(current, affine, Neuron(), shape[-1], counts)
         reverse = Reverse(current, affine, inverse, Neuron(), shape[-1], SpikeGrad(gradient))
-        sums = scan_reverse(reverse, out, rows=rows_of(current))
+        sums = scan_backward(reverse, out, rows=rows_of(current))
         results.append((*moments(current), counts, fired, out, *sums))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
@@ -234,7 +234,7 @@ def test_a_nan_current_never_fires_and_its_gradient_shows_it(variant):
     out = torch.empty_like(current)
     ones = torch.ones(3, 18)
     reverse = Reverse(current, affine, ones, Neuron(), (1, 1), SpikeGrad(torch.ones_like(current)))
-    scan_reverse(reverse, out, rows=2)
+    scan_backward(reverse, out, rows=2)
     assert out.isnan().all()
 
 
@@ -250,7 +250,7 @@ def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
         counts, out, copy = torch.empty(grad.shape, dtype=torch.uint8), torch.empty_like(x), torch.empty_like(x)
         fired = scan(x, affine, Neuron(), window, counts)
         reverse = Reverse(x, affine, inverse, Neuron(), window, SpikeGrad(grad))
-        sums = scan_reverse(reverse, out, rows=rows_of(x))
+        sums = scan_backward(reverse, out, rows=rows_of(x))
         mean, var = moments(x, copy)
         assert torch.equal(copy, x)
         found.append([counts, fired, mean, var, *sums, out.float()])
@@ -260,5 +260,5 @@ def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
     assert ((out - exact).abs() <= 2**-8 * exact.abs() + 1e-6 * exact.abs().max()).all()
     nan = torch.full((2, 3, 1, 1, 21), float("nan")).bfloat16()
     rows = torch.ones(2, 21)
-    scan_reverse(Reverse(nan, Affine(rows, rows, rows), rows, Neuron(), (1, 1), SpikeGrad(nan)), nan, rows=3)
+    scan_backward(Reverse(nan, Affine(rows, rows, rows), rows, Neuron(), (1, 1), SpikeGrad(nan)), nan, rows=3)
     assert nan.isnan().all()

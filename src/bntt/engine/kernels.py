@@ -14,7 +14,7 @@ from torch import Tensor
 from bntt.engine import private
 from bntt.engine._cpu import library
 from bntt.engine.compute import Compute, KernelName, Precision
-from bntt.engine.neuron import Affine, Reverse, Window
+from bntt.engine.neuron import Affine, PoolSize, Reverse
 from bntt.ops.lif import Neuron
 
 
@@ -25,7 +25,7 @@ class Kernels(Protocol):
     def moments(self, current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]: ...
 
     def scan(
-        self, current: Tensor, affine: Affine, neuron: Neuron, window: Window, counts: Tensor, membrane: Tensor | None
+        self, current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
     ) -> Tensor: ...
 
     def reverse_sums(self, reverse: Reverse) -> tuple[Tensor, Tensor]: ...

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.measure import joined_moments
-from bntt.engine.neuron import Affine, Window
+from bntt.engine.neuron import Affine, PoolSize
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Lease
 from bntt.ops.lif import Neuron
 from bntt.ops.norm import Moments
+from bntt.ops.pooling import Pooling, Window
 
 CHUNK_BYTES = 16 << 20
 """Of a layer's current in one chunk of time steps: what a processor's last-level cache holds."""
@@ -27,7 +28,7 @@ class Layer:
     geometry: Geometry
     flatten: bool
     """Whether the input is flattened to ``C·H·W`` features first."""
-    window: Window
+    window: PoolSize
     neuron: Neuron
     weight: Tensor
     bias: Tensor | None
@@ -36,6 +37,13 @@ class Layer:
     mean: Tensor | None
     var: Tensor | None
     eps: float
+    pooling: Pooling = Window(0)
+    """How the batch's statistics of several steps make those of one."""
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a step's normalisation needs the currents of all steps."""
+        return self.batch_statistics and self.pooling.looks_ahead
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
@@ -86,9 +94,15 @@ class Resolved:
     inverse: Tensor
     """1/√(σ² + ε), ``[T, C]``."""
     moments: Moments | None
-    """The batch's, where they were taken; of all processes."""
+    """The batch's that these steps were normalised by, where they were taken; of all processes."""
     by_events: tuple[bool, bool]
     """The forward pass and the weight gradient."""
+    own: Moments | None = None
+    """Every step's own, where several steps' were pooled."""
+    past: Moments | None = None
+    """What the pooling was given of the steps before."""
+    carried: Moments | None = None
+    """What it keeps of these steps for those that follow."""
 
 
 def joined(parts: Sequence[Resolved]) -> Resolved:
@@ -97,7 +111,8 @@ def joined(parts: Sequence[Resolved]) -> Resolved:
         return parts[0]
     affine = Affine(*(torch.cat([getattr(p.affine, name) for p in parts]) for name in ("mean", "scale", "shift")))
     moments = joined_moments([part.moments for part in parts])
-    return Resolved(affine, torch.cat([part.inverse for part in parts]), moments, parts[0].by_events)
+    inverse, own = torch.cat([part.inverse for part in parts]), joined_moments([part.own for part in parts])
+    return Resolved(affine, inverse, moments, parts[0].by_events, own, parts[0].past, parts[-1].carried)
 
 
 @dataclass
@@ -109,7 +124,8 @@ class Saved:
     """The buffer of the pass that the input lies in; None: it is not the pass's."""
     before: torch.Size
     """The input's shape before the layer flattened it."""
-    current: Tensor
+    current: Tensor | None
+    """None: it is made again from the input."""
     found: Resolved
     start: Tensor | None
     """The membrane before the first of these steps, ``[B, H, W, C]``; None is rest."""

@@ -12,12 +12,30 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.layer import Gradients, Layer, Resolved, Saved, chunk_steps, joined
-from bntt.engine.measure import Measure, Seen, histogram, joined_seen, write_norms
+from bntt.engine.measure import Measure, Seen, histogram, joined_moments, joined_seen, write_norms
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad
-from bntt.engine.normalisation import current_moments, normalisation, of_all_processes
-from bntt.engine.scan import pooled_shape, scan, scan_reverse
+from bntt.engine.normalisation import as_given, by_batch, current_moments, of_all_processes, towards_current
+from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
+from bntt.ops.norm import Moments
+
+
+class Start(NamedTuple):
+    """What a layer carries from some steps to the next."""
+
+    membrane: Tensor | None = None
+    """``[B, H, W, C]``; None is rest."""
+    past: Moments | None = None
+    """What the pooling of its statistics keeps of the steps before."""
+
+
+@dataclass
+class Carry:
+    """The gradients of a :class:`Start`, written over on the way back in time; None where none is wanted, or 0."""
+
+    membrane: Tensor | None
+    past: tuple[Tensor, Tensor] | None = None
 
 
 class Passed(NamedTuple):
@@ -25,8 +43,8 @@ class Passed(NamedTuple):
 
     spikes: Spikes
     saved: Saved
-    membrane: Tensor
-    """After the last step, ``[B, H, W, C]``."""
+    end: Start
+    """After the last step."""
     seen: Seen
 
 
@@ -50,31 +68,37 @@ class LayerPass:
     lease: Lease
     measure: Measure = Measure()
 
+    drops: bool = False
+    """Whether the current is not kept for the backward pass, which makes it again."""
+
     @property
     def agrees(self) -> bool:
         """Whether its statistics are those of a batch of which this process has a part."""
         return self.compute.reduce is not None and self.layer.batch_statistics
 
-    def forward(self, x: Spikes, first: int, start: Tensor | None = None, known: Resolved | None = None) -> Passed:
+    @property
+    def waits(self) -> bool:
+        """Whether no step can be normalised before all currents are there."""
+        return self.agrees or self.layer.looks_ahead
+
+    def forward(self, x: Spikes, first: int, start: Start, known: Resolved | None = None) -> Passed:
         """The steps from ``first`` on.
 
         Args:
             x: the input before it is flattened. Where it lies in the lease it is this layer's from here on.
-            start: the membrane before these steps; it is left as it is. None is rest.
+            start: what the layer carries from the steps before; it is left as it is.
             known: what an earlier pass over the same steps found; that pass measured.
         """
-        layer, work = self.layer, self._begin(x, start, known)
-        measure, agrees = self.measure if known is None else Measure(), known is None and self.agrees
-        found, parts, seen = self._agreed(work, first) if agrees else known, [], []
+        layer, work = self.layer, self._begin(x, start.membrane, known)
+        measure, waits, past = self.measure if known is None else Measure(), known is None and self.waits, start.past
+        found, parts, seen = self._waited(work, first, past) if waits else known, [], []
         for begin, end in self._chunks(work.current, work.source.values):
-            given, copy = (work.current[begin:end], None) if agrees else self._current(work, begin, end)
-            batch = None
-            if found is None and layer.batch_statistics:
-                batch = current_moments(given, copy, kernels=self.compute.kernels)
+            given, copy = (work.current[begin:end], None) if waits else self._current(work, begin, end)
+            if found is None:
+                parts.append(self._normalisation(given, copy, slice(first + begin, first + end), past, work.by_events))
+                past = parts[-1].carried
             elif copy is not None:
                 copy.copy_(given)
-            if found is None:
-                parts.append(normalisation(layer, slice(first + begin, first + end), batch, work.by_events))
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
             before = self._copied(work.membrane) if measure.every_place else None
             fired = self._scan(given, affine, work.counts[begin:end], work.membrane)
@@ -82,9 +106,13 @@ class LayerPass:
         found = joined(parts) if found is None else found
         whole = _completed(joined_seen(seen), measure, found)
         held = work.source.values if self.lease.owns(work.source.values) else None
-        saved = Saved(work.source, held, x.values.shape, work.current, found, start)
+        current: Tensor | None = work.current
+        if self.drops:
+            self.lease.give(current)
+            current = None
+        saved = Saved(work.source, held, x.values.shape, current, found, start.membrane)
         spikes = layer.spikes(work.counts, density(self.compute, whole.spikes, work.counts))
-        return Passed(spikes, saved, work.membrane, whole)
+        return Passed(spikes, saved, Start(work.membrane, found.carried), whole)
 
     def backward(
         self,
@@ -93,7 +121,7 @@ class LayerPass:
         learned: Gradients,
         first: int,
         *,
-        carry: Tensor | None,
+        carry: Carry,
         keep: bool,
         wants_input: bool,
     ) -> tuple[Tensor | None, Tensor | None]:
@@ -101,27 +129,58 @@ class LayerPass:
 
         Args:
             learned: the gradients of what the layer learns; these steps' part is added.
-            carry: dL/d(membrane after these steps); it becomes the one before them. None: nothing follows or precedes.
+            carry: the gradients of what follows these steps; they become those of what came before.
             keep: leave the saved current as it is, for another backward pass; else the gradients are written over it.
 
         Returns:
             The input's gradient, and the buffer of the lease that it lies in.
         """
-        layer, found, current = self.layer, done.found, done.current
+        layer, found = self.layer, done.found
+        current, keep = (self._made_again(done), False) if done.current is None else (done.current, keep)
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if keep else current
-        reverse = Reverse(current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry)
-        rows, reduce = None if found.moments is None else found.moments.count[0], self.compute.reduce
-        sum_grad, sum_product = scan_reverse(reverse, out, rows=rows, reduce=reduce, kernels=self.compute.kernels)
-        last = first + len(sum_grad)
-        learned.gamma[first:last] = sum_product
+        reverse = Reverse(
+            current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry.membrane
+        )
+        sums = scan_sums(reverse, kernels=self.compute.kernels)
+        offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
+        if found.moments is not None:
+            reduce = self.compute.reduce
+            offset, slope, carry.past = towards_current(
+                layer, found, sums if reduce is None else reduce(sums.clone()), carry.past
+            )
+        scan_reverse(reverse, out, offset, slope, kernels=self.compute.kernels)
+        last = first + sums.shape[1]
+        learned.gamma[first:last] = sums[1]
         if learned.beta is not None:
-            learned.beta[first:last] = sum_grad
+            learned.beta[first:last] = sums[0]
         if learned.bias is not None and not layer.batch_statistics:  # a constant before them changes nothing
-            learned.bias += (found.affine.scale * sum_grad).sum(0)
+            learned.bias += (found.affine.scale * sums[0]).sum(0)
         if learned.norms is not None:
             write_norms(out, learned.norms[first:last])
         input_grad, held = self._synapse_backward(done, out, learned.weight, wants_input=wants_input)
         return None if input_grad is None else layer.leave(input_grad, done.before), held
+
+    def _made_again(self, done: Saved) -> Tensor:
+        """The current of a pass that did not keep it."""
+        shape, source = self.layer.current_shape(done.source), done.source
+        current = self.lease.take(*shape, dtype=self.synapse.forward_dtype, device=source.values.device)
+        for begin, end in self._chunks(current, source.values):
+            out = current[begin:end]
+            given = self.synapse.forward(source.steps(begin, end), events=done.found.by_events[0], out=out)
+            if given.data_ptr() != out.data_ptr():
+                out.copy_(given)
+        return current
+
+    def _normalisation(
+        self, current: Tensor, copy: Tensor | None, steps: slice, past: Moments | None, by_events: tuple[bool, bool]
+    ) -> Resolved:
+        """Of some steps; ``copy`` takes their current on the way."""
+        if self.layer.batch_statistics:
+            own = current_moments(current, copy, kernels=self.compute.kernels)
+            return by_batch(self.layer, steps, own, past, by_events)
+        if copy is not None:
+            copy.copy_(current)
+        return as_given(self.layer, steps, by_events)
 
     def _begin(self, x: Spikes, start: Tensor | None, known: Resolved | None) -> _Work:
         layer, lease, device = self.layer, self.lease, x.values.device
@@ -146,15 +205,18 @@ class LayerPass:
         given = self.synapse.forward(work.source.steps(begin, end), events=work.by_events[0], out=out)
         return given, None if given.data_ptr() == out.data_ptr() else out
 
-    def _agreed(self, work: _Work, first: int) -> Resolved:
-        """All currents, and their normalisation by the moments of all processes."""
-        parts = [
-            current_moments(*self._current(work, begin, end), kernels=self.compute.kernels)
-            for begin, end in self._chunks(work.current, work.source.values)
-        ]
-        assert self.compute.reduce is not None
-        batch = of_all_processes(parts, self.compute.reduce)
-        return normalisation(self.layer, slice(first, first + len(work.current)), batch, work.by_events)
+    def _waited(self, work: _Work, first: int, past: Moments | None) -> Resolved:
+        """All currents, and then their normalisation, by the moments of all processes."""
+        own = joined_moments(
+            [
+                current_moments(*self._current(work, begin, end), kernels=self.compute.kernels)
+                for begin, end in self._chunks(work.current, work.source.values)
+            ]
+        )
+        assert own is not None
+        if self.compute.reduce is not None:
+            own = of_all_processes(own, self.compute.reduce)
+        return by_batch(self.layer, slice(first, first + len(work.current)), own, past, work.by_events)
 
     def _scan(self, current: Tensor, affine: Affine, counts: Tensor, membrane: Tensor) -> Tensor:
         layer = self.layer

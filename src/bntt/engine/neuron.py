@@ -10,7 +10,7 @@ from torch import Tensor
 from bntt.ops.lif import Neuron
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
-Window = tuple[int, int]
+PoolSize = tuple[int, int]
 """Height and width of an average pooling window, its stride too; (1, 1) is no pooling."""
 
 
@@ -64,7 +64,7 @@ class Reverse:
     inverse: Tensor
     """``1 / √(σ² + ε)``, ``[T, C]``."""
     neuron: Neuron
-    window: Window
+    window: PoolSize
     grad: SpikeGrad
     membrane: Tensor | None = None
     """What the scan started from, ``[B, H, W, C]``; None is rest. It is left as it is."""

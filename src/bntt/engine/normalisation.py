@@ -3,17 +3,18 @@ the batch of all processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from bntt.engine.compute import KernelName, Reduce
 from bntt.engine.layer import Layer, Resolved
-from bntt.engine.measure import joined_moments
 from bntt.engine.neuron import Affine
 from bntt.engine.scan import moments
 from bntt.ops.norm import Moments, moment_sums, moments_of_sums
+from bntt.ops.pooling import Window
 
 
 def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> Moments:
@@ -26,33 +27,89 @@ def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: Ker
     return Moments(*moments(current, copy, kernels=kernels), (rows,) * len(current))
 
 
-def of_all_processes(parts: Sequence[Moments], reduce: Reduce) -> Moments:
+def of_all_processes(own: Moments, reduce: Reduce) -> Moments:
     """The statistics of consecutive steps over the batches of all processes, in one call.
 
     >>> zero = Moments(torch.zeros(1, 1), torch.ones(1, 1), (4,))
-    >>> of_all_processes([zero], lambda sums: 3 * sums)
+    >>> of_all_processes(zero, lambda sums: 3 * sums)
     Moments(mean=tensor([[0.]]), var=tensor([[1.]]), count=(12,))
     """
-    own = joined_moments(parts)
-    assert own is not None
     found = moments_of_sums(reduce(moment_sums(own)))
     return Moments(found.mean.to(own.mean), found.var.to(own.var), found.count)
 
 
-def normalisation(layer: Layer, steps: slice, batch: Moments | None, by_events: tuple[bool, bool]) -> Resolved:
-    """Eq. 9's normalisation of some steps.
+def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:
+    """Eq. 9's normalisation of some steps by the batch's statistics, pooled over time as the layer says.
 
     Args:
-        batch: the moments of their currents; None: the layer's own.
+        own: the moments of these steps' currents.
+        past: what the pooling kept of the steps before.
     """
-    if batch is not None:
-        mean, var = batch.mean, batch.var
-    else:
-        assert layer.mean is not None
-        assert layer.var is not None
-        mean, var = layer.mean[steps].clone(), layer.var[steps]  # the running mean itself may move on
+    if layer.pooling == Window(0):
+        return _resolved(layer, steps, own.mean, own.var, own, by_events)
+    pooled, carried = layer.pooling.extend(past, own)
+    rows = len(own.count), own.mean.shape[1]
+    found = _resolved(layer, steps, pooled.mean.expand(rows), pooled.var.expand(rows), pooled, by_events)
+    return replace(found, own=own, past=past, carried=carried)
+
+
+def as_given(layer: Layer, steps: slice, by_events: tuple[bool, bool]) -> Resolved:
+    """Eq. 9's normalisation of some steps by the layer's own statistics."""
+    assert layer.mean is not None
+    assert layer.var is not None
+    mean, var = layer.mean[steps].clone(), layer.var[steps]  # the running mean itself may move on
+    return _resolved(layer, steps, mean, var, None, by_events)
+
+
+def _resolved(
+    layer: Layer, steps: slice, mean: Tensor, var: Tensor, moments: Moments | None, by_events: tuple[bool, bool]
+) -> Resolved:
     inverse = (var + layer.eps).rsqrt()
     scale = layer.gamma.detach()[steps] * inverse
     shift = torch.zeros_like(scale) if layer.beta is None else layer.beta.detach()[steps]
     affine = Affine(mean.contiguous(), scale.contiguous(), shift.contiguous())
-    return Resolved(affine, inverse.contiguous(), batch, by_events)
+    return Resolved(affine, inverse.contiguous(), moments, by_events)
+
+
+class Towards(NamedTuple):
+    """What :func:`towards_current` finds, all of ``[T, C]`` but the last."""
+
+    offset: Tensor
+    slope: Tensor
+    past: tuple[Tensor, Tensor] | None
+    """dL/d(mean, variance) that the pooling kept of the steps before."""
+
+
+def towards_current(layer: Layer, found: Resolved, sums: Tensor, later: tuple[Tensor, Tensor] | None = None) -> Towards:
+    """Eq. 10: what is taken from ``scale g`` on the way to the current, as ``offset + slope (current - mean)``.
+
+    For statistics of one step it is ``a (mean(g) + x̂ mean(g x̂))``. Where several steps' were pooled, the gradients of
+    all that were normalised by a step's current come to it, through the pooling as autograd has it.
+
+    Args:
+        sums: over rows, of g and of g x̂, ``[2, T, C]``, float64; of all processes.
+        later: dL/d(mean, variance) that the pooling keeps of these steps; None is 0.
+    """
+    assert found.moments is not None
+    scale, inverse = found.affine.scale, found.inverse
+    if found.own is None:
+        rows = found.moments.count[0]
+        return Towards((scale * (sums[0] / rows)).float(), (scale * inverse * (sums[1] / rows)).float(), None)
+    towards_mean, towards_var = -scale * sums[0], -0.5 * scale * inverse * sums[1]
+    with torch.enable_grad():
+        own, past = _leaves(found.own), None if found.past is None else _leaves(found.past)
+        pooled, carried = layer.pooling.extend(past, own)
+        pairs = [(pooled.mean.expand_as(scale), towards_mean), (pooled.var.expand_as(scale), towards_var)]
+        if carried is not None and later is not None:
+            pairs += [(carried.mean, later[0]), (carried.var, later[1])]
+        leaves = [own.mean, own.var] + ([] if past is None else [past.mean, past.var])
+        into = torch.autograd.grad([out for out, _ in pairs], leaves, [grad for _, grad in pairs])
+    counts = torch.tensor(own.count, dtype=torch.float64, device=scale.device)[:, None]
+    slope = -2 * into[1] / counts
+    offset = slope * (found.affine.mean - own.mean.detach()) - into[0] / counts
+    return Towards(offset.float(), slope.float(), None if past is None else (into[2], into[3]))
+
+
+def _leaves(moments: Moments) -> Moments:
+    mean, var = (rows.detach().double().requires_grad_() for rows in (moments.mean, moments.var))
+    return Moments(mean, var, moments.count)

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine.compute import KernelName, Reduce
+from bntt.engine.compute import KernelName
 from bntt.engine.kernels import open_kernels
-from bntt.engine.neuron import Affine, Reverse, Window
+from bntt.engine.neuron import Affine, PoolSize, Reverse
 from bntt.ops.lif import Neuron, lif_sequence
 
 
@@ -27,7 +27,7 @@ def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName 
     return open_kernels(kernels).moments(current, copy)
 
 
-def pooled_shape(current: Tensor, window: Window) -> tuple[int, ...]:
+def pooled_shape(current: Tensor, window: PoolSize) -> tuple[int, ...]:
     """The shape of the counts that a scan over ``current`` gives.
 
     >>> pooled_shape(torch.empty(4, 2, 5, 5, 8), (2, 2))
@@ -41,7 +41,7 @@ def scan(
     current: Tensor,
     affine: Affine,
     neuron: Neuron,
-    window: Window,
+    window: PoolSize,
     counts: Tensor,
     membrane: Tensor | None = None,
     *,
@@ -58,33 +58,22 @@ def scan(
     return open_kernels(kernels).scan(current, affine, neuron, window, counts, membrane)
 
 
-def scan_reverse(
-    reverse: Reverse, out: Tensor, *, rows: int | None, reduce: Reduce | None = None, kernels: KernelName = "cpu"
-) -> tuple[Tensor, Tensor]:
-    """The gradient of :func:`scan` towards current, scale and shift.
+def scan_sums(reverse: Reverse, *, kernels: KernelName = "cpu") -> Tensor:
+    """dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64."""
+    return torch.stack(open_kernels(kernels).reverse_sums(reverse))
+
+
+def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor, slope: Tensor, *, kernels: KernelName = "cpu") -> None:
+    """dL/d(current) ``= scale g - offset - slope (current - mean)`` into ``out``, which may be ``reverse.current``.
 
     Args:
-        out: takes dL/d(current); it may be ``reverse.current`` itself.
-        rows: how many values each mean and variance was taken over (Eq. 10), in all processes; None: they were given.
-        reduce: adds sums up over processes, see :class:`~bntt.engine.compute.Compute`; called once, under Eq. 10.
-
-    Returns:
-        ``(dL/dβ, dL/dγ)``: sums over rows of g = dL/dz and of g x̂ (Eq. 11), ``[T, C]``, float64; of this process.
+        offset, slope: ``[T, C]``; 0 where mean and variance were given, else Eq. 10's, from :func:`scan_sums`.
     """
-    door, affine, inverse = open_kernels(kernels), reverse.affine, reverse.inverse
-    sum_grad, sum_product = door.reverse_sums(reverse)
-    if rows is None:
-        offset, slope = torch.zeros_like(inverse), torch.zeros_like(inverse)
-    else:  # Eq. 10: a (g - mean(g) - x̂ mean(g x̂))
-        of_all = (sum_grad, sum_product) if reduce is None else reduce(torch.stack((sum_grad, sum_product)))
-        offset = (affine.scale * (of_all[0] / rows)).float()
-        slope = (affine.scale * inverse * (of_all[1] / rows)).float()
-    door.reverse_current(reverse, offset, slope, out)
-    return sum_grad, sum_product
+    open_kernels(kernels).reverse_current(reverse, offset, slope, out)
 
 
 def scan_reference(
-    current: Tensor, affine: Affine, neuron: Neuron, window: Window, membrane: Tensor | None = None
+    current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, membrane: Tensor | None = None
 ) -> Tensor:
     """The twin of :func:`scan` in plain PyTorch, differentiable: mean spikes of every window.
 

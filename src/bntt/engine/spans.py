@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Gradients, Layer, Resolved, Saved
-from bntt.engine.layer_pass import LayerPass
+from bntt.engine.layer_pass import Carry, LayerPass, Start
 from bntt.engine.measure import Seen
 from bntt.engine.neuron import SpikeGrad
 from bntt.engine.scan import pooled_shape
@@ -33,15 +33,15 @@ class Span:
 
     first: int
     last: int
-    starts: list[Tensor | None]
-    """Every layer's membrane before them; None is rest."""
+    starts: list[Start]
+    """What every layer carries into them."""
     found: list[Resolved] = field(default_factory=list)
     """By the forward pass."""
     saved: list[Saved] = field(default_factory=list)
     """Of the layers; empty where they must be made again."""
 
-    def forward(self, passes: Sequence[LayerPass], x: Spikes) -> tuple[Spikes, list[Tensor], list[Seen]]:
-        """Spikes of the last layer; of every layer its membrane after these steps, and what was measured of it."""
+    def forward(self, passes: Sequence[LayerPass], x: Spikes) -> tuple[Spikes, list[Start], list[Seen]]:
+        """Spikes of the last layer; of every layer what it carries on, and what was measured of it."""
         spikes, ends, seen = x.steps(self.first, self.last), [], []
         saved: list[Saved] = []  # whoever stops this half-way leaves a span without
         for i, one in enumerate(passes):
@@ -64,7 +64,7 @@ class Span:
         passes: Sequence[LayerPass],
         grad: SpikeGrad,
         learned: list[Gradients],
-        carries: list[Tensor | None],
+        carries: list[Carry],
         *,
         keep: bool,
         wants_input: bool,
@@ -100,12 +100,21 @@ def span_of(layers: Sequence[Layer], x: Spikes, compute: Compute) -> int:
     4
     """
     steps, choice = x.values.shape[0], compute.recompute
-    if choice == "auto" and compute.reduce is not None:
-        choice = "never"
+    if any(layer.looks_ahead for layer in layers):
+        return steps
     if choice == "auto":
-        needed = steps * sum(4 * current + counts for current, counts in sizes(layers, x))
-        choice = "never" if needed <= available_memory(x.values.device) / 2 else math.isqrt(steps - 1) + 1
+        choice = math.isqrt(steps - 1) + 1 if saves_memory(layers, x, compute) else "never"
     return steps if choice == "never" else min(steps, choice)
+
+
+def saves_memory(layers: Sequence[Layer], x: Spikes, compute: Compute) -> bool:
+    """Whether currents are to be made again in the backward pass, so that memory suffices."""
+    if compute.recompute != "auto":
+        return compute.recompute != "never"
+    if compute.reduce is not None:
+        return False
+    needed = len(x.values) * sum(4 * current + counts for current, counts in sizes(layers, x))
+    return needed > available_memory(x.values.device) / 2
 
 
 def sizes(layers: Sequence[Layer], x: Spikes) -> list[tuple[int, int]]:

@@ -20,10 +20,10 @@ from bntt.engine import layer as layer_module
 from bntt.engine import private
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Gradients, Layer
-from bntt.engine.layer_pass import LayerPass
+from bntt.engine.layer_pass import Carry, LayerPass, Start
 from bntt.engine.measure import Measure, Seen, joined_moments, joined_seen
 from bntt.engine.neuron import SpikeGrad
-from bntt.engine.spans import Span, sizes, span_of
+from bntt.engine.spans import Span, saves_memory, sizes, span_of
 from bntt.engine.synapse import Prepared, Spikes, Synapse
 from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
@@ -48,12 +48,17 @@ class Stack:
     def membranes(self) -> list[Tensor | None]:
         return list(self.starts) or [None] * len(self.layers)
 
-    def passes(self, lease: Lease, prepared: Prepared | None = None) -> list[LayerPass]:
-        """One pass through every layer; with the weights as they were prepared, where that is given."""
+    def passes(self, lease: Lease, prepared: Prepared | None = None, *, drops: bool = False) -> list[LayerPass]:
+        """One pass through every layer; with the weights as they were prepared, where that is given.
+
+        Args:
+            drops: whether currents are not kept for the backward pass.
+        """
         make, compute = Synapse if prepared is None else prepared.synapse, self.compute
+        synapses = [make(one.weight, one.bias, one.geometry, compute.precision) for one in self.layers]
         return [
-            LayerPass(one, make(one.weight, one.bias, one.geometry, compute.precision), compute, lease, self.measure)
-            for one in self.layers
+            LayerPass(one, synapse, compute, lease, self.measure, drops)
+            for one, synapse in zip(self.layers, synapses, strict=True)
         ]
 
 
@@ -98,27 +103,27 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
     )
     found: list[list[Moments | None]] = [[] for _ in passes]
     seen: list[list[Seen]] = [[] for _ in passes]
-    membranes, size = stack.membranes, _chunk_steps(passes, x)
+    carried, size = [Start(membrane) for membrane in stack.membranes], _chunk_steps(passes, x)
     for first in range(0, steps, size):
         spikes = x.steps(first, min(steps, first + size))
         for i, one in enumerate(passes):
-            spikes, done, end, looked = one.forward(spikes, first, membranes[i])
+            spikes, done, end, looked = one.forward(spikes, first, carried[i])
             lease.give(done.current, done.held)
             if first > 0:  # what it started from is the caller's
-                lease.give(membranes[i])
-            membranes[i] = end
+                lease.give(carried[i].membrane)
+            carried[i] = end
             found[i].append(done.found.moments)
             seen[i].append(looked)
         out.add(spikes)
         lease.give(spikes.values)
-    ends = [lease.keep(end) for end in membranes if end is not None] if stack.wants_ends else []
+    ends = [lease.keep(end.membrane) for end in carried if end.membrane is not None] if stack.wants_ends else []
     return Ran(out.whole(), tuple(ends), tuple(map(joined_moments, found)), tuple(map(joined_seen, seen)))
 
 
 def _chunk_steps(passes: Sequence[LayerPass], x: Spikes) -> int:
     """How many steps go through all layers at a time, also on a GPU, so that memory does not grow with T; but all
-    where processes must agree on their statistics, which may have chunks of other sizes."""
-    if any(one.agrees for one in passes):
+    where statistics wait for them, or for other processes, which may have chunks of other sizes."""
+    if any(one.waits for one in passes):
         return len(x.values)
     largest = max(x.values[0].numel(), *(current for current, _ in sizes([one.layer for one in passes], x)))
     return max(1, layer_module.CHUNK_BYTES // (4 * largest))
@@ -157,8 +162,9 @@ class _RunStack(torch.autograd.Function):
         spans: list[Span] = []
         looked: list[list[Seen]] = []
         with WORKSPACE.lease() as lease:
-            passes = stack.passes(lease)
-            ends: list[Any] = [None if start is None else start.detach() for start in stack.membranes]
+            drops = any(layer.looks_ahead for layer in stack.layers) and saves_memory(stack.layers, x, stack.compute)
+            passes = stack.passes(lease, drops=drops)
+            ends = [Start(None if start is None else start.detach()) for start in stack.membranes]
             for first in range(0, steps, size):
                 if spans:
                     spans[-1].forget(lease)
@@ -168,19 +174,20 @@ class _RunStack(torch.autograd.Function):
                 out.add(spikes)
                 lease.give(spikes.values)
             whole = out.whole()
+            membranes: list[Any] = [end.membrane for end in ends]
             if stack.wants_ends:
-                ends = [lease.keep(end) for end in ends]
+                membranes = [lease.keep(membrane) for membrane in membranes]
             else:
-                lease.give(*ends)
+                lease.give(*membranes)
             found = zip(*(span.found for span in spans), strict=True)
             moments = tuple(joined_moments([part.moments for part in parts]) for parts in found)
             seen = tuple(map(joined_seen, zip(*looked, strict=True)))
             ctx.lease = lease.pop_all()
         ctx.stack, ctx.x, ctx.mean_over_time, ctx.spans = stack, x, mean_over_time, spans
-        ctx.norms, ctx.shapes = [one.gradient for one in seen], [whole.shape, *(end.shape for end in ends)]
+        ctx.norms, ctx.shapes = [one.gradient for one in seen], [whole.shape, *(one.shape for one in membranes)]
         ctx.save_for_backward(values, *(tensor for tensor in others if tensor is not None))
         ctx.set_materialize_grads(False)
-        return whole, *(ends if stack.wants_ends else ()), moments, seen
+        return whole, *(membranes if stack.wants_ends else ()), moments, seen
 
     @staticmethod
     @once_differentiable
@@ -205,7 +212,7 @@ class _RunStack(torch.autograd.Function):
                 again = not span.saved
                 if again:
                     spikes, ends, _ = span.forward(passes, x)
-                    lease.give(spikes.values, *ends)
+                    lease.give(spikes.values, *(end.membrane for end in ends))
                 towards = SpikeGrad(grad[span.first : span.last])
                 if ctx.mean_over_time:
                     towards = SpikeGrad(grad.unsqueeze(0), 1 / x.values.shape[0])
@@ -215,16 +222,18 @@ class _RunStack(torch.autograd.Function):
                 if input_grad is not None and following is not None:
                     input_grad[span.first : span.last].copy_(following)
                 lease.give(held)
-        starts = (carry if wanted else None for carry, wanted in zip(carries, wants_starts, strict=True))
+        starts = (carry.membrane if wanted else None for carry, wanted in zip(carries, wants_starts, strict=True))
         return None, None, None, input_grad, *(one for layer in learned for one in layer), *starts
 
 
-def _carries(shapes: Sequence[torch.Size], grad_ends: Sequence[Tensor | None], like: Tensor, *, every: bool) -> Any:
+def _carries(
+    shapes: Sequence[torch.Size], grad_ends: Sequence[Tensor | None], like: Tensor, *, every: bool
+) -> list[Carry]:
     """The gradients of the membranes after the last step, to be written over; None where none follows or precedes."""
-    carries: list[Tensor | None] = []
+    carries: list[Carry] = []
     for shape, given in zip(shapes, grad_ends or [None] * len(shapes), strict=True):
         if given is not None:
-            carries.append(given.contiguous().clone())
+            carries.append(Carry(given.contiguous().clone()))
         else:
-            carries.append(torch.zeros(shape, device=like.device) if every else None)
+            carries.append(Carry(torch.zeros(shape, device=like.device) if every else None))
     return carries

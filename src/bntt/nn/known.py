@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.layer import Layer
-from bntt.engine.neuron import Window
+from bntt.engine.neuron import PoolSize
 from bntt.engine.private import parts_of
 from bntt.engine.synapse import Geometry
 from bntt.nn.block import SpikingBlock
@@ -69,12 +69,20 @@ def layout_of(x: Tensor) -> Layout:
 
 
 def fuse(
-    block: nn.Module, steps: range, batch: int, layout: Layout, device: torch.device, *, shared: bool = False
+    block: nn.Module,
+    steps: range,
+    batch: int,
+    layout: Layout,
+    device: torch.device,
+    *,
+    whole: bool,
+    shared: bool = False,
 ) -> FusedBlock | str:
     """The block as a fused layer for inputs ``[steps, batch, *layout.shape]`` on a device, or why it is none.
 
     Args:
         steps: which of the network's steps the input has.
+        whole: whether these are all that there will be, from rest.
         shared: whether other processes have a part of the batch.
     """
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
@@ -95,7 +103,7 @@ def fuse(
         return pooled
     window, out = pooled
     single = not shared and batch * height * width == 1
-    if reason := _why_not_norm(block.norm, steps, channels, single=single) or _why_not_neuron(block.lif):
+    if reason := _why_not_norm(block.norm, steps, channels, whole=whole, single=single) or _why_not_neuron(block.lif):
         return reason
     geometry = Geometry()
     if isinstance(weights, nn.Conv2d):
@@ -137,7 +145,7 @@ def _is_flatten(module: nn.Module) -> bool:
     return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
 
 
-def _pool(pool: nn.Module, image: tuple[int, int, int], linear: bool) -> tuple[Window, Layout] | str:
+def _pool(pool: nn.Module, image: tuple[int, int, int], linear: bool) -> tuple[PoolSize, Layout] | str:
     """The averaging window of what follows the spikes, and what then leaves the block."""
     channels, height, width = image
     window, flat, shape = (1, 1), linear, image
@@ -154,7 +162,7 @@ def _pool(pool: nn.Module, image: tuple[int, int, int], linear: bool) -> tuple[W
     return window, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0]))
 
 
-def _average(module: nn.Module, height: int, width: int) -> Window | None:
+def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
     if type(module) is nn.AdaptiveAvgPool2d and module.output_size in (1, (1, 1)):
         return height, width
     if type(module) is not nn.AvgPool2d or module.ceil_mode or module.divisor_override is not None:
@@ -164,15 +172,15 @@ def _average(module: nn.Module, height: int, width: int) -> Window | None:
     return kernel if kernel == stride and padding == (0, 0) else None
 
 
-def _why_not_norm(norm: nn.Module, steps: range, channels: int, *, single: bool = False) -> str:
+def _why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
     if type(norm) is NoNorm:
         return ""
     if type(norm) is not TemporalNorm:
         return f"its norm is {type(norm).__name__}, which has no statistics per time step"
     if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
-    if norm.training and norm.method.pooling != pooling.Window(0):
-        return f"{norm.method.name} pools its training statistics over time"
+    if norm.training and norm.method.pooling != pooling.Window(0) and not whole:
+        return f"{norm.method.name} pools its training statistics over time, and the call has not all steps"
     return "its statistics would be of a single value" if norm.training and single else ""
 
 
@@ -180,7 +188,7 @@ def fused_norms() -> dict[str, str]:
     """For every norm by name, what the fused kernels do for it.
 
     >>> fused_norms()["tdbn"]
-    'fused in evaluation; training in plain PyTorch: tdBN pools its training statistics over time'
+    'fused in training and evaluation'
     """
     found = {}
     for name, build in NORMS.items():
@@ -216,6 +224,6 @@ def _normalisation(norm: nn.Module, steps: range, channels: int, device: torch.d
     gamma, beta = norm.scale_and_shift(which)
     statistics = (None, None) if norm.training else (norm.running_mean[running], norm.running_var[running])
     values = {"gamma": gamma, "beta": beta, "mean": statistics[0], "var": statistics[1]}
-    return {"eps": norm.eps} | {
+    return {"eps": norm.eps, "pooling": norm.method.pooling} | {
         name: None if rows is None else rows.expand(len(steps), channels) for name, rows in values.items()
     }

@@ -112,7 +112,8 @@ class SpikingNetwork(nn.Module):
             BackendError: as :meth:`forward` does.
         """
         stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
-        return plan_of(dict(self.blocks.items()), stand_in, self.compute, first)
+        whole = first == 0 and shape[0] == (self.num_steps or shape[0])
+        return plan_of(dict(self.blocks.items()), stand_in, self.compute, first, whole=whole)
 
     def forward(
         self,

@@ -44,12 +44,15 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
     return "something watches PyTorch's operations, such as a FlopCounterMode" if private.being_watched() else ""
 
 
-def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, first: int = 0) -> Plan:
+def plan_of(
+    blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, first: int = 0, *, whole: bool = False
+) -> Plan:
     """As many blocks from the first on as can be fused for this input, and why the next one cannot.
 
     Args:
         x: ``[S, B, ...]``; only its shape, type and device are looked at.
         first: which step is the first of the input.
+        whole: whether it has all steps that there will be.
 
     Raises:
         BackendError: if a block cannot be fused and the choice insists on what only the kernels have.
@@ -61,7 +64,9 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, first:
         reason = why_not_here(x, compute.kernels)
     layout, steps = layout_of(x), range(first, first + x.shape[0])
     for name, block in blocks.items():
-        found = reason or fuse(block, steps, x.shape[1], layout, x.device, shared=compute.reduce is not None)
+        found = reason or fuse(
+            block, steps, x.shape[1], layout, x.device, whole=whole, shared=compute.reduce is not None
+        )
         if isinstance(found, FusedBlock):
             fused[name] = found
             layout = found.out

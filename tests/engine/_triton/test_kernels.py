@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_reverse
+from bntt.engine.scan import moments, pooled_shape, scan, scan_reference
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.engine._triton import DEVICE
-from tests.kernels import needs_kernels
+from tests.kernels import needs_kernels, scan_backward
 
 pytestmark = needs_kernels
 SHAPES = [  # T, B, H, W, C, window
@@ -74,7 +74,7 @@ def judge(shape: tuple, neuron: Neuron) -> Errors:
     fired = scan(x, table, neuron, window, counts, membrane, kernels="triton")
     reverse = Reverse(x, table, narrow(inverse), neuron, window, SpikeGrad(narrow(gradient)), narrow(start), carry)
     rows = current[0].numel() // channels if batch_statistics else None
-    sums = scan_reverse(reverse, out, rows=rows, kernels="triton")
+    sums = scan_backward(reverse, out, rows=rows, kernels="triton")
     area = window[0] * window[1]
     twin = torch.empty(counts.shape, dtype=torch.uint8)
     kept = start.clone()

@@ -7,10 +7,11 @@ import torch
 
 from bntt.engine._triton import launch
 from bntt.engine.neuron import Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan, scan_reverse
+from bntt.engine.scan import moments, pooled_shape, scan
 from bntt.ops.lif import Neuron
 from tests.engine._triton import DEVICE
 from tests.engine.test_scan import affine_of, make, rows_of
+from tests.kernels import scan_backward
 
 SHAPE = (11, 2, 3, 5, 9, (2, 2))
 
@@ -23,7 +24,7 @@ def results(rng: torch.Generator) -> list[torch.Tensor]:
     gradient = torch.randn(counts.shape, generator=rng).to(DEVICE)
     fired = scan(x, affine, Neuron(), window, counts, kernels="triton")
     reverse = Reverse(x, affine, inverse, Neuron(), window, SpikeGrad(gradient))
-    sums = scan_reverse(reverse, out, rows=rows_of(x), kernels="triton")
+    sums = scan_backward(reverse, out, rows=rows_of(x), kernels="triton")
     return [counts, fired, out, *sums]
 
 
@@ -66,11 +67,11 @@ def test_a_gradient_shared_by_all_steps_and_one_written_over_the_current(rng):
     for grad, scale in ((shared, 0.5), ((shared * 0.5).expand(11, -1, -1, -1, -1).contiguous(), 1.0)):
         out = current.clone()
         reverse = Reverse(out, affine, inverse, Neuron(), (2, 2), SpikeGrad(grad, scale))
-        sums = scan_reverse(reverse, out, rows=rows_of(out), kernels="triton")
+        sums = scan_backward(reverse, out, rows=rows_of(out), kernels="triton")
         found.append((out, *sums))
     apart = torch.empty_like(current)
     reverse = Reverse(current, affine, inverse, Neuron(), (2, 2), SpikeGrad(shared, 0.5))
-    scan_reverse(reverse, apart, rows=rows_of(current), kernels="triton")
+    scan_backward(reverse, apart, rows=rows_of(current), kernels="triton")
     assert torch.equal(apart, found[0][0])
     for one, other in zip(*found, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
@@ -86,7 +87,7 @@ def test_bfloat16_in_memory_is_float_in_between(rng):
         counts, out = torch.empty(grad.shape, dtype=torch.uint8, device=DEVICE), torch.empty_like(x)
         fired = scan(x, affine, Neuron(), SHAPE[-1], counts, kernels="triton")
         reverse = Reverse(x, affine, inverse, Neuron(), SHAPE[-1], SpikeGrad(grad))
-        sums = scan_reverse(reverse, out, rows=rows_of(x), kernels="triton")
+        sums = scan_backward(reverse, out, rows=rows_of(x), kernels="triton")
         found.append([*moments(x, kernels="triton"), counts, fired, *sums, out.float()])
     for ours, theirs in zip(*found, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-2, atol=1e-4)

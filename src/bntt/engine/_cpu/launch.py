@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine._cpu.library import Scan, call
-from bntt.engine.neuron import Affine, Reverse, Window, surrogate_constants
+from bntt.engine.neuron import Affine, PoolSize, Reverse, surrogate_constants
 from bntt.ops.lif import Neuron, fire_before, hard_reset
 
 
@@ -22,7 +22,7 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def scan(
-    current: Tensor, affine: Affine, neuron: Neuron, window: Window, counts: Tensor, membrane: Tensor | None
+    current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=torch.int64)
@@ -57,7 +57,7 @@ def _reverse_job(reverse: Reverse) -> Scan:
     return job
 
 
-def _job(current: Tensor, affine: Affine, neuron: Neuron, window: Window) -> Scan:
+def _job(current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize) -> Scan:
     steps, images, height, width, channels = current.shape
     kind, first, second = surrogate_constants(neuron)
     return Scan(

@@ -10,7 +10,7 @@ import triton
 from torch import Tensor
 
 from bntt.engine._triton import kernels
-from bntt.engine.neuron import Affine, Reverse, Window, surrogate_constants
+from bntt.engine.neuron import Affine, PoolSize, Reverse, surrogate_constants
 from bntt.ops.lif import Neuron, fire_before, hard_reset
 
 TILE = 1024
@@ -41,7 +41,7 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def scan(
-    current: Tensor, affine: Affine, neuron: Neuron, window: Window, counts: Tensor, membrane: Tensor | None
+    current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
     steps, images, height, width, channels = current.shape
@@ -113,7 +113,7 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
     return partial
 
 
-def _tiles(current: Tensor, window: Window) -> tuple[int, dict[str, int]]:
+def _tiles(current: Tensor, window: PoolSize) -> tuple[int, dict[str, int]]:
     """How many tiles cover a step, windows that do not fit included, and the sizes of one."""
     _, images, height, width, channels = current.shape
     area = triton.next_power_of_2(window[0] * window[1])
