@@ -39,6 +39,9 @@ class Layer:
     eps: float
     pooling: Pooling = Window(0)
     """How the batch's statistics of several steps make those of one."""
+    sample_eps: float | None = None
+    """ε of a normalisation of every sample and step over its channels and places, before the one by the tables above,
+    which then only scales (layer normalisation); None: there is none."""
 
     @property
     def looks_ahead(self) -> bool:
@@ -129,6 +132,8 @@ class Saved:
     found: Resolved
     start: Tensor | None
     """The membrane before the first of these steps, ``[B, H, W, C]``; None is rest."""
+    spread: Tensor | None
+    """1/σ of every sample and step, ``[T, B, 1, 1, 1]``, where the current was normalised by itself."""
 
 
 @dataclass

@@ -14,7 +14,15 @@ from bntt.engine.crossover import goes_by_events
 from bntt.engine.layer import Gradients, Layer, Resolved, Saved, chunk_steps, joined
 from bntt.engine.measure import Measure, Seen, histogram, joined_moments, joined_seen, write_norms
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad
-from bntt.engine.normalisation import as_given, by_batch, current_moments, of_all_processes, towards_current
+from bntt.engine.normalisation import (
+    as_given,
+    by_batch,
+    by_sample,
+    current_moments,
+    of_all_processes,
+    through_samples,
+    towards_current,
+)
 from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
@@ -91,9 +99,13 @@ class LayerPass:
         """
         layer, work = self.layer, self._begin(x, start.membrane, known)
         measure, waits, past = self.measure if known is None else Measure(), known is None and self.waits, start.past
-        found, parts, seen = self._waited(work, first, past) if waits else known, [], []
+        found, parts, seen, spread = self._waited(work, first, past) if waits else known, [], [], []
         for begin, end in self._chunks(work.current, work.source.values):
             given, copy = (work.current[begin:end], None) if waits else self._current(work, begin, end)
+            raw = self._moments(given) if measure.moments and not layer.batch_statistics else None
+            if layer.sample_eps is not None:
+                spread.append(by_sample(given, layer.sample_eps, work.current[begin:end]))
+                given, copy = work.current[begin:end], None
             if found is None:
                 parts.append(self._normalisation(given, copy, slice(first + begin, first + end), past, work.by_events))
                 past = parts[-1].carried
@@ -102,7 +114,8 @@ class LayerPass:
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
             before = self._copied(work.membrane) if measure.every_place else None
             fired = self._scan(given, affine, work.counts[begin:end], work.membrane)
-            seen.append(self._see(given, affine, fired, before) if measure.looks else Seen(fired))
+            looked = self._see(given, affine, fired, before) if measure.looks else Seen(fired)
+            seen.append(looked if raw is None else replace(looked, moments=raw))
         found = joined(parts) if found is None else found
         whole = _completed(joined_seen(seen), measure, found)
         held = work.source.values if self.lease.owns(work.source.values) else None
@@ -110,7 +123,8 @@ class LayerPass:
         if self.drops:
             self.lease.give(current)
             current = None
-        saved = Saved(work.source, held, x.values.shape, current, found, start.membrane)
+        spreads = torch.cat(spread) if spread else None
+        saved = Saved(work.source, held, x.values.shape, current, found, start.membrane, spreads)
         spikes = layer.spikes(work.counts, density(self.compute, whole.spikes, work.counts))
         return Passed(spikes, saved, Start(work.membrane, found.carried), whole)
 
@@ -137,7 +151,8 @@ class LayerPass:
         """
         layer, found = self.layer, done.found
         current, keep = (self._made_again(done), False) if done.current is None else (done.current, keep)
-        out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if keep else current
+        apart = keep or done.spread is not None
+        out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
         reverse = Reverse(
             current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry.membrane
         )
@@ -153,8 +168,13 @@ class LayerPass:
         learned.gamma[first:last] = sums[1]
         if learned.beta is not None:
             learned.beta[first:last] = sums[0]
+        if done.spread is not None:
+            self._through_samples(out, current, done.spread)
+            if not keep:
+                self.lease.give(current)
         if learned.bias is not None and not layer.batch_statistics:  # a constant before them changes nothing
-            learned.bias += (found.affine.scale * sums[0]).sum(0)
+            one_step = (found.affine.scale * sums[0]).sum(0) if done.spread is None else out.sum((0, 1, 2, 3))
+            learned.bias += one_step
         if learned.norms is not None:
             write_norms(out, learned.norms[first:last])
         input_grad, held = self._synapse_backward(done, out, learned.weight, wants_input=wants_input)
@@ -167,16 +187,25 @@ class LayerPass:
         for begin, end in self._chunks(current, source.values):
             out = current[begin:end]
             given = self.synapse.forward(source.steps(begin, end), events=done.found.by_events[0], out=out)
-            if given.data_ptr() != out.data_ptr():
+            if self.layer.sample_eps is not None:
+                by_sample(given, self.layer.sample_eps, out)
+            elif given.data_ptr() != out.data_ptr():
                 out.copy_(given)
         return current
+
+    def _through_samples(self, grad: Tensor, normal: Tensor, spread: Tensor) -> None:
+        for begin, end in self._chunks(grad):
+            through_samples(grad[begin:end], normal[begin:end], spread[begin:end])
+
+    def _moments(self, current: Tensor, copy: Tensor | None = None) -> Moments:
+        return current_moments(current, copy, kernels=self.compute.kernels)
 
     def _normalisation(
         self, current: Tensor, copy: Tensor | None, steps: slice, past: Moments | None, by_events: tuple[bool, bool]
     ) -> Resolved:
         """Of some steps; ``copy`` takes their current on the way."""
         if self.layer.batch_statistics:
-            own = current_moments(current, copy, kernels=self.compute.kernels)
+            own = self._moments(current, copy)
             return by_batch(self.layer, steps, own, past, by_events)
         if copy is not None:
             copy.copy_(current)
@@ -209,7 +238,7 @@ class LayerPass:
         """All currents, and then their normalisation, by the moments of all processes."""
         own = joined_moments(
             [
-                current_moments(*self._current(work, begin, end), kernels=self.compute.kernels)
+                self._moments(*self._current(work, begin, end))
                 for begin, end in self._chunks(work.current, work.source.values)
             ]
         )
@@ -238,8 +267,6 @@ class LayerPass:
         if measure.current:
             counts, largest = histogram(current, affine, measure.current)
             seen = replace(seen, current=counts, largest=largest)
-        if measure.moments and not layer.batch_statistics:
-            seen = replace(seen, moments=current_moments(current, kernels=self.compute.kernels))
         return seen
 
     def _synapse_backward(

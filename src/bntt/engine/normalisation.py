@@ -113,3 +113,34 @@ def towards_current(layer: Layer, found: Resolved, sums: Tensor, later: tuple[Te
 def _leaves(moments: Moments) -> Moments:
     mean, var = (rows.detach().double().requires_grad_() for rows in (moments.mean, moments.var))
     return Moments(mean, var, moments.count)
+
+
+def by_sample(current: Tensor, eps: float, out: Tensor) -> Tensor:
+    """Layer normalisation without its scale, ``(x - μ) / √(σ² + ε)`` over channels and places of a sample and step.
+
+    Args:
+        out: takes the result; it may be ``current`` itself.
+
+    Returns:
+        ``1 / √(σ² + ε)``, ``[S, B, 1, 1, 1]``, float32.
+
+    >>> x = torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 1, 2)
+    >>> by_sample(x, 0.0, x).flatten(), x.flatten()
+    (tensor([1.]), tensor([-1.,  1.]))
+    """
+    normal, _, spread = torch.native_layer_norm(current.float(), current.shape[2:], None, None, eps)
+    out.copy_(normal)
+    return spread
+
+
+def through_samples(grad: Tensor, normal: Tensor, spread: Tensor) -> None:
+    """The gradient of :func:`by_sample`, written over that of its result: ``(g - mean(g) - x̂ mean(g x̂)) / σ``.
+
+    >>> g, normal = torch.ones(1, 1, 1, 1, 2), torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 1, 2)
+    >>> through_samples(g, normal, torch.ones(1, 1, 1, 1, 1))
+    >>> g.flatten()
+    tensor([0., 0.])
+    """
+    dims = (2, 3, 4)
+    mean, product = grad.mean(dims, keepdim=True), (grad * normal).mean(dims, keepdim=True)
+    grad.sub_(mean).addcmul_(normal, product, value=-1).mul_(spread)

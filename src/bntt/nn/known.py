@@ -17,7 +17,7 @@ from bntt.engine.private import parts_of
 from bntt.engine.synapse import Geometry
 from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
-from bntt.nn.norm import NoNorm, TemporalNorm
+from bntt.nn.norm import LayerNorm, NoNorm, TemporalNorm
 from bntt.nn.norms import NORMS
 from bntt.nn.untouched import why_touched
 from bntt.ops import pooling
@@ -175,6 +175,8 @@ def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
 def _why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
     if type(norm) is NoNorm:
         return ""
+    if type(norm) is LayerNorm:
+        return "" if norm.channels == channels else f"its norm takes {norm.channels} channels"
     if type(norm) is not TemporalNorm:
         return f"its norm is {type(norm).__name__}, which has no statistics per time step"
     if steps.stop > norm.num_steps or norm.channels != channels:
@@ -214,11 +216,14 @@ def _why_not_neuron(lif: LIF) -> str:
 
 
 def _normalisation(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
-    """γ and β of every step, the statistics where they are given, and ε."""
+    """γ and β of every step, the statistics where they are given, their pooling where they are not, and ε."""
     if not isinstance(norm, TemporalNorm):
         one = torch.ones(1, 1, device=device)
         ones, zeros = one.expand(len(steps), channels), torch.zeros_like(one).expand(len(steps), channels)
-        return {"gamma": ones, "beta": None, "mean": zeros, "var": ones, "eps": 0.0}
+        tables = {"gamma": ones, "beta": None, "mean": zeros, "var": ones, "eps": 0.0}
+        if isinstance(norm, LayerNorm):
+            tables |= {"gamma": norm.gamma.expand(len(steps), channels), "sample_eps": norm.eps}
+        return tables
     which = slice(steps.start, steps.stop)
     running = slice(None) if norm.method.shared_running else which
     gamma, beta = norm.scale_and_shift(which)
