@@ -80,7 +80,7 @@ class LayerPass:
             fired = self._scan(given, affine, work.counts[begin:end], work.membrane)
             seen.append(self._see(given, affine, fired, before) if measure.looks else Seen(fired))
         found = joined(parts) if found is None else found
-        whole = _completed(joined_seen(seen), measure, found)
+        whole = _completed(joined_seen(seen), measure)
         held = work.source.values if self.lease.owns(work.source.values) else None
         saved = Saved(work.source, held, x.values.shape, work.current, found, start)
         spikes = layer.spikes(work.counts, density(self.compute, whole.spikes, work.counts))
@@ -176,7 +176,7 @@ class LayerPass:
         if measure.current:
             counts, largest = histogram(current, affine, measure.current)
             seen = replace(seen, current=counts, largest=largest)
-        if measure.moments and not layer.batch_statistics:
+        if measure.moments:
             seen = replace(seen, moments=current_moments(current, kernels=self.compute.kernels))
         return seen
 
@@ -205,10 +205,8 @@ class LayerPass:
         return input_grad, held
 
 
-def _completed(seen: Seen, measure: Measure, found: Resolved) -> Seen:
-    """With the batch's moments, and room for what the backward pass measures."""
-    if measure.moments and found.moments is not None:
-        seen = replace(seen, moments=found.moments)
+def _completed(seen: Seen, measure: Measure) -> Seen:
+    """With room for what the backward pass measures."""
     if measure.gradient:
         nan = torch.full((len(seen.spikes),), torch.nan, dtype=torch.float64, device=seen.spikes.device)
         seen = replace(seen, gradient=nan)
