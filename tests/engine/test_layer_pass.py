@@ -6,8 +6,8 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.layer import Layer
-from bntt.engine.layer_pass import LayerPass, Start, density
+from bntt.engine.layer import Layer, Start
+from bntt.engine.layer_pass import LayerPass, density
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron

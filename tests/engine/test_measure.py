@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
+from jaxtyping import TypeCheckError
 from torch import Tensor
 
 from bntt.engine import layer as engine_layer
@@ -165,3 +166,9 @@ def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(name, layers, rng)
         more = {"largest"} if name == "current" else set()
         assert {key for key, value in vars(seen).items() if value is not None} == {"spikes", name} | more
         assert torch.equal(seen.spikes, bare.spikes)
+
+
+def test_what_is_asked_for_is_looked_at():
+    assert Measure(current=[0, 0.5, 1]).current == (0.0, 0.5, 1.0)
+    with pytest.raises((ValueError, TypeCheckError), match="membrane"):
+        Measure(membrane=("fc1", 3))

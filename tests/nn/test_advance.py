@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 import bntt
 from bntt.engine import workspace
-from bntt.nn import NORMS, DirectEncoder, NetworkState, PoissonEncoder, SpikingClassifier, SpikingNetwork
+from bntt.nn import NORMS, BlockState, DirectEncoder, NetworkState, PoissonEncoder, SpikingClassifier, SpikingNetwork
 from tests.kernels import choose, needs_kernels
 
 LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled"}
@@ -194,6 +195,38 @@ def test_rows_are_refused_in_training_and_taken_without_batch_statistics():
     assert state.rows(torch.tensor([0])).readout.shape == (1, 4)
 
 
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_a_state_of_other_neurons_or_another_network_is_refused(backend):
+    net, x = network(dtype=torch.float32), inputs(torch.float32)
+    choose(net, backend=backend)
+    _, state = net.advance(x[:1])
+    other = replace(state, blocks=(state.blocks[1], *state.blocks[1:]))
+    with pytest.raises(ValueError, match=r"membrane .*begin every batch with state=None"):
+        net.advance(x[1:2], replace(state, blocks=(BlockState(torch.zeros(5, 4, 1, 1), None), *state.blocks[1:])))
+    with pytest.raises(ValueError, match="the state is of a network of 4 blocks, this has 5"):
+        net.advance(x[1:2], replace(state, blocks=state.blocks[1:]))
+    assert other.steps == 1
+
+
+def test_a_state_from_training_is_no_sample_s_own_for_good():
+    net = network("tab", training=True)
+    _, state = net.advance(inputs()[:2])
+    _, state = net.eval().advance(inputs()[2:3], state)
+    with pytest.raises(ValueError, match="begin with state=None in evaluation mode"):
+        state.rows(torch.tensor([0]))
+    _, state = net.advance(inputs()[:2])
+    with pytest.raises(ValueError, match="takes its training statistics over earlier steps as well"):
+        net.train().advance(inputs()[2:3], state)
+
+
+def test_a_model_made_in_inference_mode_streams():
+    with torch.inference_mode():
+        net = network(dtype=torch.float32)
+        _, state = net.advance(inputs(torch.float32)[:1])
+        logits, _ = net.advance(inputs(torch.float32)[1:2], state)
+    assert torch.isfinite(logits).all()
+
+
 def test_what_cannot_be_advanced_says_so():
     net, x = network(), inputs()
     _, state = net.advance(x)
@@ -206,6 +239,8 @@ def test_what_cannot_be_advanced_says_so():
         net.advance(x[:1, :3], state)
     with pytest.raises(ValueError, match="at least one time step"):
         net.advance(x[:0])
+    with pytest.raises(ValueError, match="steps first, then samples"):
+        net.advance(torch.ones(3, 2))
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference"])

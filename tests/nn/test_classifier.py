@@ -62,6 +62,13 @@ def test_stopping_early_on_purpose_draws_the_first_steps(images, training):
         model(images, steps=6)
 
 
+def test_images_that_were_not_selected_with_the_state_are_noticed(images):
+    model = build().eval()
+    _, state = model.advance(images)
+    with pytest.raises(ValueError, match="the state is of 2 samples, and 5 are given: select them too"):
+        model.advance(images, state.rows(torch.tensor([0, 3])))
+
+
 def test_what_the_encoder_refuses_is_refused(images):
     for call in (build(), build().trace, build().advance):
         with pytest.raises(TypeError, match="divide by 255"):

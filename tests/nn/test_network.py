@@ -88,7 +88,7 @@ def small(num_steps=4, **options):
 def test_a_step_beyond_the_last_names_the_layer():
     net = small(num_steps=2).eval()
     _, state = net.advance(torch.ones(2, 2, 6))
-    with pytest.raises(ValueError, match=r"BNTT 'fc1.norm' has 2 time steps \(0-1\), got t=2"):
+    with pytest.raises(ValueError, match=r"this network has 2 time steps \(0-1\), got t=2"):
         net.advance(torch.ones(1, 2, 6), state)
 
 

@@ -98,7 +98,7 @@ class TestWhatIsNotFused:
         net = small(3)
         with pytest.raises(ValueError, match=r"block 'conv1' takes"):
             net(torch.ones(3, 2, 5, 11, 11))
-        with pytest.raises(ValueError, match=r"'conv1.norm' has 3 time steps"):
+        with pytest.raises(ValueError, match=r"this network has 3 time steps"):
             net.advance(torch.ones(4, 2, 2, 11, 11))
         with pytest.raises(ValueError, match=r"'fc1.norm' cannot take statistics over a single value"):
             net(spikes_of(3, 1, rng))

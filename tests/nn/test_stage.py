@@ -205,6 +205,30 @@ def test_what_is_no_block_says_what_one_is():
         SpikingNetwork([SpikingBlock(linear(4, 4), NoNorm(), LIF())], linear(4, 2))
 
 
+def test_layers_that_are_listed_wrongly_are_refused():
+    class Two(Residual):
+        layers = property(lambda self: self.body.layers + self.body.layers)
+
+    class Blocks(Residual):
+        layers = property(lambda self: (self.body,))
+
+    body = SpikingBlock(linear(4, 4), NoNorm(), LIF())
+    with pytest.raises(TypeError, match=r"lists two layers by one name, \['', ''\]"):
+        SpikingNetwork([Two(body)], Readout(linear(4, 2)))
+    with pytest.raises(TypeError, match="must list its layers as a tuple of SpikingLayer"):
+        SpikingNetwork([Blocks(body)], Readout(linear(4, 2)))
+
+
+def test_a_norm_of_ones_own_gives_the_network_its_steps(rng):
+    class Own(NoNorm):
+        num_steps = T
+
+    net, x = SpikingNetwork([SpikingBlock(linear(5, 4), Own(), LIF())], Readout(linear(4, 2))), inputs(rng).float()
+    _, state = net.advance(x)
+    with pytest.raises(ValueError, match=r"this network has 6 time steps \(0-5\), got t=6: build the network with"):
+        net.advance(x[:1], state)
+
+
 def test_what_a_stage_returns_is_looked_at(rng):
     class Alone(nn.Module):
         def forward(self, x, call, state):

@@ -1,6 +1,7 @@
 """Running statistics that wait for the update."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -50,6 +51,25 @@ def test_afterwards_and_after_an_error_passes_move_them_again(rng):
     assert not norm.running_mean.any()
     norm(x)
     assert norm.running_mean.any()
+
+
+def test_taken_in_inside_the_block_too(rng):
+    norm, same, x = BNTT(3, num_steps=4), BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng)
+    with hold_statistics(norm) as held:
+        norm(x)
+        held.take_in()
+        norm(x)
+    same(x)
+    assert torch.equal(norm.running_mean, same.running_mean)
+
+
+def test_a_copy_made_inside_holds_nothing(rng):
+    norm, x = BNTT(3, num_steps=4), torch.randn(4, 5, 3, generator=rng)
+    with hold_statistics(norm):
+        copied, pickled = copy.deepcopy(norm), pickle.loads(pickle.dumps(norm))
+    for other in (copied, pickled):
+        other(x)
+        assert other.running_mean.any()
 
 
 def test_holding_inside_holding(rng):

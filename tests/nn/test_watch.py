@@ -1,6 +1,7 @@
 """What is measured of blocks that run as modules: against what the modules themselves are given and give."""
 
 import itertools
+import threading
 
 import pytest
 import torch
@@ -85,6 +86,17 @@ def test_a_layer_that_was_not_called_for_every_step_is_named(block, rng):
         watching({"it": block.layers[0]}, 3, EVERYTHING),
     ):
         block(x)
+
+
+def test_other_threads_are_not_watched(block, rng):
+    x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
+    with watching({"it": block.layers[0]}, 2, Measure(spikes=True)) as found:
+        other = threading.Thread(target=lambda: block(x))
+        other.start()
+        other.join()
+        spikes, _ = block(x)
+    assert found["it"].spikes.shape == (2, 3)
+    assert spikes.shape[0] == 2
 
 
 def test_a_current_on_an_edge_is_above_it():

@@ -53,5 +53,5 @@ def test_steps_of_different_size_weigh_by_their_values():
 
 
 def test_a_window_that_reaches_forward_is_refused():
-    with pytest.raises(ValueError, match="0 or more"):
+    with pytest.raises(ValueError, match="a whole number of steps"):
         Window(-1)

@@ -35,7 +35,7 @@ def evaluate(
     """Evaluate every sample ``draws`` times, each with fresh encoder noise, in evaluation mode.
 
     Args:
-        batches: an ``SampleLoader``, or any iterable of ``(inputs, labels)`` that can be iterated again.
+        batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)`` that can be iterated again.
         seed: of the noise; draw d of the evaluation is the noise's ``draw`` number 2**32 + d.
         progress: called with the number of samples of every batch done.
 

@@ -57,6 +57,8 @@ class Compute:
         for name, words in choices.items():
             if (value := getattr(self, name)) not in (known := get_args(words)):
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        if self.reduce is not None and not callable(self.reduce):
+            raise ValueError(f"reduce must be a function of a tensor, got {self.reduce!r}")
         steps = self.recompute
         if steps not in ("auto", "never") and not (type(steps) is int and steps > 0):
             raise ValueError(f"recompute must be 'auto', 'never' or a number of steps, 1 or more, got {steps!r}")

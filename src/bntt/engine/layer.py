@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,6 +88,23 @@ class Layer:
         """What the layer gives to the next."""
         area = self.window[0] * self.window[1]
         return Spikes(counts, 1 / area, area, density)
+
+
+class Start(NamedTuple):
+    """What a layer carries from some steps to the next."""
+
+    membrane: Tensor | None = None
+    """``[B, H, W, C]``; None is rest."""
+    past: Moments | None = None
+    """What the pooling of its statistics keeps of the steps before."""
+
+
+@dataclass
+class Carry:
+    """The gradients of a :class:`Start`, written over on the way back in time; None where none is wanted, or 0."""
+
+    membrane: Tensor | None
+    past: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.layer import Gradients, Layer, Resolved, Saved, chunk_steps, joined
+from bntt.engine.layer import Carry, Gradients, Layer, Resolved, Saved, Start, chunk_steps, joined
 from bntt.engine.measure import Measure, Seen, histogram, joined_moments, joined_seen, write_norms
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad
 from bntt.engine.normalisation import (
@@ -27,23 +27,6 @@ from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
 from bntt.ops.norm import Moments
-
-
-class Start(NamedTuple):
-    """What a layer carries from some steps to the next."""
-
-    membrane: Tensor | None = None
-    """``[B, H, W, C]``; None is rest."""
-    past: Moments | None = None
-    """What the pooling of its statistics keeps of the steps before."""
-
-
-@dataclass
-class Carry:
-    """The gradients of a :class:`Start`, written over on the way back in time; None where none is wanted, or 0."""
-
-    membrane: Tensor | None
-    past: tuple[Tensor, Tensor] | None = None
 
 
 class Passed(NamedTuple):
@@ -102,7 +85,7 @@ class LayerPass:
         found, parts, seen, spread = self._waited(work, first, past) if waits else known, [], [], []
         for begin, end in self._chunks(work.current, work.source.values):
             given, copy = (work.current[begin:end], None) if waits else self._current(work, begin, end)
-            raw = self._moments(given) if measure.moments and not layer.batch_statistics else None
+            raw = self._moments(given) if measure.moments else None
             if layer.sample_eps is not None:
                 spread.append(by_sample(given, layer.sample_eps, work.current[begin:end]))
                 given, copy = work.current[begin:end], None
@@ -117,7 +100,7 @@ class LayerPass:
             looked = self._see(given, affine, fired, before) if measure.looks else Seen(fired)
             seen.append(looked if raw is None else replace(looked, moments=raw))
         found = joined(parts) if found is None else found
-        whole = _completed(joined_seen(seen), measure, found)
+        whole = _completed(joined_seen(seen), measure)
         held = work.source.values if self.lease.owns(work.source.values) else None
         current: Tensor | None = work.current
         if self.drops:
@@ -294,10 +277,8 @@ class LayerPass:
         return input_grad, held
 
 
-def _completed(seen: Seen, measure: Measure, found: Resolved) -> Seen:
-    """With the batch's moments, and room for what the backward pass measures."""
-    if measure.moments and found.moments is not None:
-        seen = replace(seen, moments=found.moments)
+def _completed(seen: Seen, measure: Measure) -> Seen:
+    """With room for what the backward pass measures."""
     if measure.gradient:
         nan = torch.full((len(seen.spikes),), torch.nan, dtype=torch.float64, device=seen.spikes.device)
         seen = replace(seen, gradient=nan)

@@ -32,7 +32,7 @@ class Measure:
     """Spikes by step and place, before the pool."""
     samples: bool = False
     """Spikes by step and sample."""
-    current: tuple[float, ...] = ()
+    current: Sequence[float] = ()
     """Edges of a histogram of what drives the neurons, the normalised current; () is none."""
     moments: bool = False
     """Mean and variance of the synaptic current."""
@@ -46,9 +46,14 @@ class Measure:
         return self != Measure()
 
     def __post_init__(self) -> None:
-        edges = self.current
+        edges = tuple(map(float, self.current))
+        object.__setattr__(self, "current", edges)
         if edges and (len(edges) < 2 or not all(map(math.isfinite, edges)) or any(a >= b for a, b in pairwise(edges))):
             raise ValueError(f"edges of a histogram must be two or more finite numbers that ascend, got {edges}")
+        if self.membrane is not None and not (len(self.membrane) == 2 and isinstance(self.membrane[1], tuple)):
+            raise ValueError(
+                f"membrane must be a layer and a neuron's place, ('conv1', (c, y, x)), got {self.membrane}"
+            )
         if self.membrane is not None and self.gradient:
             raise ValueError("a membrane is followed step by step, gradients come of all steps: measure one at a time")
 
@@ -67,7 +72,7 @@ class Measure:
 class Seen:
     """What was measured of one layer, of the S steps of a pass; None where it was not asked for.
 
-    Where processes have parts of a batch it is this one's part, but for batch statistics, which are those of all.
+    Where processes have parts of a batch it is this one's part.
     """
 
     spikes: Int64[Tensor, "S C"]

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute
-from bntt.engine.layer import Gradients, Layer, Resolved, Saved
-from bntt.engine.layer_pass import Carry, LayerPass, Start
+from bntt.engine.layer import Carry, Gradients, Layer, Resolved, Saved, Start
+from bntt.engine.layer_pass import LayerPass
 from bntt.engine.measure import Seen
 from bntt.engine.neuron import SpikeGrad
 from bntt.engine.scan import pooled_shape

@@ -19,8 +19,8 @@ from torch.autograd.function import once_differentiable
 from bntt.engine import layer as layer_module
 from bntt.engine import private
 from bntt.engine.compute import Compute
-from bntt.engine.layer import Gradients, Layer
-from bntt.engine.layer_pass import Carry, LayerPass, Start
+from bntt.engine.layer import Carry, Gradients, Layer, Start
+from bntt.engine.layer_pass import LayerPass
 from bntt.engine.measure import Measure, Seen, joined_moments, joined_seen
 from bntt.engine.neuron import SpikeGrad
 from bntt.engine.spans import Span, saves_memory, sizes, span_of

@@ -262,7 +262,7 @@ class Prepared:
         self._held: dict[int, tuple[Tensor, tuple[object, ...], Synapse]] = {}
 
     def synapse(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision) -> Synapse:
-        if not isinstance(weight, torch.nn.Parameter):  # made for this very pass
+        if not isinstance(weight, torch.nn.Parameter) or weight.is_inference():  # of this pass; without versions
             return Synapse(weight, bias, geometry, precision)
         version = (weight._version, weight.data_ptr(), None if bias is None else bias._version, geometry, precision)
         held = self._held.get(id(weight))

@@ -75,7 +75,8 @@ def advance_blocks(
 
 def layers_of(blocks: Mapping[str, Any]) -> dict[str, SpikingLayer]:
     """Every layer that blocks list, by its name in the network: ``conv1``, ``block3.body``."""
-    return {layer.under(name).name: layer.under(name) for name, block in blocks.items() for layer in block.layers}
+    listed = [layer.under(name) for name, block in blocks.items() for layer in block.layers]
+    return {layer.name: layer for layer in listed}
 
 
 def real(x: Tensor, module: nn.Module) -> Tensor:
@@ -91,7 +92,10 @@ def _run_fused(
     """Spikes ``[S, B, ...]`` or their mean; every block's state; what was measured. Running statistics take it in."""
     blocks = list(run.values())
     layers, spikes = _entered(blocks, x, work.compute)
-    starts = [None if state is None else one.enter(state.membrane) for one, state in zip(blocks, states, strict=True)]
+    starts = [
+        None if state is None else one.enter(state.membrane, x.shape[1])
+        for one, state in zip(blocks, states, strict=True)
+    ]
     stack = Stack(layers, work.compute, starts, work.goes_on, work.prepared, work.measure)
     ran = run_stack(stack, spikes, mean_over_time=mean)
     steps = work.call.steps(x)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call
+from bntt.nn.call import Call, check_call
 from bntt.nn.stage import SpikingLayer, check_stage, fold_time, passed
 
 
@@ -64,6 +65,7 @@ class SpikingBlock(nn.Module):
         Raises:
             ValueError: on an input that does not fit the weights.
         """
+        check_call(call)
         self._check(x)
         membrane, norm_state = (None, None) if state is None else state
         current, norm_state = passed(
@@ -82,7 +84,7 @@ class SpikingBlock(nn.Module):
         if isinstance(layer, nn.Conv2d):
             fits, wanted = x.ndim == 5 and x.shape[2] == layer.in_channels, f"{layer.in_channels}, H, W"
         else:
-            fits, wanted = x[0, 0].numel() == layer.in_features, f"{layer.in_features}"
+            fits, wanted = math.prod(x.shape[2:]) == layer.in_features, f"{layer.in_features}"
         dtype = layer.weight.dtype
         if dtype.itemsize < 4:
             raise TypeError(

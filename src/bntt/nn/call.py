@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noise:
     """Whose random numbers the samples draw: a function of these and of the step, see :mod:`bntt.ops.random`."""
 
@@ -32,14 +32,17 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
     """The noise of a call: a state's, or what is named, by default seed 0, draw 0 and samples 0 to B-1.
 
     Raises:
-        ValueError: if what is named is another than the state's.
+        ValueError: if what is named is another than the state's, or ``index`` does not name each sample by an integer.
 
     >>> noise_of(None, 2, None, 7, None).index
     tensor([0, 1])
     """
+    if index is not None and (index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool):
+        came = f"{index.dtype} {list(index.shape)}"
+        raise ValueError(f"index must name each of the {batch} samples by an integer, got {came}")
     if known is None:
         return Noise(seed or 0, draw or 0, torch.arange(batch) if index is None else index)
-    same = index is None or (index.shape == known.index.shape and bool((index == known.index).all()))
+    same = index is None or bool((index.to(known.index.device) == known.index).all())
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(
             f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
@@ -58,13 +61,31 @@ class Call:
 
     first: int = 0
     """The first step of the input, 0-based."""
-    whole: bool = True
-    """Whether the input has all steps that there will be, from the first on."""
+    whole: bool | None = None
+    """Whether the input has all steps that there will be, from the first on; by default where ``first`` is 0."""
     noise: Noise | None = None
-    """Of the samples, where the caller named it."""
+    """Of the samples; a network always names it."""
     reduce: Callable[[Tensor], Tensor] | None = None
     """Adds a float64 tensor up over the processes that share a batch; None: there is one."""
+
+    def __post_init__(self) -> None:
+        if self.whole is None:
+            object.__setattr__(self, "whole", self.first == 0)
 
     def steps(self, x: Tensor) -> slice:
         """The steps that an input ``[S, ...]`` has."""
         return slice(self.first, self.first + len(x))
+
+
+def check_call(call: Call) -> Call:
+    """Refuse a state in the place of a call.
+
+    Raises:
+        TypeError: if it is no :class:`Call`.
+    """
+    if not isinstance(call, Call):
+        raise TypeError(
+            f"the second argument says which steps a part is called for, a Call, got {type(call).__name__}: the state "
+            f"is the third, part(x, Call(first=t), state)"
+        )
+    return call

@@ -120,6 +120,8 @@ class SpikingClassifier(nn.Module):
         >>> logits.shape, state.noise.draw
         (torch.Size([4, 3, 10]), 7)
         """
+        if state is not None and state.batch != len(x):
+            raise ValueError(f"the state is of {state.batch} samples, and {len(x)} are given: select them too")
         first = 0 if state is None else state.steps
         noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
         drawn = self._encode(x, noise, range(first, first + steps))

@@ -6,6 +6,7 @@ dtype, a learnable leak) and anything wrong (a shape that does not fit) runs as 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -53,8 +54,19 @@ class FusedBlock(NamedTuple):
     def neurons(self) -> int:
         return self.memory[0] * self.memory[1] * self.memory[2]
 
-    def enter(self, membrane: Tensor) -> Tensor:
-        """A module's membrane as the kernels take it, ``[B, H, W, C]``."""
+    def enter(self, membrane: Tensor, batch: int) -> Tensor:
+        """A module's membrane as the kernels take it, ``[B, H, W, C]``.
+
+        Raises:
+            ValueError: if it belongs to other neurons, or another batch.
+        """
+        height, width, channels = self.memory
+        wanted = (batch, channels) if self.flat else (batch, channels, height, width)
+        if membrane.shape != wanted or membrane.dtype != torch.float32:
+            raise ValueError(
+                f"the membrane is {membrane.dtype} {list(membrane.shape)} and a step's current torch.float32 "
+                f"{list(wanted)}: begin every batch with state=None"
+            )
         return membrane[:, None, None, :] if self.flat else membrane.permute(0, 2, 3, 1).contiguous()
 
     def leave(self, membrane: Tensor) -> Tensor:
@@ -65,7 +77,7 @@ class FusedBlock(NamedTuple):
 def layout_of(x: Tensor) -> Layout:
     """Where an input ``[T, B, ...]`` begins."""
     shape = tuple(x.shape[2:])
-    return Layout(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, x[0, 0].numel()))
+    return Layout(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, math.prod(shape)))
 
 
 def fuse(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call
+from bntt.nn.call import Call, check_call
 from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, soft_reset
 from bntt.ops.spike import Surrogate, Triangle
 
@@ -64,6 +64,7 @@ class LIF(nn.Module):
         Raises:
             ValueError: if the membrane belongs to a batch of another shape.
         """
+        check_call(call)
         if membrane is not None and membrane.shape != current.shape[1:]:
             raise ValueError(
                 f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "

@@ -19,7 +19,7 @@ from bntt.nn.measure import Measure, joined
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import Plan, plan_of
 from bntt.nn.readout import Readout
-from bntt.nn.stage import SpikingLayer, check_stage, passed
+from bntt.nn.stage import SpikingLayer, check_layers, check_stage, passed
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
 from bntt.nn.untouched import why_touched
@@ -69,11 +69,7 @@ class SpikingNetwork(nn.Module):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         for name, block in blocks.items():
             check_stage(block, f"block {name!r}", "y [S, B, ...]")
-            if not isinstance(getattr(block, "layers", None), tuple):
-                raise TypeError(
-                    f"block {name!r} must list the layers that spike in it: give {type(block).__name__} a property "
-                    f"layers, a tuple of SpikingLayer, () if there is none"
-                )
+            check_layers(block, f"block {name!r}")
         check_stage(readout, "the readout", "logits [S, B, K]")
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
         lengths = {}
@@ -146,11 +142,21 @@ class SpikingNetwork(nn.Module):
         if wanted not in (None, len(x)):
             way = "" if steps is not None else "; to stop earlier on purpose, say steps="
             raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
+        self._check_shape(x, 0)
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
             out: Tensor = torch.compiler.disable(SpikingNetwork._whole)(self, x, call)  # type: ignore[no-untyped-call]
             return out
         return self._whole(x, call)
+
+    def _check_shape(self, x: Tensor, first: int) -> None:
+        if x.ndim < 3:
+            raise ValueError(f"a network takes [S, B, ...], steps first, then samples, got {list(x.shape)}")
+        if self.num_steps is not None and (last := first + len(x) - 1) >= self.num_steps:
+            raise ValueError(
+                f"this network has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: build the "
+                f"network with num_steps={last + 1}, or stop earlier"
+            )
 
     def _whole(self, x: Tensor, call: Call) -> Tensor:
         check_finite_input(x, 0)
@@ -180,7 +186,8 @@ class SpikingNetwork(nn.Module):
         All T steps from rest are :meth:`forward`, one after another is streaming; blocks run fused where they can.
         Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
         batch. In training, running statistics take every call's batches in, and γ of steps that never come gets no
-        gradient, though it decays all the same.
+        gradient, though it decays all the same. The state keeps weights as the kernels packed them, and notices when
+        they change, but through ``.data``: begin a new stream after that.
 
         Args:
             x: what drives the first layer, floating point or int8.
@@ -206,8 +213,13 @@ class SpikingNetwork(nn.Module):
         """
         if len(x) == 0:
             raise ValueError("a network advances by at least one time step, got 0")
+        self._check_shape(x, 0 if state is None else state.steps)
         if state is not None and state.batch != x.shape[1]:
             raise ValueError(f"the state is of {state.batch} samples, the input of {x.shape[1]}")
+        if state is not None and len(state.blocks) != len(self.blocks):
+            raise ValueError(f"the state is of a network of {len(state.blocks)} blocks, this has {len(self.blocks)}")
+        if not isinstance(measure, Measure):
+            raise TypeError(f"measure must be a Measure(spikes=, ...), got {measure!r}")
         noise = noise_of(None if state is None else state.noise, x.shape[1], seed, draw, index)
         check_finite_input(x, 0 if state is None else state.steps)
         if measure.membrane is None:
@@ -237,7 +249,7 @@ class SpikingNetwork(nn.Module):
             blocks=went.states,
             readout=voltage,
             noise=noise,
-            pooled=self._pools_batches(),
+            pooled=before.pooled or self._pools_batches(),
             measured=went.measured if measure else None,
         )
         return logits, after

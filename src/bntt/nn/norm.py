@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call
+from bntt.nn.call import Call, check_call
 from bntt.ops.norm import Moments, add_up, normalize, step_moments, update_running
 from bntt.ops.pooling import Pooling, Window
 
@@ -77,7 +78,7 @@ class TemporalNorm(nn.Module):
             raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
         self.channels, self.num_steps, self.method = channels, num_steps, method
         self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
-        self.put_off: Callable[[TemporalNorm, Moments, slice], None] | None = None
+        self.put_off: PutOff = None
         affine_rows = 1 if method.shared_gamma else num_steps
         running_rows = 1 if method.shared_running else num_steps
         self.gamma = nn.Parameter(torch.ones(affine_rows, channels))
@@ -94,7 +95,7 @@ class TemporalNorm(nn.Module):
         Raises:
             ValueError: if the model has no such steps, or if in training the statistics need steps that are not there.
         """
-        x = self._check(x, call)
+        x = self._check(x, check_call(call), state)
         steps = call.steps(x)
         running = slice(None) if self.method.shared_running else steps
         gamma, beta = self.scale_and_shift(steps)
@@ -105,6 +106,10 @@ class TemporalNorm(nn.Module):
         self.take_in(batch, running, call.first)
         return normalize(x, batch.mean, batch.var, gamma, beta, self.eps), state
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is no part of what holds the original's statistics."""
+        return {**self.__dict__, "put_off": None}
+
     def extra_repr(self) -> str:
         return f"{self.method.name}, channels={self.channels}, num_steps={self.num_steps}"
 
@@ -112,8 +117,10 @@ class TemporalNorm(nn.Module):
     def _label(self) -> str:
         return f"{self.method.name} '{self.path}'" if self.path else self.method.name
 
-    def _check(self, x: Tensor, call: Call) -> Tensor:
+    def _check(self, x: Tensor, call: Call, state: Moments | None) -> Tensor:
         """The input, in float32 at least: statistics and membranes are not kept in half precision."""
+        if x.ndim < 3:
+            raise ValueError(f"{self._label} takes [S, B, C, ...], steps first, got {list(x.shape)}")
         if x.shape[2] != self.channels:
             raise ValueError(f"{self._label} has {self.channels} channels, got an input with {x.shape[2]}")
         if x.numel() == 0:
@@ -127,6 +134,11 @@ class TemporalNorm(nn.Module):
             raise ValueError(
                 f"{self._label} takes its training statistics over all time steps, some of which are not in this call "
                 f"(steps {call.first}-{last}): train with all of them in one call; in eval() any cut will do"
+            )
+        if self.training and call.first > 0 and state is None and self.method.pooling != Window(0):
+            raise ValueError(
+                f"{self._label} takes its training statistics over earlier steps as well, of which this call at "
+                f"t={call.first} has none: begin in training with state=None at t=0"
             )
         return x.to(torch.promote_types(x.dtype, torch.float32))
 
@@ -163,6 +175,10 @@ class TemporalNorm(nn.Module):
             )
 
 
+PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
+"""Takes a norm's batch statistics, and the running rows that they are for, in place of these; None: nobody does."""
+
+
 class LayerNorm(nn.Module):
     """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
 
@@ -182,6 +198,7 @@ class LayerNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B C *space"], call: Call = Call(), state: None = None
     ) -> tuple[Float[Tensor, "S B C *space"], None]:
+        check_call(call)
         dims = tuple(range(2, x.ndim))
         centred = x - x.mean(dims, keepdim=True)
         inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()
@@ -199,4 +216,5 @@ class NoNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
     ) -> tuple[Float[Tensor, "S B *shape"], None]:
+        check_call(call)
         return x, None

@@ -21,8 +21,6 @@ class Plan(NamedTuple):
     """From the first block on, by name."""
     reason: str
     """Why the next block cannot; "" where all are fused."""
-    takes_bytes: bool
-    """Whether spikes are best given as int8, one byte each."""
 
 
 def why_not_here(x: Tensor, kernels: KernelName) -> str:
@@ -83,4 +81,4 @@ def plan_of(
                 f"backend 'auto' and precision 'fp32'"
             )
         break
-    return Plan(fused, reason, bool(fused) and compute.kernels == "cpu")
+    return Plan(fused, reason)

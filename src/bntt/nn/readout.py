@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call
+from bntt.nn.call import Call, check_call
 from bntt.nn.stage import fold_time
 
 
@@ -32,6 +32,7 @@ class Readout(nn.Module):
         self, spikes: Float[Tensor, "S B *features"], call: Call = Call(), voltage: Float[Tensor, "B K"] | None = None
     ) -> tuple[Float[Tensor, "S B K"], Float[Tensor, "B K"]]:
         """``(logits after each step, voltage after the last)``; a voltage of None is 0."""
+        check_call(call)
         after: list[Tensor] = []
         for drive in fold_time(self.synapse, spikes):  # one after another: no scan of CUDA's is deterministic
             last = after[-1] if after else voltage

@@ -22,7 +22,8 @@ class Stage(Protocol):
 
     The state is opaque to everybody else. It is a tensor ``[B, ...]``, a tuple or dict of such, or anything with
     methods ``rows(keep)`` and ``detach()``; see :mod:`bntt.nn.state`. In training a norm that needs all steps at once
-    refuses a call that is not ``call.whole``.
+    refuses a call that is not ``call.whole``; in evaluation the steps may be cut anywhere, so what a part gives for one
+    may depend on those before it, through its state, and not on what else the call has.
     """
 
     def __call__(self, x: Tensor, call: Call = ..., state: Any = ...) -> tuple[Tensor, Any]: ...
@@ -84,6 +85,29 @@ def check_stage(module: object, name: str, returns: str) -> None:
         f"{name} must take (x [S, B, ...], call, state) and return ({returns}, state); "
         f"{type(module).__name__} takes {takes}"
     )
+
+
+def check_layers(block: nn.Module, name: str) -> None:
+    """Refuse a block that does not list its layers, or lists something else, or two by one name.
+
+    Raises:
+        TypeError: saying which.
+    """
+    kind = type(block).__name__
+    if inspect.getattr_static(block, "layers", None) is None:
+        raise TypeError(
+            f"{name} must list the layers that spike in it: give {kind} a property layers, a tuple of SpikingLayer, () "
+            f"if there is none"
+        )
+    layers: Any = block.layers
+    if not isinstance(layers, tuple) or not all(isinstance(layer, SpikingLayer) for layer in layers):
+        raise TypeError(f"{name} must list its layers as a tuple of SpikingLayer, got {layers!r}")
+    names = [layer.name for layer in layers]
+    if len(set(names)) < len(names):
+        raise TypeError(
+            f"{name} lists two layers by one name, {names}: name those of its parts apart, by layer.under('a') for "
+            f"layer in self.a.layers"
+        )
 
 
 def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:

@@ -14,7 +14,7 @@ from bntt.nn.measure import Measured
 from bntt.ops.norm import Moments
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NetworkState:
     """What a network carries from one step to the next.
 
@@ -54,14 +54,18 @@ class NetworkState:
         """
         if self.pooled:
             raise ValueError(
-                "samples cannot leave a batch in training: its statistics were taken over all of them; "
-                "put the network into evaluation mode, or carry the whole batch on"
+                "samples cannot leave a batch in training: its statistics were taken over all of them; carry the whole "
+                "batch on, or begin with state=None in evaluation mode"
             )
-        if keep.ndim != 1 or (keep.dtype == torch.bool and len(keep) != self.batch):
-            raise ValueError(f"keep must be a mask of {self.batch} samples or their indices, got {list(keep.shape)}")
+        keep, mask = torch.as_tensor(keep), torch.as_tensor(keep).dtype == torch.bool
+        if keep.ndim != 1 or (mask and len(keep) != self.batch) or (not mask and keep.dtype != torch.int64):
+            raise ValueError(
+                f"keep must be a mask of {self.batch} samples, or their indices in int64, got {keep.dtype} "
+                f"{list(keep.shape)}"
+            )
         return replace(
             self,
-            batch=int(keep.sum()) if keep.dtype == torch.bool else len(keep),
+            batch=int(keep.sum()) if mask else len(keep),
             blocks=tuple(rows_of(block, keep) for block in self.blocks),
             readout=rows_of(self.readout, keep),
             noise=None if self.noise is None else self.noise.rows(keep),

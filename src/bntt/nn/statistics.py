@@ -7,24 +7,30 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from bntt.nn.norm import TemporalNorm
+from bntt.nn.norm import PutOff, TemporalNorm
 from bntt.ops.norm import Moments
 
 
 class HeldStatistics:
     """What training passes found while :func:`hold_statistics` was on."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: dict[TemporalNorm, PutOff]) -> None:
+        self.before = before
+        """What took the statistics of each norm when the block began."""
         self._held: list[tuple[TemporalNorm, Moments, slice]] = []
 
     def put_off(self, norm: TemporalNorm, batch: Moments, running: slice) -> None:
         self._held.append((norm, Moments(batch.mean.detach(), batch.var.detach(), batch.count), running))
 
     def take_in(self) -> None:
-        """Move the running statistics, in the order of the passes; once, then nothing is held any more."""
-        for norm, batch, running in self._held:
-            norm.take_in(batch, running)
-        self._held.clear()
+        """Move the running statistics, in the order of the passes; once, then nothing is held any more.
+
+        Inside the block too; what surrounds it then holds them, if it is one of these as well.
+        """
+        now, self._held = self._held, []
+        with _put_off_by(self.before):
+            for norm, batch, running in now:
+                norm.take_in(batch, running)
 
 
 @contextmanager
@@ -32,7 +38,7 @@ def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
     """Inside, training passes leave the running statistics of every :class:`~bntt.nn.norm.TemporalNorm` alone.
 
     What they found is taken in when the caller says so: together with the optimiser's step, or never, by a pass that
-    only measures.
+    only measures, or that failed half-way. A pass under ``torch.utils.checkpoint`` is made twice, and held twice.
 
     >>> from bntt.nn.norms import BNTT
     >>> import torch
@@ -45,12 +51,18 @@ def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
     >>> norm.running_mean.flatten()
     tensor([0.3000, 0.3000])
     """
-    held = HeldStatistics()
-    norms = [(norm, norm.put_off) for norm in module.modules() if isinstance(norm, TemporalNorm)]
-    try:
-        for norm, _ in norms:
-            norm.put_off = held.put_off
+    held = HeldStatistics({norm: norm.put_off for norm in module.modules() if isinstance(norm, TemporalNorm)})
+    with _put_off_by(dict.fromkeys(held.before, held.put_off)):
         yield held
+
+
+@contextmanager
+def _put_off_by(takers: dict[TemporalNorm, PutOff]) -> Iterator[None]:
+    before = {norm: norm.put_off for norm in takers}
+    try:
+        for norm, taker in takers.items():
+            norm.put_off = taker
+        yield
     finally:
-        for norm, before in norms:
-            norm.put_off = before
+        for norm, taker in before.items():
+            norm.put_off = taker

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -42,6 +43,7 @@ class _Watch:
         self.taken = {"norm": 0, "lif": 0}
         self.moments: list[Moments] = []
         self.seen: list[LayerMeasures] = []
+        self.thread = threading.get_ident()
         self.handles = [
             layer.norm.register_forward_pre_hook(self._before_norm, with_kwargs=True),
             layer.lif.register_forward_hook(self._after_lif, with_kwargs=True),
@@ -61,6 +63,8 @@ class _Watch:
         return replace(joined([{"": seen} for seen in self.seen])[""], gradient=self.gradient, moments=moments)
 
     def _before_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if threading.get_ident() != self.thread:
+            return
         x: Tensor = args[0] if args else next(iter(kwargs.values()))
         first = self.taken["norm"]
         self.taken["norm"] += len(x)
@@ -72,6 +76,8 @@ class _Watch:
 
     @torch.no_grad()
     def _after_lif(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return
         current: Tensor = args[0] if args else next(iter(kwargs.values()))
         spikes, state = result
         self.taken["lif"] += len(spikes)
@@ -97,7 +103,7 @@ def _keep_norms(out: Tensor, grad: Tensor) -> None:
     out.copy_(grad.double().flatten(1).norm(dim=1))
 
 
-def currents(current: Tensor, edges: tuple[float, ...]) -> Currents:
+def currents(current: Tensor, edges: Sequence[float]) -> Currents:
     """The distribution of a current ``[S, ...]`` over bins.
 
     >>> currents(torch.tensor([[0.0, 1.0, 5.0]]), (0.5, 2.0)).histogram

@@ -56,7 +56,7 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
     weights = weights.to(moments.mean)
     shift = moments.mean[:1].detach()
     centred = moments.mean - shift
-    with torch.autocast(moments.mean.device.type, enabled=False):
+    with torch.autocast("cpu" if centred.is_meta else centred.device.type, enabled=False):
         mean = weights @ centred
         var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
     return Moments(mean + shift, var, count)

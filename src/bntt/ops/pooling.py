@@ -55,8 +55,10 @@ class Window:
     """How many steps before it; None: all."""
 
     def __post_init__(self) -> None:
-        if self.back is not None and self.back < 0:
-            raise ValueError(f"a window reaches back by 0 or more steps, or None for all, got {self.back}")
+        if self.back is not None and (self.back != int(self.back) or self.back < 0):
+            raise ValueError(
+                f"a window reaches back by a whole number of steps, 0 or more, or None for all, got {self.back}"
+            )
 
     @property
     def looks_ahead(self) -> bool:
