@@ -131,10 +131,12 @@ def test_what_a_run_computes_with_is_said_with_its_reason(monkeypatch):
 
 
 @pytest.mark.parametrize("setting", ["backend=cpu", "precision=bf16"])
-def test_a_norm_that_cannot_be_trained_as_asked_is_refused_before_a_run_is_made(setting, monkeypatch, tmp_path, capsys):
+def test_a_network_that_cannot_be_trained_as_asked_is_refused_before_a_run_is_made(
+    setting, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
-    arguments = ["train", "demo", "-s", "network.norm=tdbn", "-s", f"compute.{setting}", "--root", str(tmp_path)]
+    arguments = ["train", "demo", "-s", "network.learn_leak=true", "-s", f"compute.{setting}", "--root", str(tmp_path)]
     assert main(arguments) == 5
     assert "block 'conv1' cannot run" in (said := capsys.readouterr().err)
-    assert "tdBN pools its training statistics over time" in said
+    assert "its leak is learned" in said
     assert not list(tmp_path.iterdir())

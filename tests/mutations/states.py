@@ -7,9 +7,9 @@ from tests.mutations.mutation import ADVANCE, LEASES, Mutation
 PROCESSES = [
     Mutation(
         "reduce is forgotten in the backward pass",
-        "engine/scan.py",
-        "of_all = (sum_grad, sum_product) if reduce is None else reduce(torch.stack((sum_grad, sum_product)))",
-        "of_all = sum_grad, sum_product",
+        "engine/layer_pass.py",
+        "sums if reduce is None else reduce(sums.clone())",
+        "sums",
         ("tests/engine/test_reduce.py",),
     ),
 ]
@@ -53,15 +53,15 @@ STATES = [
     Mutation(
         "the membranes that a state holds are the workspace's",
         "engine/stack.py",
-        "ends = [lease.keep(end) for end in ends]",
-        "ends = list(ends)",
+        "membranes = [lease.keep(membrane) for membrane in membranes]",
+        "membranes = list(membranes)",
         LEASES,
     ),
     Mutation(
         "without gradients too",
         "engine/stack.py",
-        "ends = [lease.keep(end) for end in membranes if end is not None]",
-        "ends = [end for end in membranes if end is not None]",
+        "ends = [lease.keep(end.membrane) for end in carried if end.membrane is not None]",
+        "ends = [end.membrane for end in carried if end.membrane is not None]",
         ADVANCE,
     ),
 ]

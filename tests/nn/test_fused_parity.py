@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import bntt
 from bntt.engine import layer as engine_layer
 from bntt.engine.compute import Compute
-from bntt.nn import BNTT, Readout, SharedBN, SpikingNetwork
+from bntt.nn import BNTT, NormMethod, Readout, SharedBN, SpikingNetwork, TemporalNorm, Window
 from tests.kernels import choose, needs_kernels, variant
 from tests.nn.networks import OPTIONS, NoBatchOfOne, backward, close, pair, small, spikes_of
 
@@ -55,7 +55,36 @@ def test_rules_resets_surrogates_and_norms(options, norm, rng):
             assert close(p.grad, q.grad), name
 
 
-@pytest.mark.parametrize("name", ["bntt", "bntt-scaled", "bn", "none", "tdbn", "tebn", "tab", "bn-pooled"])
+@pytest.mark.parametrize("chunk", [1, engine_layer.CHUNK_BYTES])
+@pytest.mark.parametrize("recompute", ["never", 2, 3])
+@pytest.mark.parametrize("batch", [2, 7])
+@pytest.mark.parametrize("name", [*bntt.nn.NORMS, "window"])
+def test_every_norm_in_training(name, batch, recompute, chunk, rng, monkeypatch):
+    """Of p and β too; in spans and chunks, which pooled statistics and their gradients go through."""
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
+    window = NormMethod("Window", pooling=Window(1), beta=True)
+
+    def build(channels: int, steps: int) -> nn.Module:
+        return TemporalNorm(channels, steps, window) if name == "window" else bntt.nn.NORMS[name](channels, steps, 1.0)
+
+    ours, theirs = pair(small(5, norm=build))
+    choose(ours, recompute=recompute)
+    with torch.no_grad():
+        for net in (ours, theirs):
+            for i, (part, p) in enumerate(net.named_parameters()):
+                if "norm" in part:
+                    p.add_(torch.linspace(-0.2, 0.3, p.numel()).reshape(p.shape) * (1 + i % 3))
+    inputs = [x.requires_grad_() for x in [spikes_of(5, batch, rng)] for x in (x.clone(), x.clone())]
+    assert close(backward(ours, inputs[0]), backward(theirs, inputs[1]))
+    assert close(inputs[0].grad, inputs[1].grad)
+    for (part, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if part != "blocks.conv2.synapse.bias" or name in ("layer", "none"):
+            assert close(p.grad, q.grad), part
+    for p, q in zip(ours.buffers(), theirs.buffers(), strict=True):
+        assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", bntt.nn.NORMS)
 def test_every_norm_in_evaluation(name, rng):
     build = bntt.nn.NORMS[name]
     ours, theirs = pair(small(4, norm=lambda channels, steps: build(channels, steps, 1.0)))

@@ -82,7 +82,7 @@ def test_statistics_that_move_between_forward_and_backward_change_no_gradient(no
     assert_alike(*results)
 
 
-@pytest.mark.parametrize("norm", [name for name in NORMS if name != "layer"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_validation_is_fused_whatever_mode_the_network_is_in(norm, rng, monkeypatch):
     model = classifier("auto", norm=norm).train()
     plain = []

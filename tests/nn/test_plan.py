@@ -14,7 +14,7 @@ import bntt
 from bntt.engine import kernels
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, Call
+from bntt.nn import LIF, Call, NoNorm
 from bntt.nn.plan import plan_of
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, conv, small, spikes_of
@@ -68,11 +68,8 @@ class TestWhatIsNotFused:
             (lambda net: setattr(net.blocks["conv2"], "lif", LIF(0.9, learn_leak=True)), "leak is learned"),
             (lambda net: neuron(net, surrogate=lambda v: v), "surrogate is one of yours"),
             (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is one of yours"),
-            (
-                lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.TDBN(40, 3)),
-                "tdBN pools its training statistics",
-            ),
-            (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.LayerNorm(40)), "norm is LayerNorm"),
+            (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.LayerNorm(41)), "norm takes 41 channels"),
+            (lambda net: setattr(net.blocks["conv2"], "norm", type("Own", (NoNorm,), {})()), "norm is Own, which the"),
             (lambda net: setattr(net.blocks["conv2"], "pool", nn.MaxPool2d(2)), "pool is MaxPool2d"),
             (lambda net: setattr(net.blocks["conv2"], "synapse", nn.Sequential(conv(21, 40, 3))), "neither"),
             (lambda net: net.blocks["conv2"].double(), "float64"),

@@ -59,7 +59,7 @@ def advance_blocks(
     names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
     while done < len(names):
         rest = {name: blocks[name] for name in names[done:]}
-        run = plan_of(rest, x, work.compute, work.call.first, whole=work.call.whole).fused
+        run = plan_of(rest, x, work.compute, work.call.first, whole=bool(work.call.whole)).fused
         if run:
             is_mean = mean and len(run) == len(rest)
             x, now, found = _run_fused(run, x, work, states[done : done + len(run)], mean=is_mean)

@@ -190,7 +190,7 @@ def _why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool =
     if type(norm) is LayerNorm:
         return "" if norm.channels == channels else f"its norm takes {norm.channels} channels"
     if type(norm) is not TemporalNorm:
-        return f"its norm is {type(norm).__name__}, which has no statistics per time step"
+        return f"its norm is {type(norm).__name__}, which the kernels do not know"
     if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
     if norm.training and norm.method.pooling != pooling.Window(0) and not whole:
