@@ -14,7 +14,7 @@ from torch import Tensor
 from bntt.engine.compute import BackendName, Compute, Precision, Recompute
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.models import mlp, vgg9
-from bntt.nn import PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
+from bntt.nn import NORMS, PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
 
 Step = Callable[[], object]
 
@@ -32,6 +32,7 @@ class Case:
     training: bool = True
     width: float = 1.0
     device: str = "cpu"
+    norm: str = "bntt"
 
 
 STANDARD = [
@@ -42,6 +43,9 @@ STANDARD = [
     Case("MLP training, 784 steps", network="mlp", num_steps=784, batch=128),
 ]
 SWEEP = [Case(f"VGG9 training, T={steps}", num_steps=steps, batch=8) for steps in (5, 25, 50, 100)]
+
+
+NORM_CASES = [Case(f"VGG9 training, {norm}", norm=norm) for norm in NORMS if norm != "bntt-scaled"]
 
 
 def images(case: Case) -> tuple[Tensor, Tensor]:
@@ -55,7 +59,7 @@ def images(case: Case) -> tuple[Tensor, Tensor]:
 
 def network(case: Case) -> SpikingNetwork:
     """The case's network, its running statistics those of one batch, so that evaluation fires as training does."""
-    options = {"num_classes": 10, "num_steps": case.num_steps, "width": case.width}
+    options = {"num_classes": 10, "num_steps": case.num_steps, "width": case.width, "norm": case.norm}
     net = (vgg9(**options) if case.network == "vgg9" else mlp(**options)).to(case.device)  # type: ignore[arg-type]
     for norm in net.modules():
         if isinstance(norm, TemporalNorm):
@@ -76,12 +80,15 @@ def firing_rates(case: Case) -> dict[str, float]:
     return {name: float(rate.mean()) for name, rate in trace.firing_rate.items()}
 
 
-def own_step(case: Case, *, kernels: bool = True, recompute: bool = False, precision: Precision = "fp32") -> Step:
+def own_step(
+    case: Case, *, kernels: bool = True, recompute: bool = False, precision: Precision = "fp32", stepped: bool = False
+) -> Step:
     """A step of this library: encode, forward, and in training cross entropy and backward.
 
     Args:
         kernels: the device's fused kernels, else plain PyTorch.
         recompute: whether √T steps are kept at a time, and computed again.
+        stepped: whether time is the outer loop, one step through all layers after another.
     """
     net = network(case)
     steps: Recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
@@ -96,8 +103,13 @@ def own_step(case: Case, *, kernels: bool = True, recompute: bool = False, preci
     draw = iter(range(1 << 30))
 
     def forward() -> Tensor:
-        logits: Tensor = model(pixels, seed=0, draw=next(draw))
-        return logits
+        if not stepped:
+            out: Tensor = model(pixels, seed=0, draw=next(draw))
+            return out
+        logits, state = model.advance(pixels, draw=next(draw))
+        for _ in range(case.num_steps - 1):
+            logits, state = model.advance(pixels, state)
+        return logits[-1]
 
     return step_of(net, forward, labels, case.training)
 

@@ -15,7 +15,10 @@ from bntt.engine.kernels import BackendError, require
 
 
 def loop_step(case: Case) -> Step:
-    """The per-time-step loop."""
+    """What such code usually is: for BNTT its per-time-step loop, written out; for other norms plain PyTorch, one time
+    step after another, or layer by layer where their statistics need all steps."""
+    if case.norm != "bntt":
+        return own_step(case, kernels=False, stepped=case.norm not in ("tdbn", "tebn", "bn-pooled"))
     net = network(case)
     loop = PerStepLoop(net)
     pixels, labels = images(case)
