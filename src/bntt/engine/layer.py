@@ -51,7 +51,15 @@ class Layer:
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
-        return self.weight, self.bias, self.gamma, self.beta
+        """Weight, bias, γ, β and leak; None where there is none."""
+        leak = self.neuron.leak
+        return (
+            self.weight,
+            self.bias,
+            self.gamma,
+            self.beta,
+            leak if isinstance(leak, Tensor) and leak.requires_grad else None,
+        )
 
     @property
     def batch_statistics(self) -> bool:
@@ -162,6 +170,7 @@ class Gradients:
     bias: Tensor | None
     gamma: Tensor
     beta: Tensor | None
+    leak: Tensor | None
     norms: Tensor | None
     """Takes the norm of each step's gradient towards the current; nothing is learned from it."""
 
@@ -172,11 +181,12 @@ class Gradients:
             None if layer.bias is None else torch.zeros_like(layer.bias),
             layer.gamma.new_zeros(layer.gamma.shape),
             None if layer.beta is None else layer.beta.new_zeros(layer.beta.shape),
+            None if (leak := layer.learned[4]) is None else torch.zeros_like(leak),
             norms,
         )
 
     def __iter__(self) -> Iterator[Tensor | None]:
-        return iter((self.weight, self.bias, self.gamma, self.beta))
+        return iter((self.weight, self.bias, self.gamma, self.beta, self.leak))
 
 
 def chunk_steps(compute: Compute, *values: Tensor) -> int:

@@ -13,7 +13,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.layer import Carry, Gradients, Layer, Resolved, Saved, Start, chunk_steps, joined
 from bntt.engine.measure import Measure, Seen, histogram, joined_moments, joined_seen, write_norms
-from bntt.engine.neuron import Affine, Reverse, SpikeGrad
+from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_table
 from bntt.engine.normalisation import (
     as_given,
     by_batch,
@@ -139,18 +139,20 @@ class LayerPass:
         reverse = Reverse(
             current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry.membrane
         )
-        sums = scan_sums(reverse, kernels=self.compute.kernels)
+        sums = scan_sums(reverse, leak=learned.leak is not None, kernels=self.compute.kernels)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         if found.moments is not None:
             reduce = self.compute.reduce
             offset, slope, carry.past = towards_current(
-                layer, found, sums if reduce is None else reduce(sums.clone()), carry.past
+                layer, found, sums[:2] if reduce is None else reduce(sums[:2].clone()), carry.past
             )
         scan_reverse(reverse, out, offset, slope, kernels=self.compute.kernels)
         last = first + sums.shape[1]
         learned.gamma[first:last] = sums[1]
         if learned.beta is not None:
             learned.beta[first:last] = sums[0]
+        if learned.leak is not None:  # of one leak, or of every channel's
+            learned.leak += (sums[2].sum(0) / leak_table(layer.neuron, sums.shape[2])).sum_to_size(learned.leak.shape)
         if done.spread is not None:
             self._through_samples(out, current, done.spread)
             if not keep:

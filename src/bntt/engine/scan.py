@@ -7,7 +7,6 @@ Paper Eq. 4, 9 (forward), 6, 8, 10, 11 (reverse), by the C++ kernels of ``_cpu/s
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -58,9 +57,13 @@ def scan(
     return open_kernels(kernels).scan(current, affine, neuron, window, counts, membrane)
 
 
-def scan_sums(reverse: Reverse, *, kernels: KernelName = "cpu") -> Tensor:
-    """dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64."""
-    return torch.stack(open_kernels(kernels).reverse_sums(reverse))
+def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cpu") -> Tensor:
+    """dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64.
+
+    Args:
+        leak: whether a third sum is wanted, of λ dL/dλ: what every step's leaking membrane λu gets, times itself.
+    """
+    return open_kernels(kernels).reverse_sums(reverse, leak=leak)
 
 
 def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor, slope: Tensor, *, kernels: KernelName = "cpu") -> None:

@@ -197,10 +197,10 @@ class _RunStack(torch.autograd.Function):
         keep, wants_input, wants = private.keeps_graph(), ctx.needs_input_grad[3], ctx.needs_input_grad[4:]
         grad = values.new_zeros(ctx.shapes[0], dtype=torch.float32) if grad is None else grad.contiguous()
         learned = [
-            Gradients.zero(layer, norms, weight=wants[4 * i])
-            for i, (layer, norms) in enumerate(zip(layers, ctx.norms, strict=True))
+            Gradients.zero(layer, norms, weight=wanted)
+            for layer, norms, wanted in zip(layers, ctx.norms, wants[:: len(layers[0].learned)], strict=False)
         ]
-        wants_starts = wants[4 * len(layers) :]
+        wants_starts = wants[len(layers) * len(layers[0].learned) :]
         input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if wants_input else None
         carries = _carries(ctx.shapes[1:], grads[:-2], grad, every=len(spans) > 1 or any(wants_starts))
         if not keep:

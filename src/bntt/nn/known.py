@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from bntt.engine.compute import Compute, KernelName
 from bntt.engine.layer import Layer
 from bntt.engine.neuron import PoolSize
 from bntt.engine.private import parts_of
@@ -85,17 +86,17 @@ def fuse(
     steps: range,
     batch: int,
     layout: Layout,
+    compute: Compute,
     device: torch.device,
     *,
     whole: bool,
-    shared: bool = False,
 ) -> FusedBlock | str:
     """The block as a fused layer for inputs ``[steps, batch, *layout.shape]`` on a device, or why it is none.
 
     Args:
         steps: which of the network's steps the input has.
         whole: whether these are all that there will be, from rest.
-        shared: whether other processes have a part of the batch.
+        compute: what it computes with.
     """
     if type(block) is not SpikingBlock or type(block.lif) is not LIF:
         part, kind = ("its lif", type(block.lif)) if type(block) is SpikingBlock else ("it", type(block))
@@ -114,8 +115,9 @@ def fuse(
     if isinstance(pooled, str):
         return pooled
     window, out = pooled
-    single = not shared and batch * height * width == 1
-    if reason := _why_not_norm(block.norm, steps, channels, whole=whole, single=single) or _why_not_neuron(block.lif):
+    single = compute.reduce is None and batch * height * width == 1
+    reason = _why_not_norm(block.norm, steps, channels, whole=whole, single=single)
+    if reason := reason or _why_not_neuron(block.lif, channels, compute.kernels):
         return reason
     geometry = Geometry()
     if isinstance(weights, nn.Conv2d):
@@ -216,10 +218,12 @@ def fused_norms() -> dict[str, str]:
     return found
 
 
-def _why_not_neuron(lif: LIF) -> str:
-    if lif.leak_logit is not None:
-        return "its leak is learned"
+def _why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
     neuron = lif.neuron
+    if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
+        return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
+    if isinstance(neuron.leak, Tensor) and kernels != "cpu":
+        return "its leak is learned, which only the CPU's kernels know"
     if neuron.rule not in (fire_after, fire_before) or neuron.reset not in (soft_reset, hard_reset):
         return "its firing rule or reset is one of yours"
     if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):

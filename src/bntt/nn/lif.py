@@ -20,6 +20,7 @@ class LIF(nn.Module):
         leak: λ in [0, 1]; 1 is an integrator without leak. A learnable leak starts here and stays inside (0, 1).
         threshold: θ > 0.
         learn_leak: make λ = sigmoid(w) a parameter of the layer (PLIF, Fang et al. 2021).
+        channels: of the layer, for a learnable λ in each of them; None: one for all.
         rule: ``fire_after`` integration (the paper) or ``fire_before`` it (the authors' first upload).
         reset: ``soft_reset`` (the paper) or ``hard_reset``.
         surrogate: do/du, Eq. 8 by default.
@@ -37,6 +38,7 @@ class LIF(nn.Module):
         threshold: float = 1.0,
         *,
         learn_leak: bool = False,
+        channels: int | None = None,
         rule: FireRule = fire_after,
         reset: Reset = soft_reset,
         surrogate: Surrogate = Triangle(),
@@ -45,11 +47,15 @@ class LIF(nn.Module):
         self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate)
         if learn_leak and leak in (0, 1):
             raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
-        self.leak_logit = nn.Parameter(torch.logit(torch.tensor(float(leak)))) if learn_leak else None
+        if channels is not None and (not learn_leak or channels < 1):
+            raise ValueError(f"channels are for a learnable leak in each, 1 or more of them, got {channels}")
+        start = torch.full(() if channels is None else (channels,), float(leak))
+        self.leak_logit = nn.Parameter(torch.logit(start)) if learn_leak else None
 
     @property
     def neuron(self) -> Neuron:
-        """What the neurons are; λ is a scalar tensor where it is learned. It may be set; a learned λ then stays."""
+        """What the neurons are; λ is a tensor where it is learned, of one number or one a channel. It may be set; a
+        learned λ then stays."""
         return self._start if self.leak_logit is None else replace(self._start, leak=self.leak_logit.sigmoid())
 
     @neuron.setter
@@ -70,10 +76,17 @@ class LIF(nn.Module):
                 f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "
                 f"begin every batch with state=None"
             )
-        return lif_sequence(current, membrane, self.neuron)
+        neuron = self.neuron
+        if isinstance(neuron.leak, Tensor) and neuron.leak.ndim:  # channels first: those of the current
+            if len(neuron.leak) != current.shape[2]:
+                raise ValueError(f"there are leaks for {len(neuron.leak)} channels, the current has {current.shape[2]}")
+            neuron = replace(neuron, leak=neuron.leak.reshape(-1, *[1] * (current.ndim - 3)))
+        return lif_sequence(current, membrane, neuron)
 
     def extra_repr(self) -> str:
         neuron = self.neuron
-        learned = " (learned)" if self.leak_logit is not None else ""
+        logit = self.leak_logit
+        learned = "" if logit is None else " (learned)" if logit.ndim == 0 else f" (mean of {len(logit)}, learned)"
         rules = f"rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"
-        return f"leak={float(neuron.leak):.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}"
+        leak = float(torch.as_tensor(neuron.leak).mean())
+        return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}"

@@ -62,9 +62,7 @@ def plan_of(
         reason = why_not_here(x, compute.kernels)
     layout, steps = layout_of(x), range(first, first + x.shape[0])
     for name, block in blocks.items():
-        found = reason or fuse(
-            block, steps, x.shape[1], layout, x.device, whole=whole, shared=compute.reduce is not None
-        )
+        found = reason or fuse(block, steps, x.shape[1], layout, compute, x.device, whole=whole)
         if isinstance(found, FusedBlock):
             fused[name] = found
             layout = found.out

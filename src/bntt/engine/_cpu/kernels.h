@@ -12,6 +12,7 @@ extern "C" {
 struct BnttScan {
   const void* current;                 // [T, N, H, W, C]
   const float *mean, *scale, *shift;   // [T, C]
+  const float* leak;                   // [C]
   float* membrane;                     // [N, H, W, C], before the first step, and forward the one after the last comes
                                        // out; null: starts at rest, end not wanted
   std::uint8_t* counts;                // out: spikes per pooling window [T, N, H/wh, W/ww, C]
@@ -21,12 +22,13 @@ struct BnttScan {
   std::int64_t grad_step;              // elements from one step's gradient to the next; 0: all steps share one
   const float* inverse;                // 1 / sqrt(var + eps), [T, C]
   double *sum_grad, *sum_product;      // [T, C]: over rows, of g and of g (current - mean) inverse
+  double* sum_leak;                    // [T, C]: over rows, of leak dL/d(leak); null: not wanted
   const float *offset, *slope;         // [T, C]: grad_current = scale g - offset - slope (current - mean)
   void* grad_current;                  // out; may be `current` itself
   float* carry;                        // [N, H, W, C], in: dL/d(membrane after the last step); out, of the second sweep:
                                        // the one before the first step; null: nothing follows, not wanted
   std::int64_t steps, images, height, width, channels, window_height, window_width;
-  double grad_scale, leak, threshold, surrogate_first, surrogate_second;
+  double grad_scale, threshold, surrogate_first, surrogate_second;
   std::int32_t fire_before, hard_reset, surrogate, threads, bf16;
 };
 

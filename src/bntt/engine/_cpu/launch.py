@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine._cpu.library import Scan, call
-from bntt.engine.neuron import Affine, PoolSize, Reverse, surrogate_constants
+from bntt.engine.neuron import Affine, PoolSize, Reverse, leak_table, surrogate_constants
 from bntt.ops.lif import Neuron, fire_before, hard_reset
 
 
@@ -26,26 +26,30 @@ def scan(
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=torch.int64)
+    leak = leak_table(neuron, current.shape[-1])
     job = _job(current, affine, neuron, window)
-    job.counts, job.fired, job.membrane = _at(counts), _at(fired), _at(membrane)
+    job.counts, job.fired, job.membrane, job.leak = _at(counts), _at(fired), _at(membrane), _at(leak)
     call("bntt_scan_forward", ctypes.byref(job))
     return fired
 
 
-def reverse_sums(reverse: Reverse) -> tuple[Tensor, Tensor]:
-    """Sums over rows of g and of g x̂, ``[T, C]``, float64."""
+def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
+    """Sums over rows of g, of g x̂, and of λ dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
     steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
-    sum_grad, sum_product = (torch.empty(steps, channels, dtype=torch.float64) for _ in range(2))
+    sums = torch.empty(3 if leak else 2, steps, channels, dtype=torch.float64)
+    table = leak_table(reverse.neuron, channels)
     job = _reverse_job(reverse)
-    job.sum_grad, job.sum_product = _at(sum_grad), _at(sum_product)
+    job.leak, job.sum_grad, job.sum_product = _at(table), _at(sums[0]), _at(sums[1])
+    job.sum_leak = _at(sums[2]) if leak else None
     call("bntt_scan_sums", ctypes.byref(job))
-    return sum_grad, sum_product
+    return sums
 
 
 def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
     """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
+    table = leak_table(reverse.neuron, reverse.current.shape[-1])
     job = _reverse_job(reverse)
-    job.offset, job.slope, job.grad_current = _at(offset), _at(slope), _at(out)
+    job.leak, job.offset, job.slope, job.grad_current = _at(table), _at(offset), _at(slope), _at(out)
     call("bntt_scan_backward", ctypes.byref(job))
 
 
@@ -72,7 +76,6 @@ def _job(current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize) -> S
         channels=channels,
         window_height=window[0],
         window_width=window[1],
-        leak=neuron.leak,
         threshold=neuron.threshold,
         surrogate_first=first,
         surrogate_second=second,

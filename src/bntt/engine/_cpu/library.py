@@ -20,11 +20,11 @@ class Scan(Structure):
     """``BnttScan``."""
 
     _fields_ = _fields(
-        inputs=(c_void_p, "current mean scale shift membrane counts fired grad_spikes"),
+        inputs=(c_void_p, "current mean scale shift leak membrane counts fired grad_spikes"),
         step=(c_int64, "grad_step"),
-        backward=(c_void_p, "inverse sum_grad sum_product offset slope grad_current carry"),
+        backward=(c_void_p, "inverse sum_grad sum_product sum_leak offset slope grad_current carry"),
         sizes=(c_int64, "steps images height width channels window_height window_width"),
-        numbers=(c_double, "grad_scale leak threshold surrogate_first surrogate_second"),
+        numbers=(c_double, "grad_scale threshold surrogate_first surrogate_second"),
         switches=(c_int32, "fire_before hard_reset surrogate threads bf16"),
     )
 

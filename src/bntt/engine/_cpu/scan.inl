@@ -40,12 +40,11 @@ template <class L, bool Before, bool Hard>
 struct Neuron {
   using V = typename L::Floats;
   using Mask = typename L::Mask;
-  V leak, threshold;
-  explicit Neuron(const BnttScan& s)
-      : leak(L::fill(static_cast<float>(s.leak))), threshold(L::fill(static_cast<float>(s.threshold))) {}
+  V threshold;
+  explicit Neuron(const BnttScan& s) : threshold(L::fill(static_cast<float>(s.threshold))) {}
 
   // One step: the membrane moves on, `fired_on` is what the threshold was compared with.
-  Mask step(V drive, V& membrane, V& fired_on) const {
+  Mask step(V leak, V drive, V& membrane, V& fired_on) const {
     fired_on = Before ? membrane : leak * membrane + drive;
     const Mask fired = L::greater(fired_on, threshold);
     const V kept = Before ? leak * membrane : fired_on;
@@ -68,10 +67,12 @@ struct ForwardJob {
     using V = typename L::Floats;
     const long C = s.channels, at = t * C + c;
     const Neuron<L, Before, Hard> neuron(s);
-    V mean[N], scale[N], shift[N];
+    V mean[N], scale[N], shift[N], leak[N];
     typename L::Mask sum[N];
-    for (long n = 0, i = at; n < N; ++n, i += L::width)
-      mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), sum[n] = typename L::Mask{};
+    for (long n = 0, i = at; n < N; ++n, i += L::width) {
+      mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
+      leak[n] = L::load(s.leak + c + n * L::width), sum[n] = typename L::Mask{};
+    }
     const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + c;
     std::uint8_t* out = s.counts + t * g.pooled * C + c;
     u += c;
@@ -80,7 +81,7 @@ struct ForwardJob {
         const long i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);
         V membrane = L::load(u + i), fired_on;
-        const auto spike = neuron.step((L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        const auto spike = neuron.step(leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
         L::store(u + i, membrane);
         sum[n] += spike;
         if (!g.windows)

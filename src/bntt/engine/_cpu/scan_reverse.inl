@@ -22,24 +22,30 @@ struct Surrogate {
 // g = dL/dz runs back through time. First sweep (Sums): the sums over rows that Eq. 10 and 11 need; second: Eq. 10.
 // Where the potentials of all steps are too many for the cache, they are computed a span of steps at a time, from the
 // membrane that was kept before every span.
-template <class X, bool Before, bool Hard, int Kind, bool Sums>
+enum Sweep { kCurrent, kSums, kSumsAndLeak };
+
+template <class X, bool Before, bool Hard, int Kind, Sweep Which>
 struct BackwardJob {
+  static constexpr bool Sums = Which != kCurrent, Leak = Which == kSumsAndLeak;
+  static constexpr long sums_kept = Leak ? 3 : 2;
   const BnttScan& s;
   const Geometry& g;
   long block, blocks, segments;  // channels of a block, blocks; runs of tiles whose sums are kept apart
   long span, spans;              // steps whose potentials are held at a time, and how often that makes
   float *potentials, *kept, *carries;  // [workers, span, tile, block], [workers, spans, tile, block], [workers, tile, block]
   std::int32_t* windows;         // [workers, tile]
-  double* partial;               // [segments, T, 2, C]
+  double* partial;               // [segments, T, sums_kept, C]
 
   template <class L, long N>
   void again(long c, long t, long begin, long first, long count, long base, float* u, float* p) const {
     using V = typename L::Floats;
     const long C = s.channels, width = block;
     const Neuron<L, Before, Hard> neuron(s);
-    V mean[N], scale[N], shift[N];
-    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width)
+    V mean[N], scale[N], shift[N], leak[N];
+    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
+      leak[n] = L::load(s.leak + base + c + n * L::width);
+    }
     const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + base + c;
     u += c, p += (t - begin) * g.tile * width + c;
     for (long r = 0; r < count; ++r, x += C, u += width, p += width)
@@ -47,7 +53,7 @@ struct BackwardJob {
         const long i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);  // one step ahead: a tile's rows are too short for the hardware to see
         V membrane = L::load(u + i), fired_on;
-        neuron.step((L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        neuron.step(leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
         L::store(u + i, membrane);
         L::store(p + i, fired_on);
       }
@@ -58,12 +64,15 @@ struct BackwardJob {
                const std::int32_t* window, double* sums) const {
     using V = typename L::Floats;
     const long C = s.channels, width = block;
-    const V leak = L::fill(static_cast<float>(s.leak)), threshold = L::fill(static_cast<float>(s.threshold));
+    const V threshold = L::fill(static_cast<float>(s.threshold));
     const V worth = L::fill(static_cast<float>(s.grad_scale));
     const Surrogate<L, Kind> surrogate(s);
     V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
+    V leak[N], scale[N], shift[N], three[N];  // three: the sum of leak dL/d(leak)
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), factor[n] = L::load((Sums ? s.inverse : s.scale) + i);
+      leak[n] = L::load(s.leak + base + c + n * L::width);
+      if (Leak) scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), three[n] = V{};
       one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
     }
     const long here = (t * g.pixels + first) * C + base + c;
@@ -81,8 +90,10 @@ struct BackwardJob {
         const V next = L::load(carry + i);  // dL/d(membrane after step t)
         const V kept = Hard ? L::choose(L::greater(potential, threshold), V{}, next) : next;
         const V drive = Before ? next : kept + spike_part;  // g = dL/dz
-        L::store(carry + i, Before ? leak * kept + spike_part : leak * drive);
+        L::store(carry + i, Before ? leak[n] * kept + spike_part : leak[n] * drive);
         const V away = L::load(x + r * C + i) - mean[n];
+        if (Leak)  // the membrane that leaked: of Before it is the potential, else it is what the drive did not bring
+          three[n] += Before ? kept * (leak[n] * potential) : drive * (potential - (away * scale[n] + shift[n]));
         if (Sums)
           one[n] += drive, two[n] += drive * (away * factor[n]);
         else
@@ -90,8 +101,9 @@ struct BackwardJob {
       }
     }
     for (long n = 0, i = base + c; Sums && n < N; ++n, i += L::width) {
-      L::add_doubles(sums + 2 * t * C + i, one[n]);
-      L::add_doubles(sums + (2 * t + 1) * C + i, two[n]);
+      L::add_doubles(sums + sums_kept * t * C + i, one[n]);
+      L::add_doubles(sums + (sums_kept * t + 1) * C + i, two[n]);
+      if (Leak) L::add_doubles(sums + (sums_kept * t + 2) * C + i, three[n]);
     }
   }
 
@@ -109,7 +121,7 @@ struct BackwardJob {
     float *p = potentials + worker * span * floats, *before = kept + worker * spans * floats;
     float* carry = carries + worker * floats;
     std::int32_t* window = windows + worker * g.tile;
-    double* sums = Sums ? partial + segment * s.steps * 2 * s.channels : nullptr;
+    double* sums = Sums ? partial + segment * s.steps * sums_kept * s.channels : nullptr;
     const long last = (segment + 1) * g.tiles / segments;
     for (long number = segment * g.tiles / segments; number < last; ++number) {
       long first, count;
@@ -139,8 +151,11 @@ struct BackwardJob {
   }
 };
 
-template <class X, bool Before, bool Hard, int Kind, bool Sums>
+template <class X, bool Before, bool Hard, int Kind, Sweep Which>
 int scan_reverse_as(const BnttScan& s) {
+  using Job = BackwardJob<X, Before, Hard, Kind, Which>;
+  constexpr bool Sums = Job::Sums;
+  constexpr long kept_sums = Job::sums_kept;
   const long room = 1 << 16, C = s.channels;  // floats of a tile's potentials: a quarter of a usual second-level cache
   const bool pooled = s.window_height * s.window_width > 1;
   long block = smaller(C, 64);
@@ -148,45 +163,49 @@ int scan_reverse_as(const BnttScan& s) {
   const long span = smaller(s.steps, larger(1, room / (fixed * block))), spans = ceil_div(s.steps, span);
   const Geometry g(s, smaller(64, room / (span * block)));
   const long workers = larger(1, s.threads), blocks = ceil_div(C, block);
-  const long affordable = (1 << 21) / (2 * s.steps * C);
+  const long affordable = (1 << 21) / (kept_sums * s.steps * C);
   const long segments = smaller(g.tiles, Sums ? larger(1, smaller(64, affordable)) : 1 << 16);
   Scratch<float> potentials(workers * span * g.tile * block), kept(workers * spans * g.tile * block);
   Scratch<float> carries(workers * g.tile * block);
   Scratch<std::int32_t> windows(workers * g.tile);
-  Scratch<double> partial(Sums ? segments * s.steps * 2 * C : 0);
+  Scratch<double> partial(Sums ? segments * s.steps * kept_sums * C : 0);
   if (!potentials.data || !kept.data || !carries.data || !windows.data || !partial.data) return 1;
-  if (Sums) std::memset(partial.data, 0, static_cast<std::size_t>(segments * s.steps * 2 * C) * sizeof(double));
-  BackwardJob<X, Before, Hard, Kind, Sums> job{s,     g,               block,     blocks,       segments,     span,
-                                            spans, potentials.data, kept.data, carries.data, windows.data, partial.data};
+  if (Sums) std::memset(partial.data, 0, static_cast<std::size_t>(segments * s.steps * kept_sums * C) * sizeof(double));
+  Job job{s,     g,               block,     blocks,       segments,     span,
+          spans, potentials.data, kept.data, carries.data, windows.data, partial.data};
   for_units(segments * blocks, s.threads, job);
-  for (long t = 0; Sums && t < s.steps; ++t)
-    for (long c = 0; c < C; ++c) {
-      double sum = 0, product = 0;
-      for (long i = 0; i < segments; ++i) {
-        sum += partial.data[((i * s.steps + t) * 2) * C + c];
-        product += partial.data[((i * s.steps + t) * 2 + 1) * C + c];
+  double* const sums[] = {s.sum_grad, s.sum_product, s.sum_leak};
+  for (long which = 0; Sums && which < kept_sums; ++which)
+    for (long t = 0; t < s.steps; ++t)
+      for (long c = 0; c < C; ++c) {
+        double sum = 0;
+        for (long i = 0; i < segments; ++i) sum += partial.data[((i * s.steps + t) * kept_sums + which) * C + c];
+        sums[which][t * C + c] = sum;
       }
-      s.sum_grad[t * C + c] = sum;
-      s.sum_product[t * C + c] = product;
-    }
   return 0;
 }
 
-template <class X, bool Before, bool Hard, bool Sums>
+template <class X, bool Before, bool Hard, Sweep Which>
 int scan_reverse_kind(const BnttScan& s) {
-  if (s.surrogate == 0) return scan_reverse_as<X, Before, Hard, 0, Sums>(s);
-  if (s.surrogate == 1) return scan_reverse_as<X, Before, Hard, 1, Sums>(s);
-  return scan_reverse_as<X, Before, Hard, 2, Sums>(s);
+  if (s.surrogate == 0) return scan_reverse_as<X, Before, Hard, 0, Which>(s);
+  if (s.surrogate == 1) return scan_reverse_as<X, Before, Hard, 1, Which>(s);
+  return scan_reverse_as<X, Before, Hard, 2, Which>(s);
 }
 
-template <class X, bool Sums>
+template <class X, Sweep Which>
 int scan_reverse_in(const BnttScan& s) {
   if (s.fire_before)
-    return s.hard_reset ? scan_reverse_kind<X, true, true, Sums>(s) : scan_reverse_kind<X, true, false, Sums>(s);
-  return s.hard_reset ? scan_reverse_kind<X, false, true, Sums>(s) : scan_reverse_kind<X, false, false, Sums>(s);
+    return s.hard_reset ? scan_reverse_kind<X, true, true, Which>(s) : scan_reverse_kind<X, true, false, Which>(s);
+  return s.hard_reset ? scan_reverse_kind<X, false, true, Which>(s) : scan_reverse_kind<X, false, false, Which>(s);
+}
+
+template <Sweep Which>
+int scan_reverse_of(const BnttScan& s) {
+  return s.bf16 ? scan_reverse_in<Bf16, Which>(s) : scan_reverse_in<float, Which>(s);
 }
 
 template <bool Sums>
 int scan_reverse(const BnttScan& s) {
-  return s.bf16 ? scan_reverse_in<Bf16, Sums>(s) : scan_reverse_in<float, Sums>(s);
+  if (!Sums) return scan_reverse_of<kCurrent>(s);
+  return s.sum_leak ? scan_reverse_of<kSumsAndLeak>(s) : scan_reverse_of<kSums>(s);
 }

@@ -64,11 +64,15 @@ def scan(
     return fired.long()
 
 
-def reverse_sums(reverse: Reverse) -> tuple[Tensor, Tensor]:
-    """Sums over rows of g and of g x̂, ``[T, C]``, float64."""
-    partial = _sweep(reverse, None, None, None)
-    sum_grad, sum_product = partial.sum(0)
-    return sum_grad, sum_product
+def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
+    """Sums over rows of g and of g x̂, ``[2, T, C]``, float64.
+
+    Raises:
+        NotImplementedError: if a leak's gradient is wanted: nothing plans that for these kernels.
+    """
+    if leak:
+        raise NotImplementedError("the Triton kernels know no gradient of a leak")
+    return _sweep(reverse, None, None, None).sum(0)
 
 
 def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
