@@ -33,8 +33,8 @@ def test_whose_statistics_and_what_is_learned():
     layer = flat_layer(torch.zeros(7, 120))
     assert layer.batch_statistics
     assert not flat_layer(torch.zeros(7, 120), torch.zeros(3, 7)).batch_statistics
-    weight, bias, gamma, beta = Gradients.zero(layer, None, weight=False)
-    assert (weight, bias, beta) == (None, None, None)
+    weight, bias, gamma, beta, leak = Gradients.zero(layer, None, weight=False)
+    assert (weight, bias, beta, leak) == (None, None, None, None)
     assert torch.equal(gamma, torch.zeros(3, 7))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan, scan_reference
-from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
+from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_sums
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.kernels import needs_kernels, scan_backward, simulate, variant
 
@@ -104,6 +105,37 @@ def test_forward_and_every_gradient(shape, neuron, variant, rng):
             assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
     else:  # what a tie can reach is one neuron's window
         assert differ.sum() <= (~clean).sum() * shape[0]
+
+
+@pytest.mark.parametrize("neuron", NEURONS[::3], ids=named)
+@pytest.mark.parametrize("shape", SHAPES[:5], ids=str)
+def test_the_gradient_of_a_leak_in_every_channel(shape, neuron, variant, rng):
+    """From a membrane on, and with what later steps want of it, against autograd in float64."""
+    current, gamma, beta = make(shape, rng)
+    leak = torch.rand(shape[4], generator=rng) * 0.6 + 0.3
+    affine, inverse = affine_of(current, gamma, beta) if rows_of(current) > 1 else (Affine(beta, gamma, beta), gamma)
+    start = torch.randn(shape[1:5], generator=rng) * 0.3
+    carry, exact = torch.randn(shape[1:5], generator=rng), leak.double().requires_grad_()
+    wide = Affine(*(rows.double() for rows in (affine.mean, affine.scale, affine.shift)))
+    drive = (current.double() - wide.mean[:, None, None, None]) * wide.scale[:, None, None, None]
+    drive = drive + wide.shift[:, None, None, None]
+    spikes, end = lif_sequence(drive, start.double(), replace(neuron, leak=exact))
+    gradient, window = torch.randn(pooled_shape(current, shape[-1]), generator=rng), shape[-1]
+    images = spikes.flatten(0, 1).permute(0, 3, 1, 2)
+    pooled = torch.nn.functional.avg_pool2d(images, window).permute(0, 2, 3, 1).reshape(gradient.shape)
+    ((pooled * gradient).sum() + (end * carry).sum()).backward()
+
+    found = replace(neuron, leak=leak)
+    counts, membrane = torch.empty(gradient.shape, dtype=torch.uint8), start.clone()
+    scan(current, affine, found, window, counts, membrane)
+    if not torch.equal(counts.double() / (window[0] * window[1]), pooled.detach()):
+        pytest.skip("a tie")
+    reverse = Reverse(current, affine, inverse, found, window, SpikeGrad(gradient), start, carry)
+    sums = scan_sums(reverse, leak=True)
+    assert torch.allclose(sums[:2], scan_sums(reverse), rtol=1e-4, atol=1e-4)
+    ours = sums[2].sum(0) / leak
+    assert (ours - exact.grad).abs().max() <= 3e-5 * (10 if shape[0] > 100 else 1) * exact.grad.abs().max()
+    assert exact.grad.abs().max() > 0
 
 
 def test_ties_are_rare_enough_for_the_strict_half_of_the_test(rng):

@@ -43,15 +43,15 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   const long pooled = N * (H / window) * (W / window) * C, size = T * N * H * W * C;
   Floats current = numbers(size, 1), copy(current.size()), offset(T * C), inverse(T * C, 0.8f), grad = numbers(T * pooled, 2);
   Result r{Floats(T * C), Floats(T * C), Floats(current.size()), std::vector<std::uint8_t>(T * pooled),
-           std::vector<std::int64_t>(T * C), std::vector<double>(2 * T * C)};
+           std::vector<std::int64_t>(T * C), std::vector<double>(3 * T * C)};
   require(bntt_moments(current.data(), T, N * H * W, C, copy.data(), r.mean.data(), r.var.data(), 0, threads) == 0, "moments");
   require(copy == current, "copy");
-  Floats membrane(N * H * W * C);
+  Floats membrane(N * H * W * C), leak(C, 0.9f);
   BnttScan s{};
   s.current = current.data(), s.mean = r.mean.data(), s.scale = inverse.data(), s.shift = offset.data();
   s.counts = r.counts.data(), s.fired = r.fired.data(), s.membrane = membrane.data();
   s.steps = T, s.images = N, s.height = H, s.width = W, s.channels = C, s.window_height = s.window_width = window;
-  s.grad_spikes = grad.data(), s.grad_step = pooled, s.grad_scale = 0.5, s.leak = 0.9, s.threshold = 0.7;
+  s.grad_spikes = grad.data(), s.grad_step = pooled, s.grad_scale = 0.5, s.leak = leak.data(), s.threshold = 0.7;
   s.surrogate_first = 0.3, s.surrogate_second = 2, s.surrogate = kind % 3, s.fire_before = kind & 1, s.hard_reset = kind >> 1 & 1;
   s.inverse = inverse.data(), s.sum_grad = r.sums.data(), s.sum_product = r.sums.data() + T * C;
   s.offset = offset.data(), s.slope = offset.data(), s.grad_current = r.gradient.data(), s.threads = threads;
@@ -59,6 +59,8 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   s.membrane = nullptr;
   require(bntt_scan_forward(&s) == 0, "forward from rest");
   require(bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "backward");
+  s.sum_leak = r.sums.data() + 2 * T * C;
+  require(bntt_scan_sums(&s) == 0, "sums with the leak's");
   Floats carry = membrane;
   s.membrane = membrane.data(), s.carry = carry.data();
   require(bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "backward between other steps");

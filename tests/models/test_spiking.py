@@ -1,6 +1,7 @@
 """Names become values once, in the builder."""
 
 import pytest
+from jaxtyping import TypeCheckError
 
 from bntt.models import mlp
 from bntt.nn import ArcTan, NoNorm, fire_before, hard_reset
@@ -40,3 +41,10 @@ def test_every_layer_learns_its_own_leak():
         "blocks.fc1.lif.leak_logit",
         "blocks.fc2.lif.leak_logit",
     ]
+
+
+def test_a_leak_is_learned_by_layer_or_channel():
+    assert mlp(num_steps=2, learn_leak="layer").blocks["fc1"].lif.leak_logit.shape == ()
+    assert mlp(num_steps=2, learn_leak="channel").blocks["fc1"].lif.leak_logit.shape == (256,)
+    with pytest.raises((ValueError, TypeCheckError), match="learn_leak"):
+        mlp(num_steps=2, learn_leak="neuron")

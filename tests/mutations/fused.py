@@ -141,6 +141,13 @@ FUSED = [
         ("tests/nn/test_fused_parity.py",),
     ),
     Mutation(
+        "a leak's gradient is that of the whole potential",
+        "engine/_cpu/scan_reverse.inl",
+        "drive * (potential - (away * scale[n] + shift[n]));",
+        "drive * potential;",
+        ("tests/engine/test_scan.py",),
+    ),
+    Mutation(
         "a sample's own mean keeps its gradient",
         "engine/normalisation.py",
         "grad.sub_(mean).addcmul_",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import bntt
 from bntt.engine import layer as engine_layer
 from bntt.engine.compute import Compute
-from bntt.nn import BNTT, NormMethod, Readout, SharedBN, SpikingNetwork, TemporalNorm, Window
+from bntt.nn import BNTT, LIF, NormMethod, Readout, SharedBN, SpikingNetwork, TemporalNorm, Window
 from tests.kernels import choose, needs_kernels, variant
 from tests.nn.networks import OPTIONS, NoBatchOfOne, backward, close, pair, small, spikes_of
 
@@ -82,6 +82,34 @@ def test_every_norm_in_training(name, batch, recompute, chunk, rng, monkeypatch)
             assert close(p.grad, q.grad), part
     for p, q in zip(ours.buffers(), theirs.buffers(), strict=True):
         assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("recompute", ["never", 2])
+@pytest.mark.parametrize("each", ["layer", "channel"])
+@pytest.mark.parametrize("options", OPTIONS[::2], ids=lambda o: f"{o['rule'].__name__}-{o['reset'].__name__}")
+def test_a_learned_leak(options, each, recompute, training, rng):
+    """In spans too, and through a state: what earlier steps left in the membrane counts."""
+    net = small(6)
+    for block in net.blocks.values():
+        block.lif = LIF(
+            0.7, 0.6, learn_leak=True, channels=block.norm.channels if each == "channel" else None, **options
+        )
+        with torch.no_grad():
+            logit = block.lif.leak_logit
+            logit.add_(torch.linspace(-0.5, 1, logit.numel()).reshape(logit.shape))
+    ours, theirs = pair(net.train(training))
+    choose(ours, recompute=recompute)
+    x = spikes_of(6, 4, rng)
+    assert not ours.plan(x.shape).reason
+    for model in (ours, theirs):
+        first, state = model.advance(x[:2])
+        logits, _ = model.advance(x[2:], state)
+        (torch.cat([first, logits]) * torch.arange(1.0, 5)).square().sum().backward()
+    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if name != "blocks.conv2.synapse.bias":
+            assert (p.grad - q.grad).abs().max() <= 5e-5 * q.grad.abs().max() + 1e-6, name
+    assert all(block.lif.leak_logit.grad.abs().max() > 0 for block in list(ours.blocks.values())[:1])
 
 
 @pytest.mark.parametrize("name", bntt.nn.NORMS)

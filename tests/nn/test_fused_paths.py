@@ -96,9 +96,9 @@ def test_validation_is_fused_whatever_mode_the_network_is_in(norm, rng, monkeypa
 
 def test_a_trace_that_cannot_run_as_asked_says_so(rng):
     model = classifier("cpu")
-    model.network.blocks["conv2"].lif = LIF(0.9, learn_leak=True)
+    model.network.blocks["conv2"].lif = type("Own", (LIF,), {})(0.9)
     images = torch.rand(2, 2, 12, 12, generator=rng)
-    with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu': its leak is learned"):
+    with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu': its lif is Own"):
         model.trace(images)
     steps = [torch.zeros(1, 2, 2, 12, 12) for _ in range(4)]
     with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu'"):

@@ -47,6 +47,24 @@ def test_learnable_leak_must_start_inside(leak):
         LIF(leak, learn_leak=True)
 
 
+def test_a_leak_in_every_channel_is_each_channels_own(rng):
+    module, current = LIF(0.8, learn_leak=True, channels=3), torch.randn(5, 2, 3, 4, 4, generator=rng)
+    with torch.no_grad():
+        module.leak_logit.add_(torch.tensor([-1.0, 0.0, 2.0]))
+    spikes, _ = module(current)
+    for c, leak in enumerate(module.neuron.leak.tolist()):
+        alone, _ = LIF(leak)(current[:, :, c])
+        assert torch.equal(spikes[:, :, c], alone)
+    spikes.sum().backward()
+    assert (module.leak_logit.grad != 0).all()
+    assert "(mean of 3, learned)" in repr(module)
+    with pytest.raises(ValueError, match="leaks for 3 channels, the current has 2"):
+        module(current[:, :, :2])
+    for wrong in ({"channels": 3}, {"channels": 0, "learn_leak": True}):
+        with pytest.raises(ValueError, match="channels are for a learnable leak in each"):
+            LIF(0.8, **wrong)
+
+
 def test_membrane_of_another_batch_is_refused():
     module = LIF()
     _, membrane = module(torch.ones(1, 4, 3))

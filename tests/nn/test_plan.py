@@ -65,7 +65,10 @@ class TestWhatIsNotFused:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            (lambda net: setattr(net.blocks["conv2"], "lif", LIF(0.9, learn_leak=True)), "leak is learned"),
+            (
+                lambda net: setattr(net.blocks["conv2"], "lif", LIF(0.9, learn_leak=True, channels=41)),
+                "its 41 leaks are",
+            ),
             (lambda net: neuron(net, surrogate=lambda v: v), "surrogate is one of yours"),
             (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is one of yours"),
             (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.LayerNorm(41)), "norm takes 41 channels"),

@@ -43,6 +43,6 @@ def test_a_precision_without_kernels_is_refused(rng):
     """Nothing switches in silence: plain PyTorch has the precision of its weights."""
     net = small(3)
     choose(net, precision="bf16-grad")
-    net.blocks["conv2"].lif = LIF(0.9, learn_leak=True)
+    net.blocks["conv2"].lif = type("Own", (LIF,), {})(0.9)
     with pytest.raises(BackendError, match=r"'conv2' cannot run in precision 'bf16-grad', which only the kernels have"):
         net(spikes_of(3, 4, rng))

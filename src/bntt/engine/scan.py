@@ -19,6 +19,7 @@ from bntt.ops.lif import Neuron, lif_sequence
 def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> tuple[Tensor, Tensor]:
     """Mean and biased variance ``[T, C]`` over all but the first and last axis; ``copy`` takes the values on the way.
 
+    >>> import torch
     >>> mean, var = moments(torch.tensor([[[[[1.0]]], [[[3.0]]]]]))
     >>> mean, var
     (tensor([[2.]]), tensor([[1.]]))
@@ -29,6 +30,7 @@ def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName 
 def pooled_shape(current: Tensor, window: PoolSize) -> tuple[int, ...]:
     """The shape of the counts that a scan over ``current`` gives.
 
+    >>> import torch
     >>> pooled_shape(torch.empty(4, 2, 5, 5, 8), (2, 2))
     (4, 2, 2, 2, 8)
     """
@@ -80,6 +82,7 @@ def scan_reference(
 ) -> Tensor:
     """The twin of :func:`scan` in plain PyTorch, differentiable: mean spikes of every window.
 
+    >>> import torch
     >>> one = torch.ones(1, 1)
     >>> scan_reference(torch.full((1, 1, 2, 2, 1), 2.0), Affine(0 * one, one, 0 * one), Neuron(), (2, 2)).item()
     1.0

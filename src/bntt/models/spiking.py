@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from bntt.models.plan import HiddenLayer, initialize, linear
 from bntt.nn.block import SpikingBlock
@@ -32,8 +32,8 @@ class NeuronOptions(TypedDict, total=False):
     """"soft" (the paper, default), "hard", or a function."""
     surrogate: str | Surrogate
     """"triangle" (Eq. 8, default), "fast-sigmoid", "arctan", or a function."""
-    learn_leak: bool
-    """One learnable leak per layer, starting at ``leak``."""
+    learn_leak: bool | Literal["layer", "channel"]
+    """A learnable leak, starting at ``leak``: one per layer (True, "layer"), or one per channel of each."""
     seed: int
     """Of the start weights (Xavier-uniform, gain 2), 0 by default; the global generator is not touched."""
 
@@ -49,7 +49,7 @@ def spiking_network(
     fire: str | FireRule = "after",
     reset: str | Reset = "soft",
     surrogate: str | Surrogate = "triangle",
-    learn_leak: bool = False,
+    learn_leak: bool | Literal["layer", "channel"] = False,
     seed: int = 0,
 ) -> SpikingNetwork:
     """The layers as blocks, a readout without bias, and start weights from ``seed``."""
@@ -58,9 +58,20 @@ def spiking_network(
     build_norm = resolve("norm", NORMS, norm)
     rule, reset = resolve("fire rule", FIRE_RULES, fire), resolve("reset", RESETS, reset)
     surrogate = resolve("surrogate", SURROGATES, surrogate)
+    if learn_leak not in (False, True, "layer", "channel"):
+        raise ValueError(f"learn_leak must be False, True, 'layer' or 'channel', got {learn_leak!r}")
     blocks, features = {}, 0
     for layer in layers:
-        lif = LIF(leak, threshold, learn_leak=learn_leak, rule=rule, reset=reset, surrogate=surrogate)
+        channels = layer.channels if learn_leak == "channel" else None
+        lif = LIF(
+            leak,
+            threshold,
+            learn_leak=bool(learn_leak),
+            channels=channels,
+            rule=rule,
+            reset=reset,
+            surrogate=surrogate,
+        )
         norm_layer = build_norm(layer.channels, num_steps, threshold)
         blocks[layer.name] = SpikingBlock(layer.synapse, norm_layer, lif, layer.pool)
         features = layer.channels

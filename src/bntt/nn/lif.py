@@ -88,5 +88,5 @@ class LIF(nn.Module):
         logit = self.leak_logit
         learned = "" if logit is None else " (learned)" if logit.ndim == 0 else f" (mean of {len(logit)}, learned)"
         rules = f"rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"
-        leak = float(torch.as_tensor(neuron.leak).mean())
+        leak = float(torch.as_tensor(neuron.leak).detach().mean())
         return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}"
