@@ -60,13 +60,20 @@ def save_bench(report: Mapping[str, Any], path: Path) -> None:
 
 def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, unit: float, label: str) -> None:
     names = list(dict.fromkeys(timing["variant"] for row in rows for timing in row["timings"]))
+    drawn: list[float] = []
     for i, name in enumerate(names):
         values = [next((t[key] * unit for t in row["timings"] if t["variant"] == name), 0.0) for row in rows]
         places = [place + (i - len(names) / 2 + 0.5) * 0.8 / len(names) for place in range(len(rows))]
         axes.bar(places, values, 0.8 / len(names), label=name)
-    if key == "median":
+        drawn += [value for value in values if value]
+    if key == "median" and max(drawn) > 10 * min(drawn):
         axes.set_yscale("log")  # the slowest would flatten all others
-    axes.set_xticks(range(len(rows)), [row["case"]["name"].replace(", ", ",\n") for row in rows], fontsize=8)
+    cases = [row["case"]["name"] for row in rows]
+    shared = {name.rpartition(", ")[0] for name in cases} if len(cases) > 1 else set()
+    if len(shared) == 1 and (of_all := shared.pop()):
+        axes.set_xlabel(of_all)
+        cases = [name.removeprefix(of_all + ", ") for name in cases]
+    axes.set_xticks(range(len(rows)), [name.replace(", ", ",\n") for name in cases], fontsize=8)
     axes.set_ylabel(label)
     axes.grid(axis="y", which="both", alpha=0.3)
 
