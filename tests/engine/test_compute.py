@@ -13,6 +13,10 @@ from bntt.engine.compute import Compute
         ({"backend": "refrence"}, r"backend must be one of auto, reference, cpu, triton, got 'refrence'"),
         ({"precision": "half"}, r"precision must be one of fp32, bf16-grad, bf16, got 'half'"),
         (
+            {"backend": "reference", "recompute": 5},
+            r"recompute=5 is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all steps",
+        ),
+        (
             {"backend": "reference", "precision": "bf16"},
             r"'bf16' is the kernels' own, and backend",
         ),

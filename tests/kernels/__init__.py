@@ -51,7 +51,9 @@ def simulate(
 
 
 def choose(net: SpikingNetwork, **choices: Any) -> None:
-    """Change some of what a network computes with."""
+    """Change some of what a network computes with; plain PyTorch has nothing to compute again."""
+    if choices.get("backend", net.compute.backend) == "reference":
+        choices["recompute"] = "never"
     net.compute = dataclasses.replace(net.compute, **choices)
 
 

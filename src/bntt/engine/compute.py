@@ -67,6 +67,11 @@ class Compute:
                 f"precision {self.precision!r} is the kernels' own, and backend 'reference' is plain PyTorch: "
                 f"use precision 'fp32', or another backend"
             )
+        if self.backend == "reference" and type(steps) is int:
+            raise ValueError(
+                f"recompute={steps} is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all "
+                f"steps: leave it away, or use another backend"
+            )
 
     @property
     def kernels(self) -> KernelName:
