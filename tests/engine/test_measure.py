@@ -16,7 +16,7 @@ from torch import Tensor
 from bntt.engine import layer as engine_layer
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Layer
-from bntt.engine.measure import Measure, Seen, histogram, joined_moments, joined_seen
+from bntt.engine.measure import Measure, Seen, histogram, joined_seen, moments_taken
 from bntt.engine.neuron import Affine
 from bntt.engine.stack import Ran, Stack, run_stack
 from bntt.engine.synapse import Spikes
@@ -72,7 +72,7 @@ def test_parts_are_joined_in_time():
     assert torch.equal(found.moments.var, moments.var)
     assert found.moments.count == (4, 5, 6)
     assert joined_seen(parts[:1]) is parts[0]
-    assert joined_moments([None, None]) is None
+    assert moments_taken([None, None]) is None
 
 
 class Plain(NamedTuple):

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bntt.engine.measure import joined_moments
-from bntt.engine.normalisation import as_given, by_batch, current_moments, of_all_processes, towards_current
-from bntt.ops.norm import Moments, moment_sums, normalize, step_moments
+from bntt.engine.normalisation import as_given, by_batch, current_moments, towards_current
+from bntt.ops.norm import Moments, add_up, joined_moments, moment_sums, normalize, step_moments
 from bntt.ops.pooling import AllSteps, Window
 from tests.engine.test_layer import flat_layer
 from tests.kernels import needs_kernels
@@ -49,7 +48,7 @@ def test_the_statistics_of_all_processes_are_those_of_their_batches_as_one(rng):
         return sums.add_(moment_sums(own[1]))
 
     steps = [Moments(own[0].mean[i : i + 2], own[0].var[i : i + 2], (5, 5)) for i in (0, 2)]
-    found = of_all_processes(joined_moments(steps), reduce)
+    found = add_up(joined_moments(steps), reduce)
     assert calls == [(4, 15)]
     assert found.count == (12,) * 4
     assert found.mean.dtype == torch.float32

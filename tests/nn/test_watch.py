@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from bntt.engine.measure import distribution
 from bntt.nn import BNTT, LIF, Call, Measure, SpikingBlock
-from bntt.nn.watch import currents, membrane_at, watching
+from bntt.nn.measure import Currents
+from bntt.nn.watch import membrane_at, watching
 
 EVERYTHING = Measure(spikes=True, places=True, samples=True, current=(-0.5, 0.5, 1.0), moments=True, gradient=True)
 
@@ -100,7 +102,7 @@ def test_other_threads_are_not_watched(block, rng):
 
 
 def test_a_current_on_an_edge_is_above_it():
-    found = currents(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), (0.0, 1.0))
+    found = Currents(*distribution(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), (0.0, 1.0)))
     assert found.histogram.tolist() == [[0, 1, 3]]
     assert found.maximum.tolist() == [5]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute
-from bntt.engine.measure import joined_moments
+from bntt.engine.measure import moments_taken
 from bntt.engine.neuron import Affine, PoolSize
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Lease
@@ -52,14 +52,13 @@ class Layer:
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
         """Weight, bias, γ, β and leak; None where there is none."""
+        return self.weight, self.bias, self.gamma, self.beta, self.learned_leak
+
+    @property
+    def learned_leak(self) -> Tensor | None:
+        """λ, of the layer or of every channel, where it learns."""
         leak = self.neuron.leak
-        return (
-            self.weight,
-            self.bias,
-            self.gamma,
-            self.beta,
-            leak if isinstance(leak, Tensor) and leak.requires_grad else None,
-        )
+        return leak if isinstance(leak, Tensor) and leak.requires_grad else None
 
     @property
     def batch_statistics(self) -> bool:
@@ -139,8 +138,8 @@ def joined(parts: Sequence[Resolved]) -> Resolved:
     if len(parts) == 1:
         return parts[0]
     affine = Affine(*(torch.cat([getattr(p.affine, name) for p in parts]) for name in ("mean", "scale", "shift")))
-    moments = joined_moments([part.moments for part in parts])
-    inverse, own = torch.cat([part.inverse for part in parts]), joined_moments([part.own for part in parts])
+    moments = moments_taken([part.moments for part in parts])
+    inverse, own = torch.cat([part.inverse for part in parts]), moments_taken([part.own for part in parts])
     return Resolved(affine, inverse, moments, parts[0].by_events, own, parts[0].past, parts[-1].carried)
 
 
@@ -181,7 +180,7 @@ class Gradients:
             None if layer.bias is None else torch.zeros_like(layer.bias),
             layer.gamma.new_zeros(layer.gamma.shape),
             None if layer.beta is None else layer.beta.new_zeros(layer.beta.shape),
-            None if (leak := layer.learned[4]) is None else torch.zeros_like(leak),
+            None if layer.learned_leak is None else torch.zeros_like(layer.learned_leak),
             norms,
         )
 

@@ -12,21 +12,20 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.layer import Carry, Gradients, Layer, Resolved, Saved, Start, chunk_steps, joined
-from bntt.engine.measure import Measure, Seen, histogram, joined_moments, joined_seen, write_norms
+from bntt.engine.measure import Measure, Seen, histogram, joined_seen, write_norms
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_table
 from bntt.engine.normalisation import (
     as_given,
     by_batch,
     by_sample,
     current_moments,
-    of_all_processes,
     through_samples,
     towards_current,
 )
 from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
-from bntt.ops.norm import Moments
+from bntt.ops.norm import Moments, add_up, joined_moments
 
 
 class Passed(NamedTuple):
@@ -84,11 +83,12 @@ class LayerPass:
         measure, waits, past = self.measure if known is None else Measure(), known is None and self.waits, start.past
         found, parts, seen, spread = self._waited(work, first, past) if waits else known, [], [], []
         for begin, end in self._chunks(work.current, work.source.values):
-            given, copy = (work.current[begin:end], None) if waits else self._current(work, begin, end)
+            out = work.current[begin:end]
+            given, copy = (out, None) if waits else self._current(work.source.steps(begin, end), out, work.by_events)
             raw = self._moments(given) if measure.moments else None
             if layer.sample_eps is not None:
-                spread.append(by_sample(given, layer.sample_eps, work.current[begin:end]))
-                given, copy = work.current[begin:end], None
+                spread.append(by_sample(given, layer.sample_eps, out))
+                given, copy = out, None
             if found is None:
                 parts.append(self._normalisation(given, copy, slice(first + begin, first + end), past, work.by_events))
                 past = parts[-1].carried
@@ -171,11 +171,11 @@ class LayerPass:
         current = self.lease.take(*shape, dtype=self.synapse.forward_dtype, device=source.values.device)
         for begin, end in self._chunks(current, source.values):
             out = current[begin:end]
-            given = self.synapse.forward(source.steps(begin, end), events=done.found.by_events[0], out=out)
+            given, copy = self._current(source.steps(begin, end), out, done.found.by_events)
             if self.layer.sample_eps is not None:
                 by_sample(given, self.layer.sample_eps, out)
-            elif given.data_ptr() != out.data_ptr():
-                out.copy_(given)
+            elif copy is not None:
+                copy.copy_(given)
         return current
 
     def _through_samples(self, grad: Tensor, normal: Tensor, spread: Tensor) -> None:
@@ -213,23 +213,21 @@ class LayerPass:
         steps, size = len(values[0]), chunk_steps(self.compute, *values)
         return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
 
-    def _current(self, work: _Work, begin: int, end: int) -> tuple[Tensor, Tensor | None]:
-        """The synaptic current of some steps, and where it is to be copied if it does not lie there."""
-        out = work.current[begin:end]
-        given = self.synapse.forward(work.source.steps(begin, end), events=work.by_events[0], out=out)
+    def _current(self, source: Spikes, out: Tensor, by_events: tuple[bool, bool]) -> tuple[Tensor, Tensor | None]:
+        """The synaptic current of some steps, and ``out`` if it is yet to be copied there."""
+        given = self.synapse.forward(source, events=by_events[0], out=out)
         return given, None if given.data_ptr() == out.data_ptr() else out
 
     def _waited(self, work: _Work, first: int, past: Moments | None) -> Resolved:
         """All currents, and then their normalisation, by the moments of all processes."""
         own = joined_moments(
             [
-                self._moments(*self._current(work, begin, end))
+                self._moments(*self._current(work.source.steps(begin, end), work.current[begin:end], work.by_events))
                 for begin, end in self._chunks(work.current, work.source.values)
             ]
         )
-        assert own is not None
         if self.compute.reduce is not None:
-            own = of_all_processes(own, self.compute.reduce)
+            own = add_up(own, self.compute.reduce)
         return by_batch(self.layer, slice(first, first + len(work.current)), own, past, work.by_events)
 
     def _scan(self, current: Tensor, affine: Affine, counts: Tensor, membrane: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from bntt.engine.neuron import Affine
-from bntt.ops.norm import Moments
+from bntt.ops.norm import Moments, joined_moments
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,32 @@ def joined_seen(parts: Sequence[Seen]) -> Seen:
         cat(lambda seen: seen.samples),
         cat(lambda seen: seen.current),
         cat(lambda seen: seen.largest),
-        joined_moments([part.moments for part in parts]),
+        moments_taken([part.moments for part in parts]),
         cat(lambda seen: seen.gradient),
     )
 
 
-def joined_moments(parts: Sequence[Moments | None]) -> Moments | None:
+def moments_taken(parts: Sequence[Moments | None]) -> Moments | None:
     """The moments of consecutive steps, as of one run of them; None where none were taken."""
     found = [part for part in parts if part is not None]
-    if len(found) <= 1:
-        return found[0] if found else None
-    count = tuple(n for part in found for n in part.count)
-    return Moments(torch.cat([part.mean for part in found]), torch.cat([part.var for part in found]), count)
+    return joined_moments(found) if found else None
+
+
+def distribution(
+    steps: Iterable[Tensor], edges: Sequence[float]
+) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
+    """How many of each step's values lie below the first edge, from each edge on, and above the last; and the largest.
+
+    >>> distribution(torch.tensor([[0.0, 1.0, 5.0]]), (0.5, 2.0))
+    (tensor([[1, 1, 1]]), tensor([5.]))
+    """
+    counts, largest = [], []
+    for values in steps:
+        bounds = torch.tensor(edges, dtype=values.dtype, device=values.device)
+        which = torch.bucketize(values.flatten(), bounds, out_int32=True, right=True)
+        counts.append(torch.bincount(which, minlength=len(edges) + 1))
+        largest.append(values.max())
+    return torch.stack(counts), torch.stack(largest)
 
 
 def histogram(
@@ -131,14 +145,12 @@ def histogram(
     >>> counts, largest
     (tensor([[1, 1, 1]]), tensor([4.]))
     """
-    bounds = torch.tensor(edges, dtype=torch.float32, device=current.device)
-    counts, largest = [], []
-    for step, values in enumerate(current):
-        z = (values.float() - affine.mean[step]).mul_(affine.scale[step]).add_(affine.shift[step]).flatten()
-        which = torch.bucketize(z, bounds, out_int32=True, right=True)
-        counts.append(torch.bincount(which, minlength=len(edges) + 1))
-        largest.append(z.max())
-    return torch.stack(counts), torch.stack(largest)
+    tables = zip(affine.mean, affine.scale, affine.shift, strict=True)
+    normalised = (
+        (values.float() - mean).mul_(scale).add_(shift)
+        for values, (mean, scale, shift) in zip(current, tables, strict=True)
+    )
+    return distribution(normalised, edges)
 
 
 def write_norms(grad_current: Float[Tensor, "S *rest"], out: Float64[Tensor, " S"]) -> None:

@@ -33,14 +33,14 @@ def surrogate_constants(neuron: Neuron) -> tuple[int, float, float]:
     raise TypeError(f"the kernels know no surrogate {kind!r}")
 
 
-def leak_table(neuron: Neuron, channels: int, device: torch.device | None = None) -> Tensor:
+def leak_table(neuron: Neuron, channels: int) -> Tensor:
     """A neuron's leak in every channel, ``[C]``, float32, without its graph.
 
     >>> leak_table(Neuron(leak=0.5), 2)
     tensor([0.5000, 0.5000])
     """
     if not isinstance(neuron.leak, Tensor):
-        return torch.full((channels,), neuron.leak, device=device)
+        return torch.full((channels,), neuron.leak)
     return neuron.leak.detach().float().expand(channels).contiguous()
 
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bntt.engine.compute import KernelName, Reduce
+from bntt.engine.compute import KernelName
 from bntt.engine.layer import Layer, Resolved
 from bntt.engine.neuron import Affine
 from bntt.engine.scan import moments
-from bntt.ops.norm import Moments, moment_sums, moments_of_sums
+from bntt.ops.norm import Moments
 from bntt.ops.pooling import Window
 
 
@@ -25,17 +25,6 @@ def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: Ker
     """
     rows = current[0].numel() // current.shape[-1]
     return Moments(*moments(current, copy, kernels=kernels), (rows,) * len(current))
-
-
-def of_all_processes(own: Moments, reduce: Reduce) -> Moments:
-    """The statistics of consecutive steps over the batches of all processes, in one call.
-
-    >>> zero = Moments(torch.zeros(1, 1), torch.ones(1, 1), (4,))
-    >>> of_all_processes(zero, lambda sums: 3 * sums)
-    Moments(mean=tensor([[0.]]), var=tensor([[1.]]), count=(12,))
-    """
-    found = moments_of_sums(reduce(moment_sums(own)))
-    return Moments(found.mean.to(own.mean), found.var.to(own.var), found.count)
 
 
 def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:

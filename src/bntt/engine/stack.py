@@ -21,7 +21,7 @@ from bntt.engine import private
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Carry, Gradients, Layer, Start
 from bntt.engine.layer_pass import LayerPass
-from bntt.engine.measure import Measure, Seen, joined_moments, joined_seen
+from bntt.engine.measure import Measure, Seen, joined_seen, moments_taken
 from bntt.engine.neuron import SpikeGrad
 from bntt.engine.spans import Span, saves_memory, sizes, span_of
 from bntt.engine.synapse import Prepared, Spikes, Synapse
@@ -79,8 +79,8 @@ class Ran:
 def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Ran:
     """Drive the layers with x.
 
-    Gradients reach ``x.values``, if it is float, every layer's weight, bias, γ and β, and the membranes that it started
-    from; and they come from ``out`` and ``ends``. Differentiating twice raises.
+    Gradients reach ``x.values``, if it is float, what every layer learns, and the membranes that it started from; and
+    they come from ``out`` and ``ends``. Differentiating twice raises.
     """
     learned = [tensor for layer in stack.layers for tensor in layer.learned]
     if torch.is_grad_enabled() and any(
@@ -96,11 +96,8 @@ def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Ran:
 
 def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
     """Chunk by chunk through all layers."""
-    passes, steps, out = (
-        stack.passes(lease, stack.prepared),
-        x.values.shape[0],
-        _Output(x.values.shape[0], mean_over_time),
-    )
+    passes, steps = stack.passes(lease, stack.prepared), x.values.shape[0]
+    out = _Output(steps, mean_over_time)
     found: list[list[Moments | None]] = [[] for _ in passes]
     seen: list[list[Seen]] = [[] for _ in passes]
     carried, size = [Start(membrane) for membrane in stack.membranes], _chunk_steps(passes, x)
@@ -117,7 +114,7 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
         out.add(spikes)
         lease.give(spikes.values)
     ends = [lease.keep(end.membrane) for end in carried if end.membrane is not None] if stack.wants_ends else []
-    return Ran(out.whole(), tuple(ends), tuple(map(joined_moments, found)), tuple(map(joined_seen, seen)))
+    return Ran(out.whole(), tuple(ends), tuple(map(moments_taken, found)), tuple(map(joined_seen, seen)))
 
 
 def _chunk_steps(passes: Sequence[LayerPass], x: Spikes) -> int:
@@ -180,7 +177,7 @@ class _RunStack(torch.autograd.Function):
             else:
                 lease.give(*membranes)
             found = zip(*(span.found for span in spans), strict=True)
-            moments = tuple(joined_moments([part.moments for part in parts]) for parts in found)
+            moments = tuple(moments_taken([part.moments for part in parts]) for parts in found)
             seen = tuple(map(joined_seen, zip(*looked, strict=True)))
             ctx.lease = lease.pop_all()
         ctx.stack, ctx.x, ctx.mean_over_time, ctx.spans = stack, x, mean_over_time, spans
@@ -196,11 +193,12 @@ class _RunStack(torch.autograd.Function):
         stack, x, spans, layers = ctx.stack, ctx.x, ctx.spans, ctx.stack.layers
         keep, wants_input, wants = private.keeps_graph(), ctx.needs_input_grad[3], ctx.needs_input_grad[4:]
         grad = values.new_zeros(ctx.shapes[0], dtype=torch.float32) if grad is None else grad.contiguous()
+        each = len(layers[0].learned)
+        wants_weights, wants_starts = wants[: each * len(layers) : each], wants[each * len(layers) :]
         learned = [
             Gradients.zero(layer, norms, weight=wanted)
-            for layer, norms, wanted in zip(layers, ctx.norms, wants[:: len(layers[0].learned)], strict=False)
+            for layer, norms, wanted in zip(layers, ctx.norms, wants_weights, strict=True)
         ]
-        wants_starts = wants[len(layers) * len(layers[0].learned) :]
         input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if wants_input else None
         carries = _carries(ctx.shapes[1:], grads[:-2], grad, every=len(spans) > 1 or any(wants_starts))
         if not keep:

@@ -74,10 +74,10 @@ class SpikingClassifier(nn.Module):
             ValueError: if they are none that the encoder takes: of another shape, not finite, pixels not in [0, 1].
         """
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
-        evaluates = not torch.is_grad_enabled() and not any(part.training for part in self.network.modules())
-        if total <= STEPS_AT_ONCE or not evaluates:
+        at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled()
+        if at_once or any(part.training for part in self.network.modules()):
             drawn = self._encode(x, noise, range(total))
-            out: Tensor = self.network(drawn, steps=total, seed=seed, draw=draw, index=noise.index)
+            out: Tensor = self.network(drawn, steps=total, seed=seed, draw=draw, index=index)
             return out
         logits, state = self.advance(x, steps=STEPS_AT_ONCE, seed=seed, draw=draw, index=index)
         while state.steps < total:
@@ -125,7 +125,7 @@ class SpikingClassifier(nn.Module):
         first = 0 if state is None else state.steps
         noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
         drawn = self._encode(x, noise, range(first, first + steps))
-        return self.network.advance(drawn, state, measure=measure, seed=noise.seed, draw=noise.draw, index=noise.index)
+        return self.network.advance(drawn, state, measure=measure, seed=seed, draw=draw, index=index)
 
     def trace(
         self,
@@ -138,14 +138,17 @@ class SpikingClassifier(nn.Module):
         """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.trace.Trace`."""
         noise = noise_of(None, len(x), seed, draw, index)
         with evaluating(self):  # before anything is decided: more norms are fused there than in training
-            return self.network.trace(self._parts(x, noise), seed=seed, draw=draw, index=noise.index)
+            return self.network.trace(self._parts(x, noise), seed=seed, draw=draw, index=index)
 
     def _parts(self, x: Tensor, noise: Noise) -> Iterator[Tensor]:
         """All steps, as many at a time as the network traces at once; one is encoded ahead, to tell the shape."""
         total, first = self.encoder.num_steps, self._encode(x, noise, range(1))
-        some = 1 if self.network.plan((total, *first.shape[1:])).reason else STEPS_AT_ONCE
-        for t in range(0, total, some):
-            yield self._encode(x, noise, range(t, min(total, t + some)))
+        if self.network.plan((total, *first.shape[1:])).reason:
+            yield first
+            yield from (self._encode(x, noise, range(t, t + 1)) for t in range(1, total))
+            return
+        for t in range(0, total, STEPS_AT_ONCE):
+            yield self._encode(x, noise, range(t, min(total, t + STEPS_AT_ONCE)))
 
     def _encode(self, x: Tensor, noise: Noise, steps: range) -> Shaped[Tensor, "S B *shape"]:
         """What drives the network: spikes in a byte each where it has the CPU's kernels and no hook would see them."""

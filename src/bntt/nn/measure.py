@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bntt.engine.measure import Measure, Seen
-from bntt.ops.norm import Moments
+from bntt.ops.norm import Moments, joined_moments
 
 __all__ = ["Currents", "LayerMeasures", "Measure", "Measured", "joined", "over_time"]
 
@@ -95,6 +95,5 @@ def over_time(values: Sequence[Any]) -> Any:
     if isinstance(values[0], Tensor):
         return torch.cat(list(values))
     if isinstance(values[0], Moments):
-        count = tuple(n for value in values for n in value.count)
-        return Moments(over_time([v.mean for v in values]), over_time([v.var for v in values]), count)
+        return joined_moments(values)
     return Currents(over_time([v.histogram for v in values]), over_time([v.maximum for v in values]))

@@ -108,8 +108,12 @@ class SpikingNetwork(nn.Module):
             BackendError: as :meth:`forward` does.
         """
         stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
-        whole = first == 0 and shape[0] == (self.num_steps or shape[0])
+        whole = self._is_whole(first, shape[0])
         return plan_of(dict(self.blocks.items()), stand_in, self.compute, first, whole=whole)
+
+    def _is_whole(self, first: int, steps: int) -> bool:
+        """Whether so many steps are all that there will be."""
+        return first == 0 and steps == (self.num_steps or steps)
 
     def forward(
         self,
@@ -238,8 +242,7 @@ class SpikingNetwork(nn.Module):
         self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise
     ) -> tuple[Tensor, NetworkState]:
         before = state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)
-        whole = before.steps == 0 and len(x) == (self.num_steps or len(x))
-        call = Call(before.steps, whole, noise, self.compute.reduce)
+        call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
         work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared)
         went = advance_blocks(dict(self.blocks.items()), x, work, before.blocks, mean=False)
         logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)

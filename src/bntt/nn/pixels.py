@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -77,7 +78,7 @@ def _per_channel(name: str, values: PerChannel) -> Tensor | None:
     return rows
 
 
-class PixelEncoder(nn.Module):
+class PixelEncoder(nn.Module, ABC):
     """What encoders of images share: a call checks and normalises the images, and then encodes them.
 
     A subclass says how: ``spikes(x, *, seed, index, draw, steps, compact)`` of values that are normalised already.
@@ -123,11 +124,11 @@ class PixelEncoder(nn.Module):
         """The first half of a call: the images after all checks, per channel of mean 0 and deviation 1."""
         return normalized(images, self.mean, self.std)
 
+    @abstractmethod
     def spikes(
         self, x: Tensor, *, seed: int, index: Tensor | None, draw: int, steps: range | None, compact: bool
     ) -> Tensor:
         """The second half, so that noise can come between the two."""
-        raise NotImplementedError
 
     def extra_repr(self) -> str:
         return f"num_steps={self.num_steps}"

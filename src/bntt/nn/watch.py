@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bntt.engine.measure import distribution, write_norms
 from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured, joined, over_time
 from bntt.nn.stage import SpikingLayer
 from bntt.ops.norm import Moments, step_moments
@@ -72,7 +73,7 @@ class _Watch:
             self.moments.append(step_moments(x.detach()))
         if (gradient := self.gradient) is not None and x.requires_grad:
             steps = slice(first, first + len(x))
-            x.register_hook(partial(_keep_norms, gradient[steps]))  # type: ignore[no-untyped-call]
+            x.register_hook(partial(write_norms, out=gradient[steps]))  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def _after_lif(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -87,7 +88,7 @@ class _Watch:
                 spikes=spikes.sum((1, *range(3, spikes.ndim)), dtype=torch.float64) if self.measure.spikes else None,
                 places=spikes.sum(1, dtype=torch.float64) if self.measure.places else None,
                 samples=spikes.flatten(2).sum(2, dtype=torch.float64) if self.measure.samples else None,
-                current=currents(current, self.measure.current) if self.measure.current else None,
+                current=Currents(*distribution(current, self.measure.current)) if self.measure.current else None,
                 membrane=self._membrane(state),
             )
         )
@@ -97,22 +98,6 @@ class _Watch:
         if self.measure.membrane is None or self.measure.membrane[0] != self.name:
             return None
         return membrane_at(self.name, getattr(state, "membrane", state), self.measure.membrane[1])
-
-
-def _keep_norms(out: Tensor, grad: Tensor) -> None:
-    out.copy_(grad.double().flatten(1).norm(dim=1))
-
-
-def currents(current: Tensor, edges: Sequence[float]) -> Currents:
-    """The distribution of a current ``[S, ...]`` over bins.
-
-    >>> currents(torch.tensor([[0.0, 1.0, 5.0]]), (0.5, 2.0)).histogram
-    tensor([[1, 1, 1]])
-    """
-    bounds = torch.tensor(edges, dtype=current.dtype, device=current.device)
-    flat = current.flatten(1)
-    counts = [torch.bucketize(row, bounds, right=True).bincount(minlength=len(edges) + 1) for row in flat]
-    return Currents(torch.stack(counts), flat.amax(1))
 
 
 def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:

@@ -6,7 +6,7 @@ Mean and variance are taken once per time step and channel; a row-stochastic mat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,18 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
         mean = weights @ centred
         var = (weights @ (moments.var + centred.square()) - mean.square()).clamp(min=0)
     return Moments(mean + shift, var, count)
+
+
+def joined_moments(parts: Sequence[Moments]) -> Moments:
+    """The moments of consecutive steps, as of one run of them.
+
+    >>> joined_moments([Moments(torch.zeros(1, 1), torch.ones(1, 1), (8,))] * 2).count
+    (8, 8)
+    """
+    if len(parts) == 1:
+        return parts[0]
+    count = tuple(n for part in parts for n in part.count)
+    return Moments(torch.cat([part.mean for part in parts]), torch.cat([part.var for part in parts]), count)
 
 
 def moment_sums(moments: Moments) -> Float64[Tensor, "rows sums"]:

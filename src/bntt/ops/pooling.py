@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bntt.ops.norm import Moments, pool_moments
+from bntt.ops.norm import Moments, joined_moments, pool_moments
 
 
 @runtime_checkable
@@ -72,9 +72,7 @@ class Window:
         if self.back == 0:
             return own, None
         before = 0 if past is None else len(past.count)
-        every = own
-        if past is not None:
-            every = Moments(torch.cat([past.mean, own.mean]), torch.cat([past.var, own.var]), past.count + own.count)
+        every = own if past is None else joined_moments([past, own])
         values = self._held(len(own.count), before) * torch.tensor(every.count, dtype=torch.float64)
         pooled = pool_moments(every, values / values.sum(1, keepdim=True))
         kept = pooled if self.back is None else every

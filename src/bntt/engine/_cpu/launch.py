@@ -26,9 +26,8 @@ def scan(
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=torch.int64)
-    leak = leak_table(neuron, current.shape[-1])
     job = _job(current, affine, neuron, window)
-    job.counts, job.fired, job.membrane, job.leak = _at(counts), _at(fired), _at(membrane), _at(leak)
+    job.counts, job.fired, job.membrane = _at(counts), _at(fired), _at(membrane)
     call("bntt_scan_forward", ctypes.byref(job))
     return fired
 
@@ -37,9 +36,8 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
     """Sums over rows of g, of g x̂, and of λ dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
     steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
     sums = torch.empty(3 if leak else 2, steps, channels, dtype=torch.float64)
-    table = leak_table(reverse.neuron, channels)
     job = _reverse_job(reverse)
-    job.leak, job.sum_grad, job.sum_product = _at(table), _at(sums[0]), _at(sums[1])
+    job.sum_grad, job.sum_product = _at(sums[0]), _at(sums[1])
     job.sum_leak = _at(sums[2]) if leak else None
     call("bntt_scan_sums", ctypes.byref(job))
     return sums
@@ -47,9 +45,8 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
 
 def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
     """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
-    table = leak_table(reverse.neuron, reverse.current.shape[-1])
     job = _reverse_job(reverse)
-    job.leak, job.offset, job.slope, job.grad_current = _at(table), _at(offset), _at(slope), _at(out)
+    job.offset, job.slope, job.grad_current = _at(offset), _at(slope), _at(out)
     call("bntt_scan_backward", ctypes.byref(job))
 
 
@@ -64,11 +61,13 @@ def _reverse_job(reverse: Reverse) -> Scan:
 def _job(current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize) -> Scan:
     steps, images, height, width, channels = current.shape
     kind, first, second = surrogate_constants(neuron)
-    return Scan(
+    leak = leak_table(neuron, channels)
+    job = Scan(
         current=_at(current),
         mean=_at(affine.mean),
         scale=_at(affine.scale),
         shift=_at(affine.shift),
+        leak=_at(leak),
         steps=steps,
         images=images,
         height=height,
@@ -85,6 +84,8 @@ def _job(current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize) -> S
         threads=torch.get_num_threads(),
         bf16=_bf16(current),
     )
+    job.held = leak  # for as long as the job points at it
+    return job
 
 
 def _bf16(current: Tensor) -> bool:
