@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.layer import Layer, Start
-from bntt.engine.layer_pass import LayerPass, density
+from bntt.engine.node import How, Start
+from bntt.engine.firing import density
+from bntt.engine.layer_pass import LayerPass
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.engine.workspace import Workspace
-from bntt.ops.lif import Neuron
 from tests.engine.test_layer import flat_layer
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels
-
-
-def test_density_and_scale_of_what_a_layer_gives():
-    counts = torch.ones(3, 2, 4, 4, 5, dtype=torch.uint8)
-    layer = Layer(Geometry(), False, (2, 2), Neuron(), torch.zeros(5, 2, 3, 3), None, *(torch.ones(3, 5),) * 4, 1e-4)
-    given = layer.spikes(counts, density(Compute(), torch.full((3, 5), 32), counts))
-    assert (given.scale, given.largest, given.density) == (0.25, 4, 1.0)
 
 
 def test_a_gpu_goes_dense_and_is_asked_for_no_number():
@@ -32,14 +27,29 @@ def test_a_gpu_goes_dense_and_is_asked_for_no_number():
     assert (density(cpu, fired, counts), density(gpu, fired.to("meta"), counts)) == (2.0, 1.0)
 
 
-def test_an_input_of_the_lease_is_the_layers_and_a_callers_is_left_alone(rng):
+def test_an_input_that_is_flattened_is_moved_and_else_it_is_kept_as_it_is(rng):
     lease, weight = Workspace().lease(), torch.randn(7, 120, generator=rng)
-    one = LayerPass(flat_layer(weight), Synapse(weight, None, Geometry()), Compute(), lease)
-    own = torch.randn(3, 2, 4, 5, 6, generator=rng)
-    leased = lease.take(*own.shape).copy_(own)
-    found = [one.forward(Spikes(values), 0, Start()) for values in (own, leased)]
-    assert torch.equal(*(passed.spikes.values for passed in found))
-    assert not lease.owns(leased)
-    for passed in found:  # moved for the layer, so that the copy is its
-        assert passed.saved.held is not None
-        lease.give(passed.saved.held, passed.saved.current, passed.end.membrane, passed.spikes.values)
+    how = How(Compute(), lease)
+    one = LayerPass.begin(flat_layer(weight), how)
+    x = torch.randn(3, 2, 4, 5, 6, generator=rng)
+    flat = x.permute(0, 1, 4, 2, 3).reshape(3, 2, 1, 1, 120).contiguous()
+    image, row = (one.forward([Spikes(values)], 0, Start()) for values in (x, flat))
+    assert torch.equal(image.out.values, row.out.values)
+    assert (image.keeps, row.keeps) == ((False,), (True,))
+    assert lease.owns(image.saved.moved)
+    assert row.saved.moved is None
+    for passed in (image, row):
+        lease.give(*passed.saved.buffers, passed.end.membrane, passed.out.values)
+
+
+def test_a_layer_without_neurons_gives_its_normalised_current(rng):
+    lease, weight = Workspace().lease(), torch.randn(7, 5, generator=rng)
+    layer = replace(flat_layer(weight), neuron=None, flatten=False)
+    x = torch.randn(3, 40, 1, 1, 5, generator=rng)
+    passed = LayerPass.begin(layer, How(Compute(), lease)).forward([Spikes(x)], 0, Start())
+    current = x.flatten(2) @ weight.T
+    var, mean = torch.var_mean(current, 1, correction=0, keepdim=True)
+    expected = 2 * (current - mean) / (var + 1e-4).sqrt()
+    torch.testing.assert_close(passed.out.values.flatten(2), expected)
+    assert passed.end.membrane is None
+    assert passed.seen.spikes is None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine import layer as engine_layer
-from bntt.engine import layer_pass, workspace
+from bntt.engine import firing, workspace
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Layer
 from bntt.engine.measure import Measure
@@ -38,11 +38,11 @@ def train_and_evaluate(made: list[Layer], x: Tensor, compute: Compute, measure: 
         with torch.no_grad():
             alone = run_stack(Stack(made, compute, first.ends, True, measure=measure), Spikes(x), mean_over_time=False)
         loss = (first.out * torch.arange(5)).sum() + second.out.square().sum()
-        loss = loss + sum(end.square().sum() for end in second.ends)
+        loss = loss + sum(end.membrane.square().sum() for end in second.ends)
         for keep in (True, True, False):
             held += torch.autograd.grad(loss, [given, *parameters], retain_graph=keep)
         for ran in (first, second, alone):
-            held += [ran.out, *ran.ends, *(t for m in ran.moments if m is not None for t in (m.mean, m.var))]
+            held += [ran.out, *(end.membrane for end in ran.ends), *(t for m in ran.moments if m is not None for t in (m.mean, m.var))]
             held += [t for seen in ran.seen for t in vars(seen).values() if isinstance(t, Tensor)]
     return held
 
@@ -71,7 +71,7 @@ def test_what_an_error_interrupts_gives_its_buffers_back(where, grad, rng, monke
     """All of those that were taken: nothing is lost, so that the next pass takes no fresh memory."""
     made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
     with poisoned(), torch.set_grad_enabled(grad):
-        space, calls, real = workspace.WORKSPACE, [], getattr(layer_pass, where)
+        space, calls, real = workspace.WORKSPACE, [], getattr(firing, where)
 
         def failing(*args, **kwargs):
             calls.append(1)
@@ -80,7 +80,7 @@ def test_what_an_error_interrupts_gives_its_buffers_back(where, grad, rng, monke
             return real(*args, **kwargs)
 
         alive = space._alive
-        monkeypatch.setattr(layer_pass, where, failing)
+        monkeypatch.setattr(firing, where, failing)
         try:
             out = run_stack(Stack(made, Compute(events="fixed")), x, mean_over_time=True).out
             if grad:

@@ -169,7 +169,7 @@ def test_a_run_is_a_value(rng):
     first = run_stack(stack, Spikes(x), mean_over_time=False)
     again = run_stack(stack, Spikes(x), mean_over_time=False)
     run_stack(stack, Spikes(x + 1), mean_over_time=False)
-    assert all(end.requires_grad for end in first.ends)
+    assert all(end.membrane.requires_grad for end in first.ends)
     for one, other in zip(
         (*first.ends, *first.moments, *first.seen), (*again.ends, *again.moments, *again.seen), strict=True
     ):

@@ -9,7 +9,18 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.nn import BNTT, LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import (
+    BNTT,
+    LIF,
+    CurrentBlock,
+    NeuronBlock,
+    NoNorm,
+    Readout,
+    Residual,
+    SpikeDropout,
+    SpikingBlock,
+    SpikingNetwork,
+)
 from tests.kernels import choose
 
 
@@ -82,3 +93,53 @@ OPTIONS = [
 def NoBatchOfOne(channels: int, steps: int):
     """BNTT where a batch of one has many values, none in the fully connected layer."""
     return NoNorm() if channels == 33 else BNTT(channels, steps)
+
+
+FORMS = ("spikes", "currents", "before")
+"""Residual addition of spikes (SEW), of currents (MS), and before the neurons (ResNet-19)."""
+
+
+def residual(form: str, steps: int = 5, norm=BNTT, dropout: float = 0.0, leak: float = 0.8) -> SpikingNetwork:
+    """A stem, a residual block without and one with a shortcut that strides, and what ends them; with a largest-of
+    pooling, an average, and dropout in the middle of it all."""
+    weights = torch.Generator().manual_seed(3)
+
+    def lif() -> LIF:
+        return LIF(leak, 0.7)
+
+    def drop() -> nn.Module | None:
+        return SpikeDropout(dropout) if dropout else None
+
+    def current(i: int, o: int, size: int = 3, stride: int = 1) -> CurrentBlock:
+        return CurrentBlock(conv(i, o, size, stride=stride, padding=size // 2, bias=False), norm(o, steps))
+
+    def spiking(i: int, o: int, stride: int = 1, pool: nn.Module | None = None, size: int = 3) -> SpikingBlock:
+        synapse = conv(i, o, size, stride=stride, padding=size // 2, bias=False)
+        return SpikingBlock(synapse, norm(o, steps), lif(), pool, drop())
+
+    blocks: dict[str, nn.Module] = {"pooled": spiking(2, 6, pool=nn.MaxPool2d(2))}
+    end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if form == "spikes":
+        blocks["same"] = Residual({"a": spiking(6, 9), "b": spiking(9, 6)})
+        blocks["wider"] = Residual({"a": spiking(6, 9, 2), "b": spiking(9, 9)}, {"c": spiking(6, 9, 2, size=1)})
+        blocks["last"] = spiking(9, 21, pool=end)
+    elif form == "currents":
+        blocks["stem"] = current(6, 6)
+        blocks["same"] = Residual(
+            {"a": NeuronBlock(lif(), None, drop()), "b": current(6, 9), "c": NeuronBlock(lif()), "d": current(9, 6)}
+        )
+        body = {"a": NeuronBlock(lif()), "b": current(6, 9, stride=2), "c": NeuronBlock(lif()), "d": current(9, 21)}
+        blocks["wider"] = Residual(body, {"e": current(6, 21, 1, 2)})
+        blocks["last"] = NeuronBlock(lif(), end)
+    else:
+        blocks["same"] = Residual({"a": spiking(6, 9), "b": current(9, 6)}, after=NeuronBlock(lif(), None, drop()))
+        body = {"a": spiking(6, 9, 2), "b": current(9, 21)}
+        blocks["wider"] = Residual(body, {"c": current(6, 21, 1, 2)}, NeuronBlock(lif(), end))
+    net = SpikingNetwork(blocks, Readout(linear(21, 4)))
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if name.endswith("weight"):
+                p.copy_(torch.randn(p.shape, generator=weights) * 0.4)
+            if name.endswith("gamma"):
+                p.mul_(1.2)
+    return net

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.engine import layer_pass
+from bntt.engine import firing
 from bntt.engine.compute import Compute
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn import Readout, SpikingNetwork, evaluating
@@ -84,7 +84,7 @@ class TestReuse:
     def test_an_exception_between(self, case, monkeypatch):
         net, one, two, first, _ = case
         loss = net(one).square().sum()
-        real = layer_pass.scan
+        real = firing.scan
         calls = []
 
         def failing(*args, **kwargs):
@@ -93,17 +93,17 @@ class TestReuse:
                 raise KeyboardInterrupt
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(layer_pass, "scan", failing)
+        monkeypatch.setattr(firing, "scan", failing)
         with pytest.raises(KeyboardInterrupt):
             net(two)
-        monkeypatch.setattr(layer_pass, "scan", real)
+        monkeypatch.setattr(firing, "scan", real)
         assert self.equal(self.grads(net, one), first)
         assert self.equal(list(torch.autograd.grad(loss, list(net.parameters()))), first)
 
     def test_an_interrupted_backward_pass_leaves_no_half_made_steps(self, case, monkeypatch):
         """A kept graph is right afterwards; one that was not kept says that it is gone."""
         net, one, _, first, _ = case
-        parameters, real = list(net.parameters()), (layer_pass.scan, layer_pass.scan_reverse)
+        parameters, real = list(net.parameters()), (firing.scan, firing.scan_reverse)
         for which, name in enumerate(("scan", "scan_reverse")):
             for stop in (1, 3):
                 for keep in (True, False):
@@ -116,7 +116,7 @@ class TestReuse:
                         return real(*args, **kwargs)
 
                     with monkeypatch.context() as patch:
-                        patch.setattr(layer_pass, name, failing)
+                        patch.setattr(firing, name, failing)
                         with contextlib.suppress(KeyboardInterrupt):
                             torch.autograd.grad(loss, parameters, retain_graph=keep)
                     if keep:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.measure import moments_taken
-from bntt.engine.neuron import Affine, PoolSize
+from bntt.engine.neuron import Affine, PoolSize, learned_leak
+from bntt.engine.node import Size
+from bntt.engine.scan import pooled_shape
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Lease
 from bntt.ops.lif import Neuron
@@ -30,7 +32,8 @@ class Layer:
     flatten: bool
     """Whether the input is flattened to ``C·H·W`` features first."""
     window: PoolSize
-    neuron: Neuron
+    neuron: Neuron | None
+    """None: there is none, and what leaves the layer is its normalised current."""
     weight: Tensor
     bias: Tensor | None
     gamma: Tensor
@@ -40,6 +43,8 @@ class Layer:
     eps: float
     pooling: Pooling = Window(0)
     """How the batch's statistics of several steps make those of one."""
+    reads: tuple[int, ...] = (-1,)
+    """Which value drives it, see :class:`~bntt.engine.node.Node`."""
     sample_eps: float | None = None
     """ε of a normalisation of every sample and step over its channels and places, before the one by the tables above,
     which then only scales (layer normalisation); None: there is none."""
@@ -57,8 +62,7 @@ class Layer:
     @property
     def learned_leak(self) -> Tensor | None:
         """λ, of the layer or of every channel, where it learns."""
-        leak = self.neuron.leak
-        return leak if isinstance(leak, Tensor) and leak.requires_grad else None
+        return None if self.neuron is None else learned_leak(self.neuron)
 
     @property
     def batch_statistics(self) -> bool:
@@ -91,27 +95,13 @@ class Layer:
         size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), kernel)
         return (*x.values.shape[:2], *size, self.weight.shape[0])
 
-    def spikes(self, counts: Tensor, density: float) -> Spikes:
-        """What the layer gives to the next."""
-        area = self.window[0] * self.window[1]
-        return Spikes(counts, 1 / area, area, density)
-
-
-class Start(NamedTuple):
-    """What a layer carries from some steps to the next."""
-
-    membrane: Tensor | None = None
-    """``[B, H, W, C]``; None is rest."""
-    past: Moments | None = None
-    """What the pooling of its statistics keeps of the steps before."""
-
-
-@dataclass
-class Carry:
-    """The gradients of a :class:`Start`, written over on the way back in time; None where none is wanted, or 0."""
-
-    membrane: Tensor | None
-    past: tuple[Tensor, Tensor] | None = None
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """What one step of it needs, see :class:`~bntt.engine.node.Node`."""
+        current = torch.empty(self.current_shape(self.enter(inputs[0])), device="meta")
+        if self.neuron is None:
+            return Size(Spikes(current), 2 * current.numel(), 0)
+        counts = torch.empty(pooled_shape(current, self.window), dtype=torch.uint8, device="meta")
+        return Size(Spikes(counts), current.numel(), counts.numel())
 
 
 @dataclass(frozen=True)
@@ -148,8 +138,9 @@ class Saved:
     """What one layer of one forward pass leaves for the backward pass."""
 
     source: Spikes
-    held: Tensor | None
-    """The buffer of the pass that the input lies in; None: it is not the pass's."""
+    """The input, as the layer took it."""
+    moved: Tensor | None
+    """The buffer that it was moved to; None: it was not."""
     before: torch.Size
     """The input's shape before the layer flattened it."""
     current: Tensor | None
@@ -159,6 +150,11 @@ class Saved:
     """The membrane before the first of these steps, ``[B, H, W, C]``; None is rest."""
     spread: Tensor | None
     """1/σ of every sample and step, ``[T, B, 1, 1, 1]``, where the current was normalised by itself."""
+
+    @property
+    def buffers(self) -> tuple[Tensor | None, ...]:
+        """The lease's that are the layer's."""
+        return self.current, self.moved
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,9 +11,12 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.layer import Carry, Gradients, Layer, Resolved, Saved, Start, chunk_steps, joined
-from bntt.engine.measure import Measure, Seen, histogram, joined_seen, write_norms
-from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_table
+from bntt.engine.drive import DriveReverse, drive
+from bntt.engine.firing import Firing, FiringReverse, fired
+from bntt.engine.layer import Gradients, Layer, Resolved, Saved, chunk_steps, joined
+from bntt.engine.measure import Measure, Seen, joined_seen, write_norms
+from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_gradient
+from bntt.engine.node import Carry, How, Passed, Start, Towards
 from bntt.engine.normalisation import (
     as_given,
     by_batch,
@@ -22,20 +25,9 @@ from bntt.engine.normalisation import (
     through_samples,
     towards_current,
 )
-from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
 from bntt.ops.norm import Moments, add_up, joined_moments
-
-
-class Passed(NamedTuple):
-    """What the forward pass of a layer gives; its buffers are the lease's."""
-
-    spikes: Spikes
-    saved: Saved
-    end: Start
-    """After the last step."""
-    seen: Seen
 
 
 class _Work(NamedTuple):
@@ -43,44 +35,49 @@ class _Work(NamedTuple):
 
     source: Spikes
     current: Tensor
-    membrane: Tensor
-    counts: Tensor
+    firing: Firing | None
+    drive: Tensor | None
+    """Takes the normalised current where there are no neurons, ``[S, B, H, W, C]``."""
     by_events: tuple[bool, bool]
 
 
 @dataclass(frozen=True)
 class LayerPass:
-    """A layer, its weights as this pass takes them, and where its buffers come from."""
+    """A layer in one pass, with its weights as the pass takes them."""
 
-    layer: Layer
+    node: Layer
+    how: How
     synapse: Synapse
-    compute: Compute
-    lease: Lease
-    measure: Measure = Measure()
 
-    drops: bool = False
-    """Whether the current is not kept for the backward pass, which makes it again."""
+    @staticmethod
+    def begin(layer: Layer, how: How) -> LayerPass:
+        """With the weights as they were prepared, where they were."""
+        make = Synapse if how.prepared is None else how.prepared.synapse
+        return LayerPass(layer, how, make(layer.weight, layer.bias, layer.geometry, how.compute.precision))
+
+    @property
+    def compute(self) -> Compute:
+        return self.how.compute
+
+    @property
+    def lease(self) -> Lease:
+        return self.how.lease
 
     @property
     def agrees(self) -> bool:
         """Whether its statistics are those of a batch of which this process has a part."""
-        return self.compute.reduce is not None and self.layer.batch_statistics
+        return self.compute.reduce is not None and self.node.batch_statistics
 
     @property
     def waits(self) -> bool:
         """Whether no step can be normalised before all currents are there."""
-        return self.agrees or self.layer.looks_ahead
+        return self.agrees or self.node.looks_ahead
 
-    def forward(self, x: Spikes, first: int, start: Start, known: Resolved | None = None) -> Passed:
-        """The steps from ``first`` on.
-
-        Args:
-            x: the input before it is flattened. Where it lies in the lease it is this layer's from here on.
-            start: what the layer carries from the steps before; it is left as it is.
-            known: what an earlier pass over the same steps found; that pass measured.
-        """
-        layer, work = self.layer, self._begin(x, start.membrane, known)
-        measure, waits, past = self.measure if known is None else Measure(), known is None and self.waits, start.past
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None) -> Passed:
+        """See :class:`~bntt.engine.node.NodePass`."""
+        layer, (x,), how = self.node, inputs, self.how
+        work = self._begin(x, start.membrane, known)
+        measure, waits, past = how.measure if known is None else Measure(), known is None and self.waits, start.past
         found, parts, seen, spread = self._waited(work, first, past) if waits else known, [], [], []
         for begin, end in self._chunks(work.current, work.source.values):
             out = work.current[begin:end]
@@ -95,64 +92,68 @@ class LayerPass:
             elif copy is not None:
                 copy.copy_(given)
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
-            before = self._copied(work.membrane) if measure.every_place else None
-            fired = self._scan(given, affine, work.counts[begin:end], work.membrane)
-            looked = self._see(given, affine, fired, before) if measure.looks else Seen(fired)
-            seen.append(looked if raw is None else replace(looked, moments=raw))
+            seen.append(replace(self._on(work, given, affine, begin, measure), moments=raw))
         found = joined(parts) if found is None else found
-        whole = _completed(joined_seen(seen), measure)
-        held = work.source.values if self.lease.owns(work.source.values) else None
+        whole, moved = joined_seen(seen), work.source.values if work.source is not x else None
+        if measure.gradient:  # the backward pass writes it there
+            nan = torch.full((len(work.current),), torch.nan, dtype=torch.float64, device=work.current.device)
+            whole = replace(whole, gradient=nan)
         current: Tensor | None = work.current
-        if self.drops:
+        if how.drops:
             self.lease.give(current)
             current = None
         spreads = torch.cat(spread) if spread else None
-        saved = Saved(work.source, held, x.values.shape, current, found, start.membrane, spreads)
-        spikes = layer.spikes(work.counts, density(self.compute, whole.spikes, work.counts))
-        return Passed(spikes, saved, Start(work.membrane, found.carried), whole)
+        saved = Saved(work.source, moved, x.values.shape, current, found, start.membrane, spreads)
+        keeps, end_of = (moved is None,), Start(None, found.carried)
+        if work.firing is None:
+            assert work.drive is not None
+            return Passed(Spikes(work.drive), saved, keeps, end_of, whole, found)
+        end_of = Start(work.firing.membrane, found.carried)
+        return Passed(work.firing.spikes(fired(seen)), saved, keeps, end_of, whole, found)
+
+    def _on(self, work: _Work, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
+        """What follows the normalisation of some steps."""
+        if work.firing is not None:
+            return work.firing.chunk(current, affine, begin, measure)
+        assert work.drive is not None
+        drive(current, affine, work.drive[begin : begin + len(current)])
+        return Seen()
+
+    def zero(self, norms: Tensor | None, *, weight: bool) -> Gradients:
+        """See :class:`~bntt.engine.node.NodePass`."""
+        return Gradients.zero(self.node, norms, weight=weight)
 
     def backward(
         self,
         done: Saved,
-        grad: SpikeGrad,
+        towards: Towards,
         learned: Gradients,
         first: int,
         *,
         carry: Carry,
         keep: bool,
-        wants_input: bool,
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The gradient of the steps from ``first`` on towards the layer's input, before it was flattened.
-
-        Args:
-            learned: the gradients of what the layer learns; these steps' part is added.
-            carry: the gradients of what follows these steps; they become those of what came before.
-            keep: leave the saved current as it is, for another backward pass; else the gradients are written over it.
-
-        Returns:
-            The input's gradient, and the buffer of the lease that it lies in.
-        """
-        layer, found = self.layer, done.found
+        wants: Sequence[bool],
+    ) -> list[Towards | None]:
+        """See :class:`~bntt.engine.node.NodePass`; the input's gradient lies where the saved current did."""
+        layer, found = self.node, done.found
         current, keep = (self._made_again(done), False) if done.current is None else (done.current, keep)
         apart = keep or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
-        reverse = Reverse(
-            current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry.membrane
-        )
-        sums = scan_sums(reverse, leak=learned.leak is not None, kernels=self.compute.kernels)
+        tail = self._tail(done, current, towards.grad, carry)
+        sums = tail.sums(leak=learned.leak is not None)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         if found.moments is not None:
             reduce = self.compute.reduce
             offset, slope, carry.past = towards_current(
                 layer, found, sums[:2] if reduce is None else reduce(sums[:2].clone()), carry.past
             )
-        scan_reverse(reverse, out, offset, slope, kernels=self.compute.kernels)
+        tail.into_current(offset, slope, out)
         last = first + sums.shape[1]
         learned.gamma[first:last] = sums[1]
         if learned.beta is not None:
             learned.beta[first:last] = sums[0]
-        if learned.leak is not None:  # of one leak, or of every channel's
-            learned.leak += (sums[2].sum(0) / leak_table(layer.neuron, sums.shape[2])).sum_to_size(learned.leak.shape)
+        if learned.leak is not None and layer.neuron is not None:
+            learned.leak += leak_gradient(layer.neuron, sums[2], learned.leak.shape)
         if done.spread is not None:
             self._through_samples(out, current, done.spread)
             if not keep:
@@ -162,18 +163,38 @@ class LayerPass:
             learned.bias += one_step
         if learned.norms is not None:
             write_norms(out, learned.norms[first:last])
-        input_grad, held = self._synapse_backward(done, out, learned.weight, wants_input=wants_input)
-        return None if input_grad is None else layer.leave(input_grad, done.before), held
+        input_grad, held = self._synapse_backward(done, out, learned.weight, wants_input=wants[0])
+        if not keep:
+            self.lease.give(done.moved)
+        if input_grad is None:
+            self.lease.give(held)
+            return [None]
+        left = layer.leave(input_grad, done.before)
+        if left.untyped_storage().data_ptr() != held.untyped_storage().data_ptr():  # a flattened one is moved back
+            self.lease.give(held)
+            return [Towards(SpikeGrad(left))]
+        return [Towards(SpikeGrad(left), held)]
+
+    def _tail(self, done: Saved, current: Tensor, grad: SpikeGrad, carry: Carry) -> FiringReverse | DriveReverse:
+        """What followed the normalisation, backwards."""
+        layer, found = self.node, done.found
+        if layer.neuron is None:
+            return DriveReverse(current, found.affine, found.inverse, grad)
+        grad, kernels = grad.of_type(current.dtype), self.compute.kernels
+        return FiringReverse(
+            Reverse(current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry.membrane),
+            kernels,
+        )
 
     def _made_again(self, done: Saved) -> Tensor:
         """The current of a pass that did not keep it."""
-        shape, source = self.layer.current_shape(done.source), done.source
+        shape, source = self.node.current_shape(done.source), done.source
         current = self.lease.take(*shape, dtype=self.synapse.forward_dtype, device=source.values.device)
         for begin, end in self._chunks(current, source.values):
             out = current[begin:end]
             given, copy = self._current(source.steps(begin, end), out, done.found.by_events)
-            if self.layer.sample_eps is not None:
-                by_sample(given, self.layer.sample_eps, out)
+            if self.node.sample_eps is not None:
+                by_sample(given, self.node.sample_eps, out)
             elif copy is not None:
                 copy.copy_(given)
         return current
@@ -189,24 +210,21 @@ class LayerPass:
         self, current: Tensor, copy: Tensor | None, steps: slice, past: Moments | None, by_events: tuple[bool, bool]
     ) -> Resolved:
         """Of some steps; ``copy`` takes their current on the way."""
-        if self.layer.batch_statistics:
+        if self.node.batch_statistics:
             own = self._moments(current, copy)
-            return by_batch(self.layer, steps, own, past, by_events)
+            return by_batch(self.node, steps, own, past, by_events)
         if copy is not None:
             copy.copy_(current)
-        return as_given(self.layer, steps, by_events)
+        return as_given(self.node, steps, by_events)
 
     def _begin(self, x: Spikes, start: Tensor | None, known: Resolved | None) -> _Work:
-        layer, lease, device = self.layer, self.lease, x.values.device
+        layer, lease, device = self.node, self.lease, x.values.device
         source = layer.enter(x, lease)
-        if source is not x and lease.owns(x.values):
-            lease.give(x.values)
         current = lease.take(*layer.current_shape(source), dtype=self.synapse.forward_dtype, device=device)
-        membrane = lease.take(*current.shape[1:], device=device)
-        membrane = membrane.zero_() if start is None else membrane.copy_(start)
-        counts = lease.take(*pooled_shape(current, layer.window), dtype=torch.uint8, device=device)
         by_events = goes_by_events(self.synapse, source, self.compute) if known is None else known.by_events
-        return _Work(source, current, membrane, counts, by_events)
+        if layer.neuron is None:
+            return _Work(source, current, None, lease.take(*current.shape, device=device), by_events)
+        return _Work(source, current, Firing.begin(layer.neuron, layer.window, self.how, current, start), None, by_events)
 
     def _chunks(self, *values: Tensor) -> Iterator[tuple[int, int]]:
         """The first step and the one after the last of each chunk."""
@@ -228,29 +246,7 @@ class LayerPass:
         )
         if self.compute.reduce is not None:
             own = add_up(own, self.compute.reduce)
-        return by_batch(self.layer, slice(first, first + len(work.current)), own, past, work.by_events)
-
-    def _scan(self, current: Tensor, affine: Affine, counts: Tensor, membrane: Tensor) -> Tensor:
-        layer = self.layer
-        return scan(current, affine, layer.neuron, layer.window, counts, membrane, kernels=self.compute.kernels)
-
-    def _copied(self, membrane: Tensor) -> Tensor:
-        return self.lease.take(*membrane.shape, device=membrane.device).copy_(membrane)
-
-    def _see(self, current: Tensor, affine: Affine, fired: Tensor, before: Tensor | None) -> Seen:
-        """What is measured of a chunk; ``before`` is the membrane that it started from, for a scan without pooling."""
-        measure, layer, seen = self.measure, self.layer, Seen(fired)
-        if before is not None:
-            every = self.lease.take(*current.shape, dtype=torch.uint8, device=current.device)
-            scan(current, affine, layer.neuron, (1, 1), every, before, kernels=self.compute.kernels)
-            places = every.sum(1, dtype=torch.int64) if measure.places else None
-            samples = every.flatten(2).sum(2, dtype=torch.int64) if measure.samples else None
-            seen = replace(seen, places=places, samples=samples)
-            self.lease.give(every, before)
-        if measure.current:
-            counts, largest = histogram(current, affine, measure.current)
-            seen = replace(seen, current=counts, largest=largest)
-        return seen
+        return by_batch(self.node, slice(first, first + len(work.current)), own, past, work.by_events)
 
     def _synapse_backward(
         self, done: Saved, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
@@ -275,16 +271,3 @@ class LayerPass:
         if held is not grad_current:
             self.lease.give(grad_current)
         return input_grad, held
-
-
-def _completed(seen: Seen, measure: Measure) -> Seen:
-    """With room for what the backward pass measures."""
-    if measure.gradient:
-        nan = torch.full((len(seen.spikes),), torch.nan, dtype=torch.float64, device=seen.spikes.device)
-        seen = replace(seen, gradient=nan)
-    return seen
-
-
-def density(compute: Compute, fired: Tensor, counts: Tensor) -> float:
-    """Events per place. A GPU is not asked: it would have to be waited for, and a graph cannot answer."""
-    return float(fired.sum()) / max(1, counts.numel()) if compute.kernels == "cpu" else 1.0

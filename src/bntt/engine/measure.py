@@ -75,8 +75,8 @@ class Seen:
     Where processes have parts of a batch it is this one's part.
     """
 
-    spikes: Int64[Tensor, "S C"]
-    """Spikes, summed over batch and space, before the pool."""
+    spikes: Int64[Tensor, "S C"] | None = None
+    """Spikes, summed over batch and space, before the pool; always, where there are neurons."""
     places: Int64[Tensor, "S H W C"] | None = None
     """Spikes, summed over the batch, before the pool."""
     samples: Int64[Tensor, "S B"] | None = None
@@ -101,7 +101,7 @@ def joined_seen(parts: Sequence[Seen]) -> Seen:
         return torch.cat(found) if found else None
 
     return Seen(
-        torch.cat([part.spikes for part in parts]),
+        cat(lambda seen: seen.spikes),
         cat(lambda seen: seen.places),
         cat(lambda seen: seen.samples),
         cat(lambda seen: seen.current),

@@ -44,6 +44,24 @@ def leak_table(neuron: Neuron, channels: int) -> Tensor:
     return neuron.leak.detach().float().expand(channels).contiguous()
 
 
+def learned_leak(neuron: Neuron) -> Tensor | None:
+    """λ, of the layer or of every channel, where it learns.
+
+    >>> learned_leak(Neuron()) is None
+    True
+    """
+    return neuron.leak if isinstance(neuron.leak, Tensor) and neuron.leak.requires_grad else None
+
+
+def leak_gradient(neuron: Neuron, sums: Tensor, shape: torch.Size) -> Tensor:
+    """dL/dλ of one leak or of every channel's.
+
+    Args:
+        sums: of every step and channel, of λ dL/dλ, ``[T, C]``.
+    """
+    return (sums.sum(0) / leak_table(neuron, sums.shape[1])).sum_to_size(shape)
+
+
 @dataclass(frozen=True)
 class Affine:
     """A normalisation with known statistics: ``z = scale (current - mean) + shift``, each ``[T, C]``, float32."""
@@ -51,6 +69,12 @@ class Affine:
     mean: Tensor
     scale: Tensor
     shift: Tensor
+
+    @staticmethod
+    def identity(steps: int, channels: int, device: torch.device) -> Affine:
+        """z is the current."""
+        zeros = torch.zeros(steps, channels, device=device)
+        return Affine(zeros, torch.ones_like(zeros), zeros)
 
     def steps(self, first: int, last: int) -> Affine:
         return Affine(self.mean[first:last], self.scale[first:last], self.shift[first:last])
@@ -64,6 +88,10 @@ class SpikeGrad:
     """``[T, B, H', W', C]``, or ``[1, ...]`` where all steps share it."""
     scale: float = 1.0
     """Without the window's 1 / area."""
+
+    def of_type(self, dtype: torch.dtype) -> SpikeGrad:
+        """The same, contiguous and of a type."""
+        return SpikeGrad(self.values.to(dtype).contiguous(), self.scale)
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
+from bntt.engine import flow
 from bntt.engine.compute import Compute
-from bntt.engine.layer import Carry, Gradients, Layer, Resolved, Saved, Start
-from bntt.engine.layer_pass import LayerPass
-from bntt.engine.measure import Seen
-from bntt.engine.neuron import SpikeGrad
-from bntt.engine.scan import pooled_shape
+from bntt.engine.flow import Went
+from bntt.engine.node import Carry, Node, NodePass, Size, Start, Towards
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE, Lease
 
@@ -34,61 +32,47 @@ class Span:
     first: int
     last: int
     starts: list[Start]
-    """What every layer carries into them."""
-    found: list[Resolved] = field(default_factory=list)
-    """By the forward pass."""
-    saved: list[Saved] = field(default_factory=list)
-    """Of the layers; empty where they must be made again."""
+    """What every node carries into them."""
+    found: list[Any] = field(default_factory=list)
+    """By the forward pass, of every node."""
+    went: Went | None = None
+    """What is kept of it; None where it must be made again."""
 
-    def forward(self, passes: Sequence[LayerPass], x: Spikes) -> tuple[Spikes, list[Start], list[Seen]]:
-        """Spikes of the last layer; of every layer what it carries on, and what was measured of it."""
-        spikes, ends, seen = x.steps(self.first, self.last), [], []
-        saved: list[Saved] = []  # whoever stops this half-way leaves a span without
-        for i, one in enumerate(passes):
-            known = self.found[i] if i < len(self.found) else None
-            spikes, done, end, looked = one.forward(spikes, self.first, self.starts[i], known)
-            saved.append(done)
-            ends.append(end)
-            seen.append(looked)
-        self.saved, self.found = saved, [done.found for done in saved]
-        return spikes, ends, seen
+    def forward(self, passes: Sequence[NodePass], x: Spikes, lease: Lease) -> Went:
+        """The steps through all nodes; whoever stops this half-way leaves a span without."""
+        steps, self.went = x.steps(self.first, self.last), None
+        self.went = flow.forward(passes, steps, self.first, self.starts, lease, found=self.found, keep=True)
+        self.found = self.went.found
+        return self.went
 
     def forget(self, lease: Lease) -> None:
-        """What lies between the layers and their currents are done with."""
-        for done in self.saved:
-            lease.give(done.current, done.held)
-        self.saved = []
+        """What lies between the nodes and their currents are done with."""
+        if self.went is not None:
+            flow.forget(self.went, lease)
+        self.went = None
 
     def backward(
         self,
-        passes: Sequence[LayerPass],
-        grad: SpikeGrad,
-        learned: list[Gradients],
-        carries: list[Carry],
+        passes: Sequence[NodePass],
+        towards: Towards,
+        learned: Sequence[Any],
+        carries: Sequence[Carry],
+        lease: Lease,
         *,
         keep: bool,
         wants_input: bool,
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """From the gradient of these steps' spikes to that of their input, and the buffer that it lies in."""
-        held: Tensor | None = None
-        following: Tensor | None = None
-        saved = self.saved
-        if not keep:  # what they hold is written over from here on, whether this comes to its end or not
-            self.saved = []
-        for i in range(len(saved) - 1, -1, -1):
-            one, done, before, inner = passes[i], saved[i], held, i > 0 or wants_input
-            following, held = one.backward(
-                done, grad, learned[i], self.first, carry=carries[i], keep=keep, wants_input=inner
-            )
-            one.lease.give(before)
-            if not keep:
-                one.lease.give(done.held)
-            if following is not None:
-                grad = SpikeGrad(following)
-        return following, held
+    ) -> Towards | None:
+        """From the gradient of what these steps gave to that of their input."""
+        went = self.went
+        assert went is not None
+        if not keep:
+            self.went = None
+        return flow.backward(
+            passes, went, towards, learned, self.first, carries, lease, keep=keep, wants_input=wants_input
+        )
 
 
-def span_of(layers: Sequence[Layer], x: Spikes, compute: Compute) -> int:
+def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
     """How many steps make a span: T where nothing is computed again.
 
     Args:
@@ -100,31 +84,30 @@ def span_of(layers: Sequence[Layer], x: Spikes, compute: Compute) -> int:
     4
     """
     steps, choice = x.values.shape[0], compute.recompute
-    if any(layer.looks_ahead for layer in layers):
+    if any(node.looks_ahead for node in nodes):
         return steps
     if choice == "auto":
-        choice = math.isqrt(steps - 1) + 1 if saves_memory(layers, x, compute) else "never"
+        choice = math.isqrt(steps - 1) + 1 if saves_memory(nodes, x, compute) else "never"
     return steps if choice == "never" else min(steps, choice)
 
 
-def saves_memory(layers: Sequence[Layer], x: Spikes, compute: Compute) -> bool:
+def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
     """Whether currents are to be made again in the backward pass, so that memory suffices."""
     if compute.recompute != "auto":
         return compute.recompute != "never"
     if compute.reduce is not None:
         return False
-    needed = len(x.values) * sum(4 * current + counts for current, counts in sizes(layers, x))
+    needed = len(x.values) * sum(4 * size.floats + size.bytes for size in sizes(nodes, x))
     return needed > available_memory(x.values.device) / 2
 
 
-def sizes(layers: Sequence[Layer], x: Spikes) -> list[tuple[int, int]]:
-    """For every layer, the elements of its current and of its counts in one step."""
+def sizes(nodes: Sequence[Node], x: Spikes) -> list[Size]:
+    """What every node keeps of one step, and without values what it gives."""
+    values = [Spikes(torch.empty(1, *x.values.shape[1:], dtype=x.values.dtype, device="meta"))]
     found = []
-    source = Spikes(torch.empty(1, *x.values.shape[1:], device="meta"))
-    for layer in layers:
-        current = torch.empty(layer.current_shape(layer.enter(source)), device="meta")
-        source = Spikes(torch.empty(pooled_shape(current, layer.window), device="meta"))
-        found.append((current.numel(), source.values.numel()))
+    for i, node in enumerate(nodes):
+        found.append(node.size([values[i + 1 + back] for back in node.reads]))
+        values.append(found[-1].out)
     return found
 
 

@@ -72,7 +72,7 @@ class Spikes:
         """
         if self.values.is_floating_point():
             return self.values.float().contiguous()
-        return self._unpack(torch.empty(self.values.shape, device=self.values.device))
+        return self.floats_into(torch.empty(self.values.shape, device=self.values.device))
 
     @contextmanager
     def as_floats(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
@@ -81,7 +81,7 @@ class Spikes:
             yield self.values.contiguous()
             return
         with WORKSPACE.lease() as lease:
-            yield self._unpack(lease.take(*self.values.shape, dtype=dtype, device=self.values.device))
+            yield self.floats_into(lease.take(*self.values.shape, dtype=dtype, device=self.values.device))
 
     def count_over_time(self) -> Tensor:
         """The sum of the counts over all steps, float32, ``[B, H, W, C]``: in bytes as long as none can overflow, which
@@ -93,7 +93,8 @@ class Spikes:
         groups = [part.sum(0, dtype=torch.uint8) for part in torch.split(self.values, max(1, 255 // self.largest))]
         return torch.stack(groups).sum(0, dtype=torch.float32)
 
-    def _unpack(self, out: Tensor) -> Tensor:
+    def floats_into(self, out: Tensor) -> Tensor:
+        """The values as floats in ``out``."""
         if LIBRARY is not None and self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
             size, threads = self.values.numel(), torch.get_num_threads()
             call("bntt_unpack", self.values.data_ptr(), out.data_ptr(), size, self.scale, threads)

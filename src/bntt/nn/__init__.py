@@ -2,9 +2,10 @@
 
 from bntt.engine.compute import Compute
 from bntt.nn.analog import DirectEncoder, FrameEncoder
-from bntt.nn.block import BlockState, SpikingBlock
+from bntt.nn.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.call import Call, Noise
 from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.dropout import SpikeDropout
 from bntt.nn.encoder import Encoder
 from bntt.nn.lif import LIF
 from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured
@@ -13,6 +14,7 @@ from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
 from bntt.nn.poisson import PoissonEncoder
 from bntt.nn.readout import Readout
+from bntt.nn.residual import Residual
 from bntt.nn.stage import Block, SpikingLayer, Stage
 from bntt.nn.state import NetworkState
 from bntt.nn.statistics import HeldStatistics, hold_statistics
@@ -35,6 +37,7 @@ __all__ = [
     "BlockState",
     "Call",
     "Compute",
+    "CurrentBlock",
     "Currents",
     "DirectEncoder",
     "Encoder",
@@ -46,6 +49,7 @@ __all__ = [
     "Measure",
     "Measured",
     "NetworkState",
+    "NeuronBlock",
     "Neuron",
     "NoNorm",
     "Noise",
@@ -55,8 +59,10 @@ __all__ = [
     "PooledBN",
     "Pooling",
     "Readout",
+    "Residual",
     "ScaledBNTT",
     "SharedBN",
+    "SpikeDropout",
     "SpikingBlock",
     "SpikingClassifier",
     "SpikingLayer",

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
+from bntt.engine.flow import readers_of
 from bntt.engine.layer import Layer
+from bntt.engine.measure import Seen
+from bntt.engine.node import Node
 from bntt.engine.stack import Stack, run_stack
 from bntt.engine.synapse import Prepared, Spikes
-from bntt.nn.block import BlockState
 from bntt.nn.call import Call
-from bntt.nn.known import FusedBlock
+from bntt.nn.fuse import FusedBlock
 from bntt.nn.measure import Measure, Measured, of_seen
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import plan_of
@@ -59,7 +61,7 @@ def advance_blocks(
     names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
     while done < len(names):
         rest = {name: blocks[name] for name in names[done:]}
-        run = plan_of(rest, x, work.compute, work.call.first, whole=bool(work.call.whole)).fused
+        run = plan_of(rest, x, work.compute, work.call).fused
         if run:
             is_mean = mean and len(run) == len(rest)
             x, now, found = _run_fused(run, x, work, states[done : done + len(run)], mean=is_mean)
@@ -87,32 +89,50 @@ def real(x: Tensor, module: nn.Module) -> Tensor:
 
 
 def _run_fused(
-    run: Mapping[str, FusedBlock], x: Tensor, work: Work, states: Sequence[BlockState | None], *, mean: bool
-) -> tuple[Tensor, list[BlockState], Measured]:
+    run: Mapping[str, FusedBlock], x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
+) -> tuple[Tensor, list[Any], Measured]:
     """Spikes ``[S, B, ...]`` or their mean; every block's state; what was measured. Running statistics take it in."""
     blocks = list(run.values())
-    layers, spikes = _entered(blocks, x, work.compute)
+    fused = [node for block in blocks for node in block.nodes]
+    nodes, spikes = _entered([one.node for one in fused], x, work.compute)
     starts = [
-        None if state is None else one.enter(state.membrane, x.shape[1])
-        for one, state in zip(blocks, states, strict=True)
+        start
+        for block, state in zip(blocks, states, strict=True)
+        for start in block.enter(state, x.shape[1], work.call.first)
     ]
-    stack = Stack(layers, work.compute, starts, work.goes_on, work.prepared, work.measure)
+    stack = Stack(nodes, work.compute, starts, work.goes_on, work.prepared, work.measure)
     ran = run_stack(stack, spikes, mean_over_time=mean)
     steps = work.call.steps(x)
-    for one, found in zip(blocks, ran.moments, strict=True):
+    for one, found in zip(fused, ran.moments, strict=True):
         if found is not None and isinstance(one.norm, TemporalNorm):
             one.norm.take_in(found, slice(None) if one.norm.method.shared_running else steps, work.call.first)
-    after = [
-        BlockState(one.leave(end), None if state is None else state.norm)
-        for one, end, state in zip(blocks, ran.ends, states, strict=False)  # no ends where nobody goes on from them
-    ]
-    measured: Measured = {}
-    for name, seen in zip(run, ran.seen, strict=True) if work.measure else ():
-        measured[name] = of_seen(seen, work.measure, run[name].neurons, flat=run[name].flat)
-    if work.measure.membrane is not None and (name := work.measure.membrane[0]) in run:
-        membrane = membrane_at(name, after[list(run).index(name)].membrane, work.measure.membrane[1])
-        measured[name] = replace(measured[name], membrane=membrane)
+    after, measured, ends, seen = list[Any](), Measured(), list(ran.ends), list(ran.seen)
+    for (name, block), state in zip(run.items(), states, strict=True):
+        size = len(block.nodes)
+        if ends:  # there are none where nobody goes on from them
+            after.append(block.leave(ends[:size], state))
+        if work.measure:
+            measured |= _measured(name, block, seen[:size], work.measure, after)
+        del ends[:size], seen[:size]
     return _left(ran.out, blocks[-1]), after, measured
+
+
+def _measured(
+    block: str, fused: FusedBlock, seen: Sequence[Seen | None], measure: Measure, after: Sequence[Any]
+) -> Measured:
+    """What was measured of a block's layers, the last of whose states is the block's."""
+    measured: Measured = {}
+    for one, looked in zip(fused.nodes, seen, strict=True):
+        if one.layer is None or looked is None:
+            continue
+        name = f"{block}.{one.layer}".rstrip(".")
+        measured[name] = of_seen(looked, measure, one.neurons, flat=one.flat)
+        if measure.membrane is not None and measure.membrane[0] == name and one.unit is not None:
+            state = after[-1][one.unit] if fused.several else after[-1]
+            measured[name] = replace(
+                measured[name], membrane=membrane_at(name, state.membrane, measure.membrane[1])
+            )
+    return measured
 
 
 def _left(out: Tensor, last: FusedBlock) -> Tensor:
@@ -121,21 +141,22 @@ def _left(out: Tensor, last: FusedBlock) -> Tensor:
     return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
 
 
-def _entered(run: Sequence[FusedBlock], x: Tensor, compute: Compute) -> tuple[list[Layer], Spikes]:
-    """The layers and their input as the kernels take it.
+def _entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node], Spikes]:
+    """The nodes and their input as the kernels take it.
 
     Where they go event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
     meet them twice. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
     """
-    layers = [fused.layer for fused in run]
     values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
     if x.dtype != torch.int8 or compute.kernels != "cpu":
-        return layers, Spikes(values)
+        return nodes, Spikes(values)
+    layer, *rest = nodes
     if bool((x < 0).any()):
-        dense = layers[0].weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled()
-        if dense or layers[0].geometry.groups != 1:
-            return layers, Spikes(values)
+        if not isinstance(layer, Layer) or readers_of(nodes)[0] > 1 or layer.geometry.groups != 1:
+            return nodes, Spikes(values)
+        if layer.weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled():
+            return nodes, Spikes(values)
         values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
-        layers[0] = replace(layers[0], weight=torch.cat([layers[0].weight, -layers[0].weight], 1))
+        nodes = [replace(layer, weight=torch.cat([layer.weight, -layer.weight], 1)), *rest]
     counts = values.contiguous().view(torch.uint8)
-    return layers, Spikes(counts, 1.0, max(1, int(counts.max())), float(counts.sum()) / counts.numel())
+    return nodes, Spikes(counts, 1.0, max(1, int(counts.max())), float(counts.sum()) / counts.numel())

@@ -1,4 +1,4 @@
-"""One hidden layer: synapse → norm → LIF → pool."""
+"""One hidden layer, synapse → norm → LIF → pool; and its two halves, for residual networks."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ class SpikingBlock(nn.Module):
         norm: from :mod:`bntt.nn.norms`, or a stage of yours.
         lif: the neurons, ``LIF`` or a stage of yours.
         pool: what follows the spikes, without memory: pooling, flattening. It does not re-spike.
+        dropout: what follows the pool, :class:`~bntt.nn.dropout.SpikeDropout` or a stage of yours without a state.
 
     Attributes:
         name: what messages call the block; set by ``SpikingNetwork``.
 
     Raises:
-        TypeError: if norm or neurons are no stage.
+        TypeError: if norm, neurons or dropout are no stage.
 
     >>> import torch
     >>> from bntt.nn import BNTT, LIF
@@ -44,12 +45,19 @@ class SpikingBlock(nn.Module):
     (torch.Size([4, 2, 8, 3, 3]), torch.Size([2, 8, 6, 6]))
     """
 
-    def __init__(self, synapse: nn.Module, norm: nn.Module, lif: nn.Module, pool: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        synapse: nn.Module,
+        norm: nn.Module,
+        lif: nn.Module,
+        pool: nn.Module | None = None,
+        dropout: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         check_stage(norm, "a block's norm", "y [S, B, ...]")
         check_stage(lif, "a block's lif", "spikes [S, B, ...]")
         self.synapse, self.norm, self.lif = synapse, norm, lif
-        self.pool = nn.Identity() if pool is None else pool
+        self.pool, self.dropout = _following(pool, dropout)
         self.name = "this block"
 
     @property
@@ -66,35 +74,131 @@ class SpikingBlock(nn.Module):
             ValueError: on an input that does not fit the weights.
         """
         check_call(call)
-        self._check(x)
+        check_input(self.name, self.synapse, x)
         membrane, norm_state = (None, None) if state is None else state
         current, norm_state = passed(
             f"the norm of {self.name}", self.norm, fold_time(self.synapse, x), call, norm_state
         )
         spikes, membrane = passed(f"the lif of {self.name}", self.lif, current, call, membrane)
-        return fold_time(self.pool, spikes), BlockState(membrane, norm_state)
+        return _followed(self, spikes, call), BlockState(membrane, norm_state)
 
-    def _check(self, x: Tensor) -> None:
-        """Compare an input with the first weights that it meets, if they are of a kind that says what it takes."""
-        for layer in self.synapse.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                break
-        else:
-            return
-        if isinstance(layer, nn.Conv2d):
-            fits, wanted = x.ndim == 5 and x.shape[2] == layer.in_channels, f"{layer.in_channels}, H, W"
-        else:
-            fits, wanted = math.prod(x.shape[2:]) == layer.in_features, f"{layer.in_features}"
-        dtype = layer.weight.dtype
-        if dtype.itemsize < 4:
-            raise TypeError(
-                f"{self.name} has weights of {dtype}: statistics and membranes need float32 at least, so weights are "
-                f"float32 or float64; for less use precision='bf16-grad' or 'bf16', or torch.autocast"
-            )
-        if not fits or x.dtype != dtype:
-            reason = (
-                "time comes first, and channels and image size are those that the network was built for"
-                if not fits
-                else f"convert the input, or the network with .to({x.dtype})"
-            )
-            raise ValueError(f"{self.name} takes {dtype} [S, B, {wanted}], got {x.dtype} {list(x.shape)}: {reason}")
+
+class CurrentBlock(nn.Module):
+    """Weights and norm without neurons: a current that is added to another's, or that neurons of another block take.
+
+    Args:
+        synapse, norm: as :class:`SpikingBlock`'s.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> current, _ = CurrentBlock(nn.Conv2d(1, 8, 1), BNTT(8, num_steps=4))(torch.ones(4, 2, 1, 8, 8))
+    >>> current.shape
+    torch.Size([4, 2, 8, 8, 8])
+    """
+
+    def __init__(self, synapse: nn.Module, norm: nn.Module) -> None:
+        super().__init__()
+        check_stage(norm, "a block's norm", "y [S, B, ...]")
+        self.synapse, self.norm = synapse, norm
+        self.name = "this block"
+
+    @property
+    def layers(self) -> tuple[SpikingLayer, ...]:
+        """The one layer that it is, in which nothing spikes."""
+        return (SpikingLayer("", self.synapse, self.norm, None),)
+
+    def forward(
+        self, x: Float[Tensor, "S B *in_shape"], call: Call = Call(), state: BlockState | None = None
+    ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
+        """``(current, state)``.
+
+        Raises:
+            ValueError: on an input that does not fit the weights.
+        """
+        check_call(call)
+        check_input(self.name, self.synapse, x)
+        given = fold_time(self.synapse, x)
+        current, norm_state = passed(
+            f"the norm of {self.name}", self.norm, given, call, None if state is None else state.norm
+        )
+        return current, BlockState(None, norm_state)
+
+
+class NeuronBlock(nn.Module):
+    """Neurons without weights, driven by whatever current comes.
+
+    Args:
+        lif, pool, dropout: as :class:`SpikingBlock`'s.
+
+    >>> import torch
+    >>> from bntt.nn import LIF
+    >>> spikes, _ = NeuronBlock(LIF(), nn.MaxPool2d(2))(2 * torch.ones(4, 2, 8, 8, 8))
+    >>> spikes.shape
+    torch.Size([4, 2, 8, 4, 4])
+    """
+
+    def __init__(self, lif: nn.Module, pool: nn.Module | None = None, dropout: nn.Module | None = None) -> None:
+        super().__init__()
+        check_stage(lif, "a block's lif", "spikes [S, B, ...]")
+        self.lif = lif
+        self.pool, self.dropout = _following(pool, dropout)
+        self.name = "this block"
+
+    @property
+    def layers(self) -> tuple[SpikingLayer, ...]:
+        """The neurons."""
+        return (SpikingLayer("", None, None, self.lif),)
+
+    def forward(
+        self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: BlockState | None = None
+    ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
+        """``(pooled spikes, state)``."""
+        check_call(call)
+        membrane = None if state is None else state.membrane
+        spikes, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
+        return _followed(self, spikes, call), BlockState(membrane, None)
+
+
+def _following(pool: nn.Module | None, dropout: nn.Module | None) -> tuple[nn.Module, nn.Module | None]:
+    if dropout is not None:
+        check_stage(dropout, "a block's dropout", "y [S, B, ...]")
+    return nn.Identity() if pool is None else pool, dropout
+
+
+def _followed(block: SpikingBlock | NeuronBlock, spikes: Tensor, call: Call) -> Tensor:
+    """What leaves a block: its spikes, pooled, and some of them dropped."""
+    pooled = fold_time(block.pool, spikes)
+    if block.dropout is None:
+        return pooled
+    return passed(f"the dropout of {block.name}", block.dropout, pooled, call, None)[0]
+
+
+def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
+    """Compare an input with the first weights that it meets, if they are of a kind that says what it takes.
+
+    Raises:
+        TypeError: on weights of a type that cannot be.
+        ValueError: on an input that does not fit them.
+    """
+    for layer in synapse.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            break
+    else:
+        return
+    if isinstance(layer, nn.Conv2d):
+        fits, wanted = x.ndim == 5 and x.shape[2] == layer.in_channels, f"{layer.in_channels}, H, W"
+    else:
+        fits, wanted = math.prod(x.shape[2:]) == layer.in_features, f"{layer.in_features}"
+    dtype = layer.weight.dtype
+    if dtype.itemsize < 4:
+        raise TypeError(
+            f"{name} has weights of {dtype}: statistics and membranes need float32 at least, so weights are float32 or "
+            f"float64; for less use precision='bf16-grad' or 'bf16', or torch.autocast"
+        )
+    if not fits or x.dtype != dtype:
+        reason = (
+            "time comes first, and channels and image size are those that the network was built for"
+            if not fits
+            else f"convert the input, or the network with .to({x.dtype})"
+        )
+        raise ValueError(f"{name} takes {dtype} [S, B, {wanted}], got {x.dtype} {list(x.shape)}: {reason}")

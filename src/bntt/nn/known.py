@@ -1,8 +1,4 @@
-"""What the kernels know of modules: a block read as a fused layer, or why it is none.
-
-A block is fused when every part of it is exactly what the kernels know. Anything of yours (a subclass, a hook, another
-dtype, a learnable leak) and anything wrong (a shape that does not fit) runs as the module that it is, on real floats.
-"""
+"""What the kernels know of the parts of a block: weights, pools, norms and neurons, or why one is none of them."""
 
 from __future__ import annotations
 
@@ -12,17 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bntt.engine.compute import Compute, KernelName
-from bntt.engine.layer import Layer
+from bntt.engine.compute import KernelName
 from bntt.engine.neuron import PoolSize
-from bntt.engine.private import parts_of
 from bntt.engine.synapse import Geometry
-from bntt.nn.block import SpikingBlock
 from bntt.nn.lif import LIF
 from bntt.nn.norm import LayerNorm, NoNorm, TemporalNorm
 from bntt.nn.norms import NORMS
-from bntt.nn.untouched import why_touched
-from bntt.ops import pooling
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
@@ -39,102 +30,13 @@ class Layout(NamedTuple):
     """Height, width, channels."""
 
 
-class FusedBlock(NamedTuple):
-    """A block as the kernels see it."""
-
-    layer: Layer
-    norm: nn.Module
-    """Whose running statistics take the batch in."""
-    out: Layout
-    memory: tuple[int, int, int]
-    """Height, width and channels of its neurons, in the order of memory."""
-    flat: bool
-    """Whether its module's membrane is ``[B, C]``, not ``[B, C, H, W]``."""
-
-    @property
-    def neurons(self) -> int:
-        return self.memory[0] * self.memory[1] * self.memory[2]
-
-    def enter(self, membrane: Tensor, batch: int) -> Tensor:
-        """A module's membrane as the kernels take it, ``[B, H, W, C]``.
-
-        Raises:
-            ValueError: if it belongs to other neurons, or another batch.
-        """
-        height, width, channels = self.memory
-        wanted = (batch, channels) if self.flat else (batch, channels, height, width)
-        if membrane.shape != wanted or membrane.dtype != torch.float32:
-            raise ValueError(
-                f"the membrane is {membrane.dtype} {list(membrane.shape)} and a step's current torch.float32 "
-                f"{list(wanted)}: begin every batch with state=None"
-            )
-        return membrane[:, None, None, :] if self.flat else membrane.permute(0, 2, 3, 1).contiguous()
-
-    def leave(self, membrane: Tensor) -> Tensor:
-        """And back, without a copy."""
-        return membrane[:, 0, 0] if self.flat else membrane.permute(0, 3, 1, 2)
-
-
 def layout_of(x: Tensor) -> Layout:
     """Where an input ``[T, B, ...]`` begins."""
     shape = tuple(x.shape[2:])
     return Layout(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, math.prod(shape)))
 
 
-def fuse(
-    block: nn.Module,
-    steps: range,
-    batch: int,
-    layout: Layout,
-    compute: Compute,
-    device: torch.device,
-    *,
-    whole: bool,
-) -> FusedBlock | str:
-    """The block as a fused layer for inputs ``[steps, batch, *layout.shape]`` on a device, or why it is none.
-
-    Args:
-        steps: which of the network's steps the input has.
-        whole: whether these are all that there will be, from rest.
-        compute: what it computes with.
-    """
-    if type(block) is not SpikingBlock or type(block.lif) is not LIF:
-        part, kind = ("its lif", type(block.lif)) if type(block) is SpikingBlock else ("it", type(block))
-        return f"{part} is {kind.__name__}, which the kernels do not know"
-    for name, module, tensors in parts_of(block):
-        if reason := why_touched(module):
-            return f"{name or 'it'} {reason}"
-        for tensor in tensors:
-            if tensor.dtype != torch.float32 or tensor.device != device:
-                return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
-    synapse = _synapse(block.synapse, layout)
-    if isinstance(synapse, str):
-        return synapse
-    weights, flatten, (height, width, channels) = synapse
-    pooled = _pool(block.pool, (channels, height, width), isinstance(weights, nn.Linear))
-    if isinstance(pooled, str):
-        return pooled
-    window, out = pooled
-    single = compute.reduce is None and batch * height * width == 1
-    reason = _why_not_norm(block.norm, steps, channels, whole=whole, single=single)
-    if reason := reason or _why_not_neuron(block.lif, channels, compute.kernels):
-        return reason
-    geometry = Geometry()
-    if isinstance(weights, nn.Conv2d):
-        geometry = Geometry(weights.stride, weights.padding, weights.dilation, weights.groups)  # type: ignore[arg-type]
-    layer = Layer(
-        geometry,
-        flatten,
-        window,
-        block.lif.neuron,
-        weights.weight,
-        weights.bias,
-        **_normalisation(block.norm, steps, channels, device),
-    )
-    return FusedBlock(layer, block.norm, out, (height, width, channels), isinstance(weights, nn.Linear))
-
-
-def _synapse(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
+def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
     """The weights, whether their input must be flattened, and height, width and channels of the current."""
     flattens = False
     if type(synapse) is nn.Sequential and len(synapse) == 2 and _is_flatten(synapse[0]):
@@ -159,21 +61,51 @@ def _is_flatten(module: nn.Module) -> bool:
     return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
 
 
-def _pool(pool: nn.Module, image: tuple[int, int, int], linear: bool) -> tuple[PoolSize, Layout] | str:
-    """The averaging window of what follows the spikes, and what then leaves the block."""
-    channels, height, width = image
-    window, flat, shape = (1, 1), linear, image
+class Pooled(NamedTuple):
+    """What follows the spikes of a block."""
+
+    average: PoolSize
+    """The window that is averaged; (1, 1) is none."""
+    largest: PoolSize
+    """The window of which the largest is taken."""
+    out: Layout
+
+
+def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled | str:
+    """The pooling of what follows the spikes, and what then leaves the block.
+
+    Args:
+        image: channels, height and width of the neurons.
+        flat: whether their module sees channels only.
+    """
+    (channels, height, width), shape, none = image, image, (1, 1)
+    average, largest = none, none
     for module in pool if type(pool) is nn.Sequential else [pool]:
+        whole = average == largest == none and not flat
         if type(module) is nn.Identity or _is_flatten(module):
             flat = flat or _is_flatten(module)
-        elif window == (1, 1) and not flat and (found := _average(module, height, width)):
-            window, shape = found, (channels, height // found[0], width // found[1])
+        elif whole and (found := _average(module, height, width)):
+            average, shape = found, (channels, height // found[0], width // found[1])
+        elif whole and (found := _largest(module)):
+            largest, shape = found, (channels, height // found[0], width // found[1])
         else:
-            return f"its pool is {type(module).__name__}, which is not an average over whole windows"
-    if window[0] * window[1] > LARGEST_WINDOW or min(shape) < 1:
-        return f"its pooling window has {window[0]}x{window[1]} places on an image of {height}x{width}"
+            return f"its pool is {type(module).__name__}, which is no average or maximum over whole windows"
+    if average[0] * average[1] > LARGEST_WINDOW or min(shape) < 1:
+        return f"its pooling window has {average[0]}x{average[1]} places on an image of {height}x{width}"
     features = shape[0] * shape[1] * shape[2]
-    return window, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0]))
+    return Pooled(average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0])))
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def _largest(module: nn.Module) -> PoolSize | None:
+    if type(module) is not nn.MaxPool2d or module.ceil_mode or module.return_indices:
+        return None
+    plain = _pair(module.padding) == (0, 0) and _pair(module.dilation) == (1, 1)
+    kernel = _pair(module.kernel_size)
+    return kernel if plain and kernel == _pair(module.stride) else None
 
 
 def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
@@ -181,12 +113,11 @@ def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
         return height, width
     if type(module) is not nn.AvgPool2d or module.ceil_mode or module.divisor_override is not None:
         return None
-    sizes = (module.kernel_size, module.stride, module.padding)
-    kernel, stride, padding = (size if isinstance(size, tuple) else (size, size) for size in sizes)
-    return kernel if kernel == stride and padding == (0, 0) else None
+    kernel = _pair(module.kernel_size)
+    return kernel if kernel == _pair(module.stride) and _pair(module.padding) == (0, 0) else None
 
 
-def _why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
+def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
     if type(norm) is NoNorm:
         return ""
     if type(norm) is LayerNorm:
@@ -195,8 +126,8 @@ def _why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool =
         return f"its norm is {type(norm).__name__}, which the kernels do not know"
     if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
-    if norm.training and norm.method.pooling != pooling.Window(0) and not whole:
-        return f"{norm.method.name} pools its training statistics over time, and the call has not all steps"
+    if norm.training and norm.method.pooling.looks_ahead and not whole:
+        return f"{norm.method.name} takes its training statistics over all steps, and the call has not all"
     return "its statistics would be of a single value" if norm.training and single else ""
 
 
@@ -209,16 +140,16 @@ def fused_norms() -> dict[str, str]:
     found = {}
     for name, build in NORMS.items():
         norm = build(1, 2, 1.0)
-        kernels, training = "fused in training and evaluation", _why_not_norm(norm, range(2), 1)
+        kernels, training = "fused in training and evaluation", why_not_norm(norm, range(2), 1)
         if training:
-            evaluation = _why_not_norm(norm.eval(), range(2), 1)
+            evaluation = why_not_norm(norm.eval(), range(2), 1)
             fused = "plain PyTorch" if evaluation else "fused in evaluation; training in plain PyTorch"
             kernels = f"{fused}: {evaluation or training}".replace(": its norm is", ": it is")
         found[name] = kernels
     return found
 
 
-def _why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
+def why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
     neuron = lif.neuron
     if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
         return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
@@ -231,7 +162,7 @@ def _why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
     return ""
 
 
-def _normalisation(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
+def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
     """γ and β of every step, the statistics where they are given, their pooling where they are not, and ε."""
     if not isinstance(norm, TemporalNorm):
         one = torch.ones(1, 1, device=device)

@@ -30,7 +30,7 @@ class LayerMeasures:
     """What a pass measured of one layer, of the steps that it took; None where it was not asked for."""
 
     neurons: int
-    """C·H·W."""
+    """C·H·W; 0 where it has none."""
     spikes: Float[Tensor, "S C"] | None = None
     """By step and channel, summed over batch and space, before the pool (float64)."""
     places: Float[Tensor, "S C *space"] | None = None
@@ -60,7 +60,7 @@ def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerM
     places = None if seen.places is None else seen.places.double().permute(0, 3, 1, 2)
     return LayerMeasures(
         neurons,
-        seen.spikes.double() if measure.spikes else None,
+        seen.spikes.double() if measure.spikes and seen.spikes is not None else None,
         places.flatten(1) if places is not None and flat else places,
         None if seen.samples is None else seen.samples.double(),
         None if seen.current is None or seen.largest is None else Currents(seen.current, seen.largest),

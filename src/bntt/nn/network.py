@@ -13,12 +13,14 @@ from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.engine.private import has_global_hooks
 from bntt.nn.advance import Work, advance_blocks, layers_of, real
-from bntt.nn.block import SpikingBlock
+from bntt.nn.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.call import Call, Noise, noise_of
+from bntt.nn.dropout import SpikeDropout
 from bntt.nn.measure import Measure, joined
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import Plan, plan_of
 from bntt.nn.readout import Readout
+from bntt.nn.residual import Residual
 from bntt.nn.stage import SpikingLayer, check_layers, check_stage, passed
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
@@ -28,6 +30,8 @@ STEPS_AT_ONCE = 25
 """Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""
 LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d)
 """What a readout may be made of to be applied once, to the mean over time, in place of every step."""
+NAMED = (SpikingBlock, CurrentBlock, NeuronBlock, Residual)
+"""Blocks that messages call by their place."""
 
 
 class SpikingNetwork(nn.Module):
@@ -72,12 +76,14 @@ class SpikingNetwork(nn.Module):
             check_layers(block, f"block {name!r}")
         check_stage(readout, "the readout", "logits [S, B, K]")
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
-        lengths = {}
+        lengths, dropouts = {}, 0
         for name, module in self.blocks.named_modules():
-            if isinstance(module, SpikingBlock):
+            if isinstance(module, NAMED):
                 module.name = f"block {name!r}"
             elif isinstance(module, TemporalNorm):
                 module.path = name
+            elif isinstance(module, SpikeDropout):
+                module.number, dropouts = dropouts, dropouts + 1
             if (length := getattr(module, "num_steps", None)) is not None:
                 lengths[name] = length
         if len(set(lengths.values())) > 1:
@@ -109,7 +115,7 @@ class SpikingNetwork(nn.Module):
         """
         stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
         whole = self._is_whole(first, shape[0])
-        return plan_of(dict(self.blocks.items()), stand_in, self.compute, first, whole=whole)
+        return plan_of(dict(self.blocks.items()), stand_in, self.compute, Call(first, whole))
 
     def _is_whole(self, first: int, steps: int) -> bool:
         """Whether so many steps are all that there will be."""
@@ -259,7 +265,8 @@ class SpikingNetwork(nn.Module):
 
     def _pools_batches(self) -> bool:
         kinds = (TemporalNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
-        return any(layer.norm.training and isinstance(layer.norm, kinds) for layer in self.layers.values())
+        norms = [layer.norm for layer in self.layers.values()]
+        return any(isinstance(norm, kinds) and norm.training for norm in norms)
 
     @torch.no_grad()
     def trace(
@@ -292,7 +299,7 @@ class SpikingNetwork(nn.Module):
             raise ValueError("a trace needs at least one time step, got none")
         found = joined(parts)
         spikes = {name: layer.spikes for name, layer in found.items() if layer.spikes is not None}
-        return Trace(torch.cat(logits), spikes, {name: layer.neurons for name, layer in found.items()})
+        return Trace(torch.cat(logits), spikes, {name: found[name].neurons for name in spikes})
 
     def _at_once(self, x: Tensor) -> int:
         """How many steps of a trace are taken at a time: as they come where all blocks are fused, else one."""

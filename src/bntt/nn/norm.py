@@ -135,12 +135,20 @@ class TemporalNorm(nn.Module):
                 f"{self._label} takes its training statistics over all time steps, some of which are not in this call "
                 f"(steps {call.first}-{last}): train with all of them in one call; in eval() any cut will do"
             )
-        if self.training and call.first > 0 and state is None and self.method.pooling != Window(0):
+        self.check_past(call.first, state)
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+
+    def check_past(self, first: int, state: Moments | None) -> None:
+        """Refuse a training call at step ``first`` whose state lacks the steps before, where they are pooled.
+
+        Raises:
+            ValueError: saying so.
+        """
+        if self.training and first > 0 and state is None and self.method.pooling != Window(0):
             raise ValueError(
                 f"{self._label} takes its training statistics over earlier steps as well, of which this call at "
-                f"t={call.first} has none: begin in training with state=None at t=0"
+                f"t={first} has none: begin in training with state=None at t=0"
             )
-        return x.to(torch.promote_types(x.dtype, torch.float32))
 
     def scale_and_shift(self, steps: slice = slice(None)) -> tuple[Tensor, Tensor | None]:
         """What multiplies x̂ and what is added then, ``[steps, C]`` or ``[1, C]``: ``pᵏ · scale · γ`` and ``pᵏ β``."""

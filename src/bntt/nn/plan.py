@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName
 from bntt.engine.kernels import BackendError, device_of, find_backend, require_precision
-from bntt.nn.known import FusedBlock, fuse, layout_of
+from bntt.nn.call import Call
+from bntt.nn.fuse import FusedBlock, Site, fuse
+from bntt.nn.known import layout_of
 
 
 class Plan(NamedTuple):
@@ -42,15 +44,12 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
     return "something watches PyTorch's operations, such as a FlopCounterMode" if private.being_watched() else ""
 
 
-def plan_of(
-    blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, first: int = 0, *, whole: bool = False
-) -> Plan:
+def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call = Call()) -> Plan:
     """As many blocks from the first on as can be fused for this input, and why the next one cannot.
 
     Args:
         x: ``[S, B, ...]``; only its shape, type and device are looked at.
-        first: which step is the first of the input.
-        whole: whether it has all steps that there will be.
+        call: which steps these are.
 
     Raises:
         BackendError: if a block cannot be fused and the choice insists on what only the kernels have.
@@ -60,9 +59,10 @@ def plan_of(
     reason = "backend 'reference' is plain PyTorch"
     if compute.backend != "reference":
         reason = why_not_here(x, compute.kernels)
-    layout, steps = layout_of(x), range(first, first + x.shape[0])
+    layout, steps = layout_of(x), range(call.first, call.first + x.shape[0])
+    site = Site(call, steps, x.shape[1], compute, x.device)
     for name, block in blocks.items():
-        found = reason or fuse(block, steps, x.shape[1], layout, compute, x.device, whole=whole)
+        found = reason or fuse(block, site, layout)
         if isinstance(found, FusedBlock):
             fused[name] = found
             layout = found.out

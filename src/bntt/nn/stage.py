@@ -40,18 +40,19 @@ class Block(Stage, Protocol):
 
 
 class SpikingLayer(NamedTuple):
-    """One layer of neurons, as a block lists it.
+    """One layer, as a block lists it: weights, norm and neurons; or weights and norm whose current is added to
+    another's; or neurons that such a sum drives.
 
     Each of the three must be called for it once in every pass, with all of its steps or with one after another.
     """
 
     name: str
     """Within its block; "" where it is the only one."""
-    synapse: nn.Module
+    synapse: nn.Module | None
     """The weights."""
-    norm: nn.Module
-    """Takes the synaptic current ``[S, B, C, ...]``, gives the neurons' input."""
-    lif: nn.Module
+    norm: nn.Module | None
+    """Takes the synaptic current ``[S, B, C, ...]``, gives the neurons' input, or its part."""
+    lif: nn.Module | None
     """Takes that input, gives spikes ``[S, B, C, ...]``."""
 
     def under(self, name: str) -> SpikingLayer:

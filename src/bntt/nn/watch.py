@@ -40,15 +40,17 @@ class _Watch:
 
     def __init__(self, name: str, layer: SpikingLayer, steps: int, measure: Measure) -> None:
         self.name, self.steps, self.measure = name, steps, measure
-        self.gradient = torch.full((steps,), torch.nan, dtype=torch.float64) if measure.gradient else None
-        self.taken = {"norm": 0, "lif": 0}
+        wanted = measure.gradient and layer.norm is not None
+        self.gradient = torch.full((steps,), torch.nan, dtype=torch.float64) if wanted else None
+        self.taken = {part: 0 for part in ("norm", "lif") if getattr(layer, part) is not None}
         self.moments: list[Moments] = []
         self.seen: list[LayerMeasures] = []
         self.thread = threading.get_ident()
-        self.handles = [
-            layer.norm.register_forward_pre_hook(self._before_norm, with_kwargs=True),
-            layer.lif.register_forward_hook(self._after_lif, with_kwargs=True),
-        ]
+        self.handles = []
+        if layer.norm is not None:
+            self.handles.append(layer.norm.register_forward_pre_hook(self._before_norm, with_kwargs=True))
+        if layer.lif is not None:
+            self.handles.append(layer.lif.register_forward_hook(self._after_lif, with_kwargs=True))
 
     def close(self) -> None:
         for handle in self.handles:
@@ -61,7 +63,8 @@ class _Watch:
                     f"layer {self.name!r} cannot be measured: its {part} was called for {steps} of {self.steps} steps"
                 )
         moments = over_time(self.moments) if self.moments else None
-        return replace(joined([{"": seen} for seen in self.seen])[""], gradient=self.gradient, moments=moments)
+        seen = joined([{"": seen} for seen in self.seen])[""] if self.seen else LayerMeasures(0)
+        return replace(seen, gradient=self.gradient, moments=moments)
 
     def _before_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() != self.thread:

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     FLIP = 4
     SPLIT = 5
     SYNTHETIC = 6
+    DROPOUT = 7
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
@@ -81,6 +82,15 @@ def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and
     position = torch.arange(count, device=keys.device)
     bits = _shift_right(_child(keys.unsqueeze(-1), position), 40)
     return bits.to(torch.float32).mul_(2.0**-24).reshape(*keys.shape, *shape)
+
+
+def child_keys(keys: Int[Tensor, " B"], number: int) -> Int[Tensor, " B"]:
+    """Another key below each key, one for each number, of a layer say.
+
+    >>> child_keys(torch.tensor([7, 8]), 0).shape
+    torch.Size([2])
+    """
+    return _child(keys, torch.tensor(number, device=keys.device))
 
 
 def step_keys(keys: Int[Tensor, " B"], steps: Int[Tensor, " T"]) -> Int[Tensor, "T B"]:
