@@ -8,9 +8,9 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.node import How, Start
 from bntt.engine.firing import density
 from bntt.engine.layer_pass import LayerPass
+from bntt.engine.node import How, Start
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.engine.workspace import Workspace
 from tests.engine.test_layer import flat_layer

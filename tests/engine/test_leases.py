@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine import layer as engine_layer
 from bntt.engine import firing, workspace
+from bntt.engine import layer as engine_layer
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Layer
 from bntt.engine.measure import Measure
@@ -42,7 +42,11 @@ def train_and_evaluate(made: list[Layer], x: Tensor, compute: Compute, measure: 
         for keep in (True, True, False):
             held += torch.autograd.grad(loss, [given, *parameters], retain_graph=keep)
         for ran in (first, second, alone):
-            held += [ran.out, *(end.membrane for end in ran.ends), *(t for m in ran.moments if m is not None for t in (m.mean, m.var))]
+            held += [
+                ran.out,
+                *(end.membrane for end in ran.ends),
+                *(t for m in ran.moments if m is not None for t in (m.mean, m.var)),
+            ]
             held += [t for seen in ran.seen for t in vars(seen).values() if isinstance(t, Tensor)]
     return held
 

@@ -11,6 +11,7 @@ from bntt.engine import layer as engine_layer
 from bntt.engine import workspace
 from bntt.engine.compute import Compute
 from bntt.engine.layer import Layer
+from bntt.engine.node import Start
 from bntt.engine.stack import Stack, run_stack
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Workspace
@@ -38,6 +39,8 @@ def same(one, other) -> bool:
     """Whether two tensors, or the tensors of two records, are equal; NaN equals NaN."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
+    if isinstance(one, Start):
+        return all(map(same, one, other))
     if not is_dataclass(one):
         return one == other
     return all(same(getattr(one, part.name), getattr(other, part.name)) for part in fields(one))

@@ -49,7 +49,10 @@ def test_defaults_are_the_papers():
             changed(network={"norm": "bnnt"}),
             "network.norm: unknown name; did you mean 'bntt'. choose one of .*, got 'bnnt'",
         ),
-        (changed(network={"name": "resnet"}), "network.name: unknown name; choose one of vgg6, vgg9, .*, got 'resnet'"),
+        (
+            changed(network={"name": "transformer"}),
+            "network.name: unknown name; choose one of vgg6, vgg9, .*, got 'transformer'",
+        ),
         (changed(network={"fire": "befor"}), "network.fire: unknown name; did you mean 'before'. .*after, before, got"),
         (changed(network={"reset": "none"}), "network.reset: unknown name; choose one of soft, hard, got 'none'"),
         (changed(network={"surrogate": "arctn"}), "network.surrogate: unknown name; did you mean 'arctan'"),

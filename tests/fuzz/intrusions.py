@@ -67,7 +67,7 @@ def _become(module: nn.Module, kind: type) -> None:
 
 
 def _block(dice: Dice, net: SpikingNetwork) -> SpikingBlock:
-    return dice.pick(list(net.blocks.values()))
+    return dice.pick([block for block in net.blocks.values() if isinstance(block, SpikingBlock)])
 
 
 def _part(dice: Dice, net: SpikingNetwork) -> nn.Module:

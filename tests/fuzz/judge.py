@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, CurrentBlock, SpikingBlock, SpikingNetwork
 from bntt.nn.norm import TemporalNorm
 from bntt.ops import lif as lif_ops
 from tests.fuzz.choices import choose
@@ -71,8 +71,9 @@ class Case:
 def draw_case(number: int, nudge: int = 0) -> Case:
     dice = Dice(number, "use")
     drawn = draw_network(Dice(number, "network"))
-    for block in drawn.net.blocks.values():
-        block.lif.neuron = replace(block.lif.neuron, threshold=block.lif.neuron.threshold * (1 + 0.003 * nudge))
+    for lif in drawn.net.modules():
+        if isinstance(lif, LIF):
+            lif.neuron = replace(lif.neuron, threshold=lif.neuron.threshold * (1 + 0.003 * nudge))
     intrusion = dice.pick(INTRUSIONS) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))
     conditions = draw_conditions(Dice(number, "conditions"))
@@ -197,8 +198,9 @@ def _vanishes(net: SpikingNetwork, name: str) -> bool:
     parts = name.removeprefix("grad of ").split(".")
     if parts[0] != "blocks" or parts[-1] != "bias":
         return False
-    block = net.blocks[parts[1]]
-    return isinstance(block, SpikingBlock) and isinstance(block.norm, TemporalNorm)
+    synapse = parts.index("synapse") if "synapse" in parts else 0
+    block = net.get_submodule(".".join(parts[:synapse]))
+    return isinstance(block, SpikingBlock | CurrentBlock) and isinstance(block.norm, TemporalNorm)
 
 
 def _own_noise(name: str, theirs: Record, exact: Record) -> float:
@@ -248,7 +250,7 @@ def describe(case: Case) -> str:
         choose(job.net, "reference", "never", "never", "fp32")
         case.use(job)
     intrusion = case.intrusion.__name__ if case.intrusion is not None else "none"
-    modes = {name: getattr(block.norm, "training", None) for name, block in case.drawn.net.blocks.items()}
+    modes = {name: getattr(layer.norm, "training", None) for name, layer in case.drawn.net.layers.items()}
     frozen = [name for name, p in case.drawn.net.named_parameters() if not p.requires_grad]
     lines = [
         f"use {case.use.__name__}, intrusion {intrusion}, global hook {case.everywhere}, norms in training {modes}",
@@ -257,5 +259,4 @@ def describe(case: Case) -> str:
         str(case.conditions),
         str(case.drawn.net),
     ]
-    assert all(isinstance(block.lif, LIF) for block in case.drawn.net.blocks.values())
     return "\n".join(lines)

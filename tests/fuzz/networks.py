@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from bntt.nn import LIF, NORMS, Readout, SpikingBlock, SpikingNetwork
-from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
-from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
+from bntt.nn import NORMS, Readout, SpikingBlock, SpikingNetwork
 from tests.fuzz.dice import Dice
+from tests.fuzz.parts import neurons
+from tests.fuzz.residuals import draw_residual, dropout
 
 MOST_WORK = 1_500_000
 """Products of a layer in one image and step, so that a case takes milliseconds."""
@@ -36,9 +36,11 @@ def draw_network(dice: Dice) -> Drawn:
         place = (dice.integer(1, 70),)
     shape, blocks = place, {}
     for i in range(dice.pick((1, 2, 3), (3, 4, 2))):
+        if len(shape) == 3 and dice.chance(0.15):
+            blocks[f"r{i}"], shape = draw_residual(dice, shape, steps)
         blocks[f"b{i}"], shape = _block(dice, shape, steps)
     if len(shape) == 3:
-        block = blocks[f"b{len(blocks) - 1}"]
+        block = list(blocks.values())[-1]
         block.pool = nn.Flatten() if isinstance(block.pool, nn.Identity) else nn.Sequential(block.pool, nn.Flatten())
     readout = nn.utils.skip_init(nn.Linear, _size(shape), CLASSES, bias=dice.chance(0.3))
     net = SpikingNetwork(blocks, Readout(readout))
@@ -68,7 +70,9 @@ def _block(dice: Dice, shape: tuple[int, ...], steps: int) -> tuple[SpikingBlock
     pool, out = _pool(dice, shape) if len(shape) == 3 else (None, shape)
     threshold = dice.uniform(0.3, 1.4)
     name = dice.pick(list(NORMS), [8 if name in ("bntt", "bn", "none") else 1.2 for name in NORMS])
-    return SpikingBlock(synapse, NORMS[name](shape[0], steps, threshold), _neurons(dice, steps, threshold), pool), out
+    return SpikingBlock(
+        synapse, NORMS[name](shape[0], steps, threshold), neurons(dice, steps, threshold), pool, dropout(dice, 0.05)
+    ), out
 
 
 def _convolution(dice: Dice, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[int, ...]]:
@@ -111,7 +115,7 @@ def _convolution(dice: Dice, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[i
 def _pool(dice: Dice, image: tuple[int, ...]) -> tuple[nn.Module | None, tuple[int, ...]]:
     """What follows the spikes, and the shape that leaves it."""
     channels, height, width = image
-    kind = dice.pick(("none", "window", "all", "flat", "max"), (5, 5, 1, 1, 0.3))
+    kind = dice.pick(("none", "window", "all", "flat", "max"), (5, 5, 1, 1, 1))
     pool, shape = None, image
     if kind == "window":
         window = tuple(dice.integer(1, 3) if dice.chance(0.7) else dice.integer(1, 5) for _ in range(2))
@@ -128,26 +132,6 @@ def _pool(dice: Dice, image: tuple[int, ...]) -> tuple[nn.Module | None, tuple[i
         pool = nn.Flatten() if pool is None else nn.Sequential(pool, nn.Flatten())
         shape = (_size(shape),)
     return pool, tuple(max(1, n) for n in shape)
-
-
-def _neurons(dice: Dice, steps: int, threshold: float) -> LIF:
-    surrogate = dice.pick(
-        (
-            Triangle(dice.uniform(0.2, 1)),
-            FastSigmoid(dice.uniform(0.5, 10), dice.uniform(0.3, 1)),
-            ArcTan(dice.uniform(0.5, 3)),
-        )
-    )
-    learned = dice.chance(0.03)
-    leak = dice.uniform(0.1, 0.99) if learned or dice.chance(0.85) else dice.pick((0.0, 1.0))
-    return LIF(
-        leak,
-        threshold,
-        learn_leak=learned,
-        rule=dice.pick((fire_after, fire_before), (3, 1 if steps > 1 else 0)),  # one step of it never fires
-        reset=dice.pick((soft_reset, hard_reset), (2, 1)),
-        surrogate=surrogate,
-    )
 
 
 @torch.no_grad()
@@ -168,8 +152,8 @@ def _randomize(dice: Dice, net: SpikingNetwork) -> None:
 def _modes(dice: Dice, net: SpikingNetwork) -> None:
     mode = dice.pick(("train", "eval", "mixed"), (5, 2, 2))
     net.train(mode != "eval")
-    for block in net.blocks.values():
-        if mode == "mixed" and isinstance(block.norm, nn.Module):
-            block.norm.train(dice.chance(0.5))
-        if hasattr(block.norm, "momentum"):
-            block.norm.momentum = dice.pick((0.1, 0.5, 1.0), (6, 2, 1))
+    for layer in net.layers.values():
+        if mode == "mixed" and layer.norm is not None:
+            layer.norm.train(dice.chance(0.5))
+        if hasattr(layer.norm, "momentum"):
+            layer.norm.momentum = dice.pick((0.1, 0.5, 1.0), (6, 2, 1))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.nn import (
+    BlockState,
     Call,
     DirectEncoder,
     FrameEncoder,
@@ -166,8 +167,10 @@ def advance(job: Job) -> None:
             keep = torch.arange(x.shape[1]) != job.dice.integer(0, x.shape[1] - 1)
             if keep.any():
                 x, state = x[:, keep], state.rows(keep)
-    for i, block in enumerate(state.blocks):
-        job.record[f"trace 1 + membrane {i}"] = 1 + block.membrane.detach()  # thresholds are about 1
+    units = [one for block in state.blocks for one in ([block] if isinstance(block, BlockState) else block)]
+    for i, one in enumerate(units):
+        if one.membrane is not None:
+            job.record[f"trace 1 + membrane {i}"] = 1 + one.membrane.detach()  # thresholds are about 1
     if learns and loss is not None:
         loss.backward()
 

@@ -22,15 +22,15 @@ FUSED = [
     Mutation(
         "no gradient goes from span to span",
         "engine/stack.py",
-        "every=len(spans) > 1 or any(wants_starts)",
-        "every=any(wants_starts)",
+        "every=len(spans) > 1 or any(map(any, wants_starts))",
+        "every=any(map(any, wants_starts))",
         FUZZ,
     ),
     Mutation(
         "a span starts from its own end",
         "engine/stack.py",
-        "                looked.append(of_span)\n",
-        "                looked.append(of_span)\n"
+        "                looked.append(went.seen)\n",
+        "                looked.append(went.seen)\n"
         "                spans[-1].starts = ends if first + size < steps else spans[-1].starts\n",
         FUZZ,
     ),
@@ -72,9 +72,9 @@ FUSED = [
     Mutation(
         "a gradient is given back before it was copied",
         "engine/stack.py",
-        "                if input_grad is not None and following is not None:\n",
-        "                lease.give(held)\n                held = None\n"
-        "                if input_grad is not None and following is not None:\n",
+        "                if input_grad is not None:\n",
+        "                lease.give(following.held)\n                following = following._replace(held=None)\n"
+        "                if input_grad is not None:\n",
         LEASES,
     ),
     Mutation(
@@ -93,9 +93,9 @@ FUSED = [
     ),
     Mutation(
         "no count is above one",
-        "engine/layer.py",
-        "return Spikes(counts, 1 / area, area, density)",
-        "return Spikes(counts, 1 / area, 1, density)",
+        "engine/firing.py",
+        "return Spikes(self.counts, 1 / area, area,",
+        "return Spikes(self.counts, 1 / area, 1,",
         FUZZ,
     ),
     Mutation(

@@ -46,22 +46,22 @@ STATES = [
     Mutation(
         "no gradient comes from the last membranes",
         "engine/stack.py",
-        "        if given is not None:\n",
-        "        if given is not None and every and not len(given):\n",
+        "        if membrane is not None:\n            membrane = membrane.contiguous().clone()\n",
+        "        if membrane is not None and not len(membrane):\n            membrane = membrane.contiguous().clone()\n",
         ADVANCE,
     ),
     Mutation(
         "the membranes that a state holds are the workspace's",
         "engine/stack.py",
-        "membranes = [lease.keep(membrane) for membrane in membranes]",
-        "membranes = list(membranes)",
+        "ends = [_kept(end, lease) for end in ends]",
+        "ends = list(ends)",
         LEASES,
     ),
     Mutation(
         "without gradients too",
         "engine/stack.py",
-        "ends = [lease.keep(end.membrane) for end in carried if end.membrane is not None]",
-        "ends = [end.membrane for end in carried if end.membrane is not None]",
+        "ends = tuple(_kept(end, lease) for end in carried) if stack.wants_ends else ()",
+        "ends = tuple(carried) if stack.wants_ends else ()",
         ADVANCE,
     ),
 ]

@@ -170,3 +170,14 @@ class TestReuse:
         before = grad.clone()
         self.grads(net, two)
         assert torch.equal(grad, before)
+
+
+@pytest.mark.parametrize("recompute", ["never", 2])
+def test_a_kept_graph_of_a_norm_that_looks_ahead(recompute, rng):
+    """Whose currents are made again, while the graph still needs what they are made of: a flattened image too."""
+    net = bntt.models.vgg6(num_steps=4, width=0.5, norm="tdbn")
+    choose(net, recompute=recompute)
+    x, parameters = torch.randint(-1, 2, (4, 3, 1, 28, 28), generator=rng).float(), list(net.parameters())
+    loss = net(x).square().sum()
+    found = [torch.autograd.grad(loss, parameters, retain_graph=keep) for keep in (True, True, False)]
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(*found, strict=True))

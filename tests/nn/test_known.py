@@ -1,10 +1,12 @@
-"""What the kernels know of modules."""
+"""What the kernels know of the parts of a block."""
 
+import pytest
 import torch
 from torch import nn
 
-from bntt.nn import BNTT, LIF, NORMS, TAB, Compute, SpikingBlock
-from bntt.nn.known import fuse, fused_norms, layout_of
+from bntt.nn import BNTT, LIF, NORMS, TAB, TDBN, Neuron
+from bntt.nn.known import fused_norms, layout_of, pool_of, synapse_of, why_not_neuron, why_not_norm
+from tests.nn.networks import conv, linear
 
 
 def test_which_norms_are_fused():
@@ -12,24 +14,42 @@ def test_which_norms_are_fused():
     assert found == dict.fromkeys(NORMS, "fused in training and evaluation")
 
 
-def test_a_norm_that_pools_over_time_trains_fused_on_all_steps_only():
-    block = SpikingBlock(nn.utils.skip_init(nn.Linear, 3, 8), TAB(8, 4), LIF(0.9))
-    layout, device = layout_of(torch.zeros(2, 2, 3)), torch.device("cpu")
-    reason = fuse(block, range(2), 2, layout, Compute(), device, whole=False)
-    assert reason == "TAB pools its training statistics over time, and the call has not all steps"
-    assert fuse(block.eval(), range(2), 2, layout, Compute(), device, whole=False).layer.mean.shape == (2, 8)
+def test_a_norm_that_looks_ahead_trains_fused_on_all_steps_only():
+    reason = "tdBN takes its training statistics over all steps, and the call has not all"
+    assert why_not_norm(TDBN(8, 4), range(2), 8, whole=False) == reason
+    assert why_not_norm(TDBN(8, 4).eval(), range(2), 8, whole=False) == ""
+    assert why_not_norm(TAB(8, 4), range(1, 3), 8, whole=False) == ""
+    assert why_not_norm(BNTT(8, 4), range(5), 8) == "its norm takes 4 steps of 8 channels"
 
 
-def test_a_block_is_read_as_a_layer_and_where_its_output_lies():
-    convolution = nn.utils.skip_init(nn.Conv2d, 3, 8, 3, padding=1, bias=False)
-    block = SpikingBlock(convolution, BNTT(8, 4), LIF(0.9), nn.Sequential(nn.AvgPool2d((2, 3)), nn.Flatten()))
-    fused = fuse(block, range(4), 2, layout_of(torch.zeros(4, 2, 3, 6, 7)), Compute(), torch.device("cpu"), whole=True)
-    assert fused.layer.window == (2, 3)
-    assert (fused.out.shape, fused.out.memory) == ((8 * 3 * 2,), (3, 2, 8))
-    assert fused.neurons == 8 * 6 * 7
+def test_pools_of_whole_windows():
+    average = pool_of(nn.Sequential(nn.AvgPool2d((2, 3)), nn.Flatten()), (8, 6, 7), False)
+    assert (average.average, average.largest) == ((2, 3), (1, 1))
+    assert (average.out.shape, average.out.memory) == ((8 * 3 * 2,), (3, 2, 8))
+    largest = pool_of(nn.MaxPool2d(2), (8, 7, 7), False)
+    assert (largest.average, largest.largest, largest.out.shape) == ((1, 1), (2, 2), (8, 3, 3))
 
 
-def test_a_pool_on_other_places_is_named():
-    block = SpikingBlock(nn.utils.skip_init(nn.Conv2d, 3, 8, 3), BNTT(8, 4), LIF(0.9), nn.AvgPool2d(3, stride=2))
-    reason = fuse(block, range(4), 2, layout_of(torch.zeros(4, 2, 3, 9, 9)), Compute(), torch.device("cpu"), whole=True)
-    assert reason == "its pool is AvgPool2d, which is not an average over whole windows"
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(3, stride=2),
+        nn.MaxPool2d(3, stride=2),
+        nn.MaxPool2d(2, padding=1),
+        nn.MaxPool2d(2, dilation=2),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.MaxPool2d(2, return_indices=True),
+        nn.Sequential(nn.AvgPool2d(2), nn.MaxPool2d(2)),
+    ],
+)
+def test_a_pool_on_other_places_is_named(pool):
+    assert pool_of(pool, (8, 9, 9), False).endswith("which is no average or maximum over whole windows")
+
+
+def test_weights_and_neurons():
+    layout = layout_of(torch.zeros(4, 2, 3, 6, 7))
+    assert synapse_of(conv(3, 8, 3, stride=2), layout)[2] == (2, 3, 8)
+    assert synapse_of(linear(126, 5), layout) == "its input does not fit, or is not flat"
+    lif = LIF(0.9)
+    lif.neuron = Neuron(surrogate=torch.sigmoid)
+    assert why_not_neuron(lif, 8, "cpu") == "its surrogate is one of yours"

@@ -73,7 +73,7 @@ class TestWhatIsNotFused:
             (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is one of yours"),
             (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.LayerNorm(41)), "norm takes 41 channels"),
             (lambda net: setattr(net.blocks["conv2"], "norm", type("Own", (NoNorm,), {})()), "norm is Own, which the"),
-            (lambda net: setattr(net.blocks["conv2"], "pool", nn.MaxPool2d(2)), "pool is MaxPool2d"),
+            (lambda net: setattr(net.blocks["conv2"], "pool", nn.MaxPool2d(3, 2)), "pool is MaxPool2d"),
             (lambda net: setattr(net.blocks["conv2"], "synapse", nn.Sequential(conv(21, 40, 3))), "neither"),
             (lambda net: net.blocks["conv2"].double(), "float64"),
         ],

@@ -97,11 +97,11 @@ def test_the_modules_are_what_their_papers_say(form, rng):
 def test_every_cut_is_the_whole(form, rng):
     net, x = residual(form, dropout=0.3).double(), spikes_of(5, 3, rng).double()
     whole = net(x, seed=1, draw=2)
-    first, state = net.advance(x[:2], seed=1, draw=2)
+    _, state = net.advance(x[:2], seed=1, draw=2)
     rest, state = net.advance(x[2:], state)
     assert torch.allclose(rest[-1], whole, rtol=1e-10)
     net.eval()
-    first, state = net.advance(x[:3])
+    _, state = net.advance(x[:3])
     keep = torch.tensor([True, False, True])
     rest, _ = net.advance(x[3:, keep], state.rows(keep))
     assert torch.allclose(rest[-1], net(x)[keep], rtol=1e-10)

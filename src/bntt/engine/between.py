@@ -191,7 +191,15 @@ class SumPass(Without):
         return Passed(Spikes(total), Nothing(), (False, False))
 
     def backward(
-        self, done: Nothing, towards: Towards, learned: Any, first: int, *, carry: Carry, keep: bool, wants: Sequence[bool]
+        self,
+        done: Nothing,
+        towards: Towards,
+        learned: Any,
+        first: int,
+        *,
+        carry: Carry,
+        keep: bool,
+        wants: Sequence[bool],
     ) -> list[Towards | None]:
         """See :class:`~bntt.engine.node.NodePass`: both get all of it."""
         grad, held = towards
@@ -213,7 +221,7 @@ class MaxPoolPass(Without):
         shape = pooled_shape(x.values, self.node.window)
         out = self.how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
         inside = x.values[:, :, : shape[2] * down, : shape[3] * across]
-        windows = inside.unflatten(3, (shape[3], across)).unflatten(2, (shape[2], down))
+        windows = inside.view(*shape[:2], shape[2], down, shape[3], across, shape[4])
         torch.amax(windows, (3, 5), out=out)
         dense = min(1.0, x.density * down * across)
         return Passed(Spikes(out, x.scale, x.largest, dense), Kept(x), (True,))
@@ -249,7 +257,15 @@ class MaskPass(Without):
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), Nothing(), (False,))
 
     def backward(
-        self, done: Nothing, towards: Towards, learned: Any, first: int, *, carry: Carry, keep: bool, wants: Sequence[bool]
+        self,
+        done: Nothing,
+        towards: Towards,
+        learned: Any,
+        first: int,
+        *,
+        carry: Carry,
+        keep: bool,
+        wants: Sequence[bool],
     ) -> list[Towards | None]:
         """See :class:`~bntt.engine.node.NodePass`."""
         values = towards.grad.values

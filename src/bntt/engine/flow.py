@@ -67,7 +67,6 @@ def forward(
     x: Spikes,
     first: int,
     starts: Sequence[Start],
-    lease: Lease,
     *,
     found: Sequence[Any] = (),
     keep: bool,
@@ -78,7 +77,7 @@ def forward(
         found: what an earlier pass over them found, of every node.
         keep: whether a backward pass will follow.
     """
-    went, readers = Went(x), readers_of([one.node for one in passes])
+    went, readers, lease = Went(x), readers_of([one.node for one in passes]), passes[0].how.lease
     went.values.append(Value(x, None, readers[0]))
     for i, one in enumerate(passes):
         read = [went.values[i + 1 + back] for back in one.node.reads]
@@ -118,7 +117,6 @@ def backward(
     learned: Sequence[Any],
     first: int,
     carries: Sequence[Carry],
-    lease: Lease,
     *,
     keep: bool,
     wants_input: bool,
@@ -129,7 +127,7 @@ def backward(
         learned: the gradients of what every node learns; these steps' part is added.
         keep: leave what was kept as it is, for another backward pass.
     """
-    saved, values = went.saved, went.values
+    saved, values, lease = went.saved, went.values, passes[0].how.lease
     if not keep:  # what they hold is written over from here on, whether this comes to its end or not
         went.saved, went.values = [], []
     into: list[Towards | None] = [None] * len(passes) + [towards]

@@ -136,8 +136,9 @@ class LayerPass:
     ) -> list[Towards | None]:
         """See :class:`~bntt.engine.node.NodePass`; the input's gradient lies where the saved current did."""
         layer, found = self.node, done.found
-        current, keep = (self._made_again(done), False) if done.current is None else (done.current, keep)
-        apart = keep or done.spread is not None
+        current = self._made_again(done) if done.current is None else done.current
+        done_with = done.current is None or not keep  # it may be written over
+        apart = not done_with or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
         tail = self._tail(done, current, towards.grad, carry)
         sums = tail.sums(leak=learned.leak is not None)
@@ -156,7 +157,7 @@ class LayerPass:
             learned.leak += leak_gradient(layer.neuron, sums[2], learned.leak.shape)
         if done.spread is not None:
             self._through_samples(out, current, done.spread)
-            if not keep:
+            if done_with:
                 self.lease.give(current)
         if learned.bias is not None and not layer.batch_statistics:  # a constant before them changes nothing
             one_step = (found.affine.scale * sums[0]).sum(0) if done.spread is None else out.sum((0, 1, 2, 3))
@@ -224,7 +225,9 @@ class LayerPass:
         by_events = goes_by_events(self.synapse, source, self.compute) if known is None else known.by_events
         if layer.neuron is None:
             return _Work(source, current, None, lease.take(*current.shape, device=device), by_events)
-        return _Work(source, current, Firing.begin(layer.neuron, layer.window, self.how, current, start), None, by_events)
+        return _Work(
+            source, current, Firing.begin(layer.neuron, layer.window, self.how, current, start), None, by_events
+        )
 
     def _chunks(self, *values: Tensor) -> Iterator[tuple[int, int]]:
         """The first step and the one after the last of each chunk."""

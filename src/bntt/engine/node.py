@@ -126,6 +126,9 @@ class NodePass(Protocol):
     def node(self) -> Node: ...
 
     @property
+    def how(self) -> How: ...
+
+    @property
     def waits(self) -> bool:
         """Whether it must have all steps at once."""
         ...

@@ -38,10 +38,10 @@ class Span:
     went: Went | None = None
     """What is kept of it; None where it must be made again."""
 
-    def forward(self, passes: Sequence[NodePass], x: Spikes, lease: Lease) -> Went:
+    def forward(self, passes: Sequence[NodePass], x: Spikes) -> Went:
         """The steps through all nodes; whoever stops this half-way leaves a span without."""
         steps, self.went = x.steps(self.first, self.last), None
-        self.went = flow.forward(passes, steps, self.first, self.starts, lease, found=self.found, keep=True)
+        self.went = flow.forward(passes, steps, self.first, self.starts, found=self.found, keep=True)
         self.found = self.went.found
         return self.went
 
@@ -57,7 +57,6 @@ class Span:
         towards: Towards,
         learned: Sequence[Any],
         carries: Sequence[Carry],
-        lease: Lease,
         *,
         keep: bool,
         wants_input: bool,
@@ -67,9 +66,7 @@ class Span:
         assert went is not None
         if not keep:
             self.went = None
-        return flow.backward(
-            passes, went, towards, learned, self.first, carries, lease, keep=keep, wants_input=wants_input
-        )
+        return flow.backward(passes, went, towards, learned, self.first, carries, keep=keep, wants_input=wants_input)
 
 
 def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:

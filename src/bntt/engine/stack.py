@@ -120,7 +120,7 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
     found: list[list[Any]] = [[] for _ in passes]
     seen: list[list[Seen | None]] = [[] for _ in passes]
     for first, last in chunks:
-        went = flow.forward(passes, x.steps(first, last), first, carried, lease, keep=False)
+        went = flow.forward(passes, x.steps(first, last), first, carried, keep=False)
         if first > 0:  # what it started from is the caller's
             lease.give(*(start.membrane for start in carried))
         carried = went.ends
@@ -189,7 +189,7 @@ class _RunStack(torch.autograd.Function):
                 if spans:
                     spans[-1].forget(lease)
                 spans.append(Span(first, min(steps, first + size), ends))
-                went = spans[-1].forward(passes, x, lease)
+                went = spans[-1].forward(passes, x)
                 ends = went.ends
                 looked.append(went.seen)
                 out.add(went.out)
@@ -204,7 +204,10 @@ class _RunStack(torch.autograd.Function):
             ctx.lease = lease.pop_all()
         ctx.stack, ctx.x, ctx.mean_over_time, ctx.spans = stack, x, mean_over_time, spans
         ctx.norms = [None if one is None else one.gradient for one in seen]
-        ctx.shape, ctx.ends = whole.shape, [end.membrane if end.membrane is None else end.membrane.shape for end in ends]
+        ctx.shape, ctx.ends = (
+            whole.shape,
+            [end.membrane if end.membrane is None else end.membrane.shape for end in ends],
+        )
         ctx.save_for_backward(values, *(tensor for tensor in others if tensor is not None))
         ctx.set_materialize_grads(False)
         given = [part for end in ends for part in _tensors(_own(end))] if stack.wants_ends else []
@@ -232,13 +235,13 @@ class _RunStack(torch.autograd.Function):
             for span in reversed(spans):
                 again = span.went is None
                 if again:
-                    went = span.forward(passes, x, lease)
+                    went = span.forward(passes, x)
                     lease.give(went.out.values, *(end.membrane for end in went.ends))
                 towards = SpikeGrad(grad[span.first : span.last])
                 if ctx.mean_over_time:
                     towards = SpikeGrad(grad.unsqueeze(0), 1 / len(x.values))
                 following = span.backward(
-                    passes, Towards(towards), learned, carries, lease, keep=keep and not again, wants_input=wants_input
+                    passes, Towards(towards), learned, carries, keep=keep and not again, wants_input=wants_input
                 )
                 if following is None:
                     continue

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -114,10 +115,12 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
     if recipe.network.name == "mlp":
         options["in_features"] = channels * height * width
-    elif height != width:
-        raise RecipeError(f"network.name: {recipe.network.name} takes square images, these are {height}x{width}")
     else:
-        options |= {"in_channels": channels, "image_size": height}
+        options["in_channels"] = channels
+    if "image_size" in signature(MODELS[recipe.network.name]).parameters:
+        options["image_size"] = height
+        if height != width:
+            raise RecipeError(f"network.name: {recipe.network.name} takes square images, these are {height}x{width}")
     try:
         network = MODELS[recipe.network.name](**options)
     except ValueError as error:

@@ -4,10 +4,30 @@ from collections.abc import Callable
 
 from bntt.models.ann import mlp_ann, vgg6_ann, vgg9_ann, vgg11_ann
 from bntt.models.mlp import mlp
+from bntt.models.resnet import resnet19, resnet20
 from bntt.models.vgg import vgg6, vgg9, vgg11
 from bntt.nn.network import SpikingNetwork
 
-MODELS: dict[str, Callable[..., SpikingNetwork]] = {"vgg6": vgg6, "vgg9": vgg9, "vgg11": vgg11, "mlp": mlp}
+MODELS: dict[str, Callable[..., SpikingNetwork]] = {
+    "vgg6": vgg6,
+    "vgg9": vgg9,
+    "vgg11": vgg11,
+    "mlp": mlp,
+    "resnet19": resnet19,
+    "resnet20": resnet20,
+}
 """The spiking networks that recipes know by name."""
 
-__all__ = ["MODELS", "mlp", "mlp_ann", "vgg6", "vgg6_ann", "vgg9", "vgg9_ann", "vgg11", "vgg11_ann"]
+__all__ = [
+    "MODELS",
+    "mlp",
+    "mlp_ann",
+    "resnet19",
+    "resnet20",
+    "vgg6",
+    "vgg6_ann",
+    "vgg9",
+    "vgg9_ann",
+    "vgg11",
+    "vgg11_ann",
+]

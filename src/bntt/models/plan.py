@@ -64,7 +64,7 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
         if i == last:
             steps.append(nn.Flatten())
         pool = nn.Sequential(*steps) if len(steps) > 1 else (steps[0] if steps else None)
-        yield HiddenLayer(f"conv{number}", conv3x3(channels, out), out, pool)
+        yield HiddenLayer(f"conv{number}", convolution(channels, out), out, pool)
         channels = out
     hidden = scaled(plan.hidden, width)
     yield HiddenLayer("fc1", linear(channels * size * size, hidden), hidden, None)
@@ -81,10 +81,11 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """3x3, stride 1, padding 1, no bias; its weights are memory without values until :func:`initialize`."""
+def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """``size`` an odd number, padded so that stride 1 keeps an image's size, no bias; its weights are memory without
+    values until :func:`initialize`."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Conv2d, in_channels, out_channels, 3, padding=1, bias=False
+        nn.Conv2d, in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False
     )
     return conv
 

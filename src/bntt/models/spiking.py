@@ -1,12 +1,16 @@
-"""What every spiking builder does with its layers: add norm, neurons and readout, then initialise."""
+"""What every spiking builder does with its weights: add norm, neurons and readout, then initialise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, TypedDict, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, TypeVar
+
+from torch import nn
 
 from bntt.models.plan import HiddenLayer, initialize, linear
-from bntt.nn.block import SpikingBlock
+from bntt.nn.block import CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn.dropout import SpikeDropout
 from bntt.nn.lif import LIF
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norms import NORMS, NormBuilder
@@ -34,8 +38,89 @@ class NeuronOptions(TypedDict, total=False):
     """"triangle" (Eq. 8, default), "fast-sigmoid", "arctan", or a function."""
     learn_leak: bool | Literal["layer", "channel"]
     """A learnable leak, starting at ``leak``: one per layer (True, "layer"), or one per channel of each."""
+    dropout: float
+    """Share of spikes that one mask for all steps drops in training, after every hidden layer that no pooling
+    follows; 0 by default."""
     seed: int
     """Of the start weights (Xavier-uniform, gain 2), 0 by default; the global generator is not touched."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the blocks of one network, which share their options."""
+
+    num_steps: int
+    norm_builder: NormBuilder
+    threshold: float
+    neuron: dict[str, Any]
+    """What every ``LIF`` is made of."""
+    learn_leak: bool | Literal["layer", "channel"]
+    dropout: float
+    seed: int
+    """Of the start weights."""
+
+    def norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
+        """A norm; ``alpha`` scales the drive of those that give it the threshold's size, as α θ."""
+        return self.norm_builder(channels, self.num_steps, alpha * self.threshold)
+
+    def lif(self, channels: int) -> LIF:
+        """The neurons of a layer."""
+        each = channels if self.learn_leak == "channel" else None
+        return LIF(learn_leak=bool(self.learn_leak), channels=each, **self.neuron)
+
+    def spiking(self, synapse: nn.Module, channels: int, pool: nn.Module | None = None) -> SpikingBlock:
+        """Weights, norm and neurons; and dropout, where no pooling follows."""
+        pools = pool is not None and any(isinstance(part, POOLS) for part in pool.modules())
+        dropout = SpikeDropout(self.dropout) if self.dropout and not pools else None
+        return SpikingBlock(synapse, self.norm(channels), self.lif(channels), pool, dropout)
+
+    def current(self, synapse: nn.Module, channels: int, alpha: float = 1.0) -> CurrentBlock:
+        """Weights and norm."""
+        return CurrentBlock(synapse, self.norm(channels, alpha))
+
+    def neurons(self, channels: int, pool: nn.Module | None = None) -> NeuronBlock:
+        """Neurons alone."""
+        return NeuronBlock(self.lif(channels), pool)
+
+    def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
+        """The network of these blocks, with start weights."""
+        network = SpikingNetwork(blocks, Readout(readout))
+        initialize(network, self.seed)
+        return network
+
+
+POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
+
+
+def maker(
+    num_steps: int,
+    leak: float,
+    norm: str | NormBuilder,
+    *,
+    threshold: float = 1.0,
+    fire: str | FireRule = "after",
+    reset: str | Reset = "soft",
+    surrogate: str | Surrogate = "triangle",
+    learn_leak: bool | Literal["layer", "channel"] = False,
+    dropout: float = 0.0,
+    seed: int = 0,
+) -> Maker:
+    """What the options of a builder say.
+
+    Raises:
+        ValueError: on a name that is not known, or a value that cannot be.
+    """
+    if learn_leak not in (False, True, "layer", "channel"):
+        raise ValueError(f"learn_leak must be False, True, 'layer' or 'channel', got {learn_leak!r}")
+    SpikeDropout(dropout)  # refuses what cannot be
+    neuron = {
+        "leak": leak,
+        "threshold": threshold,
+        "rule": resolve("fire rule", FIRE_RULES, fire),
+        "reset": resolve("reset", RESETS, reset),
+        "surrogate": resolve("surrogate", SURROGATES, surrogate),
+    }
+    return Maker(num_steps, resolve("norm", NORMS, norm), threshold, neuron, learn_leak, dropout, seed)
 
 
 def spiking_network(
@@ -45,39 +130,21 @@ def spiking_network(
     num_steps: int,
     leak: float,
     norm: str | NormBuilder,
-    threshold: float = 1.0,
-    fire: str | FireRule = "after",
-    reset: str | Reset = "soft",
-    surrogate: str | Surrogate = "triangle",
-    learn_leak: bool | Literal["layer", "channel"] = False,
-    seed: int = 0,
+    **options: Any,
 ) -> SpikingNetwork:
     """The layers as blocks, a readout without bias, and start weights from ``seed``."""
+    make, blocks, features = maker(num_steps, leak, norm, **options), {}, 0
+    for layer in layers:
+        blocks[layer.name] = make.spiking(layer.synapse, layer.channels, layer.pool)
+        features = layer.channels
+    return make.network(blocks, linear(features, check_classes(num_classes)))
+
+
+def check_classes(num_classes: int) -> int:
+    """Refuse less than one class."""
     if num_classes < 1:
         raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
-    build_norm = resolve("norm", NORMS, norm)
-    rule, reset = resolve("fire rule", FIRE_RULES, fire), resolve("reset", RESETS, reset)
-    surrogate = resolve("surrogate", SURROGATES, surrogate)
-    if learn_leak not in (False, True, "layer", "channel"):
-        raise ValueError(f"learn_leak must be False, True, 'layer' or 'channel', got {learn_leak!r}")
-    blocks, features = {}, 0
-    for layer in layers:
-        channels = layer.channels if learn_leak == "channel" else None
-        lif = LIF(
-            leak,
-            threshold,
-            learn_leak=bool(learn_leak),
-            channels=channels,
-            rule=rule,
-            reset=reset,
-            surrogate=surrogate,
-        )
-        norm_layer = build_norm(layer.channels, num_steps, threshold)
-        blocks[layer.name] = SpikingBlock(layer.synapse, norm_layer, lif, layer.pool)
-        features = layer.channels
-    network = SpikingNetwork(blocks, Readout(linear(features, num_classes)))
-    initialize(network, seed)
-    return network
+    return num_classes
 
 
 def resolve(kind: str, known: dict[str, T], value: str | T) -> T:

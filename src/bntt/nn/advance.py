@@ -129,9 +129,7 @@ def _measured(
         measured[name] = of_seen(looked, measure, one.neurons, flat=one.flat)
         if measure.membrane is not None and measure.membrane[0] == name and one.unit is not None:
             state = after[-1][one.unit] if fused.several else after[-1]
-            measured[name] = replace(
-                measured[name], membrane=membrane_at(name, state.membrane, measure.membrane[1])
-            )
+            measured[name] = replace(measured[name], membrane=membrane_at(name, state.membrane, measure.membrane[1]))
     return measured
 
 

@@ -23,11 +23,12 @@ from bntt.engine.synapse import Geometry
 from bntt.nn.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.call import Call
 from bntt.nn.dropout import SpikeDropout
-from bntt.nn.known import Layout, normalisation_of, pool_of, synapse_of, why_not_neuron, why_not_norm
+from bntt.nn.known import Layout, Pooled, normalisation_of, pool_of, synapse_of, why_not_neuron, why_not_norm
 from bntt.nn.lif import LIF
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.residual import Residual
 from bntt.nn.untouched import why_touched
+from bntt.ops.lif import Neuron
 from bntt.ops.norm import Moments
 
 UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
@@ -146,6 +147,14 @@ class _Place(NamedTuple):
     layout: Layout
 
 
+class _Firing(NamedTuple):
+    """Neurons of a block, and what follows them."""
+
+    neuron: Neuron
+    pooled: Pooled
+    dropout: SpikeDropout | None
+
+
 @dataclass
 class _Making:
     """The nodes of a block, one after another."""
@@ -195,60 +204,60 @@ class _Making:
         if isinstance(synapse, str):
             return synapse
         weights, flatten, (height, width, channels) = synapse
-        flat, neuron, window = isinstance(weights, nn.Linear), None, (1, 1)
-        shape = (channels,) if flat else (channels, height, width)
-        pooled = None
-        if isinstance(block, SpikingBlock):
-            found = self._firing(block, (channels, height, width), flat)
-            if isinstance(found, str):
-                return found
-            pooled, neuron = found, block.lif.neuron
-            window = pooled.average
-        site = self.site
+        flat, geometry, site = isinstance(weights, nn.Linear), Geometry(), self.site
+        firing = self._firing(block, (channels, height, width), flat) if isinstance(block, SpikingBlock) else None
+        if isinstance(firing, str):
+            return firing
         single = site.compute.reduce is None and site.batch * height * width == 1
         if reason := why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single):
             return reason
-        geometry = Geometry()
         if isinstance(weights, nn.Conv2d):
             geometry = Geometry(weights.stride, weights.padding, weights.dilation, weights.groups)  # type: ignore[arg-type]
+        window, neuron = ((1, 1), None) if firing is None else (firing.pooled.average, firing.neuron)
         tables = normalisation_of(block.norm, site.steps, channels, site.device)
         layer = Layer(geometry, flatten, window, neuron, weights.weight, weights.bias, **tables)
         fused = FusedNode(layer, unit, name, block.norm, (height, width, channels), flat)
+        shape = (channels,) if flat else (channels, height, width)
         now = self.add(fused, at, layout=Layout(shape, (height, width, channels)))
-        return now if pooled is None else self._followed(block, pooled, now)
+        return now if firing is None else self._followed(firing, now)
 
     def _neurons(self, block: NeuronBlock, at: _Place, unit: int, name: str) -> _Place | str:
         height, width, channels = at.layout.memory
         flat = len(at.layout.shape) == 1
         if flat and height * width > 1:
             return "its input is a flattened image"
-        found = self._firing(block, (channels, height, width), flat)
-        if isinstance(found, str):
-            return found
-        node = Fire(block.lif.neuron, found.average)
-        now = self.add(FusedNode(node, unit, name, None, at.layout.memory, flat), at, layout=at.layout)
-        return self._followed(block, found, now)
+        firing = self._firing(block, (channels, height, width), flat)
+        if isinstance(firing, str):
+            return firing
+        fused = FusedNode(Fire(firing.neuron, firing.pooled.average), unit, name, None, at.layout.memory, flat)
+        return self._followed(firing, self.add(fused, at, layout=at.layout))
 
-    def _firing(self, block: SpikingBlock | NeuronBlock, image: tuple[int, int, int], flat: bool) -> Any:
-        """How the spikes of known neurons are pooled, or why they are not known."""
-        if type(block.lif) is not LIF:
-            return f"its lif is {type(block.lif).__name__}, which the kernels do not know"
-        if block.dropout is not None and type(block.dropout) is not SpikeDropout:
-            return f"its dropout is {type(block.dropout).__name__}, which the kernels do not know"
-        return why_not_neuron(block.lif, image[0], self.site.compute.kernels) or pool_of(block.pool, image, flat)
+    def _firing(self, block: SpikingBlock | NeuronBlock, image: tuple[int, int, int], flat: bool) -> _Firing | str:
+        """Known neurons and what follows them, or why they are not known."""
+        lif, dropout = block.lif, block.dropout
+        if type(lif) is not LIF:
+            return f"its lif is {type(lif).__name__}, which the kernels do not know"
+        if dropout is not None and type(dropout) is not SpikeDropout:
+            return f"its dropout is {type(dropout).__name__}, which the kernels do not know"
+        if reason := why_not_neuron(lif, image[0], self.site.compute.kernels):
+            return reason
+        pooled = pool_of(block.pool, image, flat)
+        return pooled if isinstance(pooled, str) else _Firing(lif.neuron, pooled, dropout)
 
-    def _followed(self, block: Any, pooled: Any, at: _Place) -> _Place:
+    def _followed(self, firing: _Firing, at: _Place) -> _Place:
         """What comes after the neurons."""
+        pooled, dropout, noise = firing.pooled, firing.dropout, self.site.call.noise
         if pooled.largest != (1, 1):
             at = self.add(FusedNode(MaxPool(pooled.largest)), at, layout=pooled.out)
-        at, noise, dropout = _Place(at.value, pooled.out), self.site.call.noise, block.dropout
+        at = at._replace(layout=pooled.out)
         if dropout is None or not dropout.training or dropout.p == 0:
             return at
         height, width, channels = pooled.out.memory
 
         @cache
         def draw() -> Tensor:
-            stays = dropout.stays(noise, (channels, height, width))
+            assert noise is not None  # a network always names it
+            stays: Tensor = dropout.stays(noise, (channels, height, width))
             return stays.permute(0, 2, 3, 1).to(self.site.device, torch.uint8).contiguous()
 
         return self.add(FusedNode(Mask(draw, dropout.p)), at, layout=pooled.out)

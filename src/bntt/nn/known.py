@@ -118,6 +118,12 @@ def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
 
 
 def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
+    """What the kernels do not know of a norm on some steps of so many channels; "" if nothing.
+
+    Args:
+        whole: whether these are all steps that there will be.
+        single: whether a step has a single value of every channel.
+    """
     if type(norm) is NoNorm:
         return ""
     if type(norm) is LayerNorm:
@@ -150,6 +156,7 @@ def fused_norms() -> dict[str, str]:
 
 
 def why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
+    """What kernels do not know of neurons; "" if nothing."""
     neuron = lif.neuron
     if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
         return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
@@ -163,7 +170,7 @@ def why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
 
 
 def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
-    """γ and β of every step, the statistics where they are given, their pooling where they are not, and ε."""
+    """Of a layer: γ and β of every step, the statistics where they are given and their pooling where not, and ε."""
     if not isinstance(norm, TemporalNorm):
         one = torch.ones(1, 1, device=device)
         ones, zeros = one.expand(len(steps), channels), torch.zeros_like(one).expand(len(steps), channels)

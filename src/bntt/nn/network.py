@@ -13,14 +13,12 @@ from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.engine.private import has_global_hooks
 from bntt.nn.advance import Work, advance_blocks, layers_of, real
-from bntt.nn.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.call import Call, Noise, noise_of
-from bntt.nn.dropout import SpikeDropout
 from bntt.nn.measure import Measure, joined
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import Plan, plan_of
 from bntt.nn.readout import Readout
-from bntt.nn.residual import Residual
+from bntt.nn.settle import settle
 from bntt.nn.stage import SpikingLayer, check_layers, check_stage, passed
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
@@ -28,10 +26,8 @@ from bntt.nn.untouched import why_touched
 
 STEPS_AT_ONCE = 25
 """Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""
-LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d)
+LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 """What a readout may be made of to be applied once, to the mean over time, in place of every step."""
-NAMED = (SpikingBlock, CurrentBlock, NeuronBlock, Residual)
-"""Blocks that messages call by their place."""
 
 
 class SpikingNetwork(nn.Module):
@@ -53,7 +49,7 @@ class SpikingNetwork(nn.Module):
         compute: as above; it may be set at any time.
         num_steps: T, as the norms have it; None if no norm depends on it.
 
-    >>> from bntt.nn import BNTT, LIF
+    >>> from bntt.nn import BNTT, LIF, SpikingBlock
     >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
     >>> net = SpikingNetwork([hidden], Readout(nn.Linear(8, 3, bias=False)))
     >>> net(torch.ones(5, 2, 6)).shape
@@ -76,19 +72,7 @@ class SpikingNetwork(nn.Module):
             check_layers(block, f"block {name!r}")
         check_stage(readout, "the readout", "logits [S, B, K]")
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
-        lengths, dropouts = {}, 0
-        for name, module in self.blocks.named_modules():
-            if isinstance(module, NAMED):
-                module.name = f"block {name!r}"
-            elif isinstance(module, TemporalNorm):
-                module.path = name
-            elif isinstance(module, SpikeDropout):
-                module.number, dropouts = dropouts, dropouts + 1
-            if (length := getattr(module, "num_steps", None)) is not None:
-                lengths[name] = length
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"the norms of a network must have one number of time steps, got {lengths}")
-        self.num_steps: int | None = next(iter(lengths.values()), None)
+        self.num_steps: int | None = settle(self.blocks)
 
     @property
     def compute(self) -> Compute:

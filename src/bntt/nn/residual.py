@@ -94,6 +94,6 @@ class Residual(nn.Module):
         """What is wrong where the body gives one shape and the shortcut another."""
         beside = f"its shortcut's {list(self.shortcut)[-1]!r}" if self.shortcut else "its input, having no shortcut,"
         return (
-            f"{self.name} adds up what its body's {list(self.body)[-1]!r} gives, {list(body)}, and what {beside} gives, "
-            f"{list(shortcut)}: they must have one shape"
+            f"{self.name} adds up what its body's {list(self.body)[-1]!r} gives, {list(body)}, and what {beside} "
+            f"gives, {list(shortcut)}: they must have one shape"
         )

@@ -6,7 +6,6 @@ sample and unit, so it is the same however a sequence is cut, whatever the batch
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -23,6 +22,7 @@ def dropout_mask(
         layer: which dropout of the network it is.
         seed, draw, index: as :func:`~bntt.ops.random.sample_keys` takes them.
 
+    >>> import torch
     >>> one = dropout_mask(0.5, (4,), 0, seed=0, draw=3, index=torch.tensor([5, 7]))
     >>> bool((one[1:] == dropout_mask(0.5, (4,), 0, seed=0, draw=3, index=torch.tensor([7]))).all())
     True

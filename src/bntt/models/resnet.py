@@ -1,0 +1,139 @@
+"""Residual networks: ResNet-19 of Zheng et al. (2021), and ResNet-20 for small machines in all three forms of residual
+addition (see :class:`~bntt.nn.residual.Residual`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, Unpack
+
+from torch import nn
+
+from bntt.models.plan import convolution, linear, scaled
+from bntt.models.spiking import Maker, NeuronOptions, check_classes, maker
+from bntt.nn.network import SpikingNetwork
+from bntt.nn.norms import NormBuilder
+from bntt.nn.residual import Residual
+
+Form = Literal["basic", "sew", "ms"]
+"""Spikes or the shortcut's current, before the neurons; spikes after them; currents with the neurons first."""
+AT_SUMS = 1 / math.sqrt(2)
+"""Zheng et al.'s α of the two norms whose currents are added up, so that the sum has the variance of either."""
+
+
+def resnet19(
+    *,
+    num_classes: int = 10,
+    num_steps: int = 6,
+    leak: float = 0.5,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    in_channels: int = 3,
+    alpha_at_sums: float = AT_SUMS,
+    **options: Unpack[NeuronOptions],
+) -> SpikingNetwork:
+    """ResNet-19 (Zheng et al. 2021): C128, three residual blocks of 128, three of 256, two of 512, average, FC256, FC.
+
+    A block is two 3x3 convolutions; its input (spikes), or where the shape changes that of a strided 1x1 convolution
+    (a normalised current), is added to the second one's current before the neurons. Any image size will do.
+
+    The layers are as public codes of it agree, but for the first one's channels: 128 here, 64 in some (with which it
+    has the 12.63 M weights that papers print). They add spikes as they are; some normalise them too. Public codes do
+    not normalise FC256; here it has the norm of all other layers. The leak differs between them (0.25, 0.5), and so
+    does the threshold.
+
+    Args:
+        alpha_at_sums: α of the norms before a sum, for norms that scale the drive by α θ (tdBN, scaled BNTT); 1/√2 in
+            the codes. Other norms know no α.
+        **options: see :func:`~bntt.models.vgg.vgg9`; dropout follows the first convolution of every block.
+
+    >>> net = resnet19(num_classes=10, num_steps=2, norm="none")
+    >>> round(sum(p.numel() for p in net.parameters()) / 1e6, 2)
+    12.69
+    """
+    make = maker(num_steps, leak, norm, **options)
+    stages = [(scaled(channels, width), blocks) for channels, blocks in ((128, 3), (256, 3), (512, 2))]
+    end, hidden = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), scaled(256, width)
+    blocks = _body(make, in_channels, stages, "basic", end, alpha_at_sums)
+    blocks["fc1"] = make.spiking(linear(stages[-1][0], hidden), hidden)
+    return make.network(blocks, linear(hidden, check_classes(num_classes)))
+
+
+def resnet20(
+    *,
+    num_classes: int = 10,
+    num_steps: int = 6,
+    leak: float = 0.5,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    in_channels: int = 3,
+    residual: Form = "basic",
+    alpha_at_sums: float = AT_SUMS,
+    **options: Unpack[NeuronOptions],
+) -> SpikingNetwork:
+    """The residual network of He et al. (2016) for small images: C16, three blocks each of 16, 32 and 64, average, FC.
+
+    Where the shape changes, the shortcut is a strided 1x1 convolution and its norm, as in the spiking networks that
+    have one (He et al. pad with zeros).
+
+    Args:
+        residual: "basic" adds before the neurons (Zheng et al. 2021), "sew" spikes after them (Fang et al. 2021; the
+            readout averages the sums, which nothing re-spikes), "ms" currents, with the neurons before the weights (Hu
+            et al. 2021; they start γ of every second norm at 0, which is left to you: a BNTT without β would begin
+            silent).
+        alpha_at_sums, **options: as :func:`resnet19`'s.
+
+    Raises:
+        ValueError: on a name that is not known.
+
+    >>> round(sum(p.numel() for p in resnet20(num_steps=2, norm="none").parameters()) / 1e6, 2)
+    0.27
+    """
+    if residual not in ("basic", "sew", "ms"):
+        raise ValueError(f"residual must be 'basic', 'sew' or 'ms', got {residual!r}")
+    make = maker(num_steps, leak, norm, **options)
+    stages = [(scaled(channels, width), 3) for channels in (16, 32, 64)]
+    end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    blocks = _body(make, in_channels, stages, residual, end, alpha_at_sums)
+    readout = linear(stages[-1][0], check_classes(num_classes))
+    return make.network(blocks, nn.Sequential(*end, readout) if residual == "sew" else readout)
+
+
+def _body(
+    make: Maker, in_channels: int, stages: Sequence[tuple[int, int]], form: Form, end: nn.Module, alpha: float
+) -> dict[str, nn.Module]:
+    """The stem, and the blocks of every stage, all but the first of which halve the image; ``end`` pools the spikes."""
+    if in_channels < 1:
+        raise ValueError(f"in_channels must be 1 or more, got {in_channels}")
+    channels = stages[0][0]
+    stem = convolution(in_channels, channels)
+    blocks: dict[str, nn.Module] = {
+        "conv1": make.current(stem, channels) if form == "ms" else make.spiking(stem, channels)
+    }
+    places = [(stage, number) for stage, (_, count) in enumerate(stages) for number in range(count)]
+    for stage, number in places:
+        out, stride = stages[stage][0], 2 if stage > 0 and number == 0 else 1
+        pool = end if (stage, number) == places[-1] else None
+        blocks[f"block{len(blocks)}"] = _block(make, channels, out, stride, form, pool, alpha)
+        channels = out
+    if form == "ms":
+        blocks["last"] = make.neurons(channels, end)
+    return blocks
+
+
+def _block(
+    make: Maker, channels: int, out: int, stride: int, form: Form, pool: nn.Module | None, alpha: float
+) -> Residual:
+    first, second = convolution(channels, out, stride=stride), convolution(out, out)
+    changes = stride != 1 or channels != out
+    beside = convolution(channels, out, 1, stride) if changes else None
+    if form == "sew":
+        body = {"conv1": make.spiking(first, out), "conv2": make.spiking(second, out)}
+        return Residual(body, None if beside is None else {"shortcut": make.spiking(beside, out)})
+    if form == "ms":
+        pre = {"lif1": make.neurons(channels), "conv1": make.current(first, out)}
+        body_ms = {**pre, "lif2": make.neurons(out), "conv2": make.current(second, out)}
+        return Residual(body_ms, None if beside is None else {"shortcut": make.current(beside, out)})
+    basic = {"conv1": make.spiking(first, out), "conv2": make.current(second, out, alpha)}
+    shortcut = None if beside is None else {"shortcut": make.current(beside, out, alpha)}
+    return Residual(basic, shortcut, make.neurons(out, pool))

@@ -1,0 +1,78 @@
+"""Residual networks: their sizes, their forms, and that they run fused with every norm."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+from bntt.models import resnet19, resnet20
+from bntt.nn import NORMS, CurrentBlock, NeuronBlock, SpikingBlock
+from tests.kernels import needs_kernels
+
+FORMS = ("basic", "sew", "ms")
+
+
+def weights(net: nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(m.weight.shape) for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+
+
+def test_resnet19_has_nineteen_weight_layers_and_two_shortcuts():
+    net = resnet19(num_steps=2, norm="none")
+    found = weights(net)
+    assert len([w for w in found if len(w) == 2 or w[2] == 3]) == 19
+    assert [w[:2] for w in found if len(w) == 4 and w[2] == 1] == [(256, 128), (512, 256)]
+    assert sum(p.numel() for p in net.parameters()) == 12_687_232
+    assert [tuple(b.body["conv1"].synapse.stride) for b in list(net.blocks.values())[1:-1]] == [
+        (s, s) for s in (1, 1, 1, 2, 1, 1, 2, 1)
+    ]
+
+
+def test_resnet20_has_twenty_weight_layers():
+    found = weights(resnet20(num_steps=2, norm="none"))
+    assert len([w for w in found if len(w) == 2 or w[2] == 3]) == 20
+
+
+def test_alpha_stands_before_sums_and_nowhere_else():
+    net = resnet19(num_steps=2, norm="tdbn", threshold=0.5, width=1 / 16)
+    scales = {name: layer.norm.scale for name, layer in net.layers.items() if layer.norm is not None}
+    for name, scale in scales.items():
+        before_sum = name.endswith(("conv2", "shortcut"))
+        assert scale == pytest.approx(0.5 * 2**-0.5 if before_sum else 0.5), name
+    assert resnet19(num_steps=2, norm="tdbn", width=1 / 16, alpha_at_sums=1.0).layers["block1.conv2"].norm.scale == 1
+
+
+def test_the_forms_are_their_papers():
+    kinds = {form: resnet20(num_steps=2, residual=form, width=0.25).blocks for form in FORMS}
+    parts = {form: [type(part) for part in blocks["block4"].body.values()] for form, blocks in kinds.items()}
+    assert parts["basic"] == [SpikingBlock, CurrentBlock]
+    assert parts["sew"] == [SpikingBlock, SpikingBlock]
+    assert parts["ms"] == [NeuronBlock, CurrentBlock, NeuronBlock, CurrentBlock]
+    shortcuts = {form: type(blocks["block4"].shortcut["shortcut"]) for form, blocks in kinds.items()}
+    assert shortcuts == {"basic": CurrentBlock, "sew": SpikingBlock, "ms": CurrentBlock}
+    assert all(len(blocks["block2"].shortcut) == 0 for blocks in kinds.values())
+    assert isinstance(kinds["ms"]["conv1"], CurrentBlock)
+
+
+@needs_kernels
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("form", FORMS)
+def test_they_run_fused(form, norm):
+    net = resnet20(num_steps=3, width=0.25, norm=norm, residual=form, dropout=0.1)
+    for training in (True, False):
+        assert not net.train(training).plan((3, 2, 3, 20, 24)).reason
+    assert resnet19(num_steps=3, width=1 / 16, norm=norm).plan((3, 2, 3, 32, 32)).reason == ""
+
+
+def test_any_image_size_and_bad_words():
+    assert resnet20(num_steps=2, width=0.25).eval()(torch.ones(2, 1, 3, 13, 21)).shape == (1, 10)
+    with pytest.raises(ValueError, match="residual must be 'basic', 'sew' or 'ms', got 'pre'"):
+        inspect.unwrap(resnet20)(residual="pre")  # as without the checks of types
+    with pytest.raises(ValueError, match="in_channels must be 1 or more"):
+        resnet19(in_channels=0)
+    with pytest.raises(ValueError, match="num_classes must be 1 or more"):
+        resnet19(num_classes=0)
+    with pytest.raises(ValueError, match="p must be a number from 0 to below 1"):
+        resnet20(dropout=1)
