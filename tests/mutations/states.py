@@ -47,7 +47,8 @@ STATES = [
         "no gradient comes from the last membranes",
         "engine/stack.py",
         "        if membrane is not None:\n            membrane = membrane.contiguous().clone()\n",
-        "        if membrane is not None and not len(membrane):\n            membrane = membrane.contiguous().clone()\n",
+        "        if membrane is not None and not len(membrane):\n"
+        "            membrane = membrane.contiguous().clone()\n",
         ADVANCE,
     ),
     Mutation(

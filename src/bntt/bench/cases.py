@@ -12,11 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.compute import BackendName, Compute, Precision, Recompute
-from bntt.engine.synapse import Geometry, Spikes, Synapse
-from bntt.models import mlp, vgg9
+from bntt.engine.layer import Layer
+from bntt.engine.spans import sizes
+from bntt.engine.synapse import Spikes, Synapse
+from bntt.models import mlp, resnet19, vgg9
 from bntt.nn import NORMS, PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
 
 Step = Callable[[], object]
+
+BUILDERS: dict[str, Callable[..., SpikingNetwork]] = {"vgg9": vgg9, "mlp": mlp, "resnet19": resnet19}
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Case:
     """One comparison."""
 
     name: str
-    network: Literal["vgg9", "mlp"] = "vgg9"
+    network: Literal["vgg9", "mlp", "resnet19"] = "vgg9"
     num_steps: int = 25
     batch: int = 16
     gamma: float = 1.0
@@ -45,13 +49,22 @@ STANDARD = [
 SWEEP = [Case(f"VGG9 training, T={steps}", num_steps=steps, batch=8) for steps in (5, 25, 50, 100)]
 
 
-NORM_CASES = [Case(f"VGG9 training, {norm}", norm=norm) for norm in NORMS if norm != "bntt-scaled"]
+COMPARED_NORMS = [norm for norm in NORMS if norm != "bntt-scaled"]
+NORM_CASES = [Case(f"VGG9 training, {norm}", norm=norm) for norm in COMPARED_NORMS]
+SEQUENCE_CASES = [
+    Case(f"MLP training, 784 steps, {norm}", network="mlp", num_steps=784, batch=128, norm=norm)
+    for norm in COMPARED_NORMS
+]
+RESIDUAL_CASES = [
+    Case(f"ResNet-19 x0.5 training, T=6, {norm}", network="resnet19", num_steps=6, width=0.5, norm=norm)
+    for norm in COMPARED_NORMS
+]
 
 
 def images(case: Case) -> tuple[Tensor, Tensor]:
     """Normalised pixels and labels."""
     generator = torch.Generator().manual_seed(0)
-    shape = (3, 32, 32) if case.network == "vgg9" else (1, 1, 1)
+    shape = (1, 1, 1) if case.network == "mlp" else (3, 32, 32)
     pixels = (torch.rand(case.batch, *shape, generator=generator) - 0.5) / 0.25
     labels = torch.randint(0, 10, (case.batch,), generator=generator)
     return pixels.to(case.device), labels.to(case.device)
@@ -60,7 +73,7 @@ def images(case: Case) -> tuple[Tensor, Tensor]:
 def network(case: Case) -> SpikingNetwork:
     """The case's network, its running statistics those of one batch, so that evaluation fires as training does."""
     options = {"num_classes": 10, "num_steps": case.num_steps, "width": case.width, "norm": case.norm}
-    net = (vgg9(**options) if case.network == "vgg9" else mlp(**options)).to(case.device)  # type: ignore[arg-type]
+    net = BUILDERS[case.network](**options).to(case.device)
     for norm in net.modules():
         if isinstance(norm, TemporalNorm):
             norm.gamma.data.fill_(case.gamma)
@@ -94,7 +107,7 @@ def own_step(
     steps: Recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
     backend = kernels_of(case.device) if kernels else "reference"
     net.compute = Compute(backend=backend, recompute=steps, precision=precision)
-    channels = 3 if case.network == "vgg9" else 1
+    channels = 1 if case.network == "mlp" else 3
     encoder = PoissonEncoder(case.num_steps, mean=[0.5] * channels, std=[0.25] * channels)
     model = SpikingClassifier(encoder, net)
     model.to(case.device)
@@ -142,24 +155,25 @@ def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tens
 def dense_limit(case: Case) -> Step:
     """The weight layers alone, dense, in the layout and chunks that suit them best: nothing dense can be faster."""
 
-    net, generator = network(case), torch.Generator().manual_seed(0)
-    work: list[tuple[Synapse, Spikes, Tensor, int]] = []
-    size, steps = 32 if case.network == "vgg9" else 1, case.num_steps
-    for block in net.blocks.values():
-        weight = next(block.synapse.parameters()).detach()  # type: ignore[union-attr]
-        conv = weight.ndim == 4
-        inputs = weight.shape[1]
-        at = size if conv else 1
-        chunk = max(1, min(steps, (16 << 20) // (4 * case.batch * at * at * max(weight.shape[0], inputs))))
-        x = torch.rand(chunk, case.batch, at, at, inputs, generator=generator).to(case.device)
-        synapse = Synapse(weight, None, Geometry(padding=(1, 1)) if conv else Geometry())
-        work.append((synapse, Spikes(x), synapse.forward(Spikes(x), events=False), chunk))
-        if conv and block.pool is not None and "Pool" in repr(block.pool):
-            size //= 2
+    net, generator, steps = network(case), torch.Generator().manual_seed(0), case.num_steps
+    drawn = PoissonEncoder(steps).spikes(images(case)[0])
+    nodes = [one.node for block in net.plan(drawn.shape).fused.values() for one in block.nodes]
+    values = [Spikes(drawn.movedim(2, -1))]
+    values += [size.out for size in sizes(nodes, values[0])]
+    work: list[tuple[Synapse, Spikes, Tensor, bool]] = []
+    for i, node in enumerate(nodes):
+        if not isinstance(node, Layer):
+            continue
+        at = node.enter(Spikes(torch.empty(1, *values[i + 1 + node.reads[0]].values.shape[1:], device="meta")))
+        largest = max(math.prod(node.current_shape(at)), at.values.numel())
+        chunk = max(1, min(steps, (16 << 20) // (4 * largest)))
+        x = Spikes(torch.rand(chunk, *at.values.shape[1:], generator=generator).to(case.device))
+        synapse = Synapse(node.weight.detach(), None, node.geometry)
+        work.append((synapse, x, synapse.forward(x, events=False), i > 0))
 
     def run() -> None:
-        for i, (synapse, x, grad, chunk) in enumerate(work):
-            total = torch.zeros_like(synapse.weight)
+        for synapse, x, grad, inner in work:
+            total, chunk = torch.zeros_like(synapse.weight), len(x.values)
             shape = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
             for first in range(0, steps, chunk):
                 count = min(chunk, steps - first)
@@ -167,7 +181,7 @@ def dense_limit(case: Case) -> Step:
                 synapse.forward(part, events=False)
                 if case.training:
                     synapse.add_weight_grad(total, part, grad[:count], events=False)
-                    if i:
+                    if inner:
                         synapse.input_grad(grad[:count], shape)
 
     return run

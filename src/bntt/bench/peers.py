@@ -55,6 +55,28 @@ def _fill(norms: Any, ours: TemporalNorm) -> None:
             norm.running_var.copy_(ours.running_var[t])
 
 
+def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
+    """SpikingJelly's own layer for BNTT, tdBN or TEBN."""
+    options, dims = {"eps": norm.eps, "momentum": norm.momentum}, "2d" if conv else "1d"
+    made: Any
+    if norm.method.name == "BNTT":
+        made = getattr(layer, f"BatchNormThroughTime{dims}")(norm.num_steps, norm.channels, step_mode="m", **options)
+        _fill(made.bn_list, norm)
+        return made  # type: ignore[no-any-return]
+    if norm.method.name == "tdBN":
+        made = inner = getattr(layer, f"ThresholdDependentBatchNorm{dims}")(norm.scale, 1.0, norm.channels, **options)
+    else:
+        made = getattr(layer, f"TemporalEffectiveBatchNorm{dims}")(norm.num_steps, norm.channels, **options)
+        inner = made.bn if hasattr(made, "bn") else made
+    with torch.no_grad():
+        inner.weight.copy_(norm.scale * norm.gamma[0])
+        inner.bias.copy_(0 if norm.beta is None else norm.beta[0])
+        inner.running_mean.copy_(norm.running_mean[0])
+        inner.running_var.copy_(norm.running_var[0])
+    made.step_mode = "m"
+    return made  # type: ignore[no-any-return]
+
+
 class SpikingJelly(nn.Module):
     """Multi-step mode, ``LIFNode(decay_input=False, v_reset=None, detach_reset=True)``, T folded into the batch."""
 
@@ -81,13 +103,7 @@ class SpikingJelly(nn.Module):
             assert isinstance(norm, TemporalNorm)
             assert isinstance(block.lif, LIF)
             parts.append(layer.SeqToANNContainer(block.synapse))
-            if unbind:
-                parts.append(Unbound(_norms_of(norm, conv)))
-            else:
-                kind = layer.BatchNormThroughTime2d if conv else layer.BatchNormThroughTime1d
-                through = kind(norm.num_steps, norm.channels, eps=norm.eps, momentum=norm.momentum, step_mode="m")
-                _fill(through.bn_list, norm)
-                parts.append(through)
+            parts.append(Unbound(_norms_of(norm, conv)) if unbind else _layer_of(layer, norm, conv))
             node = {"v_threshold": 1.0, "v_reset": None, "detach_reset": True, "decay_input": False, "step_mode": "m"}
             parts.append(
                 neuron.LIFNode(tau=1 / (1 - float(block.lif.neuron.leak)), surrogate_function=Triangle(), **node)

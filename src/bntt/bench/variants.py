@@ -15,9 +15,9 @@ from bntt.engine.kernels import BackendError, require
 
 
 def loop_step(case: Case) -> Step:
-    """What such code usually is: for BNTT its per-time-step loop, written out; for other norms plain PyTorch, one time
-    step after another, or layer by layer where their statistics need all steps."""
-    if case.norm != "bntt":
+    """What such code usually is: for BNTT its per-time-step loop, written out; for other norms and residual networks
+    plain PyTorch, one time step after another, or layer by layer where their statistics need all steps."""
+    if case.norm != "bntt" or case.network == "resnet19":
         return own_step(case, kernels=False, stepped=case.norm not in ("tdbn", "tebn", "bn-pooled"))
     net = network(case)
     loop = PerStepLoop(net)

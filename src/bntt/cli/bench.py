@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def bench(
     out: Path = Path("bench"),
     rounds: int = 5,
-    cases: Literal["standard", "sweep", "norms", "all"] = "standard",
+    cases: Literal["standard", "sweep", "norms", "vgg9-norms", "all"] = "standard",
     variants: tuple[str, ...] = (),
     device: str = "cpu",
 ) -> None:
@@ -26,7 +26,8 @@ def bench(
     Args:
         out: folder for the results.
         rounds: steps of every variant that count.
-        cases: the standard comparisons, time and memory against T, every norm in training, or all of these.
+        cases: the standard comparisons, time and memory against T, every norm in training of VGG9, of the network for
+            sequences and of ResNet-19, or all of these; vgg9-norms are the first of them.
         variants: what to time, of loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit"
             and the peers; the loop is always in it. By default loop, reference, fused, dense limit and the peers.
         device: cpu, or cuda: there the kernels are Triton's, batches are of 128 (against T: 16), and the peers are
@@ -37,7 +38,7 @@ def bench(
 
     import torch
 
-    from bntt.bench.cases import NORM_CASES, STANDARD, SWEEP, kernels_of
+    from bntt.bench.cases import NORM_CASES, RESIDUAL_CASES, SEQUENCE_CASES, STANDARD, SWEEP, kernels_of
     from bntt.bench.parity import check_parity
     from bntt.bench.timing import compare, report
     from bntt.bench.variants import available, usual
@@ -63,7 +64,10 @@ def bench(
         parity = check_parity(chosen_variants, device=device)
     for row in parity:
         console.line(f"parity of {row.variant}: logits {row.logits:.1e}, worst gradient {row.gradients:.1e} (relative)")
-    chosen = {"standard": STANDARD, "sweep": SWEEP, "norms": NORM_CASES, "all": STANDARD + SWEEP + NORM_CASES}[cases]
+    norms = NORM_CASES + SEQUENCE_CASES + RESIDUAL_CASES
+    chosen = {"standard": STANDARD, "sweep": SWEEP, "norms": norms, "vgg9-norms": NORM_CASES}.get(
+        cases, STANDARD + SWEEP + norms
+    )
     if kernels_of(device) == "triton":
         chosen = [replace(case, device=device, batch=16 if case in SWEEP else 128) for case in chosen]
     comparisons = []
