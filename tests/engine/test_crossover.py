@@ -47,6 +47,16 @@ def test_strides_and_kernels_of_any_size_are_measured_like_all_others(kernel, st
     assert goes_by_events(synapse, x, Compute(events="measured")) == (True, True)
 
 
+def test_as_many_images_are_timed_as_the_output_is_work(monkeypatch):
+    """Not as the input is: a stride of 4 leaves a sixteenth of it."""
+    timed = []
+    monkeypatch.setattr(module, "_seconds", lambda work: timed.append(work().shape[0]) or 1.0)
+    for stride in (1, 4):
+        synapse = Synapse(torch.zeros(64, 64, 1, 1), None, Geometry((stride, stride)))
+        module._measure(synapse, (64, 64, 64), 1, 1.0, backward=False)
+    assert timed == [16] * 3 + [256] * 3
+
+
 def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for():
     same = Geometry(padding=(1, 1))
     large, small = (Synapse(torch.zeros(c, c, 3, 3), None, same) for c in (64, 8))

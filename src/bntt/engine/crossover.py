@@ -69,7 +69,8 @@ def crossover(synapse: Synapse, x: Spikes) -> Crossover:
 
 def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: float, *, backward: bool) -> float:
     """Time both ways on random counts of two densities; event-driven time is a straight line in the density."""
-    work = synapse.weight.numel() * place[0] * place[1]
+    down, across = synapse.geometry.out_size((place[0], place[1]), synapse.kernel)
+    work = synapse.weight.numel() * down * across
     images = min(512, max(2 * torch.get_num_threads(), (1 << 28) // max(1, work)))
     generator = torch.Generator().manual_seed(0)
     samples = []
