@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from bntt.engine import crossover as module
@@ -16,17 +17,44 @@ pytestmark = needs_kernels
 def test_what_has_no_event_driven_way_goes_dense():
     x = Spikes(torch.zeros(1, 1, 8, 8, 64, dtype=torch.uint8), 1.0, 1, 0.0)
     weight = torch.zeros(64, 64, 3, 3)
-    for geometry in (Geometry(stride=(2, 2)), Geometry(dilation=(2, 2)), Geometry(groups=2)):
-        assert goes_by_events(
-            Synapse(weight[:, : 64 // geometry.groups], None, geometry), x, Compute(events="measured")
-        ) == (
-            False,
-            False,
-        )
-    five = Synapse(torch.zeros(64, 64, 5, 5), None, Geometry(padding=(2, 2)))
-    assert goes_by_events(five, x, Compute(events="fixed")) == (True, False)
+    for geometry in (Geometry(dilation=(2, 2)), Geometry(groups=2)):
+        synapse = Synapse(weight[:, : 64 // geometry.groups], None, geometry)
+        assert goes_by_events(synapse, x, Compute(events="measured")) == (False, False)
     floats = Spikes(torch.zeros(1, 1, 8, 8, 64))
     assert goes_by_events(Synapse(weight, None, Geometry()), floats, Compute(events="fixed")) == (False, False)
+
+
+SHAPES = [  # kernel, stride, padding
+    ((3, 3), (2, 2), (1, 1)),
+    ((5, 5), (1, 1), (2, 2)),
+    ((1, 1), (1, 1), (0, 0)),
+    ((1, 1), (2, 2), (0, 0)),
+    ((1, 1), (1, 1), (1, 1)),
+    ((2, 3), (3, 1), (0, 2)),
+]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), SHAPES)
+def test_strides_and_kernels_of_any_size_are_measured_like_all_others(kernel, stride, padding, monkeypatch):
+    torch.use_deterministic_algorithms(False)
+    monkeypatch.setattr(module, "_MEASURED", {})
+    synapse = Synapse(torch.zeros(64, 64, *kernel), None, Geometry(stride, padding))
+    x = Spikes(torch.zeros(1, 1, 8, 7, 64, dtype=torch.uint8), 1.0, 1, 0.1)
+    assert goes_by_events(synapse, x, Compute(events="fixed")) == (True, True)
+    assert min(vars(crossover(synapse, x)).values()) >= 0
+    assert len(module._MEASURED) == 2
+    module._MEASURED |= dict.fromkeys(module._MEASURED, 0.2)
+    assert goes_by_events(synapse, x, Compute(events="measured")) == (True, True)
+
+
+def test_as_many_images_are_timed_as_the_output_is_work(monkeypatch):
+    """Not as the input is: a stride of 4 leaves a sixteenth of it."""
+    timed = []
+    monkeypatch.setattr(module, "_seconds", lambda work: timed.append(work().shape[0]) or 1.0)
+    for stride in (1, 4):
+        synapse = Synapse(torch.zeros(64, 64, 1, 1), None, Geometry((stride, stride)))
+        module._measure(synapse, (64, 64, 64), 1, 1.0, backward=False)
+    assert timed == [16] * 3 + [256] * 3
 
 
 def test_the_fixed_rule_and_what_deterministic_algorithms_ask_for():

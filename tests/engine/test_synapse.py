@@ -15,7 +15,7 @@ from tests.kernels import needs_bf16, needs_kernels, variant
 pytestmark = needs_kernels
 _ = variant
 
-CONVS = [  # T, B, H, W, Ci, Co, kernel, padding, largest count
+CONVS: list[tuple] = [  # T, B, H, W, Ci, Co, kernel, padding, largest count, stride unless it is 1
     (2, 3, 8, 8, 64, 64, 3, 1, 1),
     (1, 2, 7, 5, 3, 5, 3, 1, 1),
     (2, 1, 6, 9, 70, 33, 3, 1, 4),
@@ -28,6 +28,26 @@ CONVS = [  # T, B, H, W, Ci, Co, kernel, padding, largest count
     (4, 8, 1, 1, 64, 64, 1, 1, 1),
     (2, 3, 1, 1, 33, 40, 1, 2, 4),
     (2, 3, 2, 1, 33, 40, 1, 0, 1),
+    (2, 2, 6, 5, 40, 70, 1, 0, 16),
+    (2, 3, 8, 8, 64, 64, 3, 1, 1, 2),
+    (1, 2, 7, 9, 33, 40, 3, 1, 4, (2, 3)),
+    (1, 2, 9, 7, 5, 70, 3, 0, 1, (3, 1)),
+    (2, 1, 6, 5, 17, 33, 3, 2, 9, 2),
+    (1, 2, 1, 1, 6, 50, 3, 1, 1, 2),
+    (1, 3, 2, 1, 8, 5, 3, 2, 4, (1, 2)),
+    (1, 2, 11, 10, 20, 12, 5, 2, 1, 2),
+    (1, 2, 8, 9, 12, 20, (1, 5), (0, 2), 4, (2, 1)),
+    (1, 2, 7, 8, 20, 33, (4, 2), (1, 0), 1, (1, 3)),
+    (1, 2, 9, 8, 10, 24, (7, 3), (3, 1), 1),
+    (1, 2, 10, 9, 12, 8, 2, 0, 1, 4),
+    (3, 2, 8, 7, 70, 70, 1, 0, 4, 2),
+    (2, 3, 5, 6, 70, 65, 1, 0, 1, (3, 1)),
+    (2, 3, 1, 1, 33, 40, 1, 0, 4, 2),
+    (2, 2, 4, 5, 20, 10, 1, 1, 4, 2),
+    (2, 2, 3, 3, 20, 10, 1, 1, 4, 2),
+    (2, 2, 4, 5, 20, 10, 1, (0, 2), 1),
+    (1, 2, 5, 500, 6, 20, 3, 1, 1, (1, 2)),
+    (1, 1, 1, 33000, 2, 3, 3, 1, 1),
 ]
 LINEARS = [(2, 3, 300, 40, 1), (1, 200, 70, 65, 4), (5, 1, 1, 7, 1), (3, 150, 513, 130, 16)]  # T, B, Ci, Co, largest
 
@@ -37,11 +57,16 @@ def counts_of(shape: tuple[int, ...], largest: int, rng: torch.Generator, rate: 
     return fired.sum(-1).to(torch.uint8)
 
 
+def pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)
+
+
 def conv_case(case: tuple, rng: torch.Generator) -> tuple[Synapse, Spikes]:
-    steps, batch, height, width, inputs, outputs, kernel, padding, largest = case
-    weight, bias = torch.randn(outputs, inputs, kernel, kernel, generator=rng), torch.randn(outputs, generator=rng)
+    steps, batch, height, width, inputs, outputs, kernel, padding, largest, *stride = case
+    geometry = Geometry(pair(*stride or (1,)), pair(padding))
+    weight, bias = torch.randn(outputs, inputs, *pair(kernel), generator=rng), torch.randn(outputs, generator=rng)
     counts = counts_of((steps, batch, height, width, inputs), largest, rng)
-    return Synapse(weight, bias, Geometry(padding=(padding, padding))), Spikes(counts, 1 / largest, largest)
+    return Synapse(weight, bias, geometry), Spikes(counts, 1 / largest, largest)
 
 
 def linear_case(case: tuple, rng: torch.Generator) -> tuple[Synapse, Spikes]:
@@ -63,16 +88,21 @@ def expected(synapse: Synapse, x: Spikes) -> Tensor:
     if synapse.linear:
         rows = wide_images(x).flatten(1)
         return F.linear(rows, synapse.weight.double(), synapse.bias.double())[:, :, None, None].permute(0, 2, 3, 1)
-    y = F.conv2d(wide_images(x), synapse.weight.double(), synapse.bias.double(), padding=synapse.geometry.padding)
-    return y.permute(0, 2, 3, 1)
+    return convolved(synapse, wide_images(x), synapse.weight.double(), synapse.bias.double()).permute(0, 2, 3, 1)
+
+
+def convolved(synapse: Synapse, images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return F.conv2d(images, weight, bias, synapse.geometry.stride, synapse.geometry.padding)
 
 
 @pytest.mark.parametrize(("make", "case"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
 @pytest.mark.parametrize("events", [True, False])
 def test_forward(make, case, events, variant, rng):
     synapse, x = make(case, rng)
-    out = synapse.forward(x, events=events).flatten(0, 1)
-    wanted = expected(synapse, x)
+    assert synapse.has_event_way
+    wanted, steps = expected(synapse, x), x.values.shape[:2]
+    unset = torch.full((*steps, *wanted.shape[1:]), float("nan"))
+    out = synapse.forward(x, events=events, out=unset).flatten(0, 1)
     assert out.shape == wanted.shape
     assert (out - wanted).abs().max() <= 5e-6 * wanted.abs().max()
 
@@ -81,14 +111,12 @@ def test_forward(make, case, events, variant, rng):
 @pytest.mark.parametrize("events", [True, False])
 def test_weight_and_input_gradient(make, case, events, variant, rng):
     synapse, x = make(case, rng)
-    if events and not synapse.has_event_weight_grad:
-        pytest.skip("this kernel size has no event-driven weight gradient")
     weight = synapse.weight.double().requires_grad_()
     images = wide_images(x).requires_grad_()
     if synapse.linear:
         y = F.linear(images.flatten(1), weight)[:, None, None, :]
     else:
-        y = F.conv2d(images, weight, padding=synapse.geometry.padding).permute(0, 2, 3, 1)
+        y = convolved(synapse, images, weight).permute(0, 2, 3, 1)
     gradient = torch.randn(y.shape, generator=rng)
     (y * gradient).sum().backward()
     start = torch.randn(synapse.weight.shape, generator=rng)
@@ -109,21 +137,22 @@ def test_the_same_bits_on_any_number_of_threads(make, case, variant, rng):
         torch.set_num_threads(threads)
         out = synapse.forward(x, events=True)
         total = torch.zeros(synapse.weight.shape)
-        if synapse.has_event_weight_grad:
-            synapse.add_weight_grad(total, x, out, events=True)
+        synapse.add_weight_grad(total, x, out, events=True)
         results.append((out, total))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
-def test_no_spike_and_every_spike(rate, variant, rng):
-    synapse, _ = conv_case(CONVS[2], rng)
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+def test_no_spike_and_every_spike(rate, stride, variant, rng):
+    synapse, _ = conv_case((*CONVS[2], stride), rng)
     x = Spikes(counts_of((2, 1, 6, 9, 70), 4, rng, rate), 0.25, 4)
-    assert torch.allclose(synapse.forward(x, events=True), synapse.forward(x, events=False), rtol=1e-4, atol=1e-4)
+    out, dense = (synapse.forward(x, events=events) for events in (True, False))
+    assert torch.allclose(out, dense, rtol=1e-4, atol=1e-4)
     totals = [torch.zeros(synapse.weight.shape) for _ in range(2)]
     for total, events in zip(totals, (True, False), strict=True):
-        synapse.add_weight_grad(total, x, torch.ones(2, 1, 6, 9, 33), events=events)
+        synapse.add_weight_grad(total, x, torch.ones_like(out), events=events)
     assert torch.allclose(*totals, rtol=1e-4, atol=1e-4)
 
 

@@ -77,22 +77,24 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   return r;
 }
 
-Floats events(long N, long H, long W, long Ci, long Co, long K, long pad, long largest, int threads) {
+Floats events(const long (&layer)[9], int threads) {
+  const auto& [N, H, W, Ci, Co, K, pad, largest, stride] = layer;
   std::vector<std::uint8_t> counts(N * H * W * Ci);
   std::uint32_t state = 3;
   for (auto& c : counts) c = static_cast<std::uint8_t>((number(state) + 2) / 4 * static_cast<float>(largest + 1));
-  const long Ho = H + 2 * pad - K + 1, Wo = W + 2 * pad - K + 1;
+  const long Ho = (H + 2 * pad - K) / stride + 1, Wo = (W + 2 * pad - K) / stride + 1;
   Floats weight = numbers(Co * Ci * K * K, 4), bias = numbers(Co, 5), out(N * Ho * Wo * Co), grad(weight.size());
   Floats floats(counts.size());
   BnttEvents e{};
   e.counts = counts.data(), e.bias = bias.data(), e.out = out.data(), e.grad_out = out.data(), e.grad_weight = grad.data();
   e.images = N, e.height = H, e.width = W, e.in_channels = Ci, e.out_channels = Co, e.kernel_height = e.kernel_width = K;
-  e.pad_height = e.pad_width = pad, e.largest_count = largest, e.scale = 1.0 / static_cast<double>(largest), e.threads = threads;
+  e.pad_height = e.pad_width = pad, e.stride_height = e.stride_width = stride;
+  e.largest_count = largest, e.scale = 1.0 / static_cast<double>(largest), e.threads = threads;
   Floats packed(static_cast<std::size_t>(bntt_packed_size(&e)));
   require(bntt_pack(&e, weight.data(), packed.data()) == 0, "pack");
   e.weight = packed.data();
   require(bntt_events_forward(&e) == 0, "events");
-  if (K == 3 || (K == 1 && H * W == 1)) require(bntt_events_weight_grad(&e) == 0, "weight gradient");
+  require(bntt_events_weight_grad(&e) == 0, "weight gradient");
   require(bntt_unpack(counts.data(), floats.data(), static_cast<long>(counts.size()), 0.25, threads) == 0, "unpack");
   out.insert(out.end(), grad.begin(), grad.end());
   return out;
@@ -107,10 +109,10 @@ int main() {
     for (int kind = 0; kind < 12; ++kind)
       for (const auto& s : scans)
         require(scan(s[0], s[1], s[2], s[3], s[4], s[5], kind, 1) == scan(s[0], s[1], s[2], s[3], s[4], s[5], kind, 3), "scan");
-    const long layers[][8] = {{5, 8, 8, 64, 64, 3, 1, 1}, {2, 7, 5, 3, 5, 3, 1, 1}, {3, 6, 9, 70, 33, 3, 1, 4}, {2, 5, 5, 20, 40, 3, 0, 9},
-                              {2, 4, 4, 17, 16, 3, 2, 1}, {2, 9, 9, 40, 12, 5, 2, 1}, {300, 1, 1, 513, 130, 1, 0, 4}, {2, 1, 1, 6, 50, 3, 1, 1}};
-    for (const auto& l : layers)
-      require(events(l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7], 1) == events(l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7], 3), "events");
+    const long layers[][9] = {{5, 8, 8, 64, 64, 3, 1, 1, 1}, {2, 7, 5, 3, 5, 3, 1, 1, 1}, {3, 6, 9, 70, 33, 3, 1, 4, 2}, {2, 5, 5, 20, 40, 3, 0, 9, 3},
+                              {2, 4, 4, 17, 16, 3, 2, 1, 1}, {2, 9, 9, 40, 12, 5, 2, 1, 2}, {300, 1, 1, 513, 130, 1, 0, 4, 1}, {2, 1, 1, 6, 50, 3, 1, 1, 2},
+                              {2, 9, 5, 20, 40, 1, 0, 4, 4}, {5, 8, 8, 64, 64, 1, 0, 1, 1}, {2, 4, 5, 9, 70, 1, 1, 1, 2}, {1, 5, 600, 3, 5, 3, 1, 1, 2}};
+    for (const auto& layer : layers) require(events(layer, 1) == events(layer, 3), "events");
     const Floats pixels = numbers(3 * 2 * 49, 6);
     std::vector<std::int64_t> keys = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     std::vector<std::int8_t> one(4 * 3 * 98), many(one.size());

@@ -13,11 +13,11 @@ FUSED = [
         FUZZ,
     ),
     Mutation(
-        "a padded 1x1 image is a fully connected layer",
+        "a padded 1x1 convolution whose output is as large as its input is a fully connected layer",
         "*/_cpu/events.inl",
-        "e.kernel_width == 1 && e.pad_height == 0 &&\n         e.pad_width == 0;",
-        "e.kernel_width == 1;",
-        FUZZ,
+        "e.kernel_width == 1 && e.pad_height == 0 && e.pad_width == 0 &&",
+        "e.kernel_width == 1 &&",
+        ("tests/engine/test_synapse.py",),
     ),
     Mutation(
         "no gradient goes from span to span",
@@ -80,8 +80,22 @@ FUSED = [
     Mutation(
         "taps of the event-driven weight gradient are mirrored",
         "*/_cpu/events_weight_grad.inl",
-        "sum[3 + j] += L::load(at + (1 - j) * N);",
-        "sum[3 + j] += L::load(at + (j - 1) * N);",
+        "L::load(at + (Across - 1 - b) * N + n * LANES);",
+        "L::load(at + b * N + n * LANES);",
+        FUZZ,
+    ),
+    Mutation(
+        "rows stride as columns do",
+        "engine/synapse.py",
+        "stride_height=self.geometry.stride[0],",
+        "stride_height=self.geometry.stride[1],",
+        ("tests/engine/test_synapse.py",),
+    ),
+    Mutation(
+        "padding shifts no pixels of a strided layer",
+        "*/_cpu/events_weight_grad.inl",
+        "pixel = ((tap - pad) % stride + stride) % stride;",
+        "pixel = tap % stride;",
         FUZZ,
     ),
     Mutation(

@@ -41,17 +41,15 @@ def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool,
     (False, False)
     """
     choice = compute.events
-    forward = compute.kernels == "cpu" and x.counted and synapse.has_event_forward and choice != "never"
-    weight_grad = forward and synapse.has_event_weight_grad
-    if not forward:
+    if compute.kernels != "cpu" or not x.counted or not synapse.has_event_way or choice == "never":
         return False, False
     if choice == "fixed" or torch.are_deterministic_algorithms_enabled():
         sparse = x.density < FIXED_DENSITY and synapse.weight.shape[0] * synapse.weight.shape[1] >= FIXED_WEIGHTS
         if torch.are_deterministic_algorithms_enabled():
-            return sparse, weight_grad
-        return sparse, weight_grad and sparse and not synapse.linear
+            return sparse, True
+        return sparse, sparse and not synapse.linear
     found = crossover(synapse, x)
-    return x.density < found.forward, weight_grad and x.density < found.weight_grad
+    return x.density < found.forward, x.density < found.weight_grad
 
 
 def crossover(synapse: Synapse, x: Spikes) -> Crossover:
@@ -71,9 +69,8 @@ def crossover(synapse: Synapse, x: Spikes) -> Crossover:
 
 def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: float, *, backward: bool) -> float:
     """Time both ways on random counts of two densities; event-driven time is a straight line in the density."""
-    if backward and not synapse.has_event_weight_grad:
-        return 0.0
-    work = synapse.weight.numel() * place[0] * place[1]
+    down, across = synapse.geometry.out_size((place[0], place[1]), synapse.kernel)
+    work = synapse.weight.numel() * down * across
     images = min(512, max(2 * torch.get_num_threads(), (1 << 28) // max(1, work)))
     generator = torch.Generator().manual_seed(0)
     samples = []

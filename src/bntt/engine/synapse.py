@@ -126,13 +126,9 @@ class Synapse:
         return (1, 1) if self.linear else (self.weight.shape[2], self.weight.shape[3])
 
     @property
-    def has_event_forward(self) -> bool:
-        g = self.geometry
-        return g.stride == (1, 1) and g.dilation == (1, 1) and g.groups == 1 and self.kernel[1] <= 16
-
-    @property
-    def has_event_weight_grad(self) -> bool:
-        return self.has_event_forward and (self.linear or self.kernel == (3, 3))
+    def has_event_way(self) -> bool:
+        """Forward and weight gradient, of any stride, padding and height of the kernel."""
+        return self.geometry.dilation == (1, 1) and self.geometry.groups == 1 and self.kernel[1] <= 16
 
     def forward(self, x: Spikes, *, events: bool, out: Tensor | None = None) -> Tensor:
         """``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous: in ``out`` where one is given, except from a
@@ -242,6 +238,8 @@ class Synapse:
             kernel_width=self.kernel[1],
             pad_height=self.geometry.padding[0],
             pad_width=self.geometry.padding[1],
+            stride_height=self.geometry.stride[0],
+            stride_width=self.geometry.stride[1],
             largest_count=x.largest,
             scale=x.scale,
             threads=torch.get_num_threads(),

@@ -7,13 +7,23 @@ constexpr long BLOCK_IN = 192;  // inputs (kernel columns times channels) of a b
 
 inline long in_block(const BnttEvents& e) { return larger(1, BLOCK_IN / e.kernel_width); }
 inline long in_blocks(const BnttEvents& e) { return ceil_div(e.in_channels, in_block(e)); }
-// A fully connected layer: its rows lie side by side as the pixels of one image.
-inline bool fully_connected(const BnttEvents& e) {
-  return e.height == 1 && e.width == 1 && e.kernel_height == 1 && e.kernel_width == 1 && e.pad_height == 0 &&
-         e.pad_width == 0;
+inline long out_height(const BnttEvents& e) {
+  return (e.height + 2 * e.pad_height - e.kernel_height) / e.stride_height + 1;
 }
-inline long out_height(const BnttEvents& e) { return e.height + 2 * e.pad_height - e.kernel_height + 1; }
-inline long out_width(const BnttEvents& e) { return e.width + 2 * e.pad_width - e.kernel_width + 1; }
+inline long out_width(const BnttEvents& e) {
+  return (e.width + 2 * e.pad_width - e.kernel_width) / e.stride_width + 1;
+}
+// A 1x1 convolution that sees every pixel and no padding. Its rows lie side by side as the pixels of one image.
+inline bool fully_connected(const BnttEvents& e) {
+  return e.kernel_height == 1 && e.kernel_width == 1 && e.pad_height == 0 && e.pad_width == 0 &&
+         out_height(e) == e.height && out_width(e) == e.width;
+}
+// The same layer, the pixels of all images as rows of their own.
+inline BnttEvents as_rows(BnttEvents e) {
+  e.images *= e.height * e.width;
+  e.height = e.width = e.stride_height = e.stride_width = 1;
+  return e;
+}
 
 // Packed weights: [Co / OUT][Kh][in_blocks][Kw][in_block][OUT], zero where there is no channel.
 inline long packed_size(const BnttEvents& e) {
@@ -87,18 +97,22 @@ struct EventForward {
   std::int32_t *pixel_sizes, *starts;
   long pixel_room, list_room, start_room;
 
+  // Whether any tap meets this input row or column: strides wider than the kernel pass over some.
+  static bool met(long at, long pad, long stride, long kernel) { return (at + pad) % stride < kernel; }
+
   // The events that an output column sees in one input row and block: those of its Kw input columns, one list.
   void list_row(const std::uint8_t* counts, long part, std::uint8_t* near, std::int32_t* sizes, std::uint8_t* list,
-                std::int32_t* start, long* used, long width) const {
+                std::int32_t* start, long* used, long width, long across) const {
     const long span = in_block(e), first = part * span, channels = smaller(span, e.in_channels - first);
-    const long room = span * e.largest_count + 64, across = width + 2 * e.pad_width - e.kernel_width + 1;
+    const long room = span * e.largest_count + 64;
     for (long w = 0; w < width; ++w)
-      sizes[w] = static_cast<std::int32_t>(
-          list_events(counts + w * e.in_channels + first, channels, e.largest_count, near + w * room));
+      if (met(w, e.pad_width, e.stride_width, e.kernel_width))
+        sizes[w] = static_cast<std::int32_t>(
+            list_events(counts + w * e.in_channels + first, channels, e.largest_count, near + w * room));
     for (long w = 0; w < across; ++w) {
       start[w] = static_cast<std::int32_t>(*used);
       for (long j = 0; j < e.kernel_width; ++j) {
-        const long from = w - e.pad_width + j;
+        const long from = w * e.stride_width - e.pad_width + j;
         if (from < 0 || from >= width) continue;
         const std::uint8_t add = static_cast<std::uint8_t>(j * span), *source = near + from * room;
         std::uint8_t* to = list + *used;
@@ -136,9 +150,9 @@ struct EventForward {
     std::int32_t *sizes = pixel_sizes + worker * e.width * rows, *start = starts + worker * start_room;
     long used = 0;
     for (long h = 0; h < height; ++h)
-      for (long part = 0; part < parts; ++part)
+      for (long part = 0; part < parts && met(h, e.pad_height, e.stride_height, e.kernel_height); ++part)
         list_row(counts + h * width * e.in_channels, part, near, sizes, list, start + (h * parts + part) * (across + 1),
-                 &used, width);
+                 &used, width, across);
     alignas(64) float tail[OUT];
     for (long first = 0; first < e.out_channels; first += OUT) {
       const long filled = smaller(OUT, e.out_channels - first);
@@ -154,7 +168,7 @@ struct EventForward {
       for (long i = 0; i < e.kernel_height; ++i)
         for (long part = 0; part < parts; ++part, weight += e.kernel_width * in_block(e) * OUT)
           for (long h = 0; h < down; ++h) {
-            const long from = h - e.pad_height + i;
+            const long from = h * e.stride_height - e.pad_height + i;
             if (from < 0 || from >= height) continue;
             const std::int32_t* at = start + (from * parts + part) * (across + 1);
             float* to = out + h * across * e.out_channels + first;
@@ -172,8 +186,9 @@ struct EventForward {
   }
 };
 
-inline int events_forward(const BnttEvents& e) {
-  const bool dense = fully_connected(e);
+inline int events_forward(const BnttEvents& given) {
+  const bool dense = fully_connected(given);
+  const BnttEvents e = dense ? as_rows(given) : given;
   const long rows = dense ? smaller(128, e.images) : 1, width = dense ? rows : e.width;
   const long across = dense ? rows : out_width(e), workers = larger(1, e.threads), parts = in_blocks(e);
   const long room = in_block(e) * e.largest_count + 64;

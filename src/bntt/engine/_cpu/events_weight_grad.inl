@@ -1,38 +1,86 @@
 // The event-driven weight gradient: dW[ci, tap] = sum over the events of ci of the output gradient that the tap leads
 // to. What a layer's sizes mean and how a pixel's events are listed is in events.inl.
+//
+// Taps that lie a stride apart meet input pixels that lie a stride apart, and for these pixels alone the layer has stride
+// 1. So the kernel is cut into shares of up to 3x3 such taps, whose sums stay in registers: each is a pass of its own.
 
-// A strip is as many image rows as keep its part of the output gradient in the first-level cache.
-struct Strips {
-  long images, height, width, rows, strips, padded_width, positions;  // of the input; positions: padded pixels of a strip
-  Strips(const BnttEvents& e, bool dense, long room) {
-    images = dense ? 1 : e.images;
-    height = dense ? ceil_div(e.images, room) : e.height;
-    width = dense ? room : e.width;
-    padded_width = dense ? width : width + 2;
-    rows = dense ? 1 : larger(1, smaller(height, room / padded_width - 2));
-    strips = ceil_div(height, rows);
-    positions = dense ? width : (rows + 2) * padded_width;
+constexpr long MOST_TAPS = 3;
+
+// A share along one axis: which taps, and the input pixels that they meet. Its tap k leads from its pixel n to output
+// n + shift - k.
+struct Axis {
+  long tap, taps, pixel, pixels, shift, stride, outputs;  // tap and pixel: the first, counted in the layer
+  Axis(long tap, long kernel, long inputs, long pad, long stride, long outputs)
+      : tap(tap), taps(smaller(MOST_TAPS, ceil_div(kernel - tap, stride))), stride(stride), outputs(outputs) {
+    pixel = ((tap - pad) % stride + stride) % stride;
+    pixels = pixel < inputs ? ceil_div(inputs - pixel, stride) : 0;
+    shift = (pixel + pad - tap) / stride;
   }
+  static bool begins(long tap, long stride) { return tap / stride % MOST_TAPS == 0; }
+};
+
+// A strip is as many rows of a share's pixels as keep its part of the output gradient in the first-level cache; of wide
+// images, where not even one row does, a part of the columns.
+struct Strips {
+  const Axis &down, &across;
+  long count, rows, columns, per_row, per_image, padded_width, positions;
+  Strips(long images, const Axis& down, const Axis& across, long room) : down(down), across(across) {
+    per_row = ceil_div(across.pixels, room / down.taps - across.taps + 1);
+    columns = ceil_div(across.pixels, per_row);
+    padded_width = columns + across.taps - 1;
+    rows = smaller(down.pixels, room / padded_width - down.taps + 1);
+    per_image = per_row * ceil_div(down.pixels, rows);
+    count = images * per_image;
+    positions = (rows + down.taps - 1) * padded_width;
+  }
+  long image(long strip) const { return strip / per_image; }
+  long top(long strip) const { return strip % per_image / per_row * rows; }
+  long left(long strip) const { return strip % per_row * columns; }
 };
 
 struct EventLists {  // per strip: where the events of every input channel are, as positions in the padded strip
   const BnttEvents& e;
   const Strips& g;
-  bool dense;
-  std::int64_t *offsets, *bases;  // [strips, Ci + 1] and [strips + 1]
-  std::uint16_t* places;
-  std::int32_t* cursors;  // [workers, Ci]
+  Scratch<std::int64_t> offsets, bases;  // [strips, Ci + 1] and [strips + 1]
+  Scratch<std::int32_t> cursors;         // [workers, Ci]
+  Scratch<std::uint8_t> active;          // [workers, largest list of 256 channels]
+  std::uint16_t* places = nullptr;
+
+  EventLists(const BnttEvents& e, const Strips& g)
+      : e(e), g(g), offsets(g.count * (e.in_channels + 1)), bases(g.count + 1),
+        cursors(larger(1, e.threads) * e.in_channels), active(larger(1, e.threads) * active_room()) {}
+  long active_room() const { return 256 * e.largest_count + 16; }
+
+  // How many events there are; -1 when memory could not be had.
+  long count_all() {
+    if (!offsets.data || !bases.data || !cursors.data || !active.data) return -1;
+    auto counting = [&](long strip, int worker) { count(strip, cursors.data + worker * e.in_channels); };
+    for_units(g.count, e.threads, counting);
+    bases.data[0] = 0;
+    for (long strip = 0; strip < g.count; ++strip)
+      bases.data[strip + 1] = bases.data[strip] + offsets.data[strip * (e.in_channels + 1) + e.in_channels];
+    return bases.data[g.count];
+  }
+
+  void list_all(std::uint16_t* room) {
+    places = room;
+    auto filling = [&](long strip, int worker) {
+      fill(strip, cursors.data + worker * e.in_channels, active.data + worker * active_room());
+    };
+    for_units(g.count, e.threads, filling);
+  }
 
   // Calls use(pixel counts, position) for every pixel of a strip.
   template <class F>
   void pixels(long strip, F use) const {
-    const long image = strip / g.strips, first = strip % g.strips * g.rows, last = smaller(first + g.rows, g.height);
-    for (long h = first; h < last; ++h)
-      for (long w = 0; w < g.width; ++w) {
-        const long pixel = (image * g.height + h) * g.width + w;
-        if (dense && pixel >= e.images) return;
-        use(e.counts + pixel * e.in_channels, dense ? w : (h - first + 1) * g.padded_width + w + 1);
-      }
+    const long top = g.top(strip), bottom = smaller(top + g.rows, g.down.pixels);
+    const long left = g.left(strip), right = smaller(left + g.columns, g.across.pixels);
+    for (long h = top; h < bottom; ++h) {
+      const long row = g.image(strip) * e.height + g.down.pixel + h * g.down.stride;
+      const std::uint8_t* x = e.counts + (row * e.width + g.across.pixel + left * g.across.stride) * e.in_channels;
+      for (long w = left; w < right; ++w, x += g.across.stride * e.in_channels)
+        use(x, (h - top) * g.padded_width + w - left);
+    }
   }
 
   void count(long strip, std::int32_t* sums) const {
@@ -43,123 +91,134 @@ struct EventLists {  // per strip: where the events of every input channel are, 
     });
     std::int64_t total = 0;
     for (long c = 0; c < Ci; ++c) {
-      offsets[strip * (Ci + 1) + c] = total;
+      offsets.data[strip * (Ci + 1) + c] = total;
       total += sums[c];
     }
-    offsets[strip * (Ci + 1) + Ci] = total;
+    offsets.data[strip * (Ci + 1) + Ci] = total;
   }
 
-  void fill(long strip, std::int32_t* next, std::uint8_t* active) const {
+  void fill(long strip, std::int32_t* next, std::uint8_t* list) const {
     const long Ci = e.in_channels;
-    std::uint16_t* to = places + bases[strip];
-    for (long c = 0; c < Ci; ++c) next[c] = static_cast<std::int32_t>(offsets[strip * (Ci + 1) + c]);
+    std::uint16_t* to = places + bases.data[strip];
+    for (long c = 0; c < Ci; ++c) next[c] = static_cast<std::int32_t>(offsets.data[strip * (Ci + 1) + c]);
     pixels(strip, [&](const std::uint8_t* x, long position) {
       for (long first = 0; first < Ci; first += 256) {
-        const long size = list_events(x + first, smaller(256, Ci - first), e.largest_count, active);
-        for (long i = 0; i < size; ++i) to[next[first + active[i]]++] = static_cast<std::uint16_t>(position);
+        const long size = list_events(x + first, smaller(256, Ci - first), e.largest_count, list);
+        for (long i = 0; i < size; ++i) to[next[first + list[i]]++] = static_cast<std::uint16_t>(position);
       }
     });
   }
 };
 
-// Taps: 9 for a 3x3 kernel with one vector of output channels, 1 for a fully connected layer with four.
-template <long Taps, long Vectors>
+// Of a share of Down x Across taps; with several vectors of output channels where so few taps leave registers free.
+template <long Down, long Across>
 struct EventWeightGrad {
+  static constexpr long Taps = Down * Across, Vectors = Taps > 4 ? 1 : Taps > 2 ? 2 : 4, N = Vectors * LANES;
   const BnttEvents& e;
   const Strips& g;
   const EventLists& lists;
-  float *strips, *sums;  // [workers, positions, Vectors * LANES] and [groups, Co blocks, Ci, Taps, Vectors * LANES]
+  float *strips, *sums;  // [workers, positions, N] and [groups, Co blocks, Ci, Taps, N]
   long blocks, groups;
 
+  // Zeros stand for what lies outside the output. Loads wait for memory here, so there is no branch between them.
   void copy_strip(long strip, long first, float* to) const {
-    constexpr long N = Vectors * LANES;
-    const long image = strip / g.strips, top = strip % g.strips * g.rows, Co = e.out_channels;
-    const long edge = Taps == 9 ? 1 : 0, filled = smaller(N, Co - first);
-    const long down = Taps == 9 ? out_height(e) : g.height, across = Taps == 9 ? out_width(e) : g.width;
-    const long shift_h = Taps == 9 ? e.pad_height - 1 : 0, shift_w = Taps == 9 ? e.pad_width - 1 : 0;
-    const long rows = Taps == 9 ? g.rows + 2 : 1;
-    for (long h = 0; h < rows; ++h)
-      for (long w = 0; w < g.padded_width; ++w, to += N) {
-        const long y = top + h - edge + shift_h, x = w - edge + shift_w, pixel = (image * down + y) * across + x;
-        const bool inside = y >= 0 && y < down && x >= 0 && x < across && (Taps == 9 || pixel < e.images);
-        const float* from = e.grad_out + pixel * Co + first;
-        if (inside && filled == N)
-          for (long n = 0; n < Vectors; ++n) Full::store(to + n * LANES, Full::load(from + n * LANES));
+    const long top = g.top(strip) + g.down.shift - (Down - 1), left = g.left(strip) + g.across.shift - (Across - 1);
+    const long begin = smaller(larger(0, -left), g.padded_width), Co = e.out_channels, filled = smaller(N, Co - first);
+    const long end = larger(begin, smaller(g.padded_width, g.across.outputs - left));
+    for (long y = top; y < top + g.rows + Down - 1; ++y, to += g.padded_width * N) {
+      std::memset(to, 0, static_cast<std::size_t>(g.padded_width * N) * sizeof(float));
+      if (y < 0 || y >= g.down.outputs) continue;
+      const float* from =
+          e.grad_out + ((g.image(strip) * g.down.outputs + y) * g.across.outputs + left + begin) * Co + first;
+      for (long x = begin; x < end; ++x, from += Co) {
+        if (filled == N)
+          for (long n = 0; n < Vectors; ++n) Full::store(to + x * N + n * LANES, Full::load(from + n * LANES));
         else
-          for (long n = 0; n < N; ++n) to[n] = inside && n < filled ? from[n] : 0.0f;
+          for (long n = 0; n < filled; ++n) to[x * N + n] = from[n];
       }
+    }
   }
 
   void operator()(long unit, int worker) const {
-    constexpr long N = Vectors * LANES;
     using L = Full;
     using Floats = L::Floats;
-    const long group = unit / blocks, block = unit % blocks, Ci = e.in_channels, all = g.images * g.strips;
+    const long group = unit / blocks, block = unit % blocks, Ci = e.in_channels, row = g.padded_width * N;
     float *strip_grad = strips + worker * g.positions * N, *total = sums + unit * Ci * Taps * N;
     std::memset(total, 0, static_cast<std::size_t>(Ci * Taps * N) * sizeof(float));
-    for (long strip = group * all / groups; strip < (group + 1) * all / groups; ++strip) {
+    for (long strip = group * g.count / groups; strip < (group + 1) * g.count / groups; ++strip) {
       copy_strip(strip, block * N, strip_grad);
-      const std::int64_t* offset = lists.offsets + strip * (Ci + 1);
-      const std::uint16_t* places = lists.places + lists.bases[strip];
+      const std::int64_t* offset = lists.offsets.data + strip * (Ci + 1);
+      const std::uint16_t* places = lists.places + lists.bases.data[strip];
       for (long c = 0; c < Ci; ++c) {
         if (offset[c] == offset[c + 1]) continue;
         float* to = total + c * Taps * N;
         Floats sum[Taps * Vectors] = {};  // of this strip alone: short sums keep their digits
         for (std::int64_t i = offset[c]; i < offset[c + 1]; ++i) {
-          // the output pixel that tap (i, j) leads to lies (1 - i, 1 - j) from the input pixel
           const float* at = strip_grad + places[i] * N;
-          if (Taps == 9) {
-            const float *below = at + g.padded_width * N, *above = at - g.padded_width * N;
-            for (long j = 0; j < 3; ++j) sum[j] += L::load(below + (1 - j) * N);
-            for (long j = 0; j < 3; ++j) sum[3 + j] += L::load(at + (1 - j) * N);
-            for (long j = 0; j < 3; ++j) sum[6 + j] += L::load(above + (1 - j) * N);
-          } else {
-            for (long n = 0; n < Vectors; ++n) sum[n] += L::load(at + n * LANES);
-          }
+          for (long a = Down - 1; a >= 0; --a, at += row)
+            for (long b = 0; b < Across; ++b)
+              for (long n = 0; n < Vectors; ++n)
+                sum[(a * Across + b) * Vectors + n] += L::load(at + (Across - 1 - b) * N + n * LANES);
         }
         for (long k = 0; k < Taps * Vectors; ++k) L::store(to + k * LANES, L::load(to + k * LANES) + sum[k]);
       }
     }
   }
+
+  void add_sums(long k) const {  // to the gradient of output channel k's weights
+    const long Kh = e.kernel_height, Kw = e.kernel_width;
+    for (long group = 0; group < groups; ++group) {
+      const float* from = sums + (group * blocks + k / N) * e.in_channels * Taps * N + k % N;
+      float* to = e.grad_weight + k * e.in_channels * Kh * Kw + g.down.tap * Kw + g.across.tap;
+      for (long c = 0; c < e.in_channels; ++c, to += Kh * Kw)
+        for (long a = 0; a < Down; ++a)
+          for (long b = 0; b < Across; ++b, from += N)
+            to[a * g.down.stride * Kw + b * g.across.stride] += *from * static_cast<float>(e.scale);
+    }
+  }
 };
 
-template <long Taps, long Vectors>
-int weight_grad_as(const BnttEvents& e) {
-  constexpr long N = Vectors * LANES;
-  const Strips g(e, Taps == 1, larger(Taps == 9 ? 3 * (e.width + 2) : 1, 24 * 1024 / 4 / N));
-  const long Ci = e.in_channels, Co = e.out_channels, all = g.images * g.strips, workers = larger(1, e.threads);
-  const long blocks = ceil_div(Co, N), groups = smaller(all, larger(1, 16 / blocks));
-  Scratch<std::int64_t> offsets(all * (Ci + 1)), bases(all + 1);
-  Scratch<std::int32_t> cursors(workers * Ci);
-  Scratch<std::uint8_t> active(workers * (256 * e.largest_count + 16));
-  Scratch<float> strips(workers * g.positions * N), sums(groups * blocks * Ci * Taps * N);
-  if (!offsets.data || !bases.data || !cursors.data || !active.data || !strips.data || !sums.data) return 1;
-  EventLists lists{e, g, Taps == 1, offsets.data, bases.data, nullptr, cursors.data};
-  auto counting = [&](long strip, int worker) { lists.count(strip, cursors.data + worker * Ci); };
-  for_units(all, e.threads, counting);
-  bases.data[0] = 0;
-  for (long strip = 0; strip < all; ++strip)
-    bases.data[strip + 1] = bases.data[strip] + offsets.data[strip * (Ci + 1) + Ci];
-  Scratch<std::uint16_t> places(bases.data[all]);
-  if (!places.data) return 1;
-  lists.places = places.data;
-  auto filling = [&](long strip, int worker) {
-    lists.fill(strip, cursors.data + worker * Ci, active.data + worker * (256 * e.largest_count + 16));
-  };
-  for_units(all, e.threads, filling);
-  EventWeightGrad<Taps, Vectors> job{e, g, lists, strips.data, sums.data, blocks, groups};
+template <long Down, long Across>
+int weight_grad_of(const BnttEvents& e, const Axis& down, const Axis& across) {
+  using Job = EventWeightGrad<Down, Across>;
+  const Strips g(e.images, down, across, 24 * 1024 / 4 / Job::N);
+  const long blocks = ceil_div(e.out_channels, Job::N), groups = smaller(g.count, larger(1, 16 / blocks));
+  EventLists lists(e, g);
+  const long events = lists.count_all();
+  if (events < 0) return 1;
+  Scratch<std::uint16_t> places(events);
+  Scratch<float> strips(larger(1, e.threads) * g.positions * Job::N);
+  Scratch<float> sums(groups * blocks * e.in_channels * Job::Taps * Job::N);
+  if (!places.data || !strips.data || !sums.data) return 1;
+  lists.list_all(places.data);
+  Job job{e, g, lists, strips.data, sums.data, blocks, groups};
   for_units(groups * blocks, e.threads, job);
-  auto adding = [&](long k, int) {
-    for (long group = 0; group < groups; ++group) {
-      const float* from = sums.data + (group * blocks + k / N) * Ci * Taps * N + k % N;
-      for (long i = 0; i < Ci * Taps; ++i)
-        e.grad_weight[k * Ci * Taps + i] += from[i * N] * static_cast<float>(e.scale);
-    }
-  };
-  for_units(Co, e.threads, adding);
+  auto adding = [&](long k, int) { job.add_sums(k); };
+  for_units(e.out_channels, e.threads, adding);
   return 0;
 }
 
-inline int events_weight_grad(const BnttEvents& e) {
-  return e.kernel_height == 3 ? weight_grad_as<9, 1>(e) : weight_grad_as<1, 4>(e);
+using WeightGrad = int (*)(const BnttEvents&, const Axis&, const Axis&);
+constexpr WeightGrad WEIGHT_GRADS[MOST_TAPS][MOST_TAPS] = {
+    {weight_grad_of<1, 1>, weight_grad_of<1, 2>, weight_grad_of<1, 3>},
+    {weight_grad_of<2, 1>, weight_grad_of<2, 2>, weight_grad_of<2, 3>},
+    {weight_grad_of<3, 1>, weight_grad_of<3, 2>, weight_grad_of<3, 3>},
+};
+
+inline int events_weight_grad(const BnttEvents& given) {
+  BnttEvents e = given;
+  if (fully_connected(e)) {  // one image of one line
+    e = as_rows(e);
+    e.width = e.images;
+    e.images = 1;
+  }
+  for (long i = 0; i < e.kernel_height; ++i)
+    for (long j = 0; j < e.kernel_width; ++j) {
+      if (!Axis::begins(i, e.stride_height) || !Axis::begins(j, e.stride_width)) continue;
+      const Axis down(i, e.kernel_height, e.height, e.pad_height, e.stride_height, out_height(e));
+      const Axis across(j, e.kernel_width, e.width, e.pad_width, e.stride_width, out_width(e));
+      if (down.pixels == 0 || across.pixels == 0 || e.images == 0) continue;
+      if (WEIGHT_GRADS[down.taps - 1][across.taps - 1](e, down, across)) return 1;
+    }
+  return 0;
 }

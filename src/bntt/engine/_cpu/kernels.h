@@ -32,7 +32,7 @@ struct BnttScan {
   std::int32_t fire_before, hard_reset, surrogate, threads, bf16;
 };
 
-// Convolution (stride 1) or fully connected layer on spike counts: the weights of the active inputs are summed.
+// Convolution or fully connected layer on spike counts: the weights of the active inputs are summed.
 struct BnttEvents {
   const std::uint8_t* counts;  // [N, H, W, Ci]
   const float* weight;         // packed by bntt_pack
@@ -41,6 +41,7 @@ struct BnttEvents {
   const float* grad_out;       // weight gradient: [N, Ho, Wo, Co]
   float* grad_weight;          // weight gradient: [Co, Ci, Kh, Kw], added to
   std::int64_t images, height, width, in_channels, out_channels, kernel_height, kernel_width, pad_height, pad_width;
+  std::int64_t stride_height, stride_width;
   std::int64_t largest_count;
   double scale;                // what one count is worth
   std::int32_t threads;

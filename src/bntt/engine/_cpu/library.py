@@ -35,7 +35,7 @@ class Events(Structure):
     _fields_ = _fields(
         pointers=(c_void_p, "counts weight bias out grad_out grad_weight"),
         sizes=(c_int64, "images height width in_channels out_channels kernel_height kernel_width pad_height pad_width"),
-        largest=(c_int64, "largest_count"),
+        more=(c_int64, "stride_height stride_width largest_count"),
         numbers=(c_double, "scale"),
         switches=(c_int32, "threads"),
     )
