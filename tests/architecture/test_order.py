@@ -8,6 +8,7 @@ ORDER = {
     "ops": [
         ["random", "spike", "poisson", "norm"],
         ["lif", "pooling"],
+        ["folded"],
         ["__init__"],
     ],
     "engine": [
@@ -25,7 +26,7 @@ ORDER = {
     "nn": [
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
         ["stage", "norm", "lif", "state", "pixels"],
-        ["readout", "block", "norms", "statistics", "watch", "analog"],
+        ["readout", "block", "norms", "statistics", "watch", "analog", "folded"],
         ["known"],
         ["plan"],
         ["advance", "poisson"],

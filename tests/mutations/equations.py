@@ -78,8 +78,8 @@ EQUATIONS = [
     Mutation(
         "a gradient through the reset",
         "ops/lif.py",
-        "neuron.reset(integrated, spikes.detach(), neuron.threshold)",
-        "neuron.reset(integrated, spikes, neuron.threshold)",
+        "self.reset(membrane, spikes.detach(), self.threshold)",
+        "self.reset(membrane, spikes, self.threshold)",
         ("tests/ops/test_lif.py",),
     ),
     Mutation(

@@ -58,7 +58,7 @@ FUSED = [
     Mutation(
         "the kernels' soft reset keeps θ",
         "*/_cpu/scan.inl",
-        "kept - L::where(fired, threshold)",
+        "kept - L::where(fired, amount)",
         "kept",
         FUZZ,
     ),

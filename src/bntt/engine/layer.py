@@ -11,10 +11,10 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.measure import moments_taken
-from bntt.engine.neuron import Affine, PoolSize
+from bntt.engine.neuron import Affine, PoolSize, neuron_steps
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Lease
-from bntt.ops.lif import Neuron
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.norm import Moments
 from bntt.ops.pooling import Pooling, Window
 
@@ -30,7 +30,8 @@ class Layer:
     flatten: bool
     """Whether the input is flattened to ``C·H·W`` features first."""
     window: PoolSize
-    neuron: Neuron
+    neuron: AnyNeuron
+    """Of the run's steps; a folded one's gain and bias are ``gamma`` and ``beta``."""
     weight: Tensor
     bias: Tensor | None
     gamma: Tensor
@@ -59,6 +60,16 @@ class Layer:
         """λ, of the layer or of every channel, where it learns."""
         leak = self.neuron.leak
         return leak if isinstance(leak, Tensor) and leak.requires_grad else None
+
+    def neuron_at(self, first: int, last: int) -> AnyNeuron:
+        """The neuron of some steps."""
+        return neuron_steps(self.neuron, first, last)
+
+    def before_neuron(self, affine: Affine) -> Affine:
+        """Of a normalisation what comes before the neuron: gain and bias are a folded one's own."""
+        if not isinstance(self.neuron, FoldedNeuron):
+            return affine
+        return Affine(affine.mean, torch.ones_like(affine.scale), torch.zeros_like(affine.shift))
 
     @property
     def batch_statistics(self) -> bool:

@@ -13,7 +13,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.layer import Carry, Gradients, Layer, Resolved, Saved, Start, chunk_steps, joined
 from bntt.engine.measure import Measure, Seen, histogram, joined_seen, write_norms
-from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_table
+from bntt.engine.neuron import Affine, Reverse, SpikeGrad, neuron_tables
 from bntt.engine.normalisation import (
     as_given,
     by_batch,
@@ -25,6 +25,7 @@ from bntt.engine.normalisation import (
 from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
+from bntt.ops.folded import AnyNeuron
 from bntt.ops.norm import Moments, add_up, joined_moments
 
 
@@ -96,8 +97,9 @@ class LayerPass:
                 copy.copy_(given)
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
             before = self._copied(work.membrane) if measure.every_place else None
-            fired = self._scan(given, affine, work.counts[begin:end], work.membrane)
-            looked = self._see(given, affine, fired, before) if measure.looks else Seen(fired)
+            neuron = layer.neuron_at(first + begin, first + end)
+            fired = self._scan(given, affine, neuron, work.counts[begin:end], work.membrane)
+            looked = self._see(given, affine, neuron, fired, before) if measure.looks else Seen(fired)
             seen.append(looked if raw is None else replace(looked, moments=raw))
         found = joined(parts) if found is None else found
         whole = _completed(joined_seen(seen), measure)
@@ -136,9 +138,8 @@ class LayerPass:
         current, keep = (self._made_again(done), False) if done.current is None else (done.current, keep)
         apart = keep or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
-        reverse = Reverse(
-            current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry.membrane
-        )
+        neuron = layer.neuron_at(first, first + len(current))
+        reverse = Reverse(current, found.affine, found.inverse, neuron, layer.window, grad, done.start, carry.membrane)
         sums = scan_sums(reverse, leak=learned.leak is not None, kernels=self.compute.kernels)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         if found.moments is not None:
@@ -152,7 +153,8 @@ class LayerPass:
         if learned.beta is not None:
             learned.beta[first:last] = sums[0]
         if learned.leak is not None:  # of one leak, or of every channel's
-            learned.leak += (sums[2].sum(0) / leak_table(layer.neuron, sums.shape[2])).sum_to_size(learned.leak.shape)
+            leak = neuron_tables(neuron, sums.shape[2], sums.device).leak[0]
+            learned.leak += (sums[2].sum(0) / leak).sum_to_size(learned.leak.shape)
         if done.spread is not None:
             self._through_samples(out, current, done.spread)
             if not keep:
@@ -230,25 +232,24 @@ class LayerPass:
             own = add_up(own, self.compute.reduce)
         return by_batch(self.layer, slice(first, first + len(work.current)), own, past, work.by_events)
 
-    def _scan(self, current: Tensor, affine: Affine, counts: Tensor, membrane: Tensor) -> Tensor:
-        layer = self.layer
-        return scan(current, affine, layer.neuron, layer.window, counts, membrane, kernels=self.compute.kernels)
+    def _scan(self, current: Tensor, affine: Affine, neuron: AnyNeuron, counts: Tensor, membrane: Tensor) -> Tensor:
+        return scan(current, affine, neuron, self.layer.window, counts, membrane, kernels=self.compute.kernels)
 
     def _copied(self, membrane: Tensor) -> Tensor:
         return self.lease.take(*membrane.shape, device=membrane.device).copy_(membrane)
 
-    def _see(self, current: Tensor, affine: Affine, fired: Tensor, before: Tensor | None) -> Seen:
+    def _see(self, current: Tensor, affine: Affine, neuron: AnyNeuron, fired: Tensor, before: Tensor | None) -> Seen:
         """What is measured of a chunk; ``before`` is the membrane that it started from, for a scan without pooling."""
-        measure, layer, seen = self.measure, self.layer, Seen(fired)
+        measure, seen = self.measure, Seen(fired)
         if before is not None:
             every = self.lease.take(*current.shape, dtype=torch.uint8, device=current.device)
-            scan(current, affine, layer.neuron, (1, 1), every, before, kernels=self.compute.kernels)
+            scan(current, affine, neuron, (1, 1), every, before, kernels=self.compute.kernels)
             places = every.sum(1, dtype=torch.int64) if measure.places else None
             samples = every.flatten(2).sum(2, dtype=torch.int64) if measure.samples else None
             seen = replace(seen, places=places, samples=samples)
             self.lease.give(every, before)
         if measure.current:
-            counts, largest = histogram(current, affine, measure.current)
+            counts, largest = histogram(current, self.layer.before_neuron(affine), measure.current)
             seen = replace(seen, current=counts, largest=largest)
         return seen
 

@@ -18,12 +18,14 @@ from bntt.engine.neuron import PoolSize
 from bntt.engine.private import parts_of
 from bntt.engine.synapse import Geometry
 from bntt.nn.block import SpikingBlock
+from bntt.nn.folded import FoldedLIF
 from bntt.nn.lif import LIF
 from bntt.nn.norm import LayerNorm, NoNorm, TemporalNorm
 from bntt.nn.norms import NORMS
 from bntt.nn.untouched import why_touched
 from bntt.ops import pooling
-from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
 LARGEST_WINDOW = 255
@@ -98,14 +100,15 @@ def fuse(
         whole: whether these are all that there will be, from rest.
         compute: what it computes with.
     """
-    if type(block) is not SpikingBlock or type(block.lif) is not LIF:
+    if type(block) is not SpikingBlock or type(block.lif) not in (LIF, FoldedLIF):
         part, kind = ("its lif", type(block.lif)) if type(block) is SpikingBlock else ("it", type(block))
         return f"{part} is {kind.__name__}, which the kernels do not know"
     for name, module, tensors in parts_of(block):
         if reason := why_touched(module):
             return f"{name or 'it'} {reason}"
         for tensor in tensors:
-            if tensor.dtype != torch.float32 or tensor.device != device:
+            wanted = torch.bool if name == "lif" and tensor is getattr(module, "turned", None) else torch.float32
+            if tensor.dtype != wanted or tensor.device != device:
                 return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
     synapse = _synapse(block.synapse, layout)
     if isinstance(synapse, str):
@@ -117,7 +120,8 @@ def fuse(
     window, out = pooled
     single = compute.reduce is None and batch * height * width == 1
     reason = _why_not_norm(block.norm, steps, channels, whole=whole, single=single)
-    if reason := reason or _why_not_neuron(block.lif, channels, compute.kernels):
+    neuron: AnyNeuron = block.lif.neuron  # type: ignore[assignment]
+    if reason := reason or _why_not_neuron(neuron, block.norm, steps, channels, compute.kernels):
         return reason
     geometry = Geometry()
     if isinstance(weights, nn.Conv2d):
@@ -126,10 +130,9 @@ def fuse(
         geometry,
         flatten,
         window,
-        block.lif.neuron,
-        weights.weight,
-        weights.bias,
-        **_normalisation(block.norm, steps, channels, device),
+        weight=weights.weight,
+        bias=weights.bias,
+        **(_normalisation(block.norm, steps, channels, device) | _neuron(neuron, steps, channels)),
     )
     return FusedBlock(layer, block.norm, out, (height, width, channels), isinstance(weights, nn.Linear))
 
@@ -218,17 +221,38 @@ def fused_norms() -> dict[str, str]:
     return found
 
 
-def _why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
-    neuron = lif.neuron
+def _why_not_neuron(neuron: AnyNeuron, norm: nn.Module, steps: range, channels: int, kernels: KernelName) -> str:
+    if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
+        return "its surrogate is one of yours"
+    if isinstance(neuron, FoldedNeuron):
+        return _why_not_folded(neuron, norm, steps, channels)
     if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
         return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
     if isinstance(neuron.leak, Tensor) and kernels != "cpu":
         return "its leak is learned, which only the CPU's kernels know"
     if neuron.rule not in (fire_after, fire_before) or neuron.reset not in (soft_reset, hard_reset):
         return "its firing rule or reset is one of yours"
-    if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
-        return "its surrogate is one of yours"
     return ""
+
+
+def _why_not_folded(neuron: FoldedNeuron, norm: nn.Module, steps: range, channels: int) -> str:
+    if type(norm) is not NoNorm:
+        return f"its norm is {type(norm).__name__}, and the kernels know folded neurons without one alone"
+    if neuron.num_steps is not None and steps.stop > neuron.num_steps:
+        return f"its folded neurons have {neuron.num_steps} steps"
+    if neuron.channels not in (None, channels):
+        return f"its folded neurons have {neuron.channels} channels, its current {channels}"
+    learns = any(isinstance(table, Tensor) and table.requires_grad for _, table in neuron.tables())
+    return "its folded neurons learn, which the kernels do not know" if learns else ""
+
+
+def _neuron(neuron: AnyNeuron, steps: range, channels: int) -> dict[str, Any]:
+    """The neurons of these steps; of folded ones gain and bias are γ and β."""
+    if isinstance(neuron, Neuron):
+        return {"neuron": neuron}
+    neuron = neuron.steps(steps.start, steps.stop)
+    gain, bias = (torch.as_tensor(table).expand(len(steps), channels) for table in (neuron.gain, neuron.bias))
+    return {"neuron": neuron.with_tables(gain=1.0, bias=0.0), "gamma": gain, "beta": bias}
 
 
 def _normalisation(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:

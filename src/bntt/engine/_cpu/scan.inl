@@ -40,15 +40,20 @@ template <class L, bool Before, bool Hard>
 struct Neuron {
   using V = typename L::Floats;
   using Mask = typename L::Mask;
-  V threshold;
-  explicit Neuron(const BnttScan& s) : threshold(L::fill(static_cast<float>(s.threshold))) {}
+  V leak, sign, threshold, amount;
+
+  void load(const BnttScan& s, long t, long c) {
+    const long i = t * s.neuron_step + c;
+    leak = L::load(s.leak + i), sign = L::load(s.sign + i), threshold = L::load(s.threshold + i);
+    amount = L::load(s.amount + i);
+  }
 
   // One step: the membrane moves on, `fired_on` is what the threshold was compared with.
-  Mask step(V leak, V drive, V& membrane, V& fired_on) const {
+  Mask step(V drive, V& membrane, V& fired_on) const {
     fired_on = Before ? membrane : leak * membrane + drive;
-    const Mask fired = L::greater(fired_on, threshold);
+    const Mask fired = L::greater(sign * fired_on, threshold);
     const V kept = Before ? leak * membrane : fired_on;
-    membrane = Hard ? L::choose(fired, V{}, kept) : kept - L::where(fired, threshold);
+    membrane = Hard ? L::choose(fired, V{}, kept) : kept - L::where(fired, amount);
     if (Before) membrane += drive;
     return fired;
   }
@@ -66,12 +71,12 @@ struct ForwardJob {
               std::int32_t* spikes) const {
     using V = typename L::Floats;
     const long C = s.channels, at = t * C + c;
-    const Neuron<L, Before, Hard> neuron(s);
-    V mean[N], scale[N], shift[N], leak[N];
+    Neuron<L, Before, Hard> neuron[N];
+    V mean[N], scale[N], shift[N];
     typename L::Mask sum[N];
     for (long n = 0, i = at; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
-      leak[n] = L::load(s.leak + c + n * L::width), sum[n] = typename L::Mask{};
+      neuron[n].load(s, t, c + n * L::width), sum[n] = typename L::Mask{};
     }
     const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + c;
     std::uint8_t* out = s.counts + t * g.pooled * C + c;
@@ -81,7 +86,7 @@ struct ForwardJob {
         const long i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);
         V membrane = L::load(u + i), fired_on;
-        const auto spike = neuron.step(leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        const auto spike = neuron[n].step((L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
         L::store(u + i, membrane);
         sum[n] += spike;
         if (!g.windows)
