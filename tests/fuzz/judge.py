@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, FoldedLIF, SpikingBlock, SpikingNetwork
 from bntt.nn.norm import TemporalNorm
+from bntt.ops import folded as folded_ops
 from bntt.ops import lif as lif_ops
 from tests.fuzz.choices import choose
 from tests.fuzz.conditions import Conditions, draw_conditions, holding
@@ -72,7 +73,11 @@ def draw_case(number: int, nudge: int = 0) -> Case:
     dice = Dice(number, "use")
     drawn = draw_network(Dice(number, "network"))
     for block in drawn.net.blocks.values():
-        block.lif.neuron = replace(block.lif.neuron, threshold=block.lif.neuron.threshold * (1 + 0.003 * nudge))
+        if isinstance(block.lif, FoldedLIF):
+            block.lif.threshold.mul_(1 + 0.003 * nudge)
+        else:
+            neuron = block.lif.neuron
+            block.lif.neuron = replace(neuron, threshold=neuron.threshold * (1 + 0.003 * nudge))
     intrusion = dice.pick(INTRUSIONS) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))
     conditions = draw_conditions(Dice(number, "conditions"))
@@ -232,12 +237,13 @@ def margins() -> Iterator[list[float]]:
     """How near the potentials of plain PyTorch come to their thresholds, the nearest one."""
     nearest, real = [float("inf")], lif_ops.fire
 
-    def fire(membrane: Tensor, threshold: float = 1.0, *args: Any) -> Tensor:
-        away = (membrane.detach() - threshold).abs() / membrane.detach().abs().clamp(min=threshold)
+    def fire(membrane: Tensor, threshold: float | Tensor = 1.0, *args: Any) -> Tensor:
+        level = torch.as_tensor(threshold, dtype=membrane.dtype)
+        away = (membrane.detach() - level).abs() / membrane.detach().abs().maximum(level)
         nearest[0] = min(nearest[0], float(away.min()) if away.numel() else nearest[0])
         return real(membrane, threshold, *args)
 
-    with patch.object(lif_ops, "fire", fire):
+    with patch.object(lif_ops, "fire", fire), patch.object(folded_ops, "fire", fire):
         yield nearest
 
 
@@ -257,5 +263,5 @@ def describe(case: Case) -> str:
         str(case.conditions),
         str(case.drawn.net),
     ]
-    assert all(isinstance(block.lif, LIF) for block in case.drawn.net.blocks.values())
+    assert all(isinstance(block.lif, LIF | FoldedLIF) for block in case.drawn.net.blocks.values())
     return "\n".join(lines)

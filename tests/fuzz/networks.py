@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from bntt.nn import LIF, NORMS, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, NORMS, FoldedLIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.fuzz.dice import Dice
@@ -46,7 +47,10 @@ def draw_network(dice: Dice) -> Drawn:
     _modes(dice, net)
     for parameter in net.parameters():
         parameter.requires_grad_(not dice.chance(0.06))
-    return Drawn(net, steps, batch, place)
+    for block in net.blocks.values():  # last of all, so that the other draws of a number are as they always were
+        if dice.chance(0.4 if isinstance(block.norm, NoNorm) else 0.02):
+            block.lif = _folded(dice, block, steps)
+    return Drawn(SpikingNetwork(dict(net.blocks.items()), net.readout), steps, batch, place)
 
 
 def _channels(dice: Dice) -> int:
@@ -147,6 +151,34 @@ def _neurons(dice: Dice, steps: int, threshold: float) -> LIF:
         rule=dice.pick((fire_after, fire_before), (3, 1 if steps > 1 else 0)),  # one step of it never fires
         reset=dice.pick((soft_reset, hard_reset), (2, 1)),
         surrogate=surrogate,
+    )
+
+
+def _folded(dice: Dice, block: SpikingBlock, steps: int) -> FoldedLIF:
+    """Tables of any shape around the block's ordinary neuron, turned in some places."""
+    ordinary = block.lif.neuron
+    threshold, weight = ordinary.threshold, next(block.synapse.parameters())
+    channels = len(weight)
+
+    def table(low: float, high: float) -> torch.Tensor:
+        shape = dice.pick(((1, 1), (steps, 1), (1, channels), (steps, channels)), (1, 1, 1, 3))
+        return low + (high - low) * dice.rand(*shape)
+
+    turned = table(0, 1) < dice.pick((0.0, 0.3))
+    size = table(0.5, 1.5) * threshold * torch.where(turned, -1.0, 1.0)
+    return FoldedLIF(
+        FoldedNeuron(
+            leak=table(-1, 1.2),
+            threshold=size,
+            amount=table(0.5, 1.5) * threshold if dice.chance(0.7) else None,
+            gain=table(0.5, 1.5),
+            bias=table(-0.2, 0.4),
+            turned=turned,
+            slope=table(0.3, 2),
+            rule=ordinary.rule,
+            reset=ordinary.reset,
+            surrogate=ordinary.surrogate,
+        )
     )
 
 

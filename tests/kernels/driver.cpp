@@ -53,7 +53,7 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   s.current = current.data(), s.mean = r.mean.data(), s.scale = inverse.data(), s.shift = offset.data();
   s.counts = r.counts.data(), s.fired = r.fired.data(), s.membrane = membrane.data();
   s.steps = T, s.images = N, s.height = H, s.width = W, s.channels = C, s.window_height = s.window_width = window;
-  s.grad_spikes = grad.data(), s.grad_step = pooled, s.grad_scale = 0.5, s.leak = leak.data(), s.sign = sign.data();
+  s.grad_spikes = grad.data(), s.grad_step = pooled, s.grad_scale = 0.5, s.leak = leak.data(), s.sign = varies ? sign.data() : nullptr;
   s.threshold = threshold.data(), s.amount = amount.data(), s.per_threshold = per_threshold.data();
   s.surrogate_first = first.data(), s.neuron_step = varies ? C : 0, s.surrogate_second = 2, s.surrogate = kind % 3, s.fire_before = kind & 1, s.hard_reset = kind >> 1 & 1;
   s.inverse = inverse.data(), s.sum_grad = r.sums.data(), s.sum_product = r.sums.data() + T * C;

@@ -83,6 +83,13 @@ EQUATIONS = [
         ("tests/ops/test_lif.py",),
     ),
     Mutation(
+        "a turned neuron's gradient has the sign of another",
+        "ops/folded.py",
+        "return self.slope * self.surrogate(v)",
+        "return self.sign * self.slope * self.surrogate(v)",
+        ("tests/ops/test_folded.py",),
+    ),
+    Mutation(
         "statistics are constants",
         "ops/norm.py",
         "    mean = x.mean(dims, keepdim=True)\n",

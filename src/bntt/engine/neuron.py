@@ -82,7 +82,7 @@ def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None 
         values = neuron.leak, sign, sign * wide, amount, 1 / wide, first * sign * slope
     tables = torch.empty(6, steps, channels, device=device)
     for rows, value in zip(tables, values, strict=True):
-        rows[:] = value.detach() if isinstance(value, Tensor) else value
+        _ = rows.copy_(value.detach()) if isinstance(value, Tensor) else rows.fill_(value)
     return NeuronTables(*tables)
 
 

@@ -13,7 +13,7 @@ struct BnttScan {
   const void* current;                 // [T, N, H, W, C]
   const float *mean, *scale, *shift;   // [T, C]
   // The neuron, [T, C] or, where neuron_step is 0, [C]: m = leak u + z, a spike where sign m > threshold (which has the
-  // sign too), and amount is what a soft reset takes. For do/dm: 1 / theta, and the first constant of the surrogate
+  // sign too; no signs are all 1), and amount is what a soft reset takes. For do/dm: 1 / theta, and the first constant of the surrogate
   // with the neuron's sign and slope.
   const float *leak, *sign, *threshold, *amount, *per_threshold, *surrogate_first;
   float* membrane;                     // [N, H, W, C], before the first step, and forward the one after the last comes

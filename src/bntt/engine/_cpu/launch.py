@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bntt.engine._cpu.library import Scan, call
 from bntt.engine.neuron import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
-from bntt.ops.folded import AnyNeuron
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_before, hard_reset
 
 
@@ -85,6 +85,8 @@ def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -
         threads=torch.get_num_threads(),
         bf16=_bf16(current),
     )
+    if not isinstance(neuron, FoldedNeuron):
+        job.sign = None
     job.held = tables  # for as long as the job points at it
     return job
 

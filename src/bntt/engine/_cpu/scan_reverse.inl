@@ -38,11 +38,11 @@ struct BackwardJob {
   void again(long c, long t, long begin, long first, long count, long base, float* u, float* p) const {
     using V = typename L::Floats;
     const long C = s.channels, width = block;
-    Neuron<L, Before, Hard> neuron[N];
-    V mean[N], scale[N], shift[N];
+    const Neuron<L, Before, Hard> neuron(s, t, base + c);
+    V mean[N], scale[N], shift[N], leak[N];
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
-      neuron[n].load(s, t, base + c + n * L::width);
+      leak[n] = L::load(neuron.leaks + n * L::width);
     }
     const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + base + c;
     u += c, p += (t - begin) * g.tile * width + c;
@@ -51,7 +51,7 @@ struct BackwardJob {
         const long i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);  // one step ahead: a tile's rows are too short for the hardware to see
         V membrane = L::load(u + i), fired_on;
-        neuron[n].step((L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        neuron.step(i, leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
         L::store(u + i, membrane);
         L::store(p + i, fired_on);
       }
@@ -65,14 +65,14 @@ struct BackwardJob {
     const V worth = L::fill(static_cast<float>(s.grad_scale));
     const Surrogate<L, Kind> surrogate(s);
     V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
-    V scale[N], shift[N], three[N];           // three: the sum of leak dL/d(leak)
-    V leak[N], sign[N], threshold[N], per_threshold[N], steepest[N];
+    V scale[N], shift[N], three[N];  // three: the sum of leak dL/d(leak)
+    V leak[N], per_threshold[N], steepest[N];
+    const Neuron<L, Before, Hard> neuron(s, t, base + c);
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), factor[n] = L::load((Sums ? s.inverse : s.scale) + i);
       const long own = t * s.neuron_step + base + c + n * L::width;
       leak[n] = L::load(s.leak + own), per_threshold[n] = L::load(s.per_threshold + own);
       steepest[n] = L::load(s.surrogate_first + own) * worth;
-      if (Hard) sign[n] = L::load(s.sign + own), threshold[n] = L::load(s.threshold + own);
       if (Leak) scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), three[n] = V{};
       one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
     }
@@ -89,7 +89,7 @@ struct BackwardJob {
         const V potential = L::load(p + i);
         const V spike_part = towards ? L::load(towards + i) * surrogate(potential, per_threshold[n], steepest[n]) : V{};
         const V next = L::load(carry + i);  // dL/d(membrane after step t)
-        const V kept = Hard ? L::choose(L::greater(sign[n] * potential, threshold[n]), V{}, next) : next;
+        const V kept = Hard ? L::choose(neuron.fires(i, potential), V{}, next) : next;
         const V drive = Before ? next : kept + spike_part;  // g = dL/dz
         L::store(carry + i, Before ? leak[n] * kept + spike_part : leak[n] * drive);
         const V away = L::load(x + r * C + i) - mean[n];
