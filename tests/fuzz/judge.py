@@ -170,8 +170,8 @@ def _off(name: str, found: Any, expected: Any, largest: float, noise: float) -> 
         return "" if found == expected else f"{name}: {found} for {expected}"
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return f"{name}: {found.dtype} {list(found.shape)} for {expected.dtype} {list(expected.shape)}"
-    if "spikes of" in name:
-        return "" if torch.equal(found, expected) else f"{name}: other counts"
+    if "spikes of" in name or found.dtype == torch.bool:
+        return "" if torch.equal(found, expected) else f"{name}: others"
     if found.numel() == 0:
         return ""
     allowed = TOLERANCE[name.split()[0]] * _size(expected) + 1e-7 + noise
