@@ -203,6 +203,24 @@ def _statistics(layer: Layer, z: Array, t: int, training: bool, momentum: float)
     return mean, var
 
 
+def folded(current: Array, tables: dict[str, Array], fire_before: bool, hard_reset: bool) -> tuple[Array, Array, Array]:
+    """Neurons whose constants vary, ``[T, C]`` each, from rest: spikes, the potentials they were decided on, and the
+    last membrane. ``current`` is ``[T, B, C]``."""
+    u, spikes, potentials = np.zeros(current.shape[1:]), [], []
+    for t, y in enumerate(current):
+        leak, threshold, amount = tables["leak"][t], tables["threshold"][t], tables["amount"][t]
+        drive = tables["gain"][t] * y + tables["bias"][t]
+        m = u if fire_before else leak * u + drive
+        o = np.where(tables["turned"][t], m < threshold, m > threshold).astype(np.float64)
+        kept = leak * u if fire_before else m
+        u = kept * (1 - o) if hard_reset else kept - amount * o
+        if fire_before:
+            u = u + drive
+        spikes.append(o)
+        potentials.append(m)
+    return np.stack(spikes), np.stack(potentials), u
+
+
 def cross_entropy(logits: Array, labels: Array) -> float:
     """Eq. 5 on u^T / T, mean over the batch."""
     shifted = logits - logits.max(1, keepdims=True)

@@ -8,6 +8,7 @@ ORDER = {
     "ops": [
         ["random", "spike", "poisson", "norm"],
         ["lif", "pooling", "dropout"],
+        ["folded"],
         ["__init__"],
     ],
     "engine": [
@@ -25,7 +26,7 @@ ORDER = {
     "nn": [
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
         ["stage", "norm", "lif", "state", "pixels", "dropout"],
-        ["readout", "block", "norms", "statistics", "watch", "analog", "residual"],
+        ["readout", "block", "norms", "statistics", "watch", "analog", "residual", "folded"],
         ["known", "settle"],
         ["fuse"],
         ["plan"],

@@ -1,5 +1,7 @@
 """A recipe's objects are what the recipe says."""
 
+import tomllib
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError
 from bntt.experiments import build
 from bntt.experiments.build import DeviceError, build_data, build_model, describe_backend, require_device
-from bntt.experiments.recipe import RecipeError, load_recipe, parse_recipe
+from bntt.experiments.recipe import RecipeError, dump_recipe, load_recipe, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder, plan
 from tests.experiments.test_recipe import MINIMAL, changed
 
@@ -49,6 +51,14 @@ def test_every_network_option_reaches_the_network(name):
     assert (block.lif.neuron.threshold, block.norm.scale) == (2.0, 2.0)
     assert (block.lif.neuron.rule.__name__, block.lif.neuron.reset.__name__) == ("fire_before", "hard_reset")
     assert block.norm.channels == {"vgg6": 32, "mlp": 64}[name]
+
+
+@pytest.mark.parametrize(("said", "leaks"), [(False, None), (True, 1), ("layer", 1), ("channel", 32)])
+def test_a_leak_may_learn_in_every_layer_or_channel(said, leaks):
+    recipe = parse_recipe(changed(network={"name": "vgg6", "width": 0.25, "learn_leak": said}))
+    assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+    logit = build_model(recipe, build_data(recipe)).network.blocks["fc1"].lif.leak_logit
+    assert (None if logit is None else logit.numel()) == leaks
 
 
 def test_a_network_that_does_not_fit_the_images():

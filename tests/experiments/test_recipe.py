@@ -56,7 +56,7 @@ def test_defaults_are_the_papers():
         (changed(network={"fire": "befor"}), "network.fire: unknown name; did you mean 'before'. .*after, before, got"),
         (changed(network={"reset": "none"}), "network.reset: unknown name; choose one of soft, hard, got 'none'"),
         (changed(network={"surrogate": "arctn"}), "network.surrogate: unknown name; did you mean 'arctan'"),
-        (changed(network={"learn_leak": 1}), "network.learn_leak: must be true or false, got 1"),
+        (changed(network={"learn_leak": 1}), 'network.learn_leak: must be true, false, "layer" or "channel", got 1'),
         (changed(network={"norm": 3}), "network.norm: must be text, in quotation marks, got 3"),
         ({**MINIMAL, "network": "vgg6"}, "network: must be a table of keys and values, got 'vgg6'"),
         (changed(data={"name": "minst"}), "data.name: unknown name; did you mean 'mnist'"),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import LIF, Call, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, Call, FoldedLIF, Readout, SpikingBlock, SpikingNetwork
 from bntt.nn.block import BlockState
 from tests.fuzz.dice import Dice
 
@@ -36,6 +36,13 @@ class ScaledBlock(SpikingBlock):
 
 class StrongLIF(LIF):
     """Is driven by 1.7 times its current."""
+
+    def forward(self, current: Tensor, call: Call = Call(), membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return super().forward(1.7 * current, call, membrane)
+
+
+class StrongFoldedLIF(FoldedLIF):
+    """And so are these."""
 
     def forward(self, current: Tensor, call: Call = Call(), membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return super().forward(1.7 * current, call, membrane)
@@ -81,7 +88,8 @@ def own_block(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
 
 
 def own_lif(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
-    _become(_block(dice, net).lif, StrongLIF)
+    lif = _block(dice, net).lif
+    _become(lif, StrongFoldedLIF if isinstance(lif, FoldedLIF) else StrongLIF)
 
 
 def own_readout(dice: Dice, net: SpikingNetwork, seen: Seen) -> None:
@@ -149,7 +157,7 @@ INTRUSIONS: tuple[Callable[[Dice, SpikingNetwork, Seen], None], ...] = (
 @contextmanager
 def global_hook(dice: Dice, seen: Seen) -> Iterator[None]:
     """On every module that there is: of one class it changes, or sees, what comes out."""
-    kind = dice.pick((LIF, Readout, SpikingBlock, nn.Conv2d, nn.Linear, nn.AvgPool2d))
+    kind = dice.pick((LIF, FoldedLIF, Readout, SpikingBlock, nn.Conv2d, nn.Linear, nn.AvgPool2d))
     changes = dice.chance(0.5)
 
     def hook(module: nn.Module, args: Any, out: Any) -> Any:

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, CurrentBlock, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, CurrentBlock, FoldedLIF, SpikingBlock, SpikingNetwork
 from bntt.nn.norm import TemporalNorm
+from bntt.ops import folded as folded_ops
 from bntt.ops import lif as lif_ops
 from tests.fuzz.choices import choose
 from tests.fuzz.conditions import Conditions, draw_conditions, holding
@@ -72,7 +73,9 @@ def draw_case(number: int, nudge: int = 0) -> Case:
     dice = Dice(number, "use")
     drawn = draw_network(Dice(number, "network"))
     for lif in drawn.net.modules():
-        if isinstance(lif, LIF):
+        if isinstance(lif, FoldedLIF):
+            lif.threshold.mul_(1 + 0.003 * nudge)
+        elif isinstance(lif, LIF):
             lif.neuron = replace(lif.neuron, threshold=lif.neuron.threshold * (1 + 0.003 * nudge))
     intrusion = dice.pick(INTRUSIONS) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))
@@ -166,8 +169,8 @@ def _off(name: str, found: Any, expected: Any, largest: float, noise: float) -> 
         return "" if found == expected else f"{name}: {found} for {expected}"
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return f"{name}: {found.dtype} {list(found.shape)} for {expected.dtype} {list(expected.shape)}"
-    if "spikes of" in name:
-        return "" if torch.equal(found, expected) else f"{name}: other counts"
+    if "spikes of" in name or found.dtype == torch.bool:
+        return "" if torch.equal(found, expected) else f"{name}: others"
     if found.numel() == 0:
         return ""
     allowed = TOLERANCE[name.split()[0]] * _size(expected) + 1e-7 + noise
@@ -234,12 +237,13 @@ def margins() -> Iterator[list[float]]:
     """How near the potentials of plain PyTorch come to their thresholds, the nearest one."""
     nearest, real = [float("inf")], lif_ops.fire
 
-    def fire(membrane: Tensor, threshold: float = 1.0, *args: Any) -> Tensor:
-        away = (membrane.detach() - threshold).abs() / membrane.detach().abs().clamp(min=threshold)
+    def fire(membrane: Tensor, threshold: float | Tensor = 1.0, *args: Any) -> Tensor:
+        level = torch.as_tensor(threshold, dtype=membrane.dtype)
+        away = (membrane.detach() - level).abs() / membrane.detach().abs().maximum(level)
         nearest[0] = min(nearest[0], float(away.min()) if away.numel() else nearest[0])
         return real(membrane, threshold, *args)
 
-    with patch.object(lif_ops, "fire", fire):
+    with patch.object(lif_ops, "fire", fire), patch.object(folded_ops, "fire", fire):
         yield nearest
 
 

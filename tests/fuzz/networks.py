@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from bntt.nn import NORMS, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import NORMS, FoldedLIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.ops.folded import FoldedNeuron
 from tests.fuzz.dice import Dice
 from tests.fuzz.parts import neurons
 from tests.fuzz.residuals import draw_residual, dropout
@@ -48,7 +49,11 @@ def draw_network(dice: Dice) -> Drawn:
     _modes(dice, net)
     for parameter in net.parameters():
         parameter.requires_grad_(not dice.chance(0.06))
-    return Drawn(net, steps, batch, place)
+    plain = [block for block in net.blocks.values() if isinstance(block, SpikingBlock)]
+    for block in plain:  # last of all, so that the other draws of a number are as they always were
+        if dice.chance(0.4 if isinstance(block.norm, NoNorm) else 0.02):
+            block.lif = _folded(dice, block, steps)
+    return Drawn(SpikingNetwork(dict(net.blocks.items()), net.readout), steps, batch, place)
 
 
 def _channels(dice: Dice) -> int:
@@ -132,6 +137,34 @@ def _pool(dice: Dice, image: tuple[int, ...]) -> tuple[nn.Module | None, tuple[i
         pool = nn.Flatten() if pool is None else nn.Sequential(pool, nn.Flatten())
         shape = (_size(shape),)
     return pool, tuple(max(1, n) for n in shape)
+
+
+def _folded(dice: Dice, block: SpikingBlock, steps: int) -> FoldedLIF:
+    """Tables of any shape around the block's ordinary neuron, turned in some places."""
+    ordinary = block.lif.neuron
+    threshold, weight = ordinary.threshold, next(block.synapse.parameters())
+    channels = len(weight)
+
+    def table(low: float, high: float) -> torch.Tensor:
+        shape = dice.pick(((1, 1), (steps, 1), (1, channels), (steps, channels)), (1, 1, 1, 3))
+        return low + (high - low) * dice.rand(*shape)
+
+    turned = table(0, 1) < dice.pick((0.0, 0.3))
+    size = table(0.5, 1.5) * threshold * torch.where(turned, -1.0, 1.0)
+    return FoldedLIF(
+        FoldedNeuron(
+            leak=table(-1, 1.2),
+            threshold=size,
+            amount=table(0.5, 1.5) * threshold if dice.chance(0.7) else None,
+            gain=table(0.5, 1.5),
+            bias=table(-0.2, 0.4),
+            turned=turned,
+            slope=table(0.3, 2),
+            rule=ordinary.rule,
+            reset=ordinary.reset,
+            surrogate=ordinary.surrogate,
+        )
+    )
 
 
 @torch.no_grad()

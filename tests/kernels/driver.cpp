@@ -46,13 +46,16 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
            std::vector<std::int64_t>(T * C), std::vector<double>(3 * T * C)};
   require(bntt_moments(current.data(), T, N * H * W, C, copy.data(), r.mean.data(), r.var.data(), 0, threads) == 0, "moments");
   require(copy == current, "copy");
-  Floats membrane(N * H * W * C), leak(C, 0.9f);
+  const bool varies = kind >> 2 & 1;  // constants of the neuron in every step
+  Floats membrane(N * H * W * C), leak(varies ? T * C : C, 0.9f), sign(leak.size(), 1), threshold(leak.size(), 0.7f);
+  Floats amount = threshold, per_threshold(leak.size(), 1 / 0.7f), first(leak.size(), 0.3f);
   BnttScan s{};
   s.current = current.data(), s.mean = r.mean.data(), s.scale = inverse.data(), s.shift = offset.data();
   s.counts = r.counts.data(), s.fired = r.fired.data(), s.membrane = membrane.data();
   s.steps = T, s.images = N, s.height = H, s.width = W, s.channels = C, s.window_height = s.window_width = window;
-  s.grad_spikes = grad.data(), s.grad_step = pooled, s.grad_scale = 0.5, s.leak = leak.data(), s.threshold = 0.7;
-  s.surrogate_first = 0.3, s.surrogate_second = 2, s.surrogate = kind % 3, s.fire_before = kind & 1, s.hard_reset = kind >> 1 & 1;
+  s.grad_spikes = grad.data(), s.grad_step = pooled, s.grad_scale = 0.5, s.leak = leak.data(), s.sign = varies ? sign.data() : nullptr;
+  s.threshold = threshold.data(), s.amount = amount.data(), s.per_threshold = per_threshold.data();
+  s.surrogate_first = first.data(), s.neuron_step = varies ? C : 0, s.surrogate_second = 2, s.surrogate = kind % 3, s.fire_before = kind & 1, s.hard_reset = kind >> 1 & 1;
   s.inverse = inverse.data(), s.sum_grad = r.sums.data(), s.sum_product = r.sums.data() + T * C;
   s.offset = offset.data(), s.slope = offset.data(), s.grad_current = r.gradient.data(), s.threads = threads;
   require(bntt_scan_forward(&s) == 0, "forward");

@@ -78,9 +78,16 @@ EQUATIONS = [
     Mutation(
         "a gradient through the reset",
         "ops/lif.py",
-        "neuron.reset(integrated, spikes.detach(), neuron.threshold)",
-        "neuron.reset(integrated, spikes, neuron.threshold)",
+        "self.reset(membrane, spikes.detach(), self.threshold)",
+        "self.reset(membrane, spikes, self.threshold)",
         ("tests/ops/test_lif.py",),
+    ),
+    Mutation(
+        "a turned neuron's gradient has the sign of another",
+        "ops/folded.py",
+        "return self.slope * self.surrogate(v)",
+        "return self.sign * self.slope * self.surrogate(v)",
+        ("tests/ops/test_folded.py",),
     ),
     Mutation(
         "statistics are constants",

@@ -58,9 +58,23 @@ FUSED = [
     Mutation(
         "the kernels' soft reset keeps θ",
         "*/_cpu/scan.inl",
-        "kept - L::where(fired, threshold)",
+        "kept - L::where(fired, L::load(amounts + i))",
         "kept",
         FUZZ,
+    ),
+    Mutation(
+        "the kernels do not turn a neuron",
+        "*/_cpu/scan.inl",
+        "signs ? L::load(signs + i) * potential : potential",
+        "potential",
+        ("tests/engine/test_scan_folded.py",),
+    ),
+    Mutation(
+        "a chunk has the folded neurons of the first steps",
+        "engine/firing.py",
+        "neuron_steps(self.neuron, self.first + begin, self.first + end)",
+        "neuron_steps(self.neuron, 0, end - begin)",
+        ("tests/nn/test_folded.py",),
     ),
     Mutation(
         "buffers are given back although the graph is kept",

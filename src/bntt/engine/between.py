@@ -14,11 +14,11 @@ from bntt.engine.compute import Compute
 from bntt.engine.firing import Firing, FiringReverse, fired
 from bntt.engine.layer import chunk_steps
 from bntt.engine.measure import joined_seen
-from bntt.engine.neuron import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak
+from bntt.engine.neuron import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.node import Carry, How, Passed, Size, Start, Towards
 from bntt.engine.scan import pooled_shape
 from bntt.engine.synapse import Spikes
-from bntt.ops.lif import Neuron
+from bntt.ops.folded import AnyNeuron
 
 LARGEST_COUNT = 255
 """What a byte holds."""
@@ -26,16 +26,26 @@ LARGEST_COUNT = 255
 
 @dataclass(frozen=True)
 class Fire:
-    """Neurons that are driven by a value as it is."""
+    """Neurons that a value drives as it is, or by ``scale`` and ``shift``."""
 
-    neuron: Neuron
+    neuron: AnyNeuron
     window: PoolSize = (1, 1)
+    scale: Tensor | None = None
+    """``[T, C]``, of all steps; None: 1."""
+    shift: Tensor | None = None
+    """As well; None: 0."""
     reads: tuple[int, ...] = (-1,)
     looks_ahead: bool = False
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
         return (learned_leak(self.neuron),)
+
+    def affine(self, first: int, last: int, current: Tensor) -> Affine:
+        """What some steps of the current go through first."""
+        found = Affine.identity(last - first, current.shape[-1], current.device)
+        scale = found.scale if self.scale is None else self.scale[first:last].contiguous()
+        return Affine(found.mean, scale, found.shift if self.shift is None else self.shift[first:last].contiguous())
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """See :class:`~bntt.engine.node.Node`."""
@@ -121,10 +131,10 @@ class FirePass:
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
         """See :class:`~bntt.engine.node.NodePass`."""
-        current, channels = _floats(inputs[0]), inputs[0].values.shape[-1]
-        firing, seen = Firing.begin(self.node.neuron, self.node.window, self.how, current, start.membrane), []
+        current, node, seen = _floats(inputs[0]), self.node, []
+        firing = Firing.begin(node.neuron, node.window, self.how, current, start.membrane, first)
         for begin, end in _chunks(self.how.compute, current):
-            affine = Affine.identity(end - begin, channels, current.device)
+            affine = node.affine(first + begin, first + end, current)
             seen.append(firing.chunk(current[begin:end], affine, begin, self.how.measure))
         saved = Kept(inputs[0], start.membrane)
         return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), joined_seen(seen))
@@ -145,19 +155,16 @@ class FirePass:
         wants: Sequence[bool],
     ) -> list[Towards | None]:
         """See :class:`~bntt.engine.node.NodePass`."""
-        current, (leak,) = _floats(done.source), learned
-        affine = Affine.identity(len(current), current.shape[-1], current.device)
-        grad = towards.grad.of_type(current.dtype)
-        reverse = FiringReverse(
-            Reverse(
-                current, affine, affine.scale, self.node.neuron, self.node.window, grad, done.start, carry.membrane
-            ),
-            self.how.compute.kernels,
-        )
+        current, node, (leak,) = _floats(done.source), self.node, learned
+        last = first + len(current)
+        affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
+        grad, none = towards.grad.of_type(current.dtype), torch.zeros_like(affine.mean)
+        made = Reverse(current, affine, affine.scale, neuron, node.window, grad, done.start, carry.membrane)
+        reverse = FiringReverse(made, self.how.compute.kernels)
         if leak is not None:
-            leak += leak_gradient(self.node.neuron, reverse.sums(leak=True)[2], leak.shape)
+            leak += leak_gradient(neuron, reverse.sums(leak=True)[2], leak.shape)
         out = self.how.lease.take(*current.shape, device=current.device)
-        reverse.into_current(affine.mean, affine.mean, out)
+        reverse.into_current(none, none, out)
         return [Towards(SpikeGrad(out), out)]
 
 

@@ -10,18 +10,21 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName
 from bntt.engine.measure import Measure, Seen, histogram
-from bntt.engine.neuron import Affine, PoolSize, Reverse
+from bntt.engine.neuron import Affine, PoolSize, Reverse, neuron_steps
 from bntt.engine.node import How
 from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes
-from bntt.ops.lif import Neuron
+from bntt.ops.folded import AnyNeuron
 
 
 @dataclass(frozen=True)
 class Firing:
     """The neurons of one node, while steps go through it: their membrane and the spikes that they give."""
 
-    neuron: Neuron
+    neuron: AnyNeuron
+    """Of all steps of the run."""
+    first: int
+    """Which of these is the first that goes through."""
     window: PoolSize
     how: How
     membrane: Tensor
@@ -30,30 +33,34 @@ class Firing:
     """Takes the spikes of every window and step."""
 
     @staticmethod
-    def begin(neuron: Neuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None) -> Firing:
+    def begin(
+        neuron: AnyNeuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None, first: int
+    ) -> Firing:
         """For a current of all steps, ``[S, B, H, W, C]``, from a membrane, which is left as it is; None is rest."""
         lease, device = how.lease, current.device
         membrane = lease.take(*current.shape[1:], device=device)
         membrane = membrane.zero_() if start is None else membrane.copy_(start)
         counts = lease.take(*pooled_shape(current, window), dtype=torch.uint8, device=device)
-        return Firing(neuron, window, how, membrane, counts)
+        return Firing(neuron, first, window, how, membrane, counts)
 
     def chunk(self, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
         """The next steps, of which ``begin`` is the first, counted from the pass's first."""
         before, lease, kernels = None, self.how.lease, self.how.compute.kernels
         if measure.every_place:
             before = lease.take(*self.membrane.shape, device=self.membrane.device).copy_(self.membrane)
-        counts = self.counts[begin : begin + len(current)]
-        seen = Seen(scan(current, affine, self.neuron, self.window, counts, self.membrane, kernels=kernels))
+        end = begin + len(current)
+        counts, neuron = self.counts[begin:end], neuron_steps(self.neuron, self.first + begin, self.first + end)
+        seen = Seen(scan(current, affine, neuron, self.window, counts, self.membrane, kernels=kernels))
         if before is not None:
             every = lease.take(*current.shape, dtype=torch.uint8, device=current.device)
-            scan(current, affine, self.neuron, (1, 1), every, before, kernels=kernels)
+            scan(current, affine, neuron, (1, 1), every, before, kernels=kernels)
             places = every.sum(1, dtype=torch.int64) if measure.places else None
             samples = every.flatten(2).sum(2, dtype=torch.int64) if measure.samples else None
             seen = replace(seen, places=places, samples=samples)
             lease.give(every, before)
         if measure.current:
-            counted, largest = histogram(current, affine, measure.current)
+            driven = affine.before(neuron)
+            counted, largest = histogram(current, driven, measure.current)
             seen = replace(seen, current=counted, largest=largest)
         return seen
 

@@ -15,7 +15,7 @@ from bntt.engine import private
 from bntt.engine._cpu import library
 from bntt.engine.compute import Compute, KernelName, Precision
 from bntt.engine.neuron import Affine, PoolSize, Reverse
-from bntt.ops.lif import Neuron
+from bntt.ops.folded import AnyNeuron
 
 
 @runtime_checkable
@@ -25,7 +25,13 @@ class Kernels(Protocol):
     def moments(self, current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]: ...
 
     def scan(
-        self, current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
+        self,
+        current: Tensor,
+        affine: Affine,
+        neuron: AnyNeuron,
+        window: PoolSize,
+        counts: Tensor,
+        membrane: Tensor | None,
     ) -> Tensor: ...
 
     def reverse_sums(self, reverse: Reverse, *, leak: bool) -> Tensor: ...

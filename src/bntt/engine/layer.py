@@ -15,7 +15,7 @@ from bntt.engine.node import Size
 from bntt.engine.scan import pooled_shape
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Lease
-from bntt.ops.lif import Neuron
+from bntt.ops.folded import AnyNeuron
 from bntt.ops.norm import Moments
 from bntt.ops.pooling import Pooling, Window
 
@@ -31,8 +31,9 @@ class Layer:
     flatten: bool
     """Whether the input is flattened to ``C·H·W`` features first."""
     window: PoolSize
-    neuron: Neuron | None
-    """None: there is none, and what leaves the layer is its normalised current."""
+    neuron: AnyNeuron | None
+    """Of the run's steps; a folded one's gain and bias are ``gamma`` and ``beta``. None: there is none, and what leaves
+    the layer is its normalised current."""
     weight: Tensor
     bias: Tensor | None
     gamma: Tensor

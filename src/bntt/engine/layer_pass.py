@@ -15,7 +15,7 @@ from bntt.engine.drive import DriveReverse, drive
 from bntt.engine.firing import Firing, FiringReverse, fired
 from bntt.engine.layer import Gradients, Layer, Resolved, Saved, chunk_steps, joined
 from bntt.engine.measure import Measure, Seen, joined_seen, write_norms
-from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_gradient
+from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_gradient, neuron_steps
 from bntt.engine.node import Carry, How, Passed, Start, Towards
 from bntt.engine.normalisation import (
     as_given,
@@ -76,7 +76,7 @@ class LayerPass:
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None) -> Passed:
         """See :class:`~bntt.engine.node.NodePass`."""
         layer, (x,), how = self.node, inputs, self.how
-        work = self._begin(x, start.membrane, known)
+        work = self._begin(x, first, start.membrane, known)
         measure, waits, past = how.measure if known is None else Measure(), known is None and self.waits, start.past
         found, parts, seen, spread = self._waited(work, first, past) if waits else known, [], [], []
         for begin, end in self._chunks(work.current, work.source.values):
@@ -140,7 +140,7 @@ class LayerPass:
         done_with = done.current is None or not keep  # it may be written over
         apart = not done_with or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
-        tail = self._tail(done, current, towards.grad, carry)
+        tail = self._tail(done, current, towards.grad, first, carry)
         sums = tail.sums(leak=learned.leak is not None)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         if found.moments is not None:
@@ -176,16 +176,16 @@ class LayerPass:
             return [Towards(SpikeGrad(left))]
         return [Towards(SpikeGrad(left), held)]
 
-    def _tail(self, done: Saved, current: Tensor, grad: SpikeGrad, carry: Carry) -> FiringReverse | DriveReverse:
+    def _tail(
+        self, done: Saved, current: Tensor, grad: SpikeGrad, first: int, carry: Carry
+    ) -> FiringReverse | DriveReverse:
         """What followed the normalisation, backwards."""
         layer, found = self.node, done.found
         if layer.neuron is None:
             return DriveReverse(current, found.affine, found.inverse, grad)
-        grad, kernels = grad.of_type(current.dtype), self.compute.kernels
-        return FiringReverse(
-            Reverse(current, found.affine, found.inverse, layer.neuron, layer.window, grad, done.start, carry.membrane),
-            kernels,
-        )
+        grad, neuron = grad.of_type(current.dtype), neuron_steps(layer.neuron, first, first + len(current))
+        reverse = Reverse(current, found.affine, found.inverse, neuron, layer.window, grad, done.start, carry.membrane)
+        return FiringReverse(reverse, self.compute.kernels)
 
     def _made_again(self, done: Saved) -> Tensor:
         """The current of a pass that did not keep it."""
@@ -218,7 +218,7 @@ class LayerPass:
             copy.copy_(current)
         return as_given(self.node, steps, by_events)
 
-    def _begin(self, x: Spikes, start: Tensor | None, known: Resolved | None) -> _Work:
+    def _begin(self, x: Spikes, first: int, start: Tensor | None, known: Resolved | None) -> _Work:
         layer, lease, device = self.node, self.lease, x.values.device
         source = layer.enter(x, lease)
         current = lease.take(*layer.current_shape(source), dtype=self.synapse.forward_dtype, device=device)
@@ -226,7 +226,7 @@ class LayerPass:
         if layer.neuron is None:
             return _Work(source, current, None, lease.take(*current.shape, device=device), by_events)
         return _Work(
-            source, current, Firing.begin(layer.neuron, layer.window, self.how, current, start), None, by_events
+            source, current, Firing.begin(layer.neuron, layer.window, self.how, current, start, first), None, by_events
         )
 
     def _chunks(self, *values: Tensor) -> Iterator[tuple[int, int]]:

@@ -1,12 +1,15 @@
-"""What the kernels are told of a layer's surrogate gradient, its normalisation and its pooling."""
+"""What the kernels are told of a layer's neurons, its normalisation and its pooling."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from bntt.ops.folded import AnyNeuron, FoldedNeuron, Table
 from bntt.ops.lif import Neuron
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
@@ -14,7 +17,7 @@ PoolSize = tuple[int, int]
 """Height and width of an average pooling window, its stride too; (1, 1) is no pooling."""
 
 
-def surrogate_constants(neuron: Neuron) -> tuple[int, float, float]:
+def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
     """The kernels' number of a neuron's surrogate, and its two constants.
 
     Raises:
@@ -33,18 +36,66 @@ def surrogate_constants(neuron: Neuron) -> tuple[int, float, float]:
     raise TypeError(f"the kernels know no surrogate {kind!r}")
 
 
-def leak_table(neuron: Neuron, channels: int) -> Tensor:
-    """A neuron's leak in every channel, ``[C]``, float32, without its graph.
+class NeuronTables(NamedTuple):
+    """A neuron's constants as the kernels read them, each ``[T, C]``, or ``[1, C]`` where all steps share them; one
+    after another in memory, in this order."""
 
-    >>> leak_table(Neuron(leak=0.5), 2)
-    tensor([0.5000, 0.5000])
+    leak: Tensor
+    """λ."""
+    sign: Tensor
+    """-1 where the neuron is turned, else 1: a spike is where sign m > sign θ."""
+    threshold: Tensor
+    """sign θ."""
+    amount: Tensor
+    """What a soft reset takes."""
+    per_threshold: Tensor
+    """1/θ."""
+    surrogate_first: Tensor
+    """The first of :func:`surrogate_constants`, with sign and slope."""
+
+    @property
+    def step(self) -> int:
+        """Elements from one step's row to the next."""
+        return 0 if len(self.leak) == 1 else self.leak.shape[1]
+
+
+def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None = None) -> NeuronTables:
+    """The tables of a neuron, float32, without their graph.
+
+    Raises:
+        TypeError: if the neuron has a gain or a bias: the kernels take them as an :class:`Affine`.
+
+    >>> neuron_tables(Neuron(leak=0.5), 2).leak
+    tensor([[0.5000, 0.5000]])
     """
-    if not isinstance(neuron.leak, Tensor):
-        return torch.full((channels,), neuron.leak)
-    return neuron.leak.detach().float().expand(channels).contiguous()
+    _, first, _ = surrogate_constants(neuron)
+    values: Sequence[float | Tensor]
+    if isinstance(neuron, Neuron):
+        steps, theta = 1, neuron.threshold
+        values = neuron.leak, 1.0, theta, theta, 1 / theta, first
+    elif isinstance(neuron.gain, Tensor) or isinstance(neuron.bias, Tensor) or (neuron.gain, neuron.bias) != (1, 0):
+        raise TypeError("the kernels know no gain and no bias of a neuron")
+    else:
+        steps = neuron.num_steps or 1
+        sign, wide, slope = (_wide(table) for table in (neuron.turned, neuron.threshold, neuron.slope))
+        sign, amount = 1 - 2 * sign, wide if neuron.amount is None else neuron.amount
+        values = neuron.leak, sign, sign * wide, amount, 1 / wide, first * sign * slope
+    tables = torch.empty(6, steps, channels, device=device)
+    for rows, value in zip(tables, values, strict=True):
+        _ = rows.copy_(value.detach()) if isinstance(value, Tensor) else rows.fill_(value)
+    return NeuronTables(*tables)
 
 
-def learned_leak(neuron: Neuron) -> Tensor | None:
+def _wide(table: Table) -> float | Tensor:
+    return table.detach().double() if isinstance(table, Tensor) else float(table)
+
+
+def neuron_steps(neuron: AnyNeuron, first: int, last: int) -> AnyNeuron:
+    """What a neuron is in the steps from ``first`` until before ``last``."""
+    return neuron.steps(first, last) if isinstance(neuron, FoldedNeuron) else neuron
+
+
+def learned_leak(neuron: AnyNeuron) -> Tensor | None:
     """λ, of the layer or of every channel, where it learns.
 
     >>> learned_leak(Neuron()) is None
@@ -53,13 +104,13 @@ def learned_leak(neuron: Neuron) -> Tensor | None:
     return neuron.leak if isinstance(neuron.leak, Tensor) and neuron.leak.requires_grad else None
 
 
-def leak_gradient(neuron: Neuron, sums: Tensor, shape: torch.Size) -> Tensor:
+def leak_gradient(neuron: AnyNeuron, sums: Tensor, shape: torch.Size) -> Tensor:
     """dL/dλ of one leak or of every channel's.
 
     Args:
         sums: of every step and channel, of λ dL/dλ, ``[T, C]``.
     """
-    return (sums.sum(0) / leak_table(neuron, sums.shape[1])).sum_to_size(shape)
+    return (sums.sum(0) / neuron_tables(neuron, sums.shape[1], sums.device).leak[0]).sum_to_size(shape)
 
 
 @dataclass(frozen=True)
@@ -75,6 +126,12 @@ class Affine:
         """z is the current."""
         zeros = torch.zeros(steps, channels, device=device)
         return Affine(zeros, torch.ones_like(zeros), zeros)
+
+    def before(self, neuron: AnyNeuron) -> Affine:
+        """What comes before the neuron: scale and shift are a folded one's own gain and bias."""
+        if not isinstance(neuron, FoldedNeuron):
+            return self
+        return Affine(self.mean, torch.ones_like(self.scale), torch.zeros_like(self.shift))
 
     def steps(self, first: int, last: int) -> Affine:
         return Affine(self.mean[first:last], self.scale[first:last], self.shift[first:last])
@@ -102,7 +159,8 @@ class Reverse:
     affine: Affine
     inverse: Tensor
     """``1 / √(σ² + ε)``, ``[T, C]``."""
-    neuron: Neuron
+    neuron: AnyNeuron
+    """Of these steps."""
     window: PoolSize
     grad: SpikeGrad
     membrane: Tensor | None = None

@@ -13,7 +13,8 @@ from torch import Tensor
 from bntt.engine.compute import KernelName
 from bntt.engine.kernels import open_kernels
 from bntt.engine.neuron import Affine, PoolSize, Reverse
-from bntt.ops.lif import Neuron, lif_sequence
+from bntt.ops.folded import AnyNeuron, FoldedNeuron, folded_sequence
+from bntt.ops.lif import lif_sequence
 
 
 def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ def pooled_shape(current: Tensor, window: PoolSize) -> tuple[int, ...]:
 def scan(
     current: Tensor,
     affine: Affine,
-    neuron: Neuron,
+    neuron: AnyNeuron,
     window: PoolSize,
     counts: Tensor,
     membrane: Tensor | None = None,
@@ -51,6 +52,7 @@ def scan(
     """Run all steps of ``current``; write the spikes of every window into ``counts`` (uint8, :func:`pooled_shape`).
 
     Args:
+        neuron: of these steps; a folded one's gain and bias are the affine's.
         membrane: ``[B, H, W, C]``, carried in and out; None starts at rest and keeps nothing.
 
     Returns:
@@ -78,11 +80,12 @@ def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor, slope: Tensor, *
 
 
 def scan_reference(
-    current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, membrane: Tensor | None = None
+    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, membrane: Tensor | None = None
 ) -> Tensor:
     """The twin of :func:`scan` in plain PyTorch, differentiable: mean spikes of every window.
 
     >>> import torch
+    >>> from bntt.ops.lif import Neuron
     >>> one = torch.ones(1, 1)
     >>> scan_reference(torch.full((1, 1, 2, 2, 1), 2.0), Affine(0 * one, one, 0 * one), Neuron(), (2, 2)).item()
     1.0
@@ -92,7 +95,11 @@ def scan_reference(
         return rows[:, None, None, None, :]
 
     drive = (current - over(affine.mean)) * over(affine.scale) + over(affine.shift)
-    spikes, _ = lif_sequence(drive, membrane, neuron)
+    if isinstance(neuron, FoldedNeuron):
+        start = None if membrane is None else membrane.movedim(-1, 1)
+        spikes = folded_sequence(drive.movedim(-1, 2), start, neuron)[0].movedim(2, -1)
+    else:
+        spikes, _ = lif_sequence(drive, membrane, neuron)
     images = spikes.flatten(0, 1).permute(0, 3, 1, 2)
     pooled = F.avg_pool2d(images, window).permute(0, 2, 3, 1)
     return pooled.reshape(*current.shape[:2], *pooled.shape[1:])

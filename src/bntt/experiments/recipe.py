@@ -27,6 +27,12 @@ def _recompute(value: object) -> object:
     raise ValueError('must be "auto", "never" or a whole number of steps, 1 or more')
 
 
+def _learn_leak(value: object) -> object:
+    if isinstance(value, bool) or value in ("layer", "channel"):
+        return value
+    raise ValueError('must be true, false, "layer" or "channel"')
+
+
 LARGEST = 1 << 20
 """Bytes of a recipe file."""
 
@@ -84,7 +90,8 @@ class Network(Part):
     """What a spike takes from the potential: the threshold ("soft"), or all of it ("hard")."""
     surrogate: Annotated[str, names.one_of(names.surrogates)] = "triangle"
     """The gradient of a spike; "triangle" is the paper's."""
-    learn_leak: bool = False
+    learn_leak: Annotated[bool | Literal["layer", "channel"], BeforeValidator(_learn_leak)] = False
+    """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
 
 
 class Train(Part):

@@ -7,6 +7,7 @@ from bntt.nn.call import Call, Noise
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.dropout import SpikeDropout
 from bntt.nn.encoder import Encoder
+from bntt.nn.folded import FoldedLIF
 from bntt.nn.lif import LIF
 from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured
 from bntt.nn.network import SpikingNetwork
@@ -19,6 +20,7 @@ from bntt.nn.stage import Block, SpikingLayer, Stage
 from bntt.nn.state import NetworkState
 from bntt.nn.statistics import HeldStatistics, hold_statistics
 from bntt.nn.trace import Trace, evaluating
+from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.poisson import expected, straight_through
 from bntt.ops.pooling import AllSteps, Pooling, Window
@@ -42,6 +44,8 @@ __all__ = [
     "DirectEncoder",
     "Encoder",
     "FastSigmoid",
+    "FoldedLIF",
+    "FoldedNeuron",
     "FrameEncoder",
     "HeldStatistics",
     "LayerMeasures",

@@ -23,12 +23,13 @@ from bntt.engine.synapse import Geometry
 from bntt.nn.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.call import Call
 from bntt.nn.dropout import SpikeDropout
-from bntt.nn.known import Layout, Pooled, normalisation_of, pool_of, synapse_of, why_not_neuron, why_not_norm
+from bntt.nn.folded import FoldedLIF
+from bntt.nn.known import Layout, Pooled, drive_of, normalisation_of, pool_of, synapse_of, why_not_neuron, why_not_norm
 from bntt.nn.lif import LIF
-from bntt.nn.norm import TemporalNorm
+from bntt.nn.norm import NoNorm, TemporalNorm
 from bntt.nn.residual import Residual
 from bntt.nn.untouched import why_touched
-from bntt.ops.lif import Neuron
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.norm import Moments
 
 UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
@@ -132,7 +133,8 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
         if reason := why_touched(module):
             return f"{name or 'it'} {reason}"
         for tensor in tensors:
-            if tensor.dtype != torch.float32 or tensor.device != site.device:
+            wanted = torch.bool if isinstance(module, FoldedLIF) and tensor is module.turned else torch.float32
+            if tensor.dtype != wanted or tensor.device != site.device:
                 return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
     making, entered = _Making(site), _Place(0, layout)
     found = making.residual(block, entered) if type(block) is Residual else making.unit(block, entered, "")
@@ -150,7 +152,11 @@ class _Place(NamedTuple):
 class _Firing(NamedTuple):
     """Neurons of a block, and what follows them."""
 
-    neuron: Neuron
+    neuron: AnyNeuron
+    gain: Tensor | None
+    """Of what drives them, ``[steps, C]``; None: 1."""
+    bias: Tensor | None
+    """As well; None: 0."""
     pooled: Pooled
     dropout: SpikeDropout | None
 
@@ -211,10 +217,15 @@ class _Making:
         single = site.compute.reduce is None and site.batch * height * width == 1
         if reason := why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single):
             return reason
+        folded = firing is not None and isinstance(firing.neuron, FoldedNeuron)
+        if folded and type(block.norm) is not NoNorm:
+            return f"its norm is {type(block.norm).__name__}, and the kernels know folded neurons without one alone"
         if isinstance(weights, nn.Conv2d):
             geometry = Geometry(weights.stride, weights.padding, weights.dilation, weights.groups)  # type: ignore[arg-type]
         window, neuron = ((1, 1), None) if firing is None else (firing.pooled.average, firing.neuron)
         tables = normalisation_of(block.norm, site.steps, channels, site.device)
+        if folded and firing is not None:  # its gain and bias are what a norm's γ and β would be
+            tables |= {"gamma": firing.gain, "beta": firing.bias}
         layer = Layer(geometry, flatten, window, neuron, weights.weight, weights.bias, **tables)
         fused = FusedNode(layer, unit, name, block.norm, (height, width, channels), flat)
         shape = (channels,) if flat else (channels, height, width)
@@ -229,20 +240,22 @@ class _Making:
         firing = self._firing(block, (channels, height, width), flat)
         if isinstance(firing, str):
             return firing
-        fused = FusedNode(Fire(firing.neuron, firing.pooled.average), unit, name, None, at.layout.memory, flat)
+        node = Fire(firing.neuron, firing.pooled.average, firing.gain, firing.bias)
+        fused = FusedNode(node, unit, name, None, at.layout.memory, flat)
         return self._followed(firing, self.add(fused, at, layout=at.layout))
 
     def _firing(self, block: SpikingBlock | NeuronBlock, image: tuple[int, int, int], flat: bool) -> _Firing | str:
         """Known neurons and what follows them, or why they are not known."""
         lif, dropout = block.lif, block.dropout
-        if type(lif) is not LIF:
+        if not isinstance(lif, LIF | FoldedLIF) or type(lif) not in (LIF, FoldedLIF):
             return f"its lif is {type(lif).__name__}, which the kernels do not know"
         if dropout is not None and type(dropout) is not SpikeDropout:
             return f"its dropout is {type(dropout).__name__}, which the kernels do not know"
-        if reason := why_not_neuron(lif, image[0], self.site.compute.kernels):
+        neuron, steps = lif.neuron, self.site.steps
+        if reason := why_not_neuron(neuron, steps, image[0], self.site.compute.kernels):
             return reason
         pooled = pool_of(block.pool, image, flat)
-        return pooled if isinstance(pooled, str) else _Firing(lif.neuron, pooled, dropout)
+        return pooled if isinstance(pooled, str) else _Firing(*drive_of(neuron, steps, image[0]), pooled, dropout)
 
     def _followed(self, firing: _Firing, at: _Place) -> _Place:
         """What comes after the neurons."""

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from bntt.engine.compute import KernelName
 from bntt.engine.neuron import PoolSize
 from bntt.engine.synapse import Geometry
-from bntt.nn.lif import LIF
 from bntt.nn.norm import LayerNorm, NoNorm, TemporalNorm
 from bntt.nn.norms import NORMS
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
@@ -155,18 +155,37 @@ def fused_norms() -> dict[str, str]:
     return found
 
 
-def why_not_neuron(lif: LIF, channels: int, kernels: KernelName) -> str:
-    """What kernels do not know of neurons; "" if nothing."""
-    neuron = lif.neuron
+def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> str:
+    """What kernels do not know of neurons on some steps of so many channels; "" if nothing."""
+    if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
+        return "its surrogate is one of yours"
+    if isinstance(neuron, FoldedNeuron):
+        return _why_not_folded(neuron, steps, channels)
     if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
         return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
     if isinstance(neuron.leak, Tensor) and kernels != "cpu":
         return "its leak is learned, which only the CPU's kernels know"
     if neuron.rule not in (fire_after, fire_before) or neuron.reset not in (soft_reset, hard_reset):
         return "its firing rule or reset is one of yours"
-    if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
-        return "its surrogate is one of yours"
     return ""
+
+
+def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
+    if neuron.num_steps is not None and steps.stop > neuron.num_steps:
+        return f"its folded neurons have {neuron.num_steps} steps"
+    if neuron.channels not in (None, channels):
+        return f"its folded neurons have {neuron.channels} channels, its current {channels}"
+    learns = any(isinstance(table, Tensor) and table.requires_grad for _, table in neuron.tables())
+    return "its folded neurons learn, which the kernels do not know" if learns else ""
+
+
+def drive_of(neuron: AnyNeuron, steps: range, channels: int) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
+    """Neurons of these steps without gain and bias, and these by themselves, ``[steps, C]``; None where there is none."""
+    if not isinstance(neuron, FoldedNeuron):
+        return neuron, None, None
+    neuron = neuron.steps(steps.start, steps.stop)
+    gain, bias = (torch.as_tensor(table).expand(len(steps), channels) for table in (neuron.gain, neuron.bias))
+    return neuron.with_tables(gain=1.0, bias=0.0), gain, bias
 
 
 def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,21 @@ from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, soft
 from bntt.ops.spike import Surrogate, Triangle
 
 
+def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
+    """Refuse a membrane that is not of the neurons which a current drives.
+
+    Raises:
+        ValueError: if its shape is not that of a step's current.
+
+    >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))
+    """
+    if membrane is not None and membrane.shape != current.shape[1:]:
+        raise ValueError(
+            f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "
+            f"begin every batch with state=None"
+        )
+
+
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons (Eq. 4): ``m = λu + y``, a spike where ``m > θ``, then the reset.
 
@@ -71,11 +86,7 @@ class LIF(nn.Module):
             ValueError: if the membrane belongs to a batch of another shape.
         """
         check_call(call)
-        if membrane is not None and membrane.shape != current.shape[1:]:
-            raise ValueError(
-                f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "
-                f"begin every batch with state=None"
-            )
+        check_membrane(current, membrane)
         neuron = self.neuron
         if isinstance(neuron.leak, Tensor) and neuron.leak.ndim:  # channels first: those of the current
             if len(neuron.leak) != current.shape[2]:

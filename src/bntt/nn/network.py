@@ -42,12 +42,12 @@ class SpikingNetwork(nn.Module):
 
     Raises:
         BackendError: if this machine does not have what ``compute`` asks for.
-        ValueError: if the norms differ in their number of steps.
+        ValueError: if the norms, or folded neurons, differ in their number of steps.
         TypeError: if a block or the readout is no stage, or a block does not list its layers.
 
     Attributes:
         compute: as above; it may be set at any time.
-        num_steps: T, as the norms have it; None if no norm depends on it.
+        num_steps: T, as the norms and folded neurons have it; None if none depends on it.
 
     >>> from bntt.nn import BNTT, LIF, SpikingBlock
     >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())

@@ -36,5 +36,5 @@ def settle(blocks: nn.ModuleDict) -> int | None:
         if (length := getattr(module, "num_steps", None)) is not None:
             lengths[name] = length
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"the norms of a network must have one number of time steps, got {lengths}")
+        raise ValueError(f"norms and folded neurons must have one number of time steps in a network, got {lengths}")
     return next(iter(lengths.values()), None)

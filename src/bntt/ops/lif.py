@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,13 +18,15 @@ from torch import Tensor
 
 from bntt.ops.spike import Surrogate, Triangle, fire
 
+Threshold = float | Tensor
+"""θ: a number; of a :class:`~bntt.ops.folded.FoldedNeuron` one for every step and channel."""
 Reset = Callable[[Tensor, Tensor, float], Tensor]
 """``(membrane, spikes, threshold)`` → membrane after the reset, all of one shape."""
 Leak = float | Tensor
 """λ in [0, 1]: a number, or a scalar tensor that learns."""
 
 
-def soft_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
+def soft_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor:
     """``u ← u - θ o``: what exceeds the threshold stays in the membrane (the paper's reset).
 
     >>> soft_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
@@ -32,7 +35,7 @@ def soft_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
     return membrane - threshold * spikes
 
 
-def hard_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
+def hard_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor:
     """``u ← u (1 - o)``: a neuron that fired starts again at 0.
 
     >>> hard_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
@@ -41,18 +44,34 @@ def hard_reset(membrane: Tensor, spikes: Tensor, threshold: float) -> Tensor:
     return membrane * (1 - spikes)
 
 
-def fire_after(current: Tensor, membrane: Tensor, neuron: Neuron) -> tuple[Tensor, Tensor]:
+@runtime_checkable
+class Cell(Protocol):
+    """What a firing rule asks of a neuron: how it leaks, where it fires, and what a spike does to it."""
+
+    @property
+    def leak(self) -> Leak: ...
+
+    def fire(self, potential: Tensor) -> Tensor:
+        """Spikes, with a surrogate gradient."""
+        ...
+
+    def after(self, membrane: Tensor, spikes: Tensor) -> Tensor:
+        """The membrane once these spikes have reset it, through which they get no gradient."""
+        ...
+
+
+def fire_after(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor, Tensor]:
     """Eq. 4/9: integrate, then fire in the same step: ``m = λu + y, o = [m > θ], u' = reset(m, o)``.
 
     >>> fire_after(torch.tensor([1.0]), torch.tensor([0.5]), Neuron(leak=0.5))
     (tensor([1.]), tensor([0.2500]))
     """
     integrated = neuron.leak * membrane + current
-    spikes = fire(integrated, neuron.threshold, neuron.surrogate)
-    return spikes, neuron.reset(integrated, spikes.detach(), neuron.threshold)
+    spikes = neuron.fire(integrated)
+    return spikes, neuron.after(integrated, spikes)
 
 
-def fire_before(current: Tensor, membrane: Tensor, neuron: Neuron) -> tuple[Tensor, Tensor]:
+def fire_before(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor, Tensor]:
     """The authors' first upload: fire on the old potential, then integrate: ``o = [u > θ], u' = reset(λu, o) + y``.
 
     Each layer answers one step later, and its last current never fires and gets no gradient.
@@ -60,8 +79,8 @@ def fire_before(current: Tensor, membrane: Tensor, neuron: Neuron) -> tuple[Tens
     >>> fire_before(torch.tensor([1.0]), torch.tensor([2.0]), Neuron(leak=0.5))
     (tensor([1.]), tensor([1.]))
     """
-    spikes = fire(membrane, neuron.threshold, neuron.surrogate)
-    return spikes, neuron.reset(neuron.leak * membrane, spikes.detach(), neuron.threshold) + current
+    spikes = neuron.fire(membrane)
+    return spikes, neuron.after(neuron.leak * membrane, spikes) + current
 
 
 @dataclass(frozen=True)
@@ -91,6 +110,14 @@ class Neuron:
             raise ValueError(f"leak must be a number from 0 to 1, got {self.leak}")
         if not 0 < self.threshold < math.inf:
             raise ValueError(f"threshold must be a number above 0, got {self.threshold}")
+
+    def fire(self, potential: Tensor) -> Tensor:
+        """Spikes where a potential is above the threshold: :func:`bntt.ops.spike.fire`."""
+        return fire(potential, self.threshold, self.surrogate)
+
+    def after(self, membrane: Tensor, spikes: Tensor) -> Tensor:
+        """The membrane once these spikes have reset it, through which they get no gradient."""
+        return self.reset(membrane, spikes.detach(), self.threshold)
 
 
 FireRule = Callable[[Tensor, Tensor, Neuron], tuple[Tensor, Tensor]]

@@ -64,7 +64,7 @@ class ArcTan:
 
 class _Fire(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, membrane: Tensor, threshold: float, surrogate: Surrogate) -> Tensor:
+    def forward(ctx: Any, membrane: Tensor, threshold: float | Tensor, surrogate: Surrogate) -> Tensor:
         ctx.save_for_backward(membrane)
         ctx.save_for_forward(membrane)
         ctx.threshold, ctx.surrogate = threshold, surrogate
@@ -84,13 +84,13 @@ class _Fire(torch.autograd.Function):
 
 
 def fire(
-    membrane: Float[Tensor, "*shape"], threshold: float = 1.0, surrogate: Surrogate = Triangle()
+    membrane: Float[Tensor, "*shape"], threshold: float | Tensor = 1.0, surrogate: Surrogate = Triangle()
 ) -> Float[Tensor, "*shape"]:
     """Spikes ``o = 1[u > θ]``, strictly greater; backward uses ``do/du = surrogate(u/θ - 1)`` (Eq. 8).
 
     Args:
         membrane: u, any shape.
-        threshold: θ > 0, in the membrane's unit.
+        threshold: θ > 0, in the membrane's unit; a constant, of the membrane's shape or expanded to it.
         surrogate: the stand-in for the derivative of the step.
 
     Returns:

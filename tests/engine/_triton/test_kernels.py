@@ -131,8 +131,9 @@ from triton.compiler import ASTSource
 from bntt.engine._triton import kernels
 
 TYPES = {"counts": "*u8", "fired": "*i32", "partial": "*fp64"}
-TYPES |= dict.fromkeys(("grad_scale", "leak", "threshold", "first_constant", "second_constant"), "fp32")
+TYPES |= dict.fromkeys(("grad_scale", "second_constant"), "fp32")
 WHOLE = ("steps", "images", "height", "width", "channels", "rows", "chunk", "grad_step", "spans", "tiles")
+WHOLE += ("neuron_step", "neuron_table")
 TILE = {"HEIGHT": 2, "WIDTH": 2, "ROWS": 4, "WINDOW": 4, "CHANNELS": 64}
 
 def compiled(kernel, target, types, **constants):

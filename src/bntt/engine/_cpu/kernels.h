@@ -12,7 +12,10 @@ extern "C" {
 struct BnttScan {
   const void* current;                 // [T, N, H, W, C]
   const float *mean, *scale, *shift;   // [T, C]
-  const float* leak;                   // [C]
+  // The neuron, [T, C] or, where neuron_step is 0, [C]: m = leak u + z, a spike where sign m > threshold (which has the
+  // sign too; no signs are all 1), and amount is what a soft reset takes. For do/dm: 1 / theta, and the first constant of the surrogate
+  // with the neuron's sign and slope.
+  const float *leak, *sign, *threshold, *amount, *per_threshold, *surrogate_first;
   float* membrane;                     // [N, H, W, C], before the first step, and forward the one after the last comes
                                        // out; null: starts at rest, end not wanted
   std::uint8_t* counts;                // out: spikes per pooling window [T, N, H/wh, W/ww, C]
@@ -27,8 +30,9 @@ struct BnttScan {
   void* grad_current;                  // out; may be `current` itself
   float* carry;                        // [N, H, W, C], in: dL/d(membrane after the last step); out, of the second sweep:
                                        // the one before the first step; null: nothing follows, not wanted
+  std::int64_t neuron_step;            // elements from one step's constants of the neuron to the next: C, or 0
   std::int64_t steps, images, height, width, channels, window_height, window_width;
-  double grad_scale, threshold, surrogate_first, surrogate_second;
+  double grad_scale, surrogate_second;
   std::int32_t fire_before, hard_reset, surrogate, threads, bf16;
 };
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from bntt.engine._cpu.library import Scan, call
-from bntt.engine.neuron import Affine, PoolSize, Reverse, leak_table, surrogate_constants
-from bntt.ops.lif import Neuron, fire_before, hard_reset
+from bntt.engine.neuron import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
+from bntt.ops.lif import fire_before, hard_reset
 
 
 def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -22,7 +23,7 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def scan(
-    current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
+    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=torch.int64)
@@ -58,16 +59,18 @@ def _reverse_job(reverse: Reverse) -> Scan:
     return job
 
 
-def _job(current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize) -> Scan:
+def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -> Scan:
     steps, images, height, width, channels = current.shape
-    kind, first, second = surrogate_constants(neuron)
-    leak = leak_table(neuron, channels)
+    kind, _, second = surrogate_constants(neuron)
+    tables = neuron_tables(neuron, channels)
+    assert len(tables.leak) in (1, steps)
     job = Scan(
         current=_at(current),
         mean=_at(affine.mean),
         scale=_at(affine.scale),
         shift=_at(affine.shift),
-        leak=_at(leak),
+        **{name: _at(table) for name, table in tables._asdict().items()},
+        neuron_step=tables.step,
         steps=steps,
         images=images,
         height=height,
@@ -75,8 +78,6 @@ def _job(current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize) -> S
         channels=channels,
         window_height=window[0],
         window_width=window[1],
-        threshold=neuron.threshold,
-        surrogate_first=first,
         surrogate_second=second,
         fire_before=neuron.rule is fire_before,
         hard_reset=neuron.reset is hard_reset,
@@ -84,7 +85,9 @@ def _job(current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize) -> S
         threads=torch.get_num_threads(),
         bf16=_bf16(current),
     )
-    job.held = leak  # for as long as the job points at it
+    if not isinstance(neuron, FoldedNeuron):
+        job.sign = None
+    job.held = tables  # for as long as the job points at it
     return job
 
 

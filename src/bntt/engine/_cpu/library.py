@@ -20,11 +20,13 @@ class Scan(Structure):
     """``BnttScan``."""
 
     _fields_ = _fields(
-        inputs=(c_void_p, "current mean scale shift leak membrane counts fired grad_spikes"),
+        affine=(c_void_p, "current mean scale shift"),
+        neuron=(c_void_p, "leak sign threshold amount per_threshold surrogate_first"),
+        inputs=(c_void_p, "membrane counts fired grad_spikes"),
         step=(c_int64, "grad_step"),
         backward=(c_void_p, "inverse sum_grad sum_product sum_leak offset slope grad_current carry"),
-        sizes=(c_int64, "steps images height width channels window_height window_width"),
-        numbers=(c_double, "grad_scale threshold surrogate_first surrogate_second"),
+        sizes=(c_int64, "neuron_step steps images height width channels window_height window_width"),
+        numbers=(c_double, "grad_scale surrogate_second"),
         switches=(c_int32, "fire_before hard_reset surrogate threads bf16"),
     )
 

@@ -36,19 +36,30 @@ struct Geometry {
   }
 };
 
+// The constants of one step from a channel on. They are read where they are used: with those of the normalisation they
+// are too many for the registers.
 template <class L, bool Before, bool Hard>
 struct Neuron {
   using V = typename L::Floats;
   using Mask = typename L::Mask;
-  V threshold;
-  explicit Neuron(const BnttScan& s) : threshold(L::fill(static_cast<float>(s.threshold))) {}
+  const float *leaks, *signs, *thresholds, *amounts;
 
-  // One step: the membrane moves on, `fired_on` is what the threshold was compared with.
-  Mask step(V leak, V drive, V& membrane, V& fired_on) const {
+  Neuron(const BnttScan& s, long t, long c)
+      : leaks(s.leak + t * s.neuron_step + c),
+        signs(s.sign ? s.sign + t * s.neuron_step + c : nullptr),
+        thresholds(s.threshold + t * s.neuron_step + c),
+        amounts(s.amount + t * s.neuron_step + c) {}
+
+  Mask fires(long i, V potential) const {
+    return L::greater(signs ? L::load(signs + i) * potential : potential, L::load(thresholds + i));
+  }
+
+  // One step of the channels from the i-th on: the membrane moves on, `fired_on` is what was compared.
+  Mask step(long i, V leak, V drive, V& membrane, V& fired_on) const {
     fired_on = Before ? membrane : leak * membrane + drive;
-    const Mask fired = L::greater(fired_on, threshold);
+    const Mask fired = fires(i, fired_on);
     const V kept = Before ? leak * membrane : fired_on;
-    membrane = Hard ? L::choose(fired, V{}, kept) : kept - L::where(fired, threshold);
+    membrane = Hard ? L::choose(fired, V{}, kept) : kept - L::where(fired, L::load(amounts + i));
     if (Before) membrane += drive;
     return fired;
   }
@@ -66,12 +77,12 @@ struct ForwardJob {
               std::int32_t* spikes) const {
     using V = typename L::Floats;
     const long C = s.channels, at = t * C + c;
-    const Neuron<L, Before, Hard> neuron(s);
+    const Neuron<L, Before, Hard> neuron(s, t, c);
     V mean[N], scale[N], shift[N], leak[N];
     typename L::Mask sum[N];
     for (long n = 0, i = at; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
-      leak[n] = L::load(s.leak + c + n * L::width), sum[n] = typename L::Mask{};
+      leak[n] = L::load(neuron.leaks + n * L::width), sum[n] = typename L::Mask{};
     }
     const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + c;
     std::uint8_t* out = s.counts + t * g.pooled * C + c;
@@ -81,7 +92,8 @@ struct ForwardJob {
         const long i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);
         V membrane = L::load(u + i), fired_on;
-        const auto spike = neuron.step(leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        const V drive = (L::load(x + i) - mean[n]) * scale[n] + shift[n];
+        const auto spike = neuron.step(i, leak[n], drive, membrane, fired_on);
         L::store(u + i, membrane);
         sum[n] += spike;
         if (!g.windows)

@@ -1,16 +1,14 @@
 // The scan over time of one layer backwards (paper Eq. 6, 8, 10 and 11), on the tiles and neurons of scan.inl.
 
-// do/du of a potential u with v = u/threshold - 1 (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan.
+// do/du of a potential u with v = u/threshold - 1 (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan; `first` has a
+// neuron's sign and slope.
 template <class L, int Kind>
 struct Surrogate {
   using V = typename L::Floats;
-  V one = L::fill(1.0f), per_threshold, first, second;
-  explicit Surrogate(const BnttScan& s)
-      : per_threshold(L::fill(static_cast<float>(1 / s.threshold))),
-        first(L::fill(static_cast<float>(s.surrogate_first))),
-        second(L::fill(static_cast<float>(s.surrogate_second))) {}
+  V one = L::fill(1.0f), second;
+  explicit Surrogate(const BnttScan& s) : second(L::fill(static_cast<float>(s.surrogate_second))) {}
 
-  V operator()(V potential) const {
+  V operator()(V potential, V per_threshold, V first) const {
     const V v = potential * per_threshold - one;
     if (Kind == 0) return first * L::above_zero(one - L::magnitude(v));
     const V bend = Kind == 1 ? one + second * L::magnitude(v) : second * v;
@@ -40,11 +38,11 @@ struct BackwardJob {
   void again(long c, long t, long begin, long first, long count, long base, float* u, float* p) const {
     using V = typename L::Floats;
     const long C = s.channels, width = block;
-    const Neuron<L, Before, Hard> neuron(s);
+    const Neuron<L, Before, Hard> neuron(s, t, base + c);
     V mean[N], scale[N], shift[N], leak[N];
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
-      leak[n] = L::load(s.leak + base + c + n * L::width);
+      leak[n] = L::load(neuron.leaks + n * L::width);
     }
     const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + base + c;
     u += c, p += (t - begin) * g.tile * width + c;
@@ -53,7 +51,7 @@ struct BackwardJob {
         const long i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);  // one step ahead: a tile's rows are too short for the hardware to see
         V membrane = L::load(u + i), fired_on;
-        neuron.step(leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
+        neuron.step(i, leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
         L::store(u + i, membrane);
         L::store(p + i, fired_on);
       }
@@ -64,14 +62,17 @@ struct BackwardJob {
                const std::int32_t* window, double* sums) const {
     using V = typename L::Floats;
     const long C = s.channels, width = block;
-    const V threshold = L::fill(static_cast<float>(s.threshold));
     const V worth = L::fill(static_cast<float>(s.grad_scale));
     const Surrogate<L, Kind> surrogate(s);
     V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
-    V leak[N], scale[N], shift[N], three[N];  // three: the sum of leak dL/d(leak)
+    V scale[N], shift[N], three[N];  // three: the sum of leak dL/d(leak)
+    V leak[N], per_threshold[N], steepest[N];
+    const Neuron<L, Before, Hard> neuron(s, t, base + c);
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), factor[n] = L::load((Sums ? s.inverse : s.scale) + i);
-      leak[n] = L::load(s.leak + base + c + n * L::width);
+      const long own = t * s.neuron_step + base + c + n * L::width;
+      leak[n] = L::load(s.leak + own), per_threshold[n] = L::load(s.per_threshold + own);
+      steepest[n] = L::load(s.surrogate_first + own) * worth;
       if (Leak) scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), three[n] = V{};
       one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
     }
@@ -86,9 +87,9 @@ struct BackwardJob {
         const long i = n * L::width;
         if (towards) __builtin_prefetch(towards + i - s.grad_step);
         const V potential = L::load(p + i);
-        const V spike_part = towards ? L::load(towards + i) * worth * surrogate(potential) : V{};
+        const V spike_part = towards ? L::load(towards + i) * surrogate(potential, per_threshold[n], steepest[n]) : V{};
         const V next = L::load(carry + i);  // dL/d(membrane after step t)
-        const V kept = Hard ? L::choose(L::greater(potential, threshold), V{}, next) : next;
+        const V kept = Hard ? L::choose(neuron.fires(i, potential), V{}, next) : next;
         const V drive = Before ? next : kept + spike_part;  // g = dL/dz
         L::store(carry + i, Before ? leak[n] * kept + spike_part : leak[n] * drive);
         const V away = L::load(x + r * C + i) - mean[n];

@@ -63,19 +63,34 @@ def drive_at(x, mean, scale, shift, row, c, channels):
 
 
 @triton.jit
-def step(membrane, drive, leak, threshold, BEFORE: tl.constexpr, HARD: tl.constexpr):
+def row_of(table, row, c, channels):
+    """One step's row of a table, which begins at ``row``."""
+    return tl.load(table + row + c, mask=c < channels, other=0.0)[None, None, :]
+
+
+@triton.jit
+def constant(rule, which: tl.constexpr, t, c, channels):
+    """One of a neuron's constants in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's
+    first (with sign and slope). ``rule`` are its tables, one after another; what is between two rows; and two tables.
+    """
+    return row_of(rule[0], which * rule[2] + t * rule[1], c, channels)
+
+
+@triton.jit
+def step(membrane, drive, rule, t, c, channels, BEFORE: tl.constexpr, HARD: tl.constexpr):
     """One step of the neuron: the potential that is compared, whether it fires, the membrane afterwards."""
-    potential = membrane if BEFORE else leak * membrane + drive
-    fired = potential > threshold
-    kept = leak * membrane if BEFORE else potential
-    after = tl.where(fired, 0.0, kept) if HARD else kept - tl.where(fired, threshold, 0.0)
+    leaked = constant(rule, 0, t, c, channels) * membrane
+    potential = membrane if BEFORE else leaked + drive
+    fired = constant(rule, 1, t, c, channels) * potential > constant(rule, 2, t, c, channels)
+    kept = leaked if BEFORE else potential
+    after = tl.where(fired, 0.0, kept) if HARD else kept - tl.where(fired, constant(rule, 3, t, c, channels), 0.0)
     return potential, fired, after + drive if BEFORE else after
 
 
 @triton.jit
-def surrogate(potential, threshold, first, second, KIND: tl.constexpr):
-    """do/du (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan."""
-    v = potential / threshold - 1.0
+def surrogate(potential, inverse, first, second, KIND: tl.constexpr):
+    """do/du (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan; ``inverse`` is 1/θ, ``first`` has the sign."""
+    v = potential * inverse - 1.0
     if KIND == 0:
         slope = first * tl.maximum(1.0 - tl.abs(v), 0.0)
     elif KIND == 1:
@@ -96,8 +111,9 @@ def scan_forward(
     membrane,
     counts,
     fired,
-    leak,
-    threshold,
+    neuron,
+    neuron_step,
+    neuron_table,
     steps,
     images,
     height,
@@ -122,11 +138,11 @@ def scan_forward(
     kept = fits[:, None] & known[None, :]
     size = tl.cast(images, tl.int64) * height * width * channels
     pooled = tl.cast(images, tl.int64) * (height // HEIGHT) * (width // WIDTH) * channels
-    u = tl.load(membrane + at, mask=inside & CARRIED, other=0.0)
+    u, rule = tl.load(membrane + at, mask=inside & CARRIED, other=0.0), (neuron, neuron_step, neuron_table)
     for t in range(steps):
         x = tl.cast(tl.load(current + t * size + at, mask=inside, other=0.0), tl.float32)
         drive, _ = drive_at(x, mean, scale, shift, t * channels, c, channels)
-        _, spikes, u = step(u, drive, leak, threshold, BEFORE, HARD)
+        _, spikes, u = step(u, drive, rule, t, c, channels, BEFORE, HARD)
         count = tl.sum(tl.cast(spikes & inside, tl.int32), 1)
         tl.store(to + t * pooled, tl.cast(count, tl.uint8), mask=kept)
         tl.atomic_add(fired + t * channels + c, tl.sum(count, 0), mask=known, sem="relaxed")
@@ -154,12 +170,12 @@ def advance(
 ):
     """The membrane after steps first..last-1; with KEEP their potentials go to ``to``, a tile for each step.
 
-    ``tables`` are mean, scale and shift, ``rule`` leak and threshold.
+    ``tables`` are mean, scale and shift, ``rule`` what :func:`constant` takes.
     """
     for t in range(first, last):
         now = tl.cast(tl.load(x + t * size, mask=inside, other=0.0), tl.float32)
         drive, _ = drive_at(now, tables[0], tables[1], tables[2], t * channels, c, channels)
-        potential, _, u = step(u, drive, rule[0], rule[1], BEFORE, HARD)
+        potential, _, u = step(u, drive, rule, t, c, channels, BEFORE, HARD)
         if KEEP:
             tl.store(to + (t - first) * TILE, potential)
     return u
@@ -173,9 +189,17 @@ def add_sum(to, values, inside, known):
 
 
 @triton.jit
-def row_of(table, t, c, channels):
-    """One step's row of a ``[T, C]`` table."""
-    return tl.load(table + t * channels + c, mask=c < channels, other=0.0)[None, None, :]
+def step_back(
+    potential, g, spike, rule, t, c, channels, second, BEFORE: tl.constexpr, HARD: tl.constexpr, KIND: tl.constexpr
+):
+    """One step back: dL/dz, and ``g``, dL/d(membrane), from after the step to before it. ``spike`` is dL/d(spike)."""
+    fired = constant(rule, 1, t, c, channels) * potential > constant(rule, 2, t, c, channels)
+    inverse, first = constant(rule, 4, t, c, channels), constant(rule, 5, t, c, channels)
+    spike *= surrogate(potential, inverse, first, second, KIND)
+    leak = constant(rule, 0, t, c, channels)
+    after = tl.where(fired, 0.0, g) if HARD else g
+    drive = g if BEFORE else after + spike
+    return drive, leak * after + spike if BEFORE else leak * drive
 
 
 @triton.jit
@@ -196,9 +220,9 @@ def scan_reverse(
     starts,
     potentials,
     grad_scale,
-    leak,
-    threshold,
-    first_constant,
+    neuron,
+    neuron_step,
+    neuron_table,
     second_constant,
     steps,
     spans,
@@ -241,7 +265,7 @@ def scan_reverse(
         at = tl.cast(pixel, tl.int64)[:, :, None] * channels + c[None, None, :]
         inside, kept = here[:, :, None] & known[None, None, :], fits[:, None] & known[None, :]
         towards = grad_spikes + tl.cast(window, tl.int64)[:, None] * channels + c[None, :]
-        x, rule = current + at, (leak, threshold)
+        x, rule = current + at, (neuron, neuron_step, neuron_table)
         u = tl.load(membrane + at, mask=inside & STARTED, other=0.0)
         g = tl.load(carry + at, mask=inside & CARRIED, other=0.0)  # dL/d(membrane after the step)
         tl.store(starts, u)
@@ -258,19 +282,19 @@ def scan_reverse(
             tl.debug_barrier()
             for i in range(last - first):
                 t = last - 1 - i
-                potential = tl.load(potentials + (t - first) * TILE)
-                spike = surrogate(potential, threshold, first_constant, second_constant, KIND) * grad_scale
-                spike *= tl.cast(tl.load(towards + t * stride, mask=kept, other=0.0), tl.float32)[:, None, :]
-                after = tl.where(potential > threshold, 0.0, g) if HARD else g
-                grad = g if BEFORE else after + spike  # dL/dz
-                g = leak * after + spike if BEFORE else leak * grad
-                away = tl.cast(tl.load(x + t * size, mask=inside, other=0.0), tl.float32) - row_of(mean, t, c, channels)
+                potential, at_step = tl.load(potentials + (t - first) * TILE), t * channels
+                spike = (
+                    tl.cast(tl.load(towards + t * stride, mask=kept, other=0.0), tl.float32)[:, None, :] * grad_scale
+                )
+                grad, g = step_back(potential, g, spike, rule, t, c, channels, second_constant, BEFORE, HARD, KIND)
+                away = tl.cast(tl.load(x + t * size, mask=inside, other=0.0), tl.float32)
+                away -= row_of(mean, at_step, c, channels)
                 if SUMS:
-                    add_sum(partial + t * channels, grad, inside, known)
-                    normal = away * row_of(inverse, t, c, channels)
+                    add_sum(partial + at_step, grad, inside, known)
+                    normal = away * row_of(inverse, at_step, c, channels)
                     add_sum(partial + (steps + t) * channels, grad * normal, inside, known)
                 else:
-                    rest = row_of(offset, t, c, channels) + row_of(slope, t, c, channels) * away
-                    tl.store(out + t * size + at, row_of(scale, t, c, channels) * grad - rest, mask=inside)
+                    rest = row_of(offset, at_step, c, channels) + row_of(slope, at_step, c, channels) * away
+                    tl.store(out + t * size + at, row_of(scale, at_step, c, channels) * grad - rest, mask=inside)
         if CARRIED and not SUMS:
             tl.store(carry + at, g, mask=inside)

@@ -10,8 +10,9 @@ import triton
 from torch import Tensor
 
 from bntt.engine._triton import kernels
-from bntt.engine.neuron import Affine, PoolSize, Reverse, surrogate_constants
-from bntt.ops.lif import Neuron, fire_before, hard_reset
+from bntt.engine.neuron import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
+from bntt.ops.folded import AnyNeuron
+from bntt.ops.lif import fire_before, hard_reset
 
 TILE = 1024
 """Neurons of a tile, 8 for each thread of 4 warps: compiled for an H100 the reverse scan takes 150 registers, none of
@@ -41,12 +42,13 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def scan(
-    current: Tensor, affine: Affine, neuron: Neuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
+    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
     steps, images, height, width, channels = current.shape
     fired = torch.zeros(steps, channels, dtype=torch.int32, device=current.device)
     tiles, tile = _tiles(current, window)
+    rule = neuron_tables(neuron, channels, current.device)
     with _on(current):
         kernels.scan_forward[(tiles, triton.cdiv(channels, tile["CHANNELS"]))](
             current,
@@ -54,7 +56,7 @@ def scan(
             current if membrane is None else membrane,
             counts,
             fired,
-            *(neuron.leak, neuron.threshold),
+            *(rule.leak, rule.step, rule.leak.numel()),
             *(steps, images, height, width, channels),
             **tile,
             BEFORE=neuron.rule is fire_before,
@@ -92,7 +94,8 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
     potentials = torch.empty(programs * blocks * SPAN * lanes, device=current.device)
     partial = torch.zeros(programs if sums else 0, 2, steps, channels, dtype=torch.float64, device=current.device)
     grad, unused = reverse.grad_spikes, current
-    kind, first, second = surrogate_constants(neuron)
+    kind, _, second = surrogate_constants(neuron)
+    rule = neuron_tables(neuron, channels, current.device)
     with _on(current):
         kernels.scan_reverse[(programs, blocks)](
             current,
@@ -103,7 +106,7 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
             reverse.inverse,
             *(unused if one is None else one for one in (offset, slope, out, reverse.carry)),
             *(partial, starts, potentials),
-            *(reverse.grad_scale, neuron.leak, neuron.threshold, first, second),
+            *(reverse.grad_scale, rule.leak, rule.step, rule.leak.numel(), second),
             *(steps, spans, tiles, images, height, width, channels),
             **tile,
             SPAN=SPAN,
