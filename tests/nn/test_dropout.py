@@ -38,7 +38,7 @@ def test_a_block_drops_what_its_pool_gives(rng):
     whole, _ = block(x, Call(noise=NOISE))
     block.dropout.eval()
     bare, _ = block(x, Call(noise=NOISE))
-    stays = block.dropout.stays(NOISE, (6,))
+    stays = block.dropout.stays(NOISE, (6,), x.device)
     assert torch.equal(whole, bare * stays * 2)
     assert bare.sum() > whole.sum() / 2 > 0
 

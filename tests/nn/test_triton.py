@@ -4,6 +4,7 @@ of the code around them, on the meta device: nothing may be asked of the host, n
 from __future__ import annotations
 
 import copy
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,7 @@ from bntt.engine.kernels import BackendError
 from bntt.nn import SpikingNetwork, plan
 from tests.engine._triton import DEVICE
 from tests.kernels import choose, needs_kernels
-from tests.nn.networks import OPTIONS, close, small, spikes_of
+from tests.nn.networks import FORMS, OPTIONS, close, residual, small, spikes_of
 
 
 def pair(net: SpikingNetwork) -> tuple[SpikingNetwork, SpikingNetwork]:
@@ -55,6 +56,18 @@ def test_logits_gradients_and_statistics(options, recompute, rng):
     assert all(torch.equal(traces[0].spikes[name].cpu(), traces[1].spikes[name].cpu()) for name in traces[1].spikes)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_residual_blocks_pools_and_dropout(form, rng):
+    ours, theirs = pair(residual(form, 3, dropout=0.3))
+    x = spikes_of(3, 3, rng).to(DEVICE)
+    assert not ours.plan(x.shape).reason
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    assert close(backward(ours, inputs[0]), backward(theirs, inputs[1]))
+    assert close(inputs[0].grad, inputs[1].grad)
+    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert close(p.grad, q.grad), name
+
+
 @needs_kernels
 def test_a_network_on_the_processor_is_refused_where_there_is_a_gpu(monkeypatch, rng):
     net = small(3)
@@ -65,6 +78,10 @@ def test_a_network_on_the_processor_is_refused_where_there_is_a_gpu(monkeypatch,
         BackendError, match=r"'conv1' cannot run on backend 'triton': .* on cuda, the input is .* on cpu"
     ):
         net(spikes_of(3, 2, rng))
+
+
+def residual_of(form: str, *, num_steps: int, **_: object) -> SpikingNetwork:
+    return residual(form, num_steps)
 
 
 def door() -> SimpleNamespace:
@@ -84,18 +101,21 @@ def door() -> SimpleNamespace:
 @pytest.mark.parametrize("backend", ["reference", "triton"])
 @pytest.mark.parametrize("recompute", ["never", 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_training_step_touches_no_other_device_and_waits_for_no_value(backend, recompute, precision, monkeypatch):
+@pytest.mark.parametrize("build", [bntt.models.vgg6, *(partial(residual_of, form) for form in FORMS)])
+def test_a_training_step_touches_no_other_device_and_waits_for_no_value(
+    build, backend, recompute, precision, monkeypatch
+):
     """A tensor on the meta device has no values and meets no tensor of the processor: what runs there can be captured
     in a CUDA graph, as far as the host is concerned."""
     monkeypatch.setattr(scan, "open_kernels", lambda kernels: door())
     monkeypatch.setattr(plan, "why_not_here", lambda x, kernels: "")
-    net = bntt.models.vgg6(num_classes=10, in_channels=2, image_size=12, num_steps=5, width=0.2).to("meta")
+    net = build(num_classes=10, in_channels=2, image_size=12, num_steps=5, width=0.2).to("meta")
     choose(net, backend=backend, recompute=recompute)
     choose(net, precision=precision if backend == "triton" else "fp32")
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     x = torch.empty(5, 3, 2, 12, 12, device="meta")
     for _ in range(2):
-        nn.functional.cross_entropy(net(x), torch.empty(3, dtype=torch.int64, device="meta")).backward()
+        nn.functional.cross_entropy(net(x), torch.zeros(3, dtype=torch.int64, device="meta")).backward()
         optimizer.step()
     assert all(p.grad is not None and p.grad.device.type == "meta" for p in net.parameters())
     assert net.trace(x).logits.device.type == "meta"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -46,11 +47,12 @@ class SpikeDropout(nn.Module):
             return x, None
         if call.noise is None:
             raise ValueError("dropout draws a mask for every sample: the call must name their noise, Call(noise=...)")
-        return x * self.stays(call.noise, tuple(x.shape[2:])).to(x.dtype).to(x.device) / (1 - self.p), None
+        return x * self.stays(call.noise, tuple(x.shape[2:]), x.device).to(x.dtype) / (1 - self.p), None
 
-    def stays(self, noise: Noise, shape: tuple[int, ...]) -> Bool[Tensor, "B *shape"]:
-        """Which units of each sample stay; ``shape`` is that of one, channels first."""
-        return dropout_mask(self.p, shape, self.number, seed=noise.seed, draw=noise.draw, index=noise.index)
+    def stays(self, noise: Noise, shape: tuple[int, ...], device: torch.device) -> Bool[Tensor, "B *shape"]:
+        """Which units of each sample stay, drawn on a device; ``shape`` is that of one, channels first."""
+        index = noise.index.to(device)
+        return dropout_mask(self.p, shape, self.number, seed=noise.seed, draw=noise.draw, index=index)
 
     def extra_repr(self) -> str:
         return f"p={self.p:g}"

@@ -270,7 +270,7 @@ class _Making:
         @cache
         def draw() -> Tensor:
             assert noise is not None  # a network always names it
-            stays: Tensor = dropout.stays(noise, (channels, height, width))
-            return stays.permute(0, 2, 3, 1).to(self.site.device, torch.uint8).contiguous()
+            stays: Tensor = dropout.stays(noise, (channels, height, width), self.site.device)
+            return stays.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
 
         return self.add(FusedNode(Mask(draw, dropout.p)), at, layout=pooled.out)

@@ -180,7 +180,7 @@ def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
 
 
 def drive_of(neuron: AnyNeuron, steps: range, channels: int) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
-    """Neurons of these steps without gain and bias, and these by themselves, ``[steps, C]``; None where there is none."""
+    """Neurons of these steps without gain and bias, and these by themselves, ``[steps, C]``; None where none is."""
     if not isinstance(neuron, FoldedNeuron):
         return neuron, None, None
     neuron = neuron.steps(steps.start, steps.stop)
