@@ -45,12 +45,14 @@ def test_encoders(encoder, kind, signed):
 @pytest.mark.parametrize("name", ["vgg6", "mlp"])
 def test_every_network_option_reaches_the_network(name):
     options = {"name": name, "leak": 0.8, "norm": "tdbn", "width": 0.25, "threshold": 2.0, "learn_leak": True}
+    options["dropout"] = 0.3
     recipe = parse_recipe(changed(network={**options, "fire": "before", "reset": "hard", "surrogate": "arctan"}))
     block = build_model(recipe, build_data(recipe)).network.blocks["fc1"]
     assert torch.isclose(block.lif.neuron.leak.detach(), torch.tensor(0.8))
     assert (block.lif.neuron.threshold, block.norm.scale) == (2.0, 2.0)
     assert (block.lif.neuron.rule.__name__, block.lif.neuron.reset.__name__) == ("fire_before", "hard_reset")
     assert block.norm.channels == {"vgg6": 32, "mlp": 64}[name]
+    assert block.dropout.p == 0.3
 
 
 @pytest.mark.parametrize(("said", "leaks"), [(False, None), (True, 1), ("layer", 1), ("channel", 32)])

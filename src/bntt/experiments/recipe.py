@@ -92,6 +92,8 @@ class Network(Part):
     """The gradient of a spike; "triangle" is the paper's."""
     learn_leak: Annotated[bool | Literal["layer", "channel"], BeforeValidator(_learn_leak)] = False
     """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
 
 
 class Train(Part):
