@@ -56,7 +56,11 @@ def _fill(norms: Any, ours: TemporalNorm) -> None:
 
 
 def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
-    """SpikingJelly's own layer for BNTT, tdBN or TEBN."""
+    """SpikingJelly's own layer for BNTT, tdBN or TEBN.
+
+    Raises:
+        ValueError: for another norm.
+    """
     options, dims = {"eps": norm.eps, "momentum": norm.momentum}, "2d" if conv else "1d"
     made: Any
     if norm.method.name == "BNTT":
@@ -65,9 +69,11 @@ def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
         return made  # type: ignore[no-any-return]
     if norm.method.name == "tdBN":
         made = inner = getattr(layer, f"ThresholdDependentBatchNorm{dims}")(norm.scale, 1.0, norm.channels, **options)
-    else:
+    elif norm.method.name == "TEBN":
         made = getattr(layer, f"TemporalEffectiveBatchNorm{dims}")(norm.num_steps, norm.channels, **options)
         inner = made.bn if hasattr(made, "bn") else made
+    else:
+        raise ValueError(f"SpikingJelly has no layer for {norm.method.name}")
     with torch.no_grad():
         inner.weight.copy_(norm.scale * norm.gamma[0])
         inner.bias.copy_(0 if norm.beta is None else norm.beta[0])
