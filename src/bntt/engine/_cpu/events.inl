@@ -98,7 +98,9 @@ struct EventForward {
   long pixel_room, list_room, start_room;
 
   // Whether any tap meets this input row or column: strides wider than the kernel pass over some.
-  static bool met(long at, long pad, long stride, long kernel) { return (at + pad) % stride < kernel; }
+  static bool met(long at, long pad, long stride, long kernel) {
+    return stride <= kernel || (at + pad) % stride < kernel;
+  }
 
   // The events that an output column sees in one input row and block: those of its Kw input columns, one list.
   void list_row(const std::uint8_t* counts, long part, std::uint8_t* near, std::int32_t* sizes, std::uint8_t* list,
@@ -109,10 +111,10 @@ struct EventForward {
       if (met(w, e.pad_width, e.stride_width, e.kernel_width))
         sizes[w] = static_cast<std::int32_t>(
             list_events(counts + w * e.in_channels + first, channels, e.largest_count, near + w * room));
-    for (long w = 0; w < across; ++w) {
+    for (long w = 0, left = -e.pad_width; w < across; ++w, left += e.stride_width) {
       start[w] = static_cast<std::int32_t>(*used);
       for (long j = 0; j < e.kernel_width; ++j) {
-        const long from = w * e.stride_width - e.pad_width + j;
+        const long from = left + j;
         if (from < 0 || from >= width) continue;
         const std::uint8_t add = static_cast<std::uint8_t>(j * span), *source = near + from * room;
         std::uint8_t* to = list + *used;

@@ -20,13 +20,15 @@ struct Axis {
 };
 
 // A strip is as many rows of a share's pixels as keep its part of the output gradient in the first-level cache; of wide
-// images, where not even one row does, a part of the columns.
+// images, where not even one row does, a part of the columns. A single row is cut into parts as long as may be, others
+// into equal ones, so that strips of wide images have more than one row.
 struct Strips {
   const Axis &down, &across;
   long count, rows, columns, per_row, per_image, padded_width, positions;
   Strips(long images, const Axis& down, const Axis& across, long room) : down(down), across(across) {
-    per_row = ceil_div(across.pixels, room / down.taps - across.taps + 1);
-    columns = ceil_div(across.pixels, per_row);
+    const long most = room / down.taps - across.taps + 1;
+    per_row = ceil_div(across.pixels, most);
+    columns = down.pixels == 1 ? smaller(across.pixels, most) : ceil_div(across.pixels, per_row);
     padded_width = columns + across.taps - 1;
     rows = smaller(down.pixels, room / padded_width - down.taps + 1);
     per_image = per_row * ceil_div(down.pixels, rows);
