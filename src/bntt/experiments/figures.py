@@ -36,6 +36,10 @@ def save_overview(result: RunResult, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+MOST_BARS = 8
+"""Cases side by side; where there are more, every network has a row of its own."""
+
+
 def save_bench(report: Mapping[str, Any], path: Path) -> None:
     """A benchmark's report as one PNG: time and memory by case, and against T where several were timed."""
     from matplotlib.figure import Figure
@@ -43,13 +47,15 @@ def save_bench(report: Mapping[str, Any], path: Path) -> None:
     cases = report["cases"]
     sweep = [row for row in cases if row["case"]["name"].startswith("VGG9 training, T=")]
     single = [row for row in cases if row not in sweep]
-    rows = bool(single) + bool(sweep)
+    networks = dict.fromkeys(row["case"]["network"] for row in single) if len(single) > MOST_BARS else {"": None}
+    groups = [[row for row in single if network in ("", row["case"]["network"])] for network in networks if single]
+    rows = len(groups) + bool(sweep)
     figure = Figure(figsize=(13, 4.2 * rows), layout="constrained")
     axes = figure.subplots(rows, 2, squeeze=False)
     measures = (("median", 1.0, "seconds a step"), ("peak_over_base", 2.0**-20, "peak memory over base (MiB)"))
     for column, (key, unit, label) in enumerate(measures):
-        if single:
-            _bars(axes[0][column], single, key, unit, label)
+        for place, group in zip(axes, groups, strict=False):
+            _bars(place[column], group, key, unit, label)
         if sweep:
             _against_steps(axes[-1][column], sweep, key, unit, label)
     axes[0][0].legend(fontsize=8)

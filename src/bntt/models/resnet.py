@@ -42,8 +42,8 @@ def resnet19(
     not normalise FC256; here it has the norm of all other layers. The leak differs between them (0.25, 0.5), and so
     does the threshold.
 
-    A gradient passes one surrogate in every block, also along the identity: Eq. 8's, of at most 0.3, leaves little of it
-    after eight. ``surrogate="arctan"``, of at most 1, trains such depth sooner.
+    A gradient passes one surrogate in every block, also along the identity: Eq. 8's, of at most 0.3, leaves little of
+    it after eight. ``surrogate="arctan"``, of at most 1, trains such depth sooner.
 
     Args:
         alpha_at_sums: α of the norms before a sum, for norms that scale the drive by α θ (tdBN, scaled BNTT); 1/√2 in
