@@ -197,3 +197,10 @@ def test_small_modules_take_any_number_of_steps(rng):
     x = torch.randn(7, 2, 3, 4, 4, generator=rng)
     assert LayerNorm(3)(x)[0].shape == x.shape
     assert NoNorm()(x)[0] is x
+
+
+def test_a_window_beyond_the_last_step_is_refused():
+    method = NormMethod("Mine", pooling=Window(4))
+    assert TemporalNorm(3, 5, method).num_steps == 5
+    with pytest.raises(ValueError, match="Mine pools over 5 steps, a step and 4 before it, and there are 4"):
+        TemporalNorm(3, 4, method)

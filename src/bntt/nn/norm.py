@@ -76,6 +76,12 @@ class TemporalNorm(nn.Module):
             raise ValueError(f"{method.name} needs channels >= 1 and num_steps >= 1, got {channels} and {num_steps}")
         if not eps > 0 or not 0 <= momentum <= 1:
             raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
+        back = method.pooling.back if isinstance(method.pooling, Window) else None
+        if back is not None and back >= num_steps:
+            raise ValueError(
+                f"{method.name} pools over {back + 1} steps, a step and {back} before it, and there are {num_steps}: "
+                f"take a shorter window, or Window(None) for all steps so far"
+            )
         self.channels, self.num_steps, self.method = channels, num_steps, method
         self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
         self.put_off: PutOff = None
