@@ -29,7 +29,7 @@ ORDER = {
         ["readout", "block", "norms", "statistics", "watch", "analog", "residual", "folded"],
         ["known", "settle"],
         ["fuse"],
-        ["plan"],
+        ["plan", "parts"],
         ["advance", "poisson"],
         ["network"],
         ["classifier"],

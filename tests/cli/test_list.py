@@ -15,8 +15,9 @@ def test_names(what, some, capsys):
     assert some in capsys.readouterr().out.splitlines()
 
 
-def test_backends_and_what_they_do_for_every_norm(capsys):
+def test_backends_and_what_they_do_for_every_norm_neuron_and_block(capsys):
     assert cli.main(["list", "backends"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("reference  plain PyTorch")
-    assert all(f"  {name:<12} fused in training and evaluation" in shown for name in NORMS)
+    parts = ["LIF", "LIF, learned leak", "FoldedLIF", "MaxPool2d", "SpikeDropout", "NeuronBlock", "Residual"]
+    assert all(f"  {name:<17} fused in training and evaluation" in shown for name in [*NORMS, *parts])

@@ -20,11 +20,12 @@ def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets
     if what == "backends":
         from bntt.engine.kernels import backends
         from bntt.nn.known import fused_norms
+        from bntt.nn.parts import fused_parts
 
         for backend in backends():
             console.line(f"{backend.name:10} {'' if backend.available else 'not available: '}{backend.detail}")
-        for norm, where in fused_norms().items():
-            console.line(f"  {norm:12} {where}")
+        for part, where in (fused_norms() | fused_parts()).items():
+            console.line(f"  {part:17} {where}")
         return
     from bntt.data.catalog import BUILT_IN, DATASETS
     from bntt.experiments.recipe import recipe_names
