@@ -143,3 +143,21 @@ def residual(form: str, steps: int = 5, norm=BNTT, dropout: float = 0.0, leak: f
             if name.endswith("gamma"):
                 p.mul_(1.2)
     return net
+
+
+def teacher_forced(
+    block: nn.Module, x: Tensor, rng: torch.Generator
+) -> tuple[list[Tensor], list[tuple[Tensor, Tensor, Tensor]]]:
+    """A block on one input, alone: what it gives fused, as a module and as one in float64; and, for one random gradient
+    of that, the gradients of its input and of every parameter, each in these three ways."""
+    narrow, wide = copy.deepcopy(block), copy.deepcopy(block).double()
+    inputs = [x.to(dtype, copy=True).requires_grad_() for dtype in (torch.float32, torch.float32, torch.float64)]
+    alone, seen = SpikingNetwork({"block": block}, Readout(nn.Flatten()), compute=bntt.Compute("cpu")), []
+    alone.readout.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    alone(inputs[0])
+    outputs = [seen[0], narrow(inputs[1])[0], wide(inputs[2])[0]]
+    gradient = torch.randn(outputs[0].shape, generator=rng) * 0.1
+    for output in outputs:
+        output.backward(gradient.to(output.dtype))
+    leaves = [inputs, *zip(*(one.parameters() for one in (block, narrow, wide)), strict=True)]
+    return outputs, [tuple(leaf.grad for leaf in three) for three in leaves]

@@ -6,14 +6,14 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import bntt
 from bntt.engine import layer as engine_layer
 from bntt.engine.compute import Compute
 from bntt.nn import BNTT, LIF, NormMethod, Readout, SharedBN, SpikingNetwork, TemporalNorm, Window
 from tests.kernels import choose, needs_kernels, variant
-from tests.nn.networks import OPTIONS, NoBatchOfOne, backward, close, pair, small, spikes_of
+from tests.nn.networks import OPTIONS, NoBatchOfOne, backward, close, pair, small, spikes_of, teacher_forced
 
 pytestmark = needs_kernels
 _ = variant
@@ -155,27 +155,12 @@ def test_layer_by_layer_at_25_steps_teacher_forced(rng):
     x = torch.randint(-1, 2, (steps, batch, 3, 32, 32), generator=rng).float()
     neurons = mismatches = compared = 0
     for name, block in net.blocks.items():
-        narrow, wide = copy.deepcopy(block), copy.deepcopy(block).double()
-        inputs = [x.to(dtype, copy=True).requires_grad_() for dtype in (torch.float32, torch.float32, torch.float64)]
-        alone = SpikingNetwork({name: block}, Readout(nn.Flatten()), compute=Compute("cpu"))
-        seen: list[Tensor] = []
-        alone.readout.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
-        alone(inputs[0])
-        outputs = [seen[0], narrow(inputs[1])[0], wide(inputs[2])[0]]
-        gradient = torch.randn(outputs[0].shape, generator=rng) * 0.1
-        for output in outputs:
-            output.backward(gradient.to(output.dtype))
-        neurons += gradient.numel()
+        outputs, gradients = teacher_forced(block, x, rng)
+        neurons += outputs[0].numel()
         wrong = int((outputs[0] != outputs[1]).sum())
         mismatches += wrong
         if wrong == 0 and torch.equal(outputs[1].double(), outputs[2]):
-            for ours, theirs, exact in (
-                (inputs[0].grad, inputs[1].grad, inputs[2].grad),
-                *(
-                    (p.grad, q.grad, r.grad)
-                    for p, q, r in zip(*(b.parameters() for b in (block, narrow, wide)), strict=True)
-                ),
-            ):
+            for ours, theirs, exact in gradients:
                 own = (theirs - exact).norm()
                 assert (ours - exact).norm() <= 2.5 * own + 2e-6 * exact.norm(), name
                 compared += 1

@@ -4,14 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import BNTT, LIF, NORMS, TAB, TDBN, Neuron
-from bntt.nn.known import fused_norms, layout_of, pool_of, synapse_of, why_not_neuron, why_not_norm
+from bntt.nn import BNTT, LIF, TAB, TDBN, Neuron
+from bntt.nn.known import layout_of, pool_of, synapse_of, why_not_neuron, why_not_norm
 from tests.nn.networks import conv, linear
-
-
-def test_which_norms_are_fused():
-    found = fused_norms()
-    assert found == dict.fromkeys(NORMS, "fused in training and evaluation")
 
 
 def test_a_norm_that_looks_ahead_trains_fused_on_all_steps_only():

@@ -1,7 +1,22 @@
 """What the kernels do for neurons and blocks."""
 
-from bntt.nn import parts
-from bntt.nn.parts import fused_parts
+from dataclasses import replace
+
+from bntt.nn import NORMS, TDBN, parts
+from bntt.nn.call import Call
+from bntt.nn.parts import fused_norms, fused_parts
+
+
+def test_which_norms_are_fused():
+    found = fused_norms()
+    assert found == dict.fromkeys(NORMS, "fused in training and evaluation")
+
+
+def test_a_norm_that_is_fused_in_evaluation_alone_says_why(monkeypatch):
+    monkeypatch.setattr(parts, "SITE", replace(parts.SITE, call=Call(whole=False)))
+    reason = "tdBN takes its training statistics over all steps, and the call has not all"
+    assert TDBN(2, 2).method.pooling.looks_ahead
+    assert fused_norms()["tdbn"] == f"fused in evaluation; training in plain PyTorch: {reason}"
 
 
 def test_all_are_fused():

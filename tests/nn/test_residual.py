@@ -14,18 +14,16 @@ from bntt.nn import (
     BNTT,
     LIF,
     TAB,
-    Compute,
     CurrentBlock,
     Measure,
     NeuronBlock,
-    Readout,
     Residual,
     SpikingBlock,
     SpikingNetwork,
 )
 from bntt.nn.norms import NORMS
 from tests.kernels import choose, needs_kernels
-from tests.nn.networks import FORMS, backward, close, conv, linear, pair, residual, spikes_of
+from tests.nn.networks import FORMS, backward, close, conv, linear, pair, residual, spikes_of, teacher_forced
 
 EVERYTHING = Measure(True, True, True, (-1.0, 0.0, 1.0), True, True)
 
@@ -228,23 +226,11 @@ def test_block_by_block_at_25_steps_teacher_forced(form, rng):
     net, compared, wrong = residual(form, 25), 0, 0
     x = spikes_of(25, 3, rng)
     for name, block in net.blocks.items():
-        narrow, wide = copy.deepcopy(block), copy.deepcopy(block).double()
-        inputs = [x.to(dtype, copy=True).requires_grad_() for dtype in (torch.float32, torch.float32, torch.float64)]
-        alone = SpikingNetwork({name: block}, Readout(nn.Flatten()), compute=Compute("cpu"))
-        seen: list[Tensor] = []
-        alone.readout.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
-        alone(inputs[0])
-        outputs = [seen[0], narrow(inputs[1])[0], wide(inputs[2])[0]]
-        gradient = torch.randn(outputs[0].shape, generator=rng) * 0.1
-        for output in outputs:
-            output.backward(gradient.to(output.dtype))
+        outputs, gradients = teacher_forced(block, x, rng)
         off = [int(((output.double() - outputs[2]).abs() > 1e-3).sum()) for output in outputs[:2]]
         wrong += off[0]
         if off == [0, 0]:
-            for ours, theirs, exact in (
-                [leaf.grad for leaf in inputs],
-                *([p.grad for p in ps] for ps in zip(*(b.parameters() for b in (block, narrow, wide)), strict=True)),
-            ):
+            for ours, theirs, exact in gradients:
                 assert (ours - exact).norm() <= 4 * (theirs - exact).norm() + 5e-6 * exact.norm(), name
                 compared += 1
         x = outputs[1].detach()

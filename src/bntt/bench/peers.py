@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
     if norm.method.name == "BNTT":
         made = getattr(layer, f"BatchNormThroughTime{dims}")(norm.num_steps, norm.channels, step_mode="m", **options)
         _fill(made.bn_list, norm)
-        return made  # type: ignore[no-any-return]
+        return cast(nn.Module, made)
     if norm.method.name == "tdBN":
         made = inner = getattr(layer, f"ThresholdDependentBatchNorm{dims}")(norm.scale, 1.0, norm.channels, **options)
     elif norm.method.name == "TEBN":
@@ -80,7 +80,7 @@ def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
         inner.running_mean.copy_(norm.running_mean[0])
         inner.running_var.copy_(norm.running_var[0])
     made.step_mode = "m"
-    return made  # type: ignore[no-any-return]
+    return cast(nn.Module, made)
 
 
 class SpikingJelly(nn.Module):

@@ -19,8 +19,7 @@ def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets
 
     if what == "backends":
         from bntt.engine.kernels import backends
-        from bntt.nn.known import fused_norms
-        from bntt.nn.parts import fused_parts
+        from bntt.nn.parts import fused_norms, fused_parts
 
         for backend in backends():
             console.line(f"{backend.name:10} {'' if backend.available else 'not available: '}{backend.detail}")

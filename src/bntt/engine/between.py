@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine.compute import Compute
 from bntt.engine.firing import Firing, FiringReverse, fired
-from bntt.engine.layer import chunk_steps
+from bntt.engine.layer import chunks
 from bntt.engine.measure import joined_seen
 from bntt.engine.neuron import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.node import Carry, How, Passed, Size, Start, Towards
@@ -116,11 +116,6 @@ class Nothing(NamedTuple):
     buffers: tuple[Tensor | None, ...] = ()
 
 
-def _chunks(compute: Compute, values: Tensor) -> Iterator[tuple[int, int]]:
-    steps, size = len(values), chunk_steps(compute, values)
-    return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
-
-
 @dataclass(frozen=True)
 class FirePass:
     """Neurons of :class:`Fire` in one pass."""
@@ -133,7 +128,7 @@ class FirePass:
         """See :class:`~bntt.engine.node.NodePass`."""
         current, node, seen = _floats(inputs[0]), self.node, []
         firing = Firing.begin(node.neuron, node.window, self.how, current, start.membrane, first)
-        for begin, end in _chunks(self.how.compute, current):
+        for begin, end in chunks(self.how.compute, current):
             affine = node.affine(first + begin, first + end, current)
             seen.append(firing.chunk(current[begin:end], affine, begin, self.how.measure))
         saved = Kept(inputs[0], start.membrane)
@@ -170,14 +165,32 @@ class FirePass:
 
 @dataclass(frozen=True)
 class Without:
-    """A pass of a node that learns nothing and carries nothing."""
+    """A pass of a node that learns nothing, carries nothing and takes its steps all alike."""
 
     how: How
     waits: bool = False
 
+    @abstractmethod
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
+        """What the node gives."""
+
+    @abstractmethod
+    def back(self, done: Any, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+        """The gradients towards its inputs."""
+
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        """See :class:`~bntt.engine.node.NodePass`."""
+        return self.there(inputs)
+
     def zero(self, norms: Tensor | None, *, weight: bool) -> tuple[()]:
         """See :class:`~bntt.engine.node.NodePass`."""
         return ()
+
+    def backward(
+        self, done: Any, towards: Towards, learned: Any, first: int, *, carry: Carry, keep: bool, wants: Sequence[bool]
+    ) -> list[Towards | None]:
+        """See :class:`~bntt.engine.node.NodePass`."""
+        return self.back(done, towards, wants)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +199,7 @@ class SumPass(Without):
 
     node: Sum
 
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.node.NodePass`."""
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
         one, other = inputs
         take, device = self.how.lease.take, one.values.device
         largest, counted = one.largest + other.largest, one.counted and other.counted
@@ -197,18 +209,8 @@ class SumPass(Without):
         total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
         return Passed(Spikes(total), Nothing(), (False, False))
 
-    def backward(
-        self,
-        done: Nothing,
-        towards: Towards,
-        learned: Any,
-        first: int,
-        *,
-        carry: Carry,
-        keep: bool,
-        wants: Sequence[bool],
-    ) -> list[Towards | None]:
-        """See :class:`~bntt.engine.node.NodePass`: both get all of it."""
+    def back(self, done: Nothing, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+        """Both get all of it."""
         grad, held = towards
         if not wants[0] or not wants[1] or held is None:
             return [towards if wanted else None for wanted in wants]
@@ -222,8 +224,7 @@ class MaxPoolPass(Without):
 
     node: MaxPool
 
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.node.NodePass`."""
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
         (x,), (down, across) = inputs, self.node.window
         shape = pooled_shape(x.values, self.node.window)
         out = self.how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
@@ -233,10 +234,8 @@ class MaxPoolPass(Without):
         dense = min(1.0, x.density * down * across)
         return Passed(Spikes(out, x.scale, x.largest, dense), Kept(x), (True,))
 
-    def backward(
-        self, done: Kept, towards: Towards, learned: Any, first: int, *, carry: Carry, keep: bool, wants: Sequence[bool]
-    ) -> list[Towards | None]:
-        """See :class:`~bntt.engine.node.NodePass`: all of it to the one that PyTorch says was the largest."""
+    def back(self, done: Kept, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+        """All of it to the one that PyTorch says was the largest."""
         x, grad = done.source.values, towards.grad
         out = self.how.lease.take(*x.shape, device=x.device)
         for t, step in enumerate(x):
@@ -255,26 +254,14 @@ class MaskPass(Without):
 
     node: Mask
 
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.node.NodePass`."""
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
         (x,), stays = inputs, self.node.draw()
         out = self.how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
         torch.mul(x.values, stays.to(x.values.dtype), out=out)
         left = 1 - self.node.p
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), Nothing(), (False,))
 
-    def backward(
-        self,
-        done: Nothing,
-        towards: Towards,
-        learned: Any,
-        first: int,
-        *,
-        carry: Carry,
-        keep: bool,
-        wants: Sequence[bool],
-    ) -> list[Towards | None]:
-        """See :class:`~bntt.engine.node.NodePass`."""
+    def back(self, done: Nothing, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
         values = towards.grad.values
         out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
         torch.mul(values, self.node.draw().to(values.dtype), out=out)

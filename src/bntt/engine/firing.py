@@ -59,8 +59,7 @@ class Firing:
             seen = replace(seen, places=places, samples=samples)
             lease.give(every, before)
         if measure.current:
-            driven = affine.before(neuron)
-            counted, largest = histogram(current, driven, measure.current)
+            counted, largest = histogram(current, affine.before(neuron), measure.current)
             seen = replace(seen, current=counted, largest=largest)
         return seen
 

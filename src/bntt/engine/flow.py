@@ -137,7 +137,7 @@ def backward(
         read = [i + 1 + back for back in one.node.reads]
         wants = [at > 0 or wants_input for at in read]
         given = one.backward(done, coming, learned[i], first, carry=carries[i], keep=keep, wants=wants)
-        if all(one is None or one.held is not coming.held for one in given):
+        if all(grad is None or grad.held is not coming.held for grad in given):
             lease.give(coming.held)
         for at, grad in zip(read, given, strict=True):
             if grad is not None:

@@ -184,6 +184,12 @@ class Gradients:
         return iter((self.weight, self.bias, self.gamma, self.beta, self.leak))
 
 
+def chunks(compute: Compute, *values: Tensor) -> Iterator[tuple[int, int]]:
+    """The first step and the one after the last of each chunk of some values of as many steps."""
+    steps, size = len(values[0]), chunk_steps(compute, *values)
+    return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
+
+
 def chunk_steps(compute: Compute, *values: Tensor) -> int:
     """How many steps of the largest are worked on at a time: on a GPU all."""
     if compute.kernels != "cpu":

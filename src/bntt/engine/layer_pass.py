@@ -13,7 +13,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.drive import DriveReverse, drive
 from bntt.engine.firing import Firing, FiringReverse, fired
-from bntt.engine.layer import Gradients, Layer, Resolved, Saved, chunk_steps, joined
+from bntt.engine.layer import Gradients, Layer, Resolved, Saved, chunks, joined
 from bntt.engine.measure import Measure, Seen, joined_seen, write_norms
 from bntt.engine.neuron import Affine, Reverse, SpikeGrad, leak_gradient, neuron_steps
 from bntt.engine.node import Carry, How, Passed, Start, Towards
@@ -104,12 +104,12 @@ class LayerPass:
             current = None
         spreads = torch.cat(spread) if spread else None
         saved = Saved(work.source, moved, x.values.shape, current, found, start.membrane, spreads)
-        keeps, end_of = (moved is None,), Start(None, found.carried)
-        if work.firing is None:
+        keeps, firing = (moved is None,), work.firing
+        if firing is None:
             assert work.drive is not None
-            return Passed(Spikes(work.drive), saved, keeps, end_of, whole, found)
-        end_of = Start(work.firing.membrane, found.carried)
-        return Passed(work.firing.spikes(fired(seen)), saved, keeps, end_of, whole, found)
+            return Passed(Spikes(work.drive), saved, keeps, Start(None, found.carried), whole, found)
+        end_of = Start(firing.membrane, found.carried)
+        return Passed(firing.spikes(fired(seen)), saved, keeps, end_of, whole, found)
 
     def _on(self, work: _Work, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
         """What follows the normalisation of some steps."""
@@ -230,9 +230,7 @@ class LayerPass:
         )
 
     def _chunks(self, *values: Tensor) -> Iterator[tuple[int, int]]:
-        """The first step and the one after the last of each chunk."""
-        steps, size = len(values[0]), chunk_steps(self.compute, *values)
-        return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
+        return chunks(self.compute, *values)
 
     def _current(self, source: Spikes, out: Tensor, by_events: tuple[bool, bool]) -> tuple[Tensor, Tensor | None]:
         """The synaptic current of some steps, and ``out`` if it is yet to be copied there."""

@@ -279,10 +279,12 @@ def _carries(
             membrane = membrane.contiguous().clone()
         elif every and shape is not None:
             membrane = torch.zeros(shape, device=like.device)
-        past = None
-        if mean is not None or var is not None:
-            known = mean if mean is not None else var
-            zeros = torch.zeros_like(known)  # type: ignore[arg-type]
-            past = tuple(zeros if part is None else part.double() for part in (mean, var))
-        carries.append(Carry(membrane, past))  # type: ignore[arg-type]
+        carries.append(Carry(membrane, _of_moments(mean, var)))
     return carries
+
+
+def _of_moments(mean: Tensor | None, var: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """Gradients of pooled moments in float64, as a pooling has its tables; None is 0, and where both are, nothing."""
+    if mean is None:
+        return None if var is None else (torch.zeros_like(var).double(), var.double())
+    return mean.double(), torch.zeros_like(mean).double() if var is None else var.double()

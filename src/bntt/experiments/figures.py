@@ -47,8 +47,10 @@ def save_bench(report: Mapping[str, Any], path: Path) -> None:
     cases = report["cases"]
     sweep = [row for row in cases if row["case"]["name"].startswith("VGG9 training, T=")]
     single = [row for row in cases if row not in sweep]
-    networks = dict.fromkeys(row["case"]["network"] for row in single) if len(single) > MOST_BARS else {"": None}
-    groups = [[row for row in single if network in ("", row["case"]["network"])] for network in networks if single]
+    groups = [single] if single else []
+    if len(single) > MOST_BARS:
+        networks = dict.fromkeys(row["case"]["network"] for row in single)
+        groups = [[row for row in single if row["case"]["network"] == network] for network in networks]
     rows = len(groups) + bool(sweep)
     figure = Figure(figsize=(13, 4.2 * rows), layout="constrained")
     axes = figure.subplots(rows, 2, squeeze=False)

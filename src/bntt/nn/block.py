@@ -73,14 +73,9 @@ class SpikingBlock(nn.Module):
         Raises:
             ValueError: on an input that does not fit the weights.
         """
-        check_call(call)
-        check_input(self.name, self.synapse, x)
-        membrane, norm_state = (None, None) if state is None else state
-        current, norm_state = passed(
-            f"the norm of {self.name}", self.norm, fold_time(self.synapse, x), call, norm_state
-        )
-        spikes, membrane = passed(f"the lif of {self.name}", self.lif, current, call, membrane)
-        return _followed(self, spikes, call), BlockState(membrane, norm_state)
+        current, norm_state = _normalised(self, x, call, state)
+        spikes, membrane = _fired(self, current, call, state)
+        return spikes, BlockState(membrane, norm_state)
 
 
 class CurrentBlock(nn.Module):
@@ -115,12 +110,7 @@ class CurrentBlock(nn.Module):
         Raises:
             ValueError: on an input that does not fit the weights.
         """
-        check_call(call)
-        check_input(self.name, self.synapse, x)
-        given = fold_time(self.synapse, x)
-        current, norm_state = passed(
-            f"the norm of {self.name}", self.norm, given, call, None if state is None else state.norm
-        )
+        current, norm_state = _normalised(self, x, call, state)
         return current, BlockState(None, norm_state)
 
 
@@ -153,10 +143,8 @@ class NeuronBlock(nn.Module):
         self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
         """``(pooled spikes, state)``."""
-        check_call(call)
-        membrane = None if state is None else state.membrane
-        spikes, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
-        return _followed(self, spikes, call), BlockState(membrane, None)
+        spikes, membrane = _fired(self, x, call, state)
+        return spikes, BlockState(membrane, None)
 
 
 def _following(pool: nn.Module | None, dropout: nn.Module | None) -> tuple[nn.Module, nn.Module | None]:
@@ -165,12 +153,27 @@ def _following(pool: nn.Module | None, dropout: nn.Module | None) -> tuple[nn.Mo
     return nn.Identity() if pool is None else pool, dropout
 
 
-def _followed(block: SpikingBlock | NeuronBlock, spikes: Tensor, call: Call) -> Tensor:
-    """What leaves a block: its spikes, pooled, and some of them dropped."""
+def _normalised(
+    block: SpikingBlock | CurrentBlock, x: Tensor, call: Call, state: BlockState | None
+) -> tuple[Tensor, Any]:
+    """The normalised current of an input, and the norm's state."""
+    check_call(call)
+    check_input(block.name, block.synapse, x)
+    current = fold_time(block.synapse, x)
+    return passed(f"the norm of {block.name}", block.norm, current, call, None if state is None else state.norm)
+
+
+def _fired(
+    block: SpikingBlock | NeuronBlock, current: Tensor, call: Call, state: BlockState | None
+) -> tuple[Tensor, Any]:
+    """The spikes that leave a block, pooled and some of them dropped, and its neurons' state."""
+    check_call(call)
+    membrane = None if state is None else state.membrane
+    spikes, membrane = passed(f"the lif of {block.name}", block.lif, current, call, membrane)
     pooled = fold_time(block.pool, spikes)
-    if block.dropout is None:
-        return pooled
-    return passed(f"the dropout of {block.name}", block.dropout, pooled, call, None)[0]
+    if block.dropout is not None:
+        pooled, _ = passed(f"the dropout of {block.name}", block.dropout, pooled, call, None)
+    return pooled, membrane
 
 
 def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:

@@ -29,7 +29,7 @@ from bntt.nn.lif import LIF
 from bntt.nn.norm import NoNorm, TemporalNorm
 from bntt.nn.residual import Residual
 from bntt.nn.untouched import why_touched
-from bntt.ops.folded import AnyNeuron, FoldedNeuron
+from bntt.ops.folded import AnyNeuron
 from bntt.ops.norm import Moments
 
 UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
@@ -110,7 +110,8 @@ class FusedBlock(NamedTuple):
         return tuple(units) if self.several else units[0]
 
     def _of_unit(self, state: Any, unit: int) -> BlockState | None:
-        return state[unit] if self.several and state is not None else state  # type: ignore[no-any-return]
+        found: BlockState | None = state[unit] if self.several and state is not None else state
+        return found
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class _Firing(NamedTuple):
 
     neuron: AnyNeuron
     gain: Tensor | None
-    """Of what drives them, ``[steps, C]``; None: 1."""
+    """Of what drives them, ``[steps, C]``; None, where they are not folded: 1."""
     bias: Tensor | None
     """As well; None: 0."""
     pooled: Pooled
@@ -217,7 +218,7 @@ class _Making:
         single = site.compute.reduce is None and site.batch * height * width == 1
         if reason := why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single):
             return reason
-        folded = firing is not None and isinstance(firing.neuron, FoldedNeuron)
+        folded = firing is not None and firing.gain is not None
         if folded and type(block.norm) is not NoNorm:
             return f"its norm is {type(block.norm).__name__}, and the kernels know folded neurons without one alone"
         if isinstance(weights, nn.Conv2d):
@@ -247,7 +248,7 @@ class _Making:
     def _firing(self, block: SpikingBlock | NeuronBlock, image: tuple[int, int, int], flat: bool) -> _Firing | str:
         """Known neurons and what follows them, or why they are not known."""
         lif, dropout = block.lif, block.dropout
-        if not isinstance(lif, LIF | FoldedLIF) or type(lif) not in (LIF, FoldedLIF):
+        if not (type(lif) is LIF or type(lif) is FoldedLIF):
             return f"its lif is {type(lif).__name__}, which the kernels do not know"
         if dropout is not None and type(dropout) is not SpikeDropout:
             return f"its dropout is {type(dropout).__name__}, which the kernels do not know"

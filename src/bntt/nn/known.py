@@ -12,7 +12,6 @@ from bntt.engine.compute import KernelName
 from bntt.engine.neuron import PoolSize
 from bntt.engine.synapse import Geometry
 from bntt.nn.norm import LayerNorm, NoNorm, TemporalNorm
-from bntt.nn.norms import NORMS
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
@@ -135,24 +134,6 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
     if norm.training and norm.method.pooling.looks_ahead and not whole:
         return f"{norm.method.name} takes its training statistics over all steps, and the call has not all"
     return "its statistics would be of a single value" if norm.training and single else ""
-
-
-def fused_norms() -> dict[str, str]:
-    """For every norm by name, what the fused kernels do for it.
-
-    >>> fused_norms()["tdbn"]
-    'fused in training and evaluation'
-    """
-    found = {}
-    for name, build in NORMS.items():
-        norm = build(1, 2, 1.0)
-        kernels, training = "fused in training and evaluation", why_not_norm(norm, range(2), 1)
-        if training:
-            evaluation = why_not_norm(norm.eval(), range(2), 1)
-            fused = "plain PyTorch" if evaluation else "fused in evaluation; training in plain PyTorch"
-            kernels = f"{fused}: {evaluation or training}".replace(": its norm is", ": it is")
-        found[name] = kernels
-    return found
 
 
 def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> str:

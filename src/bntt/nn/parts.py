@@ -1,4 +1,4 @@
-"""What the fused kernels do for every kind of neuron and block, found by asking."""
+"""What the fused kernels of the processor do for every norm, neuron and block, found by asking."""
 
 from __future__ import annotations
 
@@ -14,36 +14,54 @@ from bntt.nn.fuse import Site, fuse
 from bntt.nn.known import Layout
 from bntt.nn.lif import LIF
 from bntt.nn.norm import NoNorm
+from bntt.nn.norms import NORMS
 from bntt.nn.residual import Residual
 from bntt.ops.folded import FoldedNeuron
 
+SITE = Site(Call(), range(2), 2, Compute(), torch.device("cpu"))
+IMAGE = Layout((2, 4, 4), (4, 4, 2))
+
+
+def fused_norms() -> dict[str, str]:
+    """For every norm by name, what the kernels do for it.
+
+    >>> fused_norms()["tdbn"]
+    'fused in training and evaluation'
+    """
+    return {name: _done(_layer(LIF(), norm=build(2, 2, 1.0))) for name, build in NORMS.items()}
+
 
 def fused_parts() -> dict[str, str]:
-    """For every kind of neuron and block, what the fused kernels of the processor do for it.
+    """For every kind of neuron and block, what the kernels do for it.
 
     >>> fused_parts()["Residual"]
     'fused in training and evaluation'
     """
-
-    def layer(lif: nn.Module, pool: nn.Module | None = None, dropout: nn.Module | None = None) -> SpikingBlock:
-        return SpikingBlock(nn.utils.skip_init(nn.Conv2d, 2, 2, 1), NoNorm(), lif, pool, dropout)  # type: ignore[no-untyped-call]
-
-    current = CurrentBlock(layer(LIF()).synapse, NoNorm())
+    current = CurrentBlock(_layer(LIF()).synapse, NoNorm())
     kinds: dict[str, nn.Module] = {
-        "LIF": layer(LIF()),
-        "LIF, learned leak": layer(LIF(0.5, learn_leak=True)),
-        "FoldedLIF": layer(FoldedLIF(FoldedNeuron(0.9, 1.0))),
-        "AvgPool2d": layer(LIF(), nn.AvgPool2d(2)),
-        "MaxPool2d": layer(LIF(), nn.MaxPool2d(2)),
-        "SpikeDropout": layer(LIF(), None, SpikeDropout(0.5)),
+        "LIF": _layer(LIF()),
+        "LIF, learned leak": _layer(LIF(0.5, learn_leak=True)),
+        "FoldedLIF": _layer(FoldedLIF(FoldedNeuron(0.9, 1.0))),
+        "AvgPool2d": _layer(LIF(), pool=nn.AvgPool2d(2)),
+        "MaxPool2d": _layer(LIF(), pool=nn.MaxPool2d(2)),
+        "SpikeDropout": _layer(LIF(), dropout=SpikeDropout(0.5)),
         "CurrentBlock": current,
         "NeuronBlock": NeuronBlock(LIF()),
         "Residual": Residual({"body": current}, after=NeuronBlock(LIF())),
     }
-    site = Site(Call(), range(1), 1, Compute(), torch.device("cpu"))
-    found = {}
-    for name, block in kinds.items():
-        reasons = [fuse(block.train(training), site, Layout((2, 4, 4), (4, 4, 2))) for training in (True, False)]
-        why = next((reason for reason in reasons if isinstance(reason, str)), "")
-        found[name] = f"plain PyTorch: {why}" if why else "fused in training and evaluation"
-    return found
+    return {name: _done(block) for name, block in kinds.items()}
+
+
+def _layer(lif: nn.Module, *, norm: nn.Module | None = None, **following: nn.Module) -> SpikingBlock:
+    weights = nn.utils.skip_init(nn.Conv2d, 2, 2, 1)  # type: ignore[no-untyped-call]
+    return SpikingBlock(weights, norm or NoNorm(), lif, **following)
+
+
+def _done(block: nn.Module) -> str:
+    """What is done for a block; where it is not fused, why."""
+    training, evaluation = (fuse(block.train(mode), SITE, IMAGE) for mode in (True, False))
+    if isinstance(evaluation, str):
+        return f"plain PyTorch: {evaluation}"
+    if isinstance(training, str):
+        return f"fused in evaluation; training in plain PyTorch: {training}"
+    return "fused in training and evaluation"
