@@ -28,6 +28,9 @@ class Purpose(IntEnum):
     SPLIT = 5
     SYNTHETIC = 6
     DROPOUT = 7
+    CUTOUT = 8
+    ERASE = 9
+    MIX = 10
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
