@@ -102,9 +102,12 @@ for what, given in (
     ("labels that are words", ("cat", "dog", "cat", "dog")),
     ("a label short", [0, 1, 2]),
 ):
-    case(19, what, r"ValueError: labels must be 4 integers, got")(
+    case(19, what, r"ValueError: labels must be 4 integers, or shares of classes \[4, K\], got")(
         lambda tmp, given=given: called(lambda: list(fit(model(), Once(images(), given), epochs=1)))
     )
+case(
+    19, "soft labels that do not sum to 1", r"ValueError: soft labels are shares of the classes, .*1.5 in sum in row 0"
+)(lambda tmp: called(lambda: list(fit(model(), Once(images(), torch.full((4, 3), 0.5)), epochs=1))))
 case(19, "a loader that yields images without labels", r"ValueError: a loader must yield pairs \(inputs, labels\)")(
     lambda tmp: called(lambda: list(fit(model(), Once(images()), epochs=1)))
 )

@@ -1,4 +1,4 @@
-"""Batches of a sample set, in an order and with an augmentation that depend only on (seed, draw, index)."""
+"""Batches of a sample set, in an order and with random changes that depend only on (seed, draw, index)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bntt.data.augment import AUGMENTATIONS
 from bntt.data.images import ImageSet
+from bntt.data.mix import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
 from bntt.ops.random import Purpose, permutation
 
@@ -22,9 +23,9 @@ class Batch(NamedTuple):
     inputs: Tensor
     """float32, ``[B, ...]``, as an encoder takes them: images ``[B, C, H, W]`` in [0, 1], frames ``[B, T, ...]``."""
     labels: Tensor
-    """int64, ``[B]``."""
+    """int64, ``[B]``; from a loader that mixes float32, ``[B, K]``: the share of every class, 1 in sum."""
     indices: Tensor
-    """int64, ``[B]``: each sample's place in its set."""
+    """int64, ``[B]``: each sample's place in its set, of a mixed one the first's."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,16 @@ class SampleLoader:
         data: an :class:`ImageSet`, a :class:`FrameSet`, or any :class:`SampleSet`.
         batch_size: the largest batch.
         shuffle: a new order every draw; otherwise the set's own.
-        augment: for images: names out of "crop", "flip", applied in this order.
-        seed: of order and augmentation.
+        augment: for images: names out of "crop", "flip", "cutout", "erase", applied in this order.
+        seed: of order, augmentation and mixing.
         device: where batches go; the set itself stays where it is.
+        mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, as that one is augmented
+            in this draw; "" for none.
+        mix_alpha: α above 0: the share of the first is Beta(α, α).
 
     Raises:
-        ValueError: if the set is empty, the batch size below 1, or an augmentation unknown, or none for such samples.
+        ValueError: if the set is empty, the batch size below 1, α not a finite number above 0, or an augmentation or
+            mix unknown, or none for such samples.
 
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = SampleLoader(fashion_mnist_bundled().test, batch_size=300)
@@ -57,6 +62,8 @@ class SampleLoader:
     augment: Sequence[str] = ()
     seed: int = 0
     device: str = "cpu"
+    mix: str = ""
+    mix_alpha: float = 1.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -66,22 +73,45 @@ class SampleLoader:
         for name in self.augment:
             if name not in AUGMENTATIONS:
                 raise ValueError(f"unknown augmentation {name!r}: choose out of {', '.join(AUGMENTATIONS)}")
+        if self.mix and self.mix not in MIXES:
+            raise ValueError(f"unknown mix {self.mix!r}: choose out of {', '.join(MIXES)}, or '' for none")
+        if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):
+            raise ValueError(f"mix_alpha must be a finite number above 0, got {self.mix_alpha}")
         if self.augment and not isinstance(self.data, ImageSet):
             raise ValueError(
                 f"augmentations are for images, an ImageSet, got {', '.join(self.augment)} for a "
                 f"{type(self.data).__name__}: leave augment away, or change the samples in batch() of a set of your own"
             )
+        if self.mix and not isinstance(self.data, ImageSet):
+            raise ValueError(f"{self.mix} is for images, an ImageSet, got a {type(self.data).__name__}: leave mix away")
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.data) / self.batch_size)
 
-    def epoch(self, draw: int) -> Iterator[Batch]:
-        """The batches of one draw: pass the epoch's number in training."""
+    def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one draw, from number ``first`` on: pass the epoch's number in training.
+
+        Batches before the first are not read, and those after it are what they are in the whole epoch.
+
+        Raises:
+            ValueError: if ``first`` is not 0 to the number of batches.
+        """
+        if not 0 <= first <= len(self):
+            raise ValueError(f"an epoch has {len(self)} batches: it begins with number 0 to {len(self)}, got {first}")
         count = len(self.data)
         order = permutation(self.seed, Purpose.ORDER, draw, count) if self.shuffle else torch.arange(count)
-        for index in order.tensor_split(len(self)):
-            inputs, labels = self.data.batch(index).to(self.device), self.data.labels[index].to(self.device)
-            for name in self.augment:
-                inputs = AUGMENTATIONS[name](inputs, seed=self.seed, draw=draw, index=index)
-            yield Batch(inputs, labels, index)
+        for index in order.tensor_split(len(self))[first:]:
+            yield self._mixed(index, draw) if self.mix else self._batch(index, draw)
+
+    def _batch(self, index: Tensor, draw: int) -> Batch:
+        inputs, labels = self.data.batch(index).to(self.device), self.data.labels[index].to(self.device)
+        for name in self.augment:
+            inputs = AUGMENTATIONS[name](inputs, seed=self.seed, draw=draw, index=index)
+        return Batch(inputs, labels, index)
+
+    def _mixed(self, index: Tensor, draw: int) -> Batch:
+        pairs = pair(seed=self.seed, draw=draw, index=index, count=len(self.data), alpha=self.mix_alpha)
+        first, second = self._batch(index, draw), self._batch(pairs.partner, draw)
+        inputs, kept = MIXES[self.mix](first.inputs, second.inputs, pairs)
+        return Batch(inputs, soft_labels(first.labels, second.labels, kept, len(self.data.classes)), index)
