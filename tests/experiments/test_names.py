@@ -4,6 +4,7 @@ import pytest
 
 from bntt.data.augment import AUGMENTATIONS
 from bntt.data.catalog import BUILT_IN, DATASETS
+from bntt.data.mix import MIXES
 from bntt.experiments.recipe import parse_recipe
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
@@ -12,6 +13,7 @@ from tests.experiments.test_recipe import changed
 NAMES = {
     ("data", "name"): (*BUILT_IN, *DATASETS),
     ("data", "augment"): AUGMENTATIONS,
+    ("data", "mix"): ("", *MIXES),
     ("network", "name"): MODELS,
     ("network", "norm"): NORMS,
     ("network", "fire"): spiking.FIRE_RULES,

@@ -65,6 +65,13 @@ def test_defaults_are_the_papers():
             "data.augment.1: unknown name; did you mean 'flip'. .*crop, flip",
         ),
         (changed(data={"augment": "crop"}), "data.augment: must be a list, in brackets, got 'crop'"),
+        (
+            changed(data={"mix": "mixip"}),
+            "data.mix: unknown name; did you mean 'mixup'. choose one of mixup, cutmix, or \"\" for none, got 'mixip'",
+        ),
+        (changed(data={"mix_alpha": 0.0}), "data.mix_alpha: .* greater than 0, got 0.0"),
+        (changed(data={"mix_alpha": float("inf")}), "data.mix_alpha: .* finite number, got inf"),
+        (changed(data={"name": ""}), "data.name: unknown name; choose one of .*, got ''"),
         *(
             (
                 changed(compute={"recompute": value}),

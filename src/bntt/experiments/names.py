@@ -22,6 +22,13 @@ def augmentations() -> Collection[str]:
     return AUGMENTATIONS
 
 
+def mixes() -> Collection[str]:
+    """Of two training images."""
+    from bntt.data.mix import MIXES
+
+    return MIXES
+
+
 def models() -> Collection[str]:
     """Spiking networks."""
     from bntt.models import MODELS
@@ -57,14 +64,19 @@ def surrogates() -> Collection[str]:
     return SURROGATES
 
 
-def one_of(known: Callable[[], Collection[str]]) -> AfterValidator:
-    """A name out of the dictionary that gives it its meaning, which is opened when a recipe is read, not before."""
+def one_of(known: Callable[[], Collection[str]], *, or_none: bool = False) -> AfterValidator:
+    """A name out of the dictionary that gives it its meaning, which is opened when a recipe is read, not before.
+
+    Args:
+        or_none: whether "" may stand instead of a name.
+    """
 
     def check(name: str) -> str:
-        if name in (names := known()):
+        if (or_none and not name) or name in (names := known()):
             return name
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown name; {hint}choose one of {', '.join(names)}")
+        none = ', or "" for none' if or_none else ""
+        raise ValueError(f"unknown name; {hint}choose one of {', '.join(names)}{none}")
 
     return AfterValidator(check)

@@ -57,7 +57,12 @@ class Data(Part):
     label: str = ""
     """What to call it beside numbers; the name by default."""
     augment: list[Annotated[str, names.one_of(names.augmentations)]] = []
-    """Random changes of the training images, in this order; crop pads by 4."""
+    """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
+    erase a rectangle in about half of the images."""
+    mix: Annotated[str, names.one_of(names.mixes, or_none=True)] = ""
+    """How each training image and its label are mixed with another's: "mixup", "cutmix", or "" for not at all."""
+    mix_alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """α: the first image's share is Beta(α, α); 1 is uniform."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training split that is held out; everything that is chosen is chosen on it."""
 
