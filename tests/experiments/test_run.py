@@ -1,213 +1,326 @@
-"""A whole run at the smallest size: files, best epoch, the test split, and resumable tensors."""
+"""A whole run at the smallest size: its files, its best epoch, and that it stops and goes on anywhere."""
 
 import dataclasses
+import errno
 import json
+import signal
 
 import pytest
-import safetensors.torch
 import torch
 
-from bntt.data.prepared import Manifest
-from bntt.experiments.build import build_data, build_model
-from bntt.experiments.recipe import RecipeError, load_recipe, parse_recipe
-from bntt.experiments.run import EpochResult, draws_of, evaluate_run, find_run, new_run_directory, train_run
+from bntt.experiments import run as runs
+from bntt.experiments.directory import new_run_directory
+from bntt.experiments.lock import RunLockedError, hold_run
+from bntt.experiments.recipe import RecipeError, load_recipe
+from bntt.experiments.run import check_resumable, train_run
+from bntt.experiments.told import EpochResult, Notice
+from bntt.experiments.wishes import Interrupted, Wishes
 from bntt.training import StepRecord
-from bntt.training.checkpoint import CheckpointError, load_checkpoint
-from tests.experiments.test_recipe import changed
+from bntt.training.checkpoint import CheckpointError, read_checkpoint, read_facts
+from tests.experiments import tiny
+
+WAYS = {
+    "the paper's": {},
+    "adamw, average": {"optimizer": "adamw", "lr": 0.01, "amsgrad": True, "average": 0.9},
+    "one-cycle, accumulated, clipped": {"schedule": "one-cycle", "accumulate": 2, "clip_norm": 1.0},
+    "tet, cosine, warm-up": {"loss": "tet", "schedule": "cosine", "warmup": 0.5, "lr_every": "step"},
+}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    recipe = parse_recipe(
-        changed(
-            data={"validation": 0.01},
-            network={"width": 0.125, "num_steps": 3},
-            train={"epochs": 3, "batch_size": 20},
-            evaluate={"draws": 2},
-        )
-    )
-    data = build_data(recipe)
-    few = torch.arange(60)
-    data = dataclasses.replace(data, train=data.train.select(few), test=data.test.select(few))
-    run = new_run_directory("tiny", tmp_path_factory.mktemp("runs"))
-    torch.set_num_threads(1)
-    records = [r for r in train_run(recipe, data, run) if isinstance(r, EpochResult)]
-    return recipe, data, run, records, evaluate_run(recipe, data, run)
+    recipe = tiny.recipe()
+    data = tiny.parts(recipe)
+    return recipe, data, *tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
+
+
+def untimed(epochs):
+    return [{**(epoch if isinstance(epoch, dict) else dataclasses.asdict(epoch)), "seconds": 0} for epoch in epochs]
+
+
+def lines(run):
+    return [json.loads(line) for line in run.metrics.read_text().splitlines()]
+
+
+def final(run):
+    """Everything that the last checkpoint and the best hold, but for the seconds."""
+    last, best = run.kept.latest().checkpoint, read_checkpoint(run.best)
+    facts = {**last.facts, "seconds": 0, "lines": untimed(last.facts["lines"])}
+    return last.tensors, facts, best.tensors, best.facts
+
+
+def assert_same(one, other):
+    for a, b in zip(final(one), final(other), strict=True):
+        assert a.keys() == b.keys()
+        for key, value in a.items():
+            assert torch.equal(value, b[key]) if isinstance(value, torch.Tensor) else value == b[key], key
+    assert untimed(lines(one)) == untimed(lines(other))
 
 
 def test_the_directory_tells_the_whole_run(run):
-    recipe, _, folder, records, _ = run
+    recipe, _, folder, epochs = run
     assert load_recipe(folder.path / "recipe.toml") == recipe
     environment = json.loads((folder.path / "environment.json").read_text())
-    assert {
-        "bntt",
-        "commit",
-        "python",
-        "torch",
-        "processor",
-        "threads",
-        "command",
-        "started",
-        "device",
-        "data",
-    } <= environment.keys()
-    lines = [json.loads(line) for line in (folder.path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == [0, 1, 2]
-    assert lines[-1]["validation_accuracy"] == records[-1].validation_accuracy
+    assert {"bntt", "commit", "python", "torch", "processor", "threads", "command", "started"} <= environment.keys()
+    assert {"device", "data"} <= environment.keys()
+    assert [line["epoch"] for line in lines(folder)] == [0, 1, 2]
+    assert untimed(lines(folder)) == untimed(epochs)
+    assert epochs[-1].gamma.keys() == epochs[-1].firing_rate.keys() >= {"conv1", "fc1"}
+    assert not (folder.path / "lock.json").exists()
 
 
 def test_the_best_epoch_on_validation_is_kept(run):
-    recipe, data, folder, records, result = run
-    best = max(records, key=lambda r: (r.validation_accuracy, -r.epoch))
-    assert result.epoch == best.epoch
-    assert [r.epoch for r in records if r.best][-1] == best.epoch
-    notes = load_checkpoint(folder.path / "checkpoints" / "last.safetensors", build_model(recipe, data))
-    assert notes["epoch"] == "2"
+    *_, folder, epochs = run
+    best = max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.epoch))
+    facts = read_facts(folder.best)
+    assert (facts["epoch"], facts["validation_accuracy"]) == (best.epoch, best.validation_accuracy)
+    assert [epoch.epoch for epoch in epochs if epoch.best][-1] == best.epoch
 
 
-def test_the_evaluation_counts_every_test_image(run):
-    _, _, folder, _, result = run
-    written = json.loads((folder.path / "evaluation.json").read_text())
-    assert written["images"] == result.evaluation.accuracy.samples == 60
-    assert written["draws"] == 2
-    assert written["accuracy"] == written["accuracy_over_time"][-1]
-    assert written["gamma_magnitude"].keys() == written["firing_rate"].keys()
+def test_the_latest_checkpoints_are_kept_and_no_more(tmp_path):
+    recipe = tiny.recipe(train={"epochs": 1}, checkpoint={"every_steps": 1, "last": 2})
+    folder, _ = tiny.trained(recipe, tiny.parts(recipe), tmp_path)
+    assert [path.name for path in folder.kept.paths()] == ["step-000000003.safetensors", "step-000000002.safetensors"]
 
 
-def test_a_run_without_its_checkpoints_is_not_taken_over(tmp_path):
-    (tmp_path / "demo").mkdir()
-    assert new_run_directory("demo", tmp_path).path.name == "demo-2"
+def test_checkpoints_come_by_the_clock_too(tmp_path):
+    recipe = tiny.recipe(train={"epochs": 1}, checkpoint={"every_minutes": 0.0, "last": 9})
+    folder, _ = tiny.trained(recipe, tiny.parts(recipe), tmp_path)
+    assert len(folder.kept.paths()) == 3
 
 
-def test_a_root_that_cannot_be_made(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "unmounted" / "disk")
-    with pytest.raises(OSError, match="link"):
-        new_run_directory("demo", tmp_path / "link")
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_run_that_stops_anywhere_goes_on_with_the_same_bits(way, tmp_path):
+    """R1: a wish to stop after every record, three epochs of three updates and their validations."""
+    recipe = tiny.recipe(train={**way, "epochs": 2})
+    data = tiny.parts(recipe)
+    whole, _ = tiny.trained(recipe, data, tmp_path)
+    records = 2 * (1 + (2 if "accumulate" in way else 3))
+    for stop in range(1, records + 1):
+        folder = stopped(recipe, data, tmp_path, records=stop)
+        list(train_run(recipe, data, folder, resume=True))
+        assert_same(whole, folder)
 
 
-def begun(recipe, data, tmp_path, epochs=1):
-    """The directory of a run that was stopped after some epochs."""
-    directory = new_run_directory("begun", tmp_path)
-    records = train_run(recipe, data, directory)
-    while not (isinstance(record := next(records), EpochResult) and record.epoch == epochs - 1):
-        pass
-    return directory
+def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monkeypatch):
+    recipe, data, whole, _ = run
+    folder, wishes, seen = new_run_directory("stopped", tmp_path), Wishes(), []
+    real = runs.evaluate
+
+    def evaluate(*arguments, progress, **options):
+        def asked(images):
+            wishes.stop = signal.SIGINT
+            progress(images)
+
+        return real(*arguments, progress=asked, **options)
+
+    monkeypatch.setattr(runs, "evaluate", evaluate)
+    with pytest.raises(Interrupted, match=r"stopped by SIGINT; everything is saved, go on with: .* --resume"):
+        seen.extend(train_run(recipe, data, folder, wishes=wishes))
+    assert folder.kept.latest().checkpoint.facts["epochs_done"] == 0
+    assert not folder.metrics.exists()
+    monkeypatch.undo()
+    rest = [told for told in train_run(recipe, data, folder, resume=True) if isinstance(told, EpochResult)]
+    assert [epoch.epoch for epoch in rest] == [0, 1, 2]
+    assert_same(whole, folder)
 
 
-def test_direct_coding_is_measured_once_and_more_is_refused(run, tmp_path):
-    recipe, data, *_ = run
-    direct = recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"name": "direct"})})
-    directory = begun(direct, data, tmp_path)
-    for draws in (None, 1):
-        assert len(evaluate_run(direct, data, directory, draws=draws).evaluation.accuracy.correct) == 1
-    with pytest.raises(RecipeError, match="--draws 3: direct coding draws nothing"):
-        evaluate_run(direct, data, directory, draws=3)
-    assert (draws_of(recipe), draws_of(recipe, 7)) == (2, 7)
+def test_three_stops_in_one_epoch(run, tmp_path):
+    """Fault 77."""
+    recipe, data, whole, _ = run
+    folder, resume = new_run_directory("stopped", tmp_path), False
+    for _ in range(3):
+        until(recipe, data, folder, records=2 if resume else 1, resume=resume)
+        resume = True
+    list(train_run(recipe, data, folder, resume=True))
+    assert_same(whole, folder)
 
 
-def edited(recipe, **tables):
-    """The recipe with other values, each table.key."""
-    parts = {name: getattr(recipe, name).model_copy(update=values) for name, values in tables.items()}
-    return recipe.model_copy(update=parts)
+def test_a_wish_to_save_saves_and_goes_on(tmp_path):
+    recipe, wishes = tiny.recipe(train={"epochs": 1}), Wishes()
+    data, folder, counts = tiny.parts(recipe), new_run_directory("saved", tmp_path), []
+    for told in train_run(recipe, data, folder, wishes=wishes):
+        counts.append(len(folder.kept.paths()))
+        if isinstance(told, StepRecord) and told.step == 0:
+            wishes.save = True
+    assert counts[:3] == [0, 1, 1]
+    assert wishes.save is False
+
+
+def test_how_often_it_is_validated_changes_no_weight(run, tmp_path):
+    """R2."""
+    recipe, data, whole, _ = run
+    seldom = tiny.edited(recipe, evaluate={"every": 2})
+    folder, epochs = tiny.trained(seldom, data, tmp_path)
+    assert [epoch.validation_accuracy is None for epoch in epochs] == [True, False, False]
+    one, other = (which.kept.latest().checkpoint.tensors for which in (whole, folder))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def stopped(recipe, data, tmp_path, records=5):
+    """The directory of a run that stopped after some records: in its second epoch, by default."""
+    folder = new_run_directory("stopped", tmp_path)
+    until(recipe, data, folder, records=records)
+    return folder
+
+
+def until(recipe, data, folder, *, records, **options):
+    """Go on until so many things were told, then wish to stop."""
+    wishes = Wishes()
+
+    def wishing():
+        for number, told in enumerate(train_run(recipe, data, folder, wishes=wishes, **options), start=1):
+            if number == records:
+                wishes.stop = signal.SIGTERM
+            yield told
+
+    with pytest.raises(Interrupted):
+        list(wishing())
 
 
 def test_a_recipe_that_was_changed_is_not_resumed(run, tmp_path):
     recipe, data, *_ = run
-    directory = begun(recipe, data, tmp_path)
-    before = state(directory), directory.metrics.read_text()
-    other = edited(recipe, train={"lr": 0.01}, evaluate={"draws": 9}, network={"width": 0.25})
-    message = r"network.width is 0.25, it was trained with 0.125; train.lr is 0.01, it was trained with 0.3; "
-    with pytest.raises(CheckpointError, match=message + r"evaluate.draws is 9, it was trained with 2\): put the old"):
-        list(train_run(other, data, directory, resume=True))
-    assert (state(directory), directory.metrics.read_text()) == before
-    moved = edited(recipe, data={"root": "/elsewhere"})
-    assert any(isinstance(record, EpochResult) for record in train_run(moved, data, directory, resume=True))
+    folder = stopped(recipe, data, tmp_path)
+    before = final(folder)[1], folder.metrics.read_text()
+    other = tiny.edited(recipe, train={"lr": 0.01}, network={"width": 0.25})
+    message = r"network.width is 0.25, it was trained with 0.125; train.lr is 0.01, it was trained with 0.3\): put the"
+    with pytest.raises(CheckpointError, match=message):
+        list(train_run(other, data, folder, resume=True))
+    assert (final(folder)[1], folder.metrics.read_text()) == before
 
 
-def test_a_recipe_that_was_changed_is_not_measured(run):
-    recipe, data, directory, *_ = run
-    with pytest.raises(CheckpointError, match=r"network.leak is 0.5, it was trained with 0.95"):
-        evaluate_run(edited(recipe, network={"leak": 0.5}), data, directory)
-    with pytest.raises(CheckpointError, match=r"seed is 3, it was trained with 0"):
-        evaluate_run(recipe.model_copy(update={"seed": 3}), data, directory)
-    free = edited(recipe, evaluate={"draws": 1}, compute={"backend": "reference"}, data={"root": "/elsewhere"})
-    free = free.model_copy(update={"notes": "measured again"})
-    assert len(evaluate_run(free, data, directory, split="validation").evaluation.accuracy.correct) == 1
+def test_what_may_change_changes_and_is_said(run, tmp_path):
+    recipe, data, *_ = run
+    folder = stopped(recipe, data, tmp_path)
+    other = tiny.edited(recipe, train={"epochs": 4}, evaluate={"draws": 9}, compute={"events": "never"})
+    told = list(train_run(other, data, folder, resume=True))
+    notices = [one.text for one in told if isinstance(one, Notice)]
+    assert notices == [
+        "train.epochs is 4 from here on, it was 3",
+        "evaluate.draws is 9 from here on, it was 2",
+        "compute.events is 'never' from here on, it was 'fixed'",
+        "rates from epoch 2 on: 0.3, 0.003, 0.0003",
+        "going on in epoch 2 of 4, after update 4",
+    ]
+    assert [one.epoch for one in told if isinstance(one, EpochResult)] == [1, 2, 3]
+    assert load_recipe(folder.recipe) == other
+    assert [path.name for path in folder.path.glob("environment*")] != ["environment.json"]
 
 
-def test_no_run_is_overwritten(tmp_path):
-    names = [new_run_directory("demo", tmp_path).path.name for _ in range(3)]
-    assert names == ["demo", "demo-2", "demo-3"]
+def test_epochs_that_cannot_change(run, tmp_path):
+    recipe, data, *_ = run
+    folder = stopped(recipe, data, tmp_path)
+    with pytest.raises(RecipeError, match=r"train.epochs: 1 is fewer than the 3 that it began with \(1 are done\)"):
+        check_resumable(tiny.edited(recipe, train={"epochs": 1}), folder)
+    cycle = tiny.edited(recipe, train={"schedule": "one-cycle"})
+    folder = stopped(cycle, data, tmp_path)
+    with pytest.raises(RecipeError, match="one-cycle schedule of 3 epochs cannot be drawn out to 9"):
+        check_resumable(tiny.edited(cycle, train={"epochs": 9}), folder)
 
 
-def state(run):
-    return {name: run.checkpoint(name).read_bytes() for name in ("last", "best")}
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
+    recipe, data, whole, _ = run
+    often = tiny.edited(recipe, checkpoint={"every_steps": 1})
+    folder = stopped(often, data, tmp_path)
+    latest = folder.kept.paths()[0]
+    latest.write_bytes(latest.read_bytes()[:-10])
+    told = list(train_run(often, data, folder, resume=True))
+    assert isinstance(told[0], Notice)
+    assert f"{latest.name} is damaged" in told[0].text
+    assert "going on from step-000000003.safetensors, the one before" in told[0].text
+    one, other = (which.kept.latest().checkpoint.tensors for which in (whole, folder))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize("stop", [1, 2])
-def test_a_resumed_run_is_the_run_that_never_stopped(run, stop, tmp_path):
-    """Model, momentum and metrics after stopping in the middle of an epoch, to the bit (but for the seconds)."""
-    recipe, data, whole, records, _ = run
-    halves = new_run_directory("halves", tmp_path)
-    for record in train_run(recipe, data, halves):
-        if isinstance(record, StepRecord) and (record.epoch, record.step) == (stop, 1):
-            break
-    rest = [r for r in train_run(recipe, data, halves, resume=True) if isinstance(r, EpochResult)]
-    assert [r.epoch for r in rest] == list(range(stop, 3))
-    for which in ("last", "best"):
-        a, b = (safetensors.torch.load_file(r.checkpoint(which)) for r in (whole, halves))
-        assert a.keys() == b.keys()
-        assert all(torch.equal(a[name], b[name]) for name in a)
-    lines = [json.loads(line) for line in halves.metrics.read_text().splitlines()]
-    assert [{**line, "seconds": 0} for line in lines] == [{**dataclasses.asdict(r), "seconds": 0} for r in records]
-    assert (halves.path / f"environment-from-epoch-{stop + 1}.json").exists()
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_best_epoch_that_is_lost_is_noticed_at_the_start(run, tmp_path, harm):
+    recipe, data, *_ = run
+    folder = stopped(recipe, data, tmp_path)
+    folder.best.unlink() if harm == "missing" else folder.best.write_bytes(folder.best.read_bytes()[:99])
+    with pytest.raises(CheckpointError, match="the best epoch's weights are lost; --forget-best goes on"):
+        list(train_run(recipe, data, folder, resume=True))
+    epochs = [one for one in train_run(recipe, data, folder, resume=True, forget_best=True) if hasattr(one, "best")]
+    assert epochs[0].best
+    assert read_facts(folder.best)["epoch"] >= 1
+
+
+def test_damaged_metrics_are_mended_from_the_checkpoint(run, tmp_path):
+    recipe, data, whole, _ = run
+    folder = stopped(recipe, data, tmp_path)
+    folder.metrics.write_text('{"epoch": 0, "tor')
+    list(train_run(recipe, data, folder, resume=True))
+    assert untimed(lines(folder)) == untimed(lines(whole))
 
 
 def test_resuming_a_finished_run_trains_no_more(run):
-    recipe, data, directory, *_ = run
-    before = state(directory)
-    assert list(train_run(recipe, data, directory, resume=True)) == []
-    assert state(directory) == before
+    recipe, data, folder, _ = run
+    before = final(folder)
+    told = list(train_run(recipe, data, folder, resume=True))
+    assert [one.text for one in told] == ["all 3 epochs are done: there is nothing to train"]
+    assert final(folder)[1] == before[1]
 
 
-def test_metrics_of_an_epoch_that_was_not_saved_are_dropped(run, tmp_path):
+def test_nothing_to_resume(tmp_path, run):
     recipe, data, *_ = run
-    directory = new_run_directory("killed", tmp_path)
-    records = train_run(recipe, data, directory)
-    while not (isinstance(record := next(records), EpochResult) and record.epoch == 1):
-        pass
-    with directory.metrics.open("a") as file:
-        file.write('{"epoch": 2}\n{"epoch": 3, "tor')
-    list(train_run(recipe, data, directory, resume=True))
-    assert [json.loads(line)["epoch"] for line in directory.metrics.read_text().splitlines()] == [0, 1, 2]
+    with pytest.raises(CheckpointError, match="holds no checkpoint: there is nothing to resume"):
+        list(train_run(recipe, data, new_run_directory("empty", tmp_path), resume=True))
 
 
-def test_what_cannot_be_resumed(run, tmp_path):
+def test_other_data_is_not_trained_on(run, tmp_path):
     recipe, data, *_ = run
-    empty = new_run_directory("empty", tmp_path)
-    with pytest.raises(CheckpointError, match="has not finished an epoch yet"):
-        list(train_run(recipe, data, empty, resume=True))
-    with pytest.raises(CheckpointError, match="is not a run directory"):
-        find_run(tmp_path / "empty")
+    folder = stopped(recipe, data, tmp_path)
+    changed = dataclasses.replace(data.manifest, sha256={**data.manifest.sha256, "train": "0"})
+    with pytest.raises(CheckpointError, match="was trained on other data than this"):
+        list(train_run(recipe, dataclasses.replace(data, manifest=changed), folder, resume=True))
 
 
-def test_other_data_than_before_is_refused(run, tmp_path):
-    """Fault 35: prepared data, and built-in data that a new version changed."""
+def test_a_run_that_is_held_is_not_touched(run, tmp_path):
     recipe, data, *_ = run
-    directory = begun(recipe, data, tmp_path)
-    prepared = Manifest("mnist", "/x", "unchecked", {}, [], [], {"train": "1", "test": "2"})
-    changed_content = dataclasses.replace(data.manifest, sha256={**data.manifest.sha256, "train": "0"})
-    for manifest in (prepared, changed_content):
-        other = dataclasses.replace(data, manifest=manifest)
-        with pytest.raises(CheckpointError, match=f"other data than this: fashion.*; now it is {manifest.name}"):
-            evaluate_run(recipe, other, directory)
-        with pytest.raises(CheckpointError, match="other data than this"):
-            list(train_run(recipe, other, directory, resume=True))
+    folder = new_run_directory("held", tmp_path)
+    with hold_run(folder.path), pytest.raises(RunLockedError):
+        next(train_run(recipe, data, folder))
+    assert not folder.recipe.exists()
 
 
-def test_the_validation_part_can_be_measured_too(run):
-    recipe, data, directory, records, _ = run
-    result = evaluate_run(recipe, data, directory, split="validation", draws=1)
-    assert result.evaluation.accuracy.samples == len(data.validation)
-    assert result.evaluation.accuracy.mean == max(r.validation_accuracy for r in records)
-    assert (directory.path / "evaluation-validation.json").exists()
+@pytest.mark.parametrize("file", ["metrics.jsonl", "best.safetensors", "step-"])
+def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path, monkeypatch, file):
+    from bntt.training import checkpoint
+
+    recipe, data, *_ = run
+    folder, real = new_run_directory("full", tmp_path), checkpoint.write_whole
+
+    def full(path, payload):
+        if path.name.startswith(file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, payload)
+
+    for place in ("bntt.training.checkpoint.write_whole", "bntt.experiments.run.write_whole"):
+        monkeypatch.setattr(place, full)
+    told = []
+    with pytest.raises(OSError, match="No space left"):
+        told.extend(train_run(recipe, data, folder))
+    assert isinstance(told[-1], EpochResult)
+
+
+def test_numbers_that_are_not_finite_are_not_kept(run, tmp_path):
+    """A rate of 1e30 makes weights that are; the checkpoint before stays the last."""
+    recipe, data, *_ = run
+    wild = tiny.edited(recipe, train={"lr": 1e30}, checkpoint={"every_steps": 1})
+    folder = new_run_directory("wild", tmp_path)
+    with pytest.raises(ArithmeticError):
+        list(train_run(wild, data, folder))
+    for path in folder.kept.paths():
+        assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
+
+
+def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
+    """recompute = "auto" as the first start found it, whatever memory is free at the second."""
+    recipe, data, *_ = run
+    monkeypatch.setattr("bntt.engine.spans.available_memory", lambda device: 0.0)
+    folder = stopped(recipe, data, tmp_path)
+    monkeypatch.undo()
+    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == 2
+    list(train_run(recipe, data, folder, resume=True))
+    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == 2
+    other = stopped(recipe, data, tmp_path)
+    assert other.kept.latest().checkpoint.facts["compute"]["recompute"] == "never"

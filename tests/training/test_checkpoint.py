@@ -1,53 +1,100 @@
-"""Round trip, atomic writing, and every kind of file that must be refused."""
+"""Round trip, atomic writing, every flipped bit, and every kind of file that must be refused."""
 
+import errno
+import json
 import os
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
 from bntt.models import mlp
-from bntt.training import sgd
-from bntt.training.checkpoint import CheckpointError, load_checkpoint, read_notes, save_checkpoint
+from bntt.training import checkpoint
+from bntt.training.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    read_checkpoint,
+    read_facts,
+    sync_folder,
+    write_checkpoint,
+    write_whole,
+)
 
 
 def build(num_steps=3, **options):
-    net = mlp(in_features=4, hidden=(5,), num_classes=2, num_steps=num_steps, **options)
-    return net, sgd(net)
+    return mlp(in_features=4, hidden=(5,), num_classes=2, num_steps=num_steps, **options)
+
+
+def tensors_of(net, kind="model"):
+    return {f"{kind}.{name}": value for name, value in net.state_dict().items()}
 
 
 @pytest.fixture
 def saved(tmp_path):
-    net, optimizer = build(seed=1)
-    net(torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))).sum().backward()
-    optimizer.step()
-    path = tmp_path / "last.safetensors"
-    save_checkpoint(path, net, optimizer, {"epoch": "7"})
-    return path, net, optimizer
+    net = build(seed=1)
+    path = tmp_path / "best.safetensors"
+    write_checkpoint(path, tensors_of(net), {"epoch": 7, "loss": 0.1 + 0.2, "note": "γ " + "0" * 64})
+    return path, net
 
 
-def test_round_trip_of_model_momentum_and_notes(saved):
-    path, net, optimizer = saved
-    other, other_optimizer = build(seed=2)
-    notes = load_checkpoint(path, other, other_optimizer)
-    assert notes["epoch"] == "7"
+def rewritten(path, **notes):
+    """The file with the same tensors and other notes in its header."""
+    payload = path.read_bytes()
+    header = json.loads(payload[8 : 8 + int.from_bytes(payload[:8], "little")])["__metadata__"]
+    safetensors.torch.save_file(safetensors.torch.load(payload), path, metadata={**header, **notes})
+
+
+def test_round_trip_of_tensors_and_facts(saved):
+    path, net = saved
+    other = build(seed=2)
+    facts = load_checkpoint(path, other, needs=("epoch",))
+    assert facts == {"epoch": 7, "loss": 0.1 + 0.2, "note": "γ " + "0" * 64}
+    assert facts == read_facts(path)
     assert all(torch.equal(v, other.state_dict()[n]) for n, v in net.state_dict().items())
-    for mine, theirs in zip(net.parameters(), other.parameters(), strict=True):
-        expected = optimizer.state[mine]["momentum_buffer"]
-        assert torch.equal(other_optimizer.state[theirs]["momentum_buffer"], expected)
 
 
-@pytest.mark.parametrize("size", [0, 7, 10, 200, -1])
-def test_a_truncated_file(saved, size):
-    path, *_ = saved
-    path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(CheckpointError, match="damaged or not a checkpoint"):
-        load_checkpoint(path, build()[0])
+def test_the_average_is_what_is_loaded_where_there_is_one(tmp_path):
+    net, average, other = build(seed=1), build(seed=2), build(seed=3)
+    write_checkpoint(tmp_path / "x", tensors_of(net) | tensors_of(average, "average"), {})
+    load_checkpoint(tmp_path / "x", other)
+    assert all(torch.equal(v, other.state_dict()[n]) for n, v in average.state_dict().items())
+
+
+def test_every_flipped_bit_is_noticed(saved):
+    """R5: 1,000 single bits all over the file, the header's padding included."""
+    path, _ = saved
+    payload, missed = path.read_bytes(), []
+    for place in torch.linspace(0, 8 * len(payload) - 1, 1000).long().tolist():
+        changed = bytearray(payload)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            read_checkpoint(path)
+            missed.append(place)
+        except CheckpointError:
+            continue
+    assert missed == []
+
+
+@pytest.mark.parametrize("size", [0, 7, 10, 200, -1, None])
+def test_a_truncated_or_longer_file(saved, size):
+    path, _ = saved
+    payload = path.read_bytes()
+    path.write_bytes(payload + b"\0" if size is None else payload[:size])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_checkpoint(path, build())
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(CheckpointError, match="does not exist"):
-        load_checkpoint(tmp_path / "none", build()[0])
+    for read in (read_facts, read_checkpoint):
+        with pytest.raises(CheckpointError, match="does not exist"):
+            read(tmp_path / "none")
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_facts(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +107,8 @@ def test_a_missing_file(tmp_path):
 )
 def test_another_model_is_refused_and_left_unchanged(saved, options, message):
     """Fewer steps would silently lose statistics, more would keep their start values: neither loads."""
-    path, *_ = saved
-    net, _ = build(**options)
+    path, _ = saved
+    net = build(**options)
     before = {n: v.clone() for n, v in net.state_dict().items()}
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path, net)
@@ -76,67 +123,91 @@ def test_another_model_is_refused_and_left_unchanged(saved, options, message):
     ],
 )
 def test_impossible_numbers_are_refused(saved, name, value, message):
-    path, *_ = saved
-    tensors = safetensors.torch.load_file(path)
+    path, net = saved
+    tensors = {key: tensor.clone() for key, tensor in tensors_of(net).items()}
     tensors[name].flatten()[0] = value
-    safetensors.torch.save_file(tensors, path, metadata={"format": "1", "epoch": "0"})
+    write_checkpoint(path, tensors, {})
     with pytest.raises(CheckpointError, match=message):
-        load_checkpoint(path, build()[0])
+        load_checkpoint(path, build())
 
 
-def test_momentum_is_checked_too(saved):
-    path, *_ = saved
-    tensors = safetensors.torch.load_file(path)
-    tensors["momentum.readout.synapse.weight"] = torch.zeros(3)
-    safetensors.torch.save_file(tensors, path, metadata={"format": "1", "momentum": "4"})
-    net, optimizer = build()
-    load_checkpoint(path, net)
-    with pytest.raises(CheckpointError, match=r"momentum of readout.synapse.weight is torch.float32 \[3\]"):
-        load_checkpoint(path, net, optimizer)
-    del tensors["momentum.readout.synapse.weight"]
-    safetensors.torch.save_file(tensors, path, metadata={"format": "1", "momentum": "3"})
-    with pytest.raises(CheckpointError, match=r"holds 2 momenta, its notes say 3"):
-        load_checkpoint(path, net, optimizer)
+def test_a_fact_that_is_needed(saved):
+    with pytest.raises(CheckpointError, match="does not say best"):
+        load_checkpoint(saved[0], build(), needs=("epoch", "best"))
 
 
-def test_a_run_without_momentum_can_be_loaded(tmp_path):
-    """momentum = 0, or a parameter that gets no gradient, leaves no buffer behind."""
-    net, _ = build(seed=1)
-    optimizer = sgd(net, momentum=0.0)
-    net(torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))).sum().backward()
-    optimizer.step()
-    save_checkpoint(tmp_path / "x", net, optimizer, {})
-    load_checkpoint(tmp_path / "x", net, optimizer)
+@pytest.mark.parametrize("version", ["1", "99"])
+def test_another_format_is_refused(saved, version):
+    path, _ = saved
+    rewritten(path, format=version)
+    with pytest.raises(CheckpointError, match=f"has format {version}, this version reads 2"):
+        load_checkpoint(path, build())
 
 
-def test_notes_can_be_read_alone(saved, tmp_path):
-    assert read_notes(saved[0])["epoch"] == "7"
-    with pytest.raises(CheckpointError, match="does not exist"):
-        read_notes(tmp_path / "none")
-
-
-def test_a_note_that_is_needed(saved):
-    path, net, _ = saved
-    with pytest.raises(CheckpointError, match="has no note of best"):
-        load_checkpoint(path, net, needs=("epoch", "best"))
-
-
-def test_another_format_is_refused(saved):
-    path, *_ = saved
-    safetensors.torch.save_file(safetensors.torch.load_file(path), path, metadata={"format": "99"})
-    with pytest.raises(CheckpointError, match="has format 99, this version reads 1"):
-        load_checkpoint(path, build()[0])
+def test_a_file_that_was_written_again_by_somebody_else(saved):
+    """The same tensors and notes in another order of bytes: not what was written."""
+    path, _ = saved
+    rewritten(path, facts=json.dumps({"epoch": 8}))
+    with pytest.raises(CheckpointError, match="not those that were written"):
+        read_facts(path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_stump(saved, monkeypatch):
-    path, net, optimizer = saved
+    path, net = saved
     before = path.read_bytes()
 
     def fsync(descriptor):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(OSError, match="No space"):
-        save_checkpoint(path, net, optimizer, {"epoch": "8"})
+    with pytest.raises(OSError, match=r"unchanged \(No space left on device: [\d,]+ bytes are needed, [\d,]+ are free"):
+        write_checkpoint(path, tensors_of(net), {"epoch": 8})
     assert path.read_bytes() == before
-    assert [p.name for p in path.parent.iterdir()] == ["last.safetensors"]
+    assert [p.name for p in path.parent.iterdir()] == ["best.safetensors"]
+
+
+def test_what_is_not_read_again_as_it_was_written_does_not_count(saved, monkeypatch):
+    path, net = saved
+    before = path.read_bytes()
+    monkeypatch.setattr(Path, "read_bytes", lambda self: b"something else")
+    with pytest.raises(OSError, match="not what is read again"):
+        write_checkpoint(path, tensors_of(net), {"epoch": 8})
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("k", range(1, 8))
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_every_failing_call_leaves_the_old_file(tmp_path, monkeypatch, code, k):
+    """R4: the k-th call to the system that writing makes fails; the old file is there, or the new one whole."""
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    made = 0
+
+    def failing(function):
+        def called(*arguments, **options):
+            nonlocal made
+            made += 1
+            if made == k:
+                raise OSError(code, os.strerror(code))
+            return function(*arguments, **options)
+
+        return called
+
+    for owner, name in ((Path, "open"), (os, "fsync"), (Path, "read_bytes"), (Path, "replace"), (os, "open")):
+        monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
+    found = None
+    try:
+        write_whole(path, b"new")
+    except OSError as error:
+        found = error.errno
+    monkeypatch.undo()
+    assert found == (code if made >= k else None)
+    assert path.read_bytes() in ((b"new",) if found is None else (b"old", b"new"))
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_windows_syncs_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint.os, "name", "nt")
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("Windows cannot open a folder"))
+    sync_folder(tmp_path)

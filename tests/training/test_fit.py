@@ -8,7 +8,9 @@ import torch
 from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.training import EpochRecord, NonFiniteError, StepRecord, fit, sgd
+from bntt.training import EpochRecord, Method, NonFiniteError, StepRecord, fit
+
+CONSTANT = Method(schedule="constant")
 
 
 def build(seed=1):
@@ -41,7 +43,7 @@ def test_one_step_is_sgd_on_the_cross_entropy():
     loss = torch.nn.functional.cross_entropy(twin(batch.inputs, seed=5, index=batch.indices, draw=0), batch.labels)
     loss.backward()
     before = dict(twin.named_parameters())
-    record = next(fit(model, loader(), epochs=1, lr=0.1, lr_drops=(), seed=5))
+    record = next(fit(model, loader(), epochs=1, method=Method(lr=0.1, schedule="constant"), seed=5))
     assert record.loss == pytest.approx(loss.item(), abs=1e-7)
     for name, parameter in model.named_parameters():
         start = before[name]
@@ -50,7 +52,7 @@ def test_one_step_is_sgd_on_the_cross_entropy():
 
 
 def test_it_yields_every_step_and_every_epoch():
-    records = list(fit(build(), loader(), epochs=2, lr=0.1))
+    records = list(fit(build(), loader(), epochs=2, method=Method(lr=0.1)))
     assert [type(r) for r in records] == [*[StepRecord] * 3, EpochRecord] * 2
     steps, epoch = records[:3], records[3]
     assert epoch.loss == pytest.approx(sum(s.loss * s.samples for s in steps) / 30)
@@ -58,13 +60,13 @@ def test_it_yields_every_step_and_every_epoch():
 
 
 def test_it_learns():
-    records = [r for r in fit(build(), loader(), epochs=20, lr=0.3) if isinstance(r, EpochRecord)]
+    records = [r for r in fit(build(), loader(), epochs=20, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
     assert records[-1].loss < records[0].loss / 2
     assert records[-1].accuracy > 0.8
 
 
 def test_the_rate_falls_at_the_milestones():
-    records = [r for r in fit(build(), loader(), epochs=10, lr=0.3) if isinstance(r, EpochRecord)]
+    records = [r for r in fit(build(), loader(), epochs=10, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
     assert [r.lr for r in records] == pytest.approx([0.3] * 5 + [0.03] * 2 + [0.003] * 2 + [0.0003])
 
 
@@ -72,28 +74,16 @@ def test_the_same_seed_is_the_same_run():
     """N6: two runs, equal to the bit."""
     first, second, other = build(), build(), build()
     for model, seed in ((first, 0), (second, 0), (other, 1)):
-        list(fit(model, loader(), epochs=3, lr=0.1, seed=seed))
+        list(fit(model, loader(), epochs=3, method=Method(lr=0.1), seed=seed))
     assert all(torch.equal(a, second.state_dict()[n]) for n, a in first.state_dict().items())
     assert not all(torch.equal(a, other.state_dict()[n]) for n, a in first.state_dict().items())
-
-
-def test_a_schedule_can_go_on_where_it_stopped():
-    whole, halves = build(), build()
-    list(fit(whole, loader(), epochs=4, lr=0.1))
-    optimizer = sgd(halves, lr=0.1)
-    paper = {"epochs": 4, "optimizer": optimizer, "lr_drops": (50, 70, 90)}
-    records = fit(halves, loader(), **paper)
-    while not (isinstance(record := next(records), EpochRecord) and record.epoch == 1):
-        pass
-    list(fit(halves, loader(), **paper, start_epoch=2))
-    assert all(torch.equal(a, halves.state_dict()[n]) for n, a in whole.state_dict().items())
 
 
 def test_measuring_between_steps_changes_nothing():
     """R2: the model may be traced, and left in evaluation mode, between two records."""
     plain, watched = build(), build()
-    list(fit(plain, loader(), epochs=2, lr=0.1))
-    for _ in fit(watched, loader(), epochs=2, lr=0.1):
+    list(fit(plain, loader(), epochs=2, method=Method(lr=0.1)))
+    for _ in fit(watched, loader(), epochs=2, method=Method(lr=0.1)):
         watched.eval()
         watched.trace(torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0)))
     assert all(torch.equal(a, watched.state_dict()[n]) for n, a in plain.state_dict().items())
@@ -103,7 +93,7 @@ def test_a_plain_loader_of_pairs_works():
     pixels, labels = data().images.float() / 255, data().labels
     dataset = torch.utils.data.TensorDataset(pixels, labels)
     pairs = torch.utils.data.DataLoader(dataset, batch_size=10, generator=torch.Generator())
-    records = list(fit(build(), pairs, epochs=2, lr=0.1))
+    records = list(fit(build(), pairs, epochs=2, method=Method(lr=0.1)))
     assert len(records) == 8
 
 
@@ -122,7 +112,8 @@ def test_labels_of_any_integers_train_alike(convert):
             yield data().images.float() / 255, self.change(data().labels)
 
     losses = [
-        [record.loss for record in fit(build(), Pairs(change), epochs=2, lr=0.1)] for change in (convert, lambda y: y)
+        [record.loss for record in fit(build(), Pairs(change), epochs=2, method=Method(lr=0.1))]
+        for change in (convert, lambda y: y)
     ]
     assert losses[0] == losses[1]
 
@@ -131,7 +122,11 @@ def test_a_plain_loaders_samples_are_numbered_as_they_come():
     """Two batches of the same images get different noise, as two samples of a dataset would."""
     image = torch.rand(10, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(10) % 3
-    losses = [r.loss for r in fit(build(), [(image, labels)] * 2, epochs=1, lr=0.0) if isinstance(r, StepRecord)]
+    losses = [
+        r.loss
+        for r in fit(build(), [(image, labels)] * 2, epochs=1, method=Method(lr=0.0))
+        if isinstance(r, StepRecord)
+    ]
     assert losses[0] != losses[1]
 
 
@@ -155,7 +150,7 @@ def test_the_rates_of_ones_own_optimiser_are_not_touched():
 
 def test_ones_own_scheduler_has_the_say():
     model = build()
-    optimizer = sgd(model, lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=12)
     seen, expected = [], [0.1 * (1 + math.cos(math.pi * step / 12)) / 2 for step in range(12)]
     for record in fit(model, loader(), epochs=4, optimizer=optimizer):
@@ -167,18 +162,18 @@ def test_ones_own_scheduler_has_the_say():
 
 def test_a_rate_changed_between_two_calls_counts():
     model = build()
-    optimizer = sgd(model, lr=0.1)
-    list(fit(model, loader(), epochs=1, optimizer=optimizer, lr_drops=()))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    list(fit(model, loader(), epochs=1, optimizer=optimizer, method=CONSTANT))
     optimizer.param_groups[0]["lr"] = 0.02
-    for drops in (None, ()):
-        records = list(fit(model, loader(), epochs=1, optimizer=optimizer, lr_drops=drops))
+    for method in (None, CONSTANT, Method(lr_drops=())):
+        records = list(fit(model, loader(), epochs=1, optimizer=optimizer, method=method))
         assert [record.lr for record in records] == [0.02] * 4
 
 
 def test_a_schedule_for_ones_own_optimiser_begins_at_its_rates():
     model = build()
     optimizer = own_optimizer(model)
-    records = fit(model, loader(), epochs=4, optimizer=optimizer, lr_drops=(50, 70, 90))
+    records = fit(model, loader(), epochs=4, optimizer=optimizer, method=Method())
     assert [r.lr for r in records if isinstance(r, EpochRecord)] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-6])
     assert rates(optimizer) == pytest.approx([1e-6, 1e-5, 1e-4])
 
@@ -186,8 +181,6 @@ def test_a_schedule_for_ones_own_optimiser_begins_at_its_rates():
 def test_a_mistake_is_told_before_the_first_step():
     with pytest.raises(ValueError, match="epochs must be 1 or more"):
         fit(build(), loader(), epochs=0)
-    with pytest.raises(ValueError, match="start_epoch from 0 to epochs"):
-        fit(build(), loader(), epochs=2, start_epoch=3)
 
 
 def test_a_loader_that_can_be_used_once_says_so():

@@ -56,7 +56,7 @@ def test_the_order_in_time_is_learned(data, network, backend):
     net = network()
     choose(net, backend=backend)
     model = SpikingClassifier(FrameEncoder(T), net)
-    for _ in fit(model, SampleLoader(training, 25, shuffle=True), epochs=15, lr=0.3):
+    for _ in fit(model, SampleLoader(training, 25, shuffle=True), epochs=15):
         pass
     forwards = SampleLoader(held_out, 60)
 

@@ -1,30 +1,98 @@
-"""The paper's SGD and its schedule."""
+"""Which parameters decay, PyTorch's own classes, and a state that goes out by name and comes back."""
 
 import pytest
+import torch
 
-from bntt.models import vgg6
-from bntt.training import drops_reached, sgd
+from bntt.models import mlp, vgg6
+from bntt.training import Method, optimizer_of
+from bntt.training.optimizer import optimizer_state, restored_state
 
 
-def test_weight_decay_is_on_every_parameter_gamma_too():
-    net = vgg6(num_steps=2)
-    (group,) = sgd(net).param_groups
-    assert (group["momentum"], group["weight_decay"], group["lr"]) == (0.9, 5e-4, 0.3)
-    held = {id(p) for p in group["params"]}
-    assert all(id(block.norm.gamma) in held for block in net.blocks.values())
-    assert len(held) == len(list(net.parameters()))
+def net(**options):
+    return mlp(in_features=3, hidden=(4,), num_classes=2, num_steps=2, **options)
+
+
+def decays(model, method):
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {names[id(p)]: g["weight_decay"] for g in optimizer_of(model, method).param_groups for p in g["params"]}
+
+
+def test_by_default_everything_decays_alike_gamma_too():
+    model = vgg6(num_steps=2)
+    found = decays(model, Method())
+    assert set(found.values()) == {5e-4}
+    assert len(found) == len(list(model.parameters()))
+    assert "blocks.conv1.norm.gamma" in found
+
+
+@pytest.mark.parametrize("norm", ["bntt", "tebn", "layer"])
+def test_what_a_norm_learns_has_a_decay_of_its_own(norm):
+    found = decays(net(norm=norm), Method(weight_decay=0.1, gamma_decay=0.2))
+    assert {name: decay for name, decay in found.items() if ".norm." not in name} == {
+        "blocks.fc1.synapse.1.weight": 0.1,
+        "readout.synapse.weight": 0.1,
+    }
+    of_norms = {name.rpartition(".")[2]: decay for name, decay in found.items() if ".norm." in name}
+    expected = {"tebn": {"gamma", "beta", "step_scale"}}.get(norm, {"gamma"})
+    assert of_norms == dict.fromkeys(expected, 0.2)
+
+
+def test_leaks_never_decay():
+    found = decays(net(learn_leak="channel"), Method())
+    assert [decay for name, decay in found.items() if "leak" in name] == [0.0]
 
 
 @pytest.mark.parametrize(
-    ("epochs", "milestones"), [(90, (45, 63, 81)), (120, (60, 84, 108)), (170, (85, 119, 153)), (180, (90, 126, 162))]
+    ("method", "make"),
+    [
+        (Method(), lambda p: torch.optim.SGD(p, lr=0.3, momentum=0.9, weight_decay=5e-4)),
+        (Method(optimizer="adam", lr=0.01), lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=5e-4)),
+        (
+            Method(optimizer="adamw", lr=0.01, momentum=0.8, beta2=0.9, amsgrad=True, weight_decay=0.1),
+            lambda p: torch.optim.AdamW(p, lr=0.01, betas=(0.8, 0.9), amsgrad=True, weight_decay=0.1),
+        ),
+    ],
 )
-def test_milestones_are_whole_numbers(epochs, milestones):
-    """The released code skips 90 · 0.7 = 62.999...; ours drops at 63."""
-    reached = [drops_reached(e, epochs) for e in range(epochs)]
-    assert tuple(e for e in range(1, epochs) if reached[e] != reached[e - 1]) == milestones
-    assert reached[-1] == 3
+def test_updates_are_pytorchs(method, make):
+    mine, theirs = net(seed=1), net(seed=1)
+    first, second = optimizer_of(mine, method), make(theirs.parameters())
+    for step in range(3):
+        for model, optimizer in ((mine, first), (theirs, second)):
+            optimizer.zero_grad()
+            model(torch.full((2, 3, 3), 1.0 + step)).square().sum().backward()
+            optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(("epochs", "reached"), [(1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (4, [0, 0, 2, 3])])
-def test_short_schedules_begin_with_the_first_rate(epochs, reached):
-    assert [drops_reached(e, epochs) for e in range(epochs)] == reached
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_state_goes_out_and_comes_back(name):
+    method = Method(optimizer=name, lr=0.01, amsgrad=name == "adamw")
+    model, other = net(seed=1), net(seed=2)
+    optimizer, fresh = optimizer_of(model, method), optimizer_of(other, method)
+    model(torch.ones(2, 3, 3)).sum().backward()
+    optimizer.step()
+    tensors, facts = optimizer_state(optimizer, model)
+    assert any(key.startswith("blocks.fc1.norm.gamma.") for key in tensors)
+    fresh.load_state_dict(restored_state(fresh, other, tensors, facts))
+    before, after = optimizer.state_dict(), fresh.state_dict()
+    assert before["param_groups"] == after["param_groups"]
+    for place, state in before["state"].items():
+        assert state.keys() == after["state"][place].keys()
+        assert all(torch.equal(value, after["state"][place][key]) for key, value in state.items())
+
+
+def test_a_state_of_another_model_is_refused():
+    model, other = net(), mlp(in_features=5, hidden=(4,), num_classes=2, num_steps=2)
+    optimizer, fresh = optimizer_of(model), optimizer_of(other)
+    model(torch.ones(2, 3, 3)).sum().backward()
+    optimizer.step()
+    tensors, facts = optimizer_state(optimizer, model)
+    with pytest.raises(
+        ValueError, match=r"fc1.synapse.1.weight.momentum_buffer is \[4, 3\], the parameter is \[4, 5\]"
+    ):
+        restored_state(fresh, other, tensors, facts)
+    renamed = {name.replace("fc1", "fc9"): value for name, value in tensors.items()}
+    with pytest.raises(ValueError, match=r"fc9.* is no parameter of this optimiser"):
+        restored_state(optimizer, model, renamed, facts)
+    with pytest.raises(ValueError, match=r"groups of \[1\] parameters"):
+        restored_state(optimizer, model, tensors, {**facts, "groups": [{"params": [0]}]})

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bntt.cli import streams
-from bntt.experiments.run import EpochResult, RunResult
-from bntt.training.fit import StepRecord
+from bntt.experiments.measure import RunResult
+from bntt.experiments.told import EpochResult, Notice, Told
 
 
 class _Screen(Console):
@@ -83,18 +83,20 @@ class _Watch:
         self.spoke = now
 
 
-def training(records: Iterable[StepRecord | EpochResult], epochs: int, images: int) -> None:
+def training(told: Iterable[Told], epochs: int, images: int) -> None:
     """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
-    seen, watch = 0, None
+    watch = None
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
-        for record in records:
+        for record in told:
+            if isinstance(record, Notice):
+                line(record.text)
+                continue
             if isinstance(record, EpochResult):
                 line(_epoch_line(record, epochs))
-                seen, watch = 0, None
+                watch = None
                 continue
-            seen += record.samples
-            done, what = record.epoch * images + seen, f"epoch {record.epoch + 1}/{epochs}"
+            done, what = record.epoch * images + record.seen, f"epoch {record.epoch + 1}/{epochs}"
             bar.update(task, completed=done, description=what)
             watch = watch or _Watch(done)
             watch.say(f"{what}, loss {record.loss:.3f}", done, epochs * images)
@@ -169,9 +171,11 @@ def duration(seconds: float) -> str:
 def _epoch_line(epoch: EpochResult, epochs: int) -> str:
     left = epoch.seconds / (epoch.epoch + 1) * (epochs - epoch.epoch - 1)
     best = "  best" if epoch.best else ""
+    accuracy = epoch.validation_accuracy
+    validated = "" if accuracy is None else f"validation {accuracy:.1%}  "
     return (
         f"epoch {epoch.epoch + 1:>{len(str(epochs))}}/{epochs}  loss {epoch.train_loss:.3f}  "
-        f"train {epoch.train_accuracy:.1%}  validation {epoch.validation_accuracy:.1%}  lr {epoch.lr:.3g}  "
+        f"train {epoch.train_accuracy:.1%}  {validated}lr {epoch.lr:.3g}  "
         f"{duration(epoch.seconds)}, {duration(left)} left{best}"
     )
 

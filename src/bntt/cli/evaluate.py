@@ -29,28 +29,21 @@ def evaluate(
         json: print the numbers as JSON instead of tables.
     """
     from bntt.cli import console
+    from bntt.cli.train import measure
     from bntt.experiments.build import build_data, require_device
-    from bntt.experiments.figures import save_overview
+    from bntt.experiments.directory import find_run
     from bntt.experiments.identity import MEASURING, check_same_recipe
+    from bntt.experiments.measure import draws_of
     from bntt.experiments.recipe import RecipeError, load_recipe
-    from bntt.experiments.run import as_json, draws_of, evaluate_run, find_run
+    from bntt.training.checkpoint import read_facts
 
     require_device(device)
     if draws is not None and draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
     found = find_run(run)
     recipe = load_recipe(found.recipe)
-    repetitions = draws_of(recipe, draws)
-    check_same_recipe(recipe, found.checkpoint("best"), MEASURING)
+    draws_of(recipe, draws)
+    check_same_recipe(recipe, read_facts(found.best), found.best, MEASURING)
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
-    images = data.test if split == "test" else data.validation
-    with console.progress("measuring", len(images) * repetitions) as advance:
-        result = evaluate_run(recipe, data, found, split=split, draws=draws, device=device, progress=advance)
-    stem = "evaluation" if split == "test" else f"evaluation-{split}"
-    save_overview(result, run / f"{stem}.png")
-    if json:
-        console.as_json(as_json(result))
-    else:
-        console.result(result)
-        console.line(f"written: {run / stem}.json and .png")
+    measure(recipe, data, found, split=split, draws=draws, device=device, json=json)

@@ -6,13 +6,14 @@ import ctypes
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 if TYPE_CHECKING:
+    from bntt.experiments.build import Parts
+    from bntt.experiments.directory import RunDirectory
     from bntt.experiments.recipe import Recipe
-    from bntt.experiments.run import RunDirectory
 
 Overrides = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
@@ -26,33 +27,41 @@ def train(
     name: str = "",
     root: Path = Path("runs"),
     resume: bool = False,
+    forget_best: bool = False,
     device: str = "cpu",
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
+
+    SIGTERM, SIGHUP or Ctrl-C keep everything and stop, SIGUSR1 keeps everything and goes on.
 
     Example: bntt train fashion-mnist -s train.epochs=3 -s network.norm=bn
 
     Args:
         recipe: a name from `bntt list recipes`, or a TOML file; with --resume a run directory.
-        overrides: a value to change, repeatable: `-s network.num_steps=4`.
+        overrides: a value to change, repeatable: `-s network.num_steps=4`. With --resume: train.epochs (more of them),
+            evaluate, compute, checkpoint, data.root, notes.
         name: of the run directory; the recipe's by default. A number is added rather than overwrite one.
         root: where new run directories are made.
-        resume: go on in the run directory that is given as recipe, after its last saved epoch.
+        resume: go on in the run directory that is given as recipe, where it was kept last.
+        forget_best: with --resume, go on though the best epoch's weights are lost.
         device: cpu, or cuda.
     """
-    from bntt.experiments.build import require_device
+    from bntt.experiments.build import require_device, with_whole_root
+    from bntt.experiments.directory import find_run, new_run_directory
     from bntt.experiments.recipe import RecipeError, load_recipe
-    from bntt.experiments.run import check_resumable, find_run, new_run_directory
+    from bntt.experiments.run import check_resumable
 
     require_device(device)
     if resume:
-        if overrides or name:
-            raise RecipeError("--resume goes on with the run's own recipe: leave -s and --name away")
+        if name:
+            raise RecipeError("--resume goes on in the run's own directory: leave --name away")
         run = find_run(Path(recipe))
-        begun = load_recipe(run.recipe)
-        check_resumable(begun, run)
-        run_recipe(begun, lambda: run, resume=True, device=device)
+        begun = load_recipe(run.recipe, overrides)
+        check_resumable(with_whole_root(begun), run, forget_best=forget_best)
+        run_recipe(begun, lambda: run, resume=True, device=device, forget_best=forget_best)
         return
+    if forget_best:
+        raise RecipeError("--forget-best is for --resume: a new run has no best epoch yet")
     chosen = load_recipe(recipe, overrides)
     folder = name or Path(recipe).stem
     if (
@@ -65,12 +74,18 @@ def train(
     run_recipe(chosen, lambda: new_run_directory(folder, root), device=device)
 
 
-def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: bool = False, device: str = "cpu") -> None:
+def run_recipe(
+    recipe: Recipe,
+    place: Callable[[], RunDirectory],
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    forget_best: bool = False,
+) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
-    from bntt.cli import console
+    from bntt.cli import console, signals
     from bntt.experiments.build import build_data, build_model, describe_backend, with_whole_root
-    from bntt.experiments.figures import save_overview
-    from bntt.experiments.run import draws_of, evaluate_run, train_run
+    from bntt.experiments.run import train_run
 
     _keep_freed_memory()
     recipe = with_whole_root(recipe)
@@ -87,13 +102,38 @@ def run_recipe(recipe: Recipe, place: Callable[[], RunDirectory], *, resume: boo
     console.line(describe_backend(recipe, device))
     if settings.lr == 0:
         console.line("warning: train.lr is 0: the weights will stay as they are")
-    records = train_run(recipe, data, run, resume=resume, device=device)
-    console.training(records, settings.epochs, len(data.train))
-    with console.progress("testing", len(data.test) * draws_of(recipe)) as advance:
-        result = evaluate_run(recipe, data, run, device=device, progress=advance)
-    console.result(result)
-    save_overview(result, run.path / "evaluation.png")
+    if settings.average:
+        console.line("validated, kept as the best and tested: the moving average of the weights")
+    with signals.deferred() as wishes:
+        told = train_run(recipe, data, run, resume=resume, device=device, wishes=wishes, forget_best=forget_best)
+        console.training(told, settings.epochs, len(data.train))
+    measure(recipe, data, run, device=device)
     console.line(f"run directory: {run.path}")
+
+
+def measure(
+    recipe: Recipe,
+    data: Parts,
+    run: RunDirectory,
+    *,
+    split: Literal["test", "validation"] = "test",
+    draws: int | None = None,
+    device: str = "cpu",
+    json: bool = False,
+) -> None:
+    """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
+    from bntt.cli import console
+    from bntt.experiments.figures import save_overview
+    from bntt.experiments.measure import as_json, draws_of, evaluate_run, stem_of, write_result
+
+    images = data.test if split == "test" else data.validation
+    with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
+        result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, progress=advance)
+    console.as_json(as_json(result)) if json else console.result(result)
+    write_result(run, result)
+    save_overview(result, run.path / f"{stem_of(split)}.png")
+    if not json:
+        console.line(f"written: {run.path / stem_of(split)}.json and .png")
 
 
 def _keep_freed_memory() -> None:

@@ -7,7 +7,7 @@ there are some: their bits depend on no number of threads, those of PyTorch's do
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +29,20 @@ class Crossover:
     weight_grad: float
 
 
-_MEASURED: dict[tuple[object, ...], float] = {}
+_MEASURED: dict[str, float] = {}
+
+
+def remembered() -> dict[str, float]:
+    """What was measured in this process, so that another can go on with the same choices.
+
+    >>> remember(remembered())
+    """
+    return dict(_MEASURED)
+
+
+def remember(measured: Mapping[str, float]) -> None:
+    """Take what another process measured; a layer of the same shape with so many threads is not measured again."""
+    _MEASURED.update(measured)
 
 
 def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool, bool]:
@@ -61,9 +74,10 @@ def crossover(synapse: Synapse, x: Spikes) -> Crossover:
     key = (*place, *synapse.weight.shape, synapse.geometry, x.largest, torch.get_num_threads(), use_variant())
     found = []
     for way, dtype in (("forward", synapse.forward_dtype), ("weight_grad", synapse.backward_dtype)):
-        if (way, dtype, key) not in _MEASURED:
-            _MEASURED[way, dtype, key] = _measure(synapse, place, x.largest, x.scale, backward=way == "weight_grad")
-        found.append(_MEASURED[way, dtype, key])
+        name = repr((way, dtype, key))
+        if name not in _MEASURED:
+            _MEASURED[name] = _measure(synapse, place, x.largest, x.scale, backward=way == "weight_grad")
+        found.append(_MEASURED[name])
     return Crossover(*found)
 
 

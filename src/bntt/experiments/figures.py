@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bntt.experiments.run import RunResult
+    from bntt.experiments.measure import RunResult
 
 
 def save_overview(result: RunResult, path: Path) -> None:

@@ -10,38 +10,58 @@ from typing import Any
 
 from bntt.data.prepared import Manifest
 from bntt.experiments.recipe import Recipe, RecipeError, parse_recipe
-from bntt.training.checkpoint import CheckpointError, read_notes
+from bntt.training.checkpoint import CheckpointError
 
-RESUMING = ("data.root",)
-"""What may differ when a run goes on: where the data lies; its checksums decide whether it is the same."""
-MEASURING = ("data.root", "evaluate", "compute", "notes")
-"""What may differ when a run is measured: keys, and tables with all of theirs."""
+RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
+"""What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the
+epochs there may be more."""
+MEASURING = ("data.root", "notes", "evaluate", "compute", "checkpoint")
+"""What may differ when a run is measured."""
 
 
-def check_same_recipe(recipe: Recipe, checkpoint: Path, free: Collection[str]) -> None:
+def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
+    """The recipe that a checkpoint was trained with, from its facts.
+
+    Raises:
+        CheckpointError: if it holds none that this version can use.
+    """
+    try:
+        return parse_recipe(tomllib.loads(facts["recipe"]))
+    except KeyError:
+        raise CheckpointError(f"{checkpoint} does not say which recipe it was trained with: train it again") from None
+    except (RecipeError, tomllib.TOMLDecodeError) as error:
+        raise CheckpointError(
+            f"the recipe that {checkpoint} was trained with cannot be used by this version ({error}): train it again"
+        ) from None
+
+
+def changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The keys that differ, each with its value then and now."""
+    now, then = _flat(recipe.model_dump()), _flat(trained.model_dump())
+    return {key: (then[key], now[key]) for key in then if now[key] != then[key]}
+
+
+def check_same_recipe(
+    recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path, free: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
     """Refuse a recipe that differs from the one that a checkpoint was trained with, but for the keys that are free.
+
+    Returns:
+        The free ones that differ, each with its value then and now.
 
     Raises:
         CheckpointError: naming every key that differs with both values, or if the checkpoint holds no recipe.
     """
     run = checkpoint.parent.parent
-    noted = read_notes(checkpoint).get("recipe")
-    if noted is None:
-        raise CheckpointError(f"{checkpoint} does not say which recipe it was trained with: train it again")
-    try:
-        trained = parse_recipe(tomllib.loads(noted))
-    except (RecipeError, tomllib.TOMLDecodeError) as error:
-        raise CheckpointError(
-            f"the recipe that {checkpoint} was trained with cannot be used by this version ({error}): train it again"
-        ) from None
-    now, then = _flat(recipe.model_dump()), _flat(trained.model_dump())
-    changed = [key for key in then if now[key] != then[key] and not {key, key.partition(".")[0]} & set(free)]
+    found = changes(recipe, trained_recipe(facts, checkpoint))
+    changed = {key: pair for key, pair in found.items() if not {key, key.partition(".")[0]} & set(free)}
     if changed:
-        listed = "; ".join(f"{key} is {now[key]!r}, it was trained with {then[key]!r}" for key in changed)
+        listed = "; ".join(f"{key} is {now!r}, it was trained with {then!r}" for key, (then, now) in changed.items())
         raise CheckpointError(
-            f"{run}/recipe.toml was changed after the training ({listed}): put the old values back, or train what it "
-            f"says now as a run of its own: bntt train {run}/recipe.toml --name NAME"
+            f"{run} was trained with another recipe ({listed}): put the old values back, or train what it says now as "
+            f"a run of its own: bntt train {run}/recipe.toml --name NAME"
         )
+    return found
 
 
 def check_same_data(run: Path, manifest: Manifest) -> None:

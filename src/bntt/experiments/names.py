@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection
+from typing import get_args
 
 from pydantic import AfterValidator
 
@@ -62,6 +63,27 @@ def surrogates() -> Collection[str]:
     from bntt.models.spiking import SURROGATES
 
     return SURROGATES
+
+
+def optimizers() -> Collection[str]:
+    """PyTorch's, that a method knows."""
+    from bntt.training.method import OptimizerName
+
+    return get_args(OptimizerName)
+
+
+def schedules() -> Collection[str]:
+    """Of the learning rate."""
+    from bntt.training.method import Schedule
+
+    return get_args(Schedule)
+
+
+def losses() -> Collection[str]:
+    """What is minimised."""
+    from bntt.training.method import Loss
+
+    return get_args(Loss)
 
 
 def one_of(known: Callable[[], Collection[str]], *, or_none: bool = False) -> AfterValidator:

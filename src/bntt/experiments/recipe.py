@@ -1,4 +1,4 @@
-"""What a recipe may say: schema, defaults and documentation in one place; an unknown key is an error."""
+"""Recipes as they are read and written: TOML in and out, and errors in a recipe's own words."""
 
 from __future__ import annotations
 
@@ -7,150 +7,16 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from bntt.engine.compute import BackendName, Events, Precision
-from bntt.experiments import names
-
-Positive = Annotated[int, Field(ge=1, le=1_000_000)]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-def _recompute(value: object) -> object:
-    """Said in one piece: of a union, the message of one member alone would be told."""
-    if value in ("auto", "never") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError('must be "auto", "never" or a whole number of steps, 1 or more')
-
-
-def _learn_leak(value: object) -> object:
-    if isinstance(value, bool) or value in ("layer", "channel"):
-        return value
-    raise ValueError('must be true, false, "layer" or "channel"')
-
+from bntt.experiments.schema import Recipe as Recipe
+from bntt.experiments.schema import RecipeError as RecipeError
 
 LARGEST = 1 << 20
 """Bytes of a recipe file."""
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names the key, what was expected and what came."""
-
-
-class Part(BaseModel):
-    """A table of a recipe: frozen, strict about types, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Data(Part):
-    """Which images."""
-
-    name: Annotated[str, names.one_of(names.datasets)]
-    """Dataset; `bntt data where` says what is there."""
-    root: str = ""
-    """Where its files are, if they are not prepared yet; "images" always needs it."""
-    label: str = ""
-    """What to call it beside numbers; the name by default."""
-    augment: list[Annotated[str, names.one_of(names.augmentations)]] = []
-    """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
-    erase a rectangle in about half of the images."""
-    mix: Annotated[str, names.one_of(names.mixes, or_none=True)] = ""
-    """How each training image and its label are mixed with another's: "mixup", "cutmix", or "" for not at all."""
-    mix_alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """α: the first image's share is Beta(α, α); 1 is uniform."""
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the training split that is held out; everything that is chosen is chosen on it."""
-
-
-class Encoder(Part):
-    """How an image becomes a drive over time."""
-
-    name: Literal["poisson", "poisson-unsigned", "direct"] = "poisson"
-    """"poisson" is signed and as released."""
-
-
-class Network(Part):
-    """The spiking network. Classes, channels and image size come from the data."""
-
-    name: Annotated[str, names.one_of(names.models)]
-    """The builder; `bntt list models` names them."""
-    num_steps: Annotated[int, Field(ge=1, le=100_000)]
-    """T."""
-    leak: Fraction = 0.95
-    """λ; 1 is an integrator without leak."""
-    norm: Annotated[str, names.one_of(names.norms)] = "bntt"
-    """The normalisation; `bntt list norms` names them."""
-    width: Annotated[float, Field(gt=0, le=64)] = 1.0
-    """Multiplies every layer's channels."""
-    threshold: Annotated[float, Field(gt=0, lt=1e6)] = 1.0
-    """θ."""
-    fire: Annotated[str, names.one_of(names.fire_rules)] = "after"
-    """Fire after integration (the paper) or before it (one step of delay per layer)."""
-    reset: Annotated[str, names.one_of(names.resets)] = "soft"
-    """What a spike takes from the potential: the threshold ("soft"), or all of it ("hard")."""
-    surrogate: Annotated[str, names.one_of(names.surrogates)] = "triangle"
-    """The gradient of a spike; "triangle" is the paper's."""
-    learn_leak: Annotated[bool | Literal["layer", "channel"], BeforeValidator(_learn_leak)] = False
-    """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
-
-
-class Train(Part):
-    """The paper's SGD by default."""
-
-    epochs: Positive
-    batch_size: Positive
-    lr: Rate = 0.3
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Rate = 5e-4
-    """On every parameter, γ too: early exit depends on it."""
-    lr_drops: list[Annotated[int, Field(ge=0, le=100)]] = [50, 70, 90]
-    """Percentages of the epochs at which the rate falls to a tenth."""
-
-
-class Compute(Part):
-    """How it is computed, not what: results differ in rounding alone."""
-
-    backend: BackendName = "auto"
-    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error: those for
-    processors ("cpu") or, never run on a GPU by their authors, those for GPUs ("triton")."""
-    events: Events = "fixed"
-    """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
-    between two starts."""
-    recompute: Annotated[Literal["auto", "never"] | int, BeforeValidator(_recompute)] = "auto"
-    """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
-    a time and compute them again; "auto" does that when memory would not suffice."""
-    precision: Precision = "fp32"
-    """Of the kernels' dense products: "bf16-grad" takes bfloat16 for gradients alone, the spikes stay those of fp32."""
-
-
-class Evaluate(Part):
-    """How accuracy is measured at the end."""
-
-    draws: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Repetitions with fresh encoder noise."""
-    batch_size: Positive = 250
-
-
-class Recipe(Part):
-    """One training run."""
-
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
-    """Of everything random: weights, order, augmentation, noise, the validation split."""
-    notes: str = ""
-    """What a reader should know; what the paper leaves open."""
-    data: Data
-    encoder: Encoder = Encoder()
-    network: Network
-    train: Train
-    evaluate: Evaluate = Evaluate()
-    compute: Compute = Compute()
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:

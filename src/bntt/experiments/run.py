@@ -1,266 +1,263 @@
-"""One training run: train, validate after every epoch, keep the best, and measure the test split at the end.
-
-A run directory holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a line an epoch),
-``checkpoints/``, TensorBoard events where tensorboard is installed and, once evaluated, ``evaluation.json``.
-"""
+"""One training run: train, validate, keep the best, and stop and go on at any update with the same bits."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
 
-from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
+import torch
+
+from bntt.analysis import Evaluation, evaluate, gamma_profile
 from bntt.data import SampleLoader
+from bntt.engine import crossover
 from bntt.experiments.build import Parts, build_model
+from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import environment
-from bntt.experiments.identity import MEASURING, RESUMING, check_same_data, check_same_recipe
+from bntt.experiments.identity import RESUMING, check_same_data, check_same_recipe
+from bntt.experiments.kept import Found
+from bntt.experiments.lock import hold_run
 from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
+from bntt.experiments.told import EpochResult, Notice, Told, differences, jump_of
 from bntt.experiments.tracking import event_writer
-from bntt.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from bntt.training.fit import EpochRecord, StepRecord, fit
-from bntt.training.optimizer import sgd
+from bntt.experiments.wishes import Interrupted, Wishes
+from bntt.training.checkpoint import CheckpointError, check_fits, read_facts, write_checkpoint, write_whole
+from bntt.training.guard import check_state
+from bntt.training.records import EpochRecord, StepRecord
+from bntt.training.session import Session
 
 
-@dataclass(frozen=True)
-class EpochResult:
-    """An epoch and what the validation part said after it."""
+def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False) -> Found:
+    """Look whether the run can go on with this recipe, before the data is read.
 
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    validation_accuracy: float
-    lr: float
-    seconds: float
-    """Since the run began, validation included, interruptions not."""
-    best: bool
-    """Whether no earlier epoch validated as well."""
+    Returns:
+        The checkpoint to go on from.
 
-
-@dataclass(frozen=True)
-class RunResult:
-    """The best epoch's network, measured."""
-
-    epoch: int
-    split: str
-    dataset: str
-    evaluation: Evaluation
-    gamma: GammaProfile
-
-
-@dataclass(frozen=True)
-class RunDirectory:
-    """Where a run's files are."""
-
-    path: Path
-
-    @property
-    def recipe(self) -> Path:
-        return self.path / "recipe.toml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    def checkpoint(self, which: Literal["best", "last"]) -> Path:
-        return self.path / "checkpoints" / f"{which}.safetensors"
-
-
-def new_run_directory(name: str, root: Path) -> RunDirectory:
-    """``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
-    root.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        folder = root / (name if number == 1 else f"{name}-{number}")
+    Raises:
+        CheckpointError: if nothing was kept, the recipe differs where it may not, or the best epoch's weights are lost.
+        RecipeError: if it asks for fewer epochs, or for more of a schedule that cannot be drawn out.
+    """
+    found = run.kept.latest()
+    facts = found.checkpoint.facts
+    changed = check_same_recipe(recipe, facts, found.path, RESUMING)
+    if "train.epochs" in changed:
+        begun, wanted = changed["train.epochs"]
+        if wanted < begun:
+            done = facts["epochs_done"]
+            raise RecipeError(f"train.epochs: {wanted} is fewer than the {begun} that it began with ({done} are done)")
+        if recipe.train.schedule == "one-cycle":
+            raise RecipeError(
+                f"train.epochs: a one-cycle schedule of {begun} epochs cannot be drawn out to {wanted}: its rates "
+                f"would have been others from the start; train a run of its own"
+            )
+    if facts["best"] is not None and not forget_best:
         try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        (folder / "checkpoints").mkdir()
-        return RunDirectory(folder)
-    raise AssertionError("there is always a next number")
-
-
-def find_run(path: Path) -> RunDirectory:
-    """The run in this directory.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
-    run = RunDirectory(path)
-    if not run.recipe.is_file():
-        raise CheckpointError(f"{path} is not a run directory: it has no recipe.toml")
-    return run
-
-
-def check_resumable(recipe: Recipe, run: RunDirectory, data: Parts | None = None) -> None:
-    """Look whether the run can go on with this recipe and, where they are read already, these images.
-
-    Raises:
-        CheckpointError: if no epoch was finished, or recipe or data are not those that the run began with.
-    """
-    if not run.checkpoint("last").exists():
-        raise CheckpointError(f"{run.path} has not finished an epoch yet: there is nothing to resume, start anew")
-    check_same_recipe(recipe, run.checkpoint("last"), RESUMING)
-    if data is not None:
-        check_same_data(run.path, data.manifest)
+            read_facts(run.best)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}: the best epoch's weights are lost; --forget-best goes on and takes the best of what comes"
+            ) from None
+    return found
 
 
 def train_run(
-    recipe: Recipe, data: Parts, run: RunDirectory, *, resume: bool = False, device: str = "cpu"
-) -> Iterator[StepRecord | EpochResult]:
-    """Train as the recipe says; yields every step and, with its validation accuracy, every epoch.
-
-    With ``resume``, training goes on after the last epoch that was saved, with the same numbers as if it had never
-    stopped: order, augmentation and noise are functions of the epoch.
-
-    Raises:
-        CheckpointError: if the run cannot be resumed, or recipe or data are not those that it began with.
-    """
-    if resume:
-        check_resumable(recipe, run, data)
-    written = dump_recipe(recipe)
-    model = build_model(recipe, data, device)
-    settings = recipe.train
-    optimizer = sgd(model, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    done, best, seconds = 0, -1.0, 0.0
-    if resume:
-        notes = load_checkpoint(run.checkpoint("last"), model, optimizer, needs=("epoch", "best", "seconds"))
-        done, best, seconds = int(notes["epoch"]) + 1, float(notes["best"]), float(notes["seconds"])
-        _keep_epochs(run.metrics, done)
-    else:
-        run.recipe.write_text(written, encoding="utf-8")
-    _write_environment(run, data, device, done)
-    loader, held_out = _loaders(recipe, data, device)
-    records = fit(
-        model,
-        loader,
-        epochs=settings.epochs,
-        lr=settings.lr,
-        lr_drops=settings.lr_drops,
-        seed=recipe.seed,
-        optimizer=optimizer,
-        start_epoch=done,
-    )
-    began = time.monotonic() - seconds
-    with run.metrics.open("a", encoding="utf-8") as metrics, event_writer(run.path) as write_events:
-        for record in records:
-            if isinstance(record, StepRecord):
-                yield record
-                continue
-            accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
-            result = _epoch_result(record, accuracy, time.monotonic() - began, accuracy > best)
-            best = max(best, accuracy)
-            notes = {"epoch": str(result.epoch), "best": repr(best), "seconds": repr(result.seconds), "recipe": written}
-            if result.best:
-                save_checkpoint(run.checkpoint("best"), model, optimizer, notes)
-            metrics.write(json.dumps(asdict(result)) + "\n")
-            metrics.flush()
-            save_checkpoint(run.checkpoint("last"), model, optimizer, notes)  # last: a resumed run cuts what is beyond
-            write_events(result.epoch, asdict(result))
-            yield result
-
-
-def _loaders(recipe: Recipe, data: Parts, device: str) -> tuple[SampleLoader, SampleLoader]:
-    """Of the training images, in a new order every epoch, and of the validation images."""
-    training = SampleLoader(
-        data.train,
-        recipe.train.batch_size,
-        shuffle=True,
-        augment=recipe.data.augment,
-        seed=recipe.seed,
-        device=device,
-    )
-    return training, SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
-
-
-def evaluate_run(
     recipe: Recipe,
     data: Parts,
     run: RunDirectory,
     *,
-    split: Literal["test", "validation"] = "test",
-    draws: int | None = None,
+    resume: bool = False,
     device: str = "cpu",
-    progress: Callable[[int], None] = lambda images: None,
-) -> RunResult:
-    """Measure the best epoch of a run on every image of a split and write ``evaluation.json`` (test) beside it.
+    wishes: Wishes | None = None,
+    forget_best: bool = False,
+) -> Iterator[Told]:
+    """Train as the recipe says; yields every update, every epoch with its validation accuracy, and notices.
+
+    With ``resume``, training goes on from the latest sound checkpoint, wherever it was made, with the same numbers as
+    if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
+
+    Args:
+        wishes: looked at after every update and every batch of a validation; what is wished is done there.
+        forget_best: go on though the best epoch's weights are lost.
 
     Raises:
-        CheckpointError: if recipe or data are not those that the run was trained with.
-        RecipeError: if more than one draw is asked for where nothing is drawn.
+        RunLockedError: if another process trains in this directory.
+        CheckpointError: if the run cannot be resumed, or recipe or data are not those that it began with.
+        Interrupted: when a wish to stop has been met: everything is saved.
+        OSError: if something cannot be written; what was measured is yielded first.
     """
-    draws = draws_of(recipe, draws)
-    check_same_recipe(recipe, run.checkpoint("best"), MEASURING)
-    check_same_data(run.path, data.manifest)
-    if recipe.compute.precision == "bf16-grad":  # without gradients it is fp32, which every machine has
-        recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
-    model = build_model(recipe, data, device)
-    notes = load_checkpoint(run.checkpoint("best"), model, needs=("epoch",))
-    images = data.test if split == "test" else data.validation
-    loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
-    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, progress=progress)
-    result = RunResult(int(notes["epoch"]), split, data.label, evaluation, gamma_profile(model.network))
-    name = "evaluation.json" if split == "test" else f"evaluation-{split}.json"
-    (run.path / name).write_text(json.dumps(as_json(result), indent=1) + "\n", encoding="utf-8")
-    return result
+    with hold_run(run.path):
+        course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes)
+        if resume:
+            yield from course.take_up(check_resumable(recipe, run, forget_best=forget_best), forget_best)
+        else:
+            write_whole(run.recipe, course.written.encode())
+        course.write_environment()
+        with event_writer(run.path) as write_events:
+            for told in course.train():
+                yield told
+                if isinstance(told, EpochResult):
+                    write_events(told.epoch, asdict(told))
 
 
-def draws_of(recipe: Recipe, asked: int | None = None) -> int:
-    """How often every image is measured: as often as asked, or as the recipe says; once where nothing is drawn.
+class _Course:
+    """A run on its way."""
 
-    Raises:
-        RecipeError: if more than one draw is asked for where nothing is drawn.
-    """
-    if recipe.encoder.name != "direct":
-        return recipe.evaluate.draws if asked is None else asked
-    if asked is not None and asked > 1:
-        raise RecipeError(
-            f"--draws {asked}: direct coding draws nothing (encoder.name = 'direct'), every pass would be the same; "
-            f"leave --draws away"
+    def __init__(self, recipe: Recipe, data: Parts, run: RunDirectory, device: str, wishes: Wishes) -> None:
+        self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
+        self.written = dump_recipe(recipe)
+        model = build_model(recipe, data, device)
+        shape = (recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:])
+        model.network.compute = model.network.settled_compute(shape)
+        settings = recipe.train
+        self.session = Session(
+            model, self._training_loader(), epochs=settings.epochs, method=settings.method, seed=recipe.seed
         )
-    return 1
+        self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
+        self.epochs_done = 0
+        self.best: float | None = None
+        self.lines: list[dict[str, Any]] = []
+        self.began = self.saved = time.monotonic()
+
+    def take_up(self, found: Found, forget_best: bool) -> Iterator[Notice]:
+        """Go on from a checkpoint; says what is not as it was."""
+        check_same_data(self.run.path, self.data.manifest)
+        facts, session = found.checkpoint.facts, self.session
+        for problem in found.passed_over:
+            yield Notice(f"{problem}; going on from {found.path.name}, the one before")
+        network = session.model.network
+        if self.recipe.compute.recompute == "auto":
+            network.compute = replace(network.compute, recompute=facts["compute"]["recompute"])
+        crossover.remember(facts["compute"]["crossovers"])
+        tensors = found.checkpoint.tensors
+        held = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
+        check_fits(found.path, held, session.model.state_dict())
+        try:
+            session.load(tensors, facts["session"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
+        self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
+        self.best = None if forget_best else facts["best"]
+        self.began = time.monotonic() - facts["seconds"]
+        write_whole(self.run.recipe, self.written.encode())
+        self._write_metrics()
+        changed = check_same_recipe(self.recipe, facts, found.path, RESUMING)
+        yield from differences(changed, self.recipe, facts, session)
+
+    def train(self) -> Iterator[Told]:
+        for record in self.session.records():
+            if isinstance(record, StepRecord):
+                yield record
+                if record.jumped:
+                    yield Notice(jump_of(record))
+                often = self.recipe.checkpoint.every_steps
+                self._attend(due=bool(often) and self.session.position.updates % often == 0)
+            elif record.epoch >= self.epochs_done:
+                yield from self._finish_epoch(record)
+                self._attend()
+
+    def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
+        """Validate, keep what is worth it, tell. What was measured is told even where it cannot be written."""
+        evaluation = self._validate(record.epoch)
+        accuracy = None if evaluation is None else evaluation.accuracy.mean
+        best = accuracy is not None and (self.best is None or accuracy > self.best)
+        result = EpochResult(
+            record.epoch,
+            record.loss,
+            record.accuracy,
+            accuracy,
+            record.lr,
+            time.monotonic() - self.began,
+            best,
+            _gammas(self.session),
+            _rates(evaluation),
+        )
+        problem: OSError | None = None
+        try:
+            if best:
+                self._write_best(record.epoch, accuracy)
+            self.best = accuracy if best else self.best
+            self.epochs_done, self.lines = record.epoch + 1, [*self.lines, asdict(result)]
+            self._write_metrics()
+            self._save()
+        except OSError as error:
+            problem = error
+        yield result
+        if problem is not None:
+            raise problem
+
+    def _validate(self, epoch: int) -> Evaluation | None:
+        if (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs:
+            return None
+        measured = self.session.measured
+        return evaluate(measured, self.held_out, seed=self.recipe.seed, draws=1, progress=lambda images: self._attend())
+
+    def _attend(self, *, due: bool = False) -> None:
+        """A safe point: keep what is due, and stop if that is wished."""
+        wishes, waited = self.wishes, time.monotonic() - self.saved
+        if due or wishes.save or wishes.stop is not None or waited >= 60 * self.recipe.checkpoint.every_minutes:
+            wishes.save = False
+            self._save()
+        if wishes.stop is not None:
+            raise Interrupted(wishes.stop, f"everything is saved, go on with: bntt train {self.run.path} --resume")
+
+    def _save(self) -> None:
+        check_state(self.session.model, self.session.optimizer)
+        tensors, session = self.session.state()
+        facts = {
+            "session": session,
+            "epochs_done": self.epochs_done,
+            "best": self.best,
+            "seconds": time.monotonic() - self.began,
+            "lines": self.lines,
+            "recipe": self.written,
+            "threads": torch.get_num_threads(),
+            "compute": {
+                "recompute": self.session.model.network.compute.recompute,
+                "crossovers": crossover.remembered(),
+            },
+        }
+        self.run.kept.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
+        self.saved = time.monotonic()
+
+    def _write_best(self, epoch: int, accuracy: float | None) -> None:
+        tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}
+        averaged = self.session.average is not None
+        facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.written}
+        write_checkpoint(self.run.best, tensors, facts)
+
+    def _write_metrics(self) -> None:
+        write_whole(self.run.metrics, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
+
+    def _training_loader(self) -> SampleLoader:
+        settings, data = self.recipe.train, self.recipe.data
+        return SampleLoader(
+            self.data.train,
+            settings.batch_size,
+            shuffle=True,
+            augment=data.augment,
+            mix=data.mix,
+            mix_alpha=data.mix_alpha,
+            seed=self.recipe.seed,
+            device=self.device,
+        )
+
+    def write_environment(self) -> None:
+        """What this start ran on; a resumed run has a file for each start."""
+        facts = {**environment(), "device": self.device, "data": asdict(self.data.manifest)}
+        updates = self.session.position.updates
+        name = f"environment-from-update-{updates}.json" if updates else "environment.json"
+        write_whole(self.run.path / name, (json.dumps(facts, indent=1) + "\n").encode())
 
 
-def as_json(result: RunResult) -> dict[str, object]:
-    """The numbers of a result with their names, ready for ``json``."""
-    accuracy, activity = result.evaluation.accuracy, result.evaluation.activity
-    return {
-        "dataset": result.dataset,
-        "split": result.split,
-        "epoch": result.epoch,
-        "images": accuracy.samples,
-        "draws": len(accuracy.correct),
-        "accuracy": accuracy.mean,
-        "accuracy_sd_over_draws": accuracy.spread,
-        "accuracy_wilson_95": accuracy.interval,
-        "accuracy_per_draw": accuracy.per_draw,
-        "accuracy_over_time": accuracy.over_time,
-        "gamma_magnitude": {name: row.tolist() for name, row in result.gamma.magnitude.items()},
-        "gamma_signed": {name: row.tolist() for name, row in result.gamma.signed.items()},
-        "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
-        "spikes_per_image": activity.spikes_per_sample(),
-    }
+def _gammas(session: Session) -> dict[str, float]:
+    profile = gamma_profile(session.measured.network)
+    return {name: float(row.mean()) for name, row in profile.magnitude.items()}
 
 
-def _epoch_result(record: EpochRecord, accuracy: float, seconds: float, best: bool) -> EpochResult:
-    return EpochResult(record.epoch, record.loss, record.accuracy, accuracy, record.lr, seconds, best)
-
-
-def _keep_epochs(metrics: Path, done: int) -> None:
-    """Drop lines of epochs that no checkpoint holds, as a kill between two writes can leave them."""
-    if not metrics.is_file():
-        raise CheckpointError(f"{metrics} is missing: this run cannot be resumed")
-    lines = metrics.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < done]
-    metrics.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-
-
-def _write_environment(run: RunDirectory, data: Parts, device: str, done: int) -> None:
-    """What this start ran on; a resumed run has a file for each start."""
-    facts = {**environment(), "device": device, "data": asdict(data.manifest)}
-    name = f"environment-from-epoch-{done + 1}.json" if done else "environment.json"
-    (run.path / name).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+def _rates(evaluation: Evaluation | None) -> dict[str, float]:
+    if evaluation is None:
+        return {}
+    activity = evaluation.activity
+    return {name: float(activity.rate(name).mean()) for name in activity.spikes}

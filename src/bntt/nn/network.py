@@ -16,7 +16,7 @@ from bntt.nn.advance import Work, advance_blocks, layers_of, real
 from bntt.nn.call import Call, Noise, noise_of
 from bntt.nn.measure import Measure, joined
 from bntt.nn.norm import TemporalNorm
-from bntt.nn.plan import Plan, plan_of
+from bntt.nn.plan import Plan, plan_of, settled
 from bntt.nn.readout import Readout
 from bntt.nn.settle import settle
 from bntt.nn.stage import SpikingLayer, check_layers, check_stage, passed
@@ -100,6 +100,14 @@ class SpikingNetwork(nn.Module):
         stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
         whole = self._is_whole(first, shape[0])
         return plan_of(dict(self.blocks.items()), stand_in, self.compute, Call(first, whole))
+
+    def settled_compute(self, shape: Sequence[int]) -> Compute:
+        """``compute`` with what "auto" leaves to the memory that is free now decided, for training on such an input.
+
+        A training that shall have the same bits after a stop decides once.
+        """
+        stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
+        return settled(dict(self.blocks.items()), stand_in, self.compute, Call(0, self._is_whole(0, shape[0])))
 
     def _is_whole(self, first: int, steps: int) -> bool:
         """Whether so many steps are all that there will be."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bntt.engine import private
-from bntt.engine.compute import Compute, KernelName
+from bntt.engine.compute import Compute, KernelName, Recompute
 from bntt.engine.kernels import BackendError, device_of, find_backend, require_precision
+from bntt.engine.spans import saves_memory
+from bntt.engine.synapse import Spikes
 from bntt.nn.call import Call
 from bntt.nn.fuse import FusedBlock, Site, fuse
 from bntt.nn.known import layout_of
@@ -80,3 +84,15 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
             )
         break
     return Plan(fused, reason)
+
+
+def settled(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call) -> Compute:
+    """The choice without its "auto" recompute: whether currents are to be made again is decided now, once."""
+    if compute.recompute != "auto" or compute.reduce is not None:
+        return compute
+    nodes = [one.node for block in plan_of(blocks, x, compute, call).fused.values() for one in block.nodes]
+    values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
+    choice: Recompute = (
+        math.isqrt(len(x) - 1) + 1 if nodes and saves_memory(nodes, Spikes(values), compute) else "never"
+    )
+    return replace(compute, recompute=choice)

@@ -22,6 +22,11 @@ class HeldStatistics:
     def put_off(self, norm: TemporalNorm, batch: Moments, running: slice) -> None:
         self._held.append((norm, Moments(batch.mean.detach(), batch.var.detach(), batch.count), running))
 
+    @property
+    def moments(self) -> list[tuple[str, Moments]]:
+        """What is held, in the order of the passes, each under its norm's name."""
+        return [(norm.path or norm.method.name, batch) for norm, batch, _ in self._held]
+
     def take_in(self) -> None:
         """Move the running statistics, in the order of the passes; once, then nothing is held any more.
 

@@ -1,8 +1,23 @@
 """The training procedure: it yields records and prints nothing; measuring is :mod:`bntt.analysis`'s."""
 
-from bntt.training.fit import EpochRecord, StepRecord, fit
+from bntt.training.fit import fit
 from bntt.training.guard import NonFiniteError
-from bntt.training.objective import cross_entropy
-from bntt.training.optimizer import drops_reached, sgd
+from bntt.training.method import Method
+from bntt.training.objective import cross_entropy, temporal_efficient
+from bntt.training.optimizer import optimizer_of
+from bntt.training.records import EpochRecord, StepRecord
+from bntt.training.schedule import drops_reached
+from bntt.training.session import Session
 
-__all__ = ["EpochRecord", "NonFiniteError", "StepRecord", "cross_entropy", "drops_reached", "fit", "sgd"]
+__all__ = [
+    "EpochRecord",
+    "Method",
+    "NonFiniteError",
+    "Session",
+    "StepRecord",
+    "cross_entropy",
+    "drops_reached",
+    "fit",
+    "optimizer_of",
+    "temporal_efficient",
+]

@@ -1,122 +1,178 @@
-"""Checkpoints: safetensors, written whole or not at all. No code can hide in one."""
+"""Checkpoints: safetensors with JSON in its header, written whole or not at all, and known by their SHA-256.
+
+No code can hide in one. safetensors checks its structure and not its bytes, so the header also holds the SHA-256 of
+the whole file, computed with dots in its own place: a single flipped bit anywhere is noticed before a tensor is used.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
-FORMAT = "1"
-_MODEL, _MOMENTUM = "model.", "momentum."
+FORMAT = "2"
+_NO_SUM = ("·" * 32).encode()
+"""Stands where the checksum will: 64 bytes that JSON in ASCII, and so the facts, cannot hold."""
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be read, or does not belong to this model."""
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: optim.SGD, notes: Mapping[str, str]) -> None:
-    """Write model and momentum to ``path``: a temporary file beside it, synced to disk, then renamed over it.
+class Checkpoint(NamedTuple):
+    """What one file holds."""
 
-    A kill at any moment leaves the old file or the new one. ``notes`` are strings kept with the tensors.
-    """
-    tensors = {_MODEL + name: value.contiguous() for name, value in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        buffer = optimizer.state[parameter].get("momentum_buffer") if parameter in optimizer.state else None
-        if buffer is not None:
-            tensors[_MOMENTUM + name] = buffer.contiguous()
-    count = sum(name.startswith(_MOMENTUM) for name in tensors)
-    payload = safetensors.torch.save(tensors, metadata={**notes, "format": FORMAT, "momentum": str(count)})
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    """Whatever JSON can hold."""
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: optim.SGD | None = None, needs: Sequence[str] = ()
-) -> dict[str, str]:
-    """Read ``path`` into the model, and the momentum into the optimizer if one is given; returns the notes.
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts.
 
     Raises:
-        CheckpointError: if the file is missing or damaged, of another format, of another model (the first differing
-            names and shapes are listed), holds numbers that are not finite, or lacks a note or a momentum that is
-            asked for. The model is then unchanged.
+        OSError: if it cannot be written; what was there before is then still there.
     """
-    tensors, notes = _read(path)
-    if missing := [note for note in needs if note not in notes]:
-        raise CheckpointError(f"{path} has no note of {', '.join(missing)}")
-    state = {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
-    _check_same(path, state, model.state_dict())
-    momentum = {name.removeprefix(_MOMENTUM): value for name, value in tensors.items() if name.startswith(_MOMENTUM)}
-    if optimizer is not None:
-        parameters = dict(model.named_parameters())
-        held = {name: parameters[name] for name in momentum if name in parameters}  # none has one without a gradient
-        _check_same(path, momentum, held, what="momentum of ")
-        if len(momentum) != int(notes.get("momentum", -1)):
-            raise CheckpointError(f"{path} holds {len(momentum)} momenta, its notes say {notes.get('momentum')}")
-    model.load_state_dict(state)
-    if optimizer is not None:
-        optimizer.state.clear()
-        for name, value in momentum.items():
-            parameter = parameters[name]
-            optimizer.state[parameter]["momentum_buffer"] = value.to(parameter.device)
-    return notes
+    kept = {name: value.detach().contiguous() for name, value in tensors.items()}
+    notes = {"format": FORMAT, "sha256": _NO_SUM.decode(), "facts": json.dumps(facts, allow_nan=False)}
+    payload = safetensors.torch.save(kept, metadata=notes)
+    payload = payload.replace(_NO_SUM, hashlib.sha256(payload).hexdigest().encode(), 1)
+    write_whole(path, payload)
 
 
-def read_notes(path: Path) -> dict[str, str]:
-    """The notes of a checkpoint alone.
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises:
+        CheckpointError: if it is missing or damaged, of another format, or holds numbers that are not finite.
+    """
+    payload, header = _verified(path)
+    tensors = safetensors.torch.load(payload)
+    bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        raise CheckpointError(f"{path}: {bad[0]} holds numbers that are not finite")
+    return Checkpoint(tensors, json.loads(header["facts"]))
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts of a checkpoint alone, verified too.
 
     Raises:
         CheckpointError: if the file is missing or damaged, or of another format.
     """
-    return _read(path, tensors=False)[1]
+    facts: dict[str, Any] = json.loads(_verified(path)[1]["facts"])
+    return facts
 
 
-def _read(path: Path, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            notes = file.metadata() or {}
-            if notes.get("format") != FORMAT:
-                raise CheckpointError(f"{path} has format {notes.get('format')}, this version reads {FORMAT}")
-            names = file.keys() if tensors else []
-            return {name: file.get_tensor(name) for name in names}, notes
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint: {error}") from None
+def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
+    """Read the weights of ``path`` into the model, those of the moving average where it holds one; returns the facts.
+
+    Raises:
+        CheckpointError: as :func:`read_checkpoint`; or if it is of another model (the first differing names and shapes
+            are listed), or lacks a fact that is needed. The model is then unchanged.
+    """
+    tensors, facts = read_checkpoint(path)
+    if missing := [name for name in needs if name not in facts]:
+        raise CheckpointError(f"{path} does not say {', '.join(missing)}")
+    kind = "average." if any(name.startswith("average.") for name in tensors) else "model."
+    state = {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
+    check_fits(path, state, model.state_dict())
+    model.load_state_dict(state)
+    return facts
 
 
-def _check_same(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str = "") -> None:
+def check_fits(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not a model's, or that no model can have.
+
+    Raises:
+        CheckpointError: with the first names and shapes that differ.
+    """
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is not in the model" for name in found if name not in expected]
     for name in expected.keys() & found.keys():
         have, want = found[name], expected[name]
         if have.shape != want.shape or have.dtype != want.dtype:
             wrong.append(f"{name} is {have.dtype} {list(have.shape)}, the model has {want.dtype} {list(want.shape)}")
-        elif not torch.isfinite(have).all():
-            wrong.append(f"{name} holds numbers that are not finite")
         elif name.endswith("running_var") and (have < 0).any():
             wrong.append(f"{name} holds a negative variance")
     if wrong:
-        listed = "; ".join(what + line for line in sorted(wrong)[:5])
+        listed = "; ".join(sorted(wrong)[:5])
         raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
 
 
-def _sync_folder(folder: Path) -> None:
+def write_whole(path: Path, payload: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it.
+
+    A kill at any moment leaves the old file or the new one.
+
+    Raises:
+        OSError: if it cannot be written, naming the file and, on a full disk, what is needed and what is free.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.read_bytes() != payload:
+            raise OSError(errno.EIO, "what was written is not what is read again")
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        _discard(temporary)
+        raise _told(error, path, len(payload)) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's names durable, where the system knows how: Windows opens no folder, and needs no such thing."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _discard(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        return  # its folder is gone or read-only: the first error is the one to tell
+
+
+def _told(error: OSError, path: Path, size: int) -> OSError:
+    text = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        text += f": {size:,} bytes are needed, {shutil.disk_usage(path.parent).free:,} are free"
+    return OSError(error.errno, f"{path} could not be written, what was there before is unchanged ({text})")
+
+
+def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
+    """A file's bytes and its header's notes, if it is what was written."""
+    try:
+        payload = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    try:
+        size = int.from_bytes(payload[:8], "little")
+        header = json.loads(payload[8 : 8 + size])["__metadata__"]
+        version, told = header["format"], header["sha256"].encode() if header["format"] == FORMAT else b""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: its header cannot be read") from None
+    if version != FORMAT:
+        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}")
+    if len(told) != 64 or hashlib.sha256(payload.replace(told, _NO_SUM, 1)).hexdigest().encode() != told:
+        raise CheckpointError(f"{path} is damaged: its bytes are not those that were written (SHA-256)")
+    return payload, header

@@ -2,41 +2,122 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
+
+from bntt.nn.statistics import HeldStatistics
+
+Named = tuple[str, Tensor]
 
 
 class NonFiniteError(ArithmeticError):
     """Training met a NaN or an infinity and stopped before the update."""
 
 
-def check_finite(model: nn.Module, loss: Tensor) -> None:
-    """Raise unless the loss and the norm of all gradients are finite; the error names where it was found.
+def check_finite(
+    model: nn.Module, loss: Tensor, optimizer: optim.Optimizer | None = None, held: HeldStatistics | None = None
+) -> Tensor:
+    """Raise unless everything that an update reads is finite: loss, gradients, weights, statistics, momentum.
+
+    Args:
+        model: its parameters, γ among them, their gradients, and its buffers, running statistics among them.
+        optimizer: its state.
+        held: the batch statistics that will go into the running ones.
+
+    Returns:
+        The norm of all gradients together.
 
     Raises:
-        NonFiniteError: before the optimiser could use the step.
+        NonFiniteError: naming where it was found first; nothing has been changed.
 
     >>> layer = nn.Linear(1, 1)
-    >>> check_finite(layer, layer(torch.ones(1, 1)).sum())
+    >>> layer(torch.ones(1, 1)).sum().backward()
+    >>> check_finite(layer, torch.zeros(()))
+    tensor(1.4142)
     """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
-    if bool(torch.isfinite(loss) & torch.isfinite(norm)):
-        return
+    norm = _norm(value for _, value in _gradients(model))
+    others = [value for _, value in _read(model, optimizer, held)]
+    if bool(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(_norm(others))):
+        return norm
+    site = next((name for name, value in _sites(model, optimizer, held) if not torch.isfinite(value).all()), None)
+    if site is None and bool(torch.isfinite(loss)):
+        if bool(torch.isfinite(norm)):
+            return norm  # all numbers are finite, their norm is too large for its type
+        site = "no single number, the norm is too large"
     raise NonFiniteError(
-        f"the loss is {float(loss):.4g} and the gradient norm {float(norm):.4g}; first seen in {_first_site(model)}. "
-        f"No weight was updated (running statistics took the batch in); lower the learning rate or check the data"
+        f"the loss is {float(loss):.4g} and the gradient norm {float(norm):.4g}; first seen in "
+        f"{site or 'the loss alone'}. Nothing was changed; lower the learning rate or check the data"
     )
 
 
-def _first_site(model: nn.Module) -> str:
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            return f"parameter {name}"
-    for name, buffer in model.named_buffers():
-        if not torch.isfinite(buffer).all():
-            return f"buffer {name}"
-    for name, parameter in model.named_parameters():
-        if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-            return f"the gradient of {name}"
-    return "the loss alone"
+def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> None:
+    """Raise unless weights, statistics and momentum are finite, before they are kept for good.
+
+    Raises:
+        NonFiniteError: naming where it was found first.
+
+    >>> check_state(nn.Linear(1, 1))
+    """
+    site = next((name for name, value in _read(model, optimizer) if not torch.isfinite(value).all()), None)
+    if site is not None:
+        raise NonFiniteError(f"{site} is not finite: it is not saved; lower the learning rate, and resume")
+
+
+def _norm(values: Iterable[Tensor]) -> Tensor:
+    listed = list(values)
+    return torch.nn.utils.get_total_norm(listed) if listed else torch.zeros(())
+
+
+def _gradients(model: nn.Module) -> Iterator[Named]:
+    return ((f"the gradient of {n}", p.grad) for n, p in model.named_parameters() if p.grad is not None)
+
+
+def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None = None) -> Iterator[Named]:
+    """What an update reads beside loss and gradients."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    yield from ((f"parameter {name}", parameter.detach()) for parameter, name in names.items())
+    yield from ((f"buffer {name}", value) for name, value in model.named_buffers() if value.is_floating_point())
+    for parameter, state in optimizer.state.items() if optimizer is not None else ():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                yield f"{key} of {names.get(parameter, 'a parameter')}", value
+    for label, moments in held.moments if held is not None else ():
+        yield f"the batch mean of {label}", moments.mean
+        yield f"the batch variance of {label}", moments.var
+
+
+def _sites(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None) -> Iterator[Named]:
+    """In the order in which one makes the others so."""
+    yield from _read(model, optimizer, held)
+    yield from _gradients(model)
+
+
+@dataclass
+class LossWatch:
+    """Notices a loss that jumps: above its running mean by more than eight deviations and half of that mean.
+
+    Mean and deviation are exponential averages over about fifty updates, which a jump does not enter at full height.
+    Nothing is said in the first fifty.
+
+    >>> watch = LossWatch()
+    >>> any(watch.jumped(1.0 + 0.01 * (i % 2)) for i in range(60)), watch.jumped(3.0), watch.jumped(1.0)
+    (False, True, False)
+    """
+
+    mean: float = 0.0
+    variance: float = 0.0
+    count: int = 0
+
+    def jumped(self, loss: float) -> bool:
+        """Whether the loss of this update is a jump; takes it in."""
+        limit = max(8 * math.sqrt(self.variance), 0.5 * abs(self.mean))
+        jump = self.count >= 50 and loss - self.mean > limit
+        share = max(0.02, 1 / (self.count + 1))
+        change = min(loss - self.mean, limit) if jump else loss - self.mean
+        self.variance = (1 - share) * (self.variance + share * change * change)
+        self.mean, self.count = self.mean + share * change, self.count + 1
+        return jump

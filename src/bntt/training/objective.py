@@ -1,14 +1,20 @@
-"""The loss (paper Eq. 5): softmax cross entropy of the accumulated output voltage."""
+"""Losses: the paper's (Eq. 5), and temporal efficient training."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 
-def cross_entropy(logits: Float[Tensor, "B K"], labels: Tensor) -> Float[Tensor, ""]:
+def cross_entropy(logits: Float[Tensor, "B K"], labels: Tensor, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
     """Eq. 5, ``L = -log softmax(u^T / T)[label]``, averaged over the batch; logits are already divided by T.
+
+    Args:
+        logits: what the network says.
+        labels: one integer a sample; or a share of every class, ``[B, K]``, as mixed samples have them.
+        label_smoothing: share of every label that is spread evenly over all K classes (Szegedy et al. 2016).
 
     Raises:
         ValueError: on labels that are not one integer a row, or outside 0..K-1; torch would skip -100 in silence.
@@ -17,9 +23,72 @@ def cross_entropy(logits: Float[Tensor, "B K"], labels: Tensor) -> Float[Tensor,
     >>> cross_entropy(torch.zeros(2, 10), torch.tensor([3, 4]))
     tensor(2.3026)
     """
-    if labels.shape != logits.shape[:1] or labels.is_floating_point():
-        raise ValueError(f"labels must be {len(logits)} integers, got {labels.dtype} {list(labels.shape)}")
+    check_labels(logits, labels)
+    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def temporal_efficient(
+    logits: Float[Tensor, "T B K"],
+    labels: Tensor,
+    share: float = 0.05,
+    target: float = 1.0,
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """TET (Deng et al. 2022, Eq. 10-12): ``(1-λ) mean_t CE(d_t, y) + λ mean (d_t - φ)²`` of every step's drive d_t.
+
+    The drive ``d_t = W o^t`` is what the readout gets in step t alone, not its mean so far.
+
+    Args:
+        logits: after each step from rest, the mean of the drives so far, as ``advance`` gives them.
+        share: λ.
+        target: φ.
+
+    Raises:
+        ValueError: as :func:`cross_entropy`.
+
+    >>> import torch
+    >>> temporal_efficient(torch.zeros(5, 2, 10), torch.tensor([3, 4]), share=0.0)
+    tensor(2.3026)
+    """
+    check_labels(logits[-1], labels)
+    drives = drives_of(logits)
+    every = F.cross_entropy(
+        drives.flatten(0, 1), labels.repeat(len(drives), *[1] * (labels.ndim - 1)), label_smoothing=label_smoothing
+    )
+    return (1 - share) * every + share * (drives - target).square().mean()
+
+
+def drives_of(logits: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
+    """Each step's own drive, from the means of all drives so far.
+
+    >>> import torch
+    >>> drives_of(torch.tensor([[[1.0]], [[2.0]], [[3.0]]])).flatten()
+    tensor([1., 3., 5.])
+    """
+    taken = torch.arange(1, len(logits) + 1, dtype=logits.dtype, device=logits.device)
+    voltage = logits * taken[:, None, None]
+    return torch.cat([voltage[:1], voltage[1:] - voltage[:-1]])
+
+
+def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
+    """Refuse labels that are neither one class, nor shares of all classes, of every sample.
+
+    Raises:
+        ValueError: if they are not.
+
+    >>> check_labels(torch.zeros(2, 10), torch.tensor([3, 4]))
+    """
+    count, classes = logits.shape
+    if labels.is_floating_point():
+        if labels.shape != logits.shape:
+            raise ValueError(
+                f"labels must be {count} integers, or shares [{count}, {classes}], got {list(labels.shape)}"
+            )
+        if not bool((labels >= 0).all()) or not bool(((labels.sum(1) - 1).abs() < 1e-4).all()):
+            raise ValueError("labels that are shares of classes must be 0 or more and add up to 1 in every row")
+        return
+    if labels.shape != (count,):
+        raise ValueError(f"labels must be {count} integers, got {labels.dtype} {list(labels.shape)}")
     low, high = labels.aminmax()
-    if low < 0 or high >= logits.shape[1]:
-        raise ValueError(f"labels must be from 0 to {logits.shape[1] - 1}, got {int(low)} to {int(high)}")
-    return F.cross_entropy(logits, labels)
+    if low < 0 or high >= classes:
+        raise ValueError(f"labels must be from 0 to {classes - 1}, got {int(low)} to {int(high)}")

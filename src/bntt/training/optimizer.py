@@ -1,35 +1,98 @@
-"""The paper's optimiser and learning-rate schedule."""
+"""PyTorch's optimisers, with the decay of weights and of γ told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping
+from typing import Any
 
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
-PAPER_DROPS = (50, 70, 90)
-"""The schedule of the paper: percentages of the epochs at which the rate falls to a tenth."""
+from bntt.nn.network import SpikingNetwork
+from bntt.training.method import PAPER, Method
 
 
-def sgd(model: nn.Module, *, lr: float = 0.3, momentum: float = 0.9, weight_decay: float = 5e-4) -> optim.SGD:
-    """SGD with momentum; weight decay on every parameter, γ too.
+def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
+    """The method's optimiser for a model.
 
-    The decay of γ is what makes late steps fall silent, and early exit with them: exempting it, as is customary for
-    other batch norms, leaves γ near 1 at every step.
+    Three groups, each with its decay, empty ones left out: synaptic weights and biases (``weight_decay``); γ, β and
+    p_t, all that a layer's norm learns (``gamma_decay``); learnable leaks (none: a decayed logit pulls λ to 1/2).
 
-    >>> sgd(nn.Linear(2, 1)).defaults["weight_decay"]
-    0.0005
+    >>> from bntt.models import mlp
+    >>> groups = optimizer_of(mlp(in_features=2, hidden=(3,), num_steps=2), Method(gamma_decay=0.0)).param_groups
+    >>> [group["weight_decay"] for group in groups]
+    [0.0005, 0.0]
     """
-    return optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    groups: dict[str, list[nn.Parameter]] = {"weights": [], "gamma": [], "leaks": []}
+    kinds = _kinds(model)
+    for parameter in model.parameters():
+        groups[kinds.get(id(parameter), "weights")].append(parameter)
+    decays = {"weights": method.weight_decay, "gamma": method.gamma_decay, "leaks": 0.0}
+    listed = [{"params": groups[name], "weight_decay": decays[name]} for name in decays if groups[name]]
+    if method.optimizer == "sgd":
+        return optim.SGD(listed, lr=method.lr, momentum=method.momentum)
+    adam = optim.Adam if method.optimizer == "adam" else optim.AdamW
+    return adam(listed, lr=method.lr, betas=(method.momentum, method.beta2), amsgrad=method.amsgrad)
 
 
-def drops_reached(epoch: int, epochs: int, drops: Sequence[int] = PAPER_DROPS) -> int:
-    """How many drops of the learning rate an epoch (0-based) is past; one drops at epoch ``epochs · percent // 100``.
+def _kinds(model: nn.Module) -> dict[int, str]:
+    """Which parameters norms and neurons have, whoever wrote them."""
+    found: dict[int, str] = {}
+    for network in model.modules():
+        if isinstance(network, SpikingNetwork):
+            for layer in network.layers.values():
+                for part, kind in ((layer.norm, "gamma"), (layer.lif, "leaks")):
+                    found |= dict.fromkeys(map(id, part.parameters() if isinstance(part, nn.Module) else ()), kind)
+    return found
 
-    Whole numbers throughout: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop
-    before the first epoch is none; in schedules of a few epochs several drops may fall on one.
 
-    >>> [drops_reached(epoch, 90) for epoch in (44, 45, 63, 81)]
-    [0, 1, 2, 3]
+def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What an optimiser remembers, any of PyTorch's: tensors as ``weight.momentum_buffer``, and facts for JSON.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> optimizer_state(optim.SGD(layer.parameters(), lr=0.1), layer)[1]["groups"][0]["lr"]
+    0.1
     """
-    milestones = [epochs * percent // 100 for percent in drops]
-    return sum(0 < milestone <= epoch for milestone in milestones)
+    held, names = optimizer.state_dict(), _names(optimizer, model)
+    tensors, numbers = dict[str, Tensor](), dict[str, dict[str, Any]]()
+    for place, state in held["state"].items():
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"{names[place]}.{key}"] = value
+            elif value is not None:
+                numbers.setdefault(names[place], {})[key] = value
+    return tensors, {"groups": held["param_groups"], "state": numbers}
+
+
+def restored_state(
+    optimizer: optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same as the optimiser's ``load_state_dict`` takes it.
+
+    Raises:
+        ValueError: if it is of other parameters: the first names and shapes that differ are listed.
+    """
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    held: dict[str, dict[str, Any]] = {name: dict(state) for name, state in facts["state"].items()}
+    wrong = []
+    for name, value in tensors.items():
+        owner, _, key = name.rpartition(".")
+        held.setdefault(owner, {})[key] = value
+        if value.ndim and value.shape != shapes.get(owner, value.shape):
+            wrong.append(f"{name} is {list(value.shape)}, the parameter is {list(shapes[owner])}")
+    names = _names(optimizer, model)
+    wrong += [f"{name} is no parameter of this optimiser" for name in held.keys() - set(names.values())]
+    sizes = [len(group["params"]) for group in facts["groups"]]
+    if sizes != [len(group["params"]) for group in optimizer.param_groups]:
+        wrong.append(f"it has groups of {sizes} parameters")
+    if wrong:
+        raise ValueError(f"the optimiser's state does not fit: {'; '.join(sorted(wrong)[:5])}")
+    groups = [{**g, "betas": tuple(g["betas"])} if "betas" in g else g for g in facts["groups"]]
+    return {"state": {i: held[name] for i, name in names.items() if name in held}, "param_groups": groups}
+
+
+def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:
+    """Of the optimiser's parameters, by their number."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    listed = itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups)
+    return {number: names.get(id(parameter), f"other{number}") for number, parameter in enumerate(listed)}

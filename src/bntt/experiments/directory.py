@@ -1,0 +1,65 @@
+"""A run directory and the files in it.
+
+It holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
+``checkpoints/``, TensorBoard events where tensorboard is installed and, once evaluated, ``evaluation.json``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+from bntt.experiments.kept import Kept
+from bntt.training.checkpoint import CheckpointError
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Where a run's files are."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the epoch that validated best."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def kept(self) -> Kept:
+        """The training as it was, at its latest stops."""
+        return Kept(self.path / "checkpoints")
+
+
+def new_run_directory(name: str, root: Path) -> RunDirectory:
+    """``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
+    root.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        (folder / "checkpoints").mkdir()
+        return RunDirectory(folder)
+    raise AssertionError("there is always a next number")
+
+
+def find_run(path: Path) -> RunDirectory:
+    """The run in this directory.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    run = RunDirectory(path)
+    if not run.recipe.is_file():
+        raise CheckpointError(f"{path} is not a run directory: it has no recipe.toml")
+    return run

@@ -1,0 +1,66 @@
+"""The checkpoints of one training: written one after another, the latest few kept, the latest sound one found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from bntt.training.checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
+
+_NAME = re.compile(r"step-(\d+)\.safetensors")
+
+
+class Found(NamedTuple):
+    """The latest checkpoint that can be read."""
+
+    path: Path
+    checkpoint: Checkpoint
+    passed_over: tuple[str, ...]
+    """What was wrong with later ones."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Checkpoints ``step-000000123.safetensors``, named by the updates done: neither names nor clocks order them."""
+
+    folder: Path
+
+    def paths(self) -> list[Path]:
+        """The latest first."""
+        named = [(int(match[1]), path) for path in self.folder.glob("step-*") if (match := _NAME.fullmatch(path.name))]
+        return [path for _, path in sorted(named, reverse=True)]
+
+    def write(self, updates: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], last: int) -> Path:
+        """Write the next one, whole and verified; only then are older ones than the ``last`` deleted.
+
+        Raises:
+            OSError: if it cannot be written; those before are untouched.
+        """
+        path = self.folder / f"step-{updates:09}.safetensors"
+        write_checkpoint(path, tensors, facts)
+        for old in self.paths()[last:]:
+            with suppress(OSError):  # it is there for one checkpoint longer
+                old.unlink()
+        return path
+
+    def latest(self) -> Found:
+        """The latest that is sound.
+
+        Raises:
+            CheckpointError: if there is none, naming what is wrong with each.
+        """
+        passed_over: list[str] = []
+        for path in self.paths():
+            try:
+                return Found(path, read_checkpoint(path), tuple(passed_over))
+            except CheckpointError as error:
+                passed_over.append(str(error))
+        if passed_over:
+            raise CheckpointError(f"no checkpoint can be used: {'; '.join(passed_over[:5])}")
+        raise CheckpointError(f"{self.folder} holds no checkpoint: there is nothing to resume, start anew")

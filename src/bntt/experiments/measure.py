@@ -1,0 +1,114 @@
+"""A trained run, measured on a whole split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
+from bntt.data import SampleLoader
+from bntt.experiments.build import Parts, build_model
+from bntt.experiments.directory import RunDirectory
+from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
+from bntt.experiments.recipe import Recipe, RecipeError
+from bntt.training.checkpoint import load_checkpoint, read_facts, write_whole
+
+Split = Literal["test", "validation"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The best epoch's network, measured."""
+
+    epoch: int
+    split: str
+    dataset: str
+    evaluation: Evaluation
+    gamma: GammaProfile
+    averaged: bool
+    """Whether the weights are a moving average."""
+
+
+def evaluate_run(
+    recipe: Recipe,
+    data: Parts,
+    run: RunDirectory,
+    *,
+    split: Split = "test",
+    draws: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda images: None,
+) -> RunResult:
+    """Measure the best epoch of a run on every image of a split.
+
+    Raises:
+        CheckpointError: if recipe or data are not those that the run was trained with.
+        RecipeError: if more than one draw is asked for where nothing is drawn.
+    """
+    draws = draws_of(recipe, draws)
+    check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
+    check_same_data(run.path, data.manifest)
+    if recipe.compute.precision == "bf16-grad":  # without gradients it is fp32, which every machine has
+        recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
+    model = build_model(recipe, data, device)
+    facts = load_checkpoint(run.best, model, needs=("epoch", "averaged"))
+    images = data.test if split == "test" else data.validation
+    loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
+    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, progress=progress)
+    profile = gamma_profile(model.network)
+    return RunResult(facts["epoch"], split, data.label, evaluation, profile, facts["averaged"])
+
+
+def write_result(run: RunDirectory, result: RunResult) -> None:
+    """Keep the numbers as ``evaluation.json``, or ``evaluation-validation.json``, in the run directory.
+
+    Raises:
+        OSError: if they cannot be written; what was there before is then still there.
+    """
+    text = json.dumps(as_json(result), indent=1) + "\n"
+    write_whole(run.path / f"{stem_of(result.split)}.json", text.encode())
+
+
+def stem_of(split: str) -> str:
+    """What a split's files are called."""
+    return "evaluation" if split == "test" else f"evaluation-{split}"
+
+
+def draws_of(recipe: Recipe, asked: int | None = None) -> int:
+    """How often every image is measured: as often as asked, or as the recipe says; once where nothing is drawn.
+
+    Raises:
+        RecipeError: if more than one draw is asked for where nothing is drawn.
+    """
+    if recipe.encoder.name != "direct":
+        return recipe.evaluate.draws if asked is None else asked
+    if asked is not None and asked > 1:
+        raise RecipeError(
+            f"--draws {asked}: direct coding draws nothing (encoder.name = 'direct'), every pass would be the same; "
+            f"leave --draws away"
+        )
+    return 1
+
+
+def as_json(result: RunResult) -> dict[str, object]:
+    """The numbers of a result with their names, ready for ``json``."""
+    accuracy, activity = result.evaluation.accuracy, result.evaluation.activity
+    return {
+        "dataset": result.dataset,
+        "split": result.split,
+        "epoch": result.epoch,
+        "weights": "moving average" if result.averaged else "as trained",
+        "images": accuracy.samples,
+        "draws": len(accuracy.correct),
+        "accuracy": accuracy.mean,
+        "accuracy_sd_over_draws": accuracy.spread,
+        "accuracy_wilson_95": accuracy.interval,
+        "accuracy_per_draw": accuracy.per_draw,
+        "accuracy_over_time": accuracy.over_time,
+        "gamma_magnitude": {name: row.tolist() for name, row in result.gamma.magnitude.items()},
+        "gamma_signed": {name: row.tolist() for name, row in result.gamma.signed.items()},
+        "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
+        "spikes_per_image": activity.spikes_per_sample(),
+    }

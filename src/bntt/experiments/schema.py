@@ -1,0 +1,214 @@
+"""What a recipe may say: schema, defaults and documentation in one place; an unknown key is an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from bntt.engine.compute import BackendName, Events, Precision
+from bntt.experiments import names
+
+if TYPE_CHECKING:
+    from bntt.training.method import Method
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _recompute(value: object) -> object:
+    """Said in one piece: of a union, the message of one member alone would be told."""
+    if value in ("auto", "never") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError('must be "auto", "never" or a whole number of steps, 1 or more')
+
+
+def _learn_leak(value: object) -> object:
+    if isinstance(value, bool) or value in ("layer", "channel"):
+        return value
+    raise ValueError('must be true, false, "layer" or "channel"')
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the key, what was expected and what came."""
+
+
+class Part(BaseModel):
+    """A table of a recipe: frozen, strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(Part):
+    """Which images."""
+
+    name: Annotated[str, names.one_of(names.datasets)]
+    """Dataset; `bntt data where` says what is there."""
+    root: str = ""
+    """Where its files are, if they are not prepared yet; "images" always needs it."""
+    label: str = ""
+    """What to call it beside numbers; the name by default."""
+    augment: list[Annotated[str, names.one_of(names.augmentations)]] = []
+    """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
+    erase a rectangle in about half of the images."""
+    mix: Annotated[str, names.one_of(names.mixes, or_none=True)] = ""
+    """How each training image and its label are mixed with another's: "mixup", "cutmix", or "" for not at all."""
+    mix_alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """α: the first image's share is Beta(α, α); 1 is uniform."""
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training split that is held out; everything that is chosen is chosen on it."""
+
+
+class Encoder(Part):
+    """How an image becomes a drive over time."""
+
+    name: Literal["poisson", "poisson-unsigned", "direct"] = "poisson"
+    """"poisson" is signed and as released."""
+
+
+class Network(Part):
+    """The spiking network. Classes, channels and image size come from the data."""
+
+    name: Annotated[str, names.one_of(names.models)]
+    """The builder; `bntt list models` names them."""
+    num_steps: Annotated[int, Field(ge=1, le=100_000)]
+    """T."""
+    leak: Fraction = 0.95
+    """λ; 1 is an integrator without leak."""
+    norm: Annotated[str, names.one_of(names.norms)] = "bntt"
+    """The normalisation; `bntt list norms` names them."""
+    width: Annotated[float, Field(gt=0, le=64)] = 1.0
+    """Multiplies every layer's channels."""
+    threshold: Annotated[float, Field(gt=0, lt=1e6)] = 1.0
+    """θ."""
+    fire: Annotated[str, names.one_of(names.fire_rules)] = "after"
+    """Fire after integration (the paper) or before it (one step of delay per layer)."""
+    reset: Annotated[str, names.one_of(names.resets)] = "soft"
+    """What a spike takes from the potential: the threshold ("soft"), or all of it ("hard")."""
+    surrogate: Annotated[str, names.one_of(names.surrogates)] = "triangle"
+    """The gradient of a spike; "triangle" is the paper's."""
+    learn_leak: Annotated[bool | Literal["layer", "channel"], BeforeValidator(_learn_leak)] = False
+    """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
+
+
+class Train(Part):
+    """How it is trained, the paper's SGD by default; :class:`bntt.training.Method` says what each key means."""
+
+    epochs: Positive
+    batch_size: Positive
+    optimizer: Annotated[str, names.one_of(names.optimizers)] = "sgd"
+    """"sgd" with momentum, "adam" or "adamw"."""
+    lr: Rate = 0.3
+    momentum: BelowOne = 0.9
+    """Of SGD; β₁ of Adam and AdamW."""
+    beta2: BelowOne = 0.999
+    """Of Adam and AdamW."""
+    amsgrad: bool = False
+    """Adam and AdamW: divide by the largest second moment so far."""
+    weight_decay: Rate = 5e-4
+    """On synaptic weights."""
+    gamma_decay: Rate = 5e-4
+    """On γ, β and p_t; as `weight_decay` where it is left away, because early exit depends on it. Leaks never decay."""
+    schedule: Annotated[str, names.one_of(names.schedules)] = "step"
+    """Of the rate: "step" (the paper's), "cosine", "one-cycle" or "constant"."""
+    lr_drops: list[Annotated[int, Field(ge=0, le=100)]] = [50, 70, 90]
+    """"step": percentages of the epochs at which the rate falls."""
+    lr_factor: Fraction = 0.1
+    """"step": by which factor."""
+    lr_every: Literal["epoch", "step"] = "epoch"
+    """Rates change with every "epoch" or every "step"; those of "one-cycle" always with every step."""
+    warmup: Rate = 0.0
+    """Epochs in which the rate rises in a straight line before the schedule begins; "one-cycle" has its own."""
+    clip_norm: Rate = 0.0
+    """The largest norm of all gradients together; 0: as they are."""
+    accumulate: Positive = 1
+    """Batches to an update, each normalised by statistics of its own."""
+    loss: Annotated[str, names.one_of(names.losses)] = "cross-entropy"
+    """Of the logits after all steps, or "tet" of every step's drive."""
+    label_smoothing: BelowOne = 0.0
+    """Share of every label that is spread over all classes."""
+    tet_share: Fraction = 0.05
+    """λ of "tet"."""
+    tet_target: Rate = 1.0
+    """φ of "tet"."""
+    average: BelowOne = 0.0
+    """Decay of a moving average of weights and running statistics; where there is one, it is what validates, what is
+    kept as the best, and what is tested."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gamma_as_weights(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "weight_decay" in values and "gamma_decay" not in values:
+            return {**values, "gamma_decay": values["weight_decay"]}
+        return values
+
+    @property
+    def method(self) -> Method:
+        """The same as the library takes it.
+
+        Raises:
+            RecipeError: if two keys exclude each other.
+        """
+        from bntt.training.method import Method
+
+        try:
+            return Method(**self.model_dump(exclude={"epochs", "batch_size"}))
+        except ValueError as error:
+            raise RecipeError(f"train: {error}") from None
+
+
+class Compute(Part):
+    """How it is computed, not what: results differ in rounding alone."""
+
+    backend: BackendName = "auto"
+    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error: those for
+    processors ("cpu") or, never run on a GPU by their authors, those for GPUs ("triton")."""
+    events: Events = "fixed"
+    """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
+    between two starts."""
+    recompute: Annotated[Literal["auto", "never"] | int, BeforeValidator(_recompute)] = "auto"
+    """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
+    a time and compute them again; "auto" does that when memory would not suffice."""
+    precision: Precision = "fp32"
+    """Of the kernels' dense products: "bf16-grad" takes bfloat16 for gradients alone, the spikes stay those of fp32."""
+
+
+class Evaluate(Part):
+    """How accuracy is measured at the end."""
+
+    draws: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Repetitions with fresh encoder noise."""
+    batch_size: Positive = 250
+    every: Positive = 1
+    """Epochs between two validations in training; the last epoch is always validated."""
+
+
+class Checkpoint(Part):
+    """When a training is kept, so that it can go on after a stop: after every epoch, and in between."""
+
+    every_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    """Minutes between two checkpoints; 0: after every update."""
+    every_steps: Annotated[int, Field(ge=0)] = 0
+    """Updates between two checkpoints; 0: by time alone."""
+    last: Annotated[int, Field(ge=1, le=1000)] = 2
+    """How many of the latest checkpoints are kept, beside the best epoch's weights."""
+
+
+class Recipe(Part):
+    """One training run."""
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    """Of everything random: weights, order, augmentation, noise, the validation split."""
+    notes: str = ""
+    """What a reader should know; what the paper leaves open."""
+    data: Data
+    encoder: Encoder = Encoder()
+    network: Network
+    train: Train
+    evaluate: Evaluate = Evaluate()
+    compute: Compute = Compute()
+    checkpoint: Checkpoint = Checkpoint()

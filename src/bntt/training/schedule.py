@@ -1,0 +1,106 @@
+"""Learning rates as functions of how far training is: a resume needs no state of a scheduler, and no rounding grows.
+
+``x`` is the share of the schedule that is done, from 0 to 1, and the rate of an update is ``lr · factor``:
+
+* "step": ``lr_factor ** (drops reached)``, as the paper's;
+* "cosine": ``(1 + cos(π x)) / 2`` (Loshchilov & Hutter 2017, one descent to 0), as ``CosineAnnealingLR``;
+* "one-cycle": from 1/25 up to 1 in the first 30 %, then down to 1/250,000, both as half a cosine, while momentum (β₁)
+  goes from 0.95 down to 0.85 and up again (Smith & Topin 2018), as ``OneCycleLR``'s defaults;
+* "constant": 1.
+
+A warm-up of w epochs goes before "step", "cosine" and "constant": update u of its U (from 1) has the factor u / U, and
+"cosine" then descends over what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import optim
+
+from bntt.training.method import PAPER_DROPS, Method
+
+RISE, START, END = 0.3, 1 / 25, 1 / 25e4
+"""One-cycle: share of the updates in which the rate rises, and the factors that it starts from and ends with."""
+MOMENTUM = (0.95, 0.85)
+"""One-cycle: momentum at the lowest rate and at the highest."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The rates of a whole training.
+
+    >>> Rates(Method(schedule="cosine"), epochs=4, updates=10).factor(2, 5)
+    0.5
+    """
+
+    method: Method
+    epochs: int
+    updates: int
+    """In an epoch."""
+
+    def factor(self, epoch: int, update: int) -> float:
+        """What the first rate is multiplied by in an update, both counted from 0."""
+        method = self.method
+        if method.schedule == "one-cycle":
+            return self._cycle(epoch, update, START, 1.0, END)
+        by_step = method.lr_every == "step"
+        total, warm = self.epochs * self.updates, round(method.warmup * self.updates)
+        done = epoch * self.updates + update
+        if done < warm:
+            risen = done + 1 if by_step else min(warm, (epoch + 1) * self.updates)
+            return risen / warm
+        if not by_step:
+            done = epoch * self.updates
+        if method.schedule == "step":
+            reached = (done, total) if by_step else (epoch, self.epochs)
+            return method.lr_factor ** drops_reached(*reached, method.lr_drops)
+        if method.schedule == "constant":
+            return 1.0
+        return (1 + math.cos(math.pi * max(0, done - warm) / max(1, total - warm))) / 2
+
+    def momentum(self, epoch: int, update: int) -> float:
+        """The momentum (β₁) of an update."""
+        if self.method.schedule != "one-cycle":
+            return self.method.momentum
+        slow, fast = MOMENTUM
+        return self._cycle(epoch, update, slow, fast, slow)
+
+    def apply(self, optimizer: optim.Optimizer, epoch: int, update: int) -> None:
+        """Set every group's rate for an update, from the first rate that the group had, and a cycle's momentum."""
+        factor = self.factor(epoch, update)
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+            if self.method.schedule == "one-cycle":
+                momentum = self.momentum(epoch, update)
+                if "betas" in group:
+                    group["betas"] = (momentum, *group["betas"][1:])
+                elif "momentum" in group:
+                    group["momentum"] = momentum
+
+    def _cycle(self, epoch: int, update: int, start: float, top: float, end: float) -> float:
+        last = max(1, self.epochs * self.updates - 1)
+        done = epoch * self.updates + update
+        turn = RISE * (last + 1) - 1
+        if done <= turn:
+            return _half_cosine(start, top, done / turn)
+        return _half_cosine(top, end, (done - turn) / (last - turn))
+
+
+def _half_cosine(first: float, last: float, share: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+
+
+def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> int:
+    """How many drops epoch ``done`` (0-based) of ``total`` is past; one drops at epoch ``total · percent // 100``.
+
+    Whole numbers throughout: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop
+    before the first epoch is none; in schedules of a few epochs several drops may fall on one.
+
+    >>> [drops_reached(epoch, 90) for epoch in (44, 45, 63, 81)]
+    [0, 1, 2, 3]
+    """
+    milestones = [total * percent // 100 for percent in drops]
+    return sum(0 < milestone <= done for milestone in milestones)

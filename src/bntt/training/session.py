@@ -1,0 +1,227 @@
+"""A training as an object: it moves on by updates, and what it is between two of them can be kept and taken up."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, optim
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.samples import Loader, Samples, samples
+from bntt.nn.statistics import hold_statistics
+from bntt.training.guard import LossWatch, check_finite
+from bntt.training.method import PAPER, Method
+from bntt.training.objective import cross_entropy, temporal_efficient
+from bntt.training.optimizer import optimizer_of, optimizer_state, restored_state
+from bntt.training.records import EpochRecord, StepRecord
+from bntt.training.schedule import Rates
+
+
+@dataclass
+class Position:
+    """How far a training is, and what its epoch has added up so far."""
+
+    epoch: int = 0
+    step: int = 0
+    """Updates done in this epoch."""
+    batches: int = 0
+    """Batches taken in this epoch."""
+    updates: int = 0
+    """Updates done in all."""
+    loss_sum: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    lr: float = 0.0
+    """When the epoch began."""
+    watch: LossWatch = field(default_factory=LossWatch)
+
+
+class Session:
+    """A training of a model on a loader's samples.
+
+    Args:
+        model: trained in place; put into training mode before every update.
+        loader: as :func:`~bntt.training.fit.fit`'s.
+        epochs: of the whole schedule.
+        method: how to train; the paper's by default. With an optimiser of yours its ``optimizer``, ``lr`` and decays
+            are not used: its schedule begins at the rates that your groups have, and "constant" without a warm-up
+            leaves them to you, as no method does.
+        seed: of the encoder's noise.
+        optimizer: yours, instead of the method's.
+
+    Attributes:
+        position: how far it is.
+        average: the moving average of the model, a classifier too; None where the method has none.
+
+    Raises:
+        ValueError: on fewer epochs than one, or a schedule by updates over a loader that does not tell its length.
+    """
+
+    def __init__(
+        self,
+        model: SpikingClassifier,
+        loader: Loader,
+        *,
+        epochs: int,
+        method: Method | None = None,
+        seed: int = 0,
+        optimizer: optim.Optimizer | None = None,
+    ) -> None:
+        if epochs < 1:
+            raise ValueError(f"epochs must be 1 or more, got {epochs}")
+        self.model, self.loader, self.epochs, self.seed = model, loader, epochs, seed
+        self.method = PAPER if method is None else method
+        untouched = self.method.schedule == "constant" and self.method.warmup == 0
+        scheduled = optimizer is None or (method is not None and not untouched)
+        self.rates = Rates(self.method, epochs, self._updates()) if scheduled else None
+        self.optimizer = optimizer_of(model, self.method) if optimizer is None else optimizer
+        self.position = Position()
+        self._average = _averaged(model, self.method.average) if self.method.average else None
+
+    @property
+    def average(self) -> SpikingClassifier | None:
+        return None if self._average is None else self._average.module  # type: ignore[return-value]
+
+    @property
+    def measured(self) -> SpikingClassifier:
+        """What validates: the average where there is one, else the model."""
+        return self.model if self.average is None else self.average
+
+    def records(self) -> Iterator[StepRecord | EpochRecord]:
+        """Train on from the position: a record after every update and every epoch; nothing happens unless asked for.
+
+        The position stays at an epoch's end until the record after its own is asked for: kept in between, and taken
+        up, the training gives that epoch's record once more.
+
+        Raises:
+            NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
+            ValueError: on a label outside the classes, or a loader that gives no batch.
+        """
+        now = self.position
+        while now.epoch < self.epochs:
+            batches = samples(self.loader, now.epoch, now.batches)
+            while parts := list(itertools.islice(batches, self.method.accumulate)):
+                yield self._update(parts)
+            if not now.samples:
+                raise ValueError(
+                    f"the loader gave 0 training batches in epoch {now.epoch + 1}: it must be iterable every epoch"
+                )
+            yield EpochRecord(now.epoch, now.loss_sum / now.samples, now.correct / now.samples, now.lr)
+            now.epoch, now.step, now.batches = now.epoch + 1, 0, 0
+            now.loss_sum, now.correct, now.samples = 0.0, 0, 0
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that decides how training goes on: tensors by name, and facts that JSON can hold.
+
+        The tensors are the training's own, not copies.
+        """
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        facts: dict[str, Any] = {"position": asdict(self.position)}
+        if self._average is not None:
+            tensors |= {f"average.{name}": value for name, value in self._average.module.state_dict().items()}
+            facts["averaged"] = int(self._average.n_averaged)
+        moments, facts["optimizer"] = optimizer_state(self.optimizer, self.model)
+        return tensors | {f"optimizer.{name}": value for name, value in moments.items()}, facts
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Take up where :meth:`state` was taken.
+
+        Raises:
+            ValueError: if they are of another model, or another kind of optimiser; nothing is changed then.
+        """
+        parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer")}
+        if bool(parts["average"]) != (self._average is not None):
+            raise ValueError(f"one of the two keeps an average of the weights: method.average is {self.method.average}")
+        state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"])
+        position = {**facts["position"], "watch": LossWatch(**facts["position"]["watch"])}
+        self.model.load_state_dict(parts["model"])
+        if self._average is not None:
+            self._average.module.load_state_dict(parts["average"])
+            self._average.n_averaged.fill_(facts["averaged"])
+        self.optimizer.load_state_dict(state)
+        self.position = Position(**position)
+
+    def _updates(self) -> int:
+        """Updates in an epoch, where rates depend on it."""
+        method = self.method
+        if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
+            return 1
+        try:
+            batches = len(self.loader)  # type: ignore[arg-type]
+        except TypeError:
+            raise ValueError(
+                f"schedule {method.schedule!r} by update, or with a warm-up, needs a loader that tells its length, "
+                f"len(loader): {type(self.loader).__name__} does not"
+            ) from None
+        return -(-batches // method.accumulate)
+
+    def _update(self, parts: list[Samples]) -> StepRecord:
+        """Forward, backward, update. Statistics move with the weights, or not at all."""
+        now, method = self.position, self.method
+        if self.rates is not None:
+            if now.updates == 0:
+                for group in self.optimizer.param_groups:
+                    group["initial_lr"] = group["lr"]
+            self.rates.apply(self.optimizer, now.epoch, now.step)
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        total = sum(len(labels) for _, labels, _ in parts)
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, correct = torch.zeros(()), 0
+        with hold_statistics(self.model) as held:
+            for inputs, labels, index in parts:
+                part, hits = self._loss(inputs, labels, index)
+                if len(parts) > 1:
+                    part = part * (len(labels) / total)
+                part.backward()  # type: ignore[no-untyped-call]
+                loss, correct = loss + part.detach().cpu(), correct + hits
+        norm = check_finite(self.model, loss, self.optimizer, held)
+        if method.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), method.clip_norm, norm)
+        self.optimizer.step()
+        held.take_in()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+        return self._recorded(float(loss), correct, rate, parts)
+
+    def _loss(self, inputs: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, int]:
+        """Of one batch: the loss, and how many answers are right."""
+        model, method = self.model, self.method
+        device = next(model.parameters()).device
+        inputs, labels, draw = inputs.to(device), labels.to(device), self.position.epoch
+        if method.loss == "tet":
+            steps = model.encoder.num_steps
+            each, _ = model.advance(inputs, steps=steps, seed=self.seed, index=index, draw=draw)
+            loss = temporal_efficient(each, labels, method.tet_share, method.tet_target, method.label_smoothing)
+            logits = each[-1]
+        else:
+            logits = model(inputs, seed=self.seed, index=index, draw=draw)
+            loss = cross_entropy(logits, labels, method.label_smoothing)
+        true = labels.argmax(1) if labels.is_floating_point() else labels
+        return loss, int((logits.detach().argmax(1) == true).sum())
+
+    def _recorded(self, loss: float, correct: int, rate: float, parts: list[Samples]) -> StepRecord:
+        now, total = self.position, sum(len(labels) for _, labels, _ in parts)
+        if now.step == 0:
+            now.lr = rate
+        jumped = tuple(torch.cat([index for *_, index in parts]).tolist()) if now.watch.jumped(loss) else ()
+        record = StepRecord(now.epoch, now.step, loss, correct, total, rate, now.samples + total, jumped)
+        now.step, now.updates, now.batches = now.step + 1, now.updates + 1, now.batches + len(parts)
+        now.loss_sum, now.correct, now.samples = now.loss_sum + loss * total, now.correct + correct, now.samples + total
+        return record
+
+
+def _averaged(model: SpikingClassifier, decay: float) -> AveragedModel:
+    """Of weights and running statistics alike."""
+    moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
+    return average.requires_grad_(False).eval()
+
+
+def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{kind}."): value for name, value in tensors.items() if name.startswith(f"{kind}.")}

@@ -1,0 +1,29 @@
+"""Where a run's files are, and that no run is overwritten."""
+
+import pytest
+
+from bntt.experiments.directory import find_run, new_run_directory
+from bntt.training.checkpoint import CheckpointError
+
+
+def test_no_run_is_overwritten(tmp_path):
+    names = [new_run_directory("demo", tmp_path).path.name for _ in range(3)]
+    assert names == ["demo", "demo-2", "demo-3"]
+
+
+def test_a_run_without_its_checkpoints_is_not_taken_over(tmp_path):
+    (tmp_path / "demo").mkdir()
+    assert new_run_directory("demo", tmp_path).path.name == "demo-2"
+
+
+def test_a_root_that_cannot_be_made(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted" / "disk")
+    with pytest.raises(OSError, match="link"):
+        new_run_directory("demo", tmp_path / "link")
+
+
+def test_what_is_no_run(tmp_path):
+    with pytest.raises(CheckpointError, match="is not a run directory"):
+        find_run(tmp_path)
+    (tmp_path / "recipe.toml").touch()
+    assert find_run(tmp_path).best == tmp_path / "checkpoints" / "best.safetensors"

@@ -1,0 +1,41 @@
+"""What is said of a run that goes on, and of a loss that jumps."""
+
+import torch
+
+from bntt.data import SampleLoader
+from bntt.experiments.told import Notice, differences, jump_of
+from bntt.training import Session, StepRecord
+from tests.experiments import tiny
+from tests.training.test_fit import build, data
+
+
+def said(changed, *, done=1, threads=None, **train):
+    recipe = tiny.recipe(train=train)
+    session = Session(build(), SampleLoader(data(), 10), epochs=recipe.train.epochs, method=recipe.train.method)
+    session.position.updates = 7
+    facts = {"epochs_done": done, "threads": threads or torch.get_num_threads()}
+    found = list(differences(changed, recipe, facts, session))
+    assert all(isinstance(notice, Notice) for notice in found)
+    return [notice.text for notice in found]
+
+
+def test_where_it_goes_on():
+    assert said({}) == ["going on in epoch 2 of 3, after update 7"]
+    assert said({}, done=3) == ["all 3 epochs are done: there is nothing to train"]
+
+
+def test_more_epochs_print_the_new_rates():
+    lines = said({"train.epochs": (3, 10)}, epochs=10, done=3)
+    assert lines[0] == "train.epochs is 10 from here on, it was 3"
+    assert lines[1] == "rates from epoch 4 on: 0.3, 0.3, 0.03, 0.03, 0.003, 0.003, 0.0003"
+
+
+def test_another_number_of_threads_is_said():
+    (line, _) = said({}, threads=99)
+    assert "it ran on 99: sums may round differently" in line
+
+
+def test_a_jump_names_the_samples():
+    record = StepRecord(2, 4, 17.25, 3, 12, 0.1, 60, tuple(range(12)))
+    text = "warning: the loss jumped to 17.2 in epoch 3, step 5, with the training samples 0, 1, 2, 3, 4, 5, 6, 7, ..."
+    assert jump_of(record) == text
