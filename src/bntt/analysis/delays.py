@@ -19,15 +19,13 @@ from bntt.ops.lif import fire_after
 class Delay:
     """By how many steps a layer is late.
 
-    >>> second_of_three = Delay(before=1, waits=1, own=1, after=1)
+    >>> second_of_three = Delay(before=1, own=1, after=1)
     >>> list(second_of_three.driven(6)), list(second_of_three.heard(6))
     ([1, 2, 3], [2, 3, 4])
     """
 
     before: int
-    """After so many steps something may drive it, at the earliest."""
-    waits: int
-    """After so many steps it is driven as it should be: by all parts of a sum that goes to its neurons."""
+    """After so many steps it is driven as it should be."""
     own: int
     """Its neurons answer so many steps later: 0 of ``fire_after``, 1 of ``fire_before``."""
     after: int
@@ -35,16 +33,16 @@ class Delay:
 
     @property
     def needed(self) -> int:
-        """How many steps there must be if it is to say anything."""
+        """How many steps are enough for it to say something."""
         return self.before + self.own + self.after + 1
 
     def driven(self, num_steps: int) -> range:
         """The steps whose current is not silent by rule, and reaches the readout: those whose γ gets a gradient."""
-        return range(self.waits, num_steps - self.own - self.after)
+        return range(self.before, num_steps - self.own - self.after)
 
     def heard(self, num_steps: int) -> range:
         """The steps in which it should fire, and its spikes reach the readout."""
-        return range(self.waits + self.own, num_steps - self.after)
+        return range(self.before + self.own, num_steps - self.after)
 
 
 def delays(network: SpikingNetwork) -> dict[str, Delay]:
@@ -56,40 +54,39 @@ def delays(network: SpikingNetwork) -> dict[str, Delay]:
 
     >>> from bntt.models import mlp
     >>> delays(mlp(hidden=(4, 4, 4), fire="before"))["fc2"]
-    Delay(before=1, waits=1, own=1, after=1)
+    Delay(before=1, own=1, after=1)
     """
-    return dict(_in_order(dict(network.blocks.items()), Delay(0, 0, 0, 0)))
+    return dict(_in_order(dict(network.blocks.items()), 0, 0))
 
 
-def _in_order(parts: Mapping[str, Any], place: Delay) -> Iterator[tuple[str, Delay]]:
-    """Of the layers of parts one behind another, in such a place."""
-    before, waits, after = place.before, place.waits, place.after + _through(parts)
+def _in_order(parts: Mapping[str, Any], before: int, after: int) -> Iterator[tuple[str, Delay]]:
+    """Of the layers of parts one behind another, before and after which there are such delays."""
+    after += _through(parts)
     for name, part in parts.items():
         after -= _of_block(part)
-        for inner, delay in _inside(part, Delay(before, waits, 0, after)):
+        for inner, delay in _inside(part, before, after):
             yield f"{name}.{inner}".rstrip("."), delay
-        before, waits = before + _of_block(part), waits + _of_block(part, waiting=True)
+        before += _of_block(part, waiting=True)
 
 
-def _inside(part: Any, place: Delay) -> Iterator[tuple[str, Delay]]:
-    if type(part) is not Residual:
-        before, waits, after = place.before, place.waits, place.after + _of_block(part)
-        for layer in part.layers:
-            own = _of_neurons(layer.lif)
-            after -= own
-            yield layer.name, Delay(before, waits, own, after)
-            before, waits = before + own, waits + own
+def _inside(part: Any, before: int, after: int) -> Iterator[tuple[str, Delay]]:
+    if type(part) is Residual:
+        last = _last(part)
+        for side in (part.body, part.shortcut):
+            yield from _in_order(dict(side.items()), before, after + _through(last))
+        there = _of_block(part, waiting=True) - _through(last, waiting=True)
+        yield from _in_order(last, before + there, after)
         return
-    last = _last(part)
-    for side in (part.body, part.shortcut):
-        yield from _in_order(dict(side.items()), Delay(place.before, place.waits, 0, place.after + _through(last)))
-    before = place.before + _of_block(part) - _through(last)
-    waits = place.waits + _of_block(part, waiting=True) - _through(last, waiting=True)
-    yield from _in_order(last, Delay(before, waits, 0, place.after))
+    after += _of_block(part)
+    for layer in part.layers:
+        own = _of_neurons(layer.lif)
+        after -= own
+        yield layer.name, Delay(before, own, after)
+        before += own
 
 
 def _of_block(part: Any, *, waiting: bool = False) -> int:
-    """From its input to what leaves it."""
+    """From its input to what leaves it: on the shortest way; or waiting, where neurons do, for all of a sum."""
     if type(part) is not Residual:
         return sum(_of_neurons(layer.lif) for layer in part.layers)
     sides = [_through(dict(side.items()), waiting=waiting) for side in (part.body, part.shortcut)]

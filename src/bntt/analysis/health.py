@@ -69,9 +69,10 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
             if activity.spikes[name].any():
                 found += _of_spikes(name, activity, late[name], layer.norm)
             else:
-                steps, needed = len(activity.spikes[name]), max(delay.needed for delay in late.values())
-                late_by_rule = needed if late[name].needed > steps and rule_of(layer.lif) is fire_before else 0
-                found.append(_dead(name, steps, late_by_rule, dead, layer.norm))
+                steps = len(activity.spikes[name])
+                by_rule = rule_of(layer.lif) is fire_before and late[name].needed > steps
+                needed = max(delay.needed for delay in late.values()) if by_rule else 0
+                found.append(_dead(name, steps, needed, dead, layer.norm))
                 dead = dead or name
         if isinstance(layer.norm, TemporalNorm):
             found += _collapsed(name, layer.norm, late[name])
@@ -83,8 +84,8 @@ def _dead(name: str, steps: int, needed: int, before: str, norm: nn.Module | Non
         why = f"never fires either: layer {before} comes before it, see to that one first"
     elif needed:
         why = (
-            f"comes too late to say anything: neurons that fire before they integrate answer a step later in every "
-            f"layer; take num_steps={needed} or more, in place of {steps}, or fire='after'"
+            f"never fires, which may be for want of steps: neurons that fire before they integrate answer a step later "
+            f"in every layer; take num_steps={needed} or more in place of {steps}, or fire='after'"
         )
     else:
         why = f"never fires: the weights that its spikes meet get no gradient; {_more_spikes(norm)}"
@@ -114,7 +115,6 @@ def _more_spikes(norm: nn.Module | None) -> str:
     return "lower its threshold, the weight decay of γ, or the learning rate"
 
 
-@torch.no_grad()
 def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
     var = norm.running_var
     low, every = var < norm.eps, range(norm.num_steps)
@@ -123,7 +123,7 @@ def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
         low = low & torch.tensor([t in driven for t in every], device=var.device)[:, None]
     if not low.any():
         return
-    gain = norm.scale_and_shift()[0].abs() * (var + norm.eps).rsqrt()
+    gain = norm.scale_and_shift()[0].detach().abs() * (var + norm.eps).rsqrt()
     largest = float(gain[low.expand_as(gain)].max())
     pairs, rows = int(low.sum()), low.any(1).tolist()
     steps = tuple(every) if norm.method.shared_running else tuple(t for t in every if rows[t])
