@@ -105,9 +105,13 @@ def test_many_steps_are_taken_in_parts_where_the_norm_allows_it(norm, rng, monke
     choose(model.network, backend="reference")
     whole, advance = untrained_activity(model, images), SpikingClassifier.advance
     monkeypatch.setattr(untrained, "STEPS_AT_ONCE", 2)
-    monkeypatch.setattr(
-        SpikingClassifier, "advance", lambda *args, **more: calls.append(more["steps"]) or advance(*args, **more)
-    )
+
+    def watched(*args, **options):
+        calls.append(options["steps"])
+        assert not torch.is_grad_enabled()
+        return advance(*args, **options)
+
+    monkeypatch.setattr(SpikingClassifier, "advance", watched)
     parts = untrained_activity(model, images)
     assert calls == ([5] if norm == "tdbn" else [2, 2, 1])
     assert all(torch.equal(parts.spikes[name], counts) for name, counts in whole.spikes.items())

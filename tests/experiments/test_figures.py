@@ -145,6 +145,13 @@ def test_a_loss_that_is_not_finite_leaves_the_rest_to_be_seen(tmp_path, drawn):
     assert drawn[0].axes[0].get_ylim() == pytest.approx((0, 1.05 * 2.3))
 
 
+def test_a_name_is_no_formula(tmp_path):
+    name = r"$\nothing{$"
+    save_curves(rows(2), tmp_path / "c.png", name)
+    save_overview(dataclasses.replace(outcome(2), dataset=name), tmp_path / "o.png")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
 def test_a_picture_is_whole_or_the_one_before(error, tmp_path, monkeypatch):
     path, save = tmp_path / "c.png", Figure.savefig

@@ -53,6 +53,7 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
     Raises:
         ValueError: if the activity has other layers than the network.
 
+    >>> import torch
     >>> from bntt.models import mlp
     >>> network = mlp(hidden=(2, 2), num_steps=3)
     >>> ones, none = torch.ones(3, 2), torch.zeros(3, 2)

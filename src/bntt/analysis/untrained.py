@@ -44,6 +44,7 @@ def untrained_activity(
     Raises:
         ValueError: if a statistic would be taken over a single value.
 
+    >>> import torch
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
     >>> model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=4, hidden=(8,), num_steps=6))

@@ -29,13 +29,14 @@ def save_overview(result: RunResult, path: Path) -> None:
         left.plot(steps, [100 * hits / accuracy.samples for hits in draw], color="0.7", linewidth=0.8)
     left.plot(steps, [100 * a for a in accuracy.over_time], color="C0", marker="o", markersize=3)
     left.set_title(f"{accuracy.mean:.1%} ± {accuracy.spread:.1%} after all steps")
-    _label(left, "accuracy when stopped after this step (%)", len(steps))
+    _label(left, "accuracy when stopped after this step (%)")
     if gamma:
         _lines(others.pop(0), gamma, "mean |γ| over channels")
     right = others.pop(0)
     _lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
-    figure.suptitle(f"{result.dataset}, {result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws")
+    seen = f"{result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws"
+    figure.suptitle(f"{result.dataset}, {seen}", parse_math=False)
     save_figure(figure, path)
 
 
@@ -72,7 +73,7 @@ def save_curves(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> No
         place.axis("off")
     if layered:
         _name_layers(places[0], colours)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     save_figure(figure, path)
 
 
@@ -156,7 +157,7 @@ def _name_layers(axes: Axes, colours: Mapping[str, Any]) -> None:
 def _lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
     for (name, row), colour in zip(rows.items(), _in_shades(rows).values(), strict=True):
         axes.plot(range(1, len(row) + 1), row, label=name, color=colour, marker="o", markersize=3)
-    _label(axes, title, max(map(len, rows.values()), default=1))
+    _label(axes, title)
 
 
 def _in_shades(layers: Collection[str]) -> dict[str, Any]:
@@ -167,12 +168,12 @@ def _in_shades(layers: Collection[str]) -> dict[str, Any]:
     return {name: colours(0.9 * i / max(1, len(layers) - 1)) for i, name in enumerate(layers)}
 
 
-def _label(axes: Axes, what: str, steps: int) -> None:
+def _label(axes: Axes, what: str) -> None:
     axes.set_xlabel("time step")
     axes.set_ylabel(what)
     axes.grid(alpha=0.3)
     _from_zero(axes)
-    _whole_numbers(axes, 1, steps)
+    _whole_numbers(axes, 1, round(max(1.0, axes.dataLim.x1)))
 
 
 def _from_zero(axes: Axes) -> None:
