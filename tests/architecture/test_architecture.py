@@ -22,7 +22,7 @@ ALLOWED = {
 OWNERS = {
     "print(": {"cli/main.py", "cli/console.py"},
     "Console(": {"cli/console.py"},
-    "matplotlib": {"experiments/figures.py"},
+    "matplotlib": {"experiments/figures.py", "experiments/bench_figure.py"},
     "safe_open": {"training/checkpoint.py"},
     "torch.load": {"training/checkpoint.py"},
     "urlopen": {"data/files.py"},

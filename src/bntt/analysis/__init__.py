@@ -1,8 +1,20 @@
-"""Measuring a trained network: read-only, frozen results."""
+"""Measuring a network: read-only, frozen results."""
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.evaluation import Evaluation, evaluate
 from bntt.analysis.firing import Activity
 from bntt.analysis.gamma import GammaProfile, gamma_profile
+from bntt.analysis.health import Finding, health
+from bntt.analysis.untrained import untrained_activity
 
-__all__ = ["Accuracy", "Activity", "Evaluation", "GammaProfile", "evaluate", "gamma_profile"]
+__all__ = [
+    "Accuracy",
+    "Activity",
+    "Evaluation",
+    "Finding",
+    "GammaProfile",
+    "evaluate",
+    "gamma_profile",
+    "health",
+    "untrained_activity",
+]

@@ -45,9 +45,9 @@ def bench(
     from bntt.cli import console
     from bntt.engine.compute import Compute
     from bntt.engine.kernels import require
+    from bntt.experiments.bench_figure import save_bench
     from bntt.experiments.build import require_device
     from bntt.experiments.environment import environment
-    from bntt.experiments.figures import save_bench
     from bntt.experiments.recipe import RecipeError
 
     if rounds < 1:

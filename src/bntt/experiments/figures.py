@@ -1,13 +1,16 @@
-"""Pictures of results; the only user of matplotlib."""
+"""Pictures of runs, and how every picture is written: whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from bntt.experiments.measure import RunResult
 
@@ -32,91 +35,169 @@ def save_overview(result: RunResult, path: Path) -> None:
     right = others.pop(0)
     _lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
-    figure.suptitle(f"{result.dataset}, {result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws")
-    figure.savefig(path, dpi=110)
+    seen = f"{result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws"
+    figure.suptitle(f"{result.dataset}, {seen}", parse_math=False)
+    save_figure(figure, path)
 
 
-MOST_BARS = 8
-"""Cases side by side; where there are more, every network has a row of its own."""
+FEW = 40
+"""Points of a line that are marked, each by itself; of more, the line says enough."""
 
 
-def save_bench(report: Mapping[str, Any], path: Path) -> None:
-    """A benchmark's report as one PNG: time and memory by case, and against T where several were timed."""
+def save_curves(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+    """A run epoch by epoch as one PNG: loss, accuracies, learning rate and, where the rows have them, mean firing rate
+    and mean |γ| of every layer.
+
+    Args:
+        rows: an epoch each, as the lines of ``metrics.jsonl``: ``epoch`` (from 0), ``train_loss``, ``train_accuracy``,
+            ``lr``; ``validation_accuracy``, ``firing_rate`` and ``gamma`` (by layer) may be None or not there.
+
+    Raises:
+        ValueError: if there is no row.
+    """
     from matplotlib.figure import Figure
 
-    cases = report["cases"]
-    sweep = [row for row in cases if row["case"]["name"].startswith("VGG9 training, T=")]
-    single = [row for row in cases if row not in sweep]
-    groups = [single] if single else []
-    if len(single) > MOST_BARS:
-        networks = dict.fromkeys(row["case"]["network"] for row in single)
-        groups = [[row for row in single if row["case"]["network"] == network] for network in networks]
-    rows = len(groups) + bool(sweep)
-    figure = Figure(figsize=(13, 4.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, 2, squeeze=False)
-    measures = (("median", 1.0, "seconds a step"), ("peak_over_base", 2.0**-20, "peak memory over base (MiB)"))
-    for column, (key, unit, label) in enumerate(measures):
-        for place, group in zip(axes, groups, strict=False):
-            _bars(place[column], group, key, unit, label)
-        if sweep:
-            _against_steps(axes[-1][column], sweep, key, unit, label)
-    axes[0][0].legend(fontsize=8)
-    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
-    figure.suptitle(f"{report['threads']} threads; {versions}", fontsize=10)
-    figure.savefig(path, dpi=110)
+    if not rows:
+        raise ValueError("there is no epoch to draw")
+    found = {key: _layers_of(rows, key) for key in BY_LAYER}
+    layered = [key for key, names in found.items() if names]
+    figure = Figure(figsize=(13, 7.5 if layered else 4), layout="constrained")
+    places = list(figure.subplots(2 if layered else 1, 3, squeeze=False).flat)
+    _over_epochs(places.pop(0), rows, {"training": "train_loss"}, "loss")
+    _accuracies(places.pop(0), rows)
+    _learning_rate(places.pop(0), rows)
+    colours = _in_shades(_merged(*found.values()))
+    for key in layered:
+        _layers_over_epochs(places.pop(0), rows, key, {name: colours[name] for name in found[key]})
+    for place in places:
+        place.axis("off")
+    if layered:
+        _name_layers(places[0], colours)
+    figure.suptitle(title, parse_math=False)
+    save_figure(figure, path)
 
 
-def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, unit: float, label: str) -> None:
-    names = list(dict.fromkeys(timing["variant"] for row in rows for timing in row["timings"]))
-    drawn: list[float] = []
-    for i, name in enumerate(names):
-        values = [next((t[key] * unit for t in row["timings"] if t["variant"] == name), 0.0) for row in rows]
-        places = [place + (i - len(names) / 2 + 0.5) * 0.8 / len(names) for place in range(len(rows))]
-        axes.bar(places, values, 0.8 / len(names), label=name)
-        drawn += [value for value in values if value]
-    if key == "median" and max(drawn) > 10 * min(drawn):
-        axes.set_yscale("log")  # the slowest would flatten all others
-    cases = [row["case"]["name"] for row in rows]
-    shared = {name.rpartition(", ")[0] for name in cases} if len(cases) > 1 else set()
-    if len(shared) == 1 and (of_all := shared.pop()):
-        axes.set_xlabel(of_all)
-        cases = [name.removeprefix(of_all + ", ") for name in cases]
-    axes.set_xticks(range(len(rows)), [name.replace(", ", ",\n") for name in cases], fontsize=8)
-    axes.set_ylabel(label)
-    axes.grid(axis="y", which="both", alpha=0.3)
+BY_LAYER = {"firing_rate": ("mean firing rate (%)", 100.0), "gamma": ("mean |γ|", 1.0)}
+"""What a row says of every layer: the axis and its unit."""
 
 
-def _against_steps(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, unit: float, label: str) -> None:
-    names = list(dict.fromkeys(timing["variant"] for row in rows for timing in row["timings"]))
-    for name in names:
-        points = [
-            (row["case"]["num_steps"], timing[key] * unit)
-            for row in rows
-            for timing in row["timings"]
-            if timing["variant"] == name
-        ]
-        axes.plot(*zip(*points, strict=True), label=name, marker="o", markersize=4)
-    axes.set_xlabel("time steps T")
-    axes.set_ylabel(label)
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
+def _over_epochs(
+    axes: Axes, rows: Sequence[Mapping[str, Any]], lines: Mapping[str, str], label: str, unit: float = 1.0
+) -> None:
+    for name, key in lines.items():
+        _plot(axes, [(row["epoch"] + 1, unit * row[key]) for row in rows if row.get(key) is not None], label=name)
+    _epochs(axes, rows, label)
+
+
+def _accuracies(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    lines = {"training": "train_accuracy", "validation": "validation_accuracy"}
+    _over_epochs(axes, rows, lines, "accuracy (%)", 100.0)
+    if measured := [row for row in rows if row.get("validation_accuracy") is not None]:
+        best = max(measured, key=lambda row: row["validation_accuracy"])  # the first of equals
+        at, share = best["epoch"] + 1, best["validation_accuracy"]
+        axes.plot(
+            at, 100 * share, "*", color="C3", markersize=11, clip_on=False, label=f"best: {share:.1%}, epoch {at}"
+        )
     axes.legend(fontsize=8)
 
 
+def _learning_rate(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    rates = [row["lr"] for row in rows]
+    _plot(axes, [(row["epoch"] + 1, row["lr"]) for row in rows], drawstyle="steps-mid")
+    _epochs(axes, rows, "learning rate")
+    if min(rates) > 0 and max(rates) >= 10 * min(rates):
+        axes.autoscale(axis="y")
+        axes.set_yscale("log")  # the last of several drops would not be seen
+
+
+def _layers_over_epochs(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, colours: Mapping[str, Any]) -> None:
+    label, unit = BY_LAYER[key]
+    for name, colour in colours.items():
+        found = [(row["epoch"] + 1, (row.get(key) or {}).get(name)) for row in rows]
+        _plot(axes, [(epoch, unit * value) for epoch, value in found if value is not None], color=colour)
+    _epochs(axes, rows, label)
+
+
+def _plot(axes: Axes, points: Sequence[tuple[int, float]], **options: Any) -> None:
+    """A line through points, each of which is marked where they are few."""
+    mark = "o" if len(points) <= FEW else None
+    axes.plot([x for x, _ in points], [y for _, y in points], marker=mark, markersize=4, **options)
+
+
+def _epochs(axes: Axes, rows: Sequence[Mapping[str, Any]], label: str) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3)
+    _from_zero(axes)
+    _whole_numbers(axes, rows[0]["epoch"] + 1, rows[-1]["epoch"] + 1)
+
+
+def _layers_of(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row.get(key) or {}))
+
+
+def _merged(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    """The names of both in one order: some layers do not spike, some have no γ."""
+    names, at = list(first), 0
+    for name in second:
+        if name not in names:
+            names.insert(at, name)
+        at = names.index(name) + 1
+    return names
+
+
+def _name_layers(axes: Axes, colours: Mapping[str, Any]) -> None:
+    """The layers' colours in a place of their own, for there may be many."""
+    for name, colour in colours.items():
+        axes.plot([], [], label=name, color=colour)
+    columns = 1 + (len(colours) - 1) // 16
+    axes.legend(loc="center left", fontsize=8, ncols=columns, title="layers", alignment="left")
+
+
 def _lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
-    """One line a layer, from dark (first) to light (last)."""
+    for (name, row), colour in zip(rows.items(), _in_shades(rows).values(), strict=True):
+        axes.plot(range(1, len(row) + 1), row, label=name, color=colour, marker="o", markersize=3)
+    _label(axes, title)
+
+
+def _in_shades(layers: Collection[str]) -> dict[str, Any]:
+    """A colour for every layer, from dark (first) to light (last)."""
     import matplotlib
 
     colours = matplotlib.colormaps["viridis"]
-    for i, (name, row) in enumerate(rows.items()):
-        colour = colours(0.9 * i / max(1, len(rows) - 1))
-        axes.plot(range(1, len(row) + 1), row, label=name, color=colour, marker="o", markersize=3)
-    _label(axes, title)
+    return {name: colours(0.9 * i / max(1, len(layers) - 1)) for i, name in enumerate(layers)}
 
 
 def _label(axes: Axes, what: str) -> None:
     axes.set_xlabel("time step")
     axes.set_ylabel(what)
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
+    _from_zero(axes)
+    _whole_numbers(axes, 1, round(max(1.0, axes.dataLim.x1)))
+
+
+def _from_zero(axes: Axes) -> None:
+    """An axis that begins at 0 and ends above what is drawn."""
+    top = axes.dataLim.y1
+    axes.set_ylim(0, 1.05 * top if 0 < top < math.inf else 1)
+
+
+def _whole_numbers(axes: Axes, first: int, last: int) -> None:
+    """An axis that counts: no halves between few epochs or steps."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axes.set_xlim(first - 0.5, last + 0.5)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG: a temporary file beside it, then renamed over it."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            figure.savefig(file, format="png", dpi=110)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

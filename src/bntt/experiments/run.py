@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bntt.analysis import Evaluation, evaluate, gamma_profile
+from bntt.analysis import Evaluation, evaluate, gamma_profile, health, untrained_activity
 from bntt.data import SampleLoader
 from bntt.engine import crossover
 from bntt.experiments.build import Parts, build_model
@@ -94,7 +94,7 @@ def train_run(
         else:
             write_whole(run.recipe, course.written.encode())
         course.write_environment()
-        with event_writer(run.path) as write_events:
+        with event_writer(run.path, course.epochs_done) as write_events:
             for told in course.train():
                 yield told
                 if isinstance(told, EpochResult):
@@ -111,13 +111,13 @@ class _Course:
         shape = (recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:])
         model.network.compute = model.network.settled_compute(shape)
         settings = recipe.train
-        self.session = Session(
-            model, self._training_loader(), epochs=settings.epochs, method=settings.method, seed=recipe.seed
-        )
+        self.training = self._training_loader()
+        self.session = Session(model, self.training, epochs=settings.epochs, method=settings.method, seed=recipe.seed)
         self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
         self.epochs_done = 0
         self.best: float | None = None
         self.lines: list[dict[str, Any]] = []
+        self.warned: set[tuple[str, str]] = set()
         self.began = self.saved = time.monotonic()
 
     def take_up(self, found: Found, forget_best: bool) -> Iterator[Notice]:
@@ -146,6 +146,8 @@ class _Course:
         yield from differences(changed, self.recipe, facts, session)
 
     def train(self) -> Iterator[Told]:
+        if self.session.position.updates == 0:
+            yield from self._look_at_the_untrained()
         for record in self.session.records():
             if isinstance(record, StepRecord):
                 yield record
@@ -156,6 +158,13 @@ class _Course:
             elif record.epoch >= self.epochs_done:
                 yield from self._finish_epoch(record)
                 self._attend()
+
+    def _look_at_the_untrained(self) -> Iterator[Notice]:
+        """What is wrong with the layers before the first update, with one batch of the training images."""
+        model, batch = self.session.model, next(self.training.epoch(0))
+        activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=self.recipe.seed)
+        for found in health(activity, model.network):
+            yield Notice(f"warning, before training: {found.text}")
 
     def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
         """Validate, keep what is worth it, tell. What was measured is told even where it cannot be written."""
@@ -184,6 +193,10 @@ class _Course:
         except OSError as error:
             problem = error
         yield result
+        for found in () if evaluation is None else health(evaluation.activity, self.session.measured.network):
+            if (found.layer, found.kind) not in self.warned:
+                self.warned.add((found.layer, found.kind))
+                yield Notice(f"warning: {found.text}")
         if problem is not None:
             raise problem
 
