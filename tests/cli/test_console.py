@@ -7,7 +7,8 @@ import torch
 
 from bntt.analysis import Accuracy, Activity, Evaluation, GammaProfile
 from bntt.cli import console
-from bntt.experiments.run import EpochResult, RunResult
+from bntt.experiments.measure import RunResult
+from bntt.experiments.told import EpochResult, Notice
 from bntt.training import StepRecord
 
 
@@ -15,7 +16,16 @@ def outcome(steps):
     row = torch.linspace(0, 1, steps)
     accuracy = Accuracy(1000, (tuple([500] * (steps - 1) + [860]), tuple([520] * (steps - 1) + [870])))
     activity = Activity(2000, {"conv1": row.unsqueeze(1) * 2000}, {"conv1": 1})
-    return RunResult(7, "test", "made", Evaluation(accuracy, activity), GammaProfile({"conv1": row}, {"conv1": row}))
+    profile = GammaProfile({"conv1": row}, {"conv1": row})
+    return RunResult(7, "test", "made", Evaluation(accuracy, activity), profile, averaged=False)
+
+
+def step(epoch, number, loss=2.0):
+    return StepRecord(epoch, number, loss, 1, 10, 0.3, seen=10 * (number + 1))
+
+
+def epoch(number, *values):
+    return EpochResult(number, *values, {}, {})
 
 
 def test_a_result_says_accuracy_spread_interval_gamma_and_rates(capsys):
@@ -38,16 +48,18 @@ def test_many_steps_are_cut_to_the_screen(capsys):
 
 def test_training_prints_a_line_an_epoch_without_a_terminal(capsys):
     records = [
-        StepRecord(0, 0, 2.0, 1, 10, 0.3),
-        EpochResult(0, 2.0, 0.1, 0.2, 0.3, 5.0, True),
-        StepRecord(1, 0, 1.0, 1, 10, 0.3),
-        EpochResult(1, 1.0, 0.5, 0.6, 0.03, 10.0, False),
+        step(0, 0, 2.0),
+        epoch(0, 2.0, 0.1, 0.2, 0.3, 5.0, True),
+        step(1, 0, 1.0),
+        Notice("warning: layer fc1 is silent"),
+        epoch(1, 1.0, 0.5, None, 0.03, 10.0, False),
     ]
     console.training(records, epochs=2, images=10)
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "epoch 1/2  loss 2.000  train 10.0%  validation 20.0%  lr 0.3  0:05, 0:05 left  best",
-        "epoch 2/2  loss 1.000  train 50.0%  validation 60.0%  lr 0.03  0:10, 0:00 left",
+        "warning: layer fc1 is silent",
+        "epoch 2/2  loss 1.000  train 50.0%  lr 0.03  0:10, 0:00 left",
     ]
 
 
@@ -78,16 +90,16 @@ def test_a_bar_on_a_terminal_shows_the_count(terminal):
 
 
 def test_a_bar_of_training_counts_over_all_epochs(terminal):
-    first = [StepRecord(0, step, 2.0, 1, 10, 0.3) for step in range(3)]
-    second = [StepRecord(1, step, 2.0, 1, 10, 0.3) for step in range(2)]
-    console.training([*first, EpochResult(0, 2.0, 0.1, 0.2, 0.3, 5.0, True), *second], epochs=2, images=30)
+    first = [step(0, i) for i in range(3)]
+    second = [step(1, i) for i in range(2)]
+    console.training([*first, epoch(0, 2.0, 0.1, 0.2, 0.3, 5.0, True), *second], epochs=2, images=30)
     assert "epoch 2/2" in terminal.getvalue()
     assert "50/60" in terminal.getvalue()
 
 
 def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
     monkeypatch.setattr(console, "QUIET", -1.0)
-    console.training([StepRecord(0, i, 2.0, 1, 10, 0.3) for i in range(2)], epochs=2, images=40)
+    console.training([step(0, i) for i in range(2)], epochs=2, images=40)
     assert capsys.readouterr().out == "epoch 1/2, loss 2.000: 20 of 80, 0:00 left\n"
     with console.progress("testing", 2000) as advance:
         advance(500)

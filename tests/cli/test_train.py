@@ -1,11 +1,12 @@
 """``bntt train``: a run directory, overrides, resuming, and mistakes that leave nothing behind."""
 
 import json
+import signal
 
 import pytest
 
 from bntt.cli import main as cli
-from bntt.training.fit import StepRecord
+from bntt.training import Session, StepRecord, checkpoint
 
 SMALL = ["-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "train.epochs=2", "-s", "train.batch_size=900"]
 
@@ -29,26 +30,56 @@ def test_a_run_and_a_second_one_beside_it(root, tmp_path, capsys):
     assert f"run directory: {tmp_path}/runs/demo-2" in out
 
 
-def test_an_interrupted_run_goes_on(root, tmp_path, capsys, monkeypatch):
-    from bntt.experiments import run as runs
+def test_an_interrupted_run_goes_on(root, tmp_path, monkeypatch):
+    """A signal in the second epoch, then --resume: the run that never stopped."""
+    real, raised = Session.records, []
 
-    real = runs.fit
-
-    def interrupted(*args, **options):
-        for record in real(*args, **options):
-            if isinstance(record, StepRecord) and record.epoch == 1:
-                raise KeyboardInterrupt
+    def interrupted(self):
+        for record in real(self):
+            if isinstance(record, StepRecord) and record.epoch == 1 and not raised:
+                raised.append(record)
+                signal.raise_signal(signal.SIGTERM)
             yield record
 
-    monkeypatch.setattr(runs, "fit", interrupted)
-    assert train("demo", *SMALL, *root) == 130
-    monkeypatch.setattr(runs, "fit", real)
+    monkeypatch.setattr(Session, "records", interrupted)
+    assert train("demo", *SMALL, *root) == 143
     assert train(str(tmp_path / "runs" / "demo"), "--resume") == 0
     metrics = (tmp_path / "runs" / "demo" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in metrics] == [0, 1]
     assert train("demo", *SMALL, *root) == 0
     whole = (tmp_path / "runs" / "demo-2" / "evaluation.json").read_text()
     assert (tmp_path / "runs" / "demo" / "evaluation.json").read_text() == whole
+    assert (tmp_path / "runs" / "demo" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_may_change_on_the_command_line(root, tmp_path, capsys):
+    assert train("demo", *SMALL, *root) == 0
+    run = str(tmp_path / "runs" / "demo")
+    capsys.readouterr()
+    assert train(run, "--resume", "-s", "train.epochs=3", "-s", "evaluate.draws=1") == 0
+    out = capsys.readouterr().out
+    assert "train.epochs is 3 from here on, it was 2" in out
+    assert "rates from epoch 3 on: 0.0003" in out
+    assert "epoch 3/3" in out
+    assert train(run, "--resume", "-s", "train.lr=1") == 4
+    assert "train.lr is 1.0, it was trained with 0.3" in capsys.readouterr().err
+    assert train(run, "--resume", "-s", "train.epochs=1") == 2
+    assert "fewer than the 3 that it began with" in capsys.readouterr().err
+
+
+def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, capsys, monkeypatch):
+    real = checkpoint.write_whole
+
+    def full(path, payload):
+        if path.name.startswith("evaluation"):
+            raise OSError(28, "No space left on device")
+        real(path, payload)
+
+    monkeypatch.setattr("bntt.experiments.measure.write_whole", full)
+    assert train("demo", *SMALL, "-s", "evaluate.draws=1", *root) == 5
+    captured = capsys.readouterr()
+    assert "test accuracy" in captured.out
+    assert "No space left on device" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -62,7 +93,9 @@ def test_an_interrupted_run_goes_on(root, tmp_path, capsys, monkeypatch):
         (["demo", "--name", "x" * 300], 2, "at most 100"),
         (["demo", "--device", "cuda:9"], 5, "here: cpu"),
         (["demo", "--resume"], 4, "is not a run directory"),
-        (["demo", "--resume", "-s", "seed=1"], 2, "leave -s and --name away"),
+        (["demo", "--resume", "--name", "x"], 4, "is not a run directory"),
+        (["demo", "--forget-best"], 2, "--forget-best is for --resume"),
+        (["demo", "-s", "train.schedule=one-cycle", "-s", "train.warmup=1.0"], 2, "warmup must be 0 with schedule"),
         (["cifar10"], 3, "cifar10 is not here: bntt data prepare cifar10 --from PATH"),
     ],
 )

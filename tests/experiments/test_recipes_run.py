@@ -5,8 +5,11 @@ import pytest
 from bntt.data import synthetic
 from bntt.data.prepared import manifest_of
 from bntt.experiments.build import Parts, build_model
+from bntt.experiments.directory import new_run_directory
 from bntt.experiments.recipe import load_recipe, recipe_names
-from bntt.experiments.run import new_run_directory, train_run
+from bntt.experiments.run import train_run
+from bntt.experiments.told import EpochResult
+from bntt.training import StepRecord
 
 SHAPES = {
     "cifar10": (3, 32, 10),
@@ -25,10 +28,11 @@ def test_two_steps_of_every_recipe(name, tmp_path):
     mean, std = made.train.pixel_statistics()
     data = Parts(made.train, made.test, made.test, mean, std, "made", manifest_of(made, "made"))
     run = new_run_directory(name, tmp_path)
-    *steps, epoch = train_run(recipe, data, run)
-    assert len(steps) == 2
+    told = list(train_run(recipe, data, run))
+    (epoch,) = (one for one in told if isinstance(one, EpochResult))
+    assert sum(isinstance(one, StepRecord) for one in told) == 2
     assert epoch.train_loss > 0
-    assert run.checkpoint("best").exists()
+    assert run.best.exists()
     assert load_recipe(run.recipe) == recipe
     net = build_model(recipe, data).network
     assert net.num_steps == recipe.network.num_steps

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
-from bntt.training.checkpoint import read_notes
+from bntt.training.checkpoint import read_checkpoint, write_checkpoint
 from tests.faults.case import Case, adder
 from tests.faults.user import SMALL, bntt, trained
 
@@ -21,9 +20,9 @@ def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], e
     def do(tmp: Path) -> str:
         bntt("train", "demo", *SMALL, "-s", "evaluate.draws=1", "--root", str(tmp))
         path = tmp / "demo" / "checkpoints" / "best.safetensors"
-        tensors, notes = safetensors.torch.load_file(path), read_notes(path)
+        tensors, facts = read_checkpoint(path)
         change(tensors)
-        safetensors.torch.save_file(tensors, path, metadata=notes)
+        write_checkpoint(path, tensors, facts)
         return bntt("evaluate", str(tmp / "demo"))
 
     case(41, what, expect)(do)
@@ -77,6 +76,39 @@ rewritten(
     "[",
     r"exit 4: .*environment.json cannot be",
 )
+
+
+def harmed(what: str, harm: Callable[[Path], object], verb: str, file: str, expect: str) -> None:
+    """A checkpoint of a run that is damaged or gone."""
+
+    def do(tmp: Path) -> str:
+        run = trained(tmp)
+        harm(next((run / "checkpoints").glob(file)))
+        return bntt("evaluate", str(run)) if verb == "evaluate" else bntt("train", str(run), "--resume")
+
+    case(66, what, expect)(do)
+
+
+def cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def flip(path: Path) -> None:
+    payload = bytearray(path.read_bytes())
+    payload[len(payload) // 2] ^= 1
+    path.write_bytes(payload)
+
+
+BEST, LAST = "best.safetensors", "step-*"
+for size in (0, 10, 1000, -1):
+    harmed(
+        f"the best checkpoint cut to {size} bytes", lambda p, s=size: cut(p, s), "evaluate", BEST, r"exit 4: .*damaged"
+    )
+harmed("one flipped bit in the best", flip, "evaluate", BEST, r"exit 4: .*is damaged: its bytes are not those")
+harmed("one flipped bit in the only checkpoint to resume", flip, "resume", LAST, r"exit 4: .*no checkpoint can be used")
+harmed("no checkpoint to resume", Path.unlink, "resume", LAST, r"exit 4: .*there is nothing to resume")
+harmed("no best checkpoint, resumed", Path.unlink, "resume", BEST, r"exit 4: .*lost; --forget-best goes on")
+harmed("no best checkpoint, measured", Path.unlink, "evaluate", BEST, r"exit 4: .*does not exist")
 
 READOUT, FC = "model.network.readout.synapse.weight", "model.network.blocks.fc1.norm.gamma"
 checkpoint("a checkpoint with a key too few", lambda t: t.pop(READOUT), r"exit 4: .*readout.synapse.weight is missing")

@@ -53,9 +53,9 @@ def train(
 
     require_device(device)
     if resume:
+        run = find_run(Path(recipe))
         if name:
             raise RecipeError("--resume goes on in the run's own directory: leave --name away")
-        run = find_run(Path(recipe))
         begun = load_recipe(run.recipe, overrides)
         check_resumable(with_whole_root(begun), run, forget_best=forget_best)
         run_recipe(begun, lambda: run, resume=True, device=device, forget_best=forget_best)
@@ -85,6 +85,7 @@ def run_recipe(
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.experiments.build import build_data, build_model, describe_backend, with_whole_root
+    from bntt.experiments.figures import save_curves
     from bntt.experiments.run import train_run
 
     _keep_freed_memory()
@@ -107,6 +108,7 @@ def run_recipe(
     with signals.deferred() as wishes:
         told = train_run(recipe, data, run, resume=resume, device=device, wishes=wishes, forget_best=forget_best)
         console.training(told, settings.epochs, len(data.train))
+    save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {network.norm}")
     measure(recipe, data, run, device=device)
     console.line(f"run directory: {run.path}")
 

@@ -7,8 +7,10 @@ It holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a 
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bntt.experiments.kept import Kept
 from bntt.training.checkpoint import CheckpointError
@@ -27,6 +29,10 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What ``metrics.jsonl`` says of every epoch."""
+        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
 
     @property
     def best(self) -> Path:
