@@ -26,7 +26,7 @@ CHECKPOINT = Path("run/checkpoints/best.safetensors")
         (changed(compute={"recompute": 2}), True, True),
         (changed(checkpoint={"last": 9}), True, True),
         ({**MINIMAL, "notes": "x"}, True, True),
-        (changed(train={"epochs": 99}), True, False),
+        (changed(train={"epochs": 99}), True, True),
         ({**MINIMAL, "seed": 1}, False, False),
         (changed(data={"validation": 0.3}), False, False),
         (changed(data={"augment": ["flip"]}), False, False),

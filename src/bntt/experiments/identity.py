@@ -15,8 +15,8 @@ from bntt.training.checkpoint import CheckpointError
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
 """What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the
 epochs there may be more."""
-MEASURING = ("data.root", "notes", "evaluate", "compute", "checkpoint")
-"""What may differ when a run is measured."""
+MEASURING = RESUMING
+"""What may differ when a run is measured: its best epoch may lie before a change that a resume made."""
 
 
 def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:

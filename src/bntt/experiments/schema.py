@@ -146,19 +146,18 @@ class Train(Part):
             return {**values, "gamma_decay": values["weight_decay"]}
         return values
 
+    @model_validator(mode="after")
+    def _as_a_method(self) -> Train:
+        """Two keys may exclude each other: the method itself says so."""
+        _ = self.method
+        return self
+
     @property
     def method(self) -> Method:
-        """The same as the library takes it.
-
-        Raises:
-            RecipeError: if two keys exclude each other.
-        """
+        """The same as the library takes it."""
         from bntt.training.method import Method
 
-        try:
-            return Method(**self.model_dump(exclude={"epochs", "batch_size"}))
-        except ValueError as error:
-            raise RecipeError(f"train: {error}") from None
+        return Method(**self.model_dump(exclude={"epochs", "batch_size"}))
 
 
 class Compute(Part):
