@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt import nn as nn
     from bntt import ops as ops
     from bntt import training as training
+    from bntt.experiments.load import load_run as load_run
     from bntt.nn import BNTT as BNTT
     from bntt.nn import LIF as LIF
     from bntt.nn import TAB as TAB
@@ -59,6 +60,7 @@ _HOMES = {
         "Trace",
     ],
     "bntt.training": ["fit"],
+    "bntt.experiments.load": ["load_run"],
 }
 _ROOMS = ["analysis", "data", "models", "nn", "ops", "training"]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -8,7 +8,13 @@ from bntt.nn import NORMS
 
 @pytest.mark.parametrize(
     ("what", "some"),
-    [("recipes", "cifar10-small"), ("models", "vgg11"), ("datasets", "tiny-imagenet"), ("norms", "bn-pooled")],
+    [
+        ("recipes", "cifar10-small"),
+        ("models", "vgg11"),
+        ("pretrained", "fashion-mnist-vgg6"),
+        ("datasets", "tiny-imagenet"),
+        ("norms", "bn-pooled"),
+    ],
 )
 def test_names(what, some, capsys):
     assert cli.main(["list", what]) == 0

@@ -10,6 +10,7 @@ from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.engine.kernels import BackendError
 from bntt.experiments.recipe import RecipeError
+from bntt.models import PretrainedError
 from bntt.training import NonFiniteError
 from bntt.training.checkpoint import CheckpointError
 
@@ -47,6 +48,7 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
     [
         (RecipeError("x"), 2),
         (CheckpointError("x"), 4),
+        (PretrainedError("x"), 4),
         (OSError("x"), 5),
         (MemoryError("x"), 5),
         (NonFiniteError("x"), 6),

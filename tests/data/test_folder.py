@@ -187,7 +187,7 @@ def test_every_file_of_a_class_counts_whatever_its_name_ends_in(form, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("train/cat/notes.txt", b"hello", r"notes.txt cannot be decoded \(no image of the formats .* move it out"),
+        ("train/cat/notes.txt", b"hello", r"notes.txt cannot be decoded \(no image of the formats .* move it away"),
         (
             "train/cat/x.eps",
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",

@@ -14,8 +14,10 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import bntt
+from bntt.cli.main import main
 from bntt.experiments.recipe import recipe_names
 from bntt.nn import NORMS
+from tests.faults.user import SMALL
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -38,9 +40,18 @@ def test_docstring_examples(module):
     assert result.failed == 0
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with runs/demo, smaller than the demo's."""
+    root = tmp_path_factory.mktemp("home") / "runs"
+    assert main(["train", "demo", *SMALL, "--root", str(root)]) == 0
+    return root
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_python_blocks(page, tmp_path, monkeypatch):
+def test_python_blocks(page, tmp_path, monkeypatch, runs):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(runs)
     document = Sybil(parsers=[PythonCodeBlockParser()]).parse(page)
     for example in document.examples():
         example.evaluate()
@@ -108,7 +119,8 @@ def maker(name: str) -> ModuleType:
 
 
 def test_every_maker_of_a_page_is_held_to_it():
-    assert {path.stem.removeprefix("make_") for path in ROOT.glob("docs/make_*.py")} == {*MADE, "gpu"}
+    makers = {path.stem.removeprefix("make_") for path in ROOT.glob("docs/make_*.py")}
+    assert makers == {*MADE, "gpu", "pretrained"}, "tests/models/test_pretrained.py has the last"
 
 
 MADE = ("results", "performance", "precision")

@@ -2,12 +2,16 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
-from bntt.analysis import GammaProfile
-from bntt.experiments.figures import save_curves, save_overview
+from bntt.analysis import GammaProfile, Prediction
+from bntt.data.picture import Picture
+from bntt.experiments.figures import save_curves, save_overview, save_predictions
 from tests.cli.test_console import outcome
 
 PNG = b"\x89PNG"
@@ -171,3 +175,27 @@ def test_a_picture_is_whole_or_the_one_before(error, tmp_path, monkeypatch):
         monkeypatch.setattr(Figure, "savefig", save)
     save_curves(rows(3), path, "a run")
     assert path.read_bytes() != before
+
+
+def test_predictions_stand_beside_their_pictures(tmp_path, drawn):
+    names = ("_cat", "$dog$", "fox", "owl")
+    pixels = torch.arange(2 * 3, dtype=torch.uint8).reshape(1, 2, 3)
+    gray = Picture(Path("a$b$.png"), pixels, ())
+    colour = Picture(Path("c.png"), pixels.expand(3, -1, -1), ())
+    first = Prediction(names, torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.2, 0.7, 0.1, 0.0], [0.1, 0.8, 0.1, 0.0]]))
+    save_predictions([(gray, first), (colour, Prediction(names, first.confidence[:1]))], tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    left, right, _, single = drawn[0].axes
+    assert np.array_equal(left.images[0].get_array(), np.stack([pixels[0].numpy()] * 3, 2))
+    assert left.get_title() == r"a\$b\$.png"
+    lines = {line.get_label(): line.get_ydata() for line in right.lines[:3]}
+    assert list(lines) == [r"80.0%  \$dog\$", "10.0%  _cat", "10.0%  fox"]
+    assert lines["10.0%  _cat"] == pytest.approx([50, 20, 10])
+    assert right.lines[0].get_xdata() == pytest.approx([1, 2, 3])
+    assert right.lines[3].get_xdata() == [2, 2]
+    assert right.get_title() == r"\$dog\$, from step 2 on"
+    for axes in (right, single):
+        low, high = axes.get_xlim()
+        shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert shown == [1, 2, 3][: len(shown)]
+        assert shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -139,9 +140,9 @@ def lost(fault: int, what: str, expect: str) -> Callable[[Callable[[Path], objec
 lost(30, "an image with another ending (allowed, its content decides)", r"exit 0")(
     lambda cat: (cat / "1.png").rename(cat / "1.jfif")
 )
-lost(
-    30, "a file in a class folder that is no image", r"exit 3: .*notes.txt cannot be decoded .*move it out of the class"
-)(lambda cat: (cat / "notes.txt").write_text("hello"))
+lost(30, "a file in a class folder that is no image", r"exit 3: .*notes.txt cannot be decoded .*move it away")(
+    lambda cat: (cat / "notes.txt").write_text("hello")
+)
 lost(30, "an image beside the class folders", r"exit 3: .*1.png lies beside the class folders")(
     lambda cat: (cat / "1.png").rename(cat.parent / "1.png")
 )
@@ -154,6 +155,23 @@ lost(31, "a link to nowhere", r"exit 3: .*gone.png is a link that leads nowhere"
 lost(31, "a loop of links", r"exit 3: .*up is a link to .*a folder that it lies in: remove the link")(
     lambda cat: (cat / "up").symlink_to(cat.parent)
 )
+case(30, "an image to predict that is not there", r"exit 3: .*shoe.png does not exist$")(
+    lambda tmp: bntt("predict", str(tmp / "shoe.png"))
+)
+
+
+@case(30, "a named pipe as image to predict", r"exit 3: .*shoe.png is no file: an image is read from a file$")
+def piped(tmp: Path) -> str:
+    os.mkfifo(tmp / "shoe.png")
+    return bntt("predict", str(tmp / "shoe.png"))
+
+
+@case(30, "a decompression bomb as image to predict", r"exit 3: .*shoe.png cannot be decoded \(Image size")
+def predicted_bomb(tmp: Path) -> str:
+    from PIL import Image
+
+    Image.new("1", (20_000, 20_000)).save(tmp / "shoe.png")
+    return bntt("predict", str(tmp / "shoe.png"))
 
 
 @case(36, "33 images in batches of 32 (sizes 17 and 16, none of one)", r"ok: \[17, 16\]")

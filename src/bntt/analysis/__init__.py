@@ -5,6 +5,7 @@ from bntt.analysis.evaluation import Evaluation, evaluate
 from bntt.analysis.firing import Activity
 from bntt.analysis.gamma import GammaProfile, gamma_profile
 from bntt.analysis.health import Finding, health
+from bntt.analysis.prediction import Prediction, predict
 from bntt.analysis.untrained import untrained_activity
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "Evaluation",
     "Finding",
     "GammaProfile",
+    "Prediction",
     "evaluate",
     "gamma_profile",
     "health",
+    "predict",
     "untrained_activity",
 ]

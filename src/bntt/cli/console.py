@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from bntt.cli import streams
 from bntt.experiments.measure import RunResult
@@ -139,7 +140,7 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
         for t in stretch:
             grid.add_column(str(t + 1), justify="right")
         for name, cells in rows.items():
-            grid.add_row(name, *(cells[t] for t in stretch))
+            grid.add_row(Text(name), *(cells[t] for t in stretch))
         console.print(grid)
 
 

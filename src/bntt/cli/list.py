@@ -7,8 +7,10 @@ from typing import Literal
 import tyro
 
 
-def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets", "norms", "backends"]]) -> None:
-    """Name the recipes, models, datasets, norms or backends that there are, one a line.
+def list_names(
+    what: tyro.conf.Positional[Literal["recipes", "models", "pretrained", "datasets", "norms", "backends"]],
+) -> None:
+    """Name the recipes, models, trained networks, datasets, norms or backends that there are, one a line.
 
     Example: bntt list recipes
 
@@ -28,9 +30,15 @@ def list_names(what: tyro.conf.Positional[Literal["recipes", "models", "datasets
         return
     from bntt.data.catalog import BUILT_IN, DATASETS
     from bntt.experiments.recipe import recipe_names
-    from bntt.models import MODELS
+    from bntt.models import MODELS, PRETRAINED
     from bntt.nn import NORMS
 
-    names = {"recipes": recipe_names(), "models": MODELS, "datasets": [*BUILT_IN, *DATASETS], "norms": NORMS}
+    names = {
+        "recipes": recipe_names(),
+        "models": MODELS,
+        "pretrained": PRETRAINED,
+        "datasets": [*BUILT_IN, *DATASETS],
+        "norms": NORMS,
+    }
     for name in names[what]:
         console.line(name)

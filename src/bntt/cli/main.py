@@ -14,6 +14,7 @@ from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.evaluate import evaluate
 from bntt.cli.list import list_names
+from bntt.cli.predict import predict
 from bntt.cli.show import show
 from bntt.cli.train import train
 from bntt.version import __version__
@@ -22,6 +23,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "predict": predict,
     "show": show,
     "list": list_names,
     "data": data.data,
@@ -93,6 +95,7 @@ def exit_code(error: Exception) -> int | None:
     from bntt.engine.kernels import BackendError
     from bntt.experiments.build import DeviceError
     from bntt.experiments.recipe import RecipeError
+    from bntt.models import PretrainedError
     from bntt.training.checkpoint import CheckpointError
     from bntt.training.guard import NonFiniteError
 
@@ -102,6 +105,7 @@ def exit_code(error: Exception) -> int | None:
         RecipeError: 2,
         DataError: 3,
         CheckpointError: 4,
+        PretrainedError: 4,
         DeviceError: 5,
         BackendError: 5,
         NonFiniteError: 6,

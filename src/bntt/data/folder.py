@@ -118,11 +118,16 @@ def decode(file: ImageFile) -> Tensor:
     except UnidentifiedImageError:
         raise DataError(
             f"{file.where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): "
-            f"convert it, or move it out of the class folders"
+            f"convert it, or move it away"
         ) from None
     except Exception as error:  # foreign bytes make decoders fail in every way
         raise DataError(f"{file.where} cannot be decoded ({error}): repair it, or remove it") from None
     return torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
+
+
+def file_at(path: Path) -> ImageFile:
+    """The file at this place, not yet read."""
+    return ImageFile(str(path), lambda: _read_file(path))
 
 
 def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ImageFile]]:
@@ -203,7 +208,7 @@ def _folder_listing(folder: Path) -> Listing:
         if path.is_dir():
             folders.add(parts)
         else:
-            files.append((parts, ImageFile(str(path), lambda path=path: _read_file(path))))  # type: ignore[misc]
+            files.append((parts, file_at(path)))
     return Listing(sorted(files, key=lambda entry: entry[0]), folders)
 
 

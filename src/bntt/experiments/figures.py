@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bntt.analysis.prediction import Prediction
+    from bntt.data.picture import Picture
     from bntt.experiments.measure import RunResult
 
 
@@ -201,3 +203,32 @@ def save_figure(figure: Figure, path: Path) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_predictions(said: Sequence[tuple[Picture, Prediction]], path: Path, leading: int = 3) -> None:
+    """Each picture as the network sees it, beside its confidence over time in the leading classes, a row each."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.6 * len(said)), layout="constrained")
+    rows = figure.subplots(len(said), 2, squeeze=False, width_ratios=(1, 2.6))
+    for (left, right), (picture, prediction) in zip(rows, said, strict=True):
+        pixels = picture.pixels.permute(1, 2, 0)
+        left.imshow(pixels.expand(-1, -1, 3).numpy())
+        left.axis("off")
+        left.set_title(_plain(picture.path.name), fontsize=9, wrap=True)
+        confidence = (100 * prediction.confidence).tolist()
+        steps = len(confidence)
+        for number in prediction.leading(leading):
+            name = _plain(f"{confidence[-1][number]:.1f}%  {prediction.classes[number]}")
+            right.plot(range(1, steps + 1), [row[number] for row in confidence], label=name, marker="o", markersize=3)
+        right.axvline(prediction.stable_from, color="0.6", linestyle="--", linewidth=0.8)
+        right.set_title(_plain(f"{prediction.label}, from step {prediction.stable_from} on"), fontsize=10)
+        _label(right, "confidence (%)")
+        right.set_ylim(0, 103)
+        right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    save_figure(figure, path)
+
+
+def _plain(text: str) -> str:
+    """A name as it is: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")

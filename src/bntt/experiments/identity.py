@@ -70,6 +70,20 @@ def check_same_data(run: Path, manifest: Manifest) -> None:
     Raises:
         CheckpointError: if the checksums differ, or the run does not say what it was trained on.
     """
+    first = trained_on(run)
+    if first["sha256"] != manifest.sha256:
+        raise CheckpointError(
+            f"{run} was trained on other data than this: {_called(first)}; now it is {_called(vars(manifest))}. "
+            f"Bring the first back, or train a new run on what there is"
+        )
+
+
+def trained_on(run: Path) -> dict[str, Any]:
+    """The manifest of a run's data, as the run wrote it down; its checksums are there.
+
+    Raises:
+        CheckpointError: if the run does not say what it was trained on.
+    """
     file = run / "environment.json"
     again = "so nothing says whether this is the data that it was trained on: put the file back, or train again"
     try:
@@ -81,11 +95,7 @@ def check_same_data(run: Path, manifest: Manifest) -> None:
     first = facts.get("data") if isinstance(facts, dict) else None
     if not isinstance(first, dict) or not isinstance(first.get("sha256"), dict):
         raise CheckpointError(f"{file} holds no checksums of the data, {again}")
-    if first["sha256"] != manifest.sha256:
-        raise CheckpointError(
-            f"{run} was trained on other data than this: {_called(first)}; now it is {_called(vars(manifest))}. "
-            f"Bring the first back, or train a new run on what there is"
-        )
+    return first
 
 
 def _called(data: Mapping[str, Any]) -> str:

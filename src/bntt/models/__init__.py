@@ -1,9 +1,10 @@
-"""Named networks: lower-case builders with flat keyword arguments."""
+"""Named networks: lower-case builders with flat keyword arguments, and one that comes trained."""
 
 from collections.abc import Callable
 
 from bntt.models.ann import mlp_ann, vgg6_ann, vgg9_ann, vgg11_ann
 from bntt.models.mlp import mlp
+from bntt.models.pretrained import PRETRAINED, PretrainedError, PretrainedFacts, pretrained, pretrained_facts
 from bntt.models.resnet import resnet19, resnet20
 from bntt.models.vgg import vgg6, vgg9, vgg11
 from bntt.nn.network import SpikingNetwork
@@ -20,8 +21,13 @@ MODELS: dict[str, Callable[..., SpikingNetwork]] = {
 
 __all__ = [
     "MODELS",
+    "PRETRAINED",
+    "PretrainedError",
+    "PretrainedFacts",
     "mlp",
     "mlp_ann",
+    "pretrained",
+    "pretrained_facts",
     "resnet19",
     "resnet20",
     "vgg6",

@@ -1,0 +1,132 @@
+"""``bntt predict``: what a trained network says of one's own images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from bntt.analysis import Prediction
+    from bntt.data.picture import Picture
+
+Images = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)")
+]
+PICTURES = (".png", ".pdf", ".svg")
+MOST_ROWS = 50
+"""Images in one picture."""
+LEADING = 3
+"""Classes shown of each image; --json has all of them."""
+WIDEST = 24
+"""Characters of a class's name in a table; of a longer one the first, and its number."""
+
+
+def predict(
+    images: Images,
+    run: Path | None = None,
+    draws: int = 1,
+    seed: int = 0,
+    invert: bool = False,
+    json: bool = False,
+    picture: Path | None = None,
+) -> None:
+    """Say what images show: the class, the confidence after each step, and the step from which the class stays.
+
+    By default by the network that comes with the package: it knows the ten kinds of clothes of Fashion-MNIST, as 28x28
+    gray images, light on dark. A colour image is made gray and one of another size is scaled as a whole, where the
+    network asks for it; the answer says so.
+
+    Example: bntt predict shoe.png bag.jpg --invert
+
+    Args:
+        images: image files (JPEG, PNG, BMP, WebP, PPM, TIFF, GIF).
+        run: the directory of a run; its best epoch answers.
+        draws: how often an image is shown, each time with fresh noise; the confidence is the mean.
+        seed: of the noise.
+        invert: show the negative, of images that are dark on light where the network learned light on dark.
+        json: print all classes and exact numbers as JSON.
+        picture: also write the images beside their confidence over time, as .png, .pdf or .svg.
+    """
+    from bntt.analysis import predict as predictions
+    from bntt.cli import console
+    from bntt.data.picture import read_picture
+    from bntt.experiments.figures import save_predictions
+    from bntt.experiments.load import load_run
+    from bntt.experiments.measure import draws_of
+    from bntt.experiments.recipe import RecipeError
+    from bntt.models import pretrained, pretrained_facts
+
+    if wrong := _refusal(images, draws, seed, picture):
+        raise RecipeError(wrong)
+    if run is None:
+        name, model, facts = "fashion-mnist-vgg6", pretrained(), pretrained_facts()
+        classes, shape = facts.classes, facts.image_shape
+        answers = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
+    else:
+        loaded = load_run(run)
+        draws = draws_of(loaded.recipe, draws)
+        name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
+        answers = f"{name}, epoch {loaded.epoch + 1}"
+    pictures = [read_picture(path, shape, invert=invert) for path in images]
+    with console.progress("predicting", len(pictures)) as advance:
+        said = []
+        for one in pictures:
+            pixels = one.pixels.unsqueeze(0).float() / 255
+            said.append((one, predictions(model, pixels, classes, seed=seed, draws=draws)[0]))
+            advance(1)
+    if json:
+        entries = [_entry(*pair) for pair in said]
+        console.as_json({"network": name, "classes": classes, "seed": seed, "draws": draws, "images": entries})
+    else:
+        console.line(f"network: {answers}")
+        for pair in said:
+            _show(*pair)
+    if picture is not None:
+        save_predictions(said, picture, LEADING)
+        if not json:
+            console.line(f"written: {picture}")
+
+
+def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None) -> str:
+    """What is wrong with the command, or nothing."""
+    if not images:
+        return "name one image or more: bntt predict IMAGE..."
+    if draws < 1:
+        return f"--draws must be 1 or more, got {draws}"
+    if not 0 <= seed < 1 << 63:
+        return f"--seed must be from 0 to 2**63 - 1, got {seed}"
+    if picture is not None and picture.suffix.lower() not in PICTURES:
+        return f"--picture {picture}: the name must end in {', '.join(PICTURES)}"
+    if picture is not None and len(images) > MOST_ROWS:
+        return f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer, or leave --picture away"
+    return ""
+
+
+def _entry(picture: Picture, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "file": str(picture.path),
+        "changes": picture.changes,
+        "label": prediction.label,
+        "stable_from": prediction.stable_from,
+        "confidence": prediction.confidence.tolist(),
+    }
+
+
+def _show(picture: Picture, prediction: Prediction) -> None:
+    """A line and a table of one image."""
+    from bntt.cli import console
+
+    changes = f" ({', '.join(picture.changes)})" if picture.changes else ""
+    steps, final = len(prediction.confidence), float(prediction.confidence[-1].max())
+    console.line("")
+    console.line(f"{picture.path}{changes}")
+    console.line(f"{prediction.label}, {final:.1%}; the same from step {prediction.stable_from} of {steps} on")
+    rows = {}
+    for number in prediction.leading(LEADING):
+        name = prediction.classes[number]
+        shown = name if len(name) <= WIDEST else f"{name[: WIDEST - 8]}… ({number})"
+        rows[shown] = [f"{share:.1%}" for share in prediction.confidence[:, number].tolist()]
+    console.table("confidence after step", steps, rows)

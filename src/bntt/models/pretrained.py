@@ -1,0 +1,142 @@
+"""Trained networks that come inside the wheel, each with the facts of the run that it is from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from bntt.models.spiking import resolve
+from bntt.models.vgg import vgg6
+from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.network import SpikingNetwork
+from bntt.nn.poisson import PoissonEncoder
+
+PRETRAINED: dict[str, Callable[..., SpikingNetwork]] = {"fashion-mnist-vgg6": vgg6}
+"""The builder of each network that comes trained. ``docs/make_pretrained.py`` makes its files of a run."""
+
+
+class PretrainedError(RuntimeError):
+    """A trained network of the package whose files are missing, damaged, or do not fit each other."""
+
+
+@dataclass(frozen=True)
+class PretrainedFacts:
+    """What is known of a trained network. Accuracies are of the run's own evaluation, shares from 0 to 1."""
+
+    dataset: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    """``[C, H, W]``."""
+    network: dict[str, Any]
+    """The arguments of its builder."""
+    encoder: dict[str, Any]
+    """The arguments of its :class:`~bntt.nn.poisson.PoissonEncoder`: mean and std are of the training images."""
+    seed: int
+    epoch: int
+    """The epoch that validated best, from 1."""
+    validation: dict[str, Any]
+    """Images, draws, accuracy, its standard deviation over draws, its 95 % interval, accuracy over time, spikes per
+    image."""
+    test: dict[str, Any]
+    """The same of the test images."""
+    bundled_test: dict[str, int]
+    """How many of the first 100, and of all 1,000, test images of :func:`~bntt.data.fashion_mnist_bundled` are right in
+    float64 and plain PyTorch, in draw 0 of an evaluation with this seed: the same on every machine."""
+    recipe: str
+    """As TOML: what `bntt train` was given."""
+    run: dict[str, Any]
+    """Commit, versions, processor and device, threads, start and seconds of the run."""
+    data_sha256: dict[str, str]
+    """Of the prepared training and test images."""
+    licence: str
+    """Of the data."""
+    sha256: str
+    """Of the file of weights."""
+
+
+def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
+    """A trained network with its encoder, in evaluation mode, after a look at its checksum.
+
+    Args:
+        name: in ``PRETRAINED``. "fashion-mnist-vgg6": VGG6 with BNTT on Poisson spikes over 8 steps, for 28x28 gray
+            images of Fashion-MNIST (light on dark), trained with the paper's weight decay on γ.
+
+    Raises:
+        ValueError: on an unknown name; the message lists the known ones.
+        PretrainedError: if its files are missing or damaged, or the weights do not fit the network.
+
+    >>> model = pretrained()
+    >>> model.network.num_steps, model.training
+    (8, False)
+    """
+    return read_pretrained(name, _folder())
+
+
+def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
+    """What is known of a trained network: its classes, accuracy, recipe and run.
+
+    Raises:
+        ValueError: on an unknown name; the message lists the known ones.
+        PretrainedError: if the file is missing or damaged.
+
+    >>> pretrained_facts().classes[:2], pretrained_facts().image_shape
+    (('T-shirt/top', 'Trouser'), (1, 28, 28))
+    """
+    return read_facts(name, _folder())
+
+
+def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
+    """As :func:`pretrained`, from files in a folder."""
+    facts, build = read_facts(name, folder), resolve("pretrained network", PRETRAINED, name)
+    payload = _bytes(folder.joinpath(f"{name}.safetensors"))
+    if hashlib.sha256(payload).hexdigest() != facts.sha256:
+        raise PretrainedError(f"{name}.safetensors is not the file that {name}.json describes (SHA-256): {AGAIN}")
+    model = SpikingClassifier(PoissonEncoder(**facts.encoder), build(**facts.network))
+    try:
+        state = safetensors.torch.load(payload)
+    except safetensors.SafetensorError as error:
+        raise PretrainedError(f"{name}.safetensors holds no weights ({error}): {AGAIN}") from None
+    found, expected = _shapes(state), _shapes(model.state_dict())
+    if wrong := sorted({key for key, _ in found.items() ^ expected.items()}):
+        first = f"{wrong[0]} is {found.get(wrong[0], 'missing')}, expected {expected.get(wrong[0], 'none')}"
+        raise PretrainedError(f"{name}.safetensors does not fit the network of {name}.json ({first}): {AGAIN}")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
+    """As :func:`pretrained_facts`, from a file in a folder."""
+    resolve("pretrained network", PRETRAINED, name)
+    try:
+        facts = json.loads(_bytes(folder.joinpath(f"{name}.json")))
+        for key in ("classes", "image_shape"):
+            facts[key] = tuple(facts[key])
+        return PretrainedFacts(**facts)
+    except (ValueError, TypeError, KeyError) as error:
+        raise PretrainedError(f"{name}.json is damaged ({error}): {AGAIN}") from None
+
+
+AGAIN = "install the package again"
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, str]:
+    return {key: f"{value.dtype} {list(value.shape)}" for key, value in state.items()}
+
+
+def _folder() -> Traversable:
+    return files("bntt.models").joinpath("weights")
+
+
+def _bytes(file: Traversable) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise PretrainedError(f"{file.name} cannot be read ({error}): {AGAIN}") from None

@@ -1,0 +1,159 @@
+"""``bntt predict``: text, JSON, picture, and what is refused."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from bntt.analysis import Prediction, predict
+from bntt.cli import console
+from bntt.cli import main as cli
+from bntt.cli import predict as verb
+from bntt.data import fashion_mnist_bundled
+from bntt.data.picture import Picture
+from bntt.experiments.load import load_run
+from bntt.models import pretrained, pretrained_facts
+
+SMALL = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1")
+TEST = fashion_mnist_bundled().test
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    flags = [part for option in SMALL for part in ("-s", option)]
+    assert cli.main(["train", "demo", *flags, "--root", str(root)]) == 0
+    return root / "demo"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Three test images as files."""
+    paths = [tmp_path / f"{number}.png" for number in (333, 555, 950)]
+    for path in paths:
+        Image.fromarray(TEST.images[int(path.stem), 0].numpy()).save(path)
+    return paths
+
+
+def said(capsys, *args):
+    assert cli.main(["predict", *map(str, args)]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_packages_network_says_what_it_sees_and_from_when(pictures, capsys):
+    text = said(capsys, *pictures)
+    lines, facts = text.splitlines(), pretrained_facts()
+    assert lines[0] == (
+        f"network: fashion-mnist-vgg6, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
+    )
+    images = TEST.batch(torch.tensor([333, 555, 950]))
+    for path, found, label in zip(
+        pictures, predict(pretrained(), images, facts.classes), ("Sneaker", "Trouser", "Bag"), strict=True
+    ):
+        place = lines.index(str(path))
+        share = float(found.confidence[-1].max())
+        assert lines[place + 1] == f"{label}, {share:.1%}; the same from step {found.stable_from} of 8 on"
+        assert lines[place + 2] == "confidence after step"
+        assert lines[place + 3].split() == [str(step) for step in range(1, 9)]
+        shares = found.confidence[:, facts.classes.index(label)].tolist()
+        assert lines[place + 4].split() == [label, *(f"{share:.1%}" for share in shares)]
+    assert max(map(len, lines)) <= 80 or str(pictures[0].parent) in max(lines, key=len)
+
+
+def test_a_run_answers_in_exact_numbers(run, pictures, capsys):
+    found = json.loads(said(capsys, *pictures, "--run", run, "--draws", 3, "--seed", 5, "--json"))
+    loaded = load_run(run)
+    assert found.keys() == {"network", "classes", "seed", "draws", "images"}
+    assert (found["network"], found["seed"], found["draws"]) == (str(run), 5, 3)
+    assert tuple(found["classes"]) == loaded.classes
+    images = TEST.batch(torch.tensor([333, 555, 950]))
+    expected = predict(loaded.model, images, loaded.classes, seed=5, draws=3)
+    for path, entry, prediction in zip(pictures, found["images"], expected, strict=True):
+        assert entry == {
+            "file": str(path),
+            "changes": [],
+            "label": prediction.label,
+            "stable_from": prediction.stable_from,
+            "confidence": prediction.confidence.tolist(),
+        }
+
+
+def test_a_run_is_named_with_its_epoch(run, pictures, capsys):
+    assert said(capsys, pictures[0], "--run", run).startswith(f"network: {run}, epoch 1\n")
+
+
+def test_what_was_done_to_an_image_is_said(tmp_path, pictures, capsys):
+    path = tmp_path / "photo.jpg"
+    Image.open(pictures[2]).resize((640, 480)).convert("RGB").save(path)
+    text = said(capsys, path, "--invert")
+    assert f"{path} (gray from RGB, resized from 640x480 to 28x28, inverted)\n" in text
+
+
+def test_a_picture_is_written_and_named(tmp_path, pictures, capsys):
+    target = tmp_path / "said.png"
+    assert said(capsys, *pictures, "--picture", target).endswith(f"written: {target}\n")
+    assert target.read_bytes().startswith(b"\x89PNG")
+    target.unlink()
+    json.loads(said(capsys, *pictures, "--picture", target, "--json"))
+    assert target.exists()
+
+
+def test_names_of_any_length_and_look_fit_the_screen(capsys, monkeypatch):
+    monkeypatch.setattr(console.console, "_width", 80)
+    names = ("x" * 60 + "1", "x" * 60 + "2", "[red]fox[/red]")
+    found = Prediction(names, torch.tensor([[0.3, 0.4, 0.3]] * 12))
+    verb._show(Picture(Path("x.png"), torch.zeros(1, 1, 1, dtype=torch.uint8), ()), found)
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[lines.index("confidence after step") + 1 :]
+    assert max(map(len, table)) <= 80
+    heads = [line.split("  ")[0].strip() for line in table]
+    assert heads == 2 * ["", "x" * 16 + "… (1)", "x" * 16 + "… (0)", "[red]fox[/red]"]
+
+
+BROKEN = {
+    "missing": lambda path: None,
+    "folder": lambda path: path.mkdir(),
+    "pipe": os.mkfifo,
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_bytes(b"hello"),
+    "cut": lambda path: path.write_bytes(path.with_name("333.png").read_bytes()[:-40]),
+    "bomb": lambda path: Image.new("1", (20_000, 20_000)).save(path),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_what_is_no_image_ends_in_one_line_that_names_it(fault, pictures, capsys):
+    path = pictures[0].with_name("broken.png")
+    BROKEN[fault](path)
+    assert cli.main(["predict", str(pictures[0]), str(path)]) == 3
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"bntt: {path} ")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ([], 2, "name one image or more: bntt predict IMAGE..."),
+        (["IMAGE", "--draws", "0"], 2, "--draws must be 1 or more, got 0"),
+        (["IMAGE", "--seed", "-1"], 2, "--seed must be from 0 to 2**63 - 1, got -1"),
+        (["IMAGE", "--picture", "said.gif"], 2, "--picture said.gif: the name must end in .png, .pdf, .svg"),
+        (["IMAGE"] * 51 + ["--picture", "said.png"], 2, "--picture shows at most 50 images, got 51"),
+        (["IMAGE", "--picture", "/nonexistent/said.png"], 5, "/nonexistent/said.png"),
+        (["IMAGE", "--run", "/nonexistent"], 4, "/nonexistent is not a run directory"),
+    ],
+)
+def test_refusals(args, code, message, pictures, capsys):
+    assert cli.main(["predict", *[str(pictures[0]) if a == "IMAGE" else a for a in args]]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_direct_coding_is_shown_once(tmp_path, pictures, capsys):
+    flags = [part for option in (*SMALL, "encoder.name=direct") for part in ("-s", option)]
+    assert cli.main(["train", "demo", *flags, "--root", str(tmp_path)]) == 0
+    assert cli.main(["predict", str(pictures[0]), "--run", str(tmp_path / "demo")]) == 0
+    assert cli.main(["predict", str(pictures[0]), "--run", str(tmp_path / "demo"), "--draws", "2"]) == 2
+    assert "--draws 2: direct coding draws nothing" in capsys.readouterr().err
