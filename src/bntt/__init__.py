@@ -35,6 +35,8 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import SpikingClassifier as SpikingClassifier
     from bntt.nn import SpikingNetwork as SpikingNetwork
     from bntt.nn import Trace as Trace
+    from bntt.training import Method as Method
+    from bntt.training import Session as Session
     from bntt.training import fit as fit
 
 _HOMES = {
@@ -59,7 +61,7 @@ _HOMES = {
         "SpikingNetwork",
         "Trace",
     ],
-    "bntt.training": ["fit"],
+    "bntt.training": ["Method", "Session", "fit"],
     "bntt.experiments.load": ["load_run"],
 }
 _ROOMS = ["analysis", "data", "models", "nn", "ops", "training"]
