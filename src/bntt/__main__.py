@@ -1,8 +1,6 @@
 """``python -m bntt``."""
 
-import sys
-
-from bntt.cli.main import main
+from bntt.cli.main import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -1,6 +1,8 @@
 """Verbs, help, exit codes; a start without torch."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -8,8 +10,11 @@ import pytest
 
 from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
+from bntt.cli import signals
 from bntt.engine.kernels import BackendError
+from bntt.experiments.lock import RunLockedError
 from bntt.experiments.recipe import RecipeError
+from bntt.experiments.wishes import Interrupted
 from bntt.models import PretrainedError
 from bntt.training import NonFiniteError
 from bntt.training.checkpoint import CheckpointError
@@ -54,7 +59,11 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
         (NonFiniteError("x"), 6),
         (BackendError("x"), 5),
         (ParityError("x"), 6),
+        (RunLockedError("x"), 75),
         (KeyboardInterrupt(), 130),
+        (Interrupted(signal.SIGINT, "x"), 130),
+        (Interrupted(signal.SIGTERM, "x"), 143),
+        (signals.Terminated(signal.SIGHUP), 143),
     ],
 )
 def test_errors_end_in_one_line_and_their_code(error, code, monkeypatch, capsys):
@@ -67,6 +76,25 @@ def test_errors_end_in_one_line_and_their_code(error, code, monkeypatch, capsys)
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert message.startswith("bntt: ")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted(signal.SIGINT, "x")])
+def test_a_stop_keeps_its_code_where_the_rest_cannot_be_written(error, monkeypatch, capsys):
+    def stop():
+        """Stops."""
+        print("never read")
+        raise error
+
+    monkeypatch.setitem(cli.VERBS, "stop", stop)
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert cli.main(["stop"]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_every_exit_code_is_in_the_help():
+    for code in (0, 2, 3, 4, 5, 6, 75, 130, 143):
+        assert re.search(rf"\b{code} [a-z]", cli.DESCRIPTION), code
 
 
 def test_debug_and_our_own_faults_keep_their_traceback(monkeypatch):

@@ -1,13 +1,16 @@
 """Output that lacks characters, is closed, or full: the work is done, and what goes wrong is one line."""
 
+import errno
 import json
 import os
+import pty
 import subprocess
 import sys
 
 import pytest
 
 from bntt.cli import main as cli
+from bntt.cli import streams
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +92,99 @@ def test_a_full_output_is_one_line_and_its_code(verb, unbuffered, run):
     done = shell(f"bntt {verb} > /dev/full", run, unbuffered)
     assert done.stderr == b"bntt: standard output cannot be written: No space left on device\n"
     assert done.returncode == 5
+
+
+@pytest.fixture
+def window():
+    """A terminal: what its window holds, and what a program in it writes to."""
+    master, slave = pty.openpty()
+    yield master, slave
+    os.close(slave)
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_prints_outlive_their_terminal(name, window, monkeypatch):
+    master, slave = window
+    with open(slave, "w", encoding="ascii", errors="backslashreplace", closefd=False) as given:
+        monkeypatch.setattr(sys, name, given)
+        for _ in range(2):  # the second finds it done
+            streams.prepare()
+        stream = getattr(sys, name)
+        assert (stream.encoding, stream.fileno(), stream.isatty()) == ("ascii", slave, True)
+        stream.write("γ\n")
+        assert os.read(master, 100) == {"stdout": b"?\r\n", "stderr": b"\\u03b3\r\n"}[name]
+        os.close(master)
+        with pytest.raises(OSError, match="Input/output"):
+            os.write(slave, b"x")
+        for _ in range(2):
+            print("unseen", file=stream, flush=True)
+
+
+def test_a_file_is_left_as_it_is(tmp_path, monkeypatch):
+    with (tmp_path / "file").open("w") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        streams.prepare()
+        assert sys.stdout is file
+
+
+def test_another_error_of_a_terminal_is_told(window, monkeypatch):
+    master, slave = window
+    with open(slave, "w", closefd=False) as given:
+        monkeypatch.setattr(sys, "stdout", given)
+        streams.prepare()
+        monkeypatch.setattr(streams.errno, "EIO", errno.EBADF)
+        os.close(master)
+        with pytest.raises(OSError, match="Input/output"):
+            print("unseen", flush=True)
+        monkeypatch.undo()
+
+
+IN_A_WINDOW = """
+import fcntl, os, sys, termios, time
+from pathlib import Path
+from bntt.cli import console, main, signals
+from bntt.experiments.wishes import Interrupted
+
+owns, folder = sys.argv[1] == "owns", Path(sys.argv[2])
+if owns:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+def work():
+    '''Works until its window is closed, and then a little.'''
+    with signals.deferred() as wishes, console.progress("work", 10**9) as advance:
+        advance(1)
+        console.line("ready")
+        while not (wishes.stop if owns else (folder / "closed").exists()):
+            time.sleep(0.001)
+        for _ in range(10):
+            advance(1)
+            console.line("unseen")
+            print("unseen", flush=True)
+            print("unseen", file=sys.stderr)
+        (folder / "saved").touch()
+        if wishes.stop:
+            raise Interrupted(wishes.stop, "it is saved")
+
+main.VERBS["work"] = work
+sys.argv = ["bntt", "work"]
+main.entry()
+"""
+
+
+@pytest.mark.parametrize(("owner", "code"), [("owns", 143), ("is owned", 0)])
+def test_a_window_that_is_closed_takes_nothing_with_it(owner, code, tmp_path, window):
+    """The session's first process gets SIGHUP; one that it left behind finds out by writing."""
+    master, slave = window
+    command = [sys.executable, "-c", IN_A_WINDOW, owner, str(tmp_path)]
+    child = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    try:
+        seen = b""
+        while b"ready" not in seen:
+            seen += os.read(master, 1000)
+        os.close(master)
+        (tmp_path / "closed").touch()
+        assert child.wait(60) == code
+    finally:
+        child.kill()
+        child.wait()
+    assert (tmp_path / "saved").exists()

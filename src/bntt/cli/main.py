@@ -6,10 +6,11 @@ import difflib
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import tyro
 
-from bntt.cli import data, streams
+from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.evaluate import evaluate
@@ -17,6 +18,7 @@ from bntt.cli.list import list_names
 from bntt.cli.predict import predict
 from bntt.cli.show import show
 from bntt.cli.train import train
+from bntt.experiments.wishes import Interrupted
 from bntt.version import __version__
 
 VERBS: dict[str, Callable[..., None]] = {
@@ -30,11 +32,14 @@ VERBS: dict[str, Callable[..., None]] = {
     "bench": bench,
 }
 
+STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
+
 DESCRIPTION = """\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
 exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device), 6 numbers not finite,
-130 interrupted. --debug shows the traceback of an error."""
+75 run directory in use, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM, SIGHUP).
+--debug shows the traceback of an error."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,16 +50,29 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in args
+    with signals.installed():
+        return _run_or_explain([arg for arg in args if arg != "--debug"], debug="--debug" in args)
+
+
+def entry() -> NoReturn:
+    """The program ``bntt``: :func:`main`, in a process of its own."""
+    signals.install()
+    code = main()
+    if code in (130, 143):
+        signals.ignore()
+    sys.exit(code)
+
+
+def _run_or_explain(args: list[str], *, debug: bool) -> int:
     try:
         try:
-            return _run([arg for arg in args if arg != "--debug"])
+            return _run(args)
         finally:
-            with streams.writing():
-                sys.stdout.flush()  # here, where what comes of it can be told
-    except KeyboardInterrupt:
-        streams.complain("interrupted")
-        return 130
+            if not isinstance(sys.exception(), STOPS):
+                with streams.writing():
+                    sys.stdout.flush()  # here, where what comes of it can be told
+    except STOPS as stop:
+        return _stopped(stop)
     except BrokenPipeError:
         streams.discard(sys.stdout)  # what read us has gone: nothing more to say
         return 0
@@ -68,6 +86,18 @@ def main(argv: list[str] | None = None) -> int:
             raise
         streams.complain(str(error))
         return code
+
+
+def _stopped(stop: BaseException) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        streams.discard(sys.stdout)
+    if isinstance(stop, signals.Terminated | Interrupted):
+        streams.complain(str(stop))
+        return signals.code_of(stop.number)
+    streams.complain("interrupted")
+    return 130
 
 
 def _run(args: list[str]) -> int:
@@ -94,6 +124,7 @@ def exit_code(error: Exception) -> int | None:
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
     from bntt.experiments.build import DeviceError
+    from bntt.experiments.lock import RunLockedError
     from bntt.experiments.recipe import RecipeError
     from bntt.models import PretrainedError
     from bntt.training.checkpoint import CheckpointError
@@ -110,6 +141,7 @@ def exit_code(error: Exception) -> int | None:
         BackendError: 5,
         NonFiniteError: 6,
         ParityError: 6,
+        RunLockedError: 75,
         MemoryError: 5,
         torch.OutOfMemoryError: 5,
         OSError: 5,

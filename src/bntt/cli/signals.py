@@ -25,13 +25,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from bntt.experiments.wishes import Wishes
 
 Handler = Callable[[int, FrameType | None], Any]
-ONE_STORM = 3.0
-"""Seconds in which further signals to end are the same wish, and do not disturb the end that is on its way."""
+PATIENCE = 3.0
+"""Seconds for an end that has begun: until then further signals are the same wish, and then it is begun again."""
 
 
 class Terminated(SystemExit):
@@ -59,7 +59,9 @@ class _Process:
 
     deferred: _Deferred | None = None
     ended: float = -math.inf
-    """When the end began, by the monotonic clock."""
+    """When the end began, by the monotonic clock,"""
+    by: int = 0
+    """and by which signal."""
 
 
 _process = _Process()
@@ -72,6 +74,8 @@ def installed() -> Iterator[None]:
     try:
         yield
     finally:
+        if _process.by and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -81,7 +85,7 @@ def install() -> dict[int, Handler | int]:
     previous: dict[int, Handler | int] = {}
     if threading.current_thread() is not threading.main_thread():
         return previous
-    _process.ended = -math.inf
+    _process.ended, _process.by = -math.inf, 0
     for number, handler in _handlers():
         before = signal.getsignal(number)
         if before is not None and before != signal.SIG_IGN:  # None: a library in C has it
@@ -112,21 +116,35 @@ def deferred() -> Iterator[Wishes]:
             _process.ended = time.monotonic()
         _process.deferred = outer
     if wishes.stop is not None:
-        raise KeyboardInterrupt if wishes.stop == signal.SIGINT else Terminated(wishes.stop)
+        _begin_the_end(wishes.stop)
+
+
+def _begin_the_end(number: int) -> NoReturn:
+    """Raise it, and once more after a while: code in C drops what is raised in it, as torch does that imports NumPy."""
+    _process.ended, _process.by = time.monotonic(), number
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+
+def _again(number: int, frame: FrameType | None) -> None:
+    if _process.deferred is not None:
+        _process.deferred.stop = _process.deferred.stop or _process.by
+    elif _process.by:
+        _begin_the_end(_process.by)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     if _process.deferred is not None:
         _process.deferred.stop = _process.deferred.stop or number
-    elif time.monotonic() - _process.ended > ONE_STORM:
-        _process.ended = time.monotonic()
-        raise Terminated(number)
+    elif time.monotonic() - _process.ended > PATIENCE:
+        _begin_the_end(number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     wishes = _process.deferred
     if wishes is None or wishes.interrupts:
-        raise KeyboardInterrupt
+        _begin_the_end(number)
     wishes.interrupts += 1
     wishes.stop = wishes.stop or number
     _say("stopping as soon as everything is saved; Ctrl-C again stops at once")
@@ -147,5 +165,6 @@ def _say(text: str) -> None:
 
 def _handlers() -> list[tuple[int, Handler]]:
     """Of the signals that this platform has: Windows has SIGBREAK, sent where a console is closed, and no SIGHUP."""
-    wanted = {"SIGTERM": _end, "SIGHUP": _end, "SIGBREAK": _end, "SIGUSR1": _save, "SIGINT": _interrupt}
+    ending = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGBREAK"), _end)
+    wanted = {**ending, "SIGINT": _interrupt, "SIGALRM": _again, "SIGUSR1": _save}
     return [(getattr(signal, name), handler) for name, handler in wanted.items() if hasattr(signal, name)]

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class OutputError(OSError):
     """Standard output cannot be written to."""
+
+
+class _Terminal(io.FileIO):
+    """A terminal that may go away, as it does when its window is closed: what is written from then on goes nowhere."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.ENXIO):
+                raise
+        discard(self)
+        return super().write(data)
 
 
 def prepare() -> None:
@@ -29,7 +43,20 @@ def prepare() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _outliving_its_terminal(sys.stdout)
         sys.stdout.reconfigure(errors="replace", write_through=False)  # written where it is flushed, not by any print
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = _outliving_its_terminal(sys.stderr)
+
+
+def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The stream itself, unless it is a terminal; a console of Windows is another class, and ends with its programs."""
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    if type(raw) is not io.FileIO or not raw.isatty():
+        return stream
+    stream.flush()
+    terminal = io.BufferedWriter(_Terminal(raw.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(terminal, stream.encoding, stream.errors, line_buffering=True)
 
 
 @contextmanager
@@ -47,7 +74,7 @@ def writing() -> Iterator[None]:
         raise OutputError(f"standard output cannot be written: {error.strerror or error}") from None
 
 
-def discard(stream: TextIO) -> None:
+def discard(stream: TextIO | io.FileIO) -> None:
     """Let everything that is still to be written there go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")} - {None}
 
 
 class RunLockedError(RuntimeError):
@@ -27,9 +28,9 @@ def hold_run(path: Path) -> Iterator[None]:
     """Keep every other process, and every other holder in this one, out of a run directory while the block runs.
 
     The operating system's lock on ``lock`` decides, so what a dead process left is no obstacle; ``lock.json`` says who
-    holds it, for the message only. A file system without locks (some network ones) gets the file ``lock.soft``
-    instead: whether its process still lives is asked on the same host only, and only filelock 4 asks. Otherwise it is
-    taken for alive, since to train twice costs more than to delete a file.
+    holds it, for the message only. On a file system without locks (some network ones) the file ``lock.soft`` stands for
+    one: a holder of this host is asked whether it still lives (by recent filelocks), any other is taken for alive,
+    since two runs in one directory cost more than a file that has to be deleted by hand.
 
     Raises:
         RunLockedError: at once, if the directory is held already.
@@ -59,7 +60,7 @@ def _lock(path: Path) -> BaseFileLock:
         try:
             lock = _system_lock(path / "lock")
             lock.acquire(blocking=False)
-        except (OSError, NotImplementedError) as error:  # the latter from filelock before 3.25, for ENOSYS
+        except (OSError, NotImplementedError) as error:  # the latter from older filelocks
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             lock = SoftFileLock(path / "lock.soft", thread_local=False)
@@ -75,10 +76,9 @@ def _lock(path: Path) -> BaseFileLock:
 
 def _system_lock(file: Path) -> BaseFileLock:
     """Released by any thread, as a generator that is dropped may be."""
-    try:
+    if "fallback_to_soft" in inspect.signature(BaseFileLock.__init__).parameters:  # filelock 3.32 and later
         return FileLock(file, thread_local=False, fallback_to_soft=False)
-    except TypeError:  # filelock before 3.25 never falls back
-        return FileLock(file, thread_local=False)
+    return FileLock(file, thread_local=False)
 
 
 def _write_owner(file: Path) -> None:

@@ -1,0 +1,46 @@
+"""A command line in a process of its own, forked so that it does not wait for torch; what it prints goes to a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.backends.backend_agg
+import matplotlib.figure  # noqa: F401
+import torch
+import torch.utils.tensorboard
+
+from bntt.cli import main as cli
+from bntt.experiments import figures, load, run  # noqa: F401
+
+
+def start(args: list[str], log: Path, before: Callable[[], None] = lambda: None) -> int:
+    """The number of a process that runs ``bntt args`` after ``before``, which may set traps in it."""
+    sys.stdout.flush()
+    number = os.fork()
+    if number:
+        return number
+    code = 70
+    try:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        torch.set_num_threads(1)
+        before()
+        code = cli.main(args)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1
+    finally:
+        os._exit(code)
+
+
+def ended(number: int) -> int:
+    """The exit code of a process; minus the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def finished(args: list[str], log: Path, before: Callable[[], None] = lambda: None) -> int:
+    """Start, and wait for the end."""
+    return ended(start(args, log, before))
