@@ -16,7 +16,7 @@ from bntt.experiments import build
 from bntt.experiments.build import DeviceError, build_data, build_model, describe_backend, require_device
 from bntt.experiments.recipe import RecipeError, dump_recipe, load_recipe, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder, plan
-from tests.experiments.test_recipe import MINIMAL, changed
+from tests.experiments.test_schema import MINIMAL, changed
 
 
 def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():

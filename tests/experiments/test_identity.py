@@ -9,7 +9,7 @@ from bntt.data.prepared import Manifest
 from bntt.experiments.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe
 from bntt.experiments.recipe import dump_recipe, parse_recipe
 from bntt.training.checkpoint import CheckpointError
-from tests.experiments.test_recipe import MINIMAL, changed
+from tests.experiments.test_schema import MINIMAL, changed
 
 MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})
 

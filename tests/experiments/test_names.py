@@ -8,7 +8,7 @@ from bntt.data.mix import MIXES
 from bntt.experiments.recipe import parse_recipe
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
-from tests.experiments.test_recipe import changed
+from tests.experiments.test_schema import changed
 
 NAMES = {
     ("data", "name"): (*BUILT_IN, *DATASETS),

@@ -66,6 +66,7 @@ def differences(
 
 
 def jump_of(record: StepRecord) -> str:
+    """A line that names the loss that jumped, where, and with which samples."""
     shown = ", ".join(map(str, record.jumped[:8])) + (", ..." if len(record.jumped) > 8 else "")
     where = f"epoch {record.epoch + 1}, step {record.step + 1}"
     return f"warning: the loss jumped to {record.loss:.3g} in {where}, with the training samples {shown}"
