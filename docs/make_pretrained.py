@@ -1,6 +1,6 @@
 """Make the two files of a trained network that comes with the package, out of a run directory.
 
-    python -c "import bntt; print(bntt.models.pretrained_facts().recipe)" > mine.toml      # the one that is there now
+    python -c "import bntt; print(bntt.models.pretrained_facts().recipe)" > mine.toml     # as the last one was trained
     bntt train mine.toml
     bntt evaluate runs/mine --split validation
     python docs/make_pretrained.py runs/mine fashion-mnist-vgg6

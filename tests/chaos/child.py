@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ def start(args: list[str], log: Path, before: Callable[[], None] = lambda: None)
         os.dup2(out, 1)
         os.dup2(out, 2)
         torch.set_num_threads(1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
         before()
         code = cli.main(args)
     except SystemExit as stop:

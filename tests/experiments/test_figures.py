@@ -181,11 +181,12 @@ def test_predictions_stand_beside_their_pictures(tmp_path, drawn):
     names = ("_cat", "$dog$", "fox", "owl")
     pixels = torch.arange(2 * 3, dtype=torch.uint8).reshape(1, 2, 3)
     gray = Picture(Path("a$b$.png"), pixels, ())
-    colour = Picture(Path("c.png"), pixels.expand(3, -1, -1), ())
+    colour = Picture(Path("c" * 27), pixels.expand(3, -1, -1), ())
     first = Prediction(names, torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.2, 0.7, 0.1, 0.0], [0.1, 0.8, 0.1, 0.0]]))
     save_predictions([(gray, first), (colour, Prediction(names, first.confidence[:1]))], tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
-    left, right, _, single = drawn[0].axes
+    left, right, other, single = drawn[0].axes
+    assert other.get_title() == "c" * 19 + "…"
     assert np.array_equal(left.images[0].get_array(), np.stack([pixels[0].numpy()] * 3, 2))
     assert left.get_title() == r"a\$b\$.png"
     lines = {line.get_label(): line.get_ydata() for line in right.lines[:3]}

@@ -64,16 +64,18 @@ def test_a_network_comes_ready_to_be_used(name):
 
 
 def test_what_the_facts_say_of_the_run():
+    """The recipe is one of the version that trained it: later ones may name things otherwise."""
     facts = pretrained_facts()
-    recipe = parse_recipe(tomllib.loads(facts.recipe))
-    assert MODELS[recipe.network.name] is PRETRAINED[NAME]
-    assert recipe.network.model_dump(exclude={"name"}).items() <= facts.network.items()
-    assert (recipe.encoder.name, recipe.network.norm, recipe.network.num_steps) == ("poisson", "bntt", 8)
-    assert (recipe.train.weight_decay, recipe.seed) == (5e-4, facts.seed)
+    recipe = tomllib.loads(facts.recipe)
+    assert MODELS[recipe["network"].pop("name")] is PRETRAINED[NAME]
+    assert recipe["network"].items() <= facts.network.items()
+    assert (recipe["encoder"]["name"], facts.network["norm"], facts.network["num_steps"]) == ("poisson", "bntt", 8)
+    assert (recipe["train"]["weight_decay"], recipe["seed"]) == (5e-4, facts.seed)
     assert facts.classes == fashion_mnist_bundled().test.classes
     assert (facts.validation["images"], facts.test["images"]) == (6000, 10000)
     low, high = facts.test["accuracy_wilson_95"]
-    assert 0.88 < low < facts.test["accuracy"] == pytest.approx(facts.test["accuracy_over_time"][-1]) < high
+    assert 0.88 < low < facts.test["accuracy"] < high
+    assert facts.test["accuracy"] == pytest.approx(facts.test["accuracy_over_time"][-1])
     assert facts.run["commit"]
     assert "dirty" not in facts.run["commit"]
     assert "Zalando" in facts.licence

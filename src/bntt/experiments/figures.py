@@ -215,20 +215,21 @@ def save_predictions(said: Sequence[tuple[Picture, Prediction]], path: Path, lea
         pixels = picture.pixels.permute(1, 2, 0)
         left.imshow(pixels.expand(-1, -1, 3).numpy())
         left.axis("off")
-        left.set_title(_plain(picture.path.name), fontsize=9, wrap=True)
+        left.set_title(_plain(picture.path.name), fontsize=9)
         confidence = (100 * prediction.confidence).tolist()
         steps = len(confidence)
         for number in prediction.leading(leading):
-            name = _plain(f"{confidence[-1][number]:.1f}%  {prediction.classes[number]}")
+            name = f"{confidence[-1][number]:.1f}%  {_plain(prediction.classes[number])}"
             right.plot(range(1, steps + 1), [row[number] for row in confidence], label=name, marker="o", markersize=3)
         right.axvline(prediction.stable_from, color="0.6", linestyle="--", linewidth=0.8)
-        right.set_title(_plain(f"{prediction.label}, from step {prediction.stable_from} on"), fontsize=10)
+        right.set_title(f"{_plain(prediction.label)}, from step {prediction.stable_from} on", fontsize=10)
         _label(right, "confidence (%)")
         right.set_ylim(0, 103)
         right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     save_figure(figure, path)
 
 
-def _plain(text: str) -> str:
-    """A name as it is: a dollar sign begins no formula."""
-    return text.replace("$", r"\$")
+def _plain(name: str, most: int = 20) -> str:
+    """A name as it is, or its beginning: a dollar sign begins no formula."""
+    short = name if len(name) <= most else name[: most - 1] + "…"
+    return short.replace("$", r"\$")
