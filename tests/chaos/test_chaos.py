@@ -1,0 +1,49 @@
+"""The places are there, and a run that is stopped at some of them ends as one that was left alone."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.chaos.stops import CODES, PLACES, STRIKES, strikes_at
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_every_place_is_there(place):
+    assert callable(getattr(place.owner, place.function))
+    assert place.call >= 1
+    assert set(strikes_at(place)) <= STRIKES.keys() == CODES.keys()
+
+
+def test_there_are_enough_kinds_of_stops():
+    assert sum(len(strikes_at(place)) for place in PLACES) >= 4 * 28
+    assert len({place.name for place in PLACES}) == len(PLACES)
+
+
+def test_a_trap_comes_with_its_call(monkeypatch):
+    place, came = PLACES[0], []
+    monkeypatch.setattr(place.owner, place.function, lambda: came.append("real"))
+    place.trap(lambda: came.append("struck"))
+    for _ in range(2):
+        getattr(place.owner, place.function)()
+    assert came == ["struck", "real", "real"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("places", ["between two updates", "midst of a validation", "keeping the epoch"])
+def test_stops_of_every_kind(places):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", "stops", "--ways", "2", "--places", places],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_kills():
+    command = [sys.executable, "-m", "tests.chaos", "kills", "--kills", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
