@@ -103,6 +103,13 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     return Parts(train, validation, published.test, mean, std, label, manifest)
 
 
+def for_measuring(recipe: Recipe) -> Recipe:
+    """The recipe without what only gradients need: "bf16-grad" is then fp32, which every machine has."""
+    if recipe.compute.precision != "bf16-grad":
+        return recipe
+    return recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
+
+
 def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:
     """The recipe's network and encoder for this data, with start weights from the recipe's seed, on a device.
 

@@ -10,7 +10,7 @@ import torch
 
 from bntt.data import ImageSet
 from bntt.data.prepared import Manifest
-from bntt.experiments.build import Parts, build_data, build_model, require_device
+from bntt.experiments.build import Parts, build_data, build_model, for_measuring, require_device
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
 from bntt.experiments.recipe import Recipe, load_recipe
@@ -73,10 +73,8 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     run = find_run(Path(path))
     recipe, best = load_recipe(run.recipe), run.best
     check_same_recipe(recipe, read_facts(best), best, MEASURING)
-    like, usable = _images_like(run.path, recipe), recipe
-    if recipe.compute.precision == "bf16-grad":  # without gradients it is fp32, which every machine has
-        usable = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
-    model = build_model(usable, like, device)
+    like = _images_like(run.path, recipe)
+    model = build_model(for_measuring(recipe), like, device)
     facts = load_checkpoint(best, model, needs=("epoch",))
     channels, height, width = like.test.images.shape[1:]
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, (channels, height, width))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
 from bntt.data import SampleLoader
-from bntt.experiments.build import Parts, build_model
+from bntt.experiments.build import Parts, build_model, for_measuring
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
 from bntt.experiments.recipe import Recipe, RecipeError
@@ -50,9 +50,7 @@ def evaluate_run(
     draws = draws_of(recipe, draws)
     check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
     check_same_data(run.path, data.manifest)
-    if recipe.compute.precision == "bf16-grad":  # without gradients it is fp32, which every machine has
-        recipe = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
-    model = build_model(recipe, data, device)
+    model = build_model(for_measuring(recipe), data, device)
     facts = load_checkpoint(run.best, model, needs=("epoch", "averaged"))
     images = data.test if split == "test" else data.validation
     loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
