@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bntt.training.checkpoint import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,16 +195,10 @@ def _whole_numbers(axes: Axes, first: int, last: int) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG: a temporary file beside it, then renamed over it."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            figure.savefig(file, format="png", dpi=110)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a PNG whole or not at all."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=110)
+    write_whole(path, drawn.getvalue())
 
 
 def save_predictions(said: Sequence[tuple[Picture, Prediction]], path: Path, leading: int = 3) -> None:

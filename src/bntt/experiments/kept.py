@@ -27,7 +27,15 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Kept:
-    """Checkpoints ``step-000000123.safetensors``, named by the updates done: neither names nor clocks order them."""
+    """Checkpoints ``step-000000123.safetensors``, named by the updates done: neither names nor clocks order them.
+
+    >>> import tempfile, torch
+    >>> kept = Kept(Path(tempfile.mkdtemp()))
+    >>> for updates in (9, 10, 11):
+    ...     _ = kept.write(updates, {"x": torch.zeros(1)}, {}, last=2)
+    >>> [path.name for path in kept.paths()]
+    ['step-000000011.safetensors', 'step-000000010.safetensors']
+    """
 
     folder: Path
 

@@ -135,7 +135,7 @@ class _Course:
         check_fits(found.path, held, session.model.state_dict())
         try:
             session.load(tensors, facts["session"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
         self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
         self.best = None if forget_best else facts["best"]

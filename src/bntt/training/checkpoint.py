@@ -41,6 +41,12 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
 
     Raises:
         OSError: if it cannot be written; what was there before is then still there.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
+    >>> write_checkpoint(path, {"gamma": torch.ones(2)}, {"epoch": 3})
+    >>> read_checkpoint(path)
+    Checkpoint(tensors={'gamma': tensor([1., 1.])}, facts={'epoch': 3})
     """
     kept = {name: value.detach().contiguous() for name, value in tensors.items()}
     notes = {"format": FORMAT, "sha256": _NO_SUM.decode(), "facts": json.dumps(facts, allow_nan=False)}

@@ -60,6 +60,18 @@ class Session:
 
     Raises:
         ValueError: on fewer epochs than one, or a schedule by updates over a loader that does not tell its length.
+
+    >>> import bntt
+    >>> def begin():
+    ...     net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
+    ...     model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), net)
+    ...     loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=250, shuffle=True)
+    ...     return Session(model, loader, epochs=1)
+    >>> first, second = begin(), begin()
+    >>> _ = next(first.records())
+    >>> second.load(*first.state())  # write_checkpoint and read_checkpoint keep it in a file
+    >>> list(first.records()) == list(second.records())
+    True
     """
 
     def __init__(
