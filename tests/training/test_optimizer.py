@@ -79,6 +79,7 @@ def test_a_state_goes_out_and_comes_back(name):
     for place, state in before["state"].items():
         assert state.keys() == after["state"][place].keys()
         assert all(torch.equal(value, after["state"][place][key]) for key, value in state.items())
+        assert all(value is not after["state"][place][key] for value in state.values() for key in state)
 
 
 def test_a_state_of_another_model_is_refused():

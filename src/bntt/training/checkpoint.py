@@ -42,7 +42,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     Raises:
         OSError: if it cannot be written; what was there before is then still there.
 
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
     >>> write_checkpoint(path, {"gamma": torch.ones(2)}, {"epoch": 3})
     >>> read_checkpoint(path)
