@@ -68,7 +68,7 @@ PLACES = [
     Place("writing the best epoch", run, "write_checkpoint", 1, saving=True),
     Place("writing the metrics", run._Course, "_write_metrics", 1, saving=True),
     Place("keeping the epoch", kept, "write_checkpoint", 3, saving=True),
-    Place("opening the temporary file", Path, "open", 9, saving=True),
+    Place("opening a file", Path, "open", 9, keeps=False, saving=True),
     Place("syncing a file", os, "fsync", 8, saving=True),
     Place("renaming a file", Path, "replace", 7, saving=True),
     Place("syncing the folder", checkpoint, "sync_folder", 6, saving=True),
