@@ -28,10 +28,11 @@ SLACK = 1.0
 def kills(folder: Path, count: int) -> int:
     """Kill so often; then let it end, beside a run that was left alone. The number of things that went wrong."""
     recipe, dice, wrong = folder / "run.toml", random.Random(0), 0
-    recipe.write_text(RECIPE.replace("EPOCHS", str(max(4, 2 * count))), encoding="utf-8")
+    recipe.write_text(RECIPE.replace("EPOCHS", str(max(4, count))), encoding="utf-8")
     log, directory, done = folder / "log", folder / "run", folder / "done"
     train = ["train", str(recipe), "--root", str(folder)]
     resume = ["train", str(directory), "--resume"]
+    killed_so_far = 0
     for number in range(count):
         started = bool(RunDirectory(directory).kept.paths()) if directory.exists() else False
         done.unlink(missing_ok=True)
@@ -45,6 +46,7 @@ def kills(folder: Path, count: int) -> int:
                 return wrong + 1
             break
         wrong += _judged(directory, done, killed, number)
+        killed_so_far = number + 1
         if (number + 1) % 20 == 0:
             print(f"{number + 1} kills: {wrong} wrong", flush=True)
     if finished(resume, log):
@@ -54,7 +56,9 @@ def kills(folder: Path, count: int) -> int:
     if finished([*train, "--name", alone.name], log):
         return wrong + 1
     same = outcome(directory) == outcome(alone)
-    print(f"{count} kills: {wrong} wrong; {'the bits of the run that was left alone' if same else 'OTHER BITS'}")
+    print(
+        f"{killed_so_far} kills: {wrong} wrong; {'the bits of the run that was left alone' if same else 'OTHER BITS'}"
+    )
     return wrong + (not same)
 
 
