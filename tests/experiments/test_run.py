@@ -1,11 +1,13 @@
 """A whole run at the smallest size: its files, its best epoch, and that it stops and goes on anywhere."""
 
+import dataclasses
 import errno
 import json
 
 import pytest
 import torch
 
+from bntt.data import ImageSet
 from bntt.experiments.directory import new_run_directory
 from bntt.experiments.lock import RunLockedError, hold_run
 from bntt.experiments.recipe import load_recipe
@@ -114,3 +116,18 @@ def test_numbers_that_are_not_finite_are_not_kept(run, tmp_path):
         list(train_run(wild, data, folder))
     for path in folder.kept.paths():
         assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
+
+
+def test_training_never_touches_the_test_split(tmp_path):
+    """T2: what is chosen is chosen on validation; a test split that breaks at a touch is none the worse."""
+
+    class Untouchable(ImageSet):
+        def __getattribute__(self, name):
+            if name != "__class__":  # the tests' check of annotations asks for that
+                raise AssertionError(f"the test split was asked for {name}")
+            return ImageSet
+
+    recipe = tiny.recipe(train={"epochs": 1})
+    data = dataclasses.replace(tiny.parts(recipe), test=object.__new__(Untouchable))
+    _, epochs = tiny.trained(recipe, data, tmp_path)
+    assert epochs[0].validation_accuracy is not None
