@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bntt.experiments.directory import RunDirectory
 from bntt.training import session
+from bntt.training.checkpoint import CheckpointError
 from tests.chaos.child import ended, finished, start
 from tests.chaos.outcome import outcome
 
@@ -32,7 +33,7 @@ def kills(folder: Path, count: int) -> int:
     log, directory, done = folder / "log", folder / "run", folder / "done"
     train = ["train", str(recipe), "--root", str(folder)]
     resume = ["train", str(directory), "--resume"]
-    killed_so_far = 0
+    killed_so_far = highest = 0
     for number in range(count):
         started = bool(RunDirectory(directory).kept.paths()) if directory.exists() else False
         done.unlink(missing_ok=True)
@@ -45,7 +46,8 @@ def kills(folder: Path, count: int) -> int:
             if code:
                 return wrong + 1
             break
-        wrong += _judged(directory, done, killed, number)
+        wrong += _judged(directory, done, killed, number, highest)
+        highest = max(highest, _kept(directory))
         killed_so_far = number + 1
         if (number + 1) % 20 == 0:
             print(f"{number + 1} kills: {wrong} wrong", flush=True)
@@ -75,17 +77,21 @@ def _noting(done: Path) -> None:
     session.Session._recorded = noted
 
 
-def _judged(directory: Path, done: Path, killed: float, number: int) -> int:
-    """Whether what is there is readable, and holds all but the last interval."""
+def _kept(directory: Path) -> int:
+    """Updates that are kept; 0 where nothing can be read."""
+    try:
+        return int(RunDirectory(directory).kept.latest().checkpoint.facts["session"]["position"]["updates"])
+    except CheckpointError:
+        return 0
+
+
+def _judged(directory: Path, done: Path, killed: float, number: int, highest: int) -> int:
+    """Whether what is there is readable, and holds all that was kept before, and all but the last interval."""
     lines = [line.split() for line in done.read_text().splitlines()] if done.exists() else []
-    due = max((int(update) for update, when in lines if float(when) < killed - INTERVAL - SLACK), default=0)
-    found = RunDirectory(directory).kept
-    if not found.paths():
-        return 0 if due == 0 else _complain(f"kill {number}: nothing kept of {due} updates")
-    latest = found.latest()
-    kept = latest.checkpoint.facts["session"]["position"]["updates"]
-    if latest.passed_over:
-        return _complain(f"kill {number}: {latest.passed_over[0]}")
+    due = max([highest, *(int(update) for update, when in lines if float(when) < killed - INTERVAL - SLACK)])
+    found, kept = RunDirectory(directory).kept, _kept(directory)
+    if kept and (wrong := found.latest().passed_over):
+        return _complain(f"kill {number}: {wrong[0]}")
     return 0 if kept >= due else _complain(f"kill {number}: {kept} of {due} updates kept")
 
 

@@ -50,10 +50,18 @@ def stops(folder: Path, ways: int, places: str) -> int:
 
 def _stopped(folder: Path, train: list[str], place: Place, strike: str, expected: dict[str, str]) -> str:
     """What is wrong with a run that is stopped there and goes on; "" if nothing is."""
-    log, directory = folder / "log", folder / "run"
+    log, directory, struck = folder / "log", folder / "run", folder / "struck"
     shutil.rmtree(directory, ignore_errors=True)
-    log.unlink(missing_ok=True)
-    code = finished(train, log, lambda: place.trap(STRIKES[strike]))
+    for old in (log, struck):
+        old.unlink(missing_ok=True)
+
+    def strikes() -> None:
+        struck.touch()
+        STRIKES[strike]()
+
+    code = finished(train, log, lambda: place.trap(strikes))
+    if not struck.exists():
+        return "it never came there"
     if code not in CODES[strike]:
         return f"ended with {code}: {log.read_text()[-500:]}"
     if "Traceback" in log.read_text():

@@ -24,8 +24,9 @@ def test_the_latest_few_are_kept(tmp_path):
 
 def test_latest_is_by_updates_not_by_name_or_clock(tmp_path):
     """Fault 74."""
-    store = kept(tmp_path, [10, 9], last=5)
+    store = kept(tmp_path, [9, 10], last=5)
     (tmp_path / "step-000000010.safetensors").rename(tmp_path / "step-10.safetensors")
+    (tmp_path / "step-000000009.safetensors").touch()
     assert store.latest().checkpoint.facts == {"updates": 10}
 
 
@@ -47,6 +48,21 @@ def test_none_can_be_used(tmp_path):
         path.write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"no checkpoint can be used: .*002.* is damaged.*; .*001.* is damaged"):
         store.latest()
+
+
+def test_what_is_written_after_a_fallback_is_kept_and_the_damaged_one_goes(tmp_path):
+    store = kept(tmp_path, [100, 200], last=2)
+    store.paths()[0].write_bytes(b"")
+    store.write(150, {"x": torch.zeros(1)}, {"updates": 150}, 1)
+    assert [path.name for path in store.paths()] == ["step-000000150.safetensors"]
+    assert store.latest().checkpoint.facts == {"updates": 150}
+
+
+def test_stumps_of_a_kill_are_tidied_away(tmp_path):
+    store = kept(tmp_path, [1])
+    (tmp_path / "step-000000002.safetensors.77.tmp").write_text("half")
+    store.tidy()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000001.safetensors"]
 
 
 def test_strangers_and_stumps_are_left_alone(tmp_path):

@@ -3,17 +3,17 @@
 import torch
 
 from bntt.data import SampleLoader
-from bntt.experiments.told import Notice, differences, jump_of
+from bntt.experiments.told import Notice, differences, jump_of, machine
 from bntt.training import Session, StepRecord
 from tests.experiments import tiny
 from tests.training.test_fit import build, data
 
 
-def said(changed, *, done=1, threads=None, **train):
+def said(changed, *, done=1, then={}, **train):  # noqa: B006
     recipe = tiny.recipe(train=train)
     session = Session(build(), SampleLoader(data(), 10), epochs=recipe.train.epochs, method=recipe.train.method)
     session.position.updates = 7
-    facts = {"epochs_done": done, "threads": threads or torch.get_num_threads()}
+    facts = {"epochs_done": done, "machine": {**machine(session.model), **then}}
     found = list(differences(changed, recipe, facts, session))
     assert all(isinstance(notice, Notice) for notice in found)
     return [notice.text for notice in found]
@@ -30,9 +30,11 @@ def test_more_epochs_print_the_new_rates():
     assert lines[1] == "rates from epoch 4 on: 0.3, 0.3, 0.03, 0.03, 0.003, 0.003, 0.0003"
 
 
-def test_another_number_of_threads_is_said():
-    (line, _) = said({}, threads=99)
-    assert "it ran on 99: sums may round differently" in line
+def test_another_machine_is_said():
+    (line, _) = said({}, then={"threads": 99, "device": "cuda:0"})
+    threads = torch.get_num_threads()
+    expected = f"warning: device is cpu, it was cuda:0, threads is {threads}, it was 99: sums may round differently"
+    assert line.startswith(expected)
 
 
 def test_a_jump_names_the_samples():

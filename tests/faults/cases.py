@@ -42,7 +42,8 @@ def table(outcomes: list[str]) -> str:
     """The page docs/faults.md."""
     head = (
         "# What happens when something is wrong\n\nMade by `python -m tests.faults.cases`, held to the code by "
-        "`tests/faults`. Exit codes: 0 ok, 2 usage or recipe, 3 data,\n4 checkpoint, 5 resource, 6 numbers not finite. "
+        "`tests/faults`. Exit codes: 0 ok, 2 usage or recipe, 3 data,\n4 checkpoint, 5 resource, 6 numbers not finite, "
+        "75 run held, 130 interrupted,\n143 terminated. "
         "Where Python is called instead of the command line, the error is named.\n\n"
         "| fault | what | outcome |\n|---|---|---|\n"
     )

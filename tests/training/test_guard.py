@@ -37,7 +37,9 @@ def test_what_is_kept_for_good_is_finite():
     optimizer.step()
     check_state(net, optimizer)
     optimizer.state[net.blocks["fc1"].norm.gamma]["exp_avg_sq"][0, 0] = float("inf")
-    with pytest.raises(NonFiniteError, match=r"exp_avg_sq of blocks.fc1.norm.gamma is not finite: it is not saved"):
+    with pytest.raises(
+        NonFiniteError, match=r"exp_avg_sq of blocks.fc1.norm.gamma is not finite after the last update: it is not kept"
+    ):
         check_state(net, optimizer)
 
 

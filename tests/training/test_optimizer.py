@@ -96,4 +96,4 @@ def test_a_state_of_another_model_is_refused():
     with pytest.raises(ValueError, match=r"fc9.* is no parameter of this optimiser"):
         restored_state(optimizer, model, renamed, facts)
     with pytest.raises(ValueError, match=r"groups of \[1\] parameters"):
-        restored_state(optimizer, model, tensors, {**facts, "groups": [{"params": [0]}]})
+        restored_state(optimizer, model, tensors, {**facts, "groups": [{**facts["groups"][0], "params": [0]}]})

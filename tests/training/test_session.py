@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader
-from bntt.nn import hold_statistics
+from bntt.models import mlp
+from bntt.nn import PoissonEncoder, SpikingClassifier, hold_statistics
 from bntt.training import EpochRecord, Method, NonFiniteError, Session, StepRecord, cross_entropy
 from tests.training.test_fit import build, data
 
@@ -200,7 +201,7 @@ def test_nothing_that_is_not_finite_reaches_an_update(site, bad):
     next(records)
     sites(model, one, bad)[site]()
     before = everything(one)
-    with pytest.raises(NonFiniteError, match="Nothing was changed"):
+    with pytest.raises(NonFiniteError, match="The update was not made"):
         next(records)
     after = everything(one)
     assert after[1]["position"] == before[1]["position"]
@@ -230,6 +231,35 @@ def test_a_state_of_another_training_is_refused_and_changes_nothing():
     with pytest.raises(ValueError, match="keeps an average"):
         plain.load(*everything(averaged))
     same(everything(plain), before)
+
+
+def test_a_state_of_another_optimiser_or_network_is_refused_and_changes_nothing():
+    sgd = session(Method())
+    next(sgd.records())
+    for method in (Method(optimizer="adam"), Method(optimizer="adamw")):
+        other = session(method, model=build(seed=9))
+        before = everything(other)
+        with pytest.raises(ValueError, match="another kind of optimiser has"):
+            other.load(*everything(sgd))
+        same(everything(other), before)
+    net = mlp(in_features=16, hidden=(7,), num_classes=3, num_steps=4)
+    small = session(Method(), model=SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), net))
+    before = everything(small)
+    with pytest.raises(ValueError, match=r"the model's weights are of another network: network.blocks.fc1"):
+        small.load(*everything(sgd))
+    same(everything(small), before)
+
+
+def test_a_first_update_that_fails_leaves_the_rate_where_it_began():
+    """A rate that is taken from the last scaled one would shrink with every try."""
+    pixels = torch.full((4, 1, 4, 4), 0.5)
+    one = Session(
+        build(), [(pixels, torch.tensor([0, 1, 2, 99]))], epochs=2, method=Method(lr=1.0, schedule="one-cycle")
+    )
+    for _ in range(3):
+        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+            next(one.records())
+    assert [group["initial_lr"] for group in one.optimizer.param_groups] == [1.0, 1.0]
 
 
 def test_a_mistake_is_told_before_the_first_step():

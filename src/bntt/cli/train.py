@@ -48,6 +48,7 @@ def train(
     """
     from bntt.experiments.build import require_device, with_whole_root
     from bntt.experiments.directory import find_run, new_run_directory
+    from bntt.experiments.lock import hold_run
     from bntt.experiments.recipe import RecipeError, load_recipe
     from bntt.experiments.run import check_resumable
 
@@ -56,8 +57,9 @@ def train(
         run = find_run(Path(recipe))
         if name:
             raise RecipeError("--resume goes on in the run's own directory: leave --name away")
-        begun = load_recipe(run.recipe, overrides)
-        check_resumable(with_whole_root(begun), run, forget_best=forget_best)
+        begun = load_recipe(run.recipe, overrides, same_data=True)
+        with hold_run(run.path):  # who trains there now is told first
+            check_resumable(with_whole_root(begun), run, forget_best=forget_best)
         run_recipe(begun, lambda: run, resume=True, device=device, forget_best=forget_best)
         return
     if forget_best:
@@ -108,8 +110,8 @@ def run_recipe(
     with signals.deferred() as wishes:
         told = train_run(recipe, data, run, resume=resume, device=device, wishes=wishes, forget_best=forget_best)
         console.training(told, settings.epochs, len(data.train))
-    save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {network.norm}")
     measure(recipe, data, run, device=device)
+    save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {network.norm}")
     console.line(f"run directory: {run.path}")
 
 

@@ -34,6 +34,13 @@ class RunDirectory:
         """What ``metrics.jsonl`` says of every epoch."""
         return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
 
+    def has_rows(self) -> bool:
+        """Whether ``metrics.jsonl`` is there and can be read."""
+        try:
+            return bool(self.rows())
+        except (OSError, ValueError):
+            return False
+
     @property
     def best(self) -> Path:
         """The weights of the epoch that validated best."""

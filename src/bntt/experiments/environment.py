@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bntt.training.checkpoint import write_whole
 from bntt.version import __version__
 
 
@@ -27,6 +31,22 @@ def environment() -> dict[str, Any]:
         "command": sys.argv[1:],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def write_environment(run: Path, updates: int, more: Mapping[str, Any]) -> None:
+    """What a start ran on, beside what the run knows; every start of a run has a file of its own.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for updates in (0, 100, 100):
+    ...     write_environment(folder, updates, {"device": "cpu"})
+    >>> sorted(file.stem for file in folder.iterdir())
+    ['environment', 'environment-from-update-100', 'environment-from-update-100-2']
+    """
+    stem = f"environment-from-update-{updates}" if updates else "environment"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    name = next(name for name in names if not updates or not (run / f"{name}.json").exists())
+    write_whole(run / f"{name}.json", (json.dumps({**environment(), **more}, indent=1) + "\n").encode())
 
 
 def _commit() -> str | None:

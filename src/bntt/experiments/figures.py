@@ -195,9 +195,9 @@ def _whole_numbers(axes: Axes, first: int, last: int) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG whole or not at all."""
+    """Write a picture whole or not at all, a PNG or what else its name ends in."""
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=110)
+    figure.savefig(drawn, format=path.suffix.removeprefix(".").lower() or "png", dpi=110)
     write_whole(path, drawn.getvalue())
 
 

@@ -41,21 +41,33 @@ class Kept:
 
     def paths(self) -> list[Path]:
         """The latest first."""
+        return [path for _, path in self._numbered()]
+
+    def _numbered(self) -> list[tuple[int, Path]]:
         named = [(int(match[1]), path) for path in self.folder.glob("step-*") if (match := _NAME.fullmatch(path.name))]
-        return [path for _, path in sorted(named, reverse=True)]
+        return sorted(named, reverse=True)
 
     def write(self, updates: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], last: int) -> Path:
-        """Write the next one, whole and verified; only then are older ones than the ``last`` deleted.
+        """Write the next one, whole and verified; only then are all but the ``last`` deleted.
+
+        Later ones than this were passed over as damaged, or belong to a training that was given up: they go too.
 
         Raises:
             OSError: if it cannot be written; those before are untouched.
         """
         path = self.folder / f"step-{updates:09}.safetensors"
         write_checkpoint(path, tensors, facts)
-        for old in self.paths()[last:]:
+        kept = [old for number, old in self._numbered() if number < updates][: last - 1]
+        for old in set(self.paths()) - {path, *kept}:
             with suppress(OSError):  # it is there for one checkpoint longer
                 old.unlink()
         return path
+
+    def tidy(self) -> None:
+        """Delete what a kill left half-written; whoever calls this is the only one who writes here."""
+        for stump in self.folder.glob("*.tmp"):
+            with suppress(OSError):
+                stump.unlink()
 
     def latest(self) -> Found:
         """The latest that is sound.

@@ -19,11 +19,12 @@ LARGEST = 1 << 20
 """Bytes of a recipe file."""
 
 
-def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data: bool = False) -> Recipe:
     """A recipe by the name of one that comes with the package, or by the path of a TOML file.
 
     Args:
         overrides: ``table.key=value`` each, put over what the file says before it is validated.
+        same_data: whether another ``data.root`` is another place of the same data, whose label then stays.
 
     Raises:
         RecipeError: on an unknown name, bad TOML, an unknown key (with the nearest known one) or a bad value.
@@ -41,7 +42,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{source} is not TOML: {error}") from None
     named = {override.partition("=")[0].strip() for override in overrides}
-    if named & {"data.name", "data.root"} and isinstance(values.get("data"), dict):
+    if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
         values["data"].pop("label", None)  # the file's label is of the file's data
     for override in overrides:
         _apply(values, override)

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
-
-import torch
 
 from bntt.analysis import Evaluation, evaluate, gamma_profile, health, untrained_activity
 from bntt.data import SampleLoader
 from bntt.engine import crossover
 from bntt.experiments.build import Parts, build_model
 from bntt.experiments.directory import RunDirectory
-from bntt.experiments.environment import environment
+from bntt.experiments.environment import write_environment
 from bntt.experiments.identity import RESUMING, check_same_data, check_same_recipe
 from bntt.experiments.kept import Found
 from bntt.experiments.lock import hold_run
 from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
-from bntt.experiments.told import EpochResult, Notice, Told, differences, jump_of
+from bntt.experiments.told import EpochResult, Notice, Told, differences, jump_of, machine
 from bntt.experiments.tracking import event_writer
 from bntt.experiments.wishes import Interrupted, Wishes
-from bntt.training.checkpoint import CheckpointError, check_fits, read_facts, write_checkpoint, write_whole
+from bntt.training.checkpoint import (
+    CheckpointError,
+    check_fits,
+    read_checkpoint,
+    read_facts,
+    write_checkpoint,
+    write_whole,
+)
 from bntt.training.guard import check_state
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
@@ -54,7 +60,7 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
             )
     if facts["best"] is not None and not forget_best:
         try:
-            read_facts(run.best)
+            read_checkpoint(run.best)
         except CheckpointError as error:
             raise CheckpointError(
                 f"{error}: the best epoch's weights are lost; --forget-best goes on and takes the best of what comes"
@@ -88,17 +94,16 @@ def train_run(
         OSError: if something cannot be written; what was measured is yielded first.
     """
     with hold_run(run.path):
+        run.kept.tidy()
         course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes)
         if resume:
             yield from course.take_up(check_resumable(recipe, run, forget_best=forget_best), forget_best)
         else:
             write_whole(run.recipe, course.written.encode())
-        course.write_environment()
-        with event_writer(run.path, course.epochs_done) as write_events:
-            for told in course.train():
-                yield told
-                if isinstance(told, EpochResult):
-                    write_events(told.epoch, asdict(told))
+        facts = {"device": device, "data": asdict(data.manifest)}
+        write_environment(run.path, course.session.position.updates, facts)
+        with event_writer(run.path, course.epochs_done) as course.write_events:
+            yield from course.train()
 
 
 class _Course:
@@ -118,16 +123,18 @@ class _Course:
         self.best: float | None = None
         self.lines: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
+        self.write_events: Callable[[int, Mapping[str, Any]], None] = lambda epoch, row: None
         self.began = self.saved = time.monotonic()
 
     def take_up(self, found: Found, forget_best: bool) -> Iterator[Notice]:
         """Go on from a checkpoint; says what is not as it was."""
         check_same_data(self.run.path, self.data.manifest)
         facts, session = found.checkpoint.facts, self.session
+        changed = check_same_recipe(self.recipe, facts, found.path, RESUMING)
         for problem in found.passed_over:
             yield Notice(f"{problem}; going on from {found.path.name}, the one before")
         network = session.model.network
-        if self.recipe.compute.recompute == "auto":
+        if "compute.recompute" not in changed:
             network.compute = replace(network.compute, recompute=facts["compute"]["recompute"])
         crossover.remember(facts["compute"]["crossovers"])
         tensors = found.checkpoint.tensors
@@ -138,12 +145,24 @@ class _Course:
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
         self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
-        self.best = None if forget_best else facts["best"]
+        self.best = self._best_so_far(facts, forget_best, "evaluate.every" in changed)
         self.began = time.monotonic() - facts["seconds"]
         write_whole(self.run.recipe, self.written.encode())
+        if self.lines and not self.run.has_rows():
+            yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
         self._write_metrics()
-        changed = check_same_recipe(self.recipe, facts, found.path, RESUMING)
         yield from differences(changed, self.recipe, facts, session)
+
+    def _best_so_far(self, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
+        """The best validation accuracy; a kill may have left the file one epoch ahead of the checkpoint, and where
+        that epoch is not validated again, the file has the say."""
+        best: float | None = facts["best"]
+        try:
+            file = read_facts(self.run.best)
+        except CheckpointError:
+            return None if forget_best else best
+        ahead = file["epoch"] >= facts["epochs_done"]
+        return float(file["validation_accuracy"]) if ahead and seldom else best
 
     def train(self) -> Iterator[Told]:
         if self.session.position.updates == 0:
@@ -168,6 +187,8 @@ class _Course:
 
     def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
         """Validate, keep what is worth it, tell. What was measured is told even where it cannot be written."""
+        check_state(self.session.model, self.session.optimizer)
+        check_state(self.session.measured)
         evaluation = self._validate(record.epoch)
         accuracy = None if evaluation is None else evaluation.accuracy.mean
         best = accuracy is not None and (self.best is None or accuracy > self.best)
@@ -189,6 +210,7 @@ class _Course:
             self.best = accuracy if best else self.best
             self.epochs_done, self.lines = record.epoch + 1, [*self.lines, asdict(result)]
             self._write_metrics()
+            self.write_events(record.epoch, asdict(result))  # before it counts: what is done again, is shown once
             self._save()
         except OSError as error:
             problem = error
@@ -204,16 +226,25 @@ class _Course:
         if (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs:
             return None
         measured = self.session.measured
-        return evaluate(measured, self.held_out, seed=self.recipe.seed, draws=1, progress=lambda images: self._attend())
+        return evaluate(measured, self.held_out, seed=self.recipe.seed, draws=1, progress=self._attend_within)
 
-    def _attend(self, *, due: bool = False) -> None:
+    def _attend_within(self, images: int) -> None:
+        """A safe point in a validation, where no update is new."""
+        self._attend(by_clock=self.recipe.checkpoint.every_minutes > 0)
+
+    def _attend(self, *, due: bool = False, by_clock: bool = True) -> None:
         """A safe point: keep what is due, and stop if that is wished."""
         wishes, waited = self.wishes, time.monotonic() - self.saved
-        if due or wishes.save or wishes.stop is not None or waited >= 60 * self.recipe.checkpoint.every_minutes:
+        due = due or (by_clock and waited >= 60 * self.recipe.checkpoint.every_minutes)
+        if due or wishes.save or wishes.stop is not None:
             wishes.save = False
             self._save()
         if wishes.stop is not None:
-            raise Interrupted(wishes.stop, f"everything is saved, go on with: bntt train {self.run.path} --resume")
+            raise Interrupted(wishes.stop, f"everything is saved, go on with: bntt train {self._how_on()}")
+
+    def _how_on(self) -> str:
+        device = "" if self.device == "cpu" else f" --device {self.device}"
+        return f"{shlex.quote(str(self.run.path))} --resume{device}"
 
     def _save(self) -> None:
         check_state(self.session.model, self.session.optimizer)
@@ -225,7 +256,7 @@ class _Course:
             "seconds": time.monotonic() - self.began,
             "lines": self.lines,
             "recipe": self.written,
-            "threads": torch.get_num_threads(),
+            "machine": machine(self.session.model),
             "compute": {
                 "recompute": self.session.model.network.compute.recompute,
                 "crossovers": crossover.remembered(),
@@ -255,13 +286,6 @@ class _Course:
             seed=self.recipe.seed,
             device=self.device,
         )
-
-    def write_environment(self) -> None:
-        """What this start ran on; a resumed run has a file for each start."""
-        facts = {**environment(), "device": self.device, "data": asdict(self.data.manifest)}
-        updates = self.session.position.updates
-        name = f"environment-from-update-{updates}.json" if updates else "environment.json"
-        write_whole(self.run.path / name, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _gammas(session: Session) -> dict[str, float]:

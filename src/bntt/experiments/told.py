@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
+from bntt.engine.kernels import find_backend
 from bntt.experiments.schema import Recipe
 from bntt.training.records import StepRecord
 from bntt.training.session import Session
@@ -43,6 +45,17 @@ class Notice:
 Told = StepRecord | EpochResult | Notice
 
 
+def machine(model: nn.Module) -> dict[str, Any]:
+    """What decides how sums round, beside the recipe."""
+    kernels = find_backend("cpu")
+    return {
+        "device": str(next(model.parameters()).device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "kernels": kernels.detail if kernels.available else "none",
+    }
+
+
 def differences(
     changed: Mapping[str, tuple[Any, Any]], recipe: Recipe, facts: Mapping[str, Any], session: Session
 ) -> Iterator[Notice]:
@@ -53,11 +66,10 @@ def differences(
     if "train.epochs" in changed and session.rates is not None:
         rates = [recipe.train.lr * session.rates.factor(epoch, 0) for epoch in range(done, epochs)]
         yield Notice(f"rates from epoch {done + 1} on: {', '.join(f'{rate:.3g}' for rate in rates)}")
-    if facts["threads"] != torch.get_num_threads():
-        yield Notice(
-            f"warning: {torch.get_num_threads()} threads, it ran on {facts['threads']}: sums may round differently, "
-            f"so this is not the run to the bit that it would have been"
-        )
+    ran, runs = facts["machine"], machine(session.model)
+    other = [f"{key} is {runs[key]}, it was {ran.get(key)}" for key in runs if ran.get(key) != runs[key]]
+    if other:
+        yield Notice(f"warning: {', '.join(other)}: sums may round differently, so the bits will not be the same")
     if done >= epochs:
         yield Notice(f"all {epochs} epochs are done: there is nothing to train")
     else:

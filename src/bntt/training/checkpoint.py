@@ -123,7 +123,7 @@ def write_whole(path: Path, payload: bytes) -> None:
     Raises:
         OSError: if it cannot be written, naming the file and, on a full disk, what is needed and what is free.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(payload)
@@ -132,19 +132,28 @@ def write_whole(path: Path, payload: bytes) -> None:
         if temporary.read_bytes() != payload:
             raise OSError(errno.EIO, "what was written is not what is read again")
         temporary.replace(path)
-        sync_folder(path.parent)
     except OSError as error:
-        _discard(temporary)
         raise _told(error, path, len(payload)) from None
+    finally:
+        _discard(temporary)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable, where the system knows how: Windows opens no folder, and needs no such thing."""
+    """Make a folder's names durable, where the system knows how: Windows opens no folder, and needs no such thing; some
+    file systems of networks refuse.
+
+    Raises:
+        OSError: if it fails; what was written is there, but might not outlive a loss of power.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

@@ -32,7 +32,7 @@ def check_finite(
         The norm of all gradients together.
 
     Raises:
-        NonFiniteError: naming where it was found first; nothing has been changed.
+        NonFiniteError: naming where it was found first; this update has changed nothing.
 
     >>> layer = nn.Linear(1, 1)
     >>> layer(torch.ones(1, 1)).sum().backward()
@@ -50,7 +50,7 @@ def check_finite(
         site = "no single number, the norm is too large"
     raise NonFiniteError(
         f"the loss is {float(loss):.4g} and the gradient norm {float(norm):.4g}; first seen in "
-        f"{site or 'the loss alone'}. Nothing was changed; lower the learning rate or check the data"
+        f"{site or 'the loss alone'}. The update was not made; lower the learning rate or check the data"
     )
 
 
@@ -64,7 +64,9 @@ def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> N
     """
     site = next((name for name, value in _read(model, optimizer) if not torch.isfinite(value).all()), None)
     if site is not None:
-        raise NonFiniteError(f"{site} is not finite: it is not saved; lower the learning rate, and resume")
+        raise NonFiniteError(
+            f"{site} is not finite after the last update: it is not kept; train again with a lower learning rate"
+        )
 
 
 def _norm(values: Iterable[Tensor]) -> Tensor:

@@ -85,6 +85,9 @@ def restored_state(
     sizes = [len(group["params"]) for group in facts["groups"]]
     if sizes != [len(group["params"]) for group in optimizer.param_groups]:
         wrong.append(f"it has groups of {sizes} parameters")
+    for now, then in zip(optimizer.param_groups, facts["groups"], strict=False):
+        if now.keys() != then.keys():
+            wrong.append(f"another kind of optimiser has {', '.join(sorted(now.keys() ^ then.keys()))}")
     if wrong:
         raise ValueError(f"the optimiser's state does not fit: {'; '.join(sorted(wrong)[:5])}")
     groups = [{**g, "betas": tuple(g["betas"])} if "betas" in g else g for g in facts["groups"]]

@@ -92,6 +92,9 @@ class Session:
         scheduled = optimizer is None or (method is not None and not untouched)
         self.rates = Rates(self.method, epochs, self._updates()) if scheduled else None
         self.optimizer = optimizer_of(model, self.method) if optimizer is None else optimizer
+        if self.rates is not None:
+            for group in self.optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
         self.position = Position()
         self._average = _averaged(model, self.method.average) if self.method.average else None
 
@@ -149,6 +152,8 @@ class Session:
         parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer")}
         if bool(parts["average"]) != (self._average is not None):
             raise ValueError(f"one of the two keeps an average of the weights: method.average is {self.method.average}")
+        for part, module in (("model", self.model), ("average", self.average)):
+            _check_alike(part, parts[part], {} if module is None else module.state_dict())
         state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"])
         position = {**facts["position"], "watch": LossWatch(**facts["position"]["watch"])}
         self.model.load_state_dict(parts["model"])
@@ -176,9 +181,6 @@ class Session:
         """Forward, backward, update. Statistics move with the weights, or not at all."""
         now, method = self.position, self.method
         if self.rates is not None:
-            if now.updates == 0:
-                for group in self.optimizer.param_groups:
-                    group["initial_lr"] = group["lr"]
             self.rates.apply(self.optimizer, now.epoch, now.step)
         rate = float(self.optimizer.param_groups[0]["lr"])
         total = sum(len(labels) for _, labels, _ in parts)
@@ -233,6 +235,13 @@ def _averaged(model: SpikingClassifier, decay: float) -> AveragedModel:
     moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
     return average.requires_grad_(False).eval()
+
+
+def _check_alike(what: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    wrong = sorted(found.keys() ^ expected.keys())
+    wrong += [n for n in sorted(found.keys() & expected.keys()) if found[n].shape != expected[n].shape]
+    if wrong:
+        raise ValueError(f"the {what}'s weights are of another network: {', '.join(wrong[:5])}")
 
 
 def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
