@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-all bench-peers format clean
+.PHONY: demo test test-all chaos bench-peers format clean
 
 .venv/installed: pyproject.toml $(wildcard src/bntt/engine/_cpu/*.cpp src/bntt/engine/_cpu/*.inl src/bntt/engine/_cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -21,6 +21,11 @@ test: .venv/installed
 
 test-all: test
 	$(BIN)/python -m pytest -n 2 -m slow
+
+# Runs that are stopped at every place, and killed at random: an hour or two.
+chaos: .venv/installed
+	$(BIN)/python -m tests.chaos stops
+	$(BIN)/python -m tests.chaos kills --kills 200
 
 # SpikingJelly and snnTorch, the benchmark's rivals, in an environment of their own.
 .venv-peers/installed: pyproject.toml
