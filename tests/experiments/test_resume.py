@@ -184,3 +184,14 @@ def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
     assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == 2
     other = tiny.stopped(recipe, data, tmp_path)
     assert other.kept.latest().checkpoint.facts["compute"]["recompute"] == "never"
+
+
+def test_a_run_that_made_currents_again_goes_on_in_plain_pytorch(run, tmp_path, monkeypatch):
+    """Which keeps them all: the choice of the first start is none of its own."""
+    recipe, data, *_ = run
+    monkeypatch.setattr("bntt.engine.spans.available_memory", lambda device: 0.0)
+    folder = tiny.stopped(recipe, data, tmp_path)
+    monkeypatch.undo()
+    plain = tiny.edited(recipe, compute={"backend": "reference"})
+    assert any(isinstance(one, EpochResult) for one in train_run(plain, data, folder, resume=True))
+    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == "never"

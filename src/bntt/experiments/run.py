@@ -134,7 +134,7 @@ class _Course:
         for problem in found.passed_over:
             yield Notice(f"{problem}; going on from {found.path.name}, the one before")
         network = session.model.network
-        if "compute.recompute" not in changed:
+        if not changed.keys() & {"compute.recompute", "compute.backend"}:
             network.compute = replace(network.compute, recompute=facts["compute"]["recompute"])
         crossover.remember(facts["compute"]["crossovers"])
         tensors = found.checkpoint.tensors
