@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,12 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministi
 torch.backends.cudnn.allow_tf32 = False
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported, which bntt does not do by itself
+
+
+if threading.current_thread() is threading.main_thread():  # a shell's job in the background ignores Ctrl-C, and a
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:  # process of a test would inherit that
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
