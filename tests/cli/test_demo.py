@@ -44,6 +44,8 @@ def test_demo_prints_what_the_readme_says(short, tmp_path, capsys):
         "recipe.toml",
         "environment.json",
         "metrics.jsonl",
+        "curves.png",
+        "lock",
         "checkpoints",
         "evaluation.json",
         "evaluation.png",
