@@ -6,15 +6,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-import matplotlib.backends.backend_agg
-import matplotlib.figure  # noqa: F401
 import torch
-import torch.utils.tensorboard
 
 from bntt.cli import main as cli
-from bntt.experiments import figures, load, run  # noqa: F401
+
+SHARED = ("matplotlib.backends.backend_agg", "matplotlib.figure", "torch.utils.tensorboard")
+SHARED += ("bntt.experiments.figures", "bntt.experiments.load", "bntt.experiments.run")
+for module in SHARED:  # or every child would import them again
+    import_module(module)
 
 
 def start(args: list[str], log: Path, before: Callable[[], None] = lambda: None) -> int:

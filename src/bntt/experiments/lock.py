@@ -16,6 +16,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from bntt.training.checkpoint import write_whole
+
 _NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")} - {None}
 
 
@@ -88,9 +90,7 @@ def _write_owner(file: Path) -> None:
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    write_whole(file, (json.dumps(facts) + "\n").encode())
 
 
 def _owner(file: Path) -> str:

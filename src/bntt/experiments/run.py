@@ -24,7 +24,6 @@ from bntt.experiments.tracking import event_writer
 from bntt.experiments.wishes import Interrupted, Wishes
 from bntt.training.checkpoint import (
     CheckpointError,
-    check_fits,
     read_checkpoint,
     read_facts,
     write_checkpoint,
@@ -35,11 +34,13 @@ from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
 
 
-def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False) -> Found:
+def check_resumable(
+    recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
+) -> tuple[Found, dict[str, tuple[Any, Any]]]:
     """Look whether the run can go on with this recipe, before the data is read.
 
     Returns:
-        The checkpoint to go on from.
+        The checkpoint to go on from, and the keys of the recipe that differ, each with its value then and now.
 
     Raises:
         CheckpointError: if nothing was kept, the recipe differs where it may not, or the best epoch's weights are lost.
@@ -65,7 +66,7 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
             raise CheckpointError(
                 f"{error}: the best epoch's weights are lost; --forget-best goes on and takes the best of what comes"
             ) from None
-    return found
+    return found, changed
 
 
 def train_run(
@@ -97,7 +98,8 @@ def train_run(
         run.kept.tidy()
         course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes)
         if resume:
-            yield from course.take_up(check_resumable(recipe, run, forget_best=forget_best), forget_best)
+            found, changed = check_resumable(recipe, run, forget_best=forget_best)
+            yield from course.take_up(found, changed, forget_best)
         else:
             write_whole(run.recipe, course.written.encode())
         facts = {"device": device, "data": asdict(data.manifest)}
@@ -126,22 +128,18 @@ class _Course:
         self.write_events: Callable[[int, Mapping[str, Any]], None] = lambda epoch, row: None
         self.began = self.saved = time.monotonic()
 
-    def take_up(self, found: Found, forget_best: bool) -> Iterator[Notice]:
+    def take_up(self, found: Found, changed: Mapping[str, tuple[Any, Any]], forget_best: bool) -> Iterator[Notice]:
         """Go on from a checkpoint; says what is not as it was."""
         check_same_data(self.run.path, self.data.manifest)
         facts, session = found.checkpoint.facts, self.session
-        changed = check_same_recipe(self.recipe, facts, found.path, RESUMING)
         for problem in found.passed_over:
             yield Notice(f"{problem}; going on from {found.path.name}, the one before")
         network = session.model.network
         if not changed.keys() & {"compute.recompute", "compute.backend"}:
             network.compute = replace(network.compute, recompute=facts["compute"]["recompute"])
         crossover.remember(facts["compute"]["crossovers"])
-        tensors = found.checkpoint.tensors
-        held = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
-        check_fits(found.path, held, session.model.state_dict())
         try:
-            session.load(tensors, facts["session"])
+            session.load(found.checkpoint.tensors, facts["session"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
         self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
@@ -188,7 +186,8 @@ class _Course:
     def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
         """Validate, keep what is worth it, tell. What was measured is told even where it cannot be written."""
         check_state(self.session.model, self.session.optimizer)
-        check_state(self.session.measured)
+        if self.session.average is not None:
+            check_state(self.session.average)
         evaluation = self._validate(record.epoch)
         accuracy = None if evaluation is None else evaluation.accuracy.mean
         best = accuracy is not None and (self.best is None or accuracy > self.best)

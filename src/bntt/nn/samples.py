@@ -129,15 +129,25 @@ def _labels(given: Any, count: int) -> Tensor:
 
 
 def _shares(labels: Tensor) -> Tensor:
-    least, total = labels.double().amin(1), labels.double().sum(1)
-    wrong = (~((least >= 0) & ((total - 1).abs() <= SUM_WITHIN))).nonzero()  # NaN is neither
+    wrong = not_shares(labels)
     if len(wrong):
         row = int(wrong[0])
+        least, total = labels.double().amin(1), labels.double().sum(1)
         raise ValueError(
             f"soft labels are shares of the classes, finite, 0 or more and 1 in sum (within {SUM_WITHIN:g}), got "
             f"{float(least[row]):.4g} at least and {float(total[row]):.6g} in sum in row {row} of the batch"
         )
     return labels.to(torch.float32)
+
+
+def not_shares(labels: Tensor) -> Tensor:
+    """The rows of ``[B, K]`` that are no shares of classes: finite, 0 or more, 1 in sum.
+
+    >>> not_shares(torch.tensor([[0.5, 0.5], [0.5, 0.6]])).tolist()
+    [1]
+    """
+    wide = labels.double()
+    return (~((wide.amin(1) >= 0) & ((wide.sum(1) - 1).abs() < SUM_WITHIN))).nonzero().flatten()  # NaN is neither
 
 
 def _from_array(array: np.ndarray) -> Tensor:

@@ -91,16 +91,19 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
         raise CheckpointError(f"{path} does not say {', '.join(missing)}")
     kind = "average." if any(name.startswith("average.") for name in tensors) else "model."
     state = {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
-    check_fits(path, state, model.state_dict())
+    if wrong := misfits(state, model.state_dict()):
+        listed = "; ".join(wrong[:5])
+        raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
     model.load_state_dict(state)
     return facts
 
 
-def check_fits(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Refuse tensors that are not a model's, or that no model can have.
+def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """How tensors differ from those of a model, or are what no model can have; in the order of their names.
 
-    Raises:
-        CheckpointError: with the first names and shapes that differ.
+    >>> import torch
+    >>> misfits({"gamma": torch.ones(2)}, {"gamma": torch.ones(3)})
+    ['gamma is torch.float32 [2], the model has torch.float32 [3]']
     """
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is not in the model" for name in found if name not in expected]
@@ -110,9 +113,7 @@ def check_fits(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, T
             wrong.append(f"{name} is {have.dtype} {list(have.shape)}, the model has {want.dtype} {list(want.shape)}")
         elif name.endswith("running_var") and (have < 0).any():
             wrong.append(f"{name} holds a negative variance")
-    if wrong:
-        listed = "; ".join(sorted(wrong)[:5])
-        raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
+    return sorted(wrong)
 
 
 def write_whole(path: Path, payload: bytes) -> None:

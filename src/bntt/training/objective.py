@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from bntt.nn.samples import not_shares
+
 
 def cross_entropy(logits: Float[Tensor, "B K"], labels: Tensor, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
     """Eq. 5, ``L = -log softmax(u^T / T)[label]``, averaged over the batch; logits are already divided by T.
@@ -84,7 +86,7 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
             raise ValueError(
                 f"labels must be {count} integers, or shares [{count}, {classes}], got {list(labels.shape)}"
             )
-        if not bool((labels >= 0).all()) or not bool(((labels.sum(1) - 1).abs() < 1e-4).all()):
+        if len(not_shares(labels)):
             raise ValueError("labels that are shares of classes must be 0 or more and add up to 1 in every row")
         return
     if labels.shape != (count,):

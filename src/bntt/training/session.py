@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, optim
@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.samples import Loader, Samples, samples
 from bntt.nn.statistics import hold_statistics
+from bntt.training.checkpoint import misfits
 from bntt.training.guard import LossWatch, check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import cross_entropy, temporal_efficient
@@ -100,7 +101,7 @@ class Session:
 
     @property
     def average(self) -> SpikingClassifier | None:
-        return None if self._average is None else self._average.module  # type: ignore[return-value]
+        return None if self._average is None else cast(SpikingClassifier, self._average.module)
 
     @property
     def measured(self) -> SpikingClassifier:
@@ -153,7 +154,8 @@ class Session:
         if bool(parts["average"]) != (self._average is not None):
             raise ValueError(f"one of the two keeps an average of the weights: method.average is {self.method.average}")
         for part, module in (("model", self.model), ("average", self.average)):
-            _check_alike(part, parts[part], {} if module is None else module.state_dict())
+            if wrong := misfits(parts[part], {} if module is None else module.state_dict()):
+                raise ValueError(f"the {part}'s weights are of another network: {'; '.join(wrong[:5])}")
         state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"])
         position = {**facts["position"], "watch": LossWatch(**facts["position"]["watch"])}
         self.model.load_state_dict(parts["model"])
@@ -169,7 +171,7 @@ class Session:
         if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
             return 1
         try:
-            batches = len(self.loader)  # type: ignore[arg-type]
+            batches = len(cast(Sized, self.loader))
         except TypeError:
             raise ValueError(
                 f"schedule {method.schedule!r} by update, or with a warm-up, needs a loader that tells its length, "
@@ -235,13 +237,6 @@ def _averaged(model: SpikingClassifier, decay: float) -> AveragedModel:
     moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
     return average.requires_grad_(False).eval()
-
-
-def _check_alike(what: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    wrong = sorted(found.keys() ^ expected.keys())
-    wrong += [n for n in sorted(found.keys() & expected.keys()) if found[n].shape != expected[n].shape]
-    if wrong:
-        raise ValueError(f"the {what}'s weights are of another network: {', '.join(wrong[:5])}")
 
 
 def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
