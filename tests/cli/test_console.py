@@ -1,5 +1,6 @@
 """What is printed, as a reader sees it."""
 
+import csv
 import io
 
 import pytest
@@ -16,7 +17,7 @@ def outcome(steps):
     row = torch.linspace(0, 1, steps)
     accuracy = Accuracy(1000, (tuple([500] * (steps - 1) + [860]), tuple([520] * (steps - 1) + [870])))
     activity = Activity(2000, {"conv1": row.unsqueeze(1) * 2000}, {"conv1": 1})
-    profile = GammaProfile({"conv1": row}, {"conv1": row})
+    profile = GammaProfile({"conv1": row}, {"conv1": row}, {"conv1": range(steps)}, {}, {})
     return RunResult(7, "test", "made", Evaluation(accuracy, activity), profile, averaged=False)
 
 
@@ -109,3 +110,9 @@ def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75.4, "1:15"), (3675, "1:01:15")])
 def test_durations(seconds, text):
     assert console.duration(seconds) == text
+
+
+def test_rows_as_comma_separated_values(capsys):
+    console.as_csv([{"layer": "conv1", "text": 'a "b", [red]c[/]'}, {"layer": "fc1", "text": ""}])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert rows == [{"layer": "conv1", "text": 'a "b", [red]c[/]'}, {"layer": "fc1", "text": ""}]

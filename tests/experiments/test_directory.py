@@ -1,8 +1,10 @@
 """Where a run's files are, and that no run is overwritten."""
 
+import json
+
 import pytest
 
-from bntt.experiments.directory import find_run, new_run_directory
+from bntt.experiments.directory import RunDirectory, find_run, new_run_directory
 from bntt.training.checkpoint import CheckpointError
 
 
@@ -27,3 +29,13 @@ def test_what_is_no_run(tmp_path):
         find_run(tmp_path)
     (tmp_path / "recipe.toml").touch()
     assert find_run(tmp_path).best == tmp_path / "checkpoints" / "best.safetensors"
+
+
+def test_numbers_are_kept_whole(tmp_path):
+    run = RunDirectory(tmp_path)
+    path = run.keep("exit", {"steps": 3})
+    assert path == tmp_path / "exit.json"
+    assert json.loads(path.read_text()) == {"steps": 3}
+    with pytest.raises(TypeError):
+        run.keep("exit", {"steps": object()})
+    assert json.loads(path.read_text()) == {"steps": 3}

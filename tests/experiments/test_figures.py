@@ -59,7 +59,7 @@ def values(axes, line: int = 0) -> list[tuple[float, float]]:
 def test_an_overview_shows_accuracy_gamma_and_rates(with_gamma, tmp_path, drawn):
     result = outcome(6)
     if not with_gamma:
-        result = dataclasses.replace(result, gamma=GammaProfile({}, {}))
+        result = dataclasses.replace(result, gamma=GammaProfile({}, {}, {}, {}, {}))
     save_overview(result, tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(PNG)
     labels = ["accuracy when stopped after this step (%)", "mean |γ| over channels", "firing rate (%)"]

@@ -3,7 +3,7 @@
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.evaluation import Evaluation, evaluate
 from bntt.analysis.firing import Activity
-from bntt.analysis.gamma import GammaProfile, gamma_profile
+from bntt.analysis.gamma import GammaProfile, gamma_profile, looks_untrained, stepwise_norms
 from bntt.analysis.health import Finding, health
 from bntt.analysis.prediction import Prediction, predict
 from bntt.analysis.untrained import untrained_activity
@@ -18,6 +18,8 @@ __all__ = [
     "evaluate",
     "gamma_profile",
     "health",
+    "looks_untrained",
     "predict",
+    "stepwise_norms",
     "untrained_activity",
 ]

@@ -1,36 +1,91 @@
-"""γ over time, from which the paper reads when a network may stop (Fig. 4 and 6)."""
+"""γ over time, from which the paper reads when a network may stop (Fig. 4 and 6), and what it is divided by."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from bntt.analysis.delays import delays
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norm import TemporalNorm
+
+NEAR_START = 1e-3
+"""A γ that is nearer to 1 than this, everywhere, was hardly trained."""
 
 
 @dataclass(frozen=True)
 class GammaProfile:
-    """Mean γ of every normalised layer at every step, ``[T]`` each."""
+    """Means over the channels of every layer that has a γ for each step, ``[T]`` each.
 
-    magnitude: dict[str, Tensor]
-    """Mean of |γ| over channels: what early exit reads."""
-    signed: dict[str, Tensor]
-    """Mean of γ over channels: the paper's wording."""
+    Some γ have no path from input to readout, in ``fire_before`` those of a layer's first and last steps: nothing but
+    weight decay ever moved them, so that they count in no peak and no exit (see :attr:`driven`).
+    """
+
+    magnitude: dict[str, Float[Tensor, " T"]]
+    """Mean of |γ|: what early exit reads."""
+    signed: dict[str, Float[Tensor, " T"]]
+    """Mean of γ: the paper's wording."""
+    driven: dict[str, range]
+    """The steps whose γ has a path from the input to the readout."""
+    deviation: dict[str, Float[Tensor, " T"]]
+    """Mean of σ̄ = √(running variance + ε)."""
+    relative: dict[str, Float[Tensor, " T"]]
+    """Mean of |γ_t| σ̄ / σ̄_t, where σ̄ is each channel's mean over the driven steps: what multiplies the current, in
+    the unit of γ. It equals ``magnitude`` where σ̄ does not vary, as the paper's Section 3.3 takes it."""
+
+    def peak(self, layer: str) -> int | None:
+        """The step, from 0, at which a layer's mean |γ| is largest of those that are driven; None if none is.
+
+        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
+        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).peak("fc1")
+        2
+        """
+        steps = self.driven[layer]
+        if not steps:
+            return None
+        return steps.start + int(self.magnitude[layer][steps.start : steps.stop].argmax())
 
 
 def gamma_profile(network: SpikingNetwork) -> GammaProfile:
-    """Read γ from every layer whose norm has one for each step; other layers are left out.
+    """Read γ and σ̄ from every layer whose norm has a γ for each step; other layers are left out.
 
     >>> from bntt.models import vgg6
     >>> gamma_profile(vgg6(num_steps=3)).magnitude["conv1"]
     tensor([1., 1., 1.])
     """
-    magnitude, signed = {}, {}
-    for name, layer in network.layers.items():
-        norm = layer.norm
-        if isinstance(norm, TemporalNorm) and not norm.method.shared_gamma:
-            gamma = norm.gamma.detach()
-            magnitude[name], signed[name] = gamma.abs().mean(1), gamma.mean(1)
-    return GammaProfile(magnitude, signed)
+    late, found = delays(network), GammaProfile({}, {}, {}, {}, {})
+    for name, norm in stepwise_norms(network).items():
+        gamma = norm.gamma.detach()
+        deviation = (norm.running_var + norm.eps).sqrt().expand_as(gamma)
+        steps = late[name].driven(norm.num_steps)
+        usual = deviation[steps.start : steps.stop].mean(0) if steps else deviation.mean(0)
+        found.magnitude[name], found.signed[name] = gamma.abs().mean(1), gamma.mean(1)
+        found.driven[name] = steps
+        found.deviation[name] = deviation.mean(1)
+        found.relative[name] = (gamma.abs() * usual / deviation).mean(1)
+    return found
+
+
+def stepwise_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
+    """The norms that have a γ for each step, by layer.
+
+    >>> from bntt.models import mlp
+    >>> list(stepwise_norms(mlp(hidden=(4,), num_steps=3))), list(stepwise_norms(mlp(hidden=(4,), norm="bn")))
+    (['fc1'], [])
+    """
+    norms = {name: layer.norm for name, layer in network.layers.items()}
+    return {n: norm for n, norm in norms.items() if isinstance(norm, TemporalNorm) and not norm.method.shared_gamma}
+
+
+def looks_untrained(network: SpikingNetwork) -> bool:
+    """Whether every γ is still about 1, as it starts; never of a network without γ.
+
+    >>> from bntt.models import mlp
+    >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
+    (True, False)
+    """
+    gammas = [module.gamma.detach() for module in network.modules() if isinstance(module, TemporalNorm)]
+    return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)

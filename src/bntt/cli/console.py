@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 import time
@@ -127,6 +129,15 @@ def result(outcome: RunResult) -> None:
 def as_json(values: Mapping[str, object]) -> None:
     """The values as JSON and nothing else."""
     console.print(json.dumps(values, indent=1), markup=False, soft_wrap=True)
+
+
+def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows of the same keys as comma-separated values under a line of heads, and nothing else."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    console.print(text.getvalue().rstrip("\n"), markup=False, soft_wrap=True)
 
 
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:

@@ -1,19 +1,20 @@
 """A run directory and the files in it.
 
 It holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
-``checkpoints/``, TensorBoard events where tensorboard is installed and, once evaluated, ``evaluation.json``.
+``checkpoints/``, TensorBoard events where tensorboard is installed and, once measured, ``evaluation.json`` and such.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bntt.experiments.kept import Kept
-from bntt.training.checkpoint import CheckpointError
+from bntt.training.checkpoint import CheckpointError, write_whole
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class RunDirectory:
             return bool(self.rows())
         except (OSError, ValueError):
             return False
+
+    def keep(self, stem: str, values: Mapping[str, object]) -> Path:
+        """Write numbers as ``<stem>.json``, whole or not at all.
+
+        Raises:
+            OSError: if they cannot be written; what was there before is then still there.
+        """
+        path = self.path / f"{stem}.json"
+        write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
+        return path
 
     @property
     def best(self) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,7 @@ from bntt.experiments.build import Parts, build_model, for_measuring
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
 from bntt.experiments.recipe import Recipe, RecipeError
-from bntt.training.checkpoint import load_checkpoint, read_facts, write_whole
+from bntt.training.checkpoint import load_checkpoint, read_facts
 
 Split = Literal["test", "validation"]
 
@@ -65,8 +64,7 @@ def write_result(run: RunDirectory, result: RunResult) -> None:
     Raises:
         OSError: if they cannot be written; what was there before is then still there.
     """
-    text = json.dumps(as_json(result), indent=1) + "\n"
-    write_whole(run.path / f"{stem_of(result.split)}.json", text.encode())
+    run.keep(stem_of(result.split), as_json(result))
 
 
 def stem_of(split: str) -> str:

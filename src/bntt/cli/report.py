@@ -1,0 +1,60 @@
+"""What the verbs that measure a trained run share: opening it, and telling what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bntt.data import ImageSet
+    from bntt.experiments.load import LoadedRun
+
+Split = Literal["test", "validation"]
+
+
+def opened(run: Path, device: str) -> LoadedRun:
+    """A run with its data at hand; says so if its network looks untrained.
+
+    Raises:
+        CheckpointError: if this is no run, or one that cannot be measured.
+        DataError: if its dataset is missing or damaged.
+    """
+    from bntt.analysis import looks_untrained
+    from bntt.cli import console, streams
+    from bntt.experiments.load import load_run
+
+    loaded = load_run(run, device=device)
+    with console.status("opening the data"):
+        _ = loaded.data
+    if looks_untrained(loaded.model.network):
+        streams.complain(f"warning: {run}: γ is where it began: this network has hardly been trained")
+    return loaded
+
+
+def images_of(loaded: LoadedRun, split: Split) -> ImageSet:
+    """The images of a split."""
+    return loaded.data.test if split == "test" else loaded.data.validation
+
+
+def told(
+    values: Mapping[str, object], rows: Sequence[Mapping[str, object]], *, as_json: bool = False, as_csv: bool = False
+) -> bool:
+    """Print the numbers as JSON, or their rows as CSV, where that is asked for.
+
+    Returns:
+        Whether nothing was printed, and tables are wanted.
+
+    Raises:
+        RecipeError: if both are asked for.
+    """
+    from bntt.cli import console
+    from bntt.experiments.recipe import RecipeError
+
+    if as_json and as_csv:
+        raise RecipeError("--json and --csv: choose one")
+    if as_json:
+        console.as_json(values)
+    if as_csv:
+        console.as_csv(rows)
+    return not (as_json or as_csv)
