@@ -81,3 +81,13 @@ def test_labels_of_any_integers(convert, model, data):
 def test_labels_outside_the_classes(model, data):
     with pytest.raises(ValueError, match="labels must be integers from 0 to 2"):
         evaluate(model, [(data.images.double() / 255, data.labels + 1)], draws=1)
+
+
+def test_a_pass_that_stops_early_counts_what_the_whole_one_did_until_there(model, data):
+    whole = evaluate(model, DoubleLoader(data, 10), draws=2)
+    short = evaluate(model, DoubleLoader(data, 10), draws=2, steps=3)
+    assert short.accuracy.over_time == whole.accuracy.over_time[:3]
+    assert all(torch.equal(short.activity.spikes[n], v[:3]) for n, v in whole.activity.spikes.items())
+    for steps in (0, 5):
+        with pytest.raises(ValueError, match="stops after 1 to 4 steps"):
+            evaluate(model, DoubleLoader(data, 10), steps=steps)

@@ -30,6 +30,7 @@ def evaluate(
     *,
     seed: int = 0,
     draws: int = 5,
+    steps: int | None = None,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
     """Evaluate every sample ``draws`` times, each with fresh encoder noise, in evaluation mode.
@@ -37,6 +38,7 @@ def evaluate(
     Args:
         batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)`` that can be iterated again.
         seed: of the noise; draw d of the evaluation is the noise's ``draw`` number 2**32 + d.
+        steps: t, to stop after the first t of the T steps, which saves the time of the others.
         progress: called with the number of samples of every batch done.
 
     Nothing in the model changes: parameters, running statistics and mode are as before.
@@ -55,8 +57,8 @@ def evaluate(
     for draw in range(draws):
         hits: Tensor | None = None
         for inputs, labels, index in samples(batches, 0):
-            trace = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw)
-            _check_labels(labels, trace.logits.shape[2])
+            trace = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw, steps=steps)
+            check_labels(labels, trace.logits.shape[2])
             right = (trace.logits.argmax(2) == labels.to(device)).sum(1)
             hits = right if hits is None else hits + right
             for name, counts in trace.spikes.items():
@@ -70,7 +72,12 @@ def evaluate(
     return Evaluation(Accuracy(seen // draws, tuple(correct)), activity)
 
 
-def _check_labels(labels: Tensor, classes: int) -> None:
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Refuse labels that are no class.
+
+    Raises:
+        ValueError: saying what they must be.
+    """
     if labels.ndim != 1 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"labels must be integers from 0 to {classes - 1}, one a sample, got {labels.dtype} {list(labels.shape)}"

@@ -134,15 +134,25 @@ class SpikingClassifier(nn.Module):
         seed: int = 0,
         index: Int[Tensor, " B"] | None = None,
         draw: int = 0,
+        steps: int | None = None,
     ) -> Trace:
-        """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.trace.Trace`."""
-        noise = noise_of(None, len(x), seed, draw, index)
-        with evaluating(self):  # before anything is decided: more norms are fused there than in training
-            return self.network.trace(self._parts(x, noise), seed=seed, draw=draw, index=index)
+        """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.trace.Trace`.
 
-    def _parts(self, x: Tensor, noise: Noise) -> Iterator[Tensor]:
-        """All steps, as many at a time as the network traces at once; one is encoded ahead, to tell the shape."""
-        total, first = self.encoder.num_steps, self._encode(x, noise, range(1))
+        Args:
+            steps: t, to stop after the first t of the T steps; the rest of them is not computed.
+
+        Raises:
+            ValueError: if there are not so many steps.
+        """
+        noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps
+        if steps is not None and not 1 <= steps <= total:
+            raise ValueError(f"a trace stops after 1 to {total} steps, got steps={steps}")
+        with evaluating(self):  # before anything is decided: more norms are fused there than in training
+            return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
+
+    def _parts(self, x: Tensor, noise: Noise, total: int) -> Iterator[Tensor]:
+        """So many steps, as many at a time as the network traces at once; one is encoded ahead, to tell the shape."""
+        first = self._encode(x, noise, range(1))
         if self.network.plan((total, *first.shape[1:])).reason:
             yield first
             yield from (self._encode(x, noise, range(t, t + 1)) for t in range(1, total))
