@@ -36,6 +36,18 @@ def test_certainty_by_its_formula(rng):
             assert float(certainty(logits, criterion)[row]) == pytest.approx(wanted[criterion])
 
 
+@torch.no_grad()
+def alone(net, image, row, criterion, threshold):
+    """Steps and class of one image, stopped by hand."""
+    state = None
+    for taken in range(1, 7):
+        noise = {"seed": 5, "index": torch.tensor([row]), "draw": FIRST_DRAW} if state is None else {}
+        logits, state = net.advance(image, state, steps=1, **noise)
+        if float(certainty(logits[0], criterion)) >= threshold:
+            return taken, int(logits[0].argmax())
+    return taken, int(logits[0].argmax())
+
+
 @pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("share", [0.2, 0.6])
 def test_each_says_what_it_says_alone(criterion, share, data):
@@ -44,16 +56,9 @@ def test_each_says_what_it_says_alone(criterion, share, data):
     running = record_running(net, DoubleLoader(data, 7), seed=5)
     threshold = float(running.certainty[criterion].flatten().quantile(share))
     found = exit_each(net, DoubleLoader(data, 7), criterion, threshold, seed=5)
-    net.eval()
     for row in range(len(data)):
-        image, state = data.images[row : row + 1].double() / 255, None
-        for left in range(1, 7):
-            noise = {"seed": 5, "index": torch.tensor([row]), "draw": FIRST_DRAW} if state is None else {}
-            logits, state = net.advance(image, state, steps=1, **noise)
-            if float(certainty(logits[0], criterion)) >= threshold:
-                break
-        assert int(found.steps[row]) == left
-        assert int(found.classes[row]) == int(logits[0].argmax())
+        image = data.images[row : row + 1].double() / 255
+        assert (int(found.steps[row]), int(found.classes[row])) == alone(net.eval(), image, row, criterion, threshold)
     assert 1 < found.mean_steps < 6
     assert sum(found.distribution) == pytest.approx(1)
     assert found.distribution[0] == pytest.approx(float((found.steps == 1).double().mean()))
