@@ -124,3 +124,15 @@ def test_a_loss_that_no_threshold_keeps():
     assert choose_exit(found, (0.5, 0.8, 0.8, 0.8), 0.0, "signed").steps == 2
     with pytest.raises(LossBudgetError, match=r"stops after 2 of 4 steps and loses 10\.00"):
         choose_exit(found, (0.5, 0.7, 0.8, 0.8), 0.05, "signed")
+
+
+def test_a_threshold_that_nothing_reaches_is_not_chosen():
+    accuracy = (0.8, 0.8, 0.8)
+    falling, rising = profile(fc1=[0.9, 0.2, 0.1]), profile(fc1=[0.1, 0.2, 0.9])
+    for found, steps in ((falling, 1), (rising, 3)):
+        choice = choose_exit(found, accuracy, 0.0)
+        assert choice.steps == steps
+        assert choice.threshold == pytest.approx(0.9)
+        assert exit_step(found, choice.threshold) == steps
+    with pytest.raises(LossBudgetError):
+        choose_exit(profile(fc1=[-0.1, -0.2, -0.3]), (0.1, 0.2, 0.8), 0.0, "signed")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.analysis import gamma_profile, looks_untrained
+from bntt.analysis.gamma import gamma_spread
 from bntt.models import mlp
 
 
@@ -55,3 +56,16 @@ def test_a_network_looks_untrained_until_some_gamma_has_moved():
     with torch.no_grad():
         net.blocks["fc2"].norm.gamma[1, 0] = 0.99
     assert not looks_untrained(net)
+
+
+def test_the_spread_counts_every_channel_once():
+    net = mlp(in_features=2, hidden=(4,), num_steps=2)
+    with torch.no_grad():
+        net.blocks["fc1"].norm.gamma.copy_(torch.tensor([[0.0, 0.1, 0.5, 1.0], [-1.0, -0.6, 0.2, 0.9]]))
+    found = gamma_spread(net, bins=4)["fc1"]
+    assert found.edges.tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert found.counts.tolist() == [[0, 0, 2, 2], [2, 0, 1, 1]]
+    assert (found.smallest.tolist(), found.largest.tolist()) == (
+        pytest.approx([0.0, -1.0]),
+        pytest.approx([1.0, 0.9]),
+    )

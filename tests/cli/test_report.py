@@ -24,7 +24,7 @@ def build(of):
 def test_an_untrained_network_is_told(run, monkeypatch, capsys):
     loaded = report.opened(run.path, "cpu")
     assert not capsys.readouterr().err
-    assert len(report.images_of(loaded, "validation")) < len(report.images_of(loaded, "test"))
+    assert len(loaded.images("validation")) < len(loaded.images("test"))
     monkeypatch.setattr("bntt.analysis.looks_untrained", lambda network: True)
     assert report.opened(run.path, "cpu").epoch == 0
     assert "hardly been trained" in capsys.readouterr().err

@@ -129,7 +129,8 @@ class LossBudgetError(ValueError):
 def choose_exit(
     profile: GammaProfile, over_time: Sequence[float], loss: float, reading: Reading = "magnitude"
 ) -> Choice:
-    """The threshold that stops earliest and loses at most so much of the accuracy after all steps.
+    """The threshold that stops earliest and loses at most so much of the accuracy after all steps; of those that some
+    layer reaches, the highest.
 
     Args:
         over_time: accuracy on validation when stopped after step t, of all T steps.
@@ -145,13 +146,14 @@ def choose_exit(
     >>> choose_exit(profile, (0.5, 0.75, 0.75), 0.01)
     Choice(steps=2, threshold=1.0, accuracy=0.75, lost=0.0)
     """
-    grid = stretches(profile, reading)
-    if len(envelope(profile, reading)) != len(over_time):
-        raise ValueError(f"γ has {len(envelope(profile, reading))} steps, the accuracies have {len(over_time)}")
-    reachable = {stretch.steps: stretch.to for stretch in grid}
+    lines = envelope(profile, reading)
+    if len(lines) != len(over_time):
+        raise ValueError(f"γ has {len(lines)} steps, the accuracies have {len(over_time)}")
+    highest = float(lines.max())
+    reachable = {s.steps: min(s.to, highest) for s in stretches(profile, reading) if s.above < highest}
     steps = _earliest(over_time, loss, reachable)
     if steps is None:
-        gentle = max(reachable, key=lambda count: over_time[count - 1])
+        gentle = max(reachable or {1: 0.0}, key=lambda count: over_time[count - 1])
         raise LossBudgetError(
             f"no threshold loses at most {100 * loss:g} points on validation: the gentlest stops after {gentle} of "
             f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: state a larger loss"

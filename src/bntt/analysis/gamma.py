@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bntt.analysis.delays import delays
@@ -89,3 +89,33 @@ def looks_untrained(network: SpikingNetwork) -> bool:
     """
     gammas = [module.gamma.detach() for module in network.modules() if isinstance(module, TemporalNorm)]
     return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
+
+
+@dataclass(frozen=True)
+class GammaSpread:
+    """How γ of one layer is spread over its channels (Fig. 6)."""
+
+    smallest: Float[Tensor, " T"]
+    largest: Float[Tensor, " T"]
+    edges: Float[Tensor, " edges"]
+    counts: Int[Tensor, "T bins"]
+    """Channels between two edges; the last bin has its upper edge too."""
+
+
+def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpread]:
+    """Of every layer that has a γ for each step, in bins from its smallest to its largest γ of all steps.
+
+    >>> from bntt.models import mlp
+    >>> gamma_spread(mlp(hidden=(4,), num_steps=2), bins=2)["fc1"].counts
+    tensor([[0, 4],
+            [0, 4]])
+    """
+    found = {}
+    for name, norm in stepwise_norms(network).items():
+        gamma = norm.gamma.detach()
+        low, high = float(gamma.min()), float(gamma.max())
+        edges = torch.linspace(low if low < high else low - 0.5, high if low < high else high + 0.5, bins + 1)
+        which = torch.bucketize(gamma.cpu().float(), edges[1:-1], right=True)
+        counts = torch.stack([row.bincount(minlength=bins) for row in which])
+        found[name] = GammaSpread(gamma.amin(1), gamma.amax(1), edges, counts)
+    return found

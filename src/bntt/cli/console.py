@@ -109,16 +109,17 @@ def result(outcome: RunResult) -> None:
     """Accuracy with its spread and interval, then accuracy, γ and firing rates over time."""
     accuracy, activity = outcome.evaluation.accuracy, outcome.evaluation.activity
     low, high = accuracy.interval
-    draws = len(accuracy.correct)
+    draws, steps = len(accuracy.correct), len(accuracy.over_time)
     line("")
+    if outcome.stopped:
+        line(f"stopped after {steps} steps")
     line(
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
         f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "
         f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
     )
-    steps = len(accuracy.over_time)
     table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})
-    gamma = {name: [f"{g:.2f}" for g in row.tolist()] for name, row in outcome.gamma.magnitude.items()}
+    gamma = {name: [f"{g:.2f}" for g in row.tolist()[:steps]] for name, row in outcome.gamma.magnitude.items()}
     if gamma:
         table("mean |γ| at step", steps, gamma)
     rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}

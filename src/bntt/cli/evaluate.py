@@ -13,11 +13,13 @@ def evaluate(
     draws: int | None = None,
     split: Literal["test", "validation"] = "test",
     device: str = "cpu",
+    exit: bool = False,
     json: bool = False,
 ) -> None:
     """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
 
-    Writes evaluation.json and evaluation.png into the run directory (evaluation-validation.* for the other split).
+    Writes evaluation.json and evaluation.png into the run directory; evaluation-validation.* for the other split, and
+    with --exit evaluation-exit.*.
 
     Example: bntt evaluate runs/fashion-mnist --draws 10
 
@@ -26,12 +28,14 @@ def evaluate(
         draws: repetitions with fresh noise; as many as the recipe says (5 by default), one where nothing is drawn.
         split: which images; whatever is chosen is chosen on validation.
         device: cpu, or cuda.
+        exit: stop after the steps that bntt exit RUN chose; the others are not computed.
         json: print the numbers as JSON instead of tables.
     """
     from bntt.cli import console
     from bntt.cli.train import measure
     from bntt.experiments.build import build_data, require_device
     from bntt.experiments.directory import find_run
+    from bntt.experiments.exits import kept_exit
     from bntt.experiments.identity import MEASURING, check_same_recipe
     from bntt.experiments.measure import draws_of
     from bntt.experiments.recipe import RecipeError, load_recipe
@@ -44,6 +48,7 @@ def evaluate(
     recipe = load_recipe(found.recipe)
     draws_of(recipe, draws)
     check_same_recipe(recipe, read_facts(found.best), found.best, MEASURING)
+    steps = kept_exit(found) if exit else None
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
-    measure(recipe, data, found, split=split, draws=draws, device=device, json=json)
+    measure(recipe, data, found, split=split, draws=draws, device=device, steps=steps, json=json)

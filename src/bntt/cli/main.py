@@ -11,9 +11,11 @@ from typing import NoReturn
 import tyro
 
 from bntt.cli import data, signals, streams
+from bntt.cli.activity import activity
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.evaluate import evaluate
+from bntt.cli.exit import exit_early
 from bntt.cli.list import list_names
 from bntt.cli.predict import predict
 from bntt.cli.show import show
@@ -25,6 +27,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "exit": exit_early,
+    "activity": activity,
     "predict": predict,
     "show": show,
     "list": list_names,
@@ -38,7 +42,7 @@ DESCRIPTION = """\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
 exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device), 6 numbers not finite,
-75 run directory in use, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM, SIGHUP).
+7 no answer within what was asked, 75 run directory in use, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM, SIGHUP).
 --debug shows the traceback of an error."""
 
 
@@ -120,6 +124,7 @@ def exit_code(error: Exception) -> int | None:
     """The documented code of an error, or None for one that is a fault of ours and keeps its traceback."""
     import torch
 
+    from bntt.analysis import LossBudgetError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
@@ -141,6 +146,7 @@ def exit_code(error: Exception) -> int | None:
         BackendError: 5,
         NonFiniteError: 6,
         ParityError: 6,
+        LossBudgetError: 7,
         RunLockedError: 75,
         MemoryError: 5,
         torch.OutOfMemoryError: 5,

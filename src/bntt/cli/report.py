@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bntt.data import ImageSet
     from bntt.experiments.load import LoadedRun
-
-Split = Literal["test", "validation"]
 
 
 def opened(run: Path, device: str) -> LoadedRun:
@@ -30,11 +27,6 @@ def opened(run: Path, device: str) -> LoadedRun:
     if looks_untrained(loaded.model.network):
         streams.complain(f"warning: {run}: γ is where it began: this network has hardly been trained")
     return loaded
-
-
-def images_of(loaded: LoadedRun, split: Split) -> ImageSet:
-    """The images of a split."""
-    return loaded.data.test if split == "test" else loaded.data.validation
 
 
 def told(

@@ -123,21 +123,22 @@ def measure(
     split: Literal["test", "validation"] = "test",
     draws: int | None = None,
     device: str = "cpu",
+    steps: int | None = None,
     json: bool = False,
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
     from bntt.cli import console
     from bntt.experiments.figures import save_overview
-    from bntt.experiments.measure import as_json, draws_of, evaluate_run, stem_of, write_result
+    from bntt.experiments.measure import as_json, draws_of, evaluate_run, write_result
 
     images = data.test if split == "test" else data.validation
     with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
-        result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, progress=advance)
+        result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, steps=steps, progress=advance)
     console.as_json(as_json(result)) if json else console.result(result)
     write_result(run, result)
-    save_overview(result, run.path / f"{stem_of(split)}.png")
+    save_overview(result, run.path / f"{result.stem}.png")
     if not json:
-        console.line(f"written: {run.path / stem_of(split)}.json and .png")
+        console.line(f"written: {run.path / result.stem}.json and .png")
 
 
 def _keep_freed_memory() -> None:

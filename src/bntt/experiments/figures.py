@@ -25,7 +25,7 @@ def save_overview(result: RunResult, path: Path) -> None:
 
     accuracy, activity = result.evaluation.accuracy, result.evaluation.activity
     rates = {name: activity.rate(name).tolist() for name in activity.spikes}
-    gamma = {name: row.tolist() for name, row in result.gamma.magnitude.items()}
+    gamma = {name: row.tolist()[: len(accuracy.over_time)] for name, row in result.gamma.magnitude.items()}
     figure = Figure(figsize=(13, 4), layout="constrained")
     left, *others = figure.subplots(1, 3 if gamma else 2)
     steps = range(1, len(accuracy.over_time) + 1)
@@ -33,11 +33,11 @@ def save_overview(result: RunResult, path: Path) -> None:
         left.plot(steps, [100 * hits / accuracy.samples for hits in draw], color="0.7", linewidth=0.8)
     left.plot(steps, [100 * a for a in accuracy.over_time], color="C0", marker="o", markersize=3)
     left.set_title(f"{accuracy.mean:.1%} ± {accuracy.spread:.1%} after all steps")
-    _label(left, "accuracy when stopped after this step (%)")
+    label_steps(left, "accuracy when stopped after this step (%)")
     if gamma:
-        _lines(others.pop(0), gamma, "mean |γ| over channels")
+        layer_lines(others.pop(0), gamma, "mean |γ| over channels")
     right = others.pop(0)
-    _lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
+    layer_lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
     right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     seen = f"{result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws"
     figure.suptitle(f"{result.dataset}, {seen}", parse_math=False)
@@ -70,7 +70,7 @@ def save_curves(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> No
     _over_epochs(places.pop(0), rows, {"training": "train_loss"}, "loss")
     _accuracies(places.pop(0), rows)
     _learning_rate(places.pop(0), rows)
-    colours = _in_shades(_merged(*found.values()))
+    colours = shades(_merged(*found.values()))
     for key in layered:
         _layers_over_epochs(places.pop(0), rows, key, {name: colours[name] for name in found[key]})
     for place in places:
@@ -158,13 +158,14 @@ def _name_layers(axes: Axes, colours: Mapping[str, Any]) -> None:
     axes.legend(loc="center left", fontsize=8, ncols=columns, title="layers", alignment="left")
 
 
-def _lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
-    for (name, row), colour in zip(rows.items(), _in_shades(rows).values(), strict=True):
+def layer_lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
+    """A line over time for every layer, in its shade; what is NaN is left open."""
+    for (name, row), colour in zip(rows.items(), shades(rows).values(), strict=True):
         axes.plot(range(1, len(row) + 1), row, label=name, color=colour, marker="o", markersize=3)
-    _label(axes, title)
+    label_steps(axes, title)
 
 
-def _in_shades(layers: Collection[str]) -> dict[str, Any]:
+def shades(layers: Collection[str]) -> dict[str, Any]:
     """A colour for every layer, from dark (first) to light (last)."""
     import matplotlib
 
@@ -172,7 +173,8 @@ def _in_shades(layers: Collection[str]) -> dict[str, Any]:
     return {name: colours(0.9 * i / max(1, len(layers) - 1)) for i, name in enumerate(layers)}
 
 
-def _label(axes: Axes, what: str) -> None:
+def label_steps(axes: Axes, what: str) -> None:
+    """Name an axis over time steps, counted from 1, and what is shown, from 0 on."""
     axes.set_xlabel("time step")
     axes.set_ylabel(what)
     axes.grid(alpha=0.3)
@@ -219,7 +221,7 @@ def save_predictions(said: Sequence[tuple[Picture, Prediction]], path: Path, lea
             right.plot(range(1, steps + 1), [row[number] for row in confidence], label=name, marker="o", markersize=3)
         right.axvline(prediction.stable_from, color="0.6", linestyle="--", linewidth=0.8)
         right.set_title(f"{_plain(prediction.label)}, from step {prediction.stable_from} on", fontsize=10)
-        _label(right, "confidence (%)")
+        label_steps(right, "confidence (%)")
         right.set_ylim(0, 103)
         right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     save_figure(figure, path)

@@ -13,6 +13,7 @@ from bntt.data.prepared import Manifest
 from bntt.experiments.build import Parts, build_data, build_model, for_measuring, require_device
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
+from bntt.experiments.measure import Split
 from bntt.experiments.recipe import Recipe, load_recipe
 from bntt.nn import SpikingClassifier
 from bntt.training.checkpoint import CheckpointError, load_checkpoint, read_facts
@@ -43,6 +44,10 @@ class LoadedRun:
         data = build_data(self.recipe)
         check_same_data(self.path, data.manifest)
         return data
+
+    def images(self, split: Split) -> ImageSet:
+        """Those of a split."""
+        return self.data.test if split == "test" else self.data.validation
 
 
 def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:

@@ -28,6 +28,13 @@ class RunResult:
     gamma: GammaProfile
     averaged: bool
     """Whether the weights are a moving average."""
+    stopped: bool = False
+    """Whether it stopped after fewer steps than it has."""
+
+    @property
+    def stem(self) -> str:
+        """What its files are called."""
+        return "-".join(["evaluation"] + ["validation"] * (self.split != "test") + ["exit"] * self.stopped)
 
 
 def evaluate_run(
@@ -38,9 +45,13 @@ def evaluate_run(
     split: Split = "test",
     draws: int | None = None,
     device: str = "cpu",
+    steps: int | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
     """Measure the best epoch of a run on every image of a split.
+
+    Args:
+        steps: stop after so many; all of them by default.
 
     Raises:
         CheckpointError: if recipe or data are not those that the run was trained with.
@@ -53,23 +64,19 @@ def evaluate_run(
     facts = load_checkpoint(run.best, model, needs=("epoch", "averaged"))
     images = data.test if split == "test" else data.validation
     loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
-    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, progress=progress)
+    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=steps, progress=progress)
     profile = gamma_profile(model.network)
-    return RunResult(facts["epoch"], split, data.label, evaluation, profile, facts["averaged"])
+    stopped = steps is not None
+    return RunResult(facts["epoch"], split, data.label, evaluation, profile, facts["averaged"], stopped)
 
 
 def write_result(run: RunDirectory, result: RunResult) -> None:
-    """Keep the numbers as ``evaluation.json``, or ``evaluation-validation.json``, in the run directory.
+    """Keep the numbers as ``evaluation.json``, or as the file of another split or of an early exit.
 
     Raises:
         OSError: if they cannot be written; what was there before is then still there.
     """
-    run.keep(stem_of(result.split), as_json(result))
-
-
-def stem_of(split: str) -> str:
-    """What a split's files are called."""
-    return "evaluation" if split == "test" else f"evaluation-{split}"
+    run.keep(result.stem, as_json(result))
 
 
 def draws_of(recipe: Recipe, asked: int | None = None) -> int:
@@ -97,6 +104,7 @@ def as_json(result: RunResult) -> dict[str, object]:
         "epoch": result.epoch,
         "weights": "moving average" if result.averaged else "as trained",
         "images": accuracy.samples,
+        "steps": len(accuracy.over_time),
         "draws": len(accuracy.correct),
         "accuracy": accuracy.mean,
         "accuracy_sd_over_draws": accuracy.spread,

@@ -1,0 +1,48 @@
+"""Pictures of early exit can be drawn of one step and of many."""
+
+import pytest
+import torch
+
+from bntt.analysis import Accuracy, Choice, SampleChoice, SampleExits
+from bntt.analysis.gamma import GammaProfile
+from bntt.experiments.exit_figure import save_exit, save_sample_exit
+from bntt.experiments.exits import Asked, ExitResult
+from bntt.experiments.sample_exits import SampleExitResult
+
+
+def accuracy(steps):
+    return Accuracy(100, (tuple(10 + 80 * t // max(1, steps - 1) for t in range(steps)),))
+
+
+def result(steps, driven):
+    rows = {"conv1": torch.linspace(0.9, 0.05, steps), "fc1": torch.linspace(0.1, 0.3, steps)}
+    profile = GammaProfile(rows, rows, dict.fromkeys(rows, driven), rows, rows)
+    choice = Choice(steps, 0.1, 0.9, 0.0)
+    choices = {"magnitude": choice, "signed": None, "relative": choice}
+    shown = accuracy(steps)
+    return ExitResult(Asked(), profile, shown, shown, "made $x$", choice, False, choices, choice, choice)
+
+
+@pytest.mark.parametrize(("steps", "driven"), [(1, range(1)), (6, range(6)), (40, range(2, 30))])
+def test_an_exit_is_drawn(steps, driven, tmp_path):
+    save_exit(result(steps, driven), tmp_path / "exit.png")
+    assert (tmp_path / "exit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_samples_that_leave_are_drawn(tmp_path):
+    steps = torch.tensor([1, 3, 3, 4])
+    exits = SampleExits(steps * 0, steps > 1, steps, torch.ones(4), 4)
+    choice, alike = SampleChoice("margin", 0.5, 0.8, 0.0, 2.5), Choice(3, None, 0.8, 0.0)
+    made = SampleExitResult(
+        Asked(),
+        "made",
+        {"margin": choice},
+        {"margin": exits},
+        {"margin": 1.0},
+        accuracy(4),
+        2.0,
+        {"margin": alike},
+        {3: 1},
+    )
+    save_sample_exit(made, tmp_path / "each.png")
+    assert (tmp_path / "each.png").read_bytes().startswith(b"\x89PNG")
