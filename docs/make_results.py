@@ -24,7 +24,12 @@ ORDER = (
     "cifar10-small",
     "fmnist-1ep-reference",
     "fmnist-1ep-fused",
+    "fashion-mnist-best-0",
+    "fashion-mnist-best-1",
+    "cifar10-best",
 )
+CHANGES = "one-"
+"""Runs that differ from ``one-base`` in one thing each."""
 
 
 def read(run: Path) -> dict[str, object]:
@@ -35,7 +40,7 @@ def read(run: Path) -> dict[str, object]:
         "environment": json.loads((run / "environment.json").read_text(encoding="utf-8")),
         "evaluation": json.loads((run / "evaluation.json").read_text(encoding="utf-8")),
         "seconds": metrics[-1]["seconds"],
-        "validation": max(line["validation_accuracy"] for line in metrics),
+        "validation": max(line["validation_accuracy"] or 0.0 for line in metrics),
     }
 
 
@@ -64,6 +69,66 @@ def path(facts: dict) -> str:
     fused = facts["recipe"].get("compute", {}).get("backend", "reference") != "reference"
     threads = facts["environment"]["threads"]
     return f"{'fused kernels' if fused else 'plain PyTorch'}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def changes(base: dict, facts: dict) -> str:
+    """What a run's recipe says otherwise than the base's."""
+    found = [
+        f"{table}.{key} = {value}"
+        for table, values in facts["recipe"].items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if value != base["recipe"][table][key]
+    ]
+    return ", ".join(found) or "nothing: the base"
+
+
+def one_change(runs: dict) -> list[str]:
+    """What one change buys, as a table."""
+    base = runs[f"{CHANGES}base"]
+    lines = [
+        "## What one change buys",
+        "",
+        f"`{command(base)}` ({base['recipe']['train']['epochs']} epochs at half the width of `fashion-mnist-best`), and "
+        f"the same with one thing changed; one start each, commit {base['environment']['commit']}.",
+        "",
+        "| changed | validation | test (95 %) | against the base | spikes per image |",
+        "|---|---|---|---|---|",
+    ]
+    for facts in runs.values():
+        found = facts["evaluation"]
+        low, high = found["accuracy_wilson_95"]
+        lines.append(
+            f"| {changes(base, facts)} | {facts['validation']:.1%} | {found['accuracy']:.2%} ({low:.1%}-{high:.1%}) | "
+            f"{100 * (found['accuracy'] - base['evaluation']['accuracy']):+.2f} | {found['spikes_per_image']:,.0f} |"
+        )
+    return [*lines, "", "![accuracy against spikes](results/gamma-decay.png)"]
+
+
+def draw_decay(runs: dict) -> None:
+    """Accuracy against spikes, by the decay of γ alone."""
+    from matplotlib.figure import Figure
+
+    points = sorted(
+        (facts["recipe"]["train"]["gamma_decay"], facts["evaluation"])
+        for name, facts in runs.items()
+        if name == f"{CHANGES}base" or "gamma-decay" in name
+    )
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    spikes = [found["spikes_per_image"] for _, found in points]
+    accuracy = [100 * found["accuracy"] for _, found in points]
+    low = [100 * (found["accuracy"] - found["accuracy_wilson_95"][0]) for _, found in points]
+    high = [100 * (found["accuracy_wilson_95"][1] - found["accuracy"]) for _, found in points]
+    axes.errorbar(spikes, accuracy, yerr=(low, high), marker="o", capsize=3, color="C0")
+    for (decay, _), x, y in zip(points, spikes, accuracy, strict=True):
+        axes.annotate(f"{decay:g}", (x, y), textcoords="offset points", xytext=(6, -11), fontsize=9)
+    axes.set_xscale("log")
+    axes.set_xlabel("spikes an image, all layers and steps")
+    axes.set_ylabel("test accuracy (%), 95 % interval")
+    axes.set_title("what the weight decay of γ (beside each point) buys and costs", fontsize=10)
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(RUNS / "gamma-decay.png", dpi=110)
 
 
 def over_time(found: dict) -> str:
@@ -109,6 +174,10 @@ def page() -> str:
         ]
         if (RUNS / name / "evaluation.png").exists():
             parts.append(f"![accuracy, γ and firing rates over time](results/{name}/evaluation.png)")
+    changed = {folder.name: read(folder) for folder in sorted(RUNS.glob(f"{CHANGES}*"))}
+    if changed:
+        draw_decay(changed)
+        parts += ["", *one_change(changed)]
     return "\n".join(parts) + "\n"
 
 
