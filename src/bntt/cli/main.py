@@ -13,10 +13,13 @@ import tyro
 from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
+from bntt.cli.drift import drift
 from bntt.cli.evaluate import evaluate
 from bntt.cli.list import list_names
+from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.show import show
+from bntt.cli.stability import stability
 from bntt.cli.train import train
 from bntt.experiments.wishes import Interrupted
 from bntt.version import __version__
@@ -25,6 +28,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "drift": drift,
+    "neuron": neuron,
+    "stability": stability,
     "predict": predict,
     "show": show,
     "list": list_names,
