@@ -67,7 +67,7 @@ class LayerInputs:
         tensor([[0.5000, 0.5000]], dtype=torch.float64)
         """
         widths = torch.tensor(self.edges, dtype=torch.float64).diff()
-        return self.counts[:, 1:-1] / self.counts.sum(1, keepdim=True) / widths
+        return self.counts[:, 1:-1].double() / self.counts.sum(1, keepdim=True) / widths
 
 
 def drift(

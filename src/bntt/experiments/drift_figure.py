@@ -87,7 +87,7 @@ def _lines(axes: Axes, layers: Mapping[str, LayerDrift], field: str, label: str,
         axes.plot([t + 1 for t in layer.driven], [row[t] for t in layer.driven], label=name, **look)
     axes.set_xlabel("time step")
     axes.set_ylabel(label)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * axes.dataLim.y1 or 1)
     axes.set_xlim(0.5, steps + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)

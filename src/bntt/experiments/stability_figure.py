@@ -45,11 +45,14 @@ def save_stability(cells: Sequence[Cell], path: Path) -> None:
     first = next(iter(shown.values()))
     which = f"{first.network}, learning rate {first.rate:g}, first start"
     top.suptitle(f"starts that failed in {max(cell.updates for cell in cells)} updates", parse_math=False)
-    middle.suptitle(f"gradient towards the synaptic current at its last moment ({which})", parse_math=False)
+    middle.suptitle(f"gradient towards the synaptic current when last measured ({which})", parse_math=False)
     _gradients(middle, shown)
     bottom.suptitle(f"loss along the gradient of one batch: true, and as the gradient promises ({which})")
+    every = [loss for cell in shown.values() for m in cell.moments for loss in (m.along.start, *m.along.loss)]
+    highest = max((loss for loss in every if math.isfinite(loss)), default=1.0)
     for axes, (norm, cell) in zip(_panels(bottom, len(shown)), shown.items(), strict=True):
         _along(axes, norm, cell.moments, cell.rate)
+        axes.set_ylim(0, 1.05 * highest)
     save_figure(figure, path)
 
 
@@ -127,16 +130,18 @@ def _along(axes: Axes, norm: str, moments: Sequence[Moment], rate: float) -> Non
     import matplotlib
 
     shades = matplotlib.colormaps["viridis"]
-    highest = 0.0
     for i, moment in enumerate(moments):
         along, colour = moment.along, shades(0.85 * i / max(1, len(moments) - 1))
         far = [0.0, *(eta / rate for eta in along.steps)]
-        losses = [along.start, *along.loss]
-        highest = max([highest, *(value for value in losses if math.isfinite(value))])
-        axes.plot(far, losses, color=colour, marker=MARKS[i % len(MARKS)], label=f"after {moment.updates} updates")
+        axes.plot(
+            far,
+            [along.start, *along.loss],
+            color=colour,
+            marker=MARKS[i % len(MARKS)],
+            label=f"after {moment.updates} updates",
+        )
         axes.plot(far, [along.start, *along.predicted], color=colour, linestyle="--", linewidth=0.9)
     axes.plot([], [], color="0.4", linestyle="--", linewidth=0.9, label="as promised")
-    axes.set_ylim(0, 1.05 * highest or 1)
     axes.set_xlabel("distance along the gradient (learning rates)")
     axes.set_ylabel("loss")
     axes.set_title(norm, fontsize=10)
