@@ -89,7 +89,7 @@ def one_change(runs: dict) -> list[str]:
     lines = [
         "## What one change buys",
         "",
-        f"`{command(base)}` ({base['recipe']['train']['epochs']} epochs at half the width of `fashion-mnist-best`), and "
+        f"`{command(base)}`: {base['recipe']['train']['epochs']} epochs at half the width of `fashion-mnist-best`; and "
         f"the same with one thing changed; one start each, commit {base['environment']['commit']}.",
         "",
         "| changed | validation | test (95 %) | against the base | spikes per image |",

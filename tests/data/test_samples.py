@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bntt.data import FrameSet, ImageSet, SampleLoader, SampleSet, split_validation
-from bntt.data.samples import check_labels
+from bntt.data.samples import check_labels, some_of
 
 NAMES = ("a", "b", "c")
 
@@ -105,3 +105,14 @@ def test_labels_outside_the_classes_are_refused(label):
 def test_labels_are_integers_one_a_sample(labels):
     with pytest.raises(ValueError, match="labels must be int64, one for each of 3 samples"):
         check_labels(labels, 3, NAMES, "sample")
+
+
+@MAKERS
+def test_some_of_a_set_keep_its_shares(make):
+    data = make(30)
+    few = some_of(data, 9, seed=3)
+    assert [int((few.labels == label).sum()) for label in range(3)] == [3, 3, 3]
+    assert torch.equal(few.labels, split_validation(data, 9, 3)[1].labels)
+    assert some_of(data, 30, seed=3) is data
+    with pytest.raises(ValueError, match="1 or more, got 0"):
+        some_of(data, 0, seed=3)

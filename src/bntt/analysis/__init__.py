@@ -1,6 +1,7 @@
 """Measuring a network: read-only, frozen results."""
 
 from bntt.analysis.accuracy import Accuracy
+from bntt.analysis.drift import LayerDrift, LayerInputs, drift, layer_inputs
 from bntt.analysis.early_exit import (
     Choice,
     LossBudgetError,
@@ -14,18 +15,25 @@ from bntt.analysis.evaluation import Evaluation, evaluate
 from bntt.analysis.firing import Activity
 from bntt.analysis.gamma import GammaProfile, gamma_profile, looks_untrained, stepwise_norms
 from bntt.analysis.health import Finding, health
+from bntt.analysis.neuron import NeuronTrace, neuron_trace
 from bntt.analysis.prediction import Prediction, predict
 from bntt.analysis.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
+from bntt.analysis.stability import AlongGradient, GradientNorms, gradient_norms, loss_along_gradient
 from bntt.analysis.untrained import untrained_activity
 
 __all__ = [
     "Accuracy",
     "Activity",
+    "AlongGradient",
     "Choice",
     "Evaluation",
     "Finding",
     "GammaProfile",
+    "GradientNorms",
+    "LayerDrift",
+    "LayerInputs",
     "LossBudgetError",
+    "NeuronTrace",
     "NoGammaError",
     "Prediction",
     "SampleChoice",
@@ -33,12 +41,17 @@ __all__ = [
     "choose_exit",
     "choose_sample_exit",
     "choose_truncation",
+    "drift",
     "evaluate",
     "exit_each",
     "exit_step",
     "gamma_profile",
+    "gradient_norms",
     "health",
+    "layer_inputs",
     "looks_untrained",
+    "loss_along_gradient",
+    "neuron_trace",
     "predict",
     "record_running",
     "stepwise_norms",

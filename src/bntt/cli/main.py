@@ -14,11 +14,14 @@ from bntt.cli import data, signals, streams
 from bntt.cli.activity import activity
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
+from bntt.cli.drift import drift
 from bntt.cli.evaluate import evaluate
 from bntt.cli.exit import exit_early
 from bntt.cli.list import list_names
+from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.show import show
+from bntt.cli.stability import stability
 from bntt.cli.train import train
 from bntt.experiments.wishes import Interrupted
 from bntt.version import __version__
@@ -29,6 +32,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "exit": exit_early,
     "activity": activity,
+    "drift": drift,
+    "neuron": neuron,
+    "stability": stability,
     "predict": predict,
     "show": show,
     "list": list_names,

@@ -102,3 +102,19 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
     rest = torch.ones(len(samples), dtype=torch.bool)
     rest[chosen] = False
     return samples.select(rest.nonzero().squeeze(1)), samples.select(chosen), chosen
+
+
+def some_of(samples: Samples, count: int, seed: int) -> Samples:
+    """So many samples of a set, as many of each class as its shares allow; all of them where there are not more.
+
+    Raises:
+        ValueError: if the count is below 1.
+
+    >>> from bntt.data import ImageSet
+    >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 4 + [1] * 4), ("cat", "dog"))
+    >>> some_of(data, 4, seed=0).counts(), len(some_of(data, 100, seed=0))
+    ([2, 2], 8)
+    """
+    if count < 1:
+        raise ValueError(f"count must be 1 or more, got {count}")
+    return samples if count >= len(samples) else split_validation(samples, count, seed)[1]
