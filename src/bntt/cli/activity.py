@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import tyro
+
+from bntt.cli.report import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.activity import ActivityResult
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 def activity(
     run: tyro.conf.Positional[Path],
-    split: Literal["test", "validation"] = "test",
+    split: Split = "test",
     draws: int = 1,
     places: bool = False,
     device: str = "cpu",

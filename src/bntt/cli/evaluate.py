@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import tyro
+
+from bntt.cli.report import Split
 
 
 def evaluate(
     run: tyro.conf.Positional[Path],
     draws: int | None = None,
-    split: Literal["test", "validation"] = "test",
+    split: Split = "test",
     device: str = "cpu",
     exit: bool = False,
     json: bool = False,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from bntt.cli.report import Split
+
 if TYPE_CHECKING:
     from bntt.analysis import Choice
     from bntt.experiments.exits import Asked, ExitResult
@@ -20,7 +22,7 @@ def exit_early(
     loss: float = 0.5,
     threshold: float | None = None,
     per_sample: bool = False,
-    split: Literal["test", "validation"] = "test",
+    split: Split = "test",
     choose_on: Literal["validation", "test"] = "validation",
     draws: int | None = None,
     device: str = "cpu",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from bntt.experiments.load import LoadedRun
+
+Split = Literal["test", "validation"]
+"""Which images: those of the test split, or those held out of the training split."""
 
 
 def opened(run: Path, device: str) -> LoadedRun:
