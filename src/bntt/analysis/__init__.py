@@ -1,6 +1,7 @@
 """Measuring a network: read-only, frozen results."""
 
 from bntt.analysis.accuracy import Accuracy
+from bntt.analysis.activity import class_activity
 from bntt.analysis.drift import LayerDrift, LayerInputs, drift, layer_inputs
 from bntt.analysis.early_exit import (
     Choice,
@@ -13,8 +14,9 @@ from bntt.analysis.early_exit import (
 )
 from bntt.analysis.evaluation import Evaluation, evaluate
 from bntt.analysis.firing import Activity
-from bntt.analysis.gamma import GammaProfile, gamma_profile, looks_untrained, stepwise_norms
+from bntt.analysis.gamma import GammaProfile, gamma_profile, gamma_spread, looks_untrained, stepwise_norms
 from bntt.analysis.health import Finding, health
+from bntt.analysis.likeness import likeness
 from bntt.analysis.neuron import NeuronTrace, neuron_trace
 from bntt.analysis.prediction import Prediction, predict
 from bntt.analysis.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
@@ -41,14 +43,17 @@ __all__ = [
     "choose_exit",
     "choose_sample_exit",
     "choose_truncation",
+    "class_activity",
     "drift",
     "evaluate",
     "exit_each",
     "exit_step",
     "gamma_profile",
+    "gamma_spread",
     "gradient_norms",
     "health",
     "layer_inputs",
+    "likeness",
     "looks_untrained",
     "loss_along_gradient",
     "neuron_trace",
