@@ -1,6 +1,7 @@
 """Measuring a network: read-only, frozen results."""
 
 from bntt.analysis.accuracy import Accuracy
+from bntt.analysis.equivalence import Differences, Equivalence, equivalence
 from bntt.analysis.evaluation import Evaluation, evaluate
 from bntt.analysis.firing import Activity
 from bntt.analysis.gamma import GammaProfile, gamma_profile, looks_untrained, stepwise_norms
@@ -11,10 +12,13 @@ from bntt.analysis.untrained import untrained_activity
 __all__ = [
     "Accuracy",
     "Activity",
+    "Differences",
+    "Equivalence",
     "Evaluation",
     "Finding",
     "GammaProfile",
     "Prediction",
+    "equivalence",
     "evaluate",
     "gamma_profile",
     "health",
