@@ -126,10 +126,13 @@ def test_a_channel_that_cannot_be_divided_keeps_its_gain_in_every_step(tiny):
 
 
 def test_the_range_of_a_dtype_decides():
-    scale = one_channel(1.0, 1e-25, 1e25).scale
-    assert torch.equal(frame(scale), scale)
-    assert torch.equal(frame(scale, dtype=torch.float32), torch.ones(3, 1).double())
-    assert torch.equal(frame(scale[:2], 1e-10, dtype=torch.float32), scale[:2])
+    for far in (1e-25, 1e25):
+        scale = one_channel(1.0, far).scale
+        assert torch.equal(frame(scale), scale)
+        assert torch.equal(frame(scale, dtype=torch.float32), torch.ones(2, 1).double())
+        theta = far**0.5
+        assert torch.equal(frame(scale, theta, dtype=torch.float32), scale)
+        assert (fold_neuron(Neuron(0.5, theta), one_channel(1.0, far), dtype=torch.float32).gain == 1).all()
 
 
 @pytest.mark.parametrize("reset", [soft_reset, hard_reset])

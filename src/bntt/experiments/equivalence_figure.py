@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MARKERS = "os^Dvp*<>X"
 TITLES = {
-    "exact": "exact fold (in float32, but for ties)",
+    "exact": "exact fold (float32: ties differ)",
     "no mean": "without the mean (Eq. 12)",
     "no ratio": "without the ratio in the leak (Eq. 13)",
     "Eq. 15": "without both (Eq. 15)",
