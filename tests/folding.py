@@ -1,4 +1,4 @@
-"""Folded neurons for tests: random ones, and those that an affine normalisation makes of ordinary ones."""
+"""Folded neurons for tests: random ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bntt.ops.folded import FoldedNeuron, Table
-from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 
 RULES = list(itertools.product((fire_after, fire_before), (soft_reset, hard_reset)))
 SHAPES = ("number", "step", "channel", "both")
@@ -42,25 +42,6 @@ def random_neuron(shape: str, steps: int, channels: int, rng: torch.Generator, *
         turned=turned,
         slope=draw(0.2, 2),
         **options,
-    )
-
-
-def fold(neuron: Neuron, scale: Tensor, shift: Tensor) -> FoldedNeuron:
-    """What is exactly ``neuron`` behind ``z = scale y + shift``, both ``[T, C]``: its membrane is u / scale."""
-    divisor = torch.where(scale == 0, 1.0, scale)
-    before = torch.cat([torch.ones_like(scale[:1]), divisor[:-1]])
-    fires = before if neuron.rule is fire_before else divisor
-    return FoldedNeuron(
-        leak=neuron.leak * before / divisor,
-        threshold=neuron.threshold / fires,
-        amount=neuron.threshold / divisor,
-        gain=scale / divisor,
-        bias=shift / divisor,
-        turned=fires < 0,
-        slope=fires.abs(),
-        rule=neuron.rule,
-        reset=neuron.reset,
-        surrogate=neuron.surrogate,
     )
 
 

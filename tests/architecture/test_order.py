@@ -9,6 +9,7 @@ ORDER = {
         ["random", "spike", "poisson", "norm"],
         ["lif", "pooling", "dropout"],
         ["folded"],
+        ["fold"],
         ["__init__"],
     ],
     "engine": [
@@ -32,7 +33,7 @@ ORDER = {
         ["plan", "parts"],
         ["advance", "poisson"],
         ["network"],
-        ["classifier"],
+        ["classifier", "fold"],
         ["__init__"],
     ],
 }

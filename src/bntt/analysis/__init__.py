@@ -12,6 +12,7 @@ from bntt.analysis.early_exit import (
     exit_step,
     stretches,
 )
+from bntt.analysis.equivalence import Differences, Equivalence, equivalence
 from bntt.analysis.evaluation import Evaluation, evaluate
 from bntt.analysis.firing import Activity
 from bntt.analysis.gamma import GammaProfile, gamma_profile, gamma_spread, looks_untrained, stepwise_norms
@@ -28,6 +29,8 @@ __all__ = [
     "Activity",
     "AlongGradient",
     "Choice",
+    "Differences",
+    "Equivalence",
     "Evaluation",
     "Finding",
     "GammaProfile",
@@ -45,6 +48,7 @@ __all__ = [
     "choose_truncation",
     "class_activity",
     "drift",
+    "equivalence",
     "evaluate",
     "exit_each",
     "exit_step",

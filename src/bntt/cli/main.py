@@ -15,6 +15,7 @@ from bntt.cli.activity import activity
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.drift import drift
+from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
 from bntt.cli.exit import exit_early
 from bntt.cli.list import list_names
@@ -35,6 +36,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "drift": drift,
     "neuron": neuron,
     "stability": stability,
+    "equivalence": equivalence,
     "predict": predict,
     "show": show,
     "list": list_names,

@@ -7,6 +7,7 @@ from bntt.nn.call import Call, Noise
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.dropout import SpikeDropout
 from bntt.nn.encoder import Encoder
+from bntt.nn.fold import fold
 from bntt.nn.folded import FoldedLIF
 from bntt.nn.lif import LIF
 from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured
@@ -80,6 +81,7 @@ __all__ = [
     "expected",
     "fire_after",
     "fire_before",
+    "fold",
     "hard_reset",
     "hold_statistics",
     "soft_reset",

@@ -1,0 +1,76 @@
+"""The picture of the paper's equivalence: where folded networks fire otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bntt.experiments.equivalence import FED, RunEquivalence
+from bntt.experiments.figures import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch import Tensor
+
+    from bntt.analysis import Equivalence
+
+MARKERS = "os^Dvp*<>X"
+TITLES = {
+    "exact": "exact fold (float32: ties differ)",
+    "no mean": "without the mean (Eq. 12)",
+    "no ratio": "without the ratio in the leak (Eq. 13)",
+    "Eq. 15": "without both (Eq. 15)",
+}
+
+
+def save_equivalence(result: RunEquivalence, path: Path) -> None:
+    """Differing spikes by layer and step of the four folded networks, fed with true and with their own spikes; and the
+    network's firing rate beside them, as one PNG."""
+    from matplotlib.figure import Figure
+
+    found = result.found
+    figure = Figure(figsize=(17, 7), layout="constrained")
+    places = figure.subplots(2, len(found.folds) + 1, sharex=True)
+    for row, (fed, what) in zip(places, FED.items(), strict=True):
+        for axes, (name, fold) in zip(row, found.folds.items(), strict=False):
+            _lines(axes, found, getattr(fold, fed))
+            mean = sum(found.mean(name, fed, layer) for layer in found.rate) / len(found.rate)
+            told = f"mean {100 * mean:.2g}%"
+            if fed == "own":
+                told += f"\naccuracy {fold.accuracy:.1%}, same answer {fold.agreement:.1%}"
+                axes.set_xlabel("time step")
+            axes.set_title(f"{TITLES[name]}\n{told}" if fed == "true" else told, fontsize=9)
+        row[0].set_ylabel(f"neurons that fire otherwise (%)\n{what}")
+    folds = [axes for row in places for axes in row[:-1]]
+    top = max(axes.dataLim.y1 for axes in folds)
+    for axes in folds:
+        axes.set_ylim(0, 1.05 * top or 1)
+    rate, key = places[:, -1]
+    _lines(rate, found, found.rate)
+    rate.set_ylim(bottom=0)
+    rate.set_title("the network itself:\nneurons that fire (%)", fontsize=9)
+    rate.set_xlabel("time step")
+    rate.tick_params(labelbottom=True)
+    key.axis("off")
+    key.legend(*rate.get_legend_handles_labels(), loc="center left", title="layers", alignment="left")
+    figure.suptitle(
+        f"{result.dataset}, {result.split}: {found.samples:,} images; accuracy of the network {found.accuracy:.1%}",
+        parse_math=False,
+    )
+    save_figure(figure, path)
+
+
+def _lines(axes: Axes, found: Equivalence, rows: dict[str, Tensor]) -> None:
+    """Only the steps in which a layer should fire and is heard."""
+    import matplotlib
+    from matplotlib.ticker import MaxNLocator
+
+    shades: Any = matplotlib.colormaps["viridis"]
+    for i, (layer, row) in enumerate(rows.items()):
+        steps, colour = found.heard[layer], shades(0.9 * i / max(1, len(rows) - 1))
+        marker = MARKERS[i % len(MARKERS)]
+        values = [100 * float(row[t]) for t in steps]
+        axes.plot([t + 1 for t in steps], values, label=layer, color=colour, marker=marker, markersize=4, linewidth=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlim(0.5, len(next(iter(rows.values()))) + 0.5)
+    axes.grid(alpha=0.3)
