@@ -185,6 +185,6 @@ def test_what_cannot_be_compared_says_why(rng):
     fine = mlp(in_features=4, num_steps=3)
     assert "there are no samples" in refused(fine, [])
     assert "labels must be integers" in refused(fine, [(batches[0][0], torch.full((2, 10), 0.1))])
-    assert "block 'fc1' takes" in refused(fine, [(torch.rand(2, 1, 2, 3), batches[0][1])])
+    assert "block 'fc1' takes" in refused(fine, [(torch.rand(2, 1, 2, 3, generator=rng), batches[0][1])])
     odd = SpikingNetwork([NeuronBlock(LIF())], Readout(nn.Flatten()))
     assert "block 'block1' is NeuronBlock" in refused(odd, batches)

@@ -39,13 +39,13 @@ def equivalence(
         csv: print a line for each network, layer and step instead.
     """
     from bntt.cli import console
-    from bntt.cli.report import images_of, opened, told
+    from bntt.cli.report import opened, told
     from bntt.experiments.directory import find_run
     from bntt.experiments.equivalence import as_json, as_rows, equivalence_run, stem_of
     from bntt.experiments.equivalence_figure import save_equivalence
 
     loaded = opened(run, device)
-    with console.progress("comparing", min(images, len(images_of(loaded, split)))) as advance:
+    with console.progress("comparing", min(images, len(loaded.images(split)))) as advance:
         result = equivalence_run(loaded, split=split, images=images, progress=advance)
     tables = told(as_json(result), as_rows(result), as_json=json, as_csv=csv)
     if tables:
