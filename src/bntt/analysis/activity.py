@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from bntt.analysis.firing import Activity
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.measure import Measure, joined
 from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
-from bntt.nn.samples import Loader, samples
+from bntt.nn.samples import Loader, Samples, samples
 from bntt.nn.trace import evaluating
 
 
@@ -62,38 +62,54 @@ def class_activity(
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device, steps = next(model.parameters()).device, model.encoder.num_steps
     spikes, by_class, where = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
-    neurons, shown = dict[str, int](), torch.zeros(classes, dtype=torch.float64, device=device)
-    measure = Measure(spikes=True, samples=True, places=places)
+    neurons, shown, measure = dict[str, int](), [0] * classes, Measure(spikes=True, places=places)
     with evaluating(model):
         for draw in range(draws):
-            for inputs, labels, index in samples(batches, 0):
-                check_labels(labels, classes)
-                x, labels, state, parts = inputs.to(device), labels.to(device), None, []
-                shown += labels.bincount(minlength=classes)
+            for inputs, label, index in _alike(samples(batches, 0), classes):
+                x, state, parts = inputs.to(device), None, []
                 for first in range(0, steps, STEPS_AT_ONCE):
                     named = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw} if state is None else {}
                     taken = min(STEPS_AT_ONCE, steps - first)
                     _, state = model.advance(x, state, steps=taken, measure=measure, **named)  # type: ignore[arg-type]
                     parts.append(state.measured or {})
                 for name, layer in joined(parts).items():
-                    if layer.spikes is None or layer.samples is None:
+                    if layer.spikes is None:
                         continue
                     neurons[name] = layer.neurons
                     _add(spikes, name, layer.spikes)
-                    table = layer.samples.new_zeros(classes, steps).index_add_(0, labels, layer.samples.T)
-                    _add(by_class, name, table)
+                    by_class.setdefault(name, layer.spikes.new_zeros(classes, steps))[label] += layer.spikes.sum(1)
                     if layer.places is not None:
                         _add(where, name, layer.places)
-                progress(len(labels))
-    presented = int(shown.sum())
+                shown[label] += len(x)
+                progress(len(x))
+    presented = sum(shown)
     if not presented:
         raise ValueError("there are no samples to count spikes of")
-    each = shown.clamp(min=1)[:, None]
+    each = torch.tensor(shown).clamp(min=1)[:, None]
     return ClassActivity(
         Activity(presented, {name: counts.cpu() for name, counts in spikes.items()}, neurons),
-        {name: (counts / each).cpu() for name, counts in by_class.items()},
+        {name: counts.cpu() / each for name, counts in by_class.items()},
         {name: (counts / presented).cpu() for name, counts in where.items()},
     )
+
+
+def _alike(stream: Iterable[Samples], classes: int) -> Iterator[tuple[Tensor, int, Tensor]]:
+    """The same samples in batches of one class each, so that spikes by class cost no more than spikes."""
+    waiting, size = [list[tuple[Tensor, Tensor]]() for _ in range(classes)], 0
+    for inputs, labels, index in stream:
+        check_labels(labels, classes)
+        size = size or len(labels)
+        for label in sorted(set(labels.tolist())):
+            which = labels == label
+            waiting[label].append((inputs[which], index[which]))
+            if sum(len(part) for part, _ in waiting[label]) >= size:
+                yield _joined(waiting[label], label)
+                waiting[label].clear()
+    yield from (_joined(parts, label) for label, parts in enumerate(waiting) if parts)
+
+
+def _joined(parts: list[tuple[Tensor, Tensor]], label: int) -> tuple[Tensor, int, Tensor]:
+    return torch.cat([inputs for inputs, _ in parts]), label, torch.cat([index for _, index in parts])
 
 
 def _add(totals: dict[str, Tensor], name: str, counts: Tensor) -> None:
