@@ -24,7 +24,7 @@ def block(rng):
 
 def measured(block, x, cut, measure=EVERYTHING):
     state, first = None, 0
-    with watching({"it": block.layers[0]}, len(x), measure) as found:
+    with watching({"it": block.layers[0]}, x, measure) as found:
         out = []
         for part in x.split(cut):
             y, state = block(part, Call(first), state)
@@ -64,11 +64,11 @@ def test_everything_that_can_be_asked_for(block, cut, rng):
 
 def test_nothing_asked_for_is_nothing_hooked(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
-    with watching({"it": block.layers[0]}, 2, Measure()) as found:
+    with watching({"it": block.layers[0]}, x, Measure()) as found:
         assert not block.lif._forward_hooks
         block(x)
     assert found == {}
-    with watching({"it": block.layers[0]}, 2, Measure(samples=True)) as found:
+    with watching({"it": block.layers[0]}, x, Measure(samples=True)) as found:
         block(x)
     assert not block.lif._forward_hooks
     assert not block.norm._forward_pre_hooks
@@ -76,7 +76,7 @@ def test_nothing_asked_for_is_nothing_hooked(block, rng):
 
 
 def test_hooks_go_also_after_an_error(block):
-    with pytest.raises(KeyError), watching({"it": block.layers[0]}, 2, EVERYTHING):
+    with pytest.raises(KeyError), watching({"it": block.layers[0]}, torch.zeros(2, 5), EVERYTHING):
         raise KeyError
     assert not block.lif._forward_hooks
 
@@ -85,14 +85,14 @@ def test_a_layer_that_was_not_called_for_every_step_is_named(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
     with (
         pytest.raises(TypeError, match="layer 'it' cannot be measured: its norm was called for 2 of 3 steps"),
-        watching({"it": block.layers[0]}, 3, EVERYTHING),
+        watching({"it": block.layers[0]}, torch.zeros(3, 5), EVERYTHING),
     ):
         block(x)
 
 
 def test_other_threads_are_not_watched(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
-    with watching({"it": block.layers[0]}, 2, Measure(spikes=True)) as found:
+    with watching({"it": block.layers[0]}, x, Measure(spikes=True)) as found:
         other = threading.Thread(target=lambda: block(x))
         other.start()
         other.join()
