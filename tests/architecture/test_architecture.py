@@ -19,7 +19,7 @@ ALLOWED = {
     "ops": set(),
     "data": {"ops.random"},
 }
-FIGURES = ("figures", "bench_figure")
+FIGURES = ("figures", "bench_figure", "energy_figure")
 """Where pictures are drawn."""
 OWNERS = {
     "print(": {"cli/main.py", "cli/console.py"},

@@ -13,6 +13,7 @@ import tyro
 from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
+from bntt.cli.energy import energy
 from bntt.cli.evaluate import evaluate
 from bntt.cli.list import list_names
 from bntt.cli.predict import predict
@@ -25,6 +26,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "energy": energy,
     "predict": predict,
     "show": show,
     "list": list_names,

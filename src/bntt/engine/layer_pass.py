@@ -97,7 +97,7 @@ class LayerPass:
         found = joined(parts) if found is None else found
         whole, moved = joined_seen(seen), work.source.values if work.source is not x else None
         if measure.arrivals:
-            whole = replace(whole, arrivals=arrivals(x, places=not self.synapse.linear))
+            whole = replace(whole, arrivals=arrivals(x, self.lease, places=not self.synapse.linear))
         if measure.gradient:  # the backward pass writes it there
             nan = torch.full((len(work.current),), torch.nan, dtype=torch.float64, device=work.current.device)
             whole = replace(whole, gradient=nan)

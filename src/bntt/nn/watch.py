@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bntt.engine.arrivals import Arrivals, arrivals, joined_arrivals
 from bntt.engine.measure import distribution, write_norms
 from bntt.engine.synapse import Spikes
+from bntt.engine.workspace import WORKSPACE
 from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured, joined, over_time
 from bntt.nn.stage import SpikingLayer
 from bntt.ops.norm import Moments, step_moments
@@ -87,7 +88,8 @@ class _Watch:
         images = x.reshape(-1, self.batch, *x.shape[1:])
         self.taken["synapse"] += len(images)
         values = images.movedim(2, -1) if x.ndim == 4 else images[:, :, None, None, :]
-        self.arrived.append(arrivals(Spikes(values)))
+        with WORKSPACE.lease() as lease:
+            self.arrived.append(arrivals(Spikes(values), lease))
 
     def _before_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if threading.get_ident() != self.thread:

@@ -1,0 +1,89 @@
+"""``bntt energy``: what a trained network does for an image, and what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from bntt.experiments.energy import EnergyResult
+
+
+def energy(
+    run: tyro.conf.Positional[Path],
+    split: Literal["test", "validation"] = "test",
+    draws: int = 1,
+    steps: int | None = None,
+    costs: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    device: str = "cpu",
+    json: bool = False,
+    csv: bool = False,
+) -> None:
+    """Count the synaptic operations of real spikes, layer by layer, and price them beside an ANN of the same plan.
+
+    Writes energy.json and energy.png into the run directory (energy-validation.* for the other split).
+
+    Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml
+
+    Args:
+        run: the run directory.
+        split: which images.
+        draws: repetitions with fresh noise.
+        steps: compare with a stop after so many steps; by default what the run's exit.json says, if it has one.
+        costs: a table of costs, by name or TOML file, and again for another; all built-in ones by default.
+        device: cpu, or cuda.
+        json: print the numbers as JSON instead of tables.
+        csv: print the layers as comma-separated values instead of tables.
+    """
+    from bntt.cli import console, report
+    from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.energy import as_json, energy_run, layer_rows
+    from bntt.experiments.energy_figure import save_energy
+    from bntt.experiments.recipe import RecipeError
+
+    if draws < 1:
+        raise RecipeError(f"--draws must be 1 or more, got {draws}")
+    loaded = report.opened(run, device)
+    with console.progress("counting", len(report.images_of(loaded, split)) * draws) as advance:
+        result = energy_run(loaded, split=split, draws=draws, steps=steps, costs=costs, progress=advance)
+    values = as_json(result)
+    shown = report.told(values, list(layer_rows(result)), as_json=json, as_csv=csv)
+    if shown:
+        _show(result)
+    stem = "energy" if split == "test" else f"energy-{split}"
+    written = RunDirectory(loaded.path).keep(stem, values)
+    save_energy(result, written.with_suffix(".png"))
+    if shown:
+        console.line(f"written: {loaded.path / stem}.json and .png")
+
+
+def _show(result: EnergyResult) -> None:
+    """Layers, then costs."""
+    from bntt.cli import console
+    from bntt.experiments.energy import LEFT_OUT, NOTE, energy_rows, layer_rows
+
+    found = result.operations
+    for steps in result.stops:
+        accuracy = found.accuracy.over_time[steps - 1]
+        console.line("")
+        console.line(f"{result.split} accuracy {accuracy:.1%} after {steps} steps, {found.spikes(steps):,.0f} spikes")
+        heads = ("layer", "input", "spikes", "by spike: +", "x+", "by value: +", "x+", "ANN: x+")
+        keys = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
+        rows = [row for row in layer_rows(result) if row["steps"] == steps]
+        cells = [[row["layer"], row["input"], *(f"{row[key]:,.0f}" for key in keys)] for row in rows]
+        cells.append(["all", "", *(f"{sum(row[key] for row in rows):,.0f}" for key in keys)])
+        console.columns("additions (+) and multiply-accumulates (x+) for one image", heads, cells)
+    prices = ("costs", "unit", "steps", "pooled counts", "synaptic", "other", "SNN", "ANN", "ANN / SNN")
+    console.columns("energy of one image", prices, (_cells(row) for row in energy_rows(result)))
+    for name, table in result.tables.items():
+        console.line(f"{name}: {table.source}")
+    console.line(f"left out: {'; '.join(LEFT_OUT)}")
+    console.line(NOTE)
+
+
+def _cells(row: dict[str, object]) -> list[str]:
+    numbers = (row[key] for key in ("snn_synaptic", "snn_other", "snn", "ann", "ann_over_snn"))
+    told = ["-" if value is None else f"{value:,.4g}" for value in numbers]
+    return [str(row["costs"]), str(row["unit"]), str(row["steps"]), f"by {row['price']}"[:-1], *told]
