@@ -17,7 +17,7 @@ def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tens
     Raises:
         TypeError: if the convolution pads with other than zeros.
 
-    >>> fan_out(nn.Conv2d(2, 5, 3, padding=1), (3, 4))
+    >>> fan_out(nn.Conv2d(2, 5, 3, padding=1, device="meta"), (3, 4))
     tensor([[20, 30, 30, 20],
             [30, 45, 45, 30],
             [20, 30, 30, 20]])
@@ -31,7 +31,7 @@ def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tens
 def out_size(weights: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
     """Height and width of a convolution's output.
 
-    >>> out_size(nn.Conv2d(2, 5, 3, stride=2), (7, 9))
+    >>> out_size(nn.Conv2d(2, 5, 3, stride=2, device="meta"), (7, 9))
     (3, 4)
     """
     return len(_places(weights, 0, size[0])), len(_places(weights, 1, size[1]))

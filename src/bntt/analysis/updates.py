@@ -41,7 +41,7 @@ def updates_of(site: Site, *, spikes: Float64[Tensor, " T"]) -> Updates:
     >>> import torch
     >>> from bntt.nn import BNTT
     >>> from bntt.analysis.sites import Value
-    >>> site = Site(Value((3,), None), (2,), nn.Linear(3, 2, bias=False), BNTT(2, num_steps=1), LIF(0.9))
+    >>> site = Site(Value((3,), None), (2,), nn.Linear(3, 2, False, "meta"), BNTT(2, num_steps=1), LIF(0.9))
     >>> updates_of(site, spikes=torch.ones(1).double())
     Updates(multiplications=tensor([4.], dtype=torch.float64), additions=tensor([7.], dtype=torch.float64), ann=4)
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -62,28 +63,31 @@ def energy(
 def _show(result: EnergyResult) -> None:
     """Layers, then costs."""
     from bntt.cli import console
-    from bntt.experiments.energy import LEFT_OUT, NOTE, energy_rows, layer_rows
+    from bntt.experiments.energy import LEFT_OUT, NOTE, energy_rows, layer_rows, readable
 
     found = result.operations
     for steps in result.stops:
         accuracy = found.accuracy.over_time[steps - 1]
         console.line("")
         console.line(f"{result.split} accuracy {accuracy:.1%} after {steps} steps, {found.spikes(steps):,.0f} spikes")
-        heads = ("layer", "input", "spikes", "by spike: +", "x+", "by value: +", "x+", "ANN: x+")
+        heads = ("layer", "input", "spikes", "by spike: add", "MAC", "by value: add", "MAC", "ANN: MAC")
         keys = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
         rows = [row for row in layer_rows(result) if row["steps"] == steps]
         cells = [[row["layer"], row["input"], *(f"{row[key]:,.0f}" for key in keys)] for row in rows]
         cells.append(["all", "", *(f"{sum(row[key] for row in rows):,.0f}" for key in keys)])
-        console.columns("additions (+) and multiply-accumulates (x+) for one image", heads, cells)
-    prices = ("costs", "unit", "steps", "pooled counts", "synaptic", "other", "SNN", "ANN", "ANN / SNN")
-    console.columns("energy of one image", prices, (_cells(row) for row in energy_rows(result)))
+        console.columns("additions and multiply-accumulates for one image", heads, cells)
     for name, table in result.tables.items():
-        console.line(f"{name}: {table.source}")
+        costs = [row for row in energy_rows(result) if row["costs"] == name]
+        scale, unit = readable(max(row["snn"] for row in costs), table.unit)
+        columns = ("steps", "counts paid", "synaptic", "other", "SNN", "ANN", "ANN / SNN")
+        console.columns(f"energy of one image by {name} ({unit})", columns, (_cells(row, scale) for row in costs))
+        console.line(f"{table.source}{'; ' * bool(table.note)}{table.note}")
     console.line(f"left out: {'; '.join(LEFT_OUT)}")
     console.line(NOTE)
 
 
-def _cells(row: dict[str, object]) -> list[str]:
-    numbers = (row[key] for key in ("snn_synaptic", "snn_other", "snn", "ann", "ann_over_snn"))
-    told = ["-" if value is None else f"{value:,.4g}" for value in numbers]
-    return [str(row["costs"]), str(row["unit"]), str(row["steps"]), f"by {row['price']}"[:-1], *told]
+def _cells(row: Mapping[str, Any], scale: float) -> list[str]:
+    energies = [row[key] for key in ("snn_synaptic", "snn_other", "snn", "ann")]
+    numbers = [*(None if one is None else one * scale for one in energies), row["ann_over_snn"]]
+    price = row["price"] if row["price"] == "either" else f"by {row['price']}"[:-1]
+    return [str(row["steps"]), price, *("-" if one is None else f"{one:,.4g}" for one in numbers)]

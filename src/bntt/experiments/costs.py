@@ -35,12 +35,12 @@ class Energy(NamedTuple):
 
     synaptic: float
     """Of operations of the weights; of a neuromorphic table what spikes and their operations cost."""
-    updates: float
+    other: float
     """Of what neurons do beside; of a neuromorphic table what time costs."""
 
     @property
     def total(self) -> float:
-        return self.synaptic + self.updates
+        return self.synaptic + self.other
 
 
 class Digital(Part):
@@ -145,5 +145,9 @@ def _explain(error: Any, values: dict[str, Any]) -> str:
         return f"{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}")
     if error["type"] == "missing":
         return f"{key}: missing; a table of kind {values['kind']!r} has {', '.join(known)}"
-    want = "a finite number, 0 or more" if KINDS[values["kind"]].model_fields[key].annotation is float else "text"
+    want = (
+        "a finite number, 0 or more"
+        if KINDS[values["kind"]].model_fields[key].annotation is float
+        else "text that says it"
+    )
     return f"{key}: must be {want}, got {error['input']!r}"

@@ -151,26 +151,40 @@ def layer_rows(result: EnergyResult) -> Iterator[dict[str, Any]]:
 
 
 def energy_rows(result: EnergyResult) -> Iterator[dict[str, Any]]:
-    """What one image costs, by table, stop and price; ``ann_over_snn`` above 1: the spiking network costs less."""
+    """What one image costs, by table, stop and price; ``ann_over_snn`` above 1: the spiking network costs less.
+
+    Where a table asks the same for both prices, one row says "either".
+    """
     for name, table in result.tables.items():
         ann = result.ann_energy(table)
         for steps in result.stops:
-            for price in PRICES:
-                snn = table.energy(result.work(steps, price))
+            costs = {price: table.energy(result.work(steps, price)) for price in PRICES}
+            for price, snn in costs.items() if len(set(costs.values())) > 1 else [("either", costs["spikes"])]:
                 yield {
                     "costs": name,
                     "unit": table.unit,
                     "steps": steps,
                     "price": price,
                     "snn_synaptic": snn.synaptic,
-                    "snn_other": snn.updates,
+                    "snn_other": snn.other,
                     "snn": snn.total,
                     "ann_synaptic": None if ann is None else ann.synaptic,
-                    "ann_other": None if ann is None else ann.updates,
+                    "ann_other": None if ann is None else ann.other,
                     "ann": None if ann is None else ann.total,
                     "ann_over_snn": _ratio(ann and ann.total, snn.total),
                     "ann_over_snn_synaptic": _ratio(ann and ann.synaptic, snn.synaptic),
                 }
+
+
+def readable(largest: float, unit: str) -> tuple[float, str]:
+    """What to multiply energies by, so that the numbers can be read, and their unit then.
+
+    >>> readable(2_500.0, "pJ")
+    (0.001, 'nJ')
+    """
+    if unit != "pJ":
+        return 1.0, unit
+    return next(((scale, name) for scale, name in ((1e-6, "µJ"), (1e-3, "nJ")) if largest * scale >= 1), (1.0, unit))
 
 
 def _ratio(one: float | None, other: float) -> float | None:

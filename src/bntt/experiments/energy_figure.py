@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bntt.experiments.energy import EnergyResult, energy_rows, layer_rows
+from bntt.experiments.energy import EnergyResult, energy_rows, layer_rows, readable
 from bntt.experiments.figures import save_figure
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def _operations(axes: Axes, result: EnergyResult) -> None:
     axes.legend(handles=handles, fontsize=8)
     axes.set_xticks(range(len(rows)), [row["layer"] for row in rows], fontsize=8)
     axes.set_ylabel("operations for one image (millions)")
+    most = max(max(row["additions_by_spike"] + row["macs_by_spike"], row["ann_macs"]) for row in rows)
+    axes.set_ylim(0, 1.05 * most / 1e6)
     axes.set_title(f"left to right: by spike, by value ({result.stops[0]} steps), ANN", fontsize=10)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
@@ -69,14 +72,19 @@ def _bars(result: EnergyResult, name: str) -> int:
     return len(rows) + (rows[0]["ann"] is not None)
 
 
+def _named(row: Mapping[str, Any]) -> str:
+    by = "" if row["price"] == "either" else f",\nby {row['price'][:-1]}"
+    return f"{row['steps']} steps{by}"
+
+
 def _energy(axes: Axes, result: EnergyResult, name: str) -> None:
     rows = [row for row in energy_rows(result) if row["costs"] == name]
     bars: list[tuple[str, Any, Any, str | None]] = [
-        (f"{row['steps']} steps,\nby {row['price'][:-1]}", row["snn_synaptic"], row["snn_other"], None) for row in rows
+        (_named(row), row["snn_synaptic"], row["snn_other"], None) for row in rows
     ]
     if rows[0]["ann"] is not None:
         bars.append(("ANN", rows[0]["ann_synaptic"], rows[0]["ann_other"], HATCH))
-    scale, unit = _unit(max(synaptic + other for _, synaptic, other, _ in bars), rows[0]["unit"])
+    scale, unit = readable(max(synaptic + other for _, synaptic, other, _ in bars), rows[0]["unit"])
     timed = rows[0]["ann"] is None
     for at, (_, synaptic, other, hatch) in enumerate(bars):
         options: dict[str, Any] = {"width": 0.7, "edgecolor": "black", "linewidth": 0.5, "hatch": hatch}
@@ -84,7 +92,7 @@ def _energy(axes: Axes, result: EnergyResult, name: str) -> None:
         kept = labels if at == 0 else (None, None)
         axes.bar(at, synaptic * scale, color=MULTIPLIED, label=kept[0], **options)
         axes.bar(at, other * scale, bottom=synaptic * scale, color=OTHER, label=kept[1], **options)
-        axes.annotate(f"{(synaptic + other) * scale:.3g}", (at, (synaptic + other) * scale), ha="center", va="bottom")
+        axes.annotate(f"{(synaptic + other) * scale:.4g}", (at, (synaptic + other) * scale), ha="center", va="bottom")
     axes.set_xticks(range(len(bars)), [label for label, *_ in bars], fontsize=7)
     axes.set_ylabel(f"energy of one image ({unit})", parse_math=False)
     axes.set_title(name, fontsize=10, parse_math=False)
@@ -93,10 +101,3 @@ def _energy(axes: Axes, result: EnergyResult, name: str) -> None:
     axes.legend(fontsize=7, loc="upper left")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-
-
-def _unit(largest: float, unit: str) -> tuple[float, str]:
-    """What to multiply by, so that the numbers can be read, and the unit then."""
-    if unit != "pJ":
-        return 1.0, unit
-    return next(((scale, name) for scale, name in ((1e-6, "µJ"), (1e-3, "nJ")) if largest * scale >= 1), (1.0, "pJ"))

@@ -134,7 +134,7 @@ def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
     Raises:
         TypeError: if its synapse has none, or several, or other parameters.
 
-    >>> weights_of(SpikingLayer("fc1", nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), None, None))
+    >>> weights_of(SpikingLayer("fc1", nn.Sequential(nn.Flatten(), nn.Linear(4, 2, device="meta")), None, None))
     Linear(in_features=4, out_features=2, bias=True)
     """
     if layer.synapse is None:
