@@ -47,7 +47,7 @@ class Digital(Part):
     """A machine that pays for arithmetic: what every operation costs, in ``unit``."""
 
     kind: Literal["digital"]
-    unit: str
+    unit: Annotated[str, Field(min_length=1)]
     """Such as pJ."""
     source: Annotated[str, Field(min_length=1)]
     """Where the numbers are from."""
@@ -66,7 +66,7 @@ class Neuromorphic(Part):
     """A machine that pays for events, and for time: ``E = spikes · spike + operations · operation + steps · step``."""
 
     kind: Literal["neuromorphic"]
-    unit: str
+    unit: Annotated[str, Field(min_length=1)]
     source: Annotated[str, Field(min_length=1)]
     note: str = ""
     spike: Cost
