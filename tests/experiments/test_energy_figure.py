@@ -28,14 +28,14 @@ def test_bars_are_the_numbers(tmp_path, monkeypatch):
     assert [label.get_text() for label in digital.get_xticklabels()] == [
         "2 steps,\nby spike",
         "2 steps,\nby value",
-        "1 steps,\nby spike",
-        "1 steps,\nby value",
+        "1 step,\nby spike",
+        "1 step,\nby value",
         "ANN",
     ]
     assert digital.get_ylabel() == "energy of one image (pJ)"
     assert [bar.get_height() for bar in chip.patches] == [12, 20, 7, 10]
     assert [label.get_text() for label in chip.get_legend().get_texts()] == ["spikes", "time"]
-    assert "75.0% after 2 steps, 62.5% after 1 steps" in figure.get_suptitle()
+    assert "75.0% after 2 steps, 62.5% after 1 step" in figure.get_suptitle()
 
 
 def test_without_an_exit_there_is_one_column(tmp_path, monkeypatch):

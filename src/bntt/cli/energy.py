@@ -63,13 +63,15 @@ def energy(
 def _show(result: EnergyResult) -> None:
     """Layers, then costs."""
     from bntt.cli import console
-    from bntt.experiments.energy import LEFT_OUT, NOTE, energy_rows, layer_rows, readable
+    from bntt.experiments.energy import LEFT_OUT, NOTE, counted, energy_rows, layer_rows, readable
 
     found = result.operations
     for steps in result.stops:
         accuracy = found.accuracy.over_time[steps - 1]
         console.line("")
-        console.line(f"{result.split} accuracy {accuracy:.1%} after {steps} steps, {found.spikes(steps):,.0f} spikes")
+        console.line(
+            f"{result.split} accuracy {accuracy:.1%} after {counted(steps)}, {found.spikes(steps):,.0f} spikes"
+        )
         heads = ("layer", "input", "spikes", "by spike: add", "MAC", "by value: add", "MAC", "ANN: MAC")
         keys = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
         rows = [row for row in layer_rows(result) if row["steps"] == steps]

@@ -176,6 +176,15 @@ def energy_rows(result: EnergyResult) -> Iterator[dict[str, Any]]:
                 }
 
 
+def counted(steps: int) -> str:
+    """A number of steps in words.
+
+    >>> counted(1), counted(2)
+    ('1 step', '2 steps')
+    """
+    return f"{steps} step" if steps == 1 else f"{steps} steps"
+
+
 def readable(largest: float, unit: str) -> tuple[float, str]:
     """What to multiply energies by, so that the numbers can be read, and their unit then.
 

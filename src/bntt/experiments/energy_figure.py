@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bntt.experiments.energy import EnergyResult, energy_rows, layer_rows, readable
+from bntt.experiments.energy import EnergyResult, counted, energy_rows, layer_rows, readable
 from bntt.experiments.figures import save_figure
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def save_energy(result: EnergyResult, path: Path) -> None:
     for axes, name in zip(others, result.tables, strict=True):
         _energy(axes, result, name)
     found = result.operations.accuracy
-    accuracy = ", ".join(f"{found.over_time[steps - 1]:.1%} after {steps} steps" for steps in result.stops)
+    accuracy = ", ".join(f"{found.over_time[steps - 1]:.1%} after {counted(steps)}" for steps in result.stops)
     figure.suptitle(f"{result.dataset}, {result.split}: {found.samples:,} images, {accuracy}", parse_math=False)
     figure.supxlabel(
         "by spike: k spikes in a pooled value are k additions; by value: one multiply-accumulate", fontsize=8
@@ -62,7 +62,7 @@ def _operations(axes: Axes, result: EnergyResult) -> None:
     axes.set_ylabel("operations for one image (millions)")
     most = max(max(row["additions_by_spike"] + row["macs_by_spike"], row["ann_macs"]) for row in rows)
     axes.set_ylim(0, 1.05 * most / 1e6)
-    axes.set_title(f"left to right: by spike, by value ({result.stops[0]} steps), ANN", fontsize=10)
+    axes.set_title(f"left to right: by spike, by value ({counted(result.stops[0])}), ANN", fontsize=10)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
 
@@ -74,7 +74,7 @@ def _bars(result: EnergyResult, name: str) -> int:
 
 def _named(row: Mapping[str, Any]) -> str:
     by = "" if row["price"] == "either" else f",\nby {row['price'][:-1]}"
-    return f"{row['steps']} steps{by}"
+    return f"{counted(row['steps'])}{by}"
 
 
 def _energy(axes: Axes, result: EnergyResult, name: str) -> None:
