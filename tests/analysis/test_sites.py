@@ -8,7 +8,7 @@ from torch import nn
 
 import bntt
 from bntt.analysis.sites import Value, sites
-from bntt.nn import LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, NoNorm, Readout, Residual, SpikingBlock, SpikingNetwork
 from tests.nn.networks import FORMS, conv, linear, residual, small
 
 WORTHS = {
@@ -36,6 +36,14 @@ def test_a_poisson_input_is_spikes_and_averages_divide_them():
         assert [site.into.worth for site in found.values()][: len(expected)] == expected
     assert [site.into.shape for site in found.values()] == [(2, 11, 11), (21, 5, 5), (40, 5, 5), (18,), (33,)]
     assert [site.out for site in found.values()] == [(21, 11, 11), (40, 5, 5), (18, 2, 2), (33,), (4,)]
+
+
+def test_a_sum_of_spikes_that_are_worth_differently_is_no_spikes():
+    for pool, worth in ((nn.AvgPool2d(2), None), (nn.MaxPool2d(2), 1)):
+        body = {"a": SpikingBlock(conv(1, 2, 1), NoNorm(), LIF(), pool)}
+        block = Residual(body, {"b": SpikingBlock(conv(1, 2, 1, stride=2), NoNorm(), LIF())})
+        net = SpikingNetwork([block], Readout(nn.Sequential(nn.Flatten(), linear(8, 1))))
+        assert sites(net, (1, 4, 4), Fraction(1))["readout"].into == Value((8,), worth)
 
 
 def test_resnets_are_read_to_the_end():

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+import bntt
 from bntt.nn import Measure, PoissonEncoder, SpikingClassifier, classifier, hold_statistics
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import FORMS, residual, small, spikes_of
@@ -59,6 +60,20 @@ def test_fused_and_plain_measure_the_same(training, recompute, rng):
         assert ours.moments.count == theirs.moments.count
         assert torch.allclose(ours.gradient, theirs.gradient, rtol=1e-4)
         assert ours.gradient.gt(0).all()
+
+
+@needs_kernels
+def test_a_fully_connected_layer_behind_an_image_has_one_place(rng):
+    x, found = torch.randint(-1, 2, (3, 4, 1, 28, 28), generator=rng).float(), []
+    for backend in ("cpu", "reference"):
+        net = bntt.models.vgg6(width=0.125, num_steps=3)
+        choose(net, backend=backend)
+        _, state = net.advance(x, measure=Measure(arrivals=True))
+        found.append(state.measured["fc1"].arrivals)
+    assert found[0].active.shape == (3, 1, 1)
+    assert torch.equal(found[0].active, found[1].active)
+    assert torch.equal(found[0].amount, found[1].amount)
+    assert found[0].active.sum() > 0
 
 
 @needs_kernels
