@@ -64,6 +64,21 @@ def test_what_is_refused(run, capsys, options, code, message):
     assert message in capsys.readouterr().err
 
 
+def test_an_input_that_never_changes_is_told(tmp_path, capsys):
+    flags = [part for option in (*SMALL, "encoder.name=direct") for part in ("-s", option)]
+    assert cli.main(["train", "demo", *flags, "--root", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert cli.main(["energy", str(tmp_path / "demo")]) == 0
+    assert "its current computed once, b has" in capsys.readouterr().out.replace("\n", " ")
+    told = json.loads((tmp_path / "demo" / "energy.json").read_text())
+    rows = {row["layer"]: row for row in told["layers"]}
+    assert rows["conv1"]["input"] == "analog"
+    assert rows["conv1"]["macs_by_spike"] == 3 * rows["conv1"]["ann_macs"]
+    once = told["operations_by_value_if_the_input_current_is_computed_once"]["3"]["macs"]
+    assert once == sum(row["macs_by_value"] for row in rows.values()) - 2 * rows["conv1"]["ann_macs"]
+    assert cli.main(["energy", str(tmp_path / "demo"), "--draws", "2"]) == 2
+
+
 def test_what_is_no_run(tmp_path, capsys):
     assert cli.main(["energy", str(tmp_path)]) == 4
     assert "is not a run directory" in capsys.readouterr().err

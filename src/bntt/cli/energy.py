@@ -72,12 +72,15 @@ def _show(result: EnergyResult) -> None:
         console.line(
             f"{result.split} accuracy {accuracy:.1%} after {counted(steps)}, {found.spikes(steps):,.0f} spikes"
         )
-        heads = ("layer", "input", "spikes", "by spike: add", "MAC", "by value: add", "MAC", "ANN: MAC")
+        heads = ("layer", "input", "spikes", "a: add", "a: MAC", "b: add", "b: MAC", "ANN: MAC")
         keys = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
         rows = [row for row in layer_rows(result) if row["steps"] == steps]
         cells = [[row["layer"], row["input"], *(f"{row[key]:,.0f}" for key in keys)] for row in rows]
         cells.append(["all", "", *(f"{sum(row[key] for row in rows):,.0f}" for key in keys)])
-        console.columns("additions and multiply-accumulates for one image", heads, cells)
+        console.columns("operations for one image, counts paid by spike (a) or by value (b)", heads, cells)
+    if found.constant_input:
+        once = found.synaptic(price="values", input_once=True).macs
+        console.line(f"the input is the same at every step: its current computed once, b has {once:,.0f} MACs in all")
     for name, table in result.tables.items():
         costs = [row for row in energy_rows(result) if row["costs"] == name]
         scale, unit = readable(max(row["snn"] for row in costs), table.unit)

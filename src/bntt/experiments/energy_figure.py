@@ -16,13 +16,16 @@ ADDED, MULTIPLIED, OTHER = "#fde725", "#21918c", "#440154"
 """Viridis: light, middle, dark; they differ in grey too."""
 HATCH = "///"
 """Of an ANN."""
+FEW = 12
+"""Layers whose names find room side by side."""
 
 
 def save_energy(result: EnergyResult, path: Path) -> None:
     """Operations of every layer beside an ANN's, and what one image costs by every table, as one PNG."""
     from matplotlib.figure import Figure
 
-    wide = 3.2 + 0.75 * len(result.operations.layers)
+    weighted = sum(layer.dense > 0 for layer in result.operations.layers.values())
+    wide = 3.2 + (0.75 if weighted <= FEW else 0.45) * weighted
     widths = [wide, *[1.6 + 0.6 * _bars(result, name) for name in result.tables]]
     figure = Figure(figsize=(sum(widths), 4.6), layout="constrained")
     left, *others = figure.subplots(1, len(widths), width_ratios=widths)
@@ -58,7 +61,8 @@ def _operations(axes: Axes, result: EnergyResult) -> None:
     kinds = (("additions", ADDED, None), ("multiply-accumulates", MULTIPLIED, None), ("of an ANN", MULTIPLIED, HATCH))
     handles = [Patch(facecolor=colour, edgecolor="black", hatch=hatch, label=label) for label, colour, hatch in kinds]
     axes.legend(handles=handles, fontsize=8)
-    axes.set_xticks(range(len(rows)), [row["layer"] for row in rows], fontsize=8)
+    turned: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if len(rows) > FEW else {}
+    axes.set_xticks(range(len(rows)), [row["layer"] for row in rows], fontsize=8, parse_math=False, **turned)
     axes.set_ylabel("operations for one image (millions)")
     most = max(max(row["additions_by_spike"] + row["macs_by_spike"], row["ann_macs"]) for row in rows)
     axes.set_ylim(0, 1.05 * most / 1e6)
