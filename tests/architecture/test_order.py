@@ -16,7 +16,7 @@ ORDER = {
         ["__init__", "_cpu.__init__", "_triton.__init__"],
         ["private", "workspace", "compute", "neuron", "_cpu.library", "_triton.kernels"],
         ["_cpu.launch", "_triton.launch", "poisson", "synapse"],
-        ["kernels", "crossover"],
+        ["kernels", "crossover", "arrivals"],
         ["scan", "measure", "drive"],
         ["node"],
         ["layer", "firing", "flow"],

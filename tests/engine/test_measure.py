@@ -26,7 +26,7 @@ from tests.engine.test_stack import layer
 from tests.kernels import needs_kernels
 
 EDGES = (-1.5, -0.5, 0.0, 0.7, 2.0)
-EVERYTHING = Measure(True, True, True, EDGES, True, True)
+EVERYTHING = Measure(True, True, True, EDGES, True, True, arrivals=True)
 STEPS = 5
 
 
@@ -40,7 +40,13 @@ def test_edges_ascend_and_are_finite(edges):
 
 def test_what_asks_for_a_look_at_the_current():
     assert not Measure(spikes=True, gradient=True).looks
-    for one in (Measure(places=True), Measure(samples=True), Measure(current=EDGES), Measure(moments=True)):
+    for one in (
+        Measure(places=True),
+        Measure(samples=True),
+        Measure(current=EDGES),
+        Measure(moments=True),
+        Measure(arrivals=True),
+    ):
         assert one.looks
     assert [one.every_place for one in (Measure(places=True), Measure(samples=True), Measure(moments=True))] == [
         1,
@@ -78,6 +84,7 @@ def test_parts_are_joined_in_time():
 class Plain(NamedTuple):
     """Of one layer, channels before space: ``[S, B, C, H, W]``."""
 
+    arriving: Tensor
     current: Tensor
     z: Tensor
     spikes: Tensor
@@ -97,7 +104,7 @@ def plain(layers: list[Layer], x: Tensor) -> tuple[Tensor, list[Plain]]:
         own = step_moments(current) if one.mean is None else Moments(one.mean.double(), one.var.double(), ())
         z = normalize(current, own.mean, own.var, one.gamma.double(), None, one.eps)
         spikes, _ = lif_sequence(z, None, one.neuron)
-        found.append(Plain(current, z, spikes))
+        found.append(Plain(images.unflatten(0, x.shape[:2]), current, z, spikes))
         x = F.avg_pool2d(spikes.flatten(0, 1), one.window).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
     return x, found
 
@@ -121,6 +128,10 @@ def check(ran: Ran, expected: list[Plain]) -> None:
         rows = [[((low <= z) & (z < high)).sum() for low, high in pairwise(edges)] for z in one.z]
         assert torch.equal(seen.current, torch.tensor(rows))
         assert torch.allclose(seen.largest.double(), one.z.flatten(1).amax(1), atol=1e-5)
+        around = (1, 2, 3, 4) if one.current.shape[3:] == (1, 1) else (1, 2)
+        assert torch.equal(seen.arrivals.active, (one.arriving != 0).sum(around).reshape(seen.arrivals.active.shape))
+        amount = one.arriving.detach().abs().sum(around).reshape(seen.arrivals.amount.shape)
+        assert torch.allclose(seen.arrivals.amount, amount)
         own = step_moments(one.current)
         assert seen.moments.count == own.count
         for ours, theirs in ((seen.moments.mean, own.mean), (seen.moments.var, own.var)):
@@ -154,7 +165,7 @@ def test_everything_at_once_is_what_plain_pytorch_finds(layers, recompute, chunk
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", ["places", "samples", "moments", "gradient", "current"])
+@pytest.mark.parametrize("name", ["places", "samples", "moments", "gradient", "current", "arrivals"])
 def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(name, layers, rng):
     x = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng))
     one = replace(Measure(), **{name: EDGES if name == "current" else True})

@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
+import bntt
 from bntt.nn import Measure, PoissonEncoder, SpikingClassifier, classifier, hold_statistics
 from tests.kernels import choose, needs_kernels
-from tests.nn.networks import small, spikes_of
+from tests.nn.networks import FORMS, residual, small, spikes_of
 
 
 @needs_kernels
@@ -59,6 +60,44 @@ def test_fused_and_plain_measure_the_same(training, recompute, rng):
         assert ours.moments.count == theirs.moments.count
         assert torch.allclose(ours.gradient, theirs.gradient, rtol=1e-4)
         assert ours.gradient.gt(0).all()
+
+
+@needs_kernels
+def test_a_fully_connected_layer_behind_an_image_has_one_place(rng):
+    x, found = torch.randint(-1, 2, (3, 4, 1, 28, 28), generator=rng).float(), []
+    for backend in ("cpu", "reference"):
+        net = bntt.models.vgg6(width=0.125, num_steps=3)
+        choose(net, backend=backend)
+        _, state = net.advance(x, measure=Measure(arrivals=True))
+        found.append(state.measured["fc1"].arrivals)
+    assert found[0].active.shape == (3, 1, 1)
+    assert torch.equal(found[0].active, found[1].active)
+    assert torch.equal(found[0].amount, found[1].amount)
+    assert found[0].active.sum() > 0
+
+
+@needs_kernels
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("form", ["plain", *FORMS])
+def test_fused_and_plain_see_the_same_arrive(form, training, rng):
+    """At every layer that has weights, at its input's places; fully connected ones have one."""
+    x, found = spikes_of(5, 3, rng), []
+    for backend in ("cpu", "reference"):
+        net = (small(5) if form == "plain" else residual(form)).train(training)
+        choose(net, backend=backend)
+        _, state = net.advance(x, measure=Measure(arrivals=True))
+        found.append({name: one.arrivals for name, one in state.measured.items()})
+    ours, theirs = found
+    weighted = {name for name, layer in net.layers.items() if layer.synapse is not None}
+    assert weighted == {name for name, one in ours.items() if one is not None}
+    assert ours.keys() == theirs.keys()
+    for name in weighted:
+        assert torch.equal(ours[name].active, theirs[name].active), name
+        assert torch.allclose(ours[name].amount, theirs[name].amount, rtol=1e-6), name
+    first = next(iter(weighted & {"conv1", "pooled"}))
+    assert torch.equal(ours[first].amount, x.abs().sum((1, 2)).double())
+    if form == "plain":
+        assert [tuple(one.active.shape[1:]) for one in ours.values()] == [(11, 11), (5, 5), (5, 5), (1, 1)]
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference"])

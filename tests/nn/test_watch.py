@@ -10,9 +10,12 @@ from torch import nn
 from bntt.engine.measure import distribution
 from bntt.nn import BNTT, LIF, Call, Measure, SpikingBlock
 from bntt.nn.measure import Currents
-from bntt.nn.watch import membrane_at, watching
+from bntt.nn.stage import SpikingLayer
+from bntt.nn.watch import membrane_at, watching, weights_of
 
-EVERYTHING = Measure(spikes=True, places=True, samples=True, current=(-0.5, 0.5, 1.0), moments=True, gradient=True)
+EVERYTHING = Measure(
+    spikes=True, places=True, samples=True, current=(-0.5, 0.5, 1.0), moments=True, gradient=True, arrivals=True
+)
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def block(rng):
 
 def measured(block, x, cut, measure=EVERYTHING):
     state, first = None, 0
-    with watching({"it": block.layers[0]}, len(x), measure) as found:
+    with watching({"it": block.layers[0]}, x, measure) as found:
         out = []
         for part in x.split(cut):
             y, state = block(part, Call(first), state)
@@ -43,6 +46,8 @@ def test_everything_that_can_be_asked_for(block, cut, rng):
     current, _ = other.norm(synaptic)
     spikes, _ = other.lif(current)
     assert found.neurons == 3 * 36
+    assert torch.allclose(found.arrivals.amount, x.abs().sum((1, 2)))
+    assert torch.equal(found.arrivals.active, (x != 0).sum((1, 2)))
     assert torch.equal(found.spikes, spikes.sum((1, 3, 4)).detach())
     assert torch.equal(found.places, spikes.sum(1).detach())
     assert torch.equal(found.samples, spikes.sum((2, 3, 4)).detach())
@@ -64,19 +69,20 @@ def test_everything_that_can_be_asked_for(block, cut, rng):
 
 def test_nothing_asked_for_is_nothing_hooked(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
-    with watching({"it": block.layers[0]}, 2, Measure()) as found:
+    with watching({"it": block.layers[0]}, x, Measure()) as found:
         assert not block.lif._forward_hooks
         block(x)
     assert found == {}
-    with watching({"it": block.layers[0]}, 2, Measure(samples=True)) as found:
+    with watching({"it": block.layers[0]}, x, Measure(samples=True)) as found:
         block(x)
     assert not block.lif._forward_hooks
     assert not block.norm._forward_pre_hooks
+    assert not block.synapse._forward_pre_hooks
     assert (found["it"].spikes, found["it"].moments, found["it"].gradient) == (None, None, None)
 
 
 def test_hooks_go_also_after_an_error(block):
-    with pytest.raises(KeyError), watching({"it": block.layers[0]}, 2, EVERYTHING):
+    with pytest.raises(KeyError), watching({"it": block.layers[0]}, torch.zeros(2, 5), EVERYTHING):
         raise KeyError
     assert not block.lif._forward_hooks
 
@@ -85,14 +91,14 @@ def test_a_layer_that_was_not_called_for_every_step_is_named(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
     with (
         pytest.raises(TypeError, match="layer 'it' cannot be measured: its norm was called for 2 of 3 steps"),
-        watching({"it": block.layers[0]}, 3, EVERYTHING),
+        watching({"it": block.layers[0]}, torch.zeros(3, 5), EVERYTHING),
     ):
         block(x)
 
 
 def test_other_threads_are_not_watched(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
-    with watching({"it": block.layers[0]}, 2, Measure(spikes=True)) as found:
+    with watching({"it": block.layers[0]}, x, Measure(spikes=True)) as found:
         other = threading.Thread(target=lambda: block(x))
         other.start()
         other.join()
@@ -114,3 +120,16 @@ def test_one_neuron_of_every_sample():
         membrane_at("it", membrane, (1, 0, 2))
     with pytest.raises(TypeError, match="no membrane to measure, but a tuple"):
         membrane_at("it", (membrane, None), (0,))
+
+
+def test_weights_that_are_not_one_layer_are_named():
+    layer = SpikingLayer(
+        "fc1", nn.Sequential(nn.Linear(4, 4, device="meta"), nn.Linear(4, 2, device="meta")), None, None
+    )
+    with pytest.raises(TypeError, match="weights of layer 'fc1' cannot be counted: its synapse, a Sequential"):
+        weights_of(layer)
+    with pytest.raises(TypeError, match="a Bilinear"):
+        weights_of(layer._replace(synapse=nn.Bilinear(2, 2, 2, device="meta")))
+    with pytest.raises(TypeError, match="a Sequential"):
+        weights_of(layer._replace(synapse=nn.Sequential(nn.Linear(4, 4, device="meta"), nn.PReLU())))
+    assert weights_of(layer._replace(synapse=None)) is None

@@ -15,6 +15,7 @@ from bntt.cli.activity import activity
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.drift import drift
+from bntt.cli.energy import energy
 from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
 from bntt.cli.exit import exit_early
@@ -37,6 +38,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "neuron": neuron,
     "stability": stability,
     "equivalence": equivalence,
+    "energy": energy,
     "predict": predict,
     "show": show,
     "list": list_names,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bntt.engine.arrivals import arrivals
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.drive import DriveReverse, drive
@@ -95,6 +96,8 @@ class LayerPass:
             seen.append(replace(self._on(work, given, affine, begin, measure), moments=raw))
         found = joined(parts) if found is None else found
         whole, moved = joined_seen(seen), work.source.values if work.source is not x else None
+        if measure.arrivals:
+            whole = replace(whole, arrivals=arrivals(x, self.lease, places=not self.synapse.linear))
         if measure.gradient:  # the backward pass writes it there
             nan = torch.full((len(work.current),), torch.nan, dtype=torch.float64, device=work.current.device)
             whole = replace(whole, gradient=nan)

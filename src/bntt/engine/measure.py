@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from bntt.engine.arrivals import Arrivals, joined_arrivals
 from bntt.engine.neuron import Affine
 from bntt.ops.norm import Moments, joined_moments
 
@@ -40,6 +41,8 @@ class Measure:
     """The norm of the loss's gradient towards the synaptic current."""
     membrane: tuple[str, tuple[int, ...]] | None = None
     """A layer, and which of its neurons' potentials to follow."""
+    arrivals: bool = False
+    """What arrives at the weights, by step and place."""
 
     def __bool__(self) -> bool:
         """Whether anything is asked for."""
@@ -65,7 +68,7 @@ class Measure:
     @property
     def looks(self) -> bool:
         """Whether it asks for anything that a forward pass must look for."""
-        return self.every_place or self.moments or bool(self.current)
+        return self.every_place or self.moments or bool(self.current) or self.arrivals
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Seen:
     """Mean and biased variance of the synaptic current by step and channel."""
     gradient: Float64[Tensor, " S"] | None = None
     """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass has come by, which writes it here."""
+    arrivals: Arrivals | None = None
+    """What came to its weights."""
 
 
 def joined_seen(parts: Sequence[Seen]) -> Seen:
@@ -100,6 +105,7 @@ def joined_seen(parts: Sequence[Seen]) -> Seen:
         found = [rows for part in parts if (rows := of(part)) is not None]
         return torch.cat(found) if found else None
 
+    arrived = [part.arrivals for part in parts if part.arrivals is not None]
     return Seen(
         cat(lambda seen: seen.spikes),
         cat(lambda seen: seen.places),
@@ -108,6 +114,7 @@ def joined_seen(parts: Sequence[Seen]) -> Seen:
         cat(lambda seen: seen.largest),
         moments_taken([part.moments for part in parts]),
         cat(lambda seen: seen.gradient),
+        joined_arrivals(arrived) if arrived else None,
     )
 
 

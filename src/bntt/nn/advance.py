@@ -67,7 +67,7 @@ def advance_blocks(
             x, now, found = _run_fused(run, x, work, states[done : done + len(run)], mean=is_mean)
         else:
             name, block = next(iter(rest.items()))
-            with watching(layers_of({name: block}), len(x), work.measure) as found:
+            with watching(layers_of({name: block}), x, work.measure) as found:
                 x, state = passed(f"block {name!r}", block, real(x, block), work.call, states[done])
             now = [state]
         done, after = done + max(1, len(run)), after + now

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bntt.engine.arrivals import Arrivals, joined_arrivals
 from bntt.engine.measure import Measure, Seen
 from bntt.ops.norm import Moments, joined_moments
 
-__all__ = ["Currents", "LayerMeasures", "Measure", "Measured", "joined", "over_time"]
+__all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined", "over_time"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class LayerMeasures:
     """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass has come by."""
     membrane: Float[Tensor, "S B"] | None = None
     """Of one neuron, after each step's reset."""
+    arrivals: Arrivals | None = None
+    """What came to the weights; None also where there are none."""
 
 
 Measured = dict[str, LayerMeasures]
@@ -66,6 +69,7 @@ def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerM
         None if seen.current is None or seen.largest is None else Currents(seen.current, seen.largest),
         seen.moments,
         seen.gradient,
+        arrivals=seen.arrivals,
     )
 
 
@@ -87,7 +91,7 @@ def joined(parts: Sequence[Measured]) -> Measured:
 
 
 def over_time(values: Sequence[Any]) -> Any:
-    """Tensors, currents or moments of consecutive steps as those of all of them.
+    """Tensors, currents, moments or arrivals of consecutive steps as those of all of them.
 
     >>> over_time([torch.zeros(1), torch.ones(1)])
     tensor([0., 1.])
@@ -96,4 +100,6 @@ def over_time(values: Sequence[Any]) -> Any:
         return torch.cat(list(values))
     if isinstance(values[0], Moments):
         return joined_moments(values)
+    if isinstance(values[0], Arrivals):
+        return joined_arrivals(values)
     return Currents(over_time([v.histogram for v in values]), over_time([v.maximum for v in values]))
