@@ -19,6 +19,7 @@ from bntt.analysis.gamma import GammaProfile, gamma_profile, gamma_spread, looks
 from bntt.analysis.health import Finding, health
 from bntt.analysis.likeness import likeness
 from bntt.analysis.neuron import NeuronTrace, neuron_trace
+from bntt.analysis.operations import Operations, count_operations
 from bntt.analysis.prediction import Prediction, predict
 from bntt.analysis.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
 from bntt.analysis.stability import AlongGradient, GradientNorms, gradient_norms, loss_along_gradient
@@ -40,6 +41,7 @@ __all__ = [
     "LossBudgetError",
     "NeuronTrace",
     "NoGammaError",
+    "Operations",
     "Prediction",
     "SampleChoice",
     "SampleExits",
@@ -47,6 +49,7 @@ __all__ = [
     "choose_sample_exit",
     "choose_truncation",
     "class_activity",
+    "count_operations",
     "drift",
     "equivalence",
     "evaluate",
