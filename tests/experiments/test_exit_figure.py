@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.analysis import Accuracy, Choice, SampleChoice, SampleExits
+from bntt.analysis import Accuracy, Choice, Operations, SampleChoice, SampleExits
 from bntt.analysis.gamma import GammaProfile
 from bntt.experiments.exit_figure import save_exit, save_sample_exit
 from bntt.experiments.exits import Asked, ExitResult
@@ -32,6 +32,7 @@ def test_an_exit_is_drawn(steps, driven, tmp_path):
 def test_samples_that_leave_are_drawn(tmp_path):
     steps = torch.tensor([1, 3, 3, 4])
     exits = SampleExits(steps * 0, steps > 1, steps, torch.ones(4), 4)
+    counted = Operations(accuracy(4), {}, constant_input=False)
     choice, alike = SampleChoice("margin", 0.5, 0.8, 0.0, 2.5), Choice(3, None, 0.8, 0.0)
     made = SampleExitResult(
         Asked(),
@@ -43,6 +44,8 @@ def test_samples_that_leave_are_drawn(tmp_path):
         2.0,
         {"margin": alike},
         {3: 1},
+        {},
+        counted,
     )
     save_sample_exit(made, tmp_path / "each.png")
     assert (tmp_path / "each.png").read_bytes().startswith(b"\x89PNG")

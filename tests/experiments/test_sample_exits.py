@@ -28,6 +28,10 @@ def test_a_run_by_every_criterion(loaded):
         alike = result.alike[criterion]
         assert alike.accuracy >= choice.accuracy - 1e-9
         assert result.seconds[criterion] > 0
+        work = result.operations[criterion]
+        assert work.accuracy.mean == pytest.approx(choice.accuracy)
+        assert work.spikes() == pytest.approx(float(result.exits[criterion].spikes.sum()))
+        assert 0 < work.synaptic().additions <= result.whole_operations.synaptic().additions
     values = json.loads(json.dumps(sample_exit_json(result), allow_nan=False))
     assert values["criteria"] == sample_exit_rows(result)
     assert sum(values["leave_after_step"]["margin"]) == pytest.approx(1)

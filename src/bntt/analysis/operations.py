@@ -11,9 +11,9 @@ more than the arithmetic on what it brings. What neurons do, norm and leak and r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float64
@@ -26,7 +26,7 @@ from bntt.analysis.sites import READOUT, Site, sites
 from bntt.analysis.updates import Updates, updates_of
 from bntt.nn.analog import DirectEncoder
 from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.measure import Arrivals, LayerMeasures, Measure, joined
+from bntt.nn.measure import Arrivals, LayerMeasures, Measure, Measured, joined
 from bntt.nn.network import STEPS_AT_ONCE
 from bntt.nn.samples import Loader, samples
 from bntt.nn.stage import SpikingLayer
@@ -37,6 +37,8 @@ Arriving = Literal["spikes", "counts", "analog", "nothing"]
 """Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""
 Price = Literal["spikes", "values"]
 """How counts are paid: every spike in them by an addition, or every value by a multiply-accumulate."""
+Leaves = Callable[[Tensor], Tensor]
+"""Logits ``[B, K]`` of those who are there → who leaves, ``[B]``."""
 WITHIN = 0.1
 """How far from a whole number a sum of spikes may come out, for the rounding of averages."""
 
@@ -135,12 +137,15 @@ def count_operations(
     *,
     seed: int = 0,
     draws: int = 1,
+    leaves: Leaves | None = None,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Operations:
     """Count the operations of every sample ``draws`` times, in evaluation mode; nothing in the model changes.
 
     Args:
         batches: as :func:`~bntt.analysis.evaluate`'s, whose noise the samples get too.
+        leaves: takes the logits ``[B, K]`` of those who are still there after a step, and says who leaves now, ``[B]``:
+            nothing is counted of them from then on, and their answer stays. By default nobody leaves early.
         progress: called with the number of samples of every batch done.
 
     Raises:
@@ -161,7 +166,8 @@ def count_operations(
         for draw in range(draws):
             hits: Tensor | None = None
             for inputs, labels, index in samples(batches, 0):
-                logits, shape, measured = _passed(model, inputs, seed=seed, index=index, draw=FIRST_DRAW + draw)
+                noise: dict[str, Any] = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
+                logits, shape, measured = _passed(model, inputs, leaves, noise)
                 right = (logits.argmax(2).cpu() == labels.cpu()).sum(1)
                 hits = right if hits is None else hits + right
                 total.add(measured, shape, len(labels))
@@ -197,24 +203,49 @@ class _Total:
 
 
 def _passed(
-    model: SpikingClassifier, inputs: Tensor, *, seed: int, index: Tensor, draw: int
+    model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
 ) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
     """The logits of every step, the shape of what drives the network in one, and what was measured."""
     encoder, network = model.encoder, model.network
-    inputs = inputs.to(next(model.parameters()).device)
-    shape = encoder(inputs[:1], seed=seed, index=index[:1], draw=draw, steps=range(1)).shape[2:]
+    inputs, first = inputs.to(next(model.parameters()).device), {**noise, "index": noise["index"][:1]}
+    shape = encoder(inputs[:1], **first, steps=range(1)).shape[2:]
     fused = not network.plan((1, len(inputs), *shape)).reason
-    at_once, done, state = STEPS_AT_ONCE if fused else 1, 0, None
+    at_once, state = STEPS_AT_ONCE if fused and leaves is None else 1, None
     measure, last = Measure(spikes=True, arrivals=True), SpikingLayer(READOUT, network.readout, None, None)
-    logits, parts = [], []
-    while done < encoder.num_steps:
+    logits, parts, there = list[Tensor](), list[Measured](), torch.arange(len(inputs), device=inputs.device)
+    while (done := 0 if state is None else state.steps) < encoder.num_steps and len(there):
         steps = min(at_once, encoder.num_steps - done)
         with watching({READOUT: last}, torch.empty(steps, len(inputs), device="meta"), measure) as found:
-            some, state = model.advance(inputs, state, steps=steps, measure=measure, seed=seed, index=index, draw=draw)
-        logits.append(some)
+            some, state = model.advance(inputs, state, steps=steps, measure=measure, **(noise if state is None else {}))
         parts.append((state.measured or {}) | found)
-        done += steps
+        logits.append(_answers(logits[-1][-1:], some, there) if logits else some)
+        if leaves is not None and bool((gone := leaves(some[-1])).any()):
+            inputs, state, there = inputs[~gone], state.rows(~gone), there[~gone]
+    missing = encoder.num_steps - sum(map(len, logits))
+    logits += [logits[-1][-1:]] * missing
+    parts += [_nothing(parts[-1])] * missing
     return torch.cat(logits), shape, joined(parts)
+
+
+def _answers(before: Tensor, some: Tensor, there: Tensor) -> Tensor:
+    """What everybody says: those who have left what they said last."""
+    whole = before.repeat(len(some), 1, 1)
+    whole[:, there] = some
+    return whole
+
+
+def _nothing(part: Measured) -> Measured:
+    """Of a step in which nobody is there any more."""
+    return {
+        name: replace(
+            layer,
+            spikes=None if layer.spikes is None else 0 * layer.spikes[:1],
+            arrivals=None
+            if layer.arrivals is None
+            else Arrivals(0 * layer.arrivals.amount[:1], 0 * layer.arrivals.active[:1]),
+        )
+        for name, layer in part.items()
+    }
 
 
 def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, LayerOperations]]:

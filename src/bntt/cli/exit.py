@@ -12,6 +12,7 @@ from bntt.cli.report import Split
 
 if TYPE_CHECKING:
     from bntt.analysis import Choice
+    from bntt.analysis.operations import Synaptic
     from bntt.experiments.exits import Asked, ExitResult
     from bntt.experiments.load import LoadedRun
     from bntt.experiments.sample_exits import SampleExitResult
@@ -168,6 +169,11 @@ def _per_sample(loaded: LoadedRun, asked: Asked, *, json: bool, csv: bool) -> No
         console.line(f"written: {kept} and .png")
 
 
+def _millions(work: Synaptic) -> str:
+    """Synaptic operations of an image, additions and multiply-accumulates alike."""
+    return f"{(work.additions + work.macs) / 1e6:.2f}M"
+
+
 def _show_samples(result: SampleExitResult) -> None:
     from bntt.cli import console
 
@@ -196,10 +202,11 @@ def _show_samples(result: SampleExitResult) -> None:
                 f"{choice.threshold:.3g}",
                 f"{exits.accuracy:.1%}",
                 f"{exits.mean_steps:.2f}",
-                f"{float(exits.spikes.sum()):,.0f}",
+                _millions(result.operations[criterion].synaptic()),
                 f"{result.seconds[criterion]:.1f} s",
                 str(alike),
                 f"{result.truncated.over_time[alike - 1]:.1%}",
+                _millions(result.whole_operations.synaptic(alike)),
                 f"{result.alike_seconds[alike]:.1f} s",
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from bntt.experiments.sample_exits import SampleExitResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+HEIGHT = 12
+"""Points of accuracy that are shown."""
 
 
 def save_exit(result: ExitResult, path: Path) -> None:
@@ -82,7 +86,13 @@ def _over_time(axes: Axes, result: ExitResult) -> None:
         axes.plot(steps_taken, height, mark, color=colour, markersize=9, markerfacecolor="none", label=name)
     axes.legend(fontsize=8, loc="lower right")
     label_steps(axes, "accuracy when stopped after this step (%)")
-    axes.set_ylim(None, None, auto=True)
+    _near_the_top(axes, result.reported.over_time)
+
+
+def _near_the_top(axes: Axes, over_time: Sequence[float]) -> None:
+    """Where the choices are: the highest points of accuracy, and not the steps in which nothing has arrived yet."""
+    top = 100 * max(over_time)
+    axes.set_ylim(max(0.0, top - HEIGHT), min(100.0, top + 0.1 * HEIGHT))
 
 
 def save_sample_exit(result: SampleExitResult, path: Path) -> None:
@@ -104,7 +114,7 @@ def save_sample_exit(result: SampleExitResult, path: Path) -> None:
     right.plot(range(1, len(shares) + 1), [100 * s for s in shares], "-s", color="0.4", markersize=4, label="all alike")
     label_steps(right, f"{result.asked.split} accuracy (%)")
     right.set_xlabel("mean steps an image")
-    right.set_ylim(None, None, auto=True)
+    _near_the_top(right, shares)
     right.legend(fontsize=8, loc="lower right")
     figure.suptitle(f"{result.dataset}: every image leaves when the network is sure", parse_math=False)
     save_figure(figure, path)

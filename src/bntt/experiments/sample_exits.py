@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from bntt.analysis import (
     Accuracy,
     Choice,
+    Operations,
     SampleChoice,
     SampleExits,
     choose_sample_exit,
     choose_truncation,
+    count_operations,
     exit_each,
     record_running,
 )
-from bntt.analysis.sample_exit import CRITERIA, Criterion
+from bntt.analysis.operations import Leaves, Synaptic
+from bntt.analysis.sample_exit import CRITERIA, Criterion, certainty
 from bntt.data import SampleLoader
 from bntt.experiments.exits import Asked, measure_split
 from bntt.experiments.load import LoadedRun
@@ -41,10 +44,13 @@ class SampleExitResult:
     """The fewest steps for all alike that are at least as right on validation."""
     alike_seconds: dict[int, float]
     """Of a pass of so many steps."""
+    operations: dict[Criterion, Operations]
+    """Of those who were still there."""
+    whole_operations: Operations
 
 
-PASSES = 1 + 2 * len(CRITERIA)
-"""Over the split, at most: with all steps, by every criterion, and with those of all alike."""
+PASSES = 2 + 3 * len(CRITERIA)
+"""Over the split: timed, with all steps, by every criterion and with those of all alike; and to count operations."""
 
 
 def sample_exit_run(
@@ -82,7 +88,28 @@ def sample_exit_run(
     counts = {choice.steps for choice in alike.values()}
     alike_seconds = {count: timed(count)[1] for count in sorted(counts)}
     progress((len(CRITERIA) - len(counts)) * truncated.samples * draws)
-    return SampleExitResult(asked, loaded.data.label, choices, exits, seconds, truncated, whole, alike, alike_seconds)
+
+    def counted(leaves: Leaves | None) -> Operations:
+        loader = SampleLoader(loaded.images(asked.split), recipe.evaluate.batch_size, device=asked.device)
+        return count_operations(model, loader, seed=recipe.seed, draws=draws, leaves=leaves, progress=progress)
+
+    operations = {
+        criterion: counted(lambda logits, choice=choice: certainty(logits, choice.criterion) >= choice.threshold)  # type: ignore[misc]
+        for criterion, choice in choices.items()
+    }
+    return SampleExitResult(
+        asked,
+        loaded.data.label,
+        choices,
+        exits,
+        seconds,
+        truncated,
+        whole,
+        alike,
+        alike_seconds,
+        operations,
+        counted(None),
+    )
 
 
 def sample_exit_rows(result: SampleExitResult) -> list[dict[str, object]]:
@@ -100,12 +127,18 @@ def sample_exit_rows(result: SampleExitResult) -> list[dict[str, object]]:
                 "mean_steps": exits.mean_steps,
                 "spikes_per_image": float(exits.spikes.sum()),
                 "seconds": result.seconds[criterion],
+                **_synaptic("", result.operations[criterion].synaptic()),
                 "alike_steps": alike.steps,
                 f"alike_{result.asked.split}_accuracy": result.truncated.over_time[alike.steps - 1],
                 "alike_seconds": result.alike_seconds[alike.steps],
+                **_synaptic("alike_", result.whole_operations.synaptic(alike.steps)),
             }
         )
     return rows
+
+
+def _synaptic(who: str, work: Synaptic) -> dict[str, float]:
+    return {f"{who}additions_per_image": work.additions, f"{who}macs_per_image": work.macs}
 
 
 def sample_exit_json(result: SampleExitResult) -> dict[str, object]:
@@ -119,6 +152,7 @@ def sample_exit_json(result: SampleExitResult) -> dict[str, object]:
         "whole_accuracy": result.truncated.mean,
         "whole_steps": len(result.truncated.over_time),
         "whole_seconds": result.whole_seconds,
+        **_synaptic("whole_", result.whole_operations.synaptic()),
         "accuracy_over_time": result.truncated.over_time,
         "criteria": sample_exit_rows(result),
         "leave_after_step": {criterion: exits.distribution for criterion, exits in result.exits.items()},
