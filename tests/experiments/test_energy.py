@@ -20,8 +20,10 @@ from bntt.experiments.energy import (
     neurobench,
     readable,
 )
+from bntt.experiments.exits import Asked, exit_json, exit_run
 from bntt.experiments.load import load_run
 from bntt.experiments.recipe import RecipeError
+from bntt.training.checkpoint import CheckpointError
 from tests.experiments.tiny import parts, recipe, trained
 
 
@@ -159,20 +161,18 @@ def test_the_exit_that_was_chosen_is_used(loaded):
     path = loaded.path / "exit.json"
     assert exit_of(loaded, None) is None
     try:
-        path.write_text(json.dumps({"steps": 2, "threshold": 0.1}))
-        assert exit_of(loaded, None) == 2
+        values = exit_json(exit_run(loaded, Asked(), threshold=0.0), loaded)
+        for steps in (2, 3):
+            path.write_text(json.dumps({**values, "steps": steps}))
+            assert exit_of(loaded, None) == steps
         assert exit_of(loaded, 1) == 1
-        for content, message in (
-            ("{}", "does not say after how many steps"),
-            ("not", "does not say after how many steps"),
-            ("3", "does not say after how many steps"),
-            ('{"steps": 4}', "steps: must be a number of steps from 1 to 3, as the network has, got 4"),
-            ('{"steps": true}', "got True"),
-            ('{"steps": "2"}', "got '2'"),
-        ):
-            path.write_text(content)
-            with pytest.raises(RecipeError, match=message):
+        for steps in (4, True, "2", None):
+            path.write_text(json.dumps({**values, "steps": steps}))
+            with pytest.raises(CheckpointError, match="cannot be used"):
                 exit_of(loaded, None)
+        path.write_text(json.dumps({**values, "weights_sha256": "0"}))
+        with pytest.raises(CheckpointError, match="chosen for other weights"):
+            energy_run(loaded)
     finally:
         path.unlink()
     for steps in (0, 4):

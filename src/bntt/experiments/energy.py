@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
 from bntt.analysis.operations import Operations, Price, count_operations
 from bntt.data import SampleLoader
 from bntt.experiments.costs import Digital, Energy, Table, Work, cost_names, load_costs
+from bntt.experiments.directory import RunDirectory
+from bntt.experiments.exits import STEM, kept_exit
 from bntt.experiments.load import LoadedRun
-from bntt.experiments.measure import draws_of
+from bntt.experiments.measure import Split, draws_of
 from bntt.experiments.recipe import RecipeError
 
-Split = Literal["test", "validation"]
 PRICES: tuple[Price, ...] = ("spikes", "values")
 NOTE = (
     "an estimate by a table, not a measurement: published estimates of one network by different models disagree by "
@@ -106,25 +106,18 @@ def energy_run(
 
 
 def exit_of(loaded: LoadedRun, steps: int | None) -> int | None:
-    """After how many steps to stop: what is asked for, or what the run's ``exit.json`` says; None if nothing does.
+    """After how many steps to stop: what is asked for, or what ``bntt exit`` chose for the run; None if nothing does.
 
     Raises:
-        RecipeError: if that is no count of the network's steps.
+        RecipeError: if what is asked for is no count of the network's steps.
+        CheckpointError: if the exit that is kept is damaged, or was chosen for other weights or data.
     """
-    said, path = f"--steps {steps}", loaded.path / "exit.json"
     if steps is None:
-        if not path.is_file():
-            return None
-        said = f"{path}: steps"
-        try:
-            steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RecipeError(
-                f"{path} does not say after how many steps to stop ({error!r}): choose again, or give --steps"
-            ) from None
+        run = RunDirectory(loaded.path)
+        return kept_exit(run) if (run.path / f"{STEM}.json").exists() else None
     total = loaded.recipe.network.num_steps
-    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= total:
-        raise RecipeError(f"{said}: must be a number of steps from 1 to {total}, as the network has, got {steps!r}")
+    if not 1 <= steps <= total:
+        raise RecipeError(f"--steps {steps}: must be a number of steps from 1 to {total}, as the network has")
     return steps
 
 

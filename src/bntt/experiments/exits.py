@@ -231,7 +231,7 @@ def kept_exit(run: RunDirectory) -> int:
     try:
         kept: Any = json.loads(path.read_text(encoding="utf-8"))
         steps, weights, data = kept["steps"], kept["weights_sha256"], kept["data_sha256"]
-        if type(steps) is not int or steps < 1:
+        if type(steps) is not int or not 1 <= steps <= kept["num_steps"]:
             raise ValueError(f"steps is {steps!r}")
     except FileNotFoundError:
         raise CheckpointError(f"{run.path} keeps no exit (there is no {STEM}.json): {again}") from None
