@@ -34,9 +34,10 @@ if not torch.cuda.is_available():
 
 
 if threading.current_thread() is threading.main_thread():  # a shell's job in the background ignores Ctrl-C, and a
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-        if signal.getsignal(number) == signal.SIG_IGN:  # process of a test would inherit that
-            signal.signal(number, handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # process of a test would inherit that, and nohup's
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import torch
 
 from bntt.analysis import evaluation
 from bntt.data import SampleLoader
-from bntt.experiments import build, figures, kept, measure, run
+from bntt.experiments import build, directory, figures, kept, measure, run
 from bntt.nn import SpikingClassifier
 from bntt.training import checkpoint, session
 
@@ -64,7 +64,7 @@ PLACES = [
     Place("the check before an update", session, "check_finite", 7),
     Place("the last update of an epoch", session, "check_finite", 10),
     Place("the beginning of a validation", run, "evaluate", 1),
-    Place("the midst of a validation", evaluation, "_check_labels", 2),
+    Place("the midst of a validation", evaluation, "check_labels", 2),
     Place("writing the best epoch", run, "write_checkpoint", 1, saving=True),
     Place("writing the metrics", run._Course, "_write_metrics", 1, saving=True),
     Place("keeping the epoch", kept, "write_checkpoint", 3, saving=True),
@@ -78,7 +78,7 @@ PLACES = [
     Place("keeping the last epoch", kept, "write_checkpoint", 6, saving=True),
     Place("drawing the curves", figures, "save_curves"),
     Place("the test", measure, "evaluate"),
-    Place("writing the evaluation", measure, "write_whole", saving=True),
+    Place("writing the evaluation", directory, "write_whole", saving=True),
     Place("drawing the evaluation", figures, "save_overview", saving=True),
 ]
 """From the first line to the last."""

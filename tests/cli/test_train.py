@@ -75,7 +75,7 @@ def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, caps
             raise OSError(28, "No space left on device")
         real(path, payload)
 
-    monkeypatch.setattr("bntt.experiments.measure.write_whole", full)
+    monkeypatch.setattr("bntt.experiments.directory.write_whole", full)
     assert train("demo", *SMALL, "-s", "evaluate.draws=1", *root) == 5
     captured = capsys.readouterr()
     assert "test accuracy" in captured.out

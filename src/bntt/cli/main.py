@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -46,6 +47,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "bench": bench,
 }
 
+HELP = {"-h", "--help"}
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 DESCRIPTION = """\
@@ -123,11 +125,16 @@ def _run(args: list[str]) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(VERBS)}"
         streams.complain(f"unknown verb {args[0]!r}; {hint}")
         return 2
+    with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
+        _call(args)
+    return 0
+
+
+def _call(args: list[str]) -> None:
     if args[:1] == ["data"]:
         tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
     else:
         tyro.extras.subcommand_cli_from_dict(VERBS, prog="bntt", description=DESCRIPTION, args=args)
-    return 0
 
 
 def exit_code(error: Exception) -> int | None:
