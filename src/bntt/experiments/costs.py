@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from bntt.experiments.named import names_in, read_named, unknown_key
 from bntt.experiments.schema import Part, RecipeError
 
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -43,15 +41,21 @@ class Energy(NamedTuple):
         return self.synaptic + self.other
 
 
-class Digital(Part):
-    """A machine that pays for arithmetic: what every operation costs, in ``unit``."""
+class _Costs(Part):
+    """What every table says."""
 
-    kind: Literal["digital"]
+    kind: str
     unit: Annotated[str, Field(min_length=1)]
-    """Such as pJ."""
+    """Of an energy, such as pJ."""
     source: Annotated[str, Field(min_length=1)]
     """Where the numbers are from."""
     note: str = ""
+
+
+class Digital(_Costs):
+    """A machine that pays for arithmetic: what every operation costs, in ``unit``."""
+
+    kind: Literal["digital"]
     mac: Cost
     addition: Cost
     multiplication: Cost
@@ -62,13 +66,10 @@ class Digital(Part):
         return Energy(work.additions * self.addition + work.macs * self.mac, updates)
 
 
-class Neuromorphic(Part):
+class Neuromorphic(_Costs):
     """A machine that pays for events, and for time: ``E = spikes · spike + operations · operation + steps · step``."""
 
     kind: Literal["neuromorphic"]
-    unit: Annotated[str, Field(min_length=1)]
-    source: Annotated[str, Field(min_length=1)]
-    note: str = ""
     spike: Cost
     operation: Cost
     """Of a spike at one weight, whatever its kind."""
@@ -94,15 +95,7 @@ def load_costs(source: str | Path) -> Table:
     >>> load_costs("digital-45nm").mac
     4.6
     """
-    known = cost_names()
-    if str(source) in known:
-        text = files("bntt.experiments").joinpath(f"costs/{source}.toml").read_text(encoding="utf-8")
-    else:
-        text = _read_file(Path(source), known)
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} is not TOML: {error}") from None
+    values = read_named(source, "costs", "table of costs", LARGEST)
     try:
         return _TABLES.validate_python(values)
     except ValidationError as error:
@@ -116,21 +109,7 @@ def cost_names() -> list[str]:
     >>> cost_names()
     ['digital-45nm', 'neuromorphic']
     """
-    folder = files("bntt.experiments").joinpath("costs")
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def _read_file(path: Path, known: list[str]) -> str:
-    if not path.is_file():
-        near = difflib.get_close_matches(str(path), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise RecipeError(f"no table of costs {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
-    if path.stat().st_size > LARGEST:
-        raise RecipeError(f"{path} has {path.stat().st_size} bytes: a table of costs has at most {LARGEST}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is not UTF-8 text: {error}") from None
+    return names_in("costs")
 
 
 KINDS: dict[str, type[Digital] | type[Neuromorphic]] = {"digital": Digital, "neuromorphic": Neuromorphic}
@@ -141,8 +120,7 @@ def _explain(error: Any, values: dict[str, Any]) -> str:
         return f"kind: must be one of {', '.join(KINDS)}, got {values.get('kind')!r}"
     key, known = str(error["loc"][-1]), list(KINDS[values["kind"]].model_fields)
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, known, n=1)
-        return f"{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}")
+        return f"{key}: {unknown_key(key, known)}"
     if error["type"] == "missing":
         return f"{key}: missing; a table of kind {values['kind']!r} has {', '.join(known)}"
     want = (

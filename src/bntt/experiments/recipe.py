@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
 
+from bntt.experiments.named import names_in, read_named, unknown_key
 from bntt.experiments.schema import Recipe as Recipe
 from bntt.experiments.schema import RecipeError as RecipeError
 
@@ -32,15 +31,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
     >>> load_recipe("demo", ["network.width=0.25"]).network.width
     0.25
     """
-    known = recipe_names()
-    if str(source) in known:
-        text = files("bntt.experiments").joinpath(f"recipes/{source}.toml").read_text(encoding="utf-8")
-    else:
-        text = _read_file(Path(source), known)
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} is not TOML: {error}") from None
+    values = read_named(source, "recipes", "recipe", LARGEST)
     named = {override.partition("=")[0].strip() for override in overrides}
     if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
         values["data"].pop("label", None)  # the file's label is of the file's data
@@ -64,26 +55,12 @@ def parse_recipe(values: dict[str, Any]) -> Recipe:
 
 def recipe_names() -> list[str]:
     """The recipes that come with the package."""
-    folder = files("bntt.experiments").joinpath("recipes")
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return names_in("recipes")
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as TOML with every default written out."""
     return tomli_w.dumps(recipe.model_dump())
-
-
-def _read_file(path: Path, known: list[str]) -> str:
-    if not path.is_file():  # also what a FIFO or a device is not
-        near = difflib.get_close_matches(str(path), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise RecipeError(f"no recipe {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
-    if path.stat().st_size > LARGEST:
-        raise RecipeError(f"{path} has {path.stat().st_size} bytes: a recipe has at most {LARGEST}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is not UTF-8 text: {error}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -108,10 +85,7 @@ def _explain(error: Any) -> str:
     if error["type"] != "extra_forbidden":
         said = TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
         return f"{where}: {said}" + ("" if error["type"] == "missing" else f", got {error['input']!r}")
-    known = _fields(error["loc"][:-1])
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-    return f"{where}: unknown key; {hint}"
+    return f"{where}: {unknown_key(str(error['loc'][-1]), _fields(error['loc'][:-1]))}"
 
 
 TOLD = {
