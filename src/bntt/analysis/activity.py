@@ -12,9 +12,10 @@ from torch import Tensor
 from bntt.analysis.delays import delays
 from bntt.analysis.evaluation import FIRST_DRAW, check_labels
 from bntt.analysis.firing import Activity
+from bntt.analysis.passing import passing
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.measure import Measure, joined
-from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
+from bntt.nn.network import SpikingNetwork
 from bntt.nn.samples import Loader, Samples, samples
 from bntt.nn.trace import evaluating
 
@@ -66,12 +67,8 @@ def class_activity(
     with evaluating(model):
         for draw in range(draws):
             for inputs, label, index in _alike(samples(batches, 0), classes):
-                x, state, parts = inputs.to(device), None, []
-                for first in range(0, steps, STEPS_AT_ONCE):
-                    named = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw} if state is None else {}
-                    taken = min(STEPS_AT_ONCE, steps - first)
-                    _, state = model.advance(x, state, steps=taken, measure=measure, **named)  # type: ignore[arg-type]
-                    parts.append(state.measured or {})
+                noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
+                parts = [part.measured for part in passing(model, inputs.to(device), measure, noise)]
                 for name, layer in joined(parts).items():
                     if layer.spikes is None:
                         continue
@@ -80,8 +77,8 @@ def class_activity(
                     by_class.setdefault(name, layer.spikes.new_zeros(classes, steps))[label] += layer.spikes.sum(1)
                     if layer.places is not None:
                         _add(where, name, layer.places)
-                shown[label] += len(x)
-                progress(len(x))
+                shown[label] += len(inputs)
+                progress(len(inputs))
     presented = sum(shown)
     if not presented:
         raise ValueError("there are no samples to count spikes of")

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from bntt.analysis.delays import delays
 from bntt.analysis.evaluation import FIRST_DRAW
+from bntt.analysis.passing import passing
 from bntt.engine.measure import distribution
 from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.measure import Measure, Measured, joined
-from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
+from bntt.nn.measure import Measure, joined
+from bntt.nn.network import SpikingNetwork
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.samples import Loader, samples
 from bntt.nn.trace import evaluating
@@ -100,7 +101,8 @@ def drift(
     device = next(model.parameters()).device
     with torch.no_grad(), evaluating(model):
         for inputs, labels, index in samples(batches, 0):
-            found = _measured(model, inputs.to(device), Measure(moments=True), seed=seed, index=index, draw=draw)
+            noise = {"seed": seed, "index": index, "draw": draw}
+            found = joined([part.measured for part in passing(model, inputs.to(device), Measure(moments=True), noise)])
             for name in norms:
                 moments = found[name].moments
                 assert moments is not None  # asked for, and the layer has a norm
@@ -187,7 +189,8 @@ def layer_inputs(
     with torch.no_grad():
         for inputs, labels, index in samples(batches, 0):
             rows.clear()
-            _measured(model, inputs.to(device), Measure(), seed=seed, index=index, draw=draw)
+            for _ in passing(model, inputs.to(device), Measure(), {"seed": seed, "index": index, "draw": draw}):
+                pass
             counts = torch.cat(rows)
             total = counts if total is None else total + counts
             progress(len(labels))
@@ -215,15 +218,3 @@ def held_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
             f"measure one with bntt, bn or another norm with running statistics"
         )
     return held
-
-
-def _measured(model: SpikingClassifier, inputs: Tensor, measure: Measure, **noise: Any) -> Measured:
-    """All steps of a batch, many at a time where the network is fused, else one."""
-    total = model.encoder.num_steps
-    drive = model.encoder(inputs, steps=range(1), **noise)
-    at_once = 1 if model.network.plan((total, *drive.shape[1:])).reason else STEPS_AT_ONCE
-    parts, state = [], None
-    for first in range(0, total, at_once):
-        _, state = model.advance(inputs, state, steps=min(at_once, total - first), measure=measure, **noise)
-        parts.append(state.measured or {})
-    return joined(parts)

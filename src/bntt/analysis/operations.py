@@ -22,23 +22,20 @@ from torch import Tensor
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.evaluation import FIRST_DRAW
 from bntt.analysis.fan_out import fan_out
+from bntt.analysis.passing import Leaves, passing
 from bntt.analysis.sites import READOUT, Site, sites
 from bntt.analysis.updates import Updates, updates_of
 from bntt.nn.analog import DirectEncoder
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.measure import Arrivals, LayerMeasures, Measure, Measured, joined
-from bntt.nn.network import STEPS_AT_ONCE
 from bntt.nn.samples import Loader, samples
 from bntt.nn.stage import SpikingLayer
 from bntt.nn.trace import evaluating
-from bntt.nn.watch import watching
 
 Arriving = Literal["spikes", "counts", "analog", "nothing"]
 """Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""
 Price = Literal["spikes", "values"]
 """How counts are paid: every spike in them by an addition, or every value by a multiply-accumulate."""
-Leaves = Callable[[Tensor], Tensor]
-"""Logits ``[B, K]`` of those who are there → who leaves, ``[B]``."""
 WITHIN = 0.1
 """How far from a whole number a sum of spikes may come out, for the rounding of averages."""
 
@@ -206,22 +203,15 @@ def _passed(
     model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
 ) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
     """The logits of every step, the shape of what drives the network in one, and what was measured."""
-    encoder, network = model.encoder, model.network
-    inputs, first = inputs.to(next(model.parameters()).device), {**noise, "index": noise["index"][:1]}
-    shape = encoder(inputs[:1], **first, steps=range(1)).shape[2:]
-    fused = not network.plan((1, len(inputs), *shape)).reason
-    at_once, state = STEPS_AT_ONCE if fused and leaves is None else 1, None
-    measure, last = Measure(spikes=True, arrivals=True), SpikingLayer(READOUT, network.readout, None, None)
-    logits, parts, there = list[Tensor](), list[Measured](), torch.arange(len(inputs), device=inputs.device)
-    while (done := 0 if state is None else state.steps) < encoder.num_steps and len(there):
-        steps = min(at_once, encoder.num_steps - done)
-        with watching({READOUT: last}, torch.empty(steps, len(inputs), device="meta"), measure) as found:
-            some, state = model.advance(inputs, state, steps=steps, measure=measure, **(noise if state is None else {}))
-        parts.append((state.measured or {}) | found)
-        logits.append(_answers(logits[-1][-1:], some, there) if logits else some)
-        if leaves is not None and bool((gone := leaves(some[-1])).any()):
-            inputs, state, there = inputs[~gone], state.rows(~gone), there[~gone]
-    missing = encoder.num_steps - sum(map(len, logits))
+    inputs, total = inputs.to(next(model.parameters()).device), model.encoder.num_steps
+    shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
+    readout = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}
+    logits, parts = list[Tensor](), list[Measured]()
+    measure = Measure(spikes=True, arrivals=True)
+    for part in passing(model, inputs, measure, noise, leaves=leaves, beside=readout):
+        logits.append(_answers(logits[-1][-1:], part.logits, part.there) if logits else part.logits)
+        parts.append(part.measured)
+    missing = total - sum(map(len, logits))
     logits += [logits[-1][-1:]] * missing
     parts += [_nothing(parts[-1])] * missing
     return torch.cat(logits), shape, joined(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bntt.analysis.early_exit import ROUNDING
 from bntt.analysis.evaluation import FIRST_DRAW, check_labels
+from bntt.analysis.passing import Leaves, passing
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.measure import Measure
 from bntt.nn.samples import Loader, samples
@@ -38,6 +39,15 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
         return 1 + (logs.exp() * logs).sum(-1) / math.log(logits.shape[-1])
     best = logits.softmax(-1).topk(min(2, logits.shape[-1]), dim=-1).values
     return best[..., 0] if criterion == "confidence" or best.shape[-1] < 2 else best[..., 0] - best[..., 1]
+
+
+def leaving(criterion: Criterion, threshold: float) -> Leaves:
+    """The rule by which samples leave: all that are so sure.
+
+    >>> leaving("confidence", 0.9)(torch.tensor([[0.0, 0.0], [0.0, 40.0]]))
+    tensor([False,  True])
+    """
+    return lambda logits: certainty(logits, criterion) >= threshold
 
 
 @dataclass(frozen=True)
@@ -192,46 +202,25 @@ def exit_each(
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device, total = next(model.parameters()).device, model.encoder.num_steps
+    leaves, measure = leaving(criterion, threshold), Measure(spikes=True)
     classes, right, steps = list[Tensor](), list[Tensor](), list[Tensor]()
     spikes, seen = torch.zeros(total, dtype=torch.float64), 0
     with evaluating(model):
         for draw in range(draws):
             for inputs, labels, index in samples(batches, 0):
-                noise: dict[str, Any] = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
-                said, left, kinds = _leave(model, inputs.to(device), noise, (criterion, threshold), spikes)
-                check_labels(labels, kinds)
-                classes, right, steps = [*classes, said], [*right, said == labels], [*steps, left]
+                noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
+                said = left = torch.zeros(len(labels), dtype=torch.int64, device=device)
+                for t, part in enumerate(passing(model, inputs.to(device), measure, noise, leaves=leaves)):
+                    if t == 0:
+                        check_labels(labels, part.logits.shape[2])
+                    said = said.index_copy(0, part.there, part.logits[-1].argmax(1))
+                    left = left.index_fill(0, part.there, t + 1)
+                    for layer in part.measured.values():
+                        spikes[t] += 0.0 if layer.spikes is None else float(layer.spikes.sum())
+                classes, steps = [*classes, said.cpu()], [*steps, left.cpu()]
+                right.append(classes[-1] == labels)
                 seen += len(labels)
                 progress(len(labels))
     if not seen:
         raise ValueError("there are no samples to classify")
     return SampleExits(torch.cat(classes), torch.cat(right), torch.cat(steps), spikes / seen, total)
-
-
-def _leave(
-    model: SpikingClassifier,
-    x: Tensor,
-    noise: dict[str, Any],
-    rule: tuple[Criterion, float],
-    spikes: Tensor,
-) -> tuple[Int[Tensor, " B"], Int[Tensor, " B"], int]:
-    """The class of every sample of a batch, after how many steps it left, and K; spikes are added up by step."""
-    total, state = model.encoder.num_steps, None
-    said, left = torch.zeros(len(x), dtype=torch.int64), torch.full((len(x),), total)
-    there = torch.arange(len(x))
-    for t in range(total):
-        named = noise if state is None else {}
-        logits, state = model.advance(x, state, steps=1, measure=Measure(spikes=True), **named)
-        measured = state.measured or {}
-        spikes[t] += sum(float(layer.spikes.sum()) for layer in measured.values() if layer.spikes is not None)
-        done = certainty(logits[0], rule[0]) >= rule[1]
-        if t == total - 1:
-            done = torch.ones_like(done)
-        gone = done.cpu()
-        said[there[gone]] = logits[0].argmax(1).cpu()[gone]
-        left[there[gone]] = t + 1
-        if bool(gone.all()):
-            break
-        if bool(gone.any()):
-            x, state, there = x[~done], state.rows(~done), there[~gone]
-    return said, left, logits.shape[2]

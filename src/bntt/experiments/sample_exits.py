@@ -19,8 +19,9 @@ from bntt.analysis import (
     exit_each,
     record_running,
 )
-from bntt.analysis.operations import Leaves, Synaptic
-from bntt.analysis.sample_exit import CRITERIA, Criterion, certainty
+from bntt.analysis.operations import Synaptic
+from bntt.analysis.passing import Leaves
+from bntt.analysis.sample_exit import CRITERIA, Criterion, leaving
 from bntt.data import SampleLoader
 from bntt.experiments.exits import Asked, measure_split
 from bntt.experiments.load import LoadedRun
@@ -93,10 +94,7 @@ def sample_exit_run(
         loader = SampleLoader(loaded.images(asked.split), recipe.evaluate.batch_size, device=asked.device)
         return count_operations(model, loader, seed=recipe.seed, draws=draws, leaves=leaves, progress=progress)
 
-    operations = {
-        criterion: counted(lambda logits, choice=choice: certainty(logits, choice.criterion) >= choice.threshold)  # type: ignore[misc]
-        for criterion, choice in choices.items()
-    }
+    operations = {criterion: counted(leaving(criterion, choice.threshold)) for criterion, choice in choices.items()}
     return SampleExitResult(
         asked,
         loaded.data.label,
