@@ -52,7 +52,7 @@ def activity(
     loaded = report.opened(run, device)
     draws_of(loaded.recipe, draws)
     with console.progress("counting", draws * len(loaded.images(split))) as advance:
-        result = activity_run(loaded, split=split, draws=draws, places=places, device=device, progress=advance)
+        result = activity_run(loaded, split=split, draws=draws, places=places, progress=advance)
     values = activity_json(result)
     told = report.told(values, activity_rows(result), as_json=json, as_csv=csv)
     if told:

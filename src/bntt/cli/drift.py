@@ -41,7 +41,7 @@ def drift(
 
     loaded = report.opened(run, device)
     with console.progress("measuring", images_in_all(loaded, split, images)) as advance:
-        result = drift_run(loaded, layer=layer, split=split, images=images, device=device, progress=advance)
+        result = drift_run(loaded, layer=layer, split=split, images=images, progress=advance)
     if shown := report.told(drift_json(result), drift_rows(result), as_json=json, as_csv=csv):
         tables = {
             "distance of the input's mean from the held one, in held deviations, at step": "distance",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import tyro
+
+from bntt.cli.report import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.energy import EnergyResult
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 def energy(
     run: tyro.conf.Positional[Path],
-    split: Literal["test", "validation"] = "test",
+    split: Split = "test",
     draws: int = 1,
     steps: int | None = None,
     costs: tyro.conf.UseAppendAction[tuple[str, ...]] = (),

@@ -60,7 +60,7 @@ def exit_early(
         raise RecipeError(wrong)
     require_device(device)
     loaded = report.opened(run, device)
-    asked = Asked(loss / 100, split, draws_of(loaded.recipe, draws), device)
+    asked = Asked(loss / 100, split, draws_of(loaded.recipe, draws))
     if per_sample:
         _per_sample(loaded, asked, json=json, csv=csv)
     else:

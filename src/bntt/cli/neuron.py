@@ -42,7 +42,7 @@ def neuron(
     from bntt.experiments.neuron_figure import save_neuron
 
     loaded = report.opened(run, device)
-    result = neuron_run(loaded, layer=layer, place=place, image=image, split=split, device=device)
+    result = neuron_run(loaded, layer=layer, place=place, image=image, split=split)
     rows, trace = neuron_rows(result), result.trace
     what = f"{result.split} image {result.image} ({result.label}) of {result.dataset}"
     if shown := report.told(neuron_json(result), rows, as_json=json, as_csv=csv):

@@ -6,9 +6,11 @@ import ctypes
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+from bntt.cli.report import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.build import Parts
@@ -120,7 +122,7 @@ def measure(
     data: Parts,
     run: RunDirectory,
     *,
-    split: Literal["test", "validation"] = "test",
+    split: Split = "test",
     draws: int | None = None,
     device: str = "cpu",
     steps: int | None = None,
@@ -131,8 +133,7 @@ def measure(
     from bntt.experiments.figures import save_overview
     from bntt.experiments.measure import as_json, draws_of, evaluate_run, write_result
 
-    images = data.test if split == "test" else data.validation
-    with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
+    with console.progress("measuring", len(data.of(split)) * draws_of(recipe, draws)) as advance:
         result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, steps=steps, progress=advance)
     console.as_json(as_json(result)) if json else console.result(result)
     write_result(run, result)

@@ -15,9 +15,8 @@ from bntt.analysis import Finding, GammaProfile, gamma_profile, health
 from bntt.analysis.activity import ClassActivity, channels, class_activity, peaks
 from bntt.analysis.gamma import GammaSpread, gamma_spread
 from bntt.analysis.likeness import Likeness, likeness
-from bntt.data import SampleLoader
+from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
-from bntt.experiments.measure import Split
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,13 @@ def activity_run(
     split: Split = "test",
     draws: int = 1,
     places: bool = False,
-    device: str = "cpu",
     progress: Callable[[int], None] = lambda images: None,
 ) -> ActivityResult:
     """Count the spikes of every image of a split, and read γ."""
     images, network = loaded.images(split), loaded.model.network
-    loader = SampleLoader(images, loaded.recipe.evaluate.batch_size, device=device)
     counted = class_activity(
         loaded.model,
-        loader,
+        loaded.loader(images),
         len(loaded.classes),
         places=places,
         seed=loaded.recipe.seed,

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from bntt.data import ImageSet, open_dataset, split_validation
+from bntt.data import ImageSet, SampleLoader, open_dataset, split_validation
 from bntt.data.prepared import Manifest
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
@@ -22,6 +23,10 @@ from bntt.nn import DirectEncoder, Encoder, PoissonEncoder, SpikingClassifier
 
 class DeviceError(RuntimeError):
     """A device that is not here; another one is never taken in its stead."""
+
+
+Split = Literal["test", "validation"]
+"""What is measured on: the published test images, or those that were held out of the training ones."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Parts:
     """What to call the data beside a number."""
     manifest: Manifest
     """Where the data came from, with its checksums."""
+
+    def of(self, split: Split) -> ImageSet:
+        """The images of a split."""
+        return self.test if split == "test" else self.validation
 
 
 def require_device(name: str) -> None:
@@ -101,6 +110,20 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name != "images"):
         label += f" ({manifest.check} files)"
     return Parts(train, validation, published.test, mean, std, label, manifest)
+
+
+def training_loader(recipe: Recipe, data: Parts, device: str = "cpu") -> SampleLoader:
+    """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed."""
+    return SampleLoader(
+        data.train,
+        recipe.train.batch_size,
+        shuffle=True,
+        augment=recipe.data.augment,
+        mix=recipe.data.mix,
+        mix_alpha=recipe.data.mix_alpha,
+        seed=recipe.seed,
+        device=device,
+    )
 
 
 def for_measuring(recipe: Recipe) -> Recipe:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from bntt.analysis.drift import LayerDrift, LayerInputs, drift, held_norms, layer_inputs
-from bntt.data import SampleLoader
 from bntt.data.samples import some_of
+from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
 from bntt.experiments.recipe import RecipeError
-
-Split = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,6 @@ def drift_run(
     layer: str | None = None,
     split: Split = "validation",
     images: int = 500,
-    device: str = "cpu",
     progress: Callable[[int], None] = lambda images: None,
 ) -> DriftResult:
     """Measure the drift of a run on every image of a split, and the distribution in one layer on some.
@@ -55,19 +51,17 @@ def drift_run(
     if images < 1:
         raise RecipeError(f"--images must be 1 or more, got {images}")
     chosen = _layer(loaded, layer)
-    seed, size = loaded.recipe.seed, loaded.recipe.evaluate.batch_size
-    every = loaded.data.test if split == "test" else loaded.data.validation
+    seed, every = loaded.recipe.seed, loaded.images(split)
     some = some_of(every, images, seed)
-    found = drift(loaded.model, SampleLoader(every, size, device=device), seed=seed, progress=progress)
-    loader = SampleLoader(some, size, device=device)
-    inputs = layer_inputs(loaded.model, loader, chosen, seed=seed, progress=progress)
+    found = drift(loaded.model, loaded.loader(every), seed=seed, progress=progress)
+    inputs = layer_inputs(loaded.model, loaded.loader(some), chosen, seed=seed, progress=progress)
     norm = loaded.recipe.network.norm
     return DriftResult(loaded.data.label, split, loaded.epoch, norm, len(every), found, inputs, len(some))
 
 
 def images_in_all(loaded: LoadedRun, split: Split, images: int) -> int:
     """How many images :func:`drift_run` goes through."""
-    every = len(loaded.data.test if split == "test" else loaded.data.validation)
+    every = len(loaded.images(split))
     return every + min(images, every)
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from torch import nn
 
 from bntt.analysis.operations import Operations, Price, count_operations
-from bntt.data import SampleLoader
+from bntt.experiments.build import Split
 from bntt.experiments.costs import Digital, Energy, Table, Work, cost_names, load_costs
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.exits import STEM, kept_exit
 from bntt.experiments.load import LoadedRun
-from bntt.experiments.measure import Split, draws_of
+from bntt.experiments.measure import draws_of
 from bntt.experiments.recipe import RecipeError
 
 PRICES: tuple[Price, ...] = ("spikes", "values")
@@ -91,9 +91,7 @@ def energy_run(
     """
     tables = {Path(source).stem: load_costs(source) for source in costs or cost_names()}
     exits = exit_of(loaded, steps)
-    images = loaded.data.test if split == "test" else loaded.data.validation
-    device = next(loaded.model.parameters()).device
-    loader = SampleLoader(images, loaded.recipe.evaluate.batch_size, device=str(device))
+    loader = loaded.loader(loaded.images(split))
     draws = draws_of(loaded.recipe, draws)
     found = count_operations(loaded.model, loader, seed=loaded.recipe.seed, draws=draws, progress=progress)
     network = loaded.model.network

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from bntt.analysis.equivalence import FOLDS, Differences, Equivalence, Fed, check_sequence, equivalence
 from bntt.data import SampleLoader
+from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
 from bntt.experiments.recipe import RecipeError
 from bntt.nn import fold
@@ -34,7 +34,7 @@ class RunEquivalence:
 def equivalence_run(
     loaded: LoadedRun,
     *,
-    split: Literal["test", "validation"] = "validation",
+    split: Split = "validation",
     images: int = 1000,
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunEquivalence:
@@ -47,7 +47,7 @@ def equivalence_run(
     Raises:
         RecipeError: if ``images`` is below 1, or the network cannot be folded or has nothing to fold.
     """
-    model, data = loaded.model, loaded.data
+    model = loaded.model
     if images < 1:
         raise RecipeError(f"images must be 1 or more, got {images}")
     try:
@@ -55,11 +55,11 @@ def equivalence_run(
         fold(model.network)
     except ValueError as error:
         raise RecipeError(f"{loaded.path}: {error}") from None
-    some = data.test if split == "test" else data.validation
+    some = loaded.images(split)
     some = some.select(torch.arange(min(images, len(some))))
     loader = SampleLoader(some, BATCH, device=str(next(model.parameters()).device))
     found = equivalence(model, loader, seed=loaded.recipe.seed, progress=progress)
-    return RunEquivalence(loaded.epoch, split, data.label, found)
+    return RunEquivalence(loaded.epoch, split, loaded.data.label, found)
 
 
 def stem_of(split: str) -> str:

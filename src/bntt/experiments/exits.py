@@ -23,11 +23,10 @@ from bntt.analysis import (
     stretches,
 )
 from bntt.analysis.early_exit import PAPER_THRESHOLD, READINGS, Reading, envelope
-from bntt.data import SampleLoader
+from bntt.experiments.build import Split
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import trained_on
 from bntt.experiments.load import LoadedRun
-from bntt.experiments.measure import Split
 from bntt.training.checkpoint import CheckpointError
 
 STEM = "exit"
@@ -44,7 +43,6 @@ class Asked:
     """Where it is measured."""
     draws: int = 1
     """How often every image is."""
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def measure_split(
     progress: Callable[[int], None] = lambda images: None,
 ) -> Accuracy:
     """Accuracy over time on every image of a split."""
-    loader = SampleLoader(loaded.images(split), loaded.recipe.evaluate.batch_size, device=asked.device)
+    loader = loaded.loader(loaded.images(split))
     seed = loaded.recipe.seed
     return evaluate(loaded.model, loader, seed=seed, draws=asked.draws, steps=steps, progress=progress).accuracy
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import torch
 
-from bntt.data import ImageSet
+from bntt.data import ImageSet, SampleLoader
 from bntt.data.prepared import Manifest
-from bntt.experiments.build import Parts, build_data, build_model, for_measuring, require_device
+from bntt.experiments.build import Parts, Split, build_data, build_model, for_measuring, require_device
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
-from bntt.experiments.measure import Split
 from bntt.experiments.recipe import Recipe, load_recipe
 from bntt.nn import SpikingClassifier
 from bntt.training.checkpoint import CheckpointError, load_checkpoint, read_facts
@@ -47,7 +46,12 @@ class LoadedRun:
 
     def images(self, split: Split) -> ImageSet:
         """Those of a split."""
-        return self.data.test if split == "test" else self.data.validation
+        return self.data.of(split)
+
+    def loader(self, images: ImageSet) -> SampleLoader:
+        """Images in batches of the recipe's measurements, where the model is."""
+        device = str(next(self.model.parameters()).device)
+        return SampleLoader(images, self.recipe.evaluate.batch_size, device=device)
 
 
 def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
 from bntt.data import SampleLoader
-from bntt.experiments.build import Parts, build_model, for_measuring
+from bntt.experiments.build import Parts, Split, build_model, for_measuring
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.training.checkpoint import load_checkpoint, read_facts
-
-Split = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,7 @@ def evaluate_run(
     check_same_data(run.path, data.manifest)
     model = build_model(for_measuring(recipe), data, device)
     facts = load_checkpoint(run.best, model, needs=("epoch", "averaged"))
-    images = data.test if split == "test" else data.validation
-    loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
+    loader = SampleLoader(data.of(split), recipe.evaluate.batch_size, device=device)
     evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=steps, progress=progress)
     profile = gamma_profile(model.network)
     stopped = steps is not None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from bntt.analysis.neuron import NeuronTrace, neuron_of, neuron_trace
+from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
 from bntt.experiments.recipe import RecipeError
-
-Split = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,6 @@ def neuron_run(
     place: Sequence[int] = (),
     image: int = 0,
     split: Split = "test",
-    device: str = "cpu",
 ) -> NeuronResult:
     """Follow a neuron of a run's network through one image of a split.
 
@@ -45,7 +42,7 @@ def neuron_run(
     Raises:
         RecipeError: if there is no such layer, neuron or image.
     """
-    images = loaded.data.test if split == "test" else loaded.data.validation
+    images, device = loaded.images(split), next(loaded.model.parameters()).device
     if not 0 <= image < len(images):
         raise RecipeError(f"--image {image}: the {split} images have the numbers 0 to {len(images) - 1}")
     spiking = [name for name, part in loaded.model.network.layers.items() if part.lif is not None]

@@ -12,7 +12,7 @@ from typing import Any
 from bntt.analysis import Evaluation, evaluate, gamma_profile, health, untrained_activity
 from bntt.data import SampleLoader
 from bntt.engine import crossover
-from bntt.experiments.build import Parts, build_model
+from bntt.experiments.build import Parts, build_model, training_loader
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import write_environment
 from bntt.experiments.identity import RESUMING, check_same_data, check_same_recipe
@@ -118,7 +118,7 @@ class _Course:
         shape = (recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:])
         model.network.compute = model.network.settled_compute(shape)
         settings = recipe.train
-        self.training = self._training_loader()
+        self.training = training_loader(recipe, data, device)
         self.session = Session(model, self.training, epochs=settings.epochs, method=settings.method, seed=recipe.seed)
         self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
         self.epochs_done = 0
@@ -272,19 +272,6 @@ class _Course:
 
     def _write_metrics(self) -> None:
         write_whole(self.run.metrics, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
-
-    def _training_loader(self) -> SampleLoader:
-        settings, data = self.recipe.train, self.recipe.data
-        return SampleLoader(
-            self.data.train,
-            settings.batch_size,
-            shuffle=True,
-            augment=data.augment,
-            mix=data.mix,
-            mix_alpha=data.mix_alpha,
-            seed=self.recipe.seed,
-            device=self.device,
-        )
 
 
 def _gammas(session: Session) -> dict[str, float]:

@@ -22,7 +22,6 @@ from bntt.analysis import (
 from bntt.analysis.operations import Synaptic
 from bntt.analysis.passing import Leaves
 from bntt.analysis.sample_exit import CRITERIA, Criterion, leaving
-from bntt.data import SampleLoader
 from bntt.experiments.exits import Asked, measure_split
 from bntt.experiments.load import LoadedRun
 
@@ -66,8 +65,9 @@ def sample_exit_run(
         ValueError: on a loss that is negative or no number.
     """
     model, recipe, draws = loaded.model, loaded.recipe, asked.draws
-    held = SampleLoader(loaded.data.validation, recipe.evaluate.batch_size, device=asked.device)
-    running = record_running(model, held, seed=recipe.seed, draws=draws, progress=progress)
+    running = record_running(
+        model, loaded.loader(loaded.images("validation")), seed=recipe.seed, draws=draws, progress=progress
+    )
     choices = {criterion: choose_sample_exit(running, criterion, asked.loss) for criterion in CRITERIA}
     over_time = tuple(running.right.double().mean(0).tolist())
     alike = {criterion: choose_truncation(over_time, max(0.0, choice.lost)) for criterion, choice in choices.items()}
@@ -80,8 +80,7 @@ def sample_exit_run(
     truncated, whole = timed(None)
     exits, seconds = dict[Criterion, SampleExits](), dict[Criterion, float]()
     for criterion, choice in choices.items():
-        loader = SampleLoader(loaded.images(asked.split), recipe.evaluate.batch_size, device=asked.device)
-        began = time.perf_counter()
+        loader, began = loaded.loader(loaded.images(asked.split)), time.perf_counter()
         exits[criterion] = exit_each(
             model, loader, criterion, choice.threshold, seed=recipe.seed, draws=draws, progress=progress
         )
@@ -91,7 +90,7 @@ def sample_exit_run(
     progress((len(CRITERIA) - len(counts)) * truncated.samples * draws)
 
     def counted(leaves: Leaves | None) -> Operations:
-        loader = SampleLoader(loaded.images(asked.split), recipe.evaluate.batch_size, device=asked.device)
+        loader = loaded.loader(loaded.images(asked.split))
         return count_operations(model, loader, seed=recipe.seed, draws=draws, leaves=leaves, progress=progress)
 
     operations = {criterion: counted(leaving(criterion, choice.threshold)) for criterion, choice in choices.items()}

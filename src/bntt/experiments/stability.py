@@ -18,7 +18,7 @@ from bntt.analysis import evaluate
 from bntt.analysis.stability import gradient_norms, loss_along_gradient
 from bntt.data import Batch, SampleLoader
 from bntt.data.samples import some_of
-from bntt.experiments.build import Parts, build_data, build_model
+from bntt.experiments.build import Parts, build_data, build_model, training_loader
 from bntt.experiments.lock import hold_run
 from bntt.experiments.recipe import Recipe, RecipeError, parse_recipe
 from bntt.experiments.stability_cell import Cell, Moment, as_json, read_cell, write_cell
@@ -135,17 +135,8 @@ def _fewer(data: Parts, grid: Grid, seed: int) -> Parts:
 
 
 def _train(recipe: Recipe, data: Parts, grid: Grid, start: int, device: str, progress: Callable[[int], None]) -> Cell:
-    train, wanted, model = recipe.train, recipe.data, build_model(recipe, data, device)
-    loader = SampleLoader(
-        data.train,
-        train.batch_size,
-        shuffle=True,
-        augment=wanted.augment,
-        mix=wanted.mix,
-        mix_alpha=wanted.mix_alpha,
-        seed=recipe.seed,
-        device=device,
-    )
+    train, model = recipe.train, build_model(recipe, data, device)
+    loader = training_loader(recipe, data, device)
     batch = next(SampleLoader(data.train, train.batch_size, device=device).epoch(0))
     epochs = math.ceil(grid.steps / math.ceil(len(loader) / train.accumulate))
     session = Session(model, loader, epochs=epochs, method=train.method, seed=recipe.seed)
