@@ -158,7 +158,7 @@ def choose_exit(
             f"no threshold loses at most {100 * loss:g} points on validation: the gentlest stops after {gentle} of "
             f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: state a larger loss"
         )
-    return _choice(over_time, steps, reachable[steps])
+    return choice_at(over_time, steps, reachable[steps])
 
 
 def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
@@ -172,7 +172,7 @@ def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
     """
     steps = _earliest(over_time, loss, range(1, len(over_time) + 1))
     assert steps is not None  # all of them lose nothing
-    return _choice(over_time, steps, None)
+    return choice_at(over_time, steps, None)
 
 
 def _earliest(over_time: Sequence[float], loss: float, counts: Iterable[int]) -> int | None:
@@ -182,6 +182,11 @@ def _earliest(over_time: Sequence[float], loss: float, counts: Iterable[int]) ->
     return min(kept, default=None)
 
 
-def _choice(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:
+def choice_at(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:
+    """A stop after so many steps, by whatever it was chosen.
+
+    >>> choice_at((0.5, 0.75), 1, None)
+    Choice(steps=1, threshold=None, accuracy=0.5, lost=0.25)
+    """
     accuracy = over_time[steps - 1]
     return Choice(steps, threshold, accuracy, over_time[-1] - accuracy)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -36,6 +38,19 @@ class GammaProfile:
     """Mean of |γ_t| σ̄ / σ̄_t, where σ̄ is each channel's mean over the driven steps: what multiplies the current, in
     the unit of γ. It equals ``magnitude`` where σ̄ does not vary, as the paper's Section 3.3 takes it."""
 
+    def where_driven(self, field: Literal["magnitude", "deviation"]) -> dict[str, list[float]]:
+        """The rows of a field, NaN where γ has no path to the readout.
+
+        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
+        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).where_driven("magnitude")
+        {'fc1': [nan, 1.0, 2.0]}
+        """
+        rows: dict[str, Tensor] = getattr(self, field)
+        return {
+            name: [value if t in self.driven[name] else math.nan for t, value in enumerate(row.tolist())]
+            for name, row in rows.items()
+        }
+
     def peak(self, layer: str) -> int | None:
         """The step, from 0, at which a layer's mean |γ| is largest of those that are driven; None if none is.
 
@@ -58,8 +73,7 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
     """
     late, found = delays(network), GammaProfile({}, {}, {}, {}, {})
     for name, norm in stepwise_norms(network).items():
-        gamma = norm.gamma.detach()
-        deviation = (norm.running_var + norm.eps).sqrt().expand_as(gamma)
+        gamma, deviation = norm.gamma.detach(), deviations(norm)
         steps = late[name].driven(norm.num_steps)
         usual = deviation[steps.start : steps.stop].mean(0) if steps else deviation.mean(0)
         found.magnitude[name], found.signed[name] = gamma.abs().mean(1), gamma.mean(1)
@@ -67,6 +81,17 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
         found.deviation[name] = deviation.mean(1)
         found.relative[name] = (gamma.abs() * usual / deviation).mean(1)
     return found
+
+
+def deviations(norm: TemporalNorm) -> Float[Tensor, "T C"]:
+    """σ̄ of every step and channel, ``√(running variance + ε)``.
+
+    >>> from bntt.nn import BNTT
+    >>> deviations(BNTT(1, num_steps=2, eps=3.0))
+    tensor([[2.],
+            [2.]])
+    """
+    return (norm.running_var + norm.eps).sqrt().expand_as(norm.gamma)
 
 
 def stepwise_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:

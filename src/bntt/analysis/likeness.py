@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bntt.analysis.delays import delays
-from bntt.analysis.gamma import stepwise_norms
+from bntt.analysis.gamma import deviations, stepwise_norms
 from bntt.nn.network import SpikingNetwork
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -39,8 +39,7 @@ def likeness(network: SpikingNetwork) -> dict[str, Likeness]:
     """
     found, late = {}, delays(network)
     for name, norm in stepwise_norms(network).items():
-        gamma = norm.gamma.detach()
-        deviation = (norm.running_var + norm.eps).sqrt().expand_as(gamma)
+        gamma, deviation = norm.gamma.detach(), deviations(norm)
         scale = gamma / deviation
         pairs = itertools.pairwise(scale)
         rows = [torch.nanquantile(now / after, torch.tensor(QUANTILES).to(scale)) for now, after in pairs]

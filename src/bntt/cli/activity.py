@@ -94,11 +94,7 @@ def _show(result: ActivityResult) -> None:
     rates = {name: [f"{share:.1%}" for share in total.rate(name).tolist()] for name in total.spikes}
     console.table("firing rate at step (spikes per neuron)", steps, rates)
     if gamma.magnitude:
-        means = {
-            name: [f"{value:.2f}" if t in gamma.driven[name] else "-" for t, value in enumerate(row.tolist())]
-            for name, row in gamma.magnitude.items()
-        }
-        console.table("mean |γ| at step (-: no path to the readout)", steps, means)
+        console.gamma(gamma, steps)
         for title, of in (("γ", "gamma"), ("σ̄", "deviation")):
             changes = {
                 name: [f"{value:.0%}" for value in getattr(alike, of).tolist()] + [""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from bntt.analysis.gamma import GammaProfile
 from bntt.cli import streams
 from bntt.experiments.measure import RunResult
 from bntt.experiments.told import EpochResult, Notice, Told
@@ -119,9 +121,8 @@ def result(outcome: RunResult) -> None:
         f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
     )
     table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})
-    gamma = {name: [f"{g:.2f}" for g in row.tolist()[:steps]] for name, row in outcome.gamma.magnitude.items()}
-    if gamma:
-        table("mean |γ| at step", steps, gamma)
+    if magnitude := {name: row.tolist()[:steps] for name, row in outcome.gamma.magnitude.items()}:
+        numbers("mean |γ| at step", steps, magnitude)
     rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}
     table("firing rate at step (spikes per neuron)", steps, rates)
     line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
@@ -154,6 +155,16 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
         for name, cells in rows.items():
             grid.add_row(Text(name), *(cells[t] for t in stretch))
         console.print(grid)
+
+
+def numbers(title: str, steps: int, rows: Mapping[str, Sequence[float]]) -> None:
+    """A table of numbers with two digits; a dash where there is none."""
+    table(title, steps, {name: ["-" if math.isnan(n) else f"{n:.2f}" for n in row] for name, row in rows.items()})
+
+
+def gamma(profile: GammaProfile, steps: int) -> None:
+    """Mean |γ| of every layer, a dash where it has no path."""
+    numbers("mean |γ| at step (-: no path to the readout)", steps, profile.where_driven("magnitude"))
 
 
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -50,9 +50,8 @@ def drift(
             "divergence of the input from what is held (nats)": "divergence",
         }
         for title, field in tables.items():
-            numbers = {name: getattr(found, field).tolist() for name, found in result.layers.items()}
-            steps = len(next(iter(numbers.values())))
-            console.table(title, steps, {name: [f"{n:.2f}" for n in row] for name, row in numbers.items()})
+            rows = {name: getattr(found, field).tolist() for name, found in result.layers.items()}
+            console.numbers(title, len(next(iter(rows.values()))), rows)
     RunDirectory(run).keep("drift", drift_json(result))
     save_drift(result, run / "drift.png")
     if shown:

@@ -138,17 +138,8 @@ def _show(result: ExitResult) -> None:
         for name, found in (("validation", result.validation), (result.asked.split, result.reported))
     }
     console.table("accuracy if stopped after step", steps, accuracies)
-    console.table("mean |γ| at step (-: no path to the readout)", steps, _marked(result, "magnitude"))
-    console.table("mean σ̄ at step", steps, _marked(result, "deviation"))
-
-
-def _marked(result: ExitResult, reading: str) -> dict[str, list[str]]:
-    rows = getattr(result.profile, reading)
-    driven = result.profile.driven
-    return {
-        name: [f"{value:.2f}" if t in driven[name] else "-" for t, value in enumerate(row.tolist())]
-        for name, row in rows.items()
-    }
+    console.gamma(result.profile, steps)
+    console.numbers("mean σ̄ at step", steps, result.profile.where_driven("deviation"))
 
 
 def _per_sample(loaded: LoadedRun, asked: Asked, *, json: bool, csv: bool) -> None:

@@ -71,10 +71,7 @@ def save_gamma(result: ActivityResult, path: Path) -> None:
     places = list(figure.subplots(high, wide, squeeze=False).flat)
     for name in result.spread:
         _spread(places.pop(0), result, name)
-    rows = {
-        name: [value if t in result.gamma.driven[name] else math.nan for t, value in enumerate(row.tolist())]
-        for name, row in result.gamma.magnitude.items()
-    }
+    rows = result.gamma.where_driven("magnitude")
     layer_lines(places[0], rows, "mean |γ|")
     places[0].legend(fontsize=6, ncols=1 + (len(rows) - 1) // 8)
     for place in places[1:]:

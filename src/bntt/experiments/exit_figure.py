@@ -25,10 +25,7 @@ def save_exit(result: ExitResult, path: Path) -> None:
 
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    rows = {
-        name: [value if t in result.profile.driven[name] else math.nan for t, value in enumerate(row.tolist())]
-        for name, row in result.profile.magnitude.items()
-    }
+    rows = result.profile.where_driven("magnitude")
     layer_lines(left, rows, "mean |γ| over channels")
     if result.chosen.threshold is not None and math.isfinite(result.chosen.threshold):
         left.axhline(result.chosen.threshold, color="C3", linestyle="--", linewidth=1)
@@ -47,13 +44,12 @@ def _number(threshold: float | None) -> str:
 
 def _grid(axes: Axes, result: ExitResult) -> None:
     """Accuracy and number of steps, each a staircase over the threshold."""
-    grid = stretches(result.profile)[::-1]
+    grid = stretches(result.profile)
     lines = [value for value in envelope(result.profile).tolist() if math.isfinite(value)]
     most = 1.15 * max(lines)
     edges = [min(stretch.to, most) for stretch in grid]
     accuracy = [100 * result.reported.over_time[stretch.steps - 1] for stretch in grid]
     steps = [stretch.steps for stretch in grid]
-    edges, accuracy, steps = edges[::-1], accuracy[::-1], steps[::-1]
     axes.stairs(accuracy, [0.0, *edges], baseline=None, color="C0", linewidth=1.8)
     axes.set_xlabel("threshold of mean |γ|")
     axes.set_ylabel(f"{result.asked.split} accuracy (%)", color="C0")

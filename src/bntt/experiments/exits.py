@@ -22,7 +22,7 @@ from bntt.analysis import (
     gamma_profile,
     stretches,
 )
-from bntt.analysis.early_exit import PAPER_THRESHOLD, READINGS, Reading, envelope
+from bntt.analysis.early_exit import PAPER_THRESHOLD, READINGS, Reading, choice_at, envelope
 from bntt.experiments.build import Split
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import trained_on
@@ -94,9 +94,9 @@ def exit_run(
     if fixed is None:
         chosen = by_reading["magnitude"] or choose_exit(profile, over_time, asked.loss)
     else:
-        chosen = _stopped(over_time, fixed, threshold)
+        chosen = choice_at(over_time, fixed, threshold)
     with warnings.catch_warnings(action="ignore"):
-        paper = _stopped(over_time, exit_step(profile, PAPER_THRESHOLD), PAPER_THRESHOLD)
+        paper = choice_at(over_time, exit_step(profile, PAPER_THRESHOLD), PAPER_THRESHOLD)
     return ExitResult(
         asked,
         profile,
@@ -130,11 +130,6 @@ def _chosen(profile: GammaProfile, over_time: tuple[float, ...], loss: float, re
         return choose_exit(profile, over_time, loss, reading)
     except LossBudgetError:
         return None
-
-
-def _stopped(over_time: tuple[float, ...], steps: int, threshold: float | None) -> Choice:
-    accuracy = over_time[steps - 1]
-    return Choice(steps, threshold, accuracy, over_time[-1] - accuracy)
 
 
 def exit_rows(result: ExitResult) -> list[dict[str, object]]:
