@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bntt.experiments.drift import DriftResult
-from bntt.experiments.figures import save_figure
+from bntt.experiments.figures import MARKS, save_figure, shades, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bntt.analysis.drift import LayerDrift, LayerInputs
 
 LINES = ("-", "--", ":")
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 
 
 def save_drift(result: DriftResult, path: Path) -> None:
@@ -65,7 +64,7 @@ def _distribution(axes: Axes, inputs: LayerInputs, layer: LayerDrift) -> None:
     density, middles = inputs.density, [(a + b) / 2 for a, b in pairwise(inputs.edges)]
     held = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in middles]
     axes.fill_between(middles, held, color="0.85", label="held: mean 0, deviation 1")
-    colours = _shades(3)
+    colours = list(shades(LINES).values())
     for i, t in enumerate(shown_steps(layer.driven, len(density))):
         axes.plot(middles, density[t].tolist(), color=colours[i], linestyle=LINES[i], label=f"step {t + 1}")
     axes.set_xlabel("(input - held mean) / held deviation")
@@ -78,23 +77,13 @@ def _distribution(axes: Axes, inputs: LayerInputs, layer: LayerDrift) -> None:
 
 
 def _lines(axes: Axes, layers: Mapping[str, LayerDrift], field: str, label: str, **style: Any) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    colours, steps = _shades(len(layers)), 1
+    colours, steps = shades(layers), 1
     for i, (name, layer) in enumerate(layers.items()):
         row = getattr(layer, field).tolist()
-        steps, look = len(row), {"color": colours[i], "marker": MARKS[i % len(MARKS)], "markersize": 4} | style
+        steps, look = len(row), {"color": colours[name], "marker": MARKS[i % len(MARKS)], "markersize": 4} | style
         axes.plot([t + 1 for t in layer.driven], [row[t] for t in layer.driven], label=name, **look)
     axes.set_xlabel("time step")
     axes.set_ylabel(label)
     axes.set_ylim(0, 1.08 * axes.dataLim.y1 or 1)
-    axes.set_xlim(0.5, steps + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    whole_numbers(axes, 1, steps)
     axes.grid(alpha=0.3)
-
-
-def _shades(count: int) -> list[Any]:
-    import matplotlib
-
-    shades = matplotlib.colormaps["viridis"]
-    return [shades(0.9 * i / max(1, count - 1)) for i in range(count)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bntt.experiments.equivalence import FED, RunEquivalence
-from bntt.experiments.figures import save_figure
+from bntt.experiments.figures import MARKS, save_figure, shades, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from bntt.analysis import Equivalence
 
-MARKERS = "os^Dvp*<>X"
 TITLES = {
     "exact": "exact fold (float32: ties differ)",
     "no mean": "without the mean (Eq. 12)",
@@ -62,15 +61,9 @@ def save_equivalence(result: RunEquivalence, path: Path) -> None:
 
 def _lines(axes: Axes, found: Equivalence, rows: dict[str, Tensor]) -> None:
     """Only the steps in which a layer should fire and is heard."""
-    import matplotlib
-    from matplotlib.ticker import MaxNLocator
-
-    shades: Any = matplotlib.colormaps["viridis"]
-    for i, (layer, row) in enumerate(rows.items()):
-        steps, colour = found.heard[layer], shades(0.9 * i / max(1, len(rows) - 1))
-        marker = MARKERS[i % len(MARKERS)]
+    for i, ((layer, row), colour) in enumerate(zip(rows.items(), shades(rows).values(), strict=True)):
+        steps, marker = found.heard[layer], MARKS[i % len(MARKS)]
         values = [100 * float(row[t]) for t in steps]
         axes.plot([t + 1 for t in steps], values, label=layer, color=colour, marker=marker, markersize=4, linewidth=1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlim(0.5, len(next(iter(rows.values()))) + 0.5)
+    whole_numbers(axes, 1, len(next(iter(rows.values()))))
     axes.grid(alpha=0.3)

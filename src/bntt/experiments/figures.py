@@ -44,6 +44,8 @@ def save_overview(result: RunResult, path: Path) -> None:
     save_figure(figure, path)
 
 
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+"""By which lines that are compared are told apart without colours."""
 FEW = 40
 """Points of a line that are marked, each by itself; of more, the line says enough."""
 
@@ -133,7 +135,7 @@ def _epochs(axes: Axes, rows: Sequence[Mapping[str, Any]], label: str) -> None:
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
     _from_zero(axes)
-    _whole_numbers(axes, rows[0]["epoch"] + 1, rows[-1]["epoch"] + 1)
+    whole_numbers(axes, rows[0]["epoch"] + 1, rows[-1]["epoch"] + 1)
 
 
 def _layers_of(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
@@ -165,12 +167,12 @@ def layer_lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
     label_steps(axes, title)
 
 
-def shades(layers: Collection[str]) -> dict[str, Any]:
+def shades(layers: Collection[str], lightest: float = 0.9) -> dict[str, Any]:
     """A colour for every layer, from dark (first) to light (last)."""
     import matplotlib
 
     colours = matplotlib.colormaps["viridis"]
-    return {name: colours(0.9 * i / max(1, len(layers) - 1)) for i, name in enumerate(layers)}
+    return {name: colours(lightest * i / max(1, len(layers) - 1)) for i, name in enumerate(layers)}
 
 
 def label_steps(axes: Axes, what: str) -> None:
@@ -179,7 +181,7 @@ def label_steps(axes: Axes, what: str) -> None:
     axes.set_ylabel(what)
     axes.grid(alpha=0.3)
     _from_zero(axes)
-    _whole_numbers(axes, 1, round(max(1.0, axes.dataLim.x1)))
+    whole_numbers(axes, 1, round(max(1.0, axes.dataLim.x1)))
 
 
 def _from_zero(axes: Axes) -> None:
@@ -188,7 +190,7 @@ def _from_zero(axes: Axes) -> None:
     axes.set_ylim(0, 1.05 * top if 0 < top < math.inf else 1)
 
 
-def _whole_numbers(axes: Axes, first: int, last: int) -> None:
+def whole_numbers(axes: Axes, first: int, last: int) -> None:
     """An axis that counts: no halves between few epochs or steps."""
     from matplotlib.ticker import MaxNLocator
 

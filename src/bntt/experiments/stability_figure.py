@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bntt.experiments.figures import save_figure
+from bntt.experiments.figures import MARKS, save_figure, shades, whole_numbers
 from bntt.experiments.stability import failures
 from bntt.experiments.stability_cell import Cell, Moment
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 LINES = ("-", "--", ":", "-.")
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+LIGHTEST = 0.85
+"""Of a few lines' shades."""
 WIDTH = 4.3
 """Inches of a panel."""
 
@@ -70,16 +71,9 @@ def _shown(cells: Sequence[Cell], network: str) -> dict[str, Cell]:
     return {cell.norm: cell for cell in first if cell.rate == rate}
 
 
-def _colours(norms: Sequence[str]) -> dict[str, Any]:
-    import matplotlib
-
-    shades = matplotlib.colormaps["viridis"]
-    return {norm: shades(0.85 * i / max(1, len(norms) - 1)) for i, norm in enumerate(norms)}
-
-
 def _shares(axes: Axes, cells: Sequence[Cell], network: str, norms: Sequence[str]) -> None:
     """Lines that lie on each other are moved apart a little."""
-    found, colours = failures(cells), _colours(norms)
+    found, colours = failures(cells), shades(norms, LIGHTEST)
     rates = sorted({rate for of, _, rate in found if of == network})
     for i, norm in enumerate(norms):
         points = [(rate, found[network, norm, rate]) for rate in rates if (network, norm, rate) in found]
@@ -106,7 +100,6 @@ def _shares(axes: Axes, cells: Sequence[Cell], network: str, norms: Sequence[str
 def _gradients(part: SubFigure, shown: Mapping[str, Cell]) -> None:
     """One scale for all norms, from the smallest gradient to the largest."""
     from matplotlib.colors import LogNorm
-    from matplotlib.ticker import MaxNLocator
 
     last = {norm: cell.moments[-1] for norm, cell in shown.items()}
     values = [v for m in last.values() for row in m.gradient.values() for v in row if v > 0 and math.isfinite(v)]
@@ -119,7 +112,7 @@ def _gradients(part: SubFigure, shown: Mapping[str, Cell]) -> None:
         drawn = axes.imshow(grid, aspect="auto", norm=scale, extent=(0.5, steps + 0.5, len(rows) - 0.5, -0.5))
         axes.set_facecolor("0.85")  # no gradient at all
         axes.set_yticks(range(len(rows)), list(moment.gradient))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+        whole_numbers(axes, 1, steps)
         axes.set_xlabel("time step")
         axes.set_title(f"{norm}, after {moment.updates} updates", fontsize=10)
     if drawn is not None:
@@ -127,11 +120,9 @@ def _gradients(part: SubFigure, shown: Mapping[str, Cell]) -> None:
 
 
 def _along(axes: Axes, norm: str, moments: Sequence[Moment], rate: float) -> None:
-    import matplotlib
-
-    shades = matplotlib.colormaps["viridis"]
+    colours = shades([str(moment.updates) for moment in moments], LIGHTEST)
     for i, moment in enumerate(moments):
-        along, colour = moment.along, shades(0.85 * i / max(1, len(moments) - 1))
+        along, colour = moment.along, colours[str(moment.updates)]
         far = [0.0, *(eta / rate for eta in along.steps)]
         axes.plot(
             far,
