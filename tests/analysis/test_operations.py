@@ -125,8 +125,9 @@ def recorded(model: bntt.SpikingClassifier, images: Tensor) -> dict[str, list[Te
     for module, name in modules.items():
         for part in module.modules() if module is not None else ():
             if isinstance(part, nn.Conv2d | nn.Linear):
-                hook = lambda m, args, name=name: seen.setdefault(name, []).append(args[0].detach().double())  # noqa: E731
-                part.register_forward_pre_hook(hook)
+                part.register_forward_pre_hook(
+                    lambda module, args, name=name: seen.setdefault(name, []).append(args[0].detach().double())
+                )
     index = torch.arange(IMAGES)
     with torch.no_grad():
         model.advance(images, steps=T, seed=3, index=index, draw=FIRST_DRAW)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -163,7 +164,7 @@ def test_running_statistics_are_not_asked(batch):
 
 
 def test_another_loss_is_followed(batch):
-    smooth = lambda logits, labels: F.cross_entropy(logits, labels, label_smoothing=0.5)  # noqa: E731
+    smooth = partial(F.cross_entropy, label_smoothing=0.5)
     model = classifier("bntt")
     assert gradient_norms(model, *batch, loss=smooth).loss != gradient_norms(model, *batch).loss
     assert loss_along_gradient(model, *batch, steps=(0.1,), loss=smooth).start == pytest.approx(
@@ -172,7 +173,9 @@ def test_another_loss_is_followed(batch):
 
 
 def test_where_the_gradient_is_not_finite_there_is_no_way(batch):
-    steep = lambda logits, labels: 1e38 * F.cross_entropy(1e6 * logits, labels)  # noqa: E731
+    def steep(logits, labels):
+        return 1e38 * F.cross_entropy(1e6 * logits, labels)
+
     found = loss_along_gradient(classifier("none"), *batch, steps=(0.1, 0.2), loss=steep)
     assert not math.isfinite(found.norm)
     assert all(map(math.isnan, (*found.loss, *found.change)))

@@ -5,17 +5,7 @@ import json
 import pytest
 
 from bntt.cli import main as cli
-from tests.experiments.measured import copy_of, small_run
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return small_run(tmp_path_factory.mktemp("runs"))
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    return copy_of(trained, tmp_path)
+from tests.experiments.measured import small_run
 
 
 def test_an_exit_is_chosen_kept_and_used(run, capsys):

@@ -134,7 +134,7 @@ def fold_neuron(
         bias=bias - gain * centre if mean else bias,
         turned=threshold < 0,
         slope=fires.abs(),
-        rule=neuron.rule,  # type: ignore[arg-type]
+        rule=neuron.rule,  # type: ignore[arg-type]  # one that needs more of a neuron is yours, and refused
         reset=neuron.reset,
         surrogate=neuron.surrogate,
     )
