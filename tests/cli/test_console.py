@@ -116,3 +116,8 @@ def test_rows_as_comma_separated_values(capsys):
     console.as_csv([{"layer": "conv1", "text": 'a "b", [red]c[/]'}, {"layer": "fc1", "text": ""}])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert rows == [{"layer": "conv1", "text": 'a "b", [red]c[/]'}, {"layer": "fc1", "text": ""}]
+
+
+def test_a_row_has_a_cell_for_every_head():
+    with pytest.raises(ValueError, match="zip"):
+        console.columns("table", ("a", "b"), [("1", "2", "3")])

@@ -27,6 +27,8 @@ def test_each_image_by_itself(run, capsys):
     said = capsys.readouterr().out
     assert "each image by itself" in said
     assert all(word in said for word in ("confidence", "margin", "entropy"))
+    heads = next(line.split() for line in said.splitlines() if "synops" in line)
+    assert heads == ["by", "at", *(once := ["right", "steps", "synops", "time"]), "alike", *(once[:1] + once[2:])]
     assert (run / "exit-per-sample.png").is_file()
     assert not (run / "exit.json").exists()
 

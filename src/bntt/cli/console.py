@@ -174,7 +174,7 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for i, head in enumerate(heads):
         grid.add_column(head, justify="right" if i else "left")
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(cell for _, cell in zip(heads, row, strict=True)))
     console.print(grid)
 
 

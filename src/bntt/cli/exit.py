@@ -173,18 +173,8 @@ def _show_samples(result: SampleExitResult) -> None:
         f"all {steps} steps: {result.asked.split} accuracy {result.truncated.mean:.1%}, {result.whole_seconds:.1f} s; "
         f"an image may leave where that costs at most {100 * result.asked.loss:g} points on validation"
     )
-    heads = (
-        "leaves by",
-        "at",
-        result.asked.split,
-        "mean steps",
-        "spikes",
-        "seconds",
-        "all alike",
-        result.asked.split,
-        "seconds",
-    )
     rows = []
+    heads = ("by", "at", "right", "steps", "synops", "time", "alike", "right", "synops", "time")
     for criterion, choice in result.choices.items():
         exits, alike = result.exits[criterion], result.alike[criterion].steps
         rows.append(
