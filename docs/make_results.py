@@ -123,11 +123,11 @@ def draw_decay(runs: dict) -> None:
     axes.errorbar(spikes, accuracy, yerr=(low, high), marker="o", capsize=3, color="C0")
     for (decay, _), x, y in zip(points, spikes, accuracy, strict=True):
         axes.annotate(f"{decay:g}", (x, y), textcoords="offset points", xytext=(6, -11), fontsize=9)
-    axes.set_xscale("log")
     axes.set_xlabel("spikes an image, all layers and steps")
     axes.set_ylabel("test accuracy (%), 95 % interval")
     axes.set_title("what the weight decay of γ (beside each point) buys and costs", fontsize=10)
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)
+    axes.set_xlim(left=0)
     figure.savefig(RUNS / "gamma-decay.png", dpi=110)
 
 
