@@ -122,7 +122,7 @@ def draw_decay(runs: dict) -> None:
     high = [100 * (found["accuracy_wilson_95"][1] - found["accuracy"]) for _, found in points]
     axes.errorbar(spikes, accuracy, yerr=(low, high), marker="o", capsize=3, color="C0")
     for (decay, _), x, y in zip(points, spikes, accuracy, strict=True):
-        axes.annotate(f"{decay:g}", (x, y), textcoords="offset points", xytext=(6, -11), fontsize=9)
+        axes.annotate(f"{decay:g}", (x, y), textcoords="offset points", xytext=(-6, 6), ha="right", fontsize=9)
     axes.set_xlabel("spikes an image, all layers and steps")
     axes.set_ylabel("test accuracy (%), 95 % interval")
     axes.set_title("what the weight decay of γ (beside each point) buys and costs", fontsize=10)
