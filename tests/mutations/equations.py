@@ -87,7 +87,7 @@ EQUATIONS = [
         "ops/folded.py",
         "return self.slope * self.surrogate(v)",
         "return self.sign * self.slope * self.surrogate(v)",
-        ("tests/ops/test_folded.py",),
+        ("tests/ops/test_fold.py",),
     ),
     Mutation(
         "statistics are constants",
