@@ -22,6 +22,8 @@ ORDER = (
     "fmnist-3ep-bn",
     "fmnist-3ep-none",
     "cifar10-small",
+    "resnet20-small",
+    "resnet19-small",
     "fmnist-1ep-reference",
     "fmnist-1ep-fused",
     "fashion-mnist-best-0",

@@ -1,0 +1,163 @@
+"""Write docs/findings.md from what `bntt exit`, `activity`, `drift`, `equivalence` and `energy` wrote about runs.
+
+    python docs/make_findings.py
+
+Every number comes from a file of docs/results/<run>/, as the commands wrote it; what was not run is left empty.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RUNS = HERE / "results"
+WHOLE = ("wheel", "fashion-mnist-bntt", "fashion-mnist-bn", "cifar10-small-bntt", "cifar10-small-bn")
+"""Networks that every command was run on."""
+SHORT = ("short-after", "short-before", "short-no-decay")
+"""Three starts each."""
+FILES = ("evaluation", "exit", "exit-per-sample", "activity", "drift", "equivalence", "energy")
+Facts = dict[str, Any]
+
+
+def read(run: Path) -> Facts:
+    """What was written about one run."""
+    found: Facts = {
+        name: json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
+        for name in FILES
+        if (run / f"{name}.json").exists()
+    }
+    if (run / "recipe.toml").exists():
+        found["recipe"] = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+    return found
+
+
+def accuracy(facts: Facts) -> str:
+    """On the test images."""
+    if "evaluation" in facts:
+        return f"{facts['evaluation']['accuracy']:.1%}"
+    return f"{facts['exit']['grid'][-1]['test_accuracy']:.1%}"
+
+
+def spikes(facts: Facts) -> str:
+    """Of all layers and steps, for one image."""
+    return f"{facts['activity']['spikes_per_image']:,.0f}"
+
+
+def peaks(facts: Facts, key: str) -> str:
+    """The step at which each layer's row is largest, from the first layer to the last."""
+    found = [layer[key] for layer in facts["activity"]["layers"].values()]
+    return "" if None in found else ", ".join(str(step) for step in found)
+
+
+def deviations(facts: Facts) -> str:
+    """σ̄'s largest over its smallest step, least and most of the layers."""
+    rows = {name: row[slice(*facts["exit"]["driven"][name])] for name, row in facts["exit"]["deviation"].items()}
+    found = [max(row) / min(row) for row in rows.values()]
+    return f"{min(found):.1f} to {max(found):.1f}"
+
+
+def stopped(facts: Facts, where: str) -> str:
+    """Steps, and what they cost on the test images."""
+    found = facts["exit"][where] if where in facts["exit"] else facts["exit"]["by_reading"][where]
+    return f"{found['steps']} ({0.0 - 100 * found['test_lost']:+.1f})"
+
+
+def each_by_itself(facts: Facts) -> str:
+    """The margin's mean steps and accuracy, beside all images alike."""
+    (found,) = (row for row in facts["exit-per-sample"]["criteria"] if row["criterion"] == "margin")
+    return f"{found['mean_steps']:.1f}, {found['test_accuracy']:.1%}"
+
+
+def distances(facts: Facts, key: str) -> str:
+    """The largest distance of means over layers and steps, in held deviations."""
+    rows = facts["drift"]["layers"].values()
+    return f"{max(abs(value) for row in rows for value in row[key][slice(*row['driven'])]):.2f}"
+
+
+def folds(facts: Facts) -> str:
+    """Accuracy of the four networks without norms, in %."""
+    rows = facts["equivalence"]["folds"]
+    return ", ".join(f"{100 * rows[name]['accuracy']:.1f}" for name in ("exact", "no mean", "no ratio", "Eq. 15"))
+
+
+def energies(facts: Facts) -> str:
+    """By the 45 nm table for all steps, spikes in a pooled value added one by one or multiplied; the ANN's."""
+    steps = facts["energy"]["steps"][0]
+    rows = [row for row in facts["energy"]["energy"] if row["costs"] == "digital-45nm" and row["steps"] == steps]
+    low, high = (1e-6 * row["snn"] for row in sorted(rows, key=lambda row: row["price"]))
+    return f"{low:.1f} or {high:.1f} / {1e-6 * rows[0]['ann']:.1f}"
+
+
+ROWS = (
+    ("test accuracy", accuracy),
+    ("spikes an image", spikes),
+    ("mean abs γ is largest at step, by layer", lambda facts: peaks(facts, "gamma_peak_step")),
+    ("spikes are most at step, by layer", lambda facts: peaks(facts, "peak_step")),
+    ("σ̄ of its largest step / of its smallest", deviations),
+    ("steps by threshold 0.1 (points lost)", lambda facts: stopped(facts, "paper_threshold")),
+    ("steps by γ, half a point allowed", lambda facts: stopped(facts, "chosen")),
+    ("steps by γ/σ̄, likewise", lambda facts: stopped(facts, "relative")),
+    ("steps by truncation, likewise", lambda facts: stopped(facts, "truncation")),
+    ("each image by its margin: mean steps, accuracy", each_by_itself),
+    ("drift: means from those held, at most, in held deviations", lambda facts: distances(facts, "distance")),
+    ("... from one pair for all steps", lambda facts: distances(facts, "distance_if_shared")),
+    ("without norms: exact, no mean, no ratio, Eq. 15, %", folds),
+    ("energy, µJ: spikes added or multiplied / ANN", energies),
+)
+"""What a table says, and how it is read; a row of what was not measured stays empty."""
+
+
+def cell(read_out: Any, facts: Facts) -> str:
+    try:
+        return str(read_out(facts))
+    except (KeyError, TypeError):
+        return ""
+
+
+def table(runs: dict[str, Facts]) -> list[str]:
+    """Networks side by side."""
+    rows = [(name, [cell(read_out, facts) for facts in runs.values()]) for name, read_out in ROWS]
+    return [
+        "| | " + " | ".join(runs) + " |",
+        "|---" * (len(runs) + 1) + "|",
+        *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows if any(cells)),
+    ]
+
+
+def distance_of_thresholds(runs: dict[str, Facts]) -> list[str]:
+    """How far the paper's fixed threshold stops from where truncation, chosen on validation, does."""
+    found = {name: facts["exit"] for name, facts in runs.items() if "exit" in facts}
+    lines = ["| network | T | threshold 0.1 | truncation, half a point | apart |", "|---|---|---|---|---|"]
+    apart = []
+    for name, facts in found.items():
+        fixed, chosen = facts["paper_threshold"]["steps"], facts["truncation"]["steps"]
+        apart.append(fixed - chosen)
+        lines.append(f"| {name} | {facts['num_steps']} | {fixed} | {chosen} | {fixed - chosen:+d} |")
+    mean = sum(abs(steps) for steps in apart) / len(apart)
+    return [*lines, "", f"On average {mean:.1f} steps apart, over {len(apart)} networks."]
+
+
+def page() -> str:
+    """The whole of findings.md."""
+    whole = {name: read(RUNS / name) for name in WHOLE if (RUNS / name / "activity.json").exists()}
+    short = {folder.name: read(folder) for kind in SHORT for folder in sorted(RUNS.glob(f"{kind}-[0-9]"))}
+    parts = [(HERE / "findings-head.md").read_text(encoding="utf-8").rstrip(), "", "## The networks", "", *table(whole)]
+    if short:
+        parts += ["", "## Three starts at a short budget", "", *table(short)]
+    parts += ["", "## A threshold that needs no data", "", *distance_of_thresholds({**whole, **short})]
+    pictures = [
+        f"![{picture} of {name}](results/{name}/{picture}.png)"
+        for name in whole
+        for picture in ("exit", "gamma", "activity", "drift", "equivalence", "energy")
+        if (RUNS / name / f"{picture}.png").exists()
+    ]
+    return "\n".join([*parts, "", "## Pictures", "", *pictures]) + "\n"
+
+
+if __name__ == "__main__":
+    (HERE / "findings.md").write_text(page(), encoding="utf-8")
+    sys.stdout.write("wrote docs/findings.md\n")
