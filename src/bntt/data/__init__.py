@@ -9,6 +9,7 @@ from bntt.data.errors import DataError
 from bntt.data.frames import FrameSet
 from bntt.data.images import ImageSet, Splits
 from bntt.data.loader import Batch, SampleLoader
+from bntt.data.part import PartLoader
 from bntt.data.samples import SampleSet, split_validation
 from bntt.data.subset import stratified
 from bntt.data.synthetic import synthetic
@@ -18,6 +19,7 @@ __all__ = [
     "DataError",
     "FrameSet",
     "ImageSet",
+    "PartLoader",
     "SampleLoader",
     "SampleSet",
     "Splits",
