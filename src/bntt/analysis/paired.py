@@ -24,7 +24,7 @@ class Paired:
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
-def paired(one: Bool[Tensor, "draws N"], other: Bool[Tensor, "draws2 N"], z: float = 1.959964) -> Paired:
+def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.959964) -> Paired:
     """Accuracy of one network minus that of another, on the same N images, with an interval over images.
 
     Image i has the difference d_i of its two shares of right answers over the draws, from -1 to 1. The interval is

@@ -65,7 +65,7 @@ class NoisyEncoder(nn.Module):
             raise ValueError("the encoder has no mean and std, it does not normalise: choose where='pixels'")
         if not clip and isinstance(encoder, PoissonEncoder) and not encoder.signed:
             raise ValueError(
-                "unsigned rate coding takes pixels from 0 to 1, noise without a clip leaves them: choose clip=True, "
+                "unsigned rate coding takes pixels from 0 to 1, and noise that is not clipped leaves them: clip it, "
                 "or an encoder with signed=True"
             )
         sample_keys(seed, Purpose.NOISE, 0, torch.arange(0))  # refuses a seed that is none
