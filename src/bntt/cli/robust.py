@@ -62,6 +62,8 @@ def robust(
 
     if not runs:
         raise RecipeError("name a run directory, or several to be compared: bntt robust RUN [RUN ...]")
+    if json and csv:
+        raise RecipeError("--json and --csv: choose one")
     require_device(device)
     asked = Noise(sigmas, where, not unclipped, draws, images, split, steps)
     loaded = [report.opened(run, device) for run in runs]
@@ -83,32 +85,36 @@ def _show(result: RobustResult) -> None:
 
     unit = {"pixels": "of the pixels' range", "normalized": "of the pixels' deviation"}[result.asked.where]
     clipped = "clipped to [0, 1]" if result.asked.clip else "not clipped"
-    console.line(f"{result.dataset}, {result.asked.split}: {result.chosen} images; noise σ {unit}, {clipped}")
+    console.line(f"{result.dataset}, {result.asked.split} images: {result.chosen}; noise σ {unit}, {clipped}")
     for run in result.runs:
-        _show_run(result, run)
+        _show_run(run, result.runs[0])
 
 
-def _show_run(result: RobustResult, run: NoisyRun) -> None:
+def _show_run(run: NoisyRun, first: NoisyRun) -> None:
     from bntt.cli import console
 
     console.line("")
-    heads = ["σ", "accuracy", "95% interval", "sd over draws", "draws", "drawn", "seconds"]
     rows = []
     for row in run.rows:
         found, draws = row.accuracy, len(row.accuracy.correct)
-        low, high = found.interval
-        spread = f"{found.spread:.2%}" if draws > 1 else "-"
-        cells = [f"{row.sigma:g}", f"{found.mean:.1%}", f"{low:.1%} to {high:.1%}", spread, str(draws), row.random]
-        cells.append(f"{row.seconds:.1f}")
-        if row.to_first is not None:
-            below, above = row.to_first.interval
-            cells.append(f"{100 * row.to_first.difference:+.1f} ({100 * below:+.1f} to {100 * above:+.1f})")
-        rows.append(cells)
-    if run is not result.runs[0]:
-        heads.append(f"points to {result.runs[0].name} (95%)")
+        spread, seconds = f"{found.spread:.2%}" if draws > 1 else "-", f"{row.seconds:.1f}"
+        interval = "{:.1%} to {:.1%}".format(*found.interval)
+        rows.append((f"{row.sigma:g}", f"{found.mean:.1%}", interval, spread, str(draws), row.random, seconds))
+    heads = ("σ", "accuracy", "95% interval", "sd over draws", "draws", "drawn", "seconds")
     console.columns("{}: {network}, {norm}, {encoder}, {num_steps} steps".format(run.name, **run.facts), heads, rows)
     if len(clean := run.rows[0].accuracy.per_draw) > 1:
         console.line(f"clean, draw by draw: {', '.join(f'{share:.1%}' for share in clean)}")
+    if differences := [(row.sigma, row.to_first) for row in run.rows if row.to_first is not None]:
+        points = [
+            (
+                f"{sigma:g}",
+                f"{100 * one.difference:+.1f}",
+                "{:+.1f} to {:+.1f}".format(*(100 * x for x in one.interval)),
+            )
+            for sigma, one in differences
+        ]
+        title = f"points of accuracy more than {first.name}, on the same images and noise"
+        console.columns(title, ("σ", "difference", "paired 95% interval"), points)
     steps = len(run.rows[0].accuracy.over_time)
     over_time = {f"σ {row.sigma:g}": [f"{share:.1%}" for share in row.accuracy.over_time] for row in run.rows}
     console.table("accuracy if stopped after step", steps, over_time)

@@ -16,9 +16,8 @@ from bntt.data import PartLoader, stratified
 from bntt.data.subset import how_chosen
 from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
-from bntt.experiments.measure import draws_of
 from bntt.experiments.recipe import RecipeError
-from bntt.nn import NoisyEncoder, SpikingClassifier
+from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
 
 SIGMAS = tuple(tenths / 10 for tenths in range(11))
 LARGEST = 1000.0
@@ -114,9 +113,9 @@ def robust_run(
         RecipeError: if there is no run or one twice; runs differ in their images; there are not so many images or
             steps; a run's encoder cannot take such noise; or several draws are asked for where nothing is random.
     """
-    names, places = _names(loaded), _places(loaded, asked)
-    for one in loaded:
-        _check(one, asked)
+    places = _places(loaded, asked)
+    _check(loaded, asked)
+    names = _names(loaded)
     runs, right = list[NoisyRun](), dict[float, Tensor]()
     for name, one in zip(names, loaded, strict=True):
         loader = PartLoader(
@@ -179,12 +178,17 @@ def _places(loaded: Sequence[LoadedRun], asked: Noise) -> Tensor:
     return places
 
 
-def _check(one: LoadedRun, asked: Noise) -> None:
-    if asked.steps is not None and asked.steps > one.model.encoder.num_steps:
-        raise RecipeError(f"--steps {asked.steps}: {one.path} has {one.model.encoder.num_steps} steps")
-    if asked.grid == (0.0,):
-        draws_of(one.recipe, asked.draws)
-    _noisy(one, asked, asked.grid[-1])
+def _check(loaded: Sequence[LoadedRun], asked: Noise) -> None:
+    for one in loaded:
+        there = one.model.encoder.num_steps
+        if asked.steps is not None and asked.steps > there:
+            raise RecipeError(f"--steps {asked.steps}: {one.path} has {there} steps")
+        _noisy(one, asked, asked.grid[-1])
+    if asked.grid == (0.0,) and (asked.draws or 1) > 1 and all(_random(one, 0.0) == "nothing" for one in loaded):
+        raise RecipeError(
+            f"--draws {asked.draws}: nothing is random in direct coding of clean images, every pass would be the same; "
+            f"leave --draws away, or name a sigma above 0"
+        )
 
 
 def _noisy(one: LoadedRun, asked: Noise, sigma: float) -> NoisyEncoder:
@@ -195,7 +199,7 @@ def _noisy(one: LoadedRun, asked: Noise, sigma: float) -> NoisyEncoder:
 
 
 def _random(one: LoadedRun, sigma: float) -> str:
-    drawn = ["spikes"] * (one.recipe.encoder.name != "direct") + ["noise"] * (sigma > 0)
+    drawn = ["spikes"] * isinstance(one.model.encoder, PoissonEncoder) + ["noise"] * (sigma > 0)
     return ", ".join(drawn) or "nothing"
 
 

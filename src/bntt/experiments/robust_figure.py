@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bntt.analysis.accuracy import wilson
 from bntt.experiments.figures import MARKS, save_figure, shades
 from bntt.experiments.robust import RobustResult
 
@@ -35,7 +34,7 @@ def save_robust(result: RobustResult, path: Path) -> None:
         axes.set_xlabel(f"σ of the noise ({UNITS[result.asked.where]})")
         axes.grid(alpha=0.3)
     clipped = "clipped" if result.asked.clip else "not clipped"
-    said = f"{result.dataset}, {result.asked.split}: {result.chosen} images; Gaussian noise on the image, {clipped}"
+    said = f"{result.dataset}, {result.asked.split} images: {result.chosen}; Gaussian noise, {clipped}"
     figure.suptitle(said, parse_math=False)
     save_figure(figure, path)
 
@@ -61,6 +60,7 @@ def _accuracy(axes: Axes, result: RobustResult) -> None:
         )
     axes.set_title("after all steps (band: 95 % interval over images)", fontsize=10)
     _shares(axes, result)
+    _names(axes)
 
 
 def _by_steps(axes: Axes, result: RobustResult) -> None:
@@ -68,25 +68,22 @@ def _by_steps(axes: Axes, result: RobustResult) -> None:
     stops = shown_steps(len(run.rows[0].accuracy.over_time))
     colours = shades([str(t) for t in stops], LIGHTEST)
     sigmas = [row.sigma for row in run.rows]
-    for i, t in enumerate(stops):
-        shares = [row.accuracy.over_time[t - 1] for row in run.rows]
-        low, high = zip(*(wilson(share, result.images) for share in shares), strict=True)
-        colour = colours[str(t)]
-        axes.fill_between(
-            sigmas, [100 * x for x in low], [100 * x for x in high], color=colour, alpha=0.15, linewidth=0
-        )
-        axes.plot(
-            sigmas, [100 * share for share in shares], color=colour, marker=MARKS[i % 9], markersize=5, label=str(t)
-        )
+    for i, t in reversed(list(enumerate(stops))):
+        shares = [100 * row.accuracy.over_time[t - 1] for row in run.rows]
+        axes.plot(sigmas, shares, color=colours[str(t)], marker=MARKS[i % 9], markersize=5, label=str(t))
     axes.set_title(f"{run.name}, stopped after some of its steps", fontsize=10, parse_math=False)
     _shares(axes, result)
     axes.legend(fontsize=8, title="steps")
 
 
 def _shares(axes: Axes, result: RobustResult) -> None:
-    axes.axhline(100 / result.classes, color="0.5", linestyle=":", linewidth=1, label="chance")
-    axes.set_ylabel("accuracy (%)")
+    axes.axhline(100 / result.classes, color="0.5", linestyle=":", linewidth=1)
+    axes.set_ylabel("accuracy (%; dotted: chance)")
     axes.set_ylim(0, 100)
+
+
+def _names(axes: Axes) -> None:
+    """A legend of runs: a dollar sign in a name begins no formula."""
     for text in axes.legend(fontsize=8).get_texts():
         text.set_parse_math(False)
 
@@ -105,5 +102,4 @@ def _differences(axes: Axes, result: RobustResult) -> None:
         )
     axes.set_ylabel(f"accuracy minus that of {result.runs[0].name} (points)", parse_math=False)
     axes.set_title("on the same images and noise (band: paired 95 % interval)", fontsize=10)
-    for text in axes.legend(fontsize=8).get_texts():
-        text.set_parse_math(False)
+    _names(axes)
