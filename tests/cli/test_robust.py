@@ -49,7 +49,7 @@ def test_several_runs_go_where_they_are_told(run, tmp_path, capsys):
     out = tmp_path / "new" / "place"
     assert cli.main(["robust", str(run), str(tmp_path / "again"), *FEW, "--steps", "1", "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "points of accuracy more than demo, on the same images and noise" in said
+    assert "accuracy minus that of demo (points), on the same images and noise" in said
     assert "again: vgg6" in said
     rows = json.loads((out / "robust.json").read_text())["runs"][1]["rows"]
     assert [row["to_first"] for row in rows] == [0, 0, 0]

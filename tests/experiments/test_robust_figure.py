@@ -49,7 +49,7 @@ def test_several_runs(tmp_path, drawn):
     assert right.get_ylabel() == "accuracy minus that of bntt $1 (points)"
     assert len({(line.get_linestyle(), line.get_marker()) for line in left.lines[:3]}) == 3
     assert "1 = the range of the pixels" in left.get_xlabel()
-    assert drawn[0].get_suptitle() == "$ of images, test images: all 100; Gaussian noise, clipped"
+    assert drawn[0].get_suptitle() == "$ of images, test images: all 100; Gaussian noise, clipped, 1 draw"
 
 
 def test_one_run_has_no_differences(tmp_path, drawn):

@@ -113,7 +113,7 @@ def _show_run(run: NoisyRun, first: NoisyRun) -> None:
             )
             for sigma, one in differences
         ]
-        title = f"points of accuracy more than {first.name}, on the same images and noise"
+        title = f"accuracy minus that of {first.name} (points), on the same images and noise"
         console.columns(title, ("σ", "difference", "paired 95% interval"), points)
     steps = len(run.rows[0].accuracy.over_time)
     over_time = {f"σ {row.sigma:g}": [f"{share:.1%}" for share in row.accuracy.over_time] for row in run.rows}

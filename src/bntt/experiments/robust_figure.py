@@ -34,7 +34,9 @@ def save_robust(result: RobustResult, path: Path) -> None:
         axes.set_xlabel(f"σ of the noise ({UNITS[result.asked.where]})")
         axes.grid(alpha=0.3)
     clipped = "clipped" if result.asked.clip else "not clipped"
-    said = f"{result.dataset}, {result.asked.split} images: {result.chosen}; Gaussian noise, {clipped}"
+    draws = max(len(row.accuracy.correct) for run in result.runs for row in run.rows)
+    images = f"{result.dataset}, {result.asked.split} images: {result.chosen}"
+    said = f"{images}; Gaussian noise, {clipped}, {draws} draw{'s' * (draws > 1)}"
     figure.suptitle(said, parse_math=False)
     save_figure(figure, path)
 
