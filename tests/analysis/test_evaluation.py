@@ -45,6 +45,8 @@ def test_counts_are_those_of_the_model(model, data):
         trace = model.trace(images, seed=9, index=index, draw=FIRST_DRAW + draw)
         hits = (trace.logits.argmax(2) == data.labels).sum(1)
         assert found.accuracy.correct[draw] == tuple(hits.tolist())
+        assert torch.equal(found.right[draw], trace.logits[-1].argmax(1) == data.labels)
+    assert torch.equal(evaluate(model, DoubleLoader(data, 4), seed=9, draws=3).right, found.right)
 
 
 def test_the_model_is_left_as_it_was(model, data):

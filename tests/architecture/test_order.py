@@ -32,7 +32,7 @@ ORDER = {
         ["fuse"],
         ["plan", "parts"],
         ["advance", "poisson"],
-        ["network"],
+        ["network", "noisy"],
         ["classifier", "fold"],
         ["__init__"],
     ],

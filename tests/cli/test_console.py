@@ -18,7 +18,8 @@ def outcome(steps):
     accuracy = Accuracy(1000, (tuple([500] * (steps - 1) + [860]), tuple([520] * (steps - 1) + [870])))
     activity = Activity(2000, {"conv1": row.unsqueeze(1) * 2000}, {"conv1": 1})
     profile = GammaProfile({"conv1": row}, {"conv1": row}, {"conv1": range(steps)}, {}, {})
-    return RunResult(7, "test", "made", Evaluation(accuracy, activity), profile, averaged=False)
+    evaluation = Evaluation(accuracy, activity, torch.ones(2, 1000, dtype=torch.bool))
+    return RunResult(7, "test", "made", evaluation, profile, averaged=False)
 
 
 def step(epoch, number, loss=2.0):

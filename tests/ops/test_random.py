@@ -1,13 +1,14 @@
 """Counter-based uniforms: the same numbers as an independent integer implementation, and good ones."""
 
 import math
+from statistics import NormalDist
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bntt.ops.random import Purpose, permutation, sample_keys, step_keys, uniform
+from bntt.ops.random import Purpose, normal, permutation, sample_keys, step_keys, uniform
 from tests import reference
 
 
@@ -71,6 +72,57 @@ def test_neighbouring_counters_are_uncorrelated(axis):
 
     a, b = numbers(0), numbers(1)
     assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 4 / math.sqrt(len(a))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 3000))
+def test_normal_numbers_are_the_inverse_of_the_distribution(seed, draw, index, position):
+    """As the standard library's other algorithm inverts it, at the middle of the uniform number's interval."""
+    found = normal(sample_keys(seed, Purpose.NOISE, draw, torch.tensor([index])), position + 1)[0, position].item()
+    key = seed
+    for counter in (int(Purpose.NOISE), draw, index):
+        key = reference.child(key, counter)
+    uniform = (reference.child(key, position) >> 40) * 2.0**-24
+    assert found == pytest.approx(NormalDist().inv_cdf(uniform + 2.0**-25), rel=1e-6, abs=1e-7)
+
+
+def test_moments_of_all_normal_numbers():
+    """What the docstring says of the 2**24 equally likely ones."""
+    levels = (torch.arange(2**24, dtype=torch.float64) + 0.5) * 2.0**-24
+    z = torch.special.ndtri(levels)
+    assert torch.equal(z, -z.flip(0))
+    assert z.max().item() == pytest.approx(5.42, abs=0.001)
+    assert z.square().mean().item() - 1 == pytest.approx(-8e-8, abs=1e-8)
+    assert z.pow(4).mean().item() - 3 == pytest.approx(-5e-6, abs=5e-7)
+
+
+def test_normal_numbers_are_normal():
+    """Mean, variance, skew, kurtosis and the shares of the tails of four million, within four standard errors."""
+    z = normal(sample_keys(7, Purpose.NOISE, 0, torch.arange(2000)), 2000).double().flatten()
+    n = len(z)
+    moments = {1: (0, 1), 2: (1, 2), 3: (0, 15), 4: (3, 96)}  # E zᵏ, and the variance of zᵏ
+    for k, (expected, variance) in moments.items():
+        assert abs(z.pow(k).mean() - expected) < 4 * math.sqrt(variance / n), k
+    for beyond in (0.5, 1.0, 2.0, 3.0, 4.0, 4.75):
+        share = math.erfc(beyond / math.sqrt(2)) / 2
+        for side in (z > beyond, z < -beyond):
+            assert abs(side.double().mean() - share) < 4 * math.sqrt(share / n), beyond
+
+
+def test_normal_numbers_depend_neither_on_the_batch_nor_on_its_order():
+    index = torch.tensor([5, 2, 900])
+    together = normal(sample_keys(3, Purpose.NOISE, 1, index), 2, 4, 4)
+    for row, one in enumerate(index):
+        assert torch.equal(normal(sample_keys(3, Purpose.NOISE, 1, one[None]), 2, 4, 4)[0], together[row])
+    assert torch.equal(together.flatten(1), normal(sample_keys(3, Purpose.NOISE, 1, index), 32))
+
+
+def test_noise_is_not_the_spikes_numbers():
+    of = {
+        purpose: uniform(sample_keys(0, purpose, 0, torch.arange(50)), 784).flatten()
+        for purpose in (Purpose.SPIKES, Purpose.NOISE)
+    }
+    assert abs(torch.corrcoef(torch.stack(list(of.values())))[0, 1]) < 4 / math.sqrt(50 * 784)
 
 
 def test_permutation_is_one_and_differs_by_draw():

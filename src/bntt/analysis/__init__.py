@@ -20,6 +20,7 @@ from bntt.analysis.health import Finding, health
 from bntt.analysis.likeness import likeness
 from bntt.analysis.neuron import NeuronTrace, neuron_trace
 from bntt.analysis.operations import Operations, count_operations
+from bntt.analysis.paired import Paired, paired
 from bntt.analysis.prediction import Prediction, predict
 from bntt.analysis.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
 from bntt.analysis.stability import AlongGradient, GradientNorms, gradient_norms, loss_along_gradient
@@ -42,6 +43,7 @@ __all__ = [
     "NeuronTrace",
     "NoGammaError",
     "Operations",
+    "Paired",
     "Prediction",
     "SampleChoice",
     "SampleExits",
@@ -64,6 +66,7 @@ __all__ = [
     "looks_untrained",
     "loss_along_gradient",
     "neuron_trace",
+    "paired",
     "predict",
     "record_running",
     "stepwise_norms",

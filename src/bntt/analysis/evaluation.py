@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from bntt.analysis.accuracy import Accuracy
@@ -22,6 +24,8 @@ class Evaluation:
 
     accuracy: Accuracy
     activity: Activity
+    right: Bool[Tensor, "draws N"]
+    """Whether each answer after the last step was right, the samples in the order in which they came."""
 
 
 def evaluate(
@@ -53,14 +57,15 @@ def evaluate(
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device = next(model.parameters()).device
-    correct, spikes, neurons, seen = [], dict[str, Tensor](), dict[str, int](), 0
+    correct, answers, spikes, neurons, seen = [], list[Tensor](), dict[str, Tensor](), dict[str, int](), 0
     for draw in range(draws):
         hits: Tensor | None = None
         for inputs, labels, index in samples(batches, 0):
             trace = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw, steps=steps)
             check_labels(labels, trace.logits.shape[2])
-            right = (trace.logits.argmax(2) == labels.to(device)).sum(1)
-            hits = right if hits is None else hits + right
+            right = trace.logits.argmax(2) == labels.to(device)
+            hits = right.sum(1) if hits is None else hits + right.sum(1)
+            answers.append(right[-1].cpu())
             for name, counts in trace.spikes.items():
                 spikes[name] = spikes[name] + counts if name in spikes else counts
             neurons, seen = trace.neurons, seen + len(labels)
@@ -69,7 +74,7 @@ def evaluate(
             raise ValueError("there are no samples to evaluate")
         correct.append(tuple(hits.tolist()))
     activity = Activity(seen, {name: counts.cpu() for name, counts in spikes.items()}, neurons)
-    return Evaluation(Accuracy(seen // draws, tuple(correct)), activity)
+    return Evaluation(Accuracy(seen // draws, tuple(correct)), activity, torch.cat(answers).view(draws, -1))
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

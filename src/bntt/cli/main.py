@@ -23,6 +23,7 @@ from bntt.cli.exit import exit_early
 from bntt.cli.list import list_names
 from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
+from bntt.cli.robust import robust
 from bntt.cli.show import show
 from bntt.cli.stability import stability
 from bntt.cli.train import train
@@ -40,6 +41,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "stability": stability,
     "equivalence": equivalence,
     "energy": energy,
+    "robust": robust,
     "predict": predict,
     "show": show,
     "list": list_names,

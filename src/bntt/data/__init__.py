@@ -9,7 +9,9 @@ from bntt.data.errors import DataError
 from bntt.data.frames import FrameSet
 from bntt.data.images import ImageSet, Splits
 from bntt.data.loader import Batch, SampleLoader
+from bntt.data.part import PartLoader
 from bntt.data.samples import SampleSet, split_validation
+from bntt.data.subset import stratified
 from bntt.data.synthetic import synthetic
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "DataError",
     "FrameSet",
     "ImageSet",
+    "PartLoader",
     "SampleLoader",
     "SampleSet",
     "Splits",
@@ -24,5 +27,6 @@ __all__ = [
     "open_dataset",
     "prepare",
     "split_validation",
+    "stratified",
     "synthetic",
 ]

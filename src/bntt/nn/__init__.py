@@ -12,6 +12,7 @@ from bntt.nn.folded import FoldedLIF
 from bntt.nn.lif import LIF
 from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured
 from bntt.nn.network import SpikingNetwork
+from bntt.nn.noisy import NoisyEncoder
 from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
 from bntt.nn.poisson import PoissonEncoder
@@ -58,6 +59,7 @@ __all__ = [
     "NeuronBlock",
     "NoNorm",
     "Noise",
+    "NoisyEncoder",
     "NormBuilder",
     "NormMethod",
     "PoissonEncoder",

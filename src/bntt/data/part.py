@@ -1,0 +1,57 @@
+"""Batches of a part of a set, whose samples keep their places in the whole, and so their noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from jaxtyping import Int
+from torch import Tensor
+
+from bntt.data.loader import Batch, SampleLoader
+from bntt.data.samples import SampleSet
+
+
+@dataclass(frozen=True)
+class PartLoader:
+    """Some samples of a set in batches, in the order of their places; a sample's index is its place in the whole set.
+
+    What a network says of a sample is then the same whether all of the set is measured or a part of it.
+
+    Args:
+        data: the whole set.
+        places: of the samples, such as :func:`~bntt.data.subset.stratified` gives them.
+        batch_size: the largest batch.
+        device: where batches go.
+
+    Raises:
+        ValueError: if there is no place, or the batch size is below 1.
+
+    >>> import torch
+    >>> from bntt.data import fashion_mnist_bundled
+    >>> loader = PartLoader(fashion_mnist_bundled().test, torch.tensor([3, 500, 999]), batch_size=2)
+    >>> [batch.indices.tolist() for batch in loader.epoch(0)]
+    [[3, 500], [999]]
+    """
+
+    data: SampleSet
+    places: Int[Tensor, " M"]
+    batch_size: int
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _ = self._loader  # refuses what cannot be loaded
+
+    @cached_property
+    def _loader(self) -> SampleLoader:
+        return SampleLoader(self.data.select(self.places), self.batch_size, device=self.device)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self._loader)
+
+    def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one draw, the same in every draw, from number ``first`` on."""
+        for batch in self._loader.epoch(draw, first):
+            yield batch._replace(indices=self.places[batch.indices])
