@@ -121,3 +121,12 @@ class Mine(LIF):
 def test_the_rule_of_neurons_that_are_not_the_librarys_is_not_known():
     assert rule_of(LIF(rule=fire_before)) is fire_before
     assert rule_of(Mine()) is None
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_of_too_few_steps_none_is_driven_or_heard(steps):
+    """Five of five layers are late by one: no step of any reaches the readout, and no range is of less than none."""
+    for delay in delays(mlp(hidden=(4,) * 5, fire="before")).values():
+        for of in (delay.driven(steps), delay.heard(steps)):
+            assert len(of) == 0
+            assert list(range(9))[of.start : of.stop] == []

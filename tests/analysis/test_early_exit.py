@@ -136,3 +136,11 @@ def test_a_threshold_that_nothing_reaches_is_not_chosen():
         assert exit_step(found, choice.threshold) == steps
     with pytest.raises(LossBudgetError):
         choose_exit(profile(fc1=[-0.1, -0.2, -0.3]), (0.1, 0.2, 0.8), 0.0, "signed")
+
+
+def test_no_gamma_that_reaches_the_readout():
+    rows, no = {"fc1": torch.tensor([0.5, 0.9])}, {}
+    profile = GammaProfile(rows, no, {"fc1": range(1, 1)}, no, no)
+    for ask in (envelope, stretches, lambda of: exit_step(of, 0.1), lambda of: choose_exit(of, (0.5, 0.6), 0.01)):
+        with pytest.raises(NoGammaError, match=r"network\.fire='after'"):
+            ask(profile)

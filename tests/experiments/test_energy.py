@@ -189,3 +189,11 @@ def test_costs_of_yours_are_used_and_looked_at_first(loaded, tmp_path, monkeypat
     monkeypatch.setattr("bntt.experiments.energy.count_operations", None)
     with pytest.raises(RecipeError, match="missing"):
         energy_run(loaded, costs=[path])
+
+
+def test_two_tables_by_one_name(loaded, tmp_path):
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "chip.toml").write_text("")
+    with pytest.raises(RecipeError, match="two tables are called 'chip'"):
+        energy_run(loaded, costs=("digital-45nm", tmp_path / "a" / "chip.toml", tmp_path / "b" / "chip.toml"))

@@ -8,7 +8,7 @@ import torch
 
 from bntt.analysis import NoGammaError, exit_step
 from bntt.experiments.directory import RunDirectory
-from bntt.experiments.exits import Asked, exit_json, exit_rows, exit_run, kept_exit
+from bntt.experiments.exits import Asked, exit_json, exit_rows, exit_run, kept_exit, threshold_told
 from bntt.experiments.load import load_run
 from bntt.training.checkpoint import CheckpointError
 from tests.experiments.measured import copy_of, small_run
@@ -66,7 +66,7 @@ def kept(run, loaded, tmp_path):
 
 
 def test_what_is_kept_says_where_to_stop(kept, loaded):
-    assert kept_exit(kept) == exit_run(loaded, Asked()).chosen.steps
+    assert kept_exit(kept, 3) == exit_run(loaded, Asked()).chosen.steps
 
 
 def test_an_exit_of_other_weights_or_other_data(kept):
@@ -75,22 +75,38 @@ def test_an_exit_of_other_weights_or_other_data(kept):
     for key, what in (("weights_sha256", "weights"), ("data_sha256", "data")):
         path.write_text(json.dumps({**values, key: "0"}))
         with pytest.raises(CheckpointError, match=f"was chosen for other {what}"):
-            kept_exit(kept)
+            kept_exit(kept, 3)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"steps": 0}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", '{"steps": 0}', '{"steps": 4, "num_steps": 9, "weights_sha256": "", "data_sha256": ""}', "\xff"],
+)
 def test_a_damaged_exit(kept, text):
     (kept.path / "exit.json").write_text(text, encoding="latin-1")
     with pytest.raises(CheckpointError, match="cannot be used"):
-        kept_exit(kept)
+        kept_exit(kept, 3)
 
 
 def test_no_exit_was_chosen(run):
     with pytest.raises(CheckpointError, match="keeps no exit"):
-        kept_exit(run)
+        kept_exit(run, 3)
 
 
 def test_a_run_without_a_gamma_for_each_step_measures_nothing(tmp_path):
     found = load_run(small_run(tmp_path, network={"norm": "bn"}).path)
     with pytest.raises(NoGammaError):
         exit_run(found, Asked(), progress=lambda images: pytest.fail("it measured"))
+
+
+@pytest.mark.parametrize("threshold", [0.50651639, 0.999999, 0.1, 1.2345678e-5, 3.0])
+def test_a_threshold_as_it_is_told_stops_no_earlier(threshold):
+    told = float(threshold_told(threshold))
+    assert 0.999 * threshold < told <= threshold
+    assert threshold_told(threshold, stated=True) == f"{threshold:g}"
+
+
+def test_too_few_steps_for_any_gamma_to_be_heard(tmp_path):
+    found = load_run(small_run(tmp_path, network={"fire": "before"}).path)
+    with pytest.raises(NoGammaError, match="none whose γ has a path"):
+        exit_run(found, Asked(), progress=lambda images: pytest.fail("measured"))

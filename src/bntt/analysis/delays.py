@@ -37,12 +37,14 @@ class Delay:
         return self.before + self.own + self.after + 1
 
     def driven(self, num_steps: int) -> range:
-        """The steps whose current is not silent by rule, and reaches the readout: those whose γ gets a gradient."""
-        return range(self.before, num_steps - self.own - self.after)
+        """The steps whose current is not silent by rule, and reaches the readout: those whose γ gets a gradient. Of too
+        few steps there are none, and the range is empty."""
+        return range(self.before, max(self.before, num_steps - self.own - self.after))
 
     def heard(self, num_steps: int) -> range:
         """The steps in which it should fire, and its spikes reach the readout."""
-        return range(self.before + self.own, num_steps - self.after)
+        first = self.before + self.own
+        return range(first, max(first, num_steps - self.after))
 
 
 def delays(network: SpikingNetwork) -> dict[str, Delay]:

@@ -25,14 +25,14 @@ ROUNDING = 1e-9
 
 
 class NoGammaError(ValueError):
-    """A network whose norms have no γ for each step: nothing says when it may stop."""
+    """A network without a γ for each step that reaches its readout: nothing says when it may stop."""
 
 
 def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:
     """The largest mean of all normalised layers at every step; −∞ where none is driven.
 
     Raises:
-        NoGammaError: if no layer has a γ for each step.
+        NoGammaError: if no layer has a γ for each step, or none that reaches the readout.
 
     >>> rows, no = {"conv1": torch.tensor([0.9, 0.2]), "fc1": torch.tensor([0.1, 0.3])}, {}
     >>> envelope(GammaProfile(rows, no, {"conv1": range(2), "fc1": range(2)}, no, no))
@@ -48,6 +48,11 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
     for name, row in rows.items():
         steps = slice(profile.driven[name].start, profile.driven[name].stop)
         largest[steps] = torch.maximum(largest[steps], row[steps])
+    if not any(profile.driven[name] for name in rows):
+        raise NoGammaError(
+            f"of {len(largest)} steps there is none whose γ has a path from the input to the readout: train with more "
+            f"steps (network.num_steps), or fire after integration (network.fire='after')"
+        )
     return largest
 
 

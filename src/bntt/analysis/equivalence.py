@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -76,7 +77,7 @@ class Equivalence:
     folds: dict[str, Differences]
 
     def mean(self, name: str, fed: Fed, layer: str) -> float:
-        """A layer's differing share over the steps that count; 0 if none does.
+        """A layer's differing share over the steps that count; NaN if none does.
 
         >>> row = {"fc1": torch.tensor([0.5, 0.25, 0.75])}
         >>> found = Equivalence(1, 1.0, row, {"fc1": range(1, 3)}, {"exact": Differences(row, row, 1.0, 1.0)})
@@ -91,7 +92,7 @@ class Equivalence:
 
 
 def _mean(rows: Tensor, steps: range) -> float:
-    return float(rows[steps.start : steps.stop].mean()) if steps else 0.0
+    return float(rows[steps.start : steps.stop].mean()) if steps else math.nan
 
 
 @torch.no_grad()

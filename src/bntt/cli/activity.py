@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def activity(
     from bntt.experiments.activity import activity_json, activity_rows, activity_run, places_file
     from bntt.experiments.activity_figure import save_activity, save_gamma
     from bntt.experiments.build import require_device
-    from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.measure import draws_of
     from bntt.experiments.recipe import RecipeError
     from bntt.training.checkpoint import write_whole
@@ -49,7 +50,7 @@ def activity(
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
     require_device(device)
-    loaded = report.opened(run, device)
+    loaded = report.opened(run, device, as_json=json, as_csv=csv)
     draws_of(loaded.recipe, draws)
     with console.progress("counting", draws * len(loaded.images(split))) as advance:
         result = activity_run(loaded, split=split, draws=draws, places=places, progress=advance)
@@ -57,15 +58,16 @@ def activity(
     told = report.told(values, activity_rows(result), as_json=json, as_csv=csv)
     if told:
         _show(result)
-    kept = RunDirectory(run).keep("activity", values)
+    stem = stem_of("activity", split)
+    kept = RunDirectory(run).keep(stem, values)
     save_activity(result, kept.with_suffix(".png"))
     written = [str(kept), ".png"]
     if result.spread:
         save_gamma(result, run / "gamma.png")
         written.append("gamma.png")
     if places:
-        write_whole(run / "activity-places.npz", places_file(result))
-        written.append("activity-places.npz")
+        write_whole(run / f"{stem}-places.npz", places_file(result))
+        written.append(f"{stem}-places.npz")
     if told:
         console.line(f"written: {', '.join(written)}")
 
@@ -97,7 +99,7 @@ def _show(result: ActivityResult) -> None:
         console.gamma(gamma, steps)
         for title, of in (("γ", "gamma"), ("σ̄", "deviation")):
             changes = {
-                name: [f"{value:.0%}" for value in getattr(alike, of).tolist()] + [""]
+                name: ["-" if math.isnan(value) else f"{value:.0%}" for value in getattr(alike, of).tolist()] + [""]
                 for name, alike in result.likeness.items()
             }
             console.table(f"how much {title} changes from step to the next, mean over channels", steps, changes)

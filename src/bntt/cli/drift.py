@@ -35,11 +35,11 @@ def drift(
         csv: print a line for each layer and step as CSV instead.
     """
     from bntt.cli import console, report
-    from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.drift import drift_json, drift_rows, drift_run, images_in_all
     from bntt.experiments.drift_figure import save_drift
 
-    loaded = report.opened(run, device)
+    loaded = report.opened(run, device, as_json=json, as_csv=csv)
     with console.progress("measuring", images_in_all(loaded, split, images)) as advance:
         result = drift_run(loaded, layer=layer, split=split, images=images, progress=advance)
     if shown := report.told(drift_json(result), drift_rows(result), as_json=json, as_csv=csv):
@@ -52,7 +52,8 @@ def drift(
         for title, field in tables.items():
             rows = {name: getattr(found, field).tolist() for name, found in result.layers.items()}
             console.numbers(title, len(next(iter(rows.values()))), rows)
-    RunDirectory(run).keep("drift", drift_json(result))
-    save_drift(result, run / "drift.png")
+    stem = stem_of("drift", split, "validation")
+    RunDirectory(run).keep(stem, drift_json(result))
+    save_drift(result, run / f"{stem}.png")
     if shown:
-        console.line(f"written: {run / 'drift'}.json and .png")
+        console.line(f"written: {run / stem}.json and .png")

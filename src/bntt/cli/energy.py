@@ -41,21 +41,21 @@ def energy(
         csv: print the layers as comma-separated values instead of tables.
     """
     from bntt.cli import console, report
-    from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.energy import as_json, energy_run, layer_rows
     from bntt.experiments.energy_figure import save_energy
     from bntt.experiments.recipe import RecipeError
 
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
-    loaded = report.opened(run, device)
+    loaded = report.opened(run, device, as_json=json, as_csv=csv)
     with console.progress("counting", len(loaded.images(split)) * draws) as advance:
         result = energy_run(loaded, split=split, draws=draws, steps=steps, costs=costs, progress=advance)
     values = as_json(result)
     shown = report.told(values, list(layer_rows(result)), as_json=json, as_csv=csv)
     if shown:
         _show(result)
-    stem = "energy" if split == "test" else f"energy-{split}"
+    stem = stem_of("energy", split)
     written = RunDirectory(loaded.path).keep(stem, values)
     save_energy(result, written.with_suffix(".png"))
     if shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,17 +41,17 @@ def equivalence(
     """
     from bntt.cli import console
     from bntt.cli.report import opened, told
-    from bntt.experiments.directory import find_run
-    from bntt.experiments.equivalence import as_json, as_rows, equivalence_run, stem_of
+    from bntt.experiments.directory import find_run, stem_of
+    from bntt.experiments.equivalence import as_json, as_rows, equivalence_run
     from bntt.experiments.equivalence_figure import save_equivalence
 
-    loaded = opened(run, device)
+    loaded = opened(run, device, as_json=json, as_csv=csv)
     with console.progress("comparing", min(images, len(loaded.images(split)))) as advance:
         result = equivalence_run(loaded, split=split, images=images, progress=advance)
     tables = told(as_json(result), as_rows(result), as_json=json, as_csv=csv)
     if tables:
         _show(result)
-    found, stem = find_run(run), stem_of(split)
+    found, stem = find_run(run), stem_of("equivalence", split, "validation")
     found.keep(stem, as_json(result))
     save_equivalence(result, found.path / f"{stem}.png")
     if tables:
@@ -72,13 +73,19 @@ def _show(result: RunEquivalence) -> None:
     console.columns("folded networks, on their own spikes", ("", "accuracy", "same answer"), rows)
     for fed, what in FED.items():
         layers = [
-            (layer, *(_share(found.mean(name, fed, layer)) for name in found.folds), f"{found.mean_rate(layer):.1%}")
+            (layer, *(_share(found.mean(name, fed, layer)) for name in found.folds), _rate(found.mean_rate(layer)))
             for layer in found.rate
         ]
         heads = ("layer", *found.folds, "fire at all")
         console.columns(f"neurons that fire otherwise, mean over steps: {what}", heads, layers)
 
 
+def _rate(share: float) -> str:
+    return "-" if math.isnan(share) else f"{share:.1%}"
+
+
 def _share(share: float) -> str:
     """Some of very few are seen to be some."""
+    if math.isnan(share):
+        return "-"
     return f"{share:.2%}" if share >= 1e-4 or share == 0 else f"{share:.1e}"

@@ -20,7 +20,7 @@ def evaluate(
     """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
 
     Writes evaluation.json and evaluation.png into the run directory; evaluation-validation.* for the other split, and
-    with --exit evaluation-exit.*.
+    with --exit evaluation-exit.*, and files of their own for another split.
 
     Example: bntt evaluate runs/fashion-mnist --draws 10
 
@@ -49,7 +49,7 @@ def evaluate(
     recipe = load_recipe(found.recipe)
     draws_of(recipe, draws)
     check_same_recipe(recipe, read_facts(found.best), found.best, MEASURING)
-    steps = kept_exit(found) if exit else None
+    steps = kept_exit(found, recipe.network.num_steps) if exit else None
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
     measure(recipe, data, found, split=split, draws=draws, device=device, steps=steps, json=json)

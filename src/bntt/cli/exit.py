@@ -59,7 +59,7 @@ def exit_early(
     if wrong := _refusal(loss, threshold, draws, choose_on, per_sample=per_sample):
         raise RecipeError(wrong)
     require_device(device)
-    loaded = report.opened(run, device)
+    loaded = report.opened(run, device, as_json=json, as_csv=csv)
     asked = Asked(loss / 100, split, draws_of(loaded.recipe, draws))
     if per_sample:
         _per_sample(loaded, asked, json=json, csv=csv)
@@ -112,26 +112,28 @@ def _by_gamma(loaded: LoadedRun, asked: Asked, threshold: float | None, *, json:
 
 def _show(result: ExitResult) -> None:
     from bntt.cli import console
+    from bntt.experiments.exits import threshold_told
 
     steps, reported = len(result.validation.over_time), result.reported.over_time
-    threshold = result.chosen.threshold or 0.0
+    threshold = threshold_told(result.chosen.threshold, stated=result.stated)
     how = "as stated" if result.stated else f"loses at most {100 * result.asked.loss:g} points on validation"
-    console.line(f"stop after {result.chosen.steps} of {steps} steps: threshold {threshold:.3g} of mean |γ|, {how}")
+    console.line(f"stop after {result.chosen.steps} of {steps} steps: threshold {threshold} of mean |γ|, {how}")
 
-    def row(name: str, choice: Choice | None) -> tuple[str, ...]:
+    def row(name: str, choice: Choice | None, *, stated: bool = False) -> tuple[str, ...]:
         if choice is None:
-            return (name, "none keeps the loss", "", "", "", "")
+            return (name, "none keeps the loss", *[""] * (len(heads) - 2))
         after = reported[choice.steps - 1]
-        said = "" if choice.threshold is None else f"{choice.threshold:.3g}"
+        shown = [f"{choice.accuracy:.1%}", f"{after:.1%}"][: len(splits)]
         lost = f"{100 * (reported[-1] - after):+.2f}"
-        return (name, said, str(choice.steps), f"{choice.accuracy:.1%}", f"{after:.1%}", lost)
+        return (name, threshold_told(choice.threshold, stated=stated), str(choice.steps), *shown, lost)
 
-    heads = ("", "threshold", "steps", "validation", result.asked.split, "points lost")
+    splits = list(dict.fromkeys(("validation", result.asked.split)))
+    heads = ("", "threshold", "steps", *splits, "points lost")
     names = {"magnitude": "mean |γ|", "signed": "mean γ (the paper's words)", "relative": "mean |γ|/σ̄, in units of γ"}
     rows = [row(names[reading], choice) for reading, choice in result.by_reading.items()]
     rows += [row("truncation, without γ", result.truncation), row("the paper's threshold", result.paper)]
     if result.stated:
-        rows.insert(0, row("as stated", result.chosen))
+        rows.insert(0, row("as stated", result.chosen, stated=True))
     console.columns("where to stop", heads, rows)
     accuracies = {
         name: [f"{share:.1%}" for share in found.over_time]
@@ -191,7 +193,9 @@ def _show_samples(result: SampleExitResult) -> None:
                 f"{result.alike_seconds[alike]:.1f} s",
             )
         )
-    console.columns("each image by itself, beside all alike at no less accuracy on validation", heads, rows)
+    console.columns(
+        "each image by itself, beside all alike at no less accuracy on validation, or the most", heads, rows
+    )
     shares: dict[str, list[str]] = {
         c: [f"{share:.1%}" for share in exits.distribution] for c, exits in result.exits.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import tyro
@@ -37,21 +38,25 @@ def neuron(
         csv: print a line for each step as CSV instead.
     """
     from bntt.cli import console, report
-    from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.neuron import neuron_json, neuron_rows, neuron_run
     from bntt.experiments.neuron_figure import save_neuron
 
-    loaded = report.opened(run, device)
+    loaded = report.opened(run, device, as_json=json, as_csv=csv)
     result = neuron_run(loaded, layer=layer, place=place, image=image, split=split)
     rows, trace = neuron_rows(result), result.trace
     what = f"{result.split} image {result.image} ({result.label}) of {result.dataset}"
     if shown := report.told(neuron_json(result), rows, as_json=json, as_csv=csv):
         where = ", ".join(map(str, trace.place))
         numbers = {"potential": trace.potential, "membrane": trace.membrane, "do/du": trace.gradient}
-        table = {name: [f"{value:.2f}" for value in row.tolist()] for name, row in numbers.items()}
+        table = {
+            name: ["-" if math.isnan(value) else f"{value:.2f}" for value in row.tolist()]
+            for name, row in numbers.items()
+        }
         table["spike"] = ["|" if fired else "" for fired in trace.spikes.tolist()]
         console.table(f"neuron {where} of {trace.layer}, {what}, at step", len(rows), table)
-    RunDirectory(run).keep("neuron", neuron_json(result))
-    save_neuron(trace, run / "neuron.png", what)
+    stem = stem_of("neuron", split)
+    RunDirectory(run).keep(stem, neuron_json(result))
+    save_neuron(trace, run / f"{stem}.png", what)
     if shown:
-        console.line(f"written: {run / 'neuron'}.json and .png")
+        console.line(f"written: {run / stem}.json and .png")

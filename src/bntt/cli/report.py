@@ -13,10 +13,11 @@ Split = Literal["test", "validation"]
 """Which images: those of the test split, or those held out of the training split."""
 
 
-def opened(run: Path, device: str) -> LoadedRun:
+def opened(run: Path, device: str, *, as_json: bool = False, as_csv: bool = False) -> LoadedRun:
     """A run with its data at hand; says so if its network looks untrained.
 
     Raises:
+        RecipeError: if both forms of the numbers are asked for.
         CheckpointError: if this is no run, or one that cannot be measured.
         DataError: if its dataset is missing or damaged.
     """
@@ -24,12 +25,25 @@ def opened(run: Path, device: str) -> LoadedRun:
     from bntt.cli import console, streams
     from bntt.experiments.load import load_run
 
+    check_form(as_json=as_json, as_csv=as_csv)
     loaded = load_run(run, device=device)
     with console.status("opening the data"):
         _ = loaded.data
     if looks_untrained(loaded.model.network):
         streams.complain(f"warning: {run}: γ is where it began: this network has hardly been trained")
     return loaded
+
+
+def check_form(*, as_json: bool, as_csv: bool) -> None:
+    """Refuse to tell the numbers twice, before any work is done.
+
+    Raises:
+        RecipeError: if both forms are asked for.
+    """
+    from bntt.experiments.recipe import RecipeError
+
+    if as_json and as_csv:
+        raise RecipeError("--json and --csv: choose one")
 
 
 def told(
@@ -39,15 +53,9 @@ def told(
 
     Returns:
         Whether nothing was printed, and tables are wanted.
-
-    Raises:
-        RecipeError: if both are asked for.
     """
     from bntt.cli import console
-    from bntt.experiments.recipe import RecipeError
 
-    if as_json and as_csv:
-        raise RecipeError("--json and --csv: choose one")
     if as_json:
         console.as_json(values)
     if as_csv:

@@ -55,15 +55,14 @@ def stability(
     from bntt.cli import console, report
     from bntt.experiments.build import require_device, with_whole_root
     from bntt.experiments.directory import RunDirectory
-    from bntt.experiments.recipe import RecipeError, load_recipe
+    from bntt.experiments.recipe import load_recipe
     from bntt.experiments.stability import Grid, grid_json, rows, stability_cells
     from bntt.experiments.stability_figure import save_stability
 
+    report.check_form(as_json=json, as_csv=csv)
     require_device(device)
     chosen = with_whole_root(load_recipe(recipe, overrides))
     grid = Grid(networks or (chosen.network.name,), norms, rates, starts, steps, images)
-    if json and csv:
-        raise RecipeError("--json and --csv: choose one")
     cells = []
     with console.progress("training", grid.updates) as advance:
         for cell in stability_cells(chosen, grid, out, device=device, progress=advance):

@@ -63,6 +63,15 @@ class RunDirectory:
         return Kept(self.path / "checkpoints")
 
 
+def stem_of(what: str, split: str, usual: str = "test") -> str:
+    """What the files of a measurement are called: those of another split than the usual one are files of their own.
+
+    >>> stem_of("activity", "test"), stem_of("activity", "validation")
+    ('activity', 'activity-validation')
+    """
+    return what if split == usual else f"{what}-{split}"
+
+
 def new_run_directory(name: str, root: Path) -> RunDirectory:
     """``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
     root.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bntt.experiments.drift import DriftResult
-from bntt.experiments.figures import MARKS, save_figure, shades, whole_numbers
+from bntt.experiments.figures import MARKS, from_zero, save_figure, shades, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +84,6 @@ def _lines(axes: Axes, layers: Mapping[str, LayerDrift], field: str, label: str,
         axes.plot([t + 1 for t in layer.driven], [row[t] for t in layer.driven], label=name, **look)
     axes.set_xlabel("time step")
     axes.set_ylabel(label)
-    axes.set_ylim(0, 1.08 * axes.dataLim.y1 or 1)
+    from_zero(axes, axes)
     whole_numbers(axes, 1, steps)
     axes.grid(alpha=0.3)

@@ -26,7 +26,7 @@ NOTE = (
 LEFT_OUT = (
     "memory accesses",
     "pooling itself",
-    "sums of residual blocks",
+    "sums of residual blocks, and the readout's own over the steps",
     "random numbers and normalisation of the encoder",
     "zeros among an ANN's activations, and weights that are 0",
 )
@@ -89,7 +89,7 @@ def energy_run(
         RecipeError: on a table that cannot be used, an exit beyond the network's steps, or more than one draw where
             nothing is drawn.
     """
-    tables = {Path(source).stem: load_costs(source) for source in costs or cost_names()}
+    tables = _tables(costs or cost_names())
     exits = exit_of(loaded, steps)
     loader = loaded.loader(loaded.images(split))
     draws = draws_of(loaded.recipe, draws)
@@ -103,6 +103,14 @@ def energy_run(
     return EnergyResult(loaded.data.label, split, loaded.epoch, found, stops, tables, footprint, zeros)
 
 
+def _tables(sources: Sequence[str | Path]) -> dict[str, Table]:
+    """By the names of their files."""
+    names = [Path(source).stem for source in sources]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RecipeError(f"--costs: two tables are called {twice[0]!r}, and one would hide the other: rename a file")
+    return {name: load_costs(source) for name, source in zip(names, sources, strict=True)}
+
+
 def exit_of(loaded: LoadedRun, steps: int | None) -> int | None:
     """After how many steps to stop: what is asked for, or what ``bntt exit`` chose for the run; None if nothing does.
 
@@ -110,10 +118,10 @@ def exit_of(loaded: LoadedRun, steps: int | None) -> int | None:
         RecipeError: if what is asked for is no count of the network's steps.
         CheckpointError: if the exit that is kept is damaged, or was chosen for other weights or data.
     """
+    total = loaded.recipe.network.num_steps
     if steps is None:
         run = RunDirectory(loaded.path)
-        return kept_exit(run) if (run.path / f"{STEM}.json").exists() else None
-    total = loaded.recipe.network.num_steps
+        return kept_exit(run, total) if (run.path / f"{STEM}.json").exists() else None
     if not 1 <= steps <= total:
         raise RecipeError(f"--steps {steps}: must be a number of steps from 1 to {total}, as the network has")
     return steps

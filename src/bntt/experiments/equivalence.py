@@ -62,11 +62,6 @@ def equivalence_run(
     return RunEquivalence(loaded.epoch, split, loaded.data.label, found)
 
 
-def stem_of(split: str) -> str:
-    """What a split's files are called."""
-    return "equivalence" if split == "validation" else f"equivalence-{split}"
-
-
 def as_json(result: RunEquivalence) -> dict[str, object]:
     """The numbers of a result with their names, ready for ``json``; differing spikes are shares of the neurons."""
     found = result.found

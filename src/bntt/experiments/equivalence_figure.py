@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bntt.experiments.equivalence import FED, RunEquivalence
-from bntt.experiments.figures import MARKS, save_figure, shades, whole_numbers
+from bntt.experiments.figures import MARKS, from_zero, save_figure, shades, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,17 +33,16 @@ def save_equivalence(result: RunEquivalence, path: Path) -> None:
     for row, (fed, what) in zip(places, FED.items(), strict=True):
         for axes, (name, fold) in zip(row, found.folds.items(), strict=False):
             _lines(axes, found, getattr(fold, fed))
-            mean = sum(found.mean(name, fed, layer) for layer in found.rate) / len(found.rate)
-            told = f"mean {100 * mean:.2g}%"
+            means = [found.mean(name, fed, layer) for layer in found.rate if found.heard[layer]]
+            told = f"mean {100 * sum(means) / len(means):.2g}%" if means else "no layer is heard"
             if fed == "own":
                 told += f"\naccuracy {fold.accuracy:.1%}, same answer {fold.agreement:.1%}"
                 axes.set_xlabel("time step")
             axes.set_title(f"{TITLES[name]}\n{told}" if fed == "true" else told, fontsize=9)
         row[0].set_ylabel(f"neurons that fire otherwise (%)\n{what}")
     folds = [axes for row in places for axes in row[:-1]]
-    top = max(axes.dataLim.y1 for axes in folds)
     for axes in folds:
-        axes.set_ylim(0, 1.05 * top or 1)
+        from_zero(axes, *folds)
     rate, key = places[:, -1]
     _lines(rate, found, found.rate)
     rate.set_ylim(bottom=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bntt.analysis.early_exit import envelope, stretches
-from bntt.experiments.exits import ExitResult
+from bntt.experiments.exits import ExitResult, threshold_told
 from bntt.experiments.figures import label_steps, layer_lines, save_figure
 from bntt.experiments.sample_exits import SampleExitResult
 
@@ -31,15 +31,13 @@ def save_exit(result: ExitResult, path: Path) -> None:
         left.axhline(result.chosen.threshold, color="C3", linestyle="--", linewidth=1)
     left.axvline(result.chosen.steps, color="C3", linestyle=":", linewidth=1.2)
     left.legend(fontsize=7, ncols=1 + (len(rows) - 1) // 8)
-    left.set_title(f"threshold {_number(result.chosen.threshold)}: stop after {result.chosen.steps}")
+    told = threshold_told(result.chosen.threshold, stated=result.stated)
+    left.set_title(f"threshold {told}: stop after {result.chosen.steps}")
     _grid(middle, result)
     _over_time(right, result)
-    figure.suptitle(f"{result.dataset}: early exit read from γ, chosen on validation", parse_math=False)
+    how = "as stated" if result.stated else "chosen on validation"
+    figure.suptitle(f"{result.dataset}: early exit read from γ, {how}", parse_math=False)
     save_figure(figure, path)
-
-
-def _number(threshold: float | None) -> str:
-    return "none" if threshold is None else f"{threshold:.3g}"
 
 
 def _grid(axes: Axes, result: ExitResult) -> None:
@@ -73,7 +71,7 @@ def _over_time(axes: Axes, result: ExitResult) -> None:
         if name == result.asked.split:
             break
     marks = {
-        "chosen by γ": (result.chosen.steps, "o", "C3"),
+        "threshold as stated" if result.stated else "chosen by γ": (result.chosen.steps, "o", "C3"),
         "truncation": (result.truncation.steps, "s", "C2"),
         "threshold 0.1": (result.paper.steps, "^", "C1"),
     }
@@ -82,13 +80,17 @@ def _over_time(axes: Axes, result: ExitResult) -> None:
         axes.plot(steps_taken, height, mark, color=colour, markersize=9, markerfacecolor="none", label=name)
     axes.legend(fontsize=8, loc="lower right")
     label_steps(axes, "accuracy when stopped after this step (%)")
-    _near_the_top(axes, result.reported.over_time)
+    _near_the_top(
+        axes, result.reported.over_time, [result.reported.over_time[found[0] - 1] for found in marks.values()]
+    )
 
 
-def _near_the_top(axes: Axes, over_time: Sequence[float]) -> None:
-    """Where the choices are: the highest points of accuracy, and not the steps in which nothing has arrived yet."""
+def _near_the_top(axes: Axes, over_time: Sequence[float], marked: Sequence[float] = ()) -> None:
+    """Where the choices are: the highest points of accuracy and what is marked, and not the steps in which nothing has
+    arrived yet."""
     top = 100 * max(over_time)
-    axes.set_ylim(max(0.0, top - HEIGHT), min(100.0, top + 0.1 * HEIGHT))
+    low = min([top - HEIGHT, *(100 * share - 0.1 * HEIGHT for share in marked)])
+    axes.set_ylim(max(0.0, low), min(100.0, top + 0.1 * HEIGHT))
 
 
 def save_sample_exit(result: SampleExitResult, path: Path) -> None:

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Context
 from typing import Any
 
 from bntt.analysis import (
@@ -201,6 +202,17 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def threshold_told(threshold: float | None, *, stated: bool = False) -> str:
+    """A threshold in four figures, rounded down: whoever states it stops no earlier than by the threshold itself.
+
+    >>> threshold_told(0.50651639), threshold_told(1e9, stated=True), threshold_told(None)
+    ('0.5065', '1e+09', '')
+    """
+    if threshold is None or stated or not math.isfinite(threshold):
+        return "" if threshold is None else f"{threshold:g}"
+    return f"{float(Context(prec=4, rounding=ROUND_FLOOR).create_decimal(repr(threshold))):g}"
+
+
 def weights_hash(run: RunDirectory) -> str:
     """SHA-256 of the best epoch's file.
 
@@ -213,19 +225,19 @@ def weights_hash(run: RunDirectory) -> str:
         raise CheckpointError(f"{run.best} cannot be read: {error.strerror or error}") from None
 
 
-def kept_exit(run: RunDirectory) -> int:
-    """After how many steps the exit that is kept with a run stops.
+def kept_exit(run: RunDirectory, num_steps: int) -> int:
+    """After how many of its steps the exit that is kept with a run stops.
 
     Raises:
         CheckpointError: if none is kept, it is damaged, or it was chosen for other weights or other data.
     """
     path = run.path / f"{STEM}.json"
-    again = f"choose one: bntt exit {run.path}"
+    again = f"choose one: bntt exit {run.path} (of a network with a γ for each step)"
     try:
         kept: Any = json.loads(path.read_text(encoding="utf-8"))
         steps, weights, data = kept["steps"], kept["weights_sha256"], kept["data_sha256"]
-        if type(steps) is not int or not 1 <= steps <= kept["num_steps"]:
-            raise ValueError(f"steps is {steps!r}")
+        if type(steps) is not int or not 1 <= steps <= num_steps:
+            raise ValueError(f"steps is {steps!r}, of {num_steps}")
     except FileNotFoundError:
         raise CheckpointError(f"{run.path} keeps no exit (there is no {STEM}.json): {again}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -134,7 +134,7 @@ def _epochs(axes: Axes, rows: Sequence[Mapping[str, Any]], label: str) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
-    _from_zero(axes)
+    from_zero(axes, axes)
     whole_numbers(axes, rows[0]["epoch"] + 1, rows[-1]["epoch"] + 1)
 
 
@@ -180,13 +180,13 @@ def label_steps(axes: Axes, what: str) -> None:
     axes.set_xlabel("time step")
     axes.set_ylabel(what)
     axes.grid(alpha=0.3)
-    _from_zero(axes)
+    from_zero(axes, axes)
     whole_numbers(axes, 1, round(max(1.0, axes.dataLim.x1)))
 
 
-def _from_zero(axes: Axes) -> None:
-    """An axis that begins at 0 and ends above what is drawn."""
-    top = axes.dataLim.y1
+def from_zero(axes: Axes, *drawn: Axes) -> None:
+    """An axis that begins at 0 and ends above what is drawn in these; at 1 where nothing is."""
+    top = max(one.dataLim.y1 for one in drawn)
     axes.set_ylim(0, 1.05 * top if 0 < top < math.inf else 1)
 
 

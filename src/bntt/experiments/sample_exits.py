@@ -14,11 +14,11 @@ from bntt.analysis import (
     SampleChoice,
     SampleExits,
     choose_sample_exit,
-    choose_truncation,
     count_operations,
     exit_each,
     record_running,
 )
+from bntt.analysis.early_exit import ROUNDING, choice_at
 from bntt.analysis.operations import Synaptic
 from bntt.analysis.passing import Leaves
 from bntt.analysis.sample_exit import CRITERIA, Criterion, leaving
@@ -41,7 +41,7 @@ class SampleExitResult:
     whole_seconds: float
     """Of a pass of all steps."""
     alike: dict[Criterion, Choice]
-    """The fewest steps for all alike that are at least as right on validation."""
+    """The fewest steps for all alike that are at least as right on validation, or as right as any."""
     alike_seconds: dict[int, float]
     """Of a pass of so many steps."""
     operations: dict[Criterion, Operations]
@@ -70,7 +70,7 @@ def sample_exit_run(
     )
     choices = {criterion: choose_sample_exit(running, criterion, asked.loss) for criterion in CRITERIA}
     over_time = tuple(running.right.double().mean(0).tolist())
-    alike = {criterion: choose_truncation(over_time, max(0.0, choice.lost)) for criterion, choice in choices.items()}
+    alike = {criterion: _alike(over_time, choice) for criterion, choice in choices.items()}
 
     def timed(steps: int | None) -> tuple[Accuracy, float]:
         began = time.perf_counter()
@@ -107,6 +107,12 @@ def sample_exit_run(
         operations,
         counted(None),
     )
+
+
+def _alike(over_time: tuple[float, ...], choice: SampleChoice) -> Choice:
+    """The fewest steps for all alike that are as right on validation as samples that leave by themselves, or as any."""
+    wanted = min(choice.accuracy, max(over_time)) - ROUNDING
+    return choice_at(over_time, 1 + next(t for t, share in enumerate(over_time) if share >= wanted), None)
 
 
 def sample_exit_rows(result: SampleExitResult) -> list[dict[str, object]]:
