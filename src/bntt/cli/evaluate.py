@@ -19,8 +19,8 @@ def evaluate(
 ) -> None:
     """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
 
-    Writes evaluation.json and evaluation.png into the run directory; evaluation-validation.* for the other split, and
-    with --exit evaluation-exit.*, and files of their own for another split.
+    Writes evaluation.json and evaluation.png into the run directory; evaluation-validation.* for the other split,
+    and with --exit evaluation-exit.* and evaluation-validation-exit.*.
 
     Example: bntt evaluate runs/fashion-mnist --draws 10
 
