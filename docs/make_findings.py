@@ -61,7 +61,7 @@ def deviations(facts: Facts) -> str:
 
 
 def stopped(facts: Facts, where: str) -> str:
-    """Steps, and what they cost on the test images."""
+    """Steps, and by how many points the accuracy on the test images changes."""
     found = facts["exit"][where] if where in facts["exit"] else facts["exit"]["by_reading"][where]
     return f"{found['steps']} ({0.0 - 100 * found['test_lost']:+.1f})"
 
@@ -98,7 +98,7 @@ ROWS = (
     ("mean abs γ is largest at step, by layer", lambda facts: peaks(facts, "gamma_peak_step")),
     ("spikes are most at step, by layer", lambda facts: peaks(facts, "peak_step")),
     ("σ̄ of its largest step / of its smallest", deviations),
-    ("steps by threshold 0.1 (points lost)", lambda facts: stopped(facts, "paper_threshold")),
+    ("steps by threshold 0.1 (change of accuracy in points)", lambda facts: stopped(facts, "paper_threshold")),
     ("steps by γ, half a point allowed", lambda facts: stopped(facts, "chosen")),
     ("steps by γ/σ̄, likewise", lambda facts: stopped(facts, "relative")),
     ("steps by truncation, likewise", lambda facts: stopped(facts, "truncation")),
