@@ -72,7 +72,7 @@ PLACES = [
     Place("syncing a file", os, "fsync", 8, saving=True),
     Place("renaming a file", Path, "replace", 7, saving=True),
     Place("syncing the folder", checkpoint, "sync_folder", 6, saving=True),
-    Place("deleting an old checkpoint", Path, "unlink", 1, saving=True),
+    Place("deleting an old checkpoint", Path, "unlink", 6, saving=True),  # after five temporary files, which are gone
     Place("the second epoch", session.Session, "_update", 14),
     Place("a validation in the second epoch", run, "evaluate", 2),
     Place("keeping the last epoch", kept, "write_checkpoint", 6, saving=True),
