@@ -48,7 +48,7 @@ def energy(
 
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
-    loaded = report.opened(run, device)
+    loaded = report.opened(run, device, spiking=False)
     with console.progress("counting", len(loaded.images(split)) * draws) as advance:
         result = energy_run(loaded, split=split, draws=draws, steps=steps, costs=costs, progress=advance)
     values = as_json(result)
