@@ -125,7 +125,7 @@ def run_recipe(
 def _called(recipe: Recipe) -> str:
     """A recipe's network and training, in a few words."""
     network, settings = recipe.network, recipe.train
-    kind = "an ANN" if network.neuron == "relu" else f"with {network.norm}, T={network.num_steps}"
+    kind = "as an ANN" if network.neuron == "relu" else f"with {network.norm}, T={network.num_steps}"
     trained = f"{settings.epochs} epochs of batches of {settings.batch_size}" if settings.epochs else "not trained"
     begun = f", from the ANN {recipe.convert.ann}" if recipe.convert.ann else ""
     return f"{network.name} x{network.width:g} {kind}{begun}, {trained}"

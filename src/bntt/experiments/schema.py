@@ -118,7 +118,7 @@ class Convert(Part):
     """What every threshold is multiplied by: 1 is Sengupta et al. 2019, Rathi et al. 2020 take 0.7; "validation" takes
     the best of `grid` (Han et al. 2020 scale too, their factor is not known)."""
     grid: Annotated[list[Annotated[float, Field(gt=0, lt=1e6)]], Field(min_length=1)] = [
-        0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
+        0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
     ]  # fmt: skip
     """Scales that "validation" tries; of those equally accurate after all steps the largest."""
     grid_images: Positive = 500
