@@ -110,8 +110,8 @@ def draws_of(recipe: Recipe, asked: int | None = None) -> int:
         return recipe.evaluate.draws if asked is None else asked
     if asked is not None and asked > 1:
         raise RecipeError(
-            f"--draws {asked}: this coding draws nothing (encoder.name = {recipe.encoder.name!r}), every pass would be "
-            f"the same; leave --draws away"
+            f"--draws {asked}: {recipe.encoder.name} coding draws nothing (encoder.name = {recipe.encoder.name!r}), "
+            f"every pass would be the same; leave --draws away"
         )
     return 1
 
