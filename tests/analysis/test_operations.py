@@ -16,11 +16,9 @@ from bntt.models import mlp
 from bntt.nn import (
     LIF,
     DirectEncoder,
-    ExpectedEncoder,
     NoNorm,
     PoissonEncoder,
     Readout,
-    Rectifier,
     SpikingBlock,
     SpikingClassifier,
     SpikingNetwork,
@@ -30,26 +28,6 @@ from tests.nn.networks import FORMS, conv, linear, residual, small
 
 T, IMAGES = 5, 7
 LABELS = torch.arange(IMAGES) % 4
-
-
-def test_an_ann_multiplies_what_is_not_zero():
-    """Inputs -1/2, 0, 1/2, 1/2 of which three count; fc1 rectifies drives 1/2, -1/2 and 1 (weights by hand)."""
-    one, last = linear(4, 3), linear(3, 2)
-    with torch.no_grad():
-        one.weight.copy_(torch.tensor([[0.0, 9.0, 1.0, 0.0], [1.0, 9.0, 0.0, 0.0], [0.0, 9.0, 1.0, 1.0]]))
-        last.weight.fill_(1.0)
-    images = torch.tensor([0.25, 0.5, 0.75, 0.75])
-    flat = nn.Sequential(nn.Flatten(), one)
-    ann = SpikingNetwork({"fc1": SpikingBlock(flat, NoNorm(), Rectifier())}, Readout(last))
-    model = bntt.SpikingClassifier(ExpectedEncoder(1, mean=0.5, std=0.25), ann)
-    found = count_operations(model, [(images.reshape(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64))])
-    fc1, readout = found.layers.values()
-    assert (fc1.arrives, readout.arrives) == ("analog", "analog")
-    assert (fc1.active.tolist(), readout.active.tolist()) == ([3 * 3], [2 * 2])
-    assert found.synaptic() == found.synaptic(price="values") == Synaptic(0.0, 13.0)
-    assert found.dense == 4 * 3 + 3 * 2
-    assert found.spikes() == 0
-    assert (fc1.updates.additions.tolist(), fc1.updates.multiplications.tolist(), fc1.updates.ann) == ([3], [0], 3)
 
 
 def test_one_network_by_hand():

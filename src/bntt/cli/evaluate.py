@@ -21,7 +21,7 @@ def evaluate(
     """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
 
     Writes evaluation.json and evaluation.png into the run directory; evaluation-validation.* for the other split, with
-    --exit evaluation-exit.*, and with --images N evaluation-N-images.*.
+    --exit evaluation-exit.*, and with --images N evaluation-N-images.* where the recipe says another number.
 
     Example: bntt evaluate runs/fashion-mnist --draws 10
 
@@ -58,4 +58,4 @@ def evaluate(
         data = build_data(recipe, progress)
     if images is not None:
         recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"images": images})})
-    measure(recipe, data, found, subset=images, split=split, draws=draws, device=device, steps=steps, json=json)
+    measure(recipe, data, found, split=split, draws=draws, device=device, steps=steps, json=json)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,7 +135,6 @@ def measure(
     data: Parts,
     run: RunDirectory,
     *,
-    subset: int | None = None,
     split: Split = "test",
     draws: int | None = None,
     device: str = "cpu",
@@ -152,7 +150,6 @@ def measure(
     images = measured_images(recipe, data, split)
     with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
         result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, steps=steps, progress=advance)
-    result = replace(result, subset=subset)
     console.as_json(as_json(result)) if json else console.result(result)
     write_result(run, result)
     save_overview(result, run.path / f"{result.stem}.png")

@@ -11,7 +11,7 @@ from bntt.data import SampleLoader
 from bntt.experiments.build import Parts, Split, build_model, for_measuring, measured_images
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
-from bntt.experiments.recipe import Recipe, RecipeError
+from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
 from bntt.experiments.thresholds import load_best
 from bntt.training.checkpoint import read_facts
 
@@ -30,7 +30,7 @@ class RunResult:
     stopped: bool = False
     """Whether it stopped after fewer steps than it has."""
     subset: int | None = None
-    """How many images were asked for beside the recipe; None: what the recipe says."""
+    """How many images were asked for, where the run's own recipe says another number."""
     of: int = 0
     """Images that the split has; 0: as many as were measured."""
     spent: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +88,7 @@ def evaluate_run(
         spent=run.spent(),
         conversion=facts.get("conversion"),
         trained=recipe.train.epochs > 0,
+        subset=asked if (asked := recipe.evaluate.images) != load_recipe(run.recipe).evaluate.images else None,
     )
 
 
