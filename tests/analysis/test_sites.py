@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import bntt
+from bntt.analysis.operations import Synaptic, count_operations
 from bntt.analysis.sites import Value, sites
-from bntt.nn import LIF, NoNorm, Readout, Residual, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, ExpectedEncoder, NoNorm, Readout, Rectifier, Residual, SpikingBlock, SpikingNetwork
 from tests.nn.networks import FORMS, conv, linear, residual, small
 
 WORTHS = {
@@ -119,3 +120,23 @@ def test_what_is_not_known_is_named():
     named = SpikingNetwork({"readout": SpikingBlock(conv(1, 2, 1), NoNorm(), LIF())}, Readout(linear(2, 1)))
     with pytest.raises(ValueError, match="a layer is called 'readout'"):
         sites(named, (1, 4, 4), None)
+
+
+def test_an_ann_multiplies_what_is_not_zero():
+    """Inputs -1/2, 0, 1/2, 1/2 of which three count; fc1 rectifies drives 1/2, -1/2 and 1 (weights by hand)."""
+    one, last = linear(4, 3), linear(3, 2)
+    with torch.no_grad():
+        one.weight.copy_(torch.tensor([[0.0, 9.0, 1.0, 0.0], [1.0, 9.0, 0.0, 0.0], [0.0, 9.0, 1.0, 1.0]]))
+        last.weight.fill_(1.0)
+    images = torch.tensor([0.25, 0.5, 0.75, 0.75])
+    flat = nn.Sequential(nn.Flatten(), one)
+    ann = SpikingNetwork({"fc1": SpikingBlock(flat, NoNorm(), Rectifier())}, Readout(last))
+    model = bntt.SpikingClassifier(ExpectedEncoder(1, mean=0.5, std=0.25), ann)
+    found = count_operations(model, [(images.reshape(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64))])
+    fc1, readout = found.layers.values()
+    assert (fc1.arrives, readout.arrives) == ("analog", "analog")
+    assert (fc1.active.tolist(), readout.active.tolist()) == ([3 * 3], [2 * 2])
+    assert found.synaptic() == found.synaptic(price="values") == Synaptic(0.0, 13.0)
+    assert found.dense == 4 * 3 + 3 * 2
+    assert found.spikes() == 0
+    assert (fc1.updates.additions.tolist(), fc1.updates.multiplications.tolist(), fc1.updates.ann) == ([3], [0], 3)

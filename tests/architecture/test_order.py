@@ -26,8 +26,8 @@ ORDER = {
     ],
     "nn": [
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
-        ["stage", "norm", "lif", "state", "pixels", "dropout"],
-        ["readout", "block", "norms", "statistics", "watch", "analog", "residual", "folded"],
+        ["stage", "norm", "lif", "state", "pixels", "dropout", "rectifier"],
+        ["readout", "block", "norms", "statistics", "watch", "analog", "expected", "residual", "folded"],
         ["known", "settle"],
         ["fuse"],
         ["plan", "parts"],

@@ -86,6 +86,20 @@ def test_a_root_means_the_same_from_every_folder(monkeypatch, tmp_path):
     recipe = parse_recipe(changed(data={"name": "images", "root": "mine"}))
     assert build.with_whole_root(recipe).data.root == str(tmp_path / "mine")
     assert build.with_whole_root(parse_recipe(MINIMAL)) == parse_recipe(MINIMAL)
+    hybrid = parse_recipe(changed(convert={"ann": "mine"}, network={"norm": "none"}))
+    assert build.with_whole_root(hybrid).convert.ann == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", ["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"])
+def test_every_encoder_is_built(name):
+    recipe = parse_recipe(changed(encoder={"name": name}))
+    data = build_data(recipe)
+    images = data.train.batch(torch.arange(2))
+    kind, _, unsigned = name.partition("-")
+    encoder, longer = build.build_encoder(recipe, data), build.build_encoder(recipe, data, 11)
+    assert type(encoder).__name__.lower() == f"{kind}encoder"
+    assert (encoder.num_steps, longer.num_steps) == (recipe.network.num_steps, 11)
+    assert bool(encoder(images).amin() < 0) == (not unsigned)
 
 
 def test_images_need_a_root():

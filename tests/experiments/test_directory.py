@@ -31,6 +31,15 @@ def test_what_is_no_run(tmp_path):
     assert find_run(tmp_path).best == tmp_path / "checkpoints" / "best.safetensors"
 
 
+def test_what_was_spent_is_in_the_last_row(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert run.spent() == {"updates": None, "seconds": None}
+    run.metrics.write_text('{"updates": 3, "seconds": 1.5}\n{"updates": 6, "seconds": 4.0}\n')
+    assert run.spent() == {"updates": 6, "seconds": 4.0}
+    run.metrics.write_text('{"seconds": 4.0}\n')
+    assert run.spent() == {"updates": None, "seconds": 4.0}
+
+
 def test_numbers_are_kept_whole(tmp_path):
     run = RunDirectory(tmp_path)
     path = run.keep("exit", {"steps": 3})

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bntt.ops.poisson import signed_rate, unsigned_rate
+from bntt.ops.poisson import expectation, expected, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 DRAWS = 100_000
@@ -38,3 +38,10 @@ def test_the_datasets_mean_never_fires(u):
 
 def test_saturation_beyond_two(u):
     assert (signed_rate(torch.full((DRAWS,), -2.0), u) == -1).all()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_estimator_is_the_derivative_of_the_expectation(signed):
+    x = torch.tensor([-3.0, -1.5, 0.25, 1.5, 3.0] if signed else [0.25, 0.5, 0.75], requires_grad=True)
+    expectation(x, signed).sum().backward()
+    assert torch.equal(x.grad, expected(x.detach(), signed))

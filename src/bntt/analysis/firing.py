@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -12,6 +11,7 @@ from torch import Tensor
 class Activity:
     """Spikes of every layer, step and channel, summed over ``presentations`` of a sample.
 
+    >>> import torch
     >>> Activity(2, {"conv1": torch.tensor([[3.0], [1.0]])}, {"conv1": 4}).rate("conv1")
     tensor([0.3750, 0.1250])
     """
@@ -33,4 +33,4 @@ class Activity:
 
     def spikes_per_sample(self) -> float:
         """Spikes of all layers and steps, per sample."""
-        return float(torch.stack([counts.sum() for counts in self.spikes.values()]).sum() / self.presentations)
+        return sum(float(counts.sum()) for counts in self.spikes.values()) / self.presentations

@@ -16,6 +16,7 @@ from bntt.nn.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.dropout import SpikeDropout
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.readout import Readout
+from bntt.nn.rectifier import Rectifier
 from bntt.nn.residual import Residual
 
 READOUT = "readout"
@@ -93,7 +94,10 @@ def _block(name: str, block: nn.Module, at: Value, found: dict[str, Site]) -> Va
         found[name] = Site(at, at.shape, None, lif=block.lif)
     else:
         raise TypeError(f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {WAY}")
-    return at if isinstance(block, CurrentBlock) else _fired(name, block, Value(at.shape, Fraction(1)))
+    if isinstance(block, CurrentBlock):
+        return at
+    worth = None if isinstance(block.lif, Rectifier) else Fraction(1)
+    return _fired(name, block, Value(at.shape, worth))
 
 
 WAY = "build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"

@@ -12,6 +12,7 @@ from bntt.analysis.sites import Site
 from bntt.nn.folded import FoldedLIF
 from bntt.nn.lif import LIF
 from bntt.nn.norm import LayerNorm, NoNorm
+from bntt.nn.rectifier import Rectifier
 from bntt.ops.lif import hard_reset
 
 
@@ -67,6 +68,8 @@ def _of_norm(norm: nn.Module | None) -> tuple[int, int]:
 
 def _of_neuron(lif: nn.Module) -> tuple[int, int, int]:
     """Multiplications and additions of every neuron, and additions of every spike."""
+    if isinstance(lif, Rectifier):
+        return 0, 1, 0  # the comparison with 0
     if not isinstance(lif, LIF | FoldedLIF):
         return 1, 2, 1
     leaks = isinstance(lif.neuron.leak, Tensor) or lif.neuron.leak != 1

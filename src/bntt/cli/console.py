@@ -35,6 +35,8 @@ class _Screen(Console):
 
 
 console = _Screen(highlight=False)
+MOST_STEPS = 100
+"""Of a table that shows all of them."""
 QUIET = 60.0
 """Seconds without a word, at the most, where there is no bar."""
 
@@ -118,14 +120,37 @@ def result(outcome: RunResult) -> None:
     line(
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
         f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "
-        f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), epoch {outcome.epoch + 1}"
+        f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), "
+        f"{f'epoch {outcome.epoch + 1}' if outcome.trained else 'converted'}"
     )
+    if outcome.of > accuracy.samples:
+        line(f"{accuracy.samples:,} of the {outcome.of:,} images, as many of each class as its share")
+    for text in _spent(outcome):
+        line(text)
     table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})
     if magnitude := {name: row.tolist()[:steps] for name, row in outcome.gamma.magnitude.items()}:
         numbers("mean |γ| at step", steps, magnitude)
+    if not activity.spikes:
+        line("an ANN: nothing in it spikes")
+        return
     rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}
     table("firing rate at step (spikes per neuron)", steps, rates)
     line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
+
+
+def _spent(outcome: RunResult) -> Iterator[str]:
+    """What the weights cost, and what they began with."""
+    if (updates := outcome.spent.get("updates")) is not None:
+        took = duration(outcome.spent["seconds"])
+        yield f"{updates:,} updates, {took} with validation" if outcome.trained else f"no updates, {took} to convert"
+    if (made := outcome.conversion) is not None:
+        ann, chosen = made["ann"], ", chosen on validation" if made["tried"] else ""
+        if ann["updates"] is not None:
+            yield f"before that, the ANN: {ann['updates']:,} updates, {duration(ann['seconds'])}"
+        yield (
+            f"thresholds: {made['scale']:g} times the largest weighted input{chosen} "
+            f"({made['images']:,} training images, {made['steps']} steps)"
+        )
 
 
 def as_json(values: Mapping[str, object]) -> None:
@@ -143,11 +168,11 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
-    """Rows over time steps, numbered from 1; a long time is cut into stretches that fit the screen."""
+    """Rows over time steps, numbered from 1, in stretches that fit the screen; of many steps some, and the last."""
     console.print(title, style="bold", markup=False)
-    per_line = max(1, (console.width - 12) // 8)
-    for first in range(0, steps, per_line):
-        stretch = range(first, min(first + per_line, steps))
+    per_line, shown = max(1, (console.width - 12) // 8), shown_steps(steps)
+    for first in range(0, len(shown), per_line):
+        stretch = shown[first : first + per_line]
         grid = Table(box=None)
         grid.add_column("")
         for t in stretch:
@@ -155,6 +180,18 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
         for name, cells in rows.items():
             grid.add_row(Text(name), *(cells[t] for t in stretch))
         console.print(grid)
+
+
+def shown_steps(steps: int) -> Sequence[int]:
+    """Which of so many steps, from 0, a table shows.
+
+    >>> [t + 1 for t in shown_steps(250)]
+    [1, 2, 5, 10, 20, 50, 100, 200, 250]
+    """
+    if steps <= MOST_STEPS:
+        return range(steps)
+    counts = [first * 10**power for power in range(6) for first in (1, 2, 5)]
+    return [count - 1 for count in counts if count < steps] + [steps - 1]
 
 
 def numbers(title: str, steps: int, rows: Mapping[str, Sequence[float]]) -> None:

@@ -48,7 +48,7 @@ def energy(
 
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
-    loaded = report.opened(run, device, as_json=json, as_csv=csv)
+    loaded = report.opened(run, device, as_json=json, as_csv=csv, spiking=False)
     with console.progress("counting", len(loaded.images(split)) * draws) as advance:
         result = energy_run(loaded, split=split, draws=draws, steps=steps, costs=costs, progress=advance)
     values = as_json(result)
@@ -65,7 +65,7 @@ def energy(
 def _show(result: EnergyResult) -> None:
     """Layers, then costs."""
     from bntt.cli import console
-    from bntt.experiments.energy import LEFT_OUT, NOTE, counted, energy_rows, layer_rows, readable
+    from bntt.experiments.energy import ANN_NOTE, LEFT_OUT, NOTE, counted, energy_rows, layer_rows, readable
 
     found = result.operations
     for steps in result.stops:
@@ -80,7 +80,9 @@ def _show(result: EnergyResult) -> None:
         cells = [[row["layer"], row["input"], *(f"{row[key]:,.0f}" for key in keys)] for row in rows]
         cells.append(["all", "", *(f"{sum(row[key] for row in rows):,.0f}" for key in keys)])
         console.columns("operations for one image, counts paid by spike (a) or by value (b)", heads, cells)
-    if found.constant_input:
+    if result.is_ann:
+        console.line(ANN_NOTE)
+    elif found.constant_input:
         once = found.synaptic(price="values", input_once=True).macs
         console.line(f"the input is the same at every step: its current computed once, b has {once:,.0f} MACs in all")
     for name, table in result.tables.items():

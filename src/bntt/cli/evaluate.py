@@ -12,6 +12,7 @@ from bntt.cli.report import Split
 def evaluate(
     run: tyro.conf.Positional[Path],
     draws: int | None = None,
+    images: int | None = None,
     split: Split = "test",
     device: str = "cpu",
     exit: bool = False,
@@ -20,13 +21,14 @@ def evaluate(
     """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
 
     Writes evaluation.json and evaluation.png into the run directory; evaluation-validation.* for the other split,
-    and with --exit evaluation-exit.* and evaluation-validation-exit.*.
+    evaluation-exit.* with --exit, and evaluation-N-images.* with --images N where the recipe says another number.
 
     Example: bntt evaluate runs/fashion-mnist --draws 10
 
     Args:
         run: the run directory.
         draws: repetitions with fresh noise; as many as the recipe says (5 by default), one where nothing is drawn.
+        images: so many of the split, as many of each class as its share; as the recipe says (all by default).
         split: which images; whatever is chosen is chosen on validation.
         device: cpu, or cuda.
         exit: stop after the steps that bntt exit RUN chose; the others are not computed.
@@ -45,6 +47,8 @@ def evaluate(
     require_device(device)
     if draws is not None and draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
+    if images is not None and images < 1:
+        raise RecipeError(f"--images must be 1 or more, got {images}")
     found = find_run(run)
     recipe = load_recipe(found.recipe)
     draws_of(recipe, draws)
@@ -52,4 +56,6 @@ def evaluate(
     steps = kept_exit(found, recipe.network.num_steps) if exit else None
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
+    if images is not None:
+        recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"images": images})})
     measure(recipe, data, found, split=split, draws=draws, device=device, steps=steps, json=json)

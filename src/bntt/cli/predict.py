@@ -69,7 +69,7 @@ def predict(
         loaded = load_run(run)
         draws = draws_of(loaded.recipe, draws)
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
-        answers = f"{name}, epoch {loaded.epoch + 1}"
+        answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else 'converted'}"
     pictures = [read_picture(path, shape, invert=invert) for path in images]
     with console.progress("predicting", len(pictures)) as advance:
         said = []

@@ -13,20 +13,29 @@ Split = Literal["test", "validation"]
 """Which images: those of the test split, or those held out of the training split."""
 
 
-def opened(run: Path, device: str, *, as_json: bool = False, as_csv: bool = False) -> LoadedRun:
+def opened(run: Path, device: str, *, as_json: bool = False, as_csv: bool = False, spiking: bool = True) -> LoadedRun:
     """A run with its data at hand; says so if its network looks untrained.
 
+    Args:
+        spiking: whether spikes are looked at.
+
     Raises:
-        RecipeError: if both forms of the numbers are asked for.
+        RecipeError: if they are, and it is an ANN's; or if both forms of the numbers are asked for.
         CheckpointError: if this is no run, or one that cannot be measured.
         DataError: if its dataset is missing or damaged.
     """
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams
     from bntt.experiments.load import load_run
+    from bntt.experiments.recipe import RecipeError
 
     check_form(as_json=as_json, as_csv=as_csv)
     loaded = load_run(run, device=device)
+    if spiking and loaded.recipe.network.neuron == "relu":
+        raise RecipeError(
+            f"{run} is an ANN (network.neuron = 'relu'): it has one step and no spikes; bntt evaluate, energy and "
+            f"predict take it, and a recipe with convert.ann = {str(run)!r} makes it spike"
+        )
     with console.status("opening the data"):
         _ = loaded.data
     if looks_untrained(loaded.model.network):

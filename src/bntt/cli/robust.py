@@ -66,7 +66,7 @@ def robust(
         raise RecipeError("--json and --csv: choose one")
     require_device(device)
     asked = Noise(sigmas, where, not unclipped, draws, images, split, steps)
-    loaded = [report.opened(run, device, as_json=json, as_csv=csv) for run in runs]
+    loaded = [report.opened(run, device, as_json=json, as_csv=csv, spiking=False) for run in runs]
     with console.progress("measuring", images_in_all(loaded, asked)) as advance:
         result = robust_run(loaded, asked, progress=advance)
     values = robust_json(result)

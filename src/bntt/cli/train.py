@@ -89,6 +89,7 @@ def run_recipe(
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.experiments.build import build_data, build_model, describe_backend, with_whole_root
+    from bntt.experiments.conversion import open_ann
     from bntt.experiments.figures import save_curves
     from bntt.experiments.run import train_run
 
@@ -97,15 +98,16 @@ def run_recipe(
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
     build_model(recipe, data, device)
+    if recipe.convert.ann and not resume:
+        open_ann(recipe, device)
     run = place()
     network, settings = recipe.network, recipe.train
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
-        f"images; {network.name} x{network.width:g} with {network.norm}, T={network.num_steps}, "
-        f"{settings.epochs} epochs of batches of {settings.batch_size}"
+        f"images; {_called(recipe)}"
     )
     console.line(describe_backend(recipe, device))
-    if settings.lr == 0:
+    if settings.lr == 0 and settings.epochs:
         console.line("warning: train.lr is 0: the weights will stay as they are")
     if settings.average:
         console.line("validated, kept as the best and tested: the moving average of the weights")
@@ -113,8 +115,19 @@ def run_recipe(
         told = train_run(recipe, data, run, resume=resume, device=device, wishes=wishes, forget_best=forget_best)
         console.training(told, settings.epochs, len(data.train))
     measure(recipe, data, run, device=device)
-    save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {network.norm}")
+    if settings.epochs:
+        what = "an ANN" if network.neuron == "relu" else network.norm
+        save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {what}")
     console.line(f"run directory: {run.path}")
+
+
+def _called(recipe: Recipe) -> str:
+    """A recipe's network and training, in a few words."""
+    network, settings = recipe.network, recipe.train
+    kind = "as an ANN" if network.neuron == "relu" else f"with {network.norm}, T={network.num_steps}"
+    trained = f"{settings.epochs} epochs of batches of {settings.batch_size}" if settings.epochs else "not trained"
+    begun = f", from the ANN {recipe.convert.ann}" if recipe.convert.ann else ""
+    return f"{network.name} x{network.width:g} {kind}{begun}, {trained}"
 
 
 def measure(
@@ -130,10 +143,12 @@ def measure(
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
     from bntt.cli import console
+    from bntt.experiments.build import measured_images
     from bntt.experiments.figures import save_overview
     from bntt.experiments.measure import as_json, draws_of, evaluate_run, write_result
 
-    with console.progress("measuring", len(data.of(split)) * draws_of(recipe, draws)) as advance:
+    images = measured_images(recipe, data, split)
+    with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
         result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, steps=steps, progress=advance)
     console.as_json(as_json(result)) if json else console.result(result)
     write_result(run, result)

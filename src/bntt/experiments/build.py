@@ -14,11 +14,12 @@ import torch
 
 from bntt.data import ImageSet, SampleLoader, open_dataset, split_validation
 from bntt.data.prepared import Manifest
+from bntt.data.samples import some_of
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
-from bntt.nn import DirectEncoder, Encoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import DirectEncoder, Encoder, ExpectedEncoder, PoissonEncoder, SpikingClassifier
 
 
 class DeviceError(RuntimeError):
@@ -67,11 +68,13 @@ def require_device(name: str) -> None:
 
 
 def with_whole_root(recipe: Recipe) -> Recipe:
-    """The recipe with ``data.root`` as a whole path, so that it means the same from every folder."""
-    if not recipe.data.root:
-        return recipe
-    root = str(Path(recipe.data.root).expanduser().resolve())
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
+    """The recipe with whole paths (``data.root``, ``convert.ann``), so that it means the same from every folder."""
+    whole = {
+        name: part.model_copy(update={key: str(Path(path).expanduser().resolve())})
+        for name, part, key in (("data", recipe.data, "root"), ("convert", recipe.convert, "ann"))
+        if (path := getattr(part, key))
+    }
+    return recipe.model_copy(update=whole) if whole else recipe
 
 
 def describe_backend(recipe: Recipe, device: str) -> str:
@@ -80,6 +83,8 @@ def describe_backend(recipe: Recipe, device: str) -> str:
     kernels = find_backend(wanted)
     if recipe.compute.backend == "reference":
         return "plain PyTorch, as asked"
+    if recipe.network.neuron == "relu":
+        return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
     if torch.device(device).type != "cpu" and wanted == "cpu":
         return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"
     return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
@@ -110,6 +115,22 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name != "images"):
         label += f" ({manifest.check} files)"
     return Parts(train, validation, published.test, mean, std, label, manifest)
+
+
+def measured_images(recipe: Recipe, data: Parts, split: Split, *, at_most: bool = False) -> ImageSet:
+    """What a recipe measures of a split: every image, or ``evaluate.images`` of them, as many of each class as its
+    share.
+
+    Args:
+        at_most: whether a split of fewer will do.
+
+    Raises:
+        RecipeError: if the split has fewer.
+    """
+    images, count = data.of(split), recipe.evaluate.images
+    if count > len(images) and not at_most:
+        raise RecipeError(f"evaluate.images: {count:,} of the {len(images):,} {split} images that there are")
+    return some_of(images, count, recipe.seed) if count else images
 
 
 def training_loader(recipe: Recipe, data: Parts, device: str = "cpu") -> SampleLoader:
@@ -162,7 +183,7 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
         )
     network.compute = _compute(recipe, device)
-    model = SpikingClassifier(_encoder(recipe, data), network).to(device)
+    model = SpikingClassifier(build_encoder(recipe, data), network).to(device)
     for training in (True, False):
         network.train(training).plan((recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:]))
     model.train()
@@ -184,10 +205,17 @@ def _compute(recipe: Recipe, device: str) -> Compute:
     return compute
 
 
-def _encoder(recipe: Recipe, data: Parts) -> Encoder:
-    steps = recipe.network.num_steps
-    if recipe.encoder.name == "direct":
-        return DirectEncoder(steps, mean=data.mean, std=data.std)
-    if recipe.encoder.name == "poisson":
-        return PoissonEncoder(steps, mean=data.mean, std=data.std)
-    return PoissonEncoder(steps, signed=False)
+def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Encoder:
+    """The recipe's encoder for this data, of the network's number of steps or another."""
+    steps = steps or recipe.network.num_steps
+    match recipe.encoder.name:
+        case "direct":
+            return DirectEncoder(steps, mean=data.mean, std=data.std)
+        case "poisson":
+            return PoissonEncoder(steps, mean=data.mean, std=data.std)
+        case "poisson-unsigned":
+            return PoissonEncoder(steps, signed=False)
+        case "expected":
+            return ExpectedEncoder(steps, mean=data.mean, std=data.std)
+        case "expected-unsigned":
+            return ExpectedEncoder(steps, signed=False)

@@ -42,6 +42,12 @@ class RunDirectory:
         except (OSError, ValueError):
             return False
 
+    def spent(self) -> dict[str, Any]:
+        """What the training has cost so far: ``updates`` of the optimiser, and ``seconds`` with validation; None where
+        ``metrics.jsonl`` does not say."""
+        last = self.rows()[-1] if self.has_rows() else {}
+        return {"updates": last.get("updates"), "seconds": last.get("seconds")}
+
     def keep(self, stem: str, values: Mapping[str, object]) -> Path:
         """Write numbers as ``<stem>.json``, whole or not at all.
 

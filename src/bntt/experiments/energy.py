@@ -23,6 +23,10 @@ NOTE = (
     "an estimate by a table, not a measurement: published estimates of one network by different models disagree by "
     "several times; operations by layer are what is certain"
 )
+ANN_NOTE = (
+    "this network is an ANN: its own multiply-accumulates are those of values that are not 0, beside which "
+    "ANN: MAC has all of them"
+)
 LEFT_OUT = (
     "memory accesses",
     "pooling itself",
@@ -48,6 +52,8 @@ class EnergyResult:
     """Bytes of parameters and buffers."""
     connection_sparsity: float
     """The share of weights that are 0."""
+    is_ann: bool = False
+    """Whether it has no spikes: its own operations are then the multiply-accumulates of values that are not 0."""
 
     def work(self, steps: int, price: Price, *, input_once: bool = False) -> Work:
         """Of one image until it is stopped; see :meth:`~bntt.analysis.operations.Operations.synaptic`."""
@@ -83,13 +89,16 @@ def energy_run(
         draws: repetitions with fresh noise.
         steps: an exit to compare with all T steps; None: that of the run's ``exit.json``, if it has one. Both come of
             one pass.
-        costs: tables by name or path; () is all that are built in.
+        costs: tables by name or path; () is all that are built in, of an ANN those that do not pay for spikes.
 
     Raises:
         RecipeError: on a table that cannot be used, an exit beyond the network's steps, or more than one draw where
             nothing is drawn.
     """
     tables = _tables(costs or cost_names())
+    is_ann = loaded.recipe.network.neuron == "relu"
+    if is_ann and not costs:
+        tables = {name: table for name, table in tables.items() if isinstance(table, Digital)}
     exits = exit_of(loaded, steps)
     loader = loaded.loader(loaded.images(split))
     draws = draws_of(loaded.recipe, draws)
@@ -100,7 +109,7 @@ def energy_run(
     zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
     stops = tuple(dict.fromkeys([found.num_steps, exits or found.num_steps]))
     footprint = sum(tensor.nbytes for tensor in held)
-    return EnergyResult(loaded.data.label, split, loaded.epoch, found, stops, tables, footprint, zeros)
+    return EnergyResult(loaded.data.label, split, loaded.epoch, found, stops, tables, footprint, zeros, is_ann)
 
 
 def _tables(sources: Sequence[str | Path]) -> dict[str, Table]:
@@ -210,7 +219,7 @@ def neurobench(result: EnergyResult, steps: int) -> dict[str, Any]:
     return {
         "footprint": result.footprint,
         "connection_sparsity": result.connection_sparsity,
-        "activation_sparsity": 1 - found.spikes(steps) / places if places else 1.0,
+        "activation_sparsity": None if result.is_ann else 1 - found.spikes(steps) / places if places else 1.0,
         "synaptic_operations": {
             "Effective_MACs": effective.macs,
             "Effective_ACs": effective.additions,
@@ -231,6 +240,7 @@ def as_json(result: EnergyResult) -> dict[str, Any]:
         "draws": len(found.accuracy.correct),
         "steps": list(result.stops),
         "note": NOTE,
+        "is_ann": result.is_ann,
         "left_out": list(LEFT_OUT),
         "neurobench": {str(steps): neurobench(result, steps) for steps in result.stops},
         "accuracy_over_time": found.accuracy.over_time,

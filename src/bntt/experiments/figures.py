@@ -26,19 +26,21 @@ def save_overview(result: RunResult, path: Path) -> None:
     accuracy, activity = result.evaluation.accuracy, result.evaluation.activity
     rates = {name: activity.rate(name).tolist() for name in activity.spikes}
     gamma = {name: row.tolist()[: len(accuracy.over_time)] for name, row in result.gamma.magnitude.items()}
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    left, *others = figure.subplots(1, 3 if gamma else 2)
+    panels = 1 + bool(gamma) + bool(rates)
+    figure = Figure(figsize=(13 if panels > 1 else 6, 4), layout="constrained")
+    left, *others = figure.subplots(1, panels, squeeze=False).flat
     steps = range(1, len(accuracy.over_time) + 1)
     for draw in accuracy.correct:
         left.plot(steps, [100 * hits / accuracy.samples for hits in draw], color="0.7", linewidth=0.8)
-    left.plot(steps, [100 * a for a in accuracy.over_time], color="C0", marker="o", markersize=3)
+    left.plot(steps, [100 * a for a in accuracy.over_time], color="C0", marker=_dots(len(steps)), markersize=3)
     left.set_title(f"{accuracy.mean:.1%} ± {accuracy.spread:.1%} after all steps")
     label_steps(left, "accuracy when stopped after this step (%)")
     if gamma:
         layer_lines(others.pop(0), gamma, "mean |γ| over channels")
-    right = others.pop(0)
-    layer_lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
-    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    if rates:
+        right = others.pop(0)
+        layer_lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
+        right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
     seen = f"{result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws"
     figure.suptitle(f"{result.dataset}, {seen}", parse_math=False)
     save_figure(figure, path)
@@ -163,8 +165,13 @@ def _name_layers(axes: Axes, colours: Mapping[str, Any]) -> None:
 def layer_lines(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
     """A line over time for every layer, in its shade; what is NaN is left open."""
     for (name, row), colour in zip(rows.items(), shades(rows).values(), strict=True):
-        axes.plot(range(1, len(row) + 1), row, label=name, color=colour, marker="o", markersize=3)
+        axes.plot(range(1, len(row) + 1), row, label=name, color=colour, marker=_dots(len(row)), markersize=3)
     label_steps(axes, title)
+
+
+def _dots(points: int) -> str:
+    """The mark of every point, where there are not too many."""
+    return "o" if points <= FEW else ""
 
 
 def shades(layers: Collection[str], lightest: float = 0.9) -> dict[str, Any]:

@@ -10,12 +10,21 @@ import torch
 
 from bntt.data import ImageSet, SampleLoader
 from bntt.data.prepared import Manifest
-from bntt.experiments.build import Parts, Split, build_data, build_model, for_measuring, require_device
+from bntt.experiments.build import (
+    Parts,
+    Split,
+    build_data,
+    build_model,
+    for_measuring,
+    measured_images,
+    require_device,
+)
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
 from bntt.experiments.recipe import Recipe, load_recipe
+from bntt.experiments.thresholds import load_best
 from bntt.nn import SpikingClassifier
-from bntt.training.checkpoint import CheckpointError, load_checkpoint, read_facts
+from bntt.training.checkpoint import CheckpointError, read_facts
 
 
 @dataclass(frozen=True)
@@ -45,8 +54,12 @@ class LoadedRun:
         return data
 
     def images(self, split: Split) -> ImageSet:
-        """Those of a split."""
-        return self.data.of(split)
+        """What the recipe measures of a split: all images, or ``evaluate.images`` of them.
+
+        Raises:
+            RecipeError: if the split has fewer.
+        """
+        return measured_images(self.recipe, self.data, split)
 
     def loader(self, images: ImageSet) -> SampleLoader:
         """Images in batches of the recipe's measurements, where the model is."""
@@ -84,7 +97,7 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     check_same_recipe(recipe, read_facts(best), best, MEASURING)
     like = _images_like(run.path, recipe)
     model = build_model(for_measuring(recipe), like, device)
-    facts = load_checkpoint(best, model, needs=("epoch",))
+    facts = load_best(run, recipe, model, needs=("epoch",))
     channels, height, width = like.test.images.shape[1:]
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, (channels, height, width))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
 from bntt.data import SampleLoader
-from bntt.experiments.build import Parts, Split, build_model, for_measuring
+from bntt.experiments.build import Parts, Split, build_model, for_measuring, measured_images
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
-from bntt.experiments.recipe import Recipe, RecipeError
-from bntt.training.checkpoint import load_checkpoint, read_facts
+from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
+from bntt.experiments.thresholds import load_best
+from bntt.training.checkpoint import read_facts
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,22 @@ class RunResult:
     """Whether the weights are a moving average."""
     stopped: bool = False
     """Whether it stopped after fewer steps than it has."""
+    subset: int | None = None
+    """How many images were asked for, where the run's own recipe says another number."""
+    of: int = 0
+    """Images that the split has; 0: as many as were measured."""
+    spent: Mapping[str, Any] = field(default_factory=dict)
+    """What the training cost, see :meth:`~bntt.experiments.directory.RunDirectory.spent`."""
+    conversion: Mapping[str, Any] | None = None
+    """Of a network that began with an ANN: see :class:`~bntt.experiments.conversion.Conversion`."""
+    trained: bool = True
+    """Whether it was trained, and not converted alone."""
 
     @property
     def stem(self) -> str:
         """What its files are called."""
-        return "-".join(["evaluation"] + ["validation"] * (self.split != "test") + ["exit"] * self.stopped)
+        some = [] if self.subset is None else [f"{self.subset}-images"]
+        return "-".join(["evaluation"] + ["validation"] * (self.split != "test") + ["exit"] * self.stopped + some)
 
 
 def evaluate_run(
@@ -45,7 +58,7 @@ def evaluate_run(
     steps: int | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
-    """Measure the best epoch of a run on every image of a split.
+    """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says.
 
     Args:
         steps: stop after so many; all of them by default.
@@ -58,12 +71,25 @@ def evaluate_run(
     check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
     check_same_data(run.path, data.manifest)
     model = build_model(for_measuring(recipe), data, device)
-    facts = load_checkpoint(run.best, model, needs=("epoch", "averaged"))
-    loader = SampleLoader(data.of(split), recipe.evaluate.batch_size, device=device)
+    facts = load_best(run, recipe, model, needs=("epoch", "averaged"))
+    images = measured_images(recipe, data, split)
+    loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
     evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=steps, progress=progress)
     profile = gamma_profile(model.network)
-    stopped = steps is not None
-    return RunResult(facts["epoch"], split, data.label, evaluation, profile, facts["averaged"], stopped)
+    return RunResult(
+        facts["epoch"],
+        split,
+        data.label,
+        evaluation,
+        profile,
+        facts["averaged"],
+        stopped=steps is not None,
+        of=len(data.of(split)),
+        spent=run.spent(),
+        conversion=facts.get("conversion"),
+        trained=recipe.train.epochs > 0,
+        subset=asked if (asked := recipe.evaluate.images) != load_recipe(run.recipe).evaluate.images else None,
+    )
 
 
 def write_result(run: RunDirectory, result: RunResult) -> None:
@@ -81,12 +107,12 @@ def draws_of(recipe: Recipe, asked: int | None = None) -> int:
     Raises:
         RecipeError: if more than one draw is asked for where nothing is drawn.
     """
-    if recipe.encoder.name != "direct":
+    if recipe.encoder.name in ("poisson", "poisson-unsigned"):
         return recipe.evaluate.draws if asked is None else asked
     if asked is not None and asked > 1:
         raise RecipeError(
-            f"--draws {asked}: direct coding draws nothing (encoder.name = 'direct'), every pass would be the same; "
-            f"leave --draws away"
+            f"--draws {asked}: {recipe.encoder.name} coding draws nothing (encoder.name = {recipe.encoder.name!r}), "
+            f"every pass would be the same; leave --draws away"
         )
     return 1
 
@@ -100,6 +126,10 @@ def as_json(result: RunResult) -> dict[str, object]:
         "epoch": result.epoch,
         "weights": "moving average" if result.averaged else "as trained",
         "images": accuracy.samples,
+        "images_of": result.of or accuracy.samples,
+        "updates": result.spent.get("updates"),
+        "seconds": result.spent.get("seconds"),
+        "conversion": result.conversion,
         "steps": len(accuracy.over_time),
         "draws": len(accuracy.correct),
         "accuracy": accuracy.mean,

@@ -82,6 +82,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
+    if not where and error["type"] == "value_error":  # of keys that do not fit together, which it names
+        return str(error["msg"]).removeprefix("Value error, ")
     if error["type"] != "extra_forbidden":
         said = TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
         return f"{where}: {said}" + ("" if error["type"] == "missing" else f", got {error['input']!r}")

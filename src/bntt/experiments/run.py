@@ -7,19 +7,22 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from bntt.analysis import Evaluation, evaluate, gamma_profile, health, untrained_activity
+from bntt.analysis import Evaluation, evaluate, health, untrained_activity
 from bntt.data import SampleLoader
 from bntt.engine import crossover
 from bntt.experiments.build import Parts, build_model, training_loader
+from bntt.experiments.conversion import attending, conversion_run, converting
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import write_environment
 from bntt.experiments.identity import RESUMING, check_same_data, check_same_recipe
 from bntt.experiments.kept import Found
 from bntt.experiments.lock import hold_run
 from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
-from bntt.experiments.told import EpochResult, Notice, Told, differences, jump_of, machine
+from bntt.experiments.thresholds import put_thresholds
+from bntt.experiments.told import EpochResult, Notice, Told, differences, firing_rates, jump_of, machine, mean_gammas
 from bntt.experiments.tracking import event_writer
 from bntt.experiments.wishes import Interrupted, Wishes
 from bntt.training.checkpoint import (
@@ -79,7 +82,8 @@ def train_run(
     wishes: Wishes | None = None,
     forget_best: bool = False,
 ) -> Iterator[Told]:
-    """Train as the recipe says; yields every update, every epoch with its validation accuracy, and notices.
+    """Train as the recipe says; yields every update, every epoch with its validation accuracy, and notices. Where it
+    begins with an ANN, that is converted first; without an epoch that is all.
 
     With ``resume``, training goes on from the latest sound checkpoint, wherever it was made, with the same numbers as
     if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
@@ -94,6 +98,9 @@ def train_run(
         Interrupted: when a wish to stop has been met: everything is saved.
         OSError: if something cannot be written; what was measured is yielded first.
     """
+    if recipe.train.epochs == 0:
+        yield from conversion_run(recipe, data, run, device=device, wishes=wishes)
+        return
     with hold_run(run.path):
         run.kept.tidy()
         course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes)
@@ -104,6 +111,8 @@ def train_run(
             write_whole(run.recipe, course.written.encode())
         facts = {"device": device, "data": asdict(data.manifest)}
         write_environment(run.path, course.session.position.updates, facts)
+        if recipe.convert.ann and not resume:
+            yield from course.begin_with_an_ann()
         with event_writer(run.path, course.epochs_done) as course.write_events:
             yield from course.train()
 
@@ -123,10 +132,24 @@ class _Course:
         self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
         self.epochs_done = 0
         self.best: float | None = None
+        self.converted: dict[str, Any] = {}
         self.lines: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
         self.write_events: Callable[[int, Mapping[str, Any]], None] = lambda epoch, row: None
         self.began = self.saved = time.monotonic()
+
+    def begin_with_an_ann(self) -> Iterator[Notice]:
+        """Its weights and balanced thresholds, in place of start weights."""
+        model = self.session.model
+        conversion = yield from converting(self.recipe, self.data, model, attending(self.wishes))
+        self._remember({"conversion": asdict(conversion)}, self.run.recipe)
+
+    def _remember(self, facts: Mapping[str, Any], where: Path) -> None:
+        """What a conversion found, in the models and in every checkpoint to come."""
+        self.converted = {key: facts[key] for key in ("conversion",) if key in facts}
+        for model in (self.session.model, self.session.average):
+            if model is not None:
+                put_thresholds(model, self.recipe, facts, where)
 
     def take_up(self, found: Found, changed: Mapping[str, tuple[Any, Any]], forget_best: bool) -> Iterator[Notice]:
         """Go on from a checkpoint; says what is not as it was."""
@@ -142,6 +165,7 @@ class _Course:
             session.load(found.checkpoint.tensors, facts["session"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
+        self._remember(facts, found.path)
         self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
         self.best = self._best_so_far(facts, forget_best, "evaluate.every" in changed)
         self.began = time.monotonic() - facts["seconds"]
@@ -197,10 +221,11 @@ class _Course:
             record.accuracy,
             accuracy,
             record.lr,
+            self.session.position.updates,
             time.monotonic() - self.began,
             best,
-            _gammas(self.session),
-            _rates(evaluation),
+            mean_gammas(self.session.measured.network),
+            firing_rates(evaluation),
         )
         problem: OSError | None = None
         try:
@@ -255,6 +280,7 @@ class _Course:
             "seconds": time.monotonic() - self.began,
             "lines": self.lines,
             "recipe": self.written,
+            **self.converted,
             "machine": machine(self.session.model),
             "compute": {
                 "recompute": self.session.model.network.compute.recompute,
@@ -268,19 +294,7 @@ class _Course:
         tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}
         averaged = self.session.average is not None
         facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.written}
-        write_checkpoint(self.run.best, tensors, facts)
+        write_checkpoint(self.run.best, tensors, {**facts, **self.converted})
 
     def _write_metrics(self) -> None:
         write_whole(self.run.metrics, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
-
-
-def _gammas(session: Session) -> dict[str, float]:
-    profile = gamma_profile(session.measured.network)
-    return {name: float(row.mean()) for name, row in profile.magnitude.items()}
-
-
-def _rates(evaluation: Evaluation | None) -> dict[str, float]:
-    if evaluation is None:
-        return {}
-    activity = evaluation.activity
-    return {name: float(activity.rate(name).mean()) for name in activity.spikes}

@@ -31,6 +31,12 @@ def _learn_leak(value: object) -> object:
     raise ValueError('must be true, false, "layer" or "channel"')
 
 
+def _scale(value: object) -> object:
+    if value == "validation" or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6):
+        return value
+    raise ValueError('must be a number above 0, or "validation"')
+
+
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the key, what was expected and what came."""
 
@@ -64,17 +70,19 @@ class Data(Part):
 class Encoder(Part):
     """How an image becomes a drive over time."""
 
-    name: Literal["poisson", "poisson-unsigned", "direct"] = "poisson"
-    """"poisson" is signed and as released."""
+    name: Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"] = "poisson"
+    """"poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN."""
 
 
 class Network(Part):
-    """The spiking network. Classes, channels and image size come from the data."""
+    """The network. Classes, channels and image size come from the data."""
 
     name: Annotated[str, names.one_of(names.models)]
     """The builder; `bntt list models` names them."""
     num_steps: Annotated[int, Field(ge=1, le=100_000)]
     """T."""
+    neuron: Literal["lif", "relu"] = "lif"
+    """"relu" is an ANN of the same plan: one step, no norm; leak, threshold, fire, reset and surrogate say nothing."""
     leak: Fraction = 0.95
     """λ; 1 is an integrator without leak."""
     norm: Annotated[str, names.one_of(names.norms)] = "bntt"
@@ -95,10 +103,33 @@ class Network(Part):
     """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
 
 
+class Convert(Part):
+    """Where the weights of an ANN and balanced thresholds are what the network begins with
+    (:func:`bntt.training.balance`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et
+    al. 2020), which is trained from there on."""
+
+    ann: str = ""
+    """The run directory of an ANN (network.neuron = "relu") of the same plan, width, data and seed; "": of none."""
+    images: Positive = 512
+    """Training images that balance the thresholds, as many of each class as its share."""
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 250
+    """For how many steps they are shown."""
+    scale: Annotated[float | Literal["validation"], BeforeValidator(_scale)] = 1.0
+    """What every threshold is multiplied by: 1 is Sengupta et al. 2019, Rathi et al. 2020 take 0.7; "validation" takes
+    the best of `grid` (Han et al. 2020 scale too, their factor is not known)."""
+    grid: Annotated[list[Annotated[float, Field(gt=0, lt=1e6)]], Field(min_length=1)] = [
+        0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
+    ]  # fmt: skip
+    """Scales that "validation" tries; of those equally accurate after all steps the largest."""
+    grid_images: Positive = 500
+    """Validation images that it tries them on, at most, as many of each class as its share."""
+
+
 class Train(Part):
     """How it is trained, the paper's SGD by default; :class:`bntt.training.Method` says what each key means."""
 
-    epochs: Positive
+    epochs: Annotated[int, Field(ge=0, le=1_000_000)]
+    """0 for a converted network alone."""
     batch_size: Positive
     optimizer: Annotated[str, names.one_of(names.optimizers)] = "sgd"
     """"sgd" with momentum, "adam" or "adamw"."""
@@ -182,6 +213,8 @@ class Evaluate(Part):
     draws: Annotated[int, Field(ge=1, le=1000)] = 5
     """Repetitions with fresh encoder noise."""
     batch_size: Positive = 250
+    images: Annotated[int, Field(ge=0)] = 0
+    """Of the split that is measured, so many, as many of each class as its share; 0: all of them."""
     every: Positive = 1
     """Epochs between two validations in training; the last epoch is always validated."""
 
@@ -207,7 +240,31 @@ class Recipe(Part):
     data: Data
     encoder: Encoder = Encoder()
     network: Network
+    convert: Convert = Convert()
     train: Train
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
     checkpoint: Checkpoint = Checkpoint()
+
+    @model_validator(mode="after")
+    def _converted_or_trained(self) -> Recipe:
+        """What the tables say of a conversion must fit together."""
+        network, converted = self.network, bool(self.convert.ann)
+        if self.train.epochs == 0 and not converted:
+            raise ValueError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
+        if converted and network.neuron != "lif":
+            raise ValueError(
+                'convert.ann: an ANN (network.neuron = "relu") is what is converted, not what becomes of it'
+            )
+        if converted and network.norm != "none":
+            raise ValueError(f'network.norm: a converted network has none, "none", got {network.norm!r}')
+        if converted and network.threshold != 1:
+            raise ValueError(
+                f"network.threshold: balancing sets them, convert.scale scales them; got {network.threshold}"
+            )
+        if self.train.epochs == 0 and (network.leak != 1 or network.learn_leak):
+            raise ValueError(
+                f"network.leak: converted neurons that are not trained are integrators, leak = 1 and none learned, got "
+                f"{network.leak} and learn_leak = {network.learn_leak}"
+            )
+        return self

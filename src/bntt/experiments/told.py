@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from bntt.analysis import Evaluation, gamma_profile
 from bntt.engine.kernels import find_backend
 from bntt.experiments.schema import Recipe
+from bntt.nn import SpikingNetwork
 from bntt.training.records import StepRecord
 from bntt.training.session import Session
 
@@ -25,6 +27,8 @@ class EpochResult:
     validation_accuracy: float | None
     """None where this epoch was not validated."""
     lr: float
+    updates: int
+    """Of the optimiser, since the run began."""
     seconds: float
     """Since the run began, validation included, interruptions not."""
     best: bool
@@ -75,6 +79,19 @@ def differences(
     else:
         now = session.position
         yield Notice(f"going on in epoch {done + 1} of {epochs}, after update {now.updates}")
+
+
+def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:
+    """Spikes per neuron and step of each layer; empty without an evaluation."""
+    if evaluation is None:
+        return {}
+    activity = evaluation.activity
+    return {name: float(activity.rate(name).mean()) for name in activity.spikes}
+
+
+def mean_gammas(network: SpikingNetwork) -> dict[str, float]:
+    """Mean |γ| of each layer over steps and channels."""
+    return {name: float(row.mean()) for name, row in gamma_profile(network).magnitude.items()}
 
 
 def jump_of(record: StepRecord) -> str:

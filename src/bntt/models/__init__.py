@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from bntt.models.ann import mlp_ann, vgg6_ann, vgg9_ann, vgg11_ann
 from bntt.models.mlp import mlp
 from bntt.models.pretrained import PRETRAINED, PretrainedError, PretrainedFacts, pretrained, pretrained_facts
 from bntt.models.resnet import resnet19, resnet20
@@ -25,15 +24,11 @@ __all__ = [
     "PretrainedError",
     "PretrainedFacts",
     "mlp",
-    "mlp_ann",
     "pretrained",
     "pretrained_facts",
     "resnet19",
     "resnet20",
     "vgg6",
-    "vgg6_ann",
     "vgg9",
-    "vgg9_ann",
     "vgg11",
-    "vgg11_ann",
 ]

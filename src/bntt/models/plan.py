@@ -1,4 +1,4 @@
-"""Layer plans: the widths of a network as data, from which the spiking and the ReLU builders make the same layers."""
+"""Layer plans: the widths of a network as data, from which the builders make layers, spiking or not."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What every spiking builder does with its weights: add norm, neurons and readout, then initialise."""
+"""What every builder does with its weights: add norm, neurons and readout, then initialise."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from torch import nn
 
@@ -15,6 +15,7 @@ from bntt.nn.lif import LIF
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norms import NORMS, NormBuilder
 from bntt.nn.readout import Readout
+from bntt.nn.rectifier import Rectifier
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
 
@@ -22,12 +23,19 @@ FIRE_RULES: dict[str, FireRule] = {"after": fire_after, "before": fire_before}
 RESETS: dict[str, Reset] = {"soft": soft_reset, "hard": hard_reset}
 SURROGATES: dict[str, Surrogate] = {"triangle": Triangle(), "fast-sigmoid": FastSigmoid(), "arctan": ArcTan()}
 
+NeuronName = Literal["lif", "relu"]
+RELU_GAIN = 2.0**0.5
+"""He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
+
 T = TypeVar("T")
 
 
 class NeuronOptions(TypedDict, total=False):
     """Keyword arguments that every spiking builder takes."""
 
+    neuron: NeuronName
+    """"lif" (default), or "relu": an ANN of the same plan, of one step and without a norm; threshold, leak, fire, reset
+    and surrogate then say nothing."""
     threshold: float
     """θ, 1 by default."""
     fire: str | FireRule
@@ -42,7 +50,8 @@ class NeuronOptions(TypedDict, total=False):
     """Share of spikes that one mask for all steps drops in training, after every hidden layer that no pooling
     follows; 0 by default."""
     seed: int
-    """Of the start weights (Xavier-uniform, gain 2), 0 by default; the global generator is not touched."""
+    """Of the start weights (Xavier-uniform, gain 2, or √2 of an ANN), 0 by default; the global generator is not
+    touched."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,8 @@ class Maker:
     num_steps: int
     norm_builder: NormBuilder
     threshold: float
-    neuron: dict[str, Any]
-    """What every ``LIF`` is made of."""
+    neuron: dict[str, Any] | None
+    """What every ``LIF`` is made of; None: there is none, the network is an ANN."""
     learn_leak: bool | Literal["layer", "channel"]
     dropout: float
     seed: int
@@ -63,8 +72,10 @@ class Maker:
         """A norm; ``alpha`` scales the drive of those that give it the threshold's size, as α θ."""
         return self.norm_builder(channels, self.num_steps, alpha * self.threshold)
 
-    def lif(self, channels: int) -> LIF:
+    def lif(self, channels: int) -> LIF | Rectifier:
         """The neurons of a layer."""
+        if self.neuron is None:
+            return Rectifier()
         each = channels if self.learn_leak == "channel" else None
         return LIF(learn_leak=bool(self.learn_leak), channels=each, **self.neuron)
 
@@ -85,7 +96,7 @@ class Maker:
     def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
         """The network of these blocks, with start weights."""
         network = SpikingNetwork(blocks, Readout(readout))
-        initialize(network, self.seed)
+        initialize(network, self.seed, gain=2.0 if self.neuron is not None else RELU_GAIN)
         return network
 
 
@@ -97,6 +108,7 @@ def maker(
     leak: float,
     norm: str | NormBuilder,
     *,
+    neuron: NeuronName = "lif",
     threshold: float = 1.0,
     fire: str | FireRule = "after",
     reset: str | Reset = "soft",
@@ -113,14 +125,33 @@ def maker(
     if learn_leak not in (False, True, "layer", "channel"):
         raise ValueError(f"learn_leak must be False, True, 'layer' or 'channel', got {learn_leak!r}")
     SpikeDropout(dropout)  # refuses what cannot be
-    neuron = {
+    if neuron not in get_args(NeuronName):
+        raise ValueError(f"unknown neuron {neuron!r}: choose one of {', '.join(get_args(NeuronName))}")
+    values = {
         "leak": leak,
         "threshold": threshold,
         "rule": resolve("fire rule", FIRE_RULES, fire),
         "reset": resolve("reset", RESETS, reset),
         "surrogate": resolve("surrogate", SURROGATES, surrogate),
     }
-    return Maker(num_steps, resolve("norm", NORMS, norm), threshold, neuron, learn_leak, dropout, seed)
+    if neuron == "relu":
+        _check_ann(num_steps, norm, learn_leak)
+    lif = values if neuron == "lif" else None
+    return Maker(num_steps, resolve("norm", NORMS, norm), threshold, lif, learn_leak, dropout, seed)
+
+
+def _check_ann(num_steps: int, norm: str | NormBuilder, learn_leak: object) -> None:
+    """Refuse what an ANN does not have.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if num_steps != 1:
+        raise ValueError(f"an ANN (neuron='relu') has one step, got num_steps={num_steps}: take num_steps=1")
+    if norm != "none":
+        raise ValueError(f"an ANN (neuron='relu') has no norm here, as conversion needs it: norm='none', got {norm!r}")
+    if learn_leak:
+        raise ValueError(f"an ANN (neuron='relu') has no leak to learn, got learn_leak={learn_leak!r}")
 
 
 def spiking_network(

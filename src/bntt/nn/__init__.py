@@ -7,6 +7,7 @@ from bntt.nn.call import Call, Noise
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.dropout import SpikeDropout
 from bntt.nn.encoder import Encoder
+from bntt.nn.expected import ExpectedEncoder
 from bntt.nn.fold import fold
 from bntt.nn.folded import FoldedLIF
 from bntt.nn.lif import LIF
@@ -17,6 +18,7 @@ from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
 from bntt.nn.poisson import PoissonEncoder
 from bntt.nn.readout import Readout
+from bntt.nn.rectifier import Rectifier
 from bntt.nn.residual import Residual
 from bntt.nn.stage import Block, SpikingLayer, Stage
 from bntt.nn.state import NetworkState
@@ -24,7 +26,7 @@ from bntt.nn.statistics import HeldStatistics, hold_statistics
 from bntt.nn.trace import Trace, evaluating
 from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
-from bntt.ops.poisson import expected, straight_through
+from bntt.ops.poisson import expectation, expected, straight_through
 from bntt.ops.pooling import AllSteps, Pooling, Window
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
@@ -45,6 +47,7 @@ __all__ = [
     "Currents",
     "DirectEncoder",
     "Encoder",
+    "ExpectedEncoder",
     "FastSigmoid",
     "FoldedLIF",
     "FoldedNeuron",
@@ -66,6 +69,7 @@ __all__ = [
     "PooledBN",
     "Pooling",
     "Readout",
+    "Rectifier",
     "Residual",
     "ScaledBNTT",
     "SharedBN",
@@ -80,6 +84,7 @@ __all__ = [
     "Triangle",
     "Window",
     "evaluating",
+    "expectation",
     "expected",
     "fire_after",
     "fire_before",

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.call import Call, check_call
+from bntt.nn.rectifier import Rectifier
 from bntt.nn.stage import SpikingLayer, check_stage, fold_time, passed
 
 
@@ -27,7 +28,7 @@ class SpikingBlock(nn.Module):
     Args:
         synapse: weights without memory, for one step's ``[B, ...]``: ``nn.Conv2d``, ``nn.Linear``.
         norm: from :mod:`bntt.nn.norms`, or a stage of yours.
-        lif: the neurons, ``LIF`` or a stage of yours.
+        lif: the neurons, ``LIF``, a ``Rectifier`` or a stage of yours.
         pool: what follows the spikes, without memory: pooling, flattening. It does not re-spike.
         dropout: what follows the pool, :class:`~bntt.nn.dropout.SpikeDropout` or a stage of yours without a state.
 
@@ -63,7 +64,7 @@ class SpikingBlock(nn.Module):
     @property
     def layers(self) -> tuple[SpikingLayer, ...]:
         """The one layer that it is."""
-        return (SpikingLayer("", self.synapse, self.norm, self.lif),)
+        return (SpikingLayer("", self.synapse, self.norm, _spiking(self.lif)),)
 
     def forward(
         self, x: Float[Tensor, "S B *in_shape"], call: Call = Call(), state: BlockState | None = None
@@ -137,7 +138,7 @@ class NeuronBlock(nn.Module):
     @property
     def layers(self) -> tuple[SpikingLayer, ...]:
         """The neurons."""
-        return (SpikingLayer("", None, None, self.lif),)
+        return (SpikingLayer("", None, None, _spiking(self.lif)),)
 
     def forward(
         self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: BlockState | None = None
@@ -145,6 +146,11 @@ class NeuronBlock(nn.Module):
         """``(pooled spikes, state)``."""
         spikes, membrane = _fired(self, x, call, state)
         return spikes, BlockState(membrane, None)
+
+
+def _spiking(lif: nn.Module) -> nn.Module | None:
+    """The neurons, unless they are those of an ANN."""
+    return None if isinstance(lif, Rectifier) else lif
 
 
 def _following(pool: nn.Module | None, dropout: nn.Module | None) -> tuple[nn.Module, nn.Module | None]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bntt.nn.encoder import whole_steps
+from bntt.nn.encoder import check_values, whole_steps
 
 PerChannel = Sequence[float] | float | Tensor | None
 """One number a channel, or none."""
@@ -67,6 +67,23 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
     if len(mean) != images.shape[1]:
         raise ValueError(f"mean and std have {len(mean)} channels, the images have {images.shape[1]}")
     return (images - mean) / std
+
+
+def check_rates(x: Tensor, signed: bool) -> None:
+    """Refuse values that rate coding does not take: not finite, or, where it is unsigned, not from 0 to 1.
+
+    Raises:
+        TypeError: if they are not floating point.
+        ValueError: if they are none of these.
+
+    >>> check_rates(torch.tensor([[-2.0, 0.5]]), signed=True)
+    """
+    check_values(x, "pixels")
+    if not signed and (x.amin() < 0 or x.amax() > 1):
+        raise ValueError(
+            f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
+            f"leave mean and std away, or take signed=True"
+        )
 
 
 def _per_channel(name: str, values: PerChannel) -> Tensor | None:

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from bntt.engine.poisson import poisson_bytes
-from bntt.nn.encoder import check_values, index_of, steps_of
-from bntt.nn.pixels import PerChannel, PixelEncoder
+from bntt.nn.encoder import index_of, steps_of
+from bntt.nn.pixels import PerChannel, PixelEncoder, check_rates
 from bntt.nn.plan import why_not_here
 from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
@@ -81,7 +81,7 @@ class PoissonEncoder(PixelEncoder):
                 [[-1., -1.]]])
         """
         wanted = steps_of(steps, self.num_steps)
-        self._check(x)
+        check_rates(x, self.signed)
         asked = _asks_for_gradient(x)
         if asked and self.gradient is None:
             raise ValueError(
@@ -94,14 +94,6 @@ class PoissonEncoder(PixelEncoder):
             return poisson_bytes(values, keys, signed=self.signed)
         drawn = (signed_rate if self.signed else unsigned_rate)(values, uniform(keys, *x.shape[1:]))
         return estimated(drawn, x, self.gradient(values, self.signed)) if asked and self.gradient else drawn
-
-    def _check(self, x: Tensor) -> None:
-        check_values(x, "pixels")
-        if not self.signed and (x.amin() < 0 or x.amax() > 1):
-            raise ValueError(
-                f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
-                f"leave mean and std away, or use PoissonEncoder(signed=True)"
-            )
 
     def extra_repr(self) -> str:
         gradient = getattr(self.gradient, "__name__", self.gradient)

@@ -41,7 +41,7 @@ class Block(Stage, Protocol):
 
 class SpikingLayer(NamedTuple):
     """One layer, as a block lists it: weights, norm and neurons; or weights and norm whose current is added to
-    another's; or neurons that such a sum drives.
+    another's, or rectified by the neurons of an ANN; or neurons that such a sum drives.
 
     Each of the three must be called for it once in every pass, with all of its steps or with one after another.
     """

@@ -41,6 +41,15 @@ def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]
     return (uniform < x).to(x.dtype)
 
 
+def expectation(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
+    """``E[s]`` of a pixel: ``clip(x/2, -1, 1)`` where signed, else x, which is in [0, 1]. Gradients pass, as a clamp's.
+
+    >>> expectation(torch.tensor([-3.0, 1.0]), True), expectation(torch.tensor([0.25]), False)
+    (tensor([-1.0000,  0.5000]), tensor([0.2500]))
+    """
+    return (x / 2).clamp(-1, 1) if signed else x
+
+
 def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
     """``dE[s]/dx`` taken as 1 everywhere, beyond saturation too: every pixel has a gradient.
 
@@ -51,7 +60,7 @@ def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, 
 
 
 def expected(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """The derivative of the expected spike: of ``E[s] = clip(x/2, -1, 1)`` where signed, else of ``E[s] = x``.
+    """The derivative of :func:`expectation`.
 
     ½ where |x| < 2, else 0; for the unsigned code 1 inside (0, 1), else 0.
 

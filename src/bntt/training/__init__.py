@@ -1,5 +1,7 @@
 """The training procedure: it yields records and prints nothing; measuring is :mod:`bntt.analysis`'s."""
 
+from bntt.training.balance import balance, balancing, set_thresholds, thresholds_of
+from bntt.training.convert import convert
 from bntt.training.fit import fit
 from bntt.training.guard import NonFiniteError
 from bntt.training.method import Method
@@ -15,9 +17,14 @@ __all__ = [
     "NonFiniteError",
     "Session",
     "StepRecord",
+    "balance",
+    "balancing",
+    "convert",
     "cross_entropy",
     "drops_reached",
     "fit",
     "optimizer_of",
+    "set_thresholds",
     "temporal_efficient",
+    "thresholds_of",
 ]
