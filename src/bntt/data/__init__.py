@@ -10,6 +10,7 @@ from bntt.data.frames import FrameSet
 from bntt.data.images import ImageSet, Splits
 from bntt.data.loader import Batch, SampleLoader
 from bntt.data.samples import SampleSet, split_validation
+from bntt.data.subset import stratified
 from bntt.data.synthetic import synthetic
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "open_dataset",
     "prepare",
     "split_validation",
+    "stratified",
     "synthetic",
 ]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bntt.ops.random import Purpose, permutation
+from bntt.data.subset import stratified
 
 Same = TypeVar("Same")
 """A set of the kind that it is taken from."""
@@ -92,13 +92,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
     """
     if not 0 < count < len(samples):
         raise ValueError(f"validation needs 1 to {len(samples) - 1} of {len(samples)} samples, got {count}")
-    order = permutation(seed, Purpose.SPLIT, 0, len(samples))
-    # every sample gets its rank within its class, as a share of the class; the lowest shares are the validation part
-    share = torch.empty(len(samples), dtype=torch.float64)
-    for label in range(len(samples.classes)):
-        members = order[samples.labels[order] == label]
-        share[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / max(1, len(members))
-    chosen = order[torch.argsort(share[order], stable=True)][:count].sort().values
+    chosen = stratified(samples, count, seed)
     rest = torch.ones(len(samples), dtype=torch.bool)
     rest[chosen] = False
     return samples.select(rest.nonzero().squeeze(1)), samples.select(chosen), chosen
