@@ -31,6 +31,8 @@ class Purpose(IntEnum):
     CUTOUT = 8
     ERASE = 9
     MIX = 10
+    START = 12
+    SEARCH = 13
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
