@@ -83,35 +83,44 @@ def attack(
 def _show(values: Mapping[str, Any]) -> None:
     from bntt.cli import console
 
+    several = len(values["models"]) > 1
+    heads = ("attack", "right", "95%", "sd", "gradients 0", "signs alike", "s", "")
     for model in values["models"]:
         rows = [row for row in values["rows"] if row["model"] == model["name"]]
-        clean = rows[-1]["clean_accuracy"]
-        heads = ("attack", "eps", "accuracy", "95% interval", "sd", "zero gradients", "signs alike", "seconds", "")
-        title = f"{model['name']}: {clean:.1%} of the clean images right ({values['chosen']})"
-        console.columns(title, heads, [_cells(row, values) for row in rows])
+        console.line(
+            f"{model['name']}: {rows[-1]['clean_accuracy']:.1%} of the clean images right ({values['chosen']})"
+        )
+        for eps in dict.fromkeys(row["eps_255"] for row in rows):
+            some = [row for row in rows if row["eps_255"] == eps]
+            control = some[0]["images"] != rows[-1]["images"] or some[0]["attack"] == "pgd, no bound"
+            of = f", {some[0]['chosen']}" if control else ""
+            console.columns(f"eps = {eps:.3g}/255{of}", heads, [_cells(row, several=several) for row in some])
     if values["enough_draws"]:
         names = ("gradient", "draws behind it", "signs alike in another of so many")
         console.columns("how many draws are enough", names, [_alike(row) for row in values["enough_draws"]])
     console.line(f"every accuracy is {values['note']}")
 
 
-def _cells(row: Mapping[str, Any], values: Mapping[str, Any]) -> Sequence[str]:
-    by = f" made on {row['crafted_on']}" if len(values["models"]) > 1 and row["crafted_on"] != "any" else ""
-    name = " ".join(word for word in (row["attack"], row["estimator"]) if word not in ("", "any", "exact")) + by
+def _cells(row: Mapping[str, Any], *, several: bool) -> Sequence[str]:
+    by = f", made on {row['crafted_on']}" if several and row["crafted_on"] != "any" else ""
+    words = [row["attack"], row["estimator"].replace("_", " ")]
     low, high = row["wilson_95"]
     return (
-        name,
-        f"{row['eps_255']:.3g}/255",
+        " ".join(word for word in words if word not in ("", "any", "exact")) + by,
         f"{row['accuracy']:.1%}",
-        f"{low:.1%} to {high:.1%}",
-        f"{row['sd_over_draws']:.1%}",
-        "" if row["zero_gradient_share"] is None else f"{row['zero_gradient_share']:.1%}",
-        "" if row["sign_agreement"] is None else f"{row['sign_agreement']:.1%}",
-        f"{row['seconds']:.1f}",
+        f"{100 * low:.0f}-{100 * high:.0f}",
+        f"{100 * row['sd_over_draws']:.1f}",
+        _share(row["zero_gradient_share"]),
+        _share(row["sign_agreement"]),
+        f"{row['seconds']:.0f}",
         "INVALID" if row["invalid"] else "",
     )
 
 
 def _alike(row: Mapping[str, Any]) -> Sequence[str]:
-    alike = "-" if row["sign_agreement"] is None else f"{row['sign_agreement']:.1%}"
-    return f"{row['model']}, {row['estimator']}", str(row["draws"]), alike
+    name = f"{row['model']}, {row['estimator'].replace('_', ' ')}"
+    return name, str(row["draws"]), _share(row["sign_agreement"]) or "-"
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"

@@ -102,7 +102,7 @@ class Victims:
 
 
 def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Victims:
-    """What a plan will be carried out on, after all checks; nothing is computed but a pass of an image or two.
+    """What a plan will be carried out on, after all checks; nothing is computed but a few images' spikes.
 
     Raises:
         RecipeError: if more images are asked for than there are, draws of a model that draws nothing, or a run to make
@@ -138,7 +138,7 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
 
 def _subject(loaded: LoadedRun, images: ImageSet) -> Subject:
     device = next(loaded.model.parameters()).device
-    few = images.batch(torch.arange(min(2, len(images)))).to(device)
+    few = images.batch(torch.arange(min(16, len(images)))).to(device)
     name, weights = loaded.path.resolve().name, weights_hash(RunDirectory(loaded.path))
     return Subject(name, loaded.model, loaded.recipe.seed, weights, is_random(loaded.model, few))
 

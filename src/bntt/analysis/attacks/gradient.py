@@ -130,7 +130,7 @@ def mean_loss(
 
 
 def is_random(model: SpikingClassifier, images: Tensor) -> bool:
-    """Whether a model says something else of the same images in another draw.
+    """Whether a model's encoder gives something else of the same images in another draw.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import DirectEncoder
@@ -139,7 +139,7 @@ def is_random(model: SpikingClassifier, images: Tensor) -> bool:
     False
     """
     with torch.no_grad(), evaluating(model):
-        first, second = (model(images, draw=ATTACK_DRAW + number) for number in range(2))
+        first, second = (model.encoder(images, draw=ATTACK_DRAW + number) for number in range(2))
     return not torch.equal(first, second)
 
 
