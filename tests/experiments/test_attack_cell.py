@@ -50,7 +50,7 @@ def test_other_settings_have_another_name(tmp_path):
         lambda values: values["batches"][0].pop("seconds"),
         lambda values: values.pop("settings"),
         lambda values: values["settings"].update(eps=9),
-        lambda values: values["batches"].append(3),
+        lambda values: values["batches"].append({}),
     ],
 )
 def test_what_is_damaged_is_refused(harm, tmp_path):

@@ -47,14 +47,20 @@ def test_what_is_drawn(tmp_path, drawn):
     (axes,) = drawn[0].axes
     lines = {line.get_label(): line for line in axes.lines}
     assert lines.keys() == {"FGSM, expected", "INVALID", "worst case", "clean images (90.0%)", "chance"}
-    assert values(axes, 0) == [(4.0, 60.0), (8.0, 40.0)]
+    assert values(axes, 0) == [(0.0, 90.0), (4.0, 60.0), (8.0, 40.0)]
     assert values(axes, 1) == [(4.0, 60.0)]
     assert float(lines["clean images (90.0%)"].get_ydata()[0]) == 90
     assert float(lines["chance"].get_ydata()[0]) == 10
-    band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == (pytest.approx(30), pytest.approx(70))
+    bars, band = axes.collections
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
+        pytest.approx([50, 70]),
+        pytest.approx([30, 50]),
+    ]
+    assert [float(segment[0, 0]) for segment in bars.get_segments()] == pytest.approx([4, 8], abs=0.2)
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (pytest.approx(20), pytest.approx(60))
     names = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert names[-2:] == ["worst case", "INVALID"]
+    assert names[-3:] == ["worst case", "its 95% interval", "INVALID"]
     assert axes.get_ylim() == (0, 100)
 
 

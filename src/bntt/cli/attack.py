@@ -92,8 +92,7 @@ def _show(values: Mapping[str, Any]) -> None:
         )
         for eps in dict.fromkeys(row["eps_255"] for row in rows):
             some = [row for row in rows if row["eps_255"] == eps]
-            control = some[0]["images"] != rows[-1]["images"] or some[0]["attack"] == "pgd, no bound"
-            of = f", {some[0]['chosen']}" if control else ""
+            of = f", {some[0]['chosen']}" if some[0]["images"] != rows[-1]["images"] else ""
             console.columns(f"eps = {eps:.3g}/255{of}", heads, [_cells(row, several=several) for row in some])
     if values["enough_draws"]:
         names = ("gradient", "draws behind it", "signs alike in another of so many")

@@ -17,6 +17,8 @@ from bntt.experiments.attack_plan import Job
 NOTE = "an upper bound of the robust accuracy, found by these attacks: no guarantee, a better one may find less"
 WORST = "worst case"
 """The name of the rows that count an image as right that no attack turned."""
+UNBOUNDED = "pgd, no bound"
+"""The name of the control's rows, ε = 1."""
 Row = dict[str, Any]
 
 
@@ -57,7 +59,7 @@ def _row(of: Victims, cell: Cell, clean: Cell, target: int, faults: Sequence[str
         "lowest_single": None,
     }
     by = of.subjects[job.source].name
-    head = _head(of, target, by, "pgd, no bound" if job.control else job.attack, job.estimator, job.eps)
+    head = _head(of, target, by, UNBOUNDED if job.control else job.attack, job.estimator, job.eps)
     return head | _measured(of, cell.right(target), clean, target) | facts | _tail(faults)
 
 
