@@ -26,7 +26,7 @@ def weak(monkeypatch):
 def test_tables_files_and_progress(run, weak, counted, capsys):
     assert cli.main(["attack", str(run), *SMALL]) == 0
     out = capsys.readouterr().out
-    assert "of the clean images right (6 of 1,000, stratified by class, seed 0)" in out
+    assert "of the clean images right (6 of 1,000, stratified by class, seed 0, with 6 of the 10 classes)" in out
     assert "eps = 8/255" in out
     assert "how many draws are enough" in out
     assert "an upper bound of the robust accuracy" in out

@@ -10,6 +10,7 @@ from bntt.analysis import evaluate
 from bntt.analysis.attacks.descent import descend
 from bntt.analysis.attacks.measured import right_under
 from bntt.data import SampleLoader, stratified
+from bntt.data.subset import how_chosen
 from bntt.experiments import attack
 from bntt.experiments.attack import attack_cells, clean_of, enough_draws, victims
 from bntt.experiments.attack_plan import Plan
@@ -69,7 +70,7 @@ def test_images_and_noise_are_those_of_an_evaluation(run):
     of, every = victims(run, PLAN), run.images("test")
     places = stratified(every, 8, run.recipe.seed)
     assert torch.equal(of.places, places)
-    assert of.chosen == f"8 of {len(every):,}, stratified by class, seed 0"
+    assert of.chosen == how_chosen(every, 8, run.recipe.seed)
     clean = clean_of(list(attack_cells(of)))
     index, labels = torch.arange(len(every)), every.labels
     whole = right_under(run.model, every.batch(index), labels, draws=2, index=index)
