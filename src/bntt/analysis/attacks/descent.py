@@ -109,7 +109,7 @@ def random_signs(
     """``clip(x ± ε)`` with fair signs: a change as large as FGSM's that knows nothing, to compare with.
 
     >>> random_signs(torch.full((1, 1, 1, 2), 0.5), 0.25, index=torch.tensor([7])).flatten()
-    tensor([0.2500, 0.7500])
+    tensor([0.7500, 0.2500])
     """
     keys = sample_keys(seed, Purpose.START, 0, index)
     signs = (uniform(keys, *images.shape[1:]) < 0.5).to(images.dtype) * 2 - 1
