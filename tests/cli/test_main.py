@@ -8,10 +8,13 @@ import sys
 
 import pytest
 
+from bntt.analysis.attacks.descent import NoFoolboxError
+from bntt.analysis.attacks.gradient import NoGradientError
 from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.cli import signals
 from bntt.engine.kernels import BackendError
+from bntt.experiments.attack_rows import InvalidAttackError
 from bntt.experiments.lock import RunLockedError
 from bntt.experiments.recipe import RecipeError
 from bntt.experiments.wishes import Interrupted
@@ -59,6 +62,9 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
         (NonFiniteError("x"), 6),
         (BackendError("x"), 5),
         (ParityError("x"), 6),
+        (InvalidAttackError("x"), 7),
+        (NoFoolboxError("x"), 5),
+        (NoGradientError("x"), 2),
         (RunLockedError("x"), 75),
         (KeyboardInterrupt(), 130),
         (Interrupted(signal.SIGINT, "x"), 130),
@@ -93,7 +99,7 @@ def test_a_stop_keeps_its_code_where_the_rest_cannot_be_written(error, monkeypat
 
 
 def test_every_exit_code_is_in_the_help():
-    for code in (0, 2, 3, 4, 5, 6, 75, 130, 143):
+    for code in (0, 2, 3, 4, 5, 6, 7, 75, 130, 143):
         assert re.search(rf"\b{code} [a-z]", cli.DESCRIPTION), code
 
 

@@ -13,6 +13,7 @@ import tyro
 
 from bntt.cli import data, signals, streams
 from bntt.cli.activity import activity
+from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.drift import drift
@@ -42,6 +43,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "equivalence": equivalence,
     "energy": energy,
     "robust": robust,
+    "attack": attack,
     "predict": predict,
     "show": show,
     "list": list_names,
@@ -56,7 +58,8 @@ DESCRIPTION = """\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
 exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device), 6 numbers not finite,
-7 no answer within what was asked, 75 run directory in use, 130 interrupted (Ctrl-C), 143 terminated (SIGTERM, SIGHUP).
+7 no answer within what was asked, or one that is worth nothing, 75 run directory in use, 130 interrupted (Ctrl-C),
+143 terminated (SIGTERM, SIGHUP).
 --debug shows the traceback of an error."""
 
 
@@ -144,9 +147,12 @@ def exit_code(error: Exception) -> int | None:
     import torch
 
     from bntt.analysis import LossBudgetError
+    from bntt.analysis.attacks.descent import NoFoolboxError
+    from bntt.analysis.attacks.gradient import NoGradientError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
+    from bntt.experiments.attack_rows import InvalidAttackError
     from bntt.experiments.build import DeviceError
     from bntt.experiments.lock import RunLockedError
     from bntt.experiments.recipe import RecipeError
@@ -166,6 +172,9 @@ def exit_code(error: Exception) -> int | None:
         NonFiniteError: 6,
         ParityError: 6,
         LossBudgetError: 7,
+        InvalidAttackError: 7,
+        NoFoolboxError: 5,
+        NoGradientError: 2,
         RunLockedError: 75,
         MemoryError: 5,
         torch.OutOfMemoryError: 5,

@@ -32,6 +32,8 @@ class Purpose(IntEnum):
     ERASE = 9
     MIX = 10
     NOISE = 11
+    START = 12
+    SEARCH = 13
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
