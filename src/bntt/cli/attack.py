@@ -62,7 +62,6 @@ def attack(
     from bntt.experiments.attack_plan import Plan, parse_eps
     from bntt.experiments.attack_rows import attack_json, attack_rows, check_valid
     from bntt.experiments.directory import RunDirectory
-    from bntt.experiments.recipe import RecipeError
 
     report.check_form(as_json=json, as_csv=csv)
     bounds, size = tuple(parse_eps(one) for one in eps), None if step_size is None else parse_eps(step_size)
