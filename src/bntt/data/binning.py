@@ -130,14 +130,14 @@ def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
     rows = np.arange(events.height) * binning.height // events.height * binning.width
     columns = np.arange(events.width) * binning.width // events.width
     planes = np.arange(2) * (binning.height * binning.width)
+    cells: np.ndarray
     if 2 * events.height * events.width > LARGEST_TABLE:
-        cells: np.ndarray = rows[events.y] + columns[events.x] + planes[events.p]
-        return cells
-    table = (rows[:, None, None] + columns[:, None] + planes).ravel()  # the same, sooner
-    place = events.y.astype(np.intp)
-    place *= events.width
-    place += events.x
-    place *= 2
-    place += events.p
-    cells = table[place]
+        cells = rows[events.y] + columns[events.x] + planes[events.p]
+    else:  # the same, sooner
+        place = events.y.astype(np.intp)
+        place *= events.width
+        place += events.x
+        place *= 2
+        place += events.p
+        cells = (rows[:, None, None] + columns[:, None] + planes).ravel()[place]
     return cells
