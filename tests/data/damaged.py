@@ -143,6 +143,9 @@ def lone(values: list[int]) -> bytes:
 
 DAMAGED_SUM = bytearray(zipped(array("<i8", "(3,)", bytes(24))))
 DAMAGED_SUM[30 + 5 + 128] ^= 1  # a value of t, behind the member's header and name and the array's header
+SWOLLEN = bytearray(zipped(array("<i8", "(3,)", bytes(24))))
+SWOLLEN[SWOLLEN.index(b"PK\1\2") + 24] ^= 0x40  # in the directory, where sizes of unpacked members are
+SWOLLEN[SWOLLEN.index(b"PK\1\2") + 26] = 0xFF
 ARCHIVE: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
     ("empty", archive, b"", "one is no .npz archive: expected one with t, x, y and p"),
     ("text", archive, b"t,x,y,p\n1,2,3,4\n", "is no .npz archive"),
@@ -177,6 +180,7 @@ ARCHIVE: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
     ),
     ("announces one too many", archive, zipped(array("<i8", "(4,)", bytes(24))), "announces 32 bytes, and has 24"),
     ("announces one too few", archive, zipped(array("<i8", "(2,)", bytes(24))), "announces 16 bytes, and has more"),
+    ("a member that swells", archive, bytes(SWOLLEN), "its array 't' announces 16711896 bytes, more than it can hold"),
     ("negative shape", archive, zipped(array("<i8", "(-3,)", bytes(24))), "announces -24 bytes"),
     ("code for a shape", archive, zipped(array("<i8", "print(3)", bytes(24))), "is no whole .npz archive"),
 ]

@@ -64,8 +64,9 @@ def test_each_field_of_the_davis(words, expected, orientation, tmp_path):
 
 def test_what_is_no_pixels_event_is_left_out_and_counted(tmp_path):
     davis = "00001000 00000005 80001000 00000006 00001400 00000007 00002000 00000008"
-    events = read_aedat2(write(tmp_path, davis), DAVIS240)
-    assert (events.t.tolist(), events.x.tolist(), events.left_out) == ([5, 8], [1, 2], 2)
+    for layout in (DAVIS240, DAVIS346):
+        events = read_aedat2(write(tmp_path, davis), layout)
+        assert (events.t.tolist(), events.x.tolist(), events.left_out) == ([5, 8], [1, 2], 2)
     events = read_aedat2(write(tmp_path, "00008000 00000004 00000002 00000005"), DVS128, orientation="raw")
     assert (events.t.tolist(), events.x.tolist(), events.left_out) == ([5], [1], 1)
     assert read_aedat2(write(tmp_path, "00000002 00000005")).left_out == 0
@@ -110,6 +111,12 @@ def test_times_that_fall_are_refused_or_sorted(tmp_path):
         read_aedat2(path)
     events = read_aedat2(path, orientation="raw", falling="sort")
     assert (events.t.tolist(), events.x.tolist()) == ([5, 5, 9, 9], [2, 4, 1, 3])
+
+
+def test_events_of_one_time_stay_as_they_come(tmp_path):
+    words = "".join(f"{2 * (number % 100):08x} {7 - number % 2:08x}" for number in range(100))
+    events = read_aedat2(write(tmp_path, words), orientation="raw", falling="sort")
+    assert events.x.tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
 
 
 @pytest.mark.parametrize("option", [{"orientation": "upright"}, {"falling": "drop"}])

@@ -92,6 +92,13 @@ def test_a_full_cell_widens_its_part(root, tmp_path):
     assert (int(train.frames.max()), manifest.details["saturated"]) == (255, 645)
 
 
+def test_what_is_no_event_is_counted(root, tmp_path):
+    path = root / "cat" / "cat_0.aedat"
+    path.write_bytes(path.read_bytes() + bytes.fromhex("00008000 00003000") * 3)
+    details = prepare(root, tmp_path).details
+    assert (details["left_out"], details["events"]) == (3, 3000)
+
+
 def test_empty_frames_are_counted(root, tmp_path):
     at_once = np.stack([np.arange(9), np.full(9, 77)], 1)
     for path in (root / "cat").iterdir():

@@ -5,7 +5,7 @@ The layouts of addresses are those of iniVation's page "AEDAT 2.0". CIFAR10-DVS 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ DVS128 = AddressLayout("DVS128", 128, 128, x=(1, 7), y=(8, 7), p=0, other=1 << 1
 """Bit 0 P, 1-7 X, 8-14 Y; bit 15 is set for an edge at the camera's input."""
 DAVIS346 = AddressLayout("DAVIS", 260, 346, x=(12, 10), y=(22, 9), p=11, other=1 << 31 | 1 << 10, never=0, turned=False)
 """Bit 31 is set for samples of images, 22-30 Y, 12-21 X, 11 P; bit 10 is set for what else is no pixel's event."""
-DAVIS240 = AddressLayout("DAVIS", 180, 240, x=(12, 10), y=(22, 9), p=11, other=1 << 31 | 1 << 10, never=0, turned=False)
+DAVIS240 = replace(DAVIS346, height=180, width=240)
 """As :data:`DAVIS346`, of another sensor."""
 
 

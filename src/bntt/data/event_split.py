@@ -45,7 +45,7 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> Re
 
     >>> split = split_recordings(f"{label}/{number}" for label in ("cat", "dog") for number in range(10))
     >>> len(split.train), split.test
-    (18, ('cat/8', 'dog/7'))
+    (18, ('cat/9', 'dog/7'))
     """
     if not 0 < test_share < 1:
         raise ValueError(f"test_share must be between 0 and 1, got {test_share}")

@@ -74,7 +74,7 @@ class FrameFile:
     def _widen(self) -> None:
         """The samples so far with 16 bits, from the end, so that none is written over before it is read."""
         start = HEADER + len(self.labels) * 8
-        for first in range((self._file.tell() - start - 1) // CHUNK * CHUNK, -1, -CHUNK):
+        for first in range((self._file.tell() - start) // CHUNK * CHUNK, -1, -CHUNK):
             self._file.seek(start + first)
             part = np.frombuffer(self._file.read(CHUNK), np.uint8)
             self._file.seek(start + 2 * first)
