@@ -64,7 +64,16 @@ def test_labels_are_those_of_the_classes():
         build(torch.zeros(3, 4, 2), torch.tensor([0, 2, 1]))
 
 
-def test_augmentations_are_for_images():
-    data = build(torch.zeros(3, 4, 2, 8, 8))
-    with pytest.raises(ValueError, match="augmentations are for images, an ImageSet, got crop, flip for a FrameSet"):
+def test_a_selection_leaves_the_frames_where_they_are(rng):
+    data = build(torch.randint(0, 9, (3, 4, 2), generator=rng, dtype=torch.uint8), scale=0.5)
+    chosen = data.select(torch.tensor([2, 0, 2]))
+    again = chosen.select(torch.tensor([1, 2]))
+    assert chosen.frames is again.frames is data.frames
+    assert (len(chosen), len(again), again.labels.tolist(), again.num_steps) == (3, 2, [0, 1], 4)
+    assert torch.equal(again.batch(torch.tensor([1, 0])), data.frames[[2, 0]].float() / 2)
+
+
+def test_augmentations_are_for_images_and_events():
+    data = build(torch.zeros(3, 4, 2))
+    with pytest.raises(ValueError, match="for images and frames of events, got crop, flip for a FrameSet that is neit"):
         SampleLoader(data, 2, augment=["crop", "flip"])

@@ -85,9 +85,11 @@ case(29, "images to an encoder of frames", r"ValueError: frames must be \[B, T, 
     lambda tmp: called(lambda: FrameEncoder(4)(images()))
 )
 FRAMES = FrameSet(torch.zeros(2, 4, 3), torch.arange(2), ("a", "b"))
-case(36, "crops of frames", r"ValueError: augmentations are for images, an ImageSet, got crop for a FrameSet")(
-    lambda tmp: called(lambda: SampleLoader(FRAMES, 2, augment=["crop"]))
-)
+case(
+    36,
+    "crops of frames",
+    r"ValueError: augmentations are for images and frames of events, got crop for a FrameSet that is neither",
+)(lambda tmp: called(lambda: SampleLoader(FRAMES, 2, augment=["crop"])))
 case(36, "mixup of frames", r"ValueError: mixup is for images, an ImageSet, got a FrameSet: leave mix away")(
     lambda tmp: called(lambda: SampleLoader(FRAMES, 2, mix="mixup"))
 )

@@ -3,12 +3,18 @@
 Only :func:`prepare` downloads, and only when it is asked to.
 """
 
+from bntt.data.aedat2 import read_aedat2
+from bntt.data.aedat4 import read_aedat4
+from bntt.data.binning import Binning, to_frames
 from bntt.data.bundled import fashion_mnist_bundled
 from bntt.data.catalog import open_dataset, prepare
 from bntt.data.errors import DataError
+from bntt.data.event_archive import read_event_archive
+from bntt.data.events import Events
 from bntt.data.frames import FrameSet
 from bntt.data.images import ImageSet, Splits
 from bntt.data.loader import Batch, SampleLoader
+from bntt.data.nmnist import read_nmnist
 from bntt.data.part import PartLoader
 from bntt.data.samples import SampleSet, split_validation
 from bntt.data.subset import stratified
@@ -16,7 +22,9 @@ from bntt.data.synthetic import synthetic
 
 __all__ = [
     "Batch",
+    "Binning",
     "DataError",
+    "Events",
     "FrameSet",
     "ImageSet",
     "PartLoader",
@@ -26,7 +34,12 @@ __all__ = [
     "fashion_mnist_bundled",
     "open_dataset",
     "prepare",
+    "read_aedat2",
+    "read_aedat4",
+    "read_event_archive",
+    "read_nmnist",
     "split_validation",
     "stratified",
     "synthetic",
+    "to_frames",
 ]

@@ -178,7 +178,7 @@ def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Listing]:
     """Where a part is, and what it holds."""
     if not root.is_file():
         place = _place(root, names)
-        return place, _folder_listing(place) if place.is_dir() else _zip_listing(place)
+        return place, folder_listing(place) if place.is_dir() else _zip_listing(place)
     files, folders = _zip_listing(root)
     for name in names:
         inside = [(parts[1:], file) for parts, file in files if parts[0] == name and len(parts) > 1]
@@ -201,7 +201,12 @@ def _is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
-def _folder_listing(folder: Path) -> Listing:
+def folder_listing(folder: Path) -> Listing:
+    """Every file and folder below this one, through links too.
+
+    Raises:
+        DataError: naming the link that leads nowhere or back to where it is, or what is neither file nor folder.
+    """
     files, folders = list[Entry](), set[tuple[str, ...]]()
     for path in _below(folder):
         parts = path.relative_to(folder).parts

@@ -38,6 +38,9 @@ class FrameSet:
     classes: tuple[str, ...]
     scale: float = 1.0
     """What a batch's values are multiplied by."""
+    rows: Tensor | None = None
+    """int64, the place of each sample in ``frames``; None: all, in order. A selection leaves the frames where they are,
+    so that those of a mapped file, which may be larger than memory, are read in batches only."""
 
     def __post_init__(self) -> None:
         frames = self.frames
@@ -53,10 +56,10 @@ class FrameSet:
             raise ValueError(f"frames must be finite, sample {first} is not: a NaN membrane would never fire again")
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"scale must be a finite number above 0, got {self.scale}")
-        check_labels(self.labels, len(frames), self.classes, "sample")
+        check_labels(self.labels, len(self), self.classes, "sample")
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.frames if self.rows is None else self.rows)
 
     @property
     def num_steps(self) -> int:
@@ -65,8 +68,11 @@ class FrameSet:
 
     def select(self, index: Int[Tensor, " M"]) -> FrameSet:
         """The samples at these places, in this order."""
-        return FrameSet(self.frames[index], self.labels[index], self.classes, self.scale)
+        return FrameSet(self.frames, self.labels[index], self.classes, self.scale, self._places(index))
 
     def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B T *frame"]:
         """The frames of these samples, float32, times the scale."""
-        return self.frames[index].float() * self.scale
+        return self.frames[self._places(index)].float() * self.scale
+
+    def _places(self, index: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+        return index if self.rows is None else self.rows[index]

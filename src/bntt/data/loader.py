@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from bntt.data.augment import AUGMENTATIONS
+from bntt.data.event_augment import EVENT_AUGMENTATIONS
+from bntt.data.frames import FrameSet
 from bntt.data.images import ImageSet
 from bntt.data.mix import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
@@ -39,7 +41,8 @@ class SampleLoader:
         data: an :class:`ImageSet`, a :class:`FrameSet`, or any :class:`SampleSet`.
         batch_size: the largest batch.
         shuffle: a new order every draw; otherwise the set's own.
-        augment: for images: names out of "crop", "flip", "cutout", "erase", applied in this order.
+        augment: for images: names out of "crop", "flip", "cutout", "erase", applied in this order; for frames of
+            events: "flip", "shift", the same for all frames of a sample.
         seed: of order, augmentation and mixing.
         device: where batches go; the set itself stays where it is.
         mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, as that one is augmented
@@ -70,20 +73,28 @@ class SampleLoader:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
+        if self.augment and not self._augmentations:
+            raise ValueError(
+                f"augmentations are for images and frames of events, got {', '.join(self.augment)} for a "
+                f"{type(self.data).__name__} that is neither: leave augment away, or change the samples in batch() of "
+                f"a set of your own"
+            )
         for name in self.augment:
-            if name not in AUGMENTATIONS:
-                raise ValueError(f"unknown augmentation {name!r}: choose out of {', '.join(AUGMENTATIONS)}")
+            if name not in self._augmentations:
+                raise ValueError(f"unknown augmentation {name!r}: choose out of {', '.join(self._augmentations)}")
         if self.mix and self.mix not in MIXES:
             raise ValueError(f"unknown mix {self.mix!r}: choose out of {', '.join(MIXES)}, or '' for none")
         if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):
             raise ValueError(f"mix_alpha must be a finite number above 0, got {self.mix_alpha}")
-        if self.augment and not isinstance(self.data, ImageSet):
-            raise ValueError(
-                f"augmentations are for images, an ImageSet, got {', '.join(self.augment)} for a "
-                f"{type(self.data).__name__}: leave augment away, or change the samples in batch() of a set of your own"
-            )
         if self.mix and not isinstance(self.data, ImageSet):
             raise ValueError(f"{self.mix} is for images, an ImageSet, got a {type(self.data).__name__}: leave mix away")
+
+    @property
+    def _augmentations(self) -> Mapping[str, Callable[..., Tensor]]:
+        """Those that there are for these samples."""
+        if isinstance(self.data, ImageSet):
+            return AUGMENTATIONS
+        return EVENT_AUGMENTATIONS if isinstance(self.data, FrameSet) and self.data.frames.ndim == 5 else {}
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -107,7 +118,7 @@ class SampleLoader:
     def _batch(self, index: Tensor, draw: int) -> Batch:
         inputs, labels = self.data.batch(index).to(self.device), self.data.labels[index].to(self.device)
         for name in self.augment:
-            inputs = AUGMENTATIONS[name](inputs, seed=self.seed, draw=draw, index=index)
+            inputs = self._augmentations[name](inputs, seed=self.seed, draw=draw, index=index)
         return Batch(inputs, labels, index)
 
     def _mixed(self, index: Tensor, draw: int) -> Batch:

@@ -43,6 +43,8 @@ class Manifest:
     fingerprint: str = ""
     """Of an image folder's listing when it was read."""
     format: int = FORMAT
+    details: dict[str, object] = field(default_factory=dict)
+    """Of recordings: how they became frames, how they were split, and what that counted."""
 
 
 def cache_root() -> Path:
@@ -64,18 +66,30 @@ def write_prepared(
     folder: Path, splits: Splits, *, name: str, source: Path, check: str, fingerprint: str = ""
 ) -> Manifest:
     """Write both parts and the manifest; a folder that exists is replaced when the new one is complete."""
+
+    def write(temporary: Path) -> Manifest:
+        sums = {}
+        for part, data in zip(PARTS, splits, strict=True):
+            file = temporary / f"{part}.safetensors"
+            safetensors.torch.save_file(_tensors(data), file)
+            sums[part] = digest(file)
+        return _manifest(splits, name, str(source), check, sums, fingerprint)
+
+    return replace_prepared(folder, write)
+
+
+def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
+    """Have a folder written beside this one, and put it with its manifest in its place when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
-    sums = {}
-    for part, data in zip(PARTS, splits, strict=True):
-        file = temporary / f"{part}.safetensors"
-        safetensors.torch.save_file(_tensors(data), file)
-        sums[part] = digest(file)
-    manifest = _manifest(splits, name, str(source), check, sums, fingerprint)
-    (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.replace(folder)
-    return manifest
+    try:
+        manifest = write(temporary)
+        (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+        return manifest
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def manifest_of(splits: Splits, name: str) -> Manifest:

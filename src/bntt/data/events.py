@@ -1,0 +1,136 @@
+"""What an event camera recorded: when, where and in which direction the brightness of its pixels changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Integer
+
+from bntt.data.errors import DataError
+
+LARGEST_SIDE = 1 << 15
+"""Of a sensor, in pixels."""
+LARGEST_FILE = 1 << 30
+"""Bytes of one recording, more than 100 million events."""
+
+
+class EventFault(ValueError):
+    """An event that cannot be; ``event`` is its number, None where there is none at all."""
+
+    def __init__(self, message: str, event: int | None = None) -> None:
+        super().__init__(message)
+        self.event = event
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of one recording, in order of time.
+
+    Raises:
+        EventFault: (a ValueError) if there is no event, the arrays differ in length, an event lies outside the sensor,
+            has a polarity that is neither 0 nor 1, or a time before the event in front of it.
+
+    >>> events = Events(np.array([5, 5, 9]), np.array([0, 3, 1]), np.array([2, 0, 1]), np.array([1, 0, 1]), 3, 4)
+    >>> len(events), events.duration, events[1:].t
+    (3, 5, array([5, 9]))
+    """
+
+    t: Int[np.ndarray, "..."]
+    """int64: microseconds, from any zero."""
+    x: Integer[np.ndarray, "..."]
+    """Columns, 0 to width - 1."""
+    y: Integer[np.ndarray, "..."]
+    """Rows, 0 to height - 1."""
+    p: Integer[np.ndarray, "..."]
+    """Polarity: 1 brighter, 0 darker, where the reader does not say otherwise."""
+    height: int
+    width: int
+    left_out: int = 0
+    """Words of the file that are no pixel's event: triggers, samples of images."""
+
+    def __post_init__(self) -> None:
+        shapes = [array.shape for array in (self.t, self.x, self.y, self.p)]
+        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
+            raise EventFault(f"t, x, y and p must have one length, got {', '.join(str(list(s)) for s in shapes)}")
+        if self.t.dtype != np.int64:
+            raise EventFault(f"t must be int64 microseconds, got {self.t.dtype}")
+        if not (0 < self.height <= LARGEST_SIDE and 0 < self.width <= LARGEST_SIDE):
+            raise EventFault(f"a sensor has 1 to {LARGEST_SIDE} rows and columns, got {self.height} and {self.width}")
+        if not len(self.t):
+            raise EventFault("there is no event")
+        for name, values, past in (("x", self.x, self.width), ("y", self.y, self.height), ("p", self.p, 2)):
+            if values.min() < 0 or values.max() >= past:
+                first = int(((values < 0) | (values >= past)).argmax())
+                what = "polarity 0 or 1" if name == "p" else f"{name} from 0 to {past - 1}"
+                raise EventFault(f"expected {what}, got {values[first]}", first)
+        falls = self.t[1:] < self.t[:-1]
+        if falls.any():
+            first = int(falls.argmax()) + 1
+            raise EventFault(f"time falls from {self.t[first - 1]} to {self.t[first]}", first)
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def __getitem__(self, part: slice) -> Events:
+        """Some of the events, as views.
+
+        Raises:
+            EventFault: if none are left, or a negative step turns time round.
+        """
+        return Events(self.t[part], self.x[part], self.y[part], self.p[part], self.height, self.width)
+
+    @property
+    def duration(self) -> int:
+        """Microseconds from the first event to the last, both counted: 1 where all are at one time."""
+        return int(self.t[-1]) - int(self.t[0]) + 1
+
+
+def check_file(path: Path) -> None:
+    """Only a file is opened: a pipe would be waited for.
+
+    Raises:
+        DataError: if it is missing or no file.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is {'no file' if path.exists() else 'missing'}: a recording is read from a file")
+
+
+def beginning(path: Path, count: int) -> bytes:
+    """The first bytes of a recording, fewer where it has no more.
+
+    Raises:
+        DataError: if it is missing or no file.
+    """
+    check_file(path)
+    with path.open("rb") as file:
+        return file.read(count)
+
+
+def bytes_of(path: Path, most: int = LARGEST_FILE) -> bytes:
+    """All bytes of a recording, which must be a file of at most ``most``.
+
+    Raises:
+        DataError: if it is missing, no file, or larger.
+    """
+    check_file(path)
+    size = path.stat().st_size
+    if size > most:
+        raise DataError(f"{path} has {size} bytes, more than {most}: cut the recording into parts")
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:
+    """Events made of a file: a fault names the file, and with ``where`` the place of the event in it.
+
+    Raises:
+        DataError: in place of an :class:`EventFault`.
+    """
+    try:
+        return make()
+    except EventFault as fault:
+        place = "" if fault.event is None else f", {where(fault.event)}"
+        raise DataError(f"{path}{place}: {fault}") from None

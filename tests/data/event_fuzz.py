@@ -1,0 +1,113 @@
+"""Recordings with bytes changed, cut, doubled: an error that says so or events, never anything else.
+
+``python -m tests.data.event_fuzz --cases 100000`` runs many; the default run of the tests has a few thousand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bntt.data.aedat2 import DAVIS346, read_aedat2
+from bntt.data.binning import Binning, to_frames
+from bntt.data.errors import DataError
+from bntt.data.events import Events
+from bntt.data.nmnist import read_nmnist
+from tests.data.damaged import VERSION, archive, array, saved, zipped
+
+SEEDS: dict[str, tuple[Callable[[Path], Events], bytes]] = {}
+TIMES = [b"\0\0%c%c" % (i, i) for i in range(60)]
+SEEDS["dvs128"] = (read_aedat2, VERSION + b"# a line\r\n" + b"".join(b"\0\0%c\3" % i + TIMES[i] for i in range(60)))
+SEEDS["davis"] = (
+    lambda path: read_aedat2(path, DAVIS346, falling="sort"),
+    VERSION + b"".join(b"%c\x10\0\0" % (35 + i % 2) + TIMES[i] for i in range(60)),
+)
+SEEDS["nmnist"] = (read_nmnist, b"".join(b"%c%c\x80%c\0" % (i % 34, i % 34, i) for i in range(60)) + b"\0\xf0\0\0\0")
+SEEDS["npz"] = (archive, saved())
+SEEDS["npz packed"] = (archive, zipped(array("<i8", "(3,)", bytes(24)), 8))
+MEMORY = 8 << 20
+"""Bytes that a reader may take at one time: files here have less than 2,000."""
+
+
+def changed(content: bytes, rng: np.random.Generator) -> bytes:
+    """One to four changes: of a byte, a bit, a word to its extremes, a part doubled, taken away or put elsewhere."""
+    bytes_ = bytearray(content)
+    for _ in range(int(rng.integers(1, 5))):
+        at, size = int(rng.integers(0, len(bytes_) + 1)), int(rng.integers(1, 17))
+        part = bytes(bytes_[at : at + size])
+        match int(rng.integers(0, 7)):
+            case 0:
+                bytes_[at : at + 1] = rng.bytes(1)
+            case 1 if part:
+                bytes_[at] ^= 1 << int(rng.integers(0, 8))
+            case 2:
+                bytes_[at : at + 4] = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"####")[size % 4]
+            case 3:
+                bytes_[at:at] = part
+            case 4:
+                del bytes_[at : at + size]
+            case 5:
+                del bytes_[at:]
+            case 6:
+                place = int(rng.integers(0, len(bytes_) + 1))
+                bytes_[place : place + len(part)] = part
+    return bytes(bytes_)
+
+
+def run(cases: int, first: int = 0, *, memory: bool = False) -> Counter[str]:
+    """How many files were read, and how many refused.
+
+    Raises:
+        AssertionError: if a reader does anything else, or takes more memory than ``MEMORY``.
+    """
+    kinds, seen = list(SEEDS), Counter[str]()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one"
+        for case in range(first, first + cases):
+            rng = np.random.default_rng(case)
+            kind = kinds[case % len(kinds)]
+            read, content = SEEDS[kind]
+            path.unlink(missing_ok=True)  # a file written over may be waited for until it is on the disk
+            path.write_bytes(changed(content, rng))
+            if memory:
+                tracemalloc.start()
+            try:
+                events = read(path)
+                counts = to_frames(events, Binning(3, min(events.height, 3), min(events.width, 4)))
+                assert int(counts.counts.long().sum()) == len(events)
+                seen[f"{kind}: read"] += 1
+            except DataError as error:
+                named = str(path) in str(error)
+                seen[f"{kind}: {'refused' if named else 'refused without its name'}"] += 1
+            except BaseException as error:
+                raise AssertionError(f"case {case} ({kind}): {error!r}") from error
+            if memory:
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+                assert peak < MEMORY, f"case {case} ({kind}) took {peak} bytes"
+    return seen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.data.event_fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--memory", action="store_true", help="measure each reader's memory (slow)")
+    chosen = parser.parse_args()
+    began = time.monotonic()
+    for what, count in sorted(run(chosen.cases, chosen.first, memory=chosen.memory).items()):
+        print(f"{what}: {count}")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{chosen.cases} cases in {time.monotonic() - began:.0f} s, {most / 1024:.0f} MiB at most")
+
+
+if __name__ == "__main__":
+    main()

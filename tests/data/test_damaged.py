@@ -1,0 +1,24 @@
+"""Every damaged recording says what is wrong, and where."""
+
+import pytest
+
+from bntt.data.errors import DataError
+from tests.data.damaged import AEDAT2, ARCHIVE, NMNIST
+
+FILES = {
+    f"{kind}-{row[0]}": row[1:]
+    for kind, rows in (("aedat2", AEDAT2), ("nmnist", NMNIST), ("npz", ARCHIVE))
+    for row in rows
+}
+
+
+@pytest.mark.parametrize(("read", "content", "message"), FILES.values(), ids=FILES)
+def test_what_is_said(read, content, message, tmp_path):
+    (tmp_path / "one").write_bytes(content)
+    with pytest.raises(DataError, match=message) as raised:
+        read(tmp_path / "one")
+    assert str(tmp_path / "one") in str(raised.value)
+
+
+def test_there_are_many():
+    assert len(FILES) >= 60
