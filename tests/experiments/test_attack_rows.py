@@ -147,6 +147,14 @@ def test_transfer_rows_and_blame():
     assert (worst["accuracy"], worst["lowest_single"]) == (0.2, "fgsm exact on run1")
 
 
+def test_what_is_weak_on_one_model_says_nothing_of_transfer():
+    rows = found(cell(FGSM, 40, 70), cell(PGD, 60, 80), cell(SQUARE, 5, 20), models=2)
+    assert "several steps" in rows["pgd", "a", "run0", "run0"]["invalid"]
+    assert "random search" in rows["fgsm", "a", "run0", "run0"]["invalid"]
+    assert not rows["pgd", "a", "run0", "run1"]["invalid"]
+    assert not rows["fgsm", "a", "run0", "run1"]["invalid"]
+
+
 def test_json_and_the_end():
     rows = list(found(cell(FGSM, 90, zero=100)).values())
     values = attack_json(of(), rows, [{"draws": 1}])

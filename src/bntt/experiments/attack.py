@@ -20,7 +20,7 @@ from torch import Tensor
 from bntt.analysis.attacks.descent import Attacked, descend, random_signs, require_foolbox
 from bntt.analysis.attacks.gradient import estimators_of, input_gradient, is_random
 from bntt.analysis.attacks.measured import right_under
-from bntt.analysis.attacks.search import search
+from bntt.analysis.attacks.square import search
 from bntt.data import ImageSet, stratified
 from bntt.data.subset import how_chosen
 from bntt.experiments.attack_cell import Cell, Piece, as_bits, cell_path, numbers_or_none, read_cell, write_cell

@@ -7,7 +7,7 @@ from bntt.analysis.attacks.descent import Attacked, NoFoolboxError, descend, ran
 from bntt.analysis.attacks.gradient import InputGradient, NoGradientError, estimators_of, input_gradient, is_random
 from bntt.analysis.attacks.guards import paired_interval
 from bntt.analysis.attacks.measured import right_under
-from bntt.analysis.attacks.search import search
+from bntt.analysis.attacks.square import search
 from bntt.analysis.attacks.threat import Threat
 
 __all__ = [

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bntt.analysis.attacks import search as square
+from bntt.analysis.attacks import square
 from bntt.analysis.attacks.measured import right_under
-from bntt.analysis.attacks.search import SURE, search
+from bntt.analysis.attacks.square import SURE, search
 from bntt.ops.random import Purpose, sample_keys
 from tests.analysis.attacks.models import Hidden, conv_model, linear_model, some
 
