@@ -24,7 +24,7 @@ def outcome(run: Path) -> dict[str, str]:
         "last": _of(directory.kept.latest().checkpoint),
         "best": _of(read_checkpoint(directory.best)),
         "metrics": _digest(_timeless(metrics)),
-        "evaluation": _digest(json.loads((run / "evaluation.json").read_text(encoding="utf-8"))),
+        "evaluation": _digest(_timeless(json.loads((run / "evaluation.json").read_text(encoding="utf-8")))),
     }
 
 

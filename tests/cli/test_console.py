@@ -80,7 +80,7 @@ def test_a_result_says_what_it_cost(capsys):
 
 def test_an_ann_has_no_rates(capsys):
     of = outcome(1)
-    silent = Evaluation(of.evaluation.accuracy, Activity(2000, {}, {}))
+    silent = dataclasses.replace(of.evaluation, activity=Activity(2000, {}, {}))
     console.result(dataclasses.replace(of, evaluation=silent))
     text = capsys.readouterr().out
     assert "an ANN: nothing in it spikes" in text

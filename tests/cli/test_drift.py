@@ -26,7 +26,7 @@ def test_json_and_csv(run, capsys):
     assert cli.main(["drift", str(run), "--images", "50", "--split", "test", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["images"], found["split"]) == (1000, "test")
-    assert found == json.loads((run / "drift.json").read_text())
+    assert found == json.loads((run / "drift-test.json").read_text())
     assert cli.main(["drift", str(run), "--images", "50", "--split", "test", "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert float(rows[2]["distance"]) == pytest.approx(found["layers"]["conv2"]["distance"][0])
