@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -35,9 +36,8 @@ def kills(folder: Path, count: int) -> int:
     resume = ["train", str(directory), "--resume"]
     killed_so_far = highest = 0
     for number in range(count):
-        started = bool(RunDirectory(directory).kept.paths()) if directory.exists() else False
         done.unlink(missing_ok=True)
-        child = start(resume if started else train, log, lambda: _noting(done))
+        child = start(resume if _goes_on(directory) else train, log, lambda: _noting(done))
         time.sleep(dice.uniform(1.0, 4.0))
         os.kill(child, signal.SIGKILL)
         killed = time.monotonic()
@@ -51,7 +51,7 @@ def kills(folder: Path, count: int) -> int:
         killed_so_far = number + 1
         if (number + 1) % 20 == 0:
             print(f"{number + 1} kills: {wrong} wrong", flush=True)
-    if finished(resume, log):
+    if finished(resume if _goes_on(directory) else train, log):
         print(log.read_text()[-500:])
         return wrong + 1
     alone = folder / "alone"
@@ -62,6 +62,14 @@ def kills(folder: Path, count: int) -> int:
         f"{killed_so_far} kills: {wrong} wrong; {'the bits of the run that was left alone' if same else 'OTHER BITS'}"
     )
     return wrong + (not same)
+
+
+def _goes_on(directory: Path) -> bool:
+    """Whether something was kept; a run that was killed before makes room for another of its name."""
+    if directory.exists() and RunDirectory(directory).kept.paths():
+        return True
+    shutil.rmtree(directory, ignore_errors=True)
+    return False
 
 
 def _noting(done: Path) -> None:
