@@ -18,7 +18,7 @@ RUNS = HERE / "results"
 WHOLE = ("wheel", "fashion-mnist-bntt", "fashion-mnist-bn", "cifar10-small-bntt", "cifar10-small-bn")
 """Networks that every command was run on."""
 SHORT = ("short-after", "short-before", "short-no-decay")
-"""Three starts each."""
+"""A start each, by the number at the end."""
 FILES = ("evaluation", "exit", "exit-per-sample", "activity", "drift", "equivalence", "energy")
 Facts = dict[str, Any]
 
@@ -147,7 +147,7 @@ def page() -> str:
     short = {folder.name: read(folder) for kind in SHORT for folder in sorted(RUNS.glob(f"{kind}-[0-9]"))}
     parts = [(HERE / "findings-head.md").read_text(encoding="utf-8").rstrip(), "", "## The networks", "", *table(whole)]
     if short:
-        parts += ["", "## Three starts at a short budget", "", *table(short)]
+        parts += ["", "## Starts at a short budget", "", *table(short)]
     parts += ["", "## A threshold that needs no data", "", *distance_of_thresholds({**whole, **short})]
     pictures = [
         f"![{picture} of {name}](results/{name}/{picture}.png)"

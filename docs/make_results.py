@@ -18,6 +18,8 @@ ORDER = (
     "fashion-mnist",
     "fashion-mnist-fused",
     "fashion-mnist-wd1e-4",
+    "fashion-mnist-bntt",
+    "fashion-mnist-bn",
     "fmnist-3ep-bntt",
     "fmnist-3ep-bn",
     "fmnist-3ep-none",
