@@ -75,7 +75,7 @@ def each_by_itself(facts: Facts) -> str:
 def distances(facts: Facts, key: str) -> str:
     """The largest distance of means over layers and steps, in held deviations."""
     rows = facts["drift"]["layers"].values()
-    return f"{max(abs(value) for row in rows for value in row[key][slice(*row['driven'])]):.2f}"
+    return f"{max(abs(value) for row in rows for value in row[key][row['driven'][0] - 1 : row['driven'][1]]):.2f}"
 
 
 def folds(facts: Facts) -> str:
