@@ -149,6 +149,11 @@ def over_time(found: dict) -> str:
     return "\n".join(lines)
 
 
+def changed_runs() -> dict:
+    """The base and those that differ from it in one thing."""
+    return {folder.name: read(folder) for folder in sorted(RUNS.glob(f"{CHANGES}*"))}
+
+
 def page() -> str:
     """The whole of results.md."""
     runs = {name: read(RUNS / name) for name in ORDER if (RUNS / name).is_dir()}
@@ -178,13 +183,12 @@ def page() -> str:
         ]
         if (RUNS / name / "evaluation.png").exists():
             parts.append(f"![accuracy, γ and firing rates over time](results/{name}/evaluation.png)")
-    changed = {folder.name: read(folder) for folder in sorted(RUNS.glob(f"{CHANGES}*"))}
-    if changed:
-        draw_decay(changed)
+    if changed := changed_runs():
         parts += ["", *one_change(changed)]
     return "\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
     (HERE / "results.md").write_text(page(), encoding="utf-8")
+    draw_decay(changed_runs())
     sys.stdout.write("wrote docs/results.md\n")
