@@ -25,10 +25,9 @@ from bntt.analysis.fan_out import fan_out
 from bntt.analysis.passing import Leaves, passing
 from bntt.analysis.sites import READOUT, Site, sites
 from bntt.analysis.updates import Updates, updates_of
-from bntt.nn.analog import DirectEncoder
 from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.expected import ExpectedEncoder
 from bntt.nn.measure import Arrivals, LayerMeasures, Measure, Measured, joined
+from bntt.nn.pixels import StillEncoder
 from bntt.nn.samples import Loader, samples
 from bntt.nn.stage import SpikingLayer
 from bntt.nn.trace import evaluating
@@ -37,8 +36,6 @@ Arriving = Literal["spikes", "counts", "analog", "nothing"]
 """Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""
 Price = Literal["spikes", "values"]
 """How counts are paid: every spike in them by an addition, or every value by a multiply-accumulate."""
-CONSTANT = (DirectEncoder, ExpectedEncoder)
-"""Encoders that give the same at every step."""
 WITHIN = 0.1
 """How far from a whole number a sum of spikes may come out, for the rounding of averages."""
 
@@ -176,7 +173,7 @@ def count_operations(
                 raise ValueError("there are no samples to count")
             correct.append(tuple(hits.tolist()))
     accuracy = Accuracy(total.samples // draws, tuple(correct))
-    return Operations(accuracy, dict(_layers(model, total)), isinstance(model.encoder, CONSTANT))
+    return Operations(accuracy, dict(_layers(model, total)), isinstance(model.encoder, StillEncoder))
 
 
 class _Total:

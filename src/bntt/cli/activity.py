@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +98,7 @@ def _show(result: ActivityResult) -> None:
         console.gamma(gamma, steps)
         for title, of in (("γ", "gamma"), ("σ̄", "deviation")):
             changes = {
-                name: ["-" if math.isnan(value) else f"{value:.0%}" for value in getattr(alike, of).tolist()] + [""]
+                name: [console.number(value, ".0%") for value in getattr(alike, of).tolist()] + [""]
                 for name, alike in result.likeness.items()
             }
             console.table(f"how much {title} changes from step to the next, mean over channels", steps, changes)

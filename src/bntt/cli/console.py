@@ -196,7 +196,16 @@ def shown_steps(steps: int) -> Sequence[int]:
 
 def numbers(title: str, steps: int, rows: Mapping[str, Sequence[float]]) -> None:
     """A table of numbers with two digits; a dash where there is none."""
-    table(title, steps, {name: ["-" if math.isnan(n) else f"{n:.2f}" for n in row] for name, row in rows.items()})
+    table(title, steps, {name: [number(n, ".2f") for n in row] for name, row in rows.items()})
+
+
+def number(value: float, form: str) -> str:
+    """A number as a table shows it; a dash where there is none.
+
+    >>> number(0.25, ".0%"), number(math.nan, ".0%")
+    ('25%', '-')
+    """
+    return "-" if math.isnan(value) else f"{value:{form}}"
 
 
 def gamma(profile: GammaProfile, steps: int) -> None:

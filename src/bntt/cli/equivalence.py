@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,19 +72,19 @@ def _show(result: RunEquivalence) -> None:
     console.columns("folded networks, on their own spikes", ("", "accuracy", "same answer"), rows)
     for fed, what in FED.items():
         layers = [
-            (layer, *(_share(found.mean(name, fed, layer)) for name in found.folds), _rate(found.mean_rate(layer)))
+            (
+                layer,
+                *(_share(found.mean(name, fed, layer)) for name in found.folds),
+                console.number(found.mean_rate(layer), ".1%"),
+            )
             for layer in found.rate
         ]
         heads = ("layer", *found.folds, "fire at all")
         console.columns(f"neurons that fire otherwise, mean over steps: {what}", heads, layers)
 
 
-def _rate(share: float) -> str:
-    return "-" if math.isnan(share) else f"{share:.1%}"
-
-
 def _share(share: float) -> str:
     """Some of very few are seen to be some."""
-    if math.isnan(share):
-        return "-"
-    return f"{share:.2%}" if share >= 1e-4 or share == 0 else f"{share:.1e}"
+    from bntt.cli import console
+
+    return console.number(share, ".1e" if 0 < share < 1e-4 else ".2%")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import tyro
@@ -49,10 +48,7 @@ def neuron(
     if shown := report.told(neuron_json(result), rows, as_json=json, as_csv=csv):
         where = ", ".join(map(str, trace.place))
         numbers = {"potential": trace.potential, "membrane": trace.membrane, "do/du": trace.gradient}
-        table = {
-            name: ["-" if math.isnan(value) else f"{value:.2f}" for value in row.tolist()]
-            for name, row in numbers.items()
-        }
+        table = {name: [console.number(value, ".2f") for value in row.tolist()] for name, row in numbers.items()}
         table["spike"] = ["|" if fired else "" for fired in trace.spikes.tolist()]
         console.table(f"neuron {where} of {trace.layer}, {what}, at step", len(rows), table)
     stem = stem_of("neuron", split)

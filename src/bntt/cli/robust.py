@@ -62,11 +62,10 @@ def robust(
 
     if not runs:
         raise RecipeError("name a run directory, or several to be compared: bntt robust RUN [RUN ...]")
-    if json and csv:
-        raise RecipeError("--json and --csv: choose one")
+    report.check_form(as_json=json, as_csv=csv)
     require_device(device)
     asked = Noise(sigmas, where, not unclipped, draws, images, split, steps)
-    loaded = [report.opened(run, device, as_json=json, as_csv=csv, spiking=False) for run in runs]
+    loaded = [report.opened(run, device, spiking=False) for run in runs]
     with console.progress("measuring", images_in_all(loaded, asked)) as advance:
         result = robust_run(loaded, asked, progress=advance)
     values = robust_json(result)

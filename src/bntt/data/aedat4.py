@@ -50,8 +50,8 @@ def read_aedat4(path: Path) -> Events:
     rows = np.concatenate(packets) if packets else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
     t, x, y = rows["t"].astype(np.int64), rows["x"].copy(), rows["y"].copy()
     p = rows["on"].astype(np.uint8)
-    make = lambda: Events(t, x, y, p, facts["height"], facts["width"])  # noqa: E731
-    return recorded(path, lambda event: f"event {event}", make)
+    sensor = facts["height"], facts["width"]
+    return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, *sensor))
 
 
 def _packets(path: Path, decoder: Any) -> Iterator[np.ndarray]:

@@ -38,4 +38,4 @@ def shift_frames(
 
 
 EVENT_AUGMENTATIONS = {"flip": flip_frames, "shift": shift_frames}
-"""The names that recipes know."""
+"""By name, as :class:`~bntt.data.SampleLoader` takes them."""

@@ -58,7 +58,7 @@ EVENT_FORMATS = {
     "nmnist": EventFormat(".bin", read_nmnist),
     "npz": EventFormat(".npz", partial(read_event_archive, height=128, width=128)),
 }
-"""The names that recipes know; an archive's sensor is that of a DVS128, of another: ``EventFormat(".npz", ...)``."""
+"""By name; an archive's sensor is that of a DVS128, of another: ``EventFormat(".npz", ...)``."""
 
 
 class FrameSplits(NamedTuple):

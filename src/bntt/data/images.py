@@ -59,6 +59,20 @@ class ImageSet:
         return means, stds
 
 
+def same_images(one: ImageSet, other: ImageSet, places: Int[Tensor, " M"]) -> bool:
+    """Whether two sets are as large, and have the same images and labels at these places.
+
+    >>> black = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog"))
+    >>> first = torch.tensor([0])
+    >>> same_images(black, black, first), same_images(black, black.select(first), first)
+    (True, False)
+    """
+    if len(one) != len(other):
+        return False
+    ours, theirs = one.select(places), other.select(places)
+    return torch.equal(ours.images, theirs.images) and torch.equal(ours.labels, theirs.labels)
+
+
 class Splits(NamedTuple):
     """The two published parts of a dataset."""
 

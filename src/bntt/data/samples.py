@@ -111,4 +111,4 @@ def some_of(samples: Samples, count: int, seed: int) -> Samples:
     """
     if count < 1:
         raise ValueError(f"count must be 1 or more, got {count}")
-    return samples if count >= len(samples) else split_validation(samples, count, seed)[1]
+    return samples if count >= len(samples) else samples.select(stratified(samples, count, seed))

@@ -22,6 +22,7 @@ from bntt.analysis.attacks.gradient import estimators_of, input_gradient, is_ran
 from bntt.analysis.attacks.measured import right_under
 from bntt.analysis.attacks.square import search
 from bntt.data import ImageSet, stratified
+from bntt.data.images import same_images
 from bntt.data.subset import how_chosen
 from bntt.experiments.attack_cell import Cell, Piece, as_bits, cell_path, numbers_or_none, read_cell, write_cell
 from bntt.experiments.attack_plan import ALONG, CONTROL_IMAGES, EOT, IMAGES, Job, Plan, jobs
@@ -120,8 +121,7 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
     images = every.select(places)
     subjects = [_subject(loaded, images)]
     if other is not None:
-        theirs = other.images(plan.split)
-        if len(theirs) != len(every) or _digest(theirs.select(places)) != _digest(images):
+        if not same_images(every, other.images(plan.split), places):
             raise RecipeError(
                 f"--from {other.path}: its {plan.split} images are not those of {loaded.path}, so nothing carries over"
             )

@@ -84,6 +84,6 @@ def _lines(axes: Axes, layers: Mapping[str, LayerDrift], field: str, label: str,
         axes.plot([t + 1 for t in layer.driven], [row[t] for t in layer.driven], label=name, **look)
     axes.set_xlabel("time step")
     axes.set_ylabel(label)
-    from_zero(axes, axes)
+    from_zero(axes)
     whole_numbers(axes, 1, steps)
     axes.grid(alpha=0.3)

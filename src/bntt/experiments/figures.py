@@ -136,7 +136,7 @@ def _epochs(axes: Axes, rows: Sequence[Mapping[str, Any]], label: str) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
-    from_zero(axes, axes)
+    from_zero(axes)
     whole_numbers(axes, rows[0]["epoch"] + 1, rows[-1]["epoch"] + 1)
 
 
@@ -187,13 +187,13 @@ def label_steps(axes: Axes, what: str) -> None:
     axes.set_xlabel("time step")
     axes.set_ylabel(what)
     axes.grid(alpha=0.3)
-    from_zero(axes, axes)
+    from_zero(axes)
     whole_numbers(axes, 1, round(max(1.0, axes.dataLim.x1)))
 
 
 def from_zero(axes: Axes, *drawn: Axes) -> None:
-    """An axis that begins at 0 and ends above what is drawn in these; at 1 where nothing is."""
-    top = max(one.dataLim.y1 for one in drawn)
+    """An axis that begins at 0 and ends above what is drawn in it, or in all of these; at 1 where nothing is."""
+    top = max(one.dataLim.y1 for one in drawn or (axes,))
     axes.set_ylim(0, 1.05 * top if 0 < top < math.inf else 1)
 
 

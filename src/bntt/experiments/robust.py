@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from bntt.analysis import Accuracy, Paired, evaluate, paired
 from bntt.analysis.accuracy import wilson
 from bntt.data import PartLoader, stratified
+from bntt.data.images import same_images
 from bntt.data.subset import how_chosen
 from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
@@ -164,17 +164,12 @@ def _places(loaded: Sequence[LoadedRun], asked: Noise) -> Tensor:
     if count > len(images):
         raise RecipeError(f"--images {count}: the {asked.split} split of {first.path} has {len(images)}")
     places = stratified(images, count, SEED)
-    ours = images.select(places)
     for other in others:
-        theirs = other.images(asked.split)
-        if len(theirs) == len(images):
-            theirs = theirs.select(places)
-            if torch.equal(theirs.images, ours.images) and torch.equal(theirs.labels, ours.labels):
-                continue
-        raise RecipeError(
-            f"{other.path} has other {asked.split} images than {first.path}: compare runs of one dataset; validation "
-            f"images also differ with the recipe's seed, those of --split test do not"
-        )
+        if not same_images(images, other.images(asked.split), places):
+            raise RecipeError(
+                f"{other.path} has other {asked.split} images than {first.path}: compare runs of one dataset; "
+                f"validation images also differ with the recipe's seed, those of --split test do not"
+            )
     return places
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,18 +52,24 @@ def shown_steps(steps: int, most: int = 5) -> list[int]:
 
 
 def _accuracy(axes: Axes, result: RobustResult) -> None:
-    colours = shades([run.name for run in result.runs], LIGHTEST)
-    for i, run in enumerate(result.runs):
-        sigmas, colour = [row.sigma for row in run.rows], colours[run.name]
-        low, high = zip(*((100 * a, 100 * b) for a, b in (row.accuracy.interval for row in run.rows)), strict=True)
-        axes.fill_between(sigmas, low, high, color=colour, alpha=0.2, linewidth=0)
-        shares = [100 * row.accuracy.mean for row in run.rows]
-        axes.plot(
-            sigmas, shares, color=colour, linestyle=LINES[i % 4], marker=MARKS[i % 9], markersize=5, label=run.name
-        )
+    for number, run in enumerate(result.runs):
+        _line(axes, result, number, [(row.sigma, row.accuracy.mean, row.accuracy.interval) for row in run.rows])
     axes.set_title("after all steps (band: 95 % interval over images)", fontsize=10)
     _shares(axes, result)
     _names(axes)
+
+
+def _line(
+    axes: Axes, result: RobustResult, number: int, rows: Sequence[tuple[float, float, tuple[float, float]]]
+) -> None:
+    """A run's shares over σ, each with its interval, in %."""
+    names = [run.name for run in result.runs]
+    colour, sigmas = shades(names, LIGHTEST)[names[number]], [sigma for sigma, _, _ in rows]
+    low, high = zip(*((100 * a, 100 * b) for _, _, (a, b) in rows), strict=True)
+    axes.fill_between(sigmas, low, high, color=colour, alpha=0.2, linewidth=0)
+    shares, mark = [100 * share for _, share, _ in rows], MARKS[number % 9]
+    line = LINES[number % 4]
+    axes.plot(sigmas, shares, color=colour, linestyle=line, marker=mark, markersize=5, label=names[number])
 
 
 def _by_steps(axes: Axes, result: RobustResult) -> None:
@@ -91,17 +98,10 @@ def _names(axes: Axes) -> None:
 
 
 def _differences(axes: Axes, result: RobustResult) -> None:
-    colours = shades([run.name for run in result.runs], LIGHTEST)
     axes.axhline(0, color="0.5", linewidth=1)
-    for i, run in enumerate(result.runs[1:], start=1):
+    for number, run in enumerate(result.runs[1:], start=1):
         found = [(row.sigma, row.to_first) for row in run.rows if row.to_first is not None]
-        sigmas, colour = [sigma for sigma, _ in found], colours[run.name]
-        low, high = zip(*(tuple(100 * bound for bound in one.interval) for _, one in found), strict=True)
-        axes.fill_between(sigmas, low, high, color=colour, alpha=0.2, linewidth=0)
-        points = [100 * one.difference for _, one in found]
-        axes.plot(
-            sigmas, points, color=colour, linestyle=LINES[i % 4], marker=MARKS[i % 9], markersize=5, label=run.name
-        )
+        _line(axes, result, number, [(sigma, one.difference, one.interval) for sigma, one in found])
     axes.set_ylabel(f"accuracy minus that of {result.runs[0].name} (points)", parse_math=False)
     axes.set_title("on the same images and noise (band: paired 95 % interval)", fontsize=10)
     _names(axes)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bntt.nn.encoder import check_values, steps_of, whole_steps
-from bntt.nn.pixels import PixelEncoder
+from bntt.nn.pixels import StillEncoder
 
 
-class DirectEncoder(PixelEncoder):
+class DirectEncoder(StillEncoder):
     """Direct coding: the same analog image drives the first layer at every step, without a copy. Gradients pass.
 
     Args:
@@ -23,27 +23,15 @@ class DirectEncoder(PixelEncoder):
     torch.Size([4, 2, 1, 8, 8])
     """
 
-    def spikes(
-        self,
-        x: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
-        """What is normalised already, at all steps, or at some: ``[S, B, ...]``, every step the same memory.
-
-        The rest of a call changes nothing.
+    def held(self, x: Tensor) -> Tensor:
+        """The values themselves.
 
         >>> import torch
         >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
         tensor([[[-2.0000,  0.5000]]])
         """
-        wanted = steps_of(steps, self.num_steps)
         check_values(x, "pixels")
-        return x.expand(len(wanted), *x.shape)
+        return x
 
 
 class FrameEncoder(nn.Module):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bntt.nn.encoder import steps_of
-from bntt.nn.pixels import PerChannel, PixelEncoder, check_rates
+from bntt.nn.pixels import PerChannel, StillEncoder, check_rates
 from bntt.ops.poisson import expectation
 
 
-class ExpectedEncoder(PixelEncoder):
+class ExpectedEncoder(StillEncoder):
     """The expected spikes of :class:`~bntt.nn.poisson.PoissonEncoder` (:func:`~bntt.ops.poisson.expectation`), the same
     at every step, without a copy. Gradients pass.
 
@@ -29,25 +28,15 @@ class ExpectedEncoder(PixelEncoder):
         super().__init__(num_steps, mean=mean, std=std)
         self.signed = signed
 
-    def spikes(
-        self,
-        x: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
-        """Of what is normalised already, ``[S, B, ...]``, every step the same memory; the rest changes nothing.
+    def held(self, x: Tensor) -> Tensor:
+        """The expected spikes of what is normalised already.
 
         Raises:
             TypeError: if x is not floating point.
             ValueError: if it is not finite; or not from 0 to 1 where the code is unsigned.
         """
-        wanted = steps_of(steps, self.num_steps)
         check_rates(x, self.signed)
-        return expectation(x, self.signed).expand(len(wanted), *x.shape)
+        return expectation(x, self.signed)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, signed={self.signed}"

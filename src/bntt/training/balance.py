@@ -132,7 +132,7 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
     >>> network.blocks["fc1"].lif.neuron.threshold
     2.5
     """
-    neurons: dict[str, Any] = {name: layer.lif for name, layer in network.layers.items() if layer.lif is not None}
+    neurons = _neurons(network)
     if neurons.keys() != thresholds.keys():
         raise ValueError(f"the thresholds are of layers {list(thresholds)}, the network has {list(neurons)}")
     made = {name: replace(lif.neuron, threshold=float(thresholds[name])) for name, lif in neurons.items()}
@@ -148,8 +148,11 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
 
 def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
     """Of the neurons of every layer."""
-    neurons: dict[str, Any] = {name: layer.lif for name, layer in network.layers.items() if layer.lif is not None}
-    return {name: float(lif.neuron.threshold) for name, lif in neurons.items()}
+    return {name: float(lif.neuron.threshold) for name, lif in _neurons(network).items()}
+
+
+def _neurons(network: SpikingNetwork) -> dict[str, Any]:
+    return {name: layer.lif for name, layer in network.layers.items() if layer.lif is not None}
 
 
 def _scale_bias(module: nn.Module | None, factor: float) -> None:

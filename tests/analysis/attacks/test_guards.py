@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from bntt.analysis.attacks.guards import (
-    paired_interval,
     search_does_better,
     still_right,
     weaker_than_one_step,
     zero_gradients,
 )
+from bntt.analysis.paired import paired
 
 
 def pairs(both: int, first: int, second: int, neither: int):
@@ -19,6 +19,11 @@ def pairs(both: int, first: int, second: int, neither: int):
     one = torch.tensor([1] * both + [1] * first + [0] * second + [0] * neither).bool()
     other = torch.tensor([1] * both + [0] * first + [1] * second + [0] * neither).bool()
     return one[None], other[None]
+
+
+def paired_interval(one, other):
+    found = paired(one, other)
+    return (found.difference, *found.interval)
 
 
 def test_the_interval_is_agresti_and_mins():

@@ -5,7 +5,6 @@ Every accuracy found so is an upper bound of the robust one: a better attack may
 
 from bntt.analysis.attacks.descent import Attacked, NoFoolboxError, descend, random_signs
 from bntt.analysis.attacks.gradient import InputGradient, NoGradientError, estimators_of, input_gradient, is_random
-from bntt.analysis.attacks.guards import paired_interval
 from bntt.analysis.attacks.measured import right_under
 from bntt.analysis.attacks.square import search
 from bntt.analysis.attacks.threat import Threat
@@ -20,7 +19,6 @@ __all__ = [
     "estimators_of",
     "input_gradient",
     "is_random",
-    "paired_interval",
     "random_signs",
     "right_under",
     "search",

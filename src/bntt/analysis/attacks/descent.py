@@ -22,6 +22,7 @@ from torch import Tensor
 from bntt.analysis.attacks.gradient import InputGradient, input_gradient, mean_loss
 from bntt.analysis.attacks.threat import ATTACK_DRAW, Threat
 from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.encoder import index_of
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 
@@ -75,7 +76,7 @@ def descend(
     >>> set(found.images.flatten().tolist()) <= {0.25, 0.5, 0.75}
     True
     """
-    (kind, pixels), places = _foolbox(), torch.arange(len(images), device=images.device) if index is None else index
+    (kind, pixels), places = _foolbox(), index_of(index, images)
     noise: dict[str, Any] = {"seed": seed, "index": places}
     seen: list[InputGradient] = []
 
@@ -112,8 +113,16 @@ def random_signs(
     tensor([0.7500, 0.2500])
     """
     keys = sample_keys(seed, Purpose.START, 0, index)
-    signs = (uniform(keys, *images.shape[1:]) < 0.5).to(images.dtype) * 2 - 1
-    return (images + eps * signs).clamp(0, 1)
+    return (images + eps * fair_signs(uniform(keys, *images.shape[1:]), images)).clamp(0, 1)
+
+
+def fair_signs(numbers: Tensor, like: Tensor) -> Tensor:
+    """A sign for every uniform number, +1 below one half, of another tensor's type.
+
+    >>> fair_signs(torch.tensor([0.2, 0.7]), torch.ones(()))
+    tensor([ 1., -1.])
+    """
+    return (numbers < 0.5).to(like.dtype) * 2 - 1
 
 
 def _start(images: Tensor, threat: Threat, index: Tensor, seed: int, restart: int) -> Tensor:

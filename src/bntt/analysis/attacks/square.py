@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bntt.analysis.attacks.descent import Attacked
+from bntt.analysis.attacks.descent import Attacked, fair_signs
 from bntt.analysis.attacks.threat import ATTACK_DRAW, check_eps
 from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.encoder import index_of
 from bntt.nn.trace import evaluating
 from bntt.ops.random import Purpose, sample_keys, uniform
 
@@ -62,7 +63,7 @@ def search(
     check_eps(eps)
     if queries < 2:
         raise ValueError(f"queries must be 2 or more, a round of the search, got {queries}")
-    places = torch.arange(len(images), device=images.device) if index is None else index
+    places = index_of(index, images)
     best, asked = _stripes(images, eps, places, seed), torch.zeros_like(places)
     wrong, alive = torch.zeros_like(places), torch.arange(len(images), device=images.device)
     with torch.no_grad(), evaluating(model):
@@ -89,11 +90,7 @@ def _margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _stripes(images: Tensor, eps: float, index: Tensor, seed: int) -> Tensor:
     keys = sample_keys(seed, Purpose.SEARCH, 0, index)
-    return (images + eps * _signs(uniform(keys, images.shape[1], 1, images.shape[3]), images)).clamp(0, 1)
-
-
-def _signs(numbers: Tensor, like: Tensor) -> Tensor:
-    return (numbers < 0.5).to(like.dtype) * 2 - 1
+    return (images + eps * fair_signs(uniform(keys, images.shape[1], 1, images.shape[3]), images)).clamp(0, 1)
 
 
 def _side(size: torch.Size, number: int, rounds: int) -> int:
@@ -113,5 +110,5 @@ def _with_square(x: Tensor, images: Tensor, eps: float, side: int, keys: Tensor)
     top, left = ((numbers[:, i] * (n - side + 1)).long()[:, None] for i, n in enumerate((height, width)))
     rows, columns = (torch.arange(n, device=x.device)[None] for n in (height, width))
     inside = ((rows >= top) & (rows < top + side))[:, :, None] & ((columns >= left) & (columns < left + side))[:, None]
-    moved = (images + eps * _signs(numbers[:, 2:], images)[:, :, None, None]).clamp(0, 1)
+    moved = (images + eps * fair_signs(numbers[:, 2:], images)[:, :, None, None]).clamp(0, 1)
     return torch.where(inside[:, None], moved, x)
