@@ -21,6 +21,12 @@ SHORT = ("short-after", "short-before", "short-no-decay")
 """A start each, by the number at the end."""
 FILES = ("evaluation", "exit", "exit-per-sample", "activity", "drift", "equivalence", "energy")
 Facts = dict[str, Any]
+MEASURED = (
+    "Measured with one draw each, one thread of the same processor, by commits dfdcc9c (wheel), dd92422 "
+    "(fashion-mnist-bntt), f2583e7 and fcef16b (the rest), other work beside: `bntt exit RUN --draws 1`, `bntt activity "
+    "RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000`, `bntt energy RUN`, `bntt exit RUN --draws 1 "
+    "--per-sample`; test accuracies are those of `bntt train`, five draws (the wheel's: one)."
+)
 
 
 def read(run: Path) -> Facts:
@@ -32,7 +38,22 @@ def read(run: Path) -> Facts:
     }
     if (run / "recipe.toml").exists():
         found["recipe"] = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+        found["environment"] = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     return found
+
+
+def made(runs: dict[str, Facts]) -> list[str]:
+    """What command, seed and commit trained each network."""
+    lines = []
+    for name, facts in runs.items():
+        if "environment" in facts:
+            environment = facts["environment"]
+            words = " ".join(environment["command"])
+            where = f"commit {environment['commit']}, {environment['processor']}, {environment['threads']} thread"
+            lines.append(
+                f"- {name}: `bntt {words}`; seed {facts['recipe']['seed']}, commit {environment['commit']}, {where}"
+            )
+    return lines
 
 
 def accuracy(facts: Facts) -> str:
@@ -148,6 +169,7 @@ def page() -> str:
     parts = [(HERE / "findings-head.md").read_text(encoding="utf-8").rstrip(), "", "## The networks", "", *table(whole)]
     if short:
         parts += ["", "## Starts at a short budget", "", *table(short)]
+    parts += ["", "## How they were trained", "", *made({**whole, **short}), "", MEASURED]
     parts += ["", "## A threshold that needs no data", "", *distance_of_thresholds({**whole, **short})]
     pictures = [
         f"![{picture} of {name}](results/{name}/{picture}.png)"
