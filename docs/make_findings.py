@@ -24,8 +24,8 @@ Facts = dict[str, Any]
 MEASURED = (
     "Measured with one draw each, one thread of the same processor, by commits dfdcc9c (wheel), dd92422 "
     "(fashion-mnist-bntt), f2583e7 and fcef16b (the rest), other work beside: `bntt exit RUN --draws 1`, "
-    "`bntt activity RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000`, `bntt energy RUN`, `bntt exit RUN --draws 1 "
-    "--per-sample`; test accuracies are those of `bntt train`, five draws (the wheel's: one)."
+    "`bntt activity RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000`, `bntt energy RUN`, "
+    "`bntt exit RUN --draws 1 --per-sample`; test accuracies are those of `bntt train`, five draws (the wheel's: one)."
 )
 
 
