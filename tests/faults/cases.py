@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults import cases_calls, cases_commands, cases_data, cases_images, cases_runs
+from tests.faults import cases_attacks, cases_calls, cases_commands, cases_data, cases_images, cases_runs
 from tests.faults.case import Case
 
 TABLE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -22,6 +22,7 @@ CASES = [
     *cases_images.CASES,
     *cases_runs.CASES,
     *cases_calls.CASES,
+    *cases_attacks.CASES,
 ]
 
 
@@ -43,7 +44,7 @@ def table(outcomes: list[str]) -> str:
     head = (
         "# What happens when something is wrong\n\nMade by `python -m tests.faults.cases`, held to the code by "
         "`tests/faults`. Exit codes: 0 ok, 2 usage or recipe, 3 data,\n4 checkpoint, 5 resource, 6 numbers not finite, "
-        "75 run held, 130 interrupted,\n143 terminated. "
+        "7 evaluation worth nothing, 75 run held,\n130 interrupted, 143 terminated. "
         "Where Python is called instead of the command line, the error is named.\n\n"
         "| fault | what | outcome |\n|---|---|---|\n"
     )

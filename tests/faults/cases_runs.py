@@ -10,7 +10,7 @@ import torch
 
 from bntt.training.checkpoint import read_checkpoint, write_checkpoint
 from tests.faults.case import Case, adder
-from tests.faults.user import SMALL, bntt, trained
+from tests.faults.user import bntt, trained
 
 CASES: list[Case] = []
 case = adder(CASES)
@@ -18,12 +18,12 @@ case = adder(CASES)
 
 def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], expect: str) -> None:
     def do(tmp: Path) -> str:
-        bntt("train", "demo", *SMALL, "-s", "evaluate.draws=1", "--root", str(tmp))
-        path = tmp / "demo" / "checkpoints" / "best.safetensors"
+        run = trained(tmp)
+        path = run / "checkpoints" / "best.safetensors"
         tensors, facts = read_checkpoint(path)
         change(tensors)
         write_checkpoint(path, tensors, facts)
-        return bntt("evaluate", str(tmp / "demo"))
+        return bntt("evaluate", str(run))
 
     case(41, what, expect)(do)
 

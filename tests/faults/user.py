@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,11 +82,18 @@ def shell(command: str) -> str:
     return f"exit {done.returncode}: {done.stderr.decode()}".strip()
 
 
-def trained(tmp: Path, *settings: str) -> Path:
-    """The directory of a run of one epoch."""
+@functools.cache
+def _original(settings: tuple[str, ...]) -> tempfile.TemporaryDirectory[str]:
+    """Where a run of one epoch lies, trained once for all that begins with it."""
+    root = tempfile.TemporaryDirectory()
     flags = [part for setting in ("evaluate.draws=1", *settings) for part in ("-s", setting)]
-    bntt("train", "demo", *SMALL, *flags, "--root", str(tmp))
-    return tmp / "demo"
+    bntt("train", "demo", *SMALL, *flags, "--root", root.name)
+    return root
+
+
+def trained(tmp: Path, *settings: str) -> Path:
+    """The directory of a run of one epoch, to do anything with."""
+    return Path(shutil.copytree(Path(_original(settings).name) / "demo", tmp / "demo"))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,193 @@
+"""Write docs/rivals.md, and draw its figures, from runs of every method kept in docs/results/.
+
+    python docs/make_rivals.py
+
+A run is ``rival-METHOD-SEED``; what `bntt robust` and `bntt attack` wrote lies in ``rivals-noise`` and in
+``rivals-attack-METHOD`` beside them. Every number comes from such a file; what was not run is left empty.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RUNS = HERE / "results"
+METHODS = {
+    "ann": "ANN (ReLU, expected spikes)",
+    "conversion": "ANN-SNN conversion",
+    "hybrid": "hybrid: conversion, then surrogate",
+    "surrogate": "surrogate gradient, no norm",
+    "bn": "standard BN",
+    "bntt": "BNTT",
+}
+STEPS = (16, 32, 64, 100, 250, 500, 1000)
+"""Of a conversion."""
+Facts = dict[str, Any]
+
+
+def read(run: Path) -> Facts:
+    """What was written about one run."""
+    found: Facts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in run.glob("*.json")}
+    found["recipe"] = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+    return found
+
+
+def starts(method: str) -> list[Facts]:
+    """Every start of a method, in order of its seed."""
+    return [read(run) for run in sorted(RUNS.glob(f"rival-{method}-[0-9]"))]
+
+
+def spread(values: list[float], form: str) -> str:
+    """Mean ± sd over starts, or the one."""
+    if len(values) == 1:
+        return format(values[0], form)
+    return f"{format(statistics.mean(values), form)} ± {format(statistics.stdev(values), form)}"
+
+
+def updates(facts: Facts) -> str:
+    """The optimiser's, with those of the ANN that it began with."""
+    own, began = facts["evaluation"]["updates"], facts["evaluation"].get("conversion")
+    return f"{began['ann']['updates']:,} + {own:,}" if began else f"{own:,}"
+
+
+def minutes(facts: Facts) -> float:
+    """Of training and conversion, the ANN's included."""
+    began = facts["evaluation"].get("conversion")
+    return (facts["evaluation"]["seconds"] + (began["ann"]["seconds"] if began else 0.0)) / 60
+
+
+def energy(facts: Facts) -> str:
+    """Of an image by the 45 nm table, spikes in a pooled value added one by one or multiplied, in µJ."""
+    if "energy" not in facts:
+        return ""
+    steps = facts["recipe"]["network"]["num_steps"]
+    rows = [row for row in facts["energy"]["energy"] if row["costs"] == "digital-45nm" and row["steps"] == steps]
+    return " or ".join(sorted({f"{1e-6 * row['snn']:.1f}" for row in rows}, key=float))
+
+
+def row(method: str, found: list[Facts]) -> str:
+    """One line of the table of methods."""
+    first, measured = found[0], [facts["evaluation"] for facts in found]
+    spiking = first["recipe"]["network"].get("neuron") != "relu"
+    cells = [
+        METHODS[method],
+        str(first["recipe"]["network"]["num_steps"]) if spiking else "",
+        spread([100 * one["accuracy"] for one in measured], ".2f"),
+        f"{measured[0]['images']:,}",
+        spread([one["spikes_per_image"] for one in measured], ",.0f") if spiking else "",
+        energy(first),
+        updates(first),
+        f"{minutes(first):.1f}",
+        str(len(found)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def methods() -> Iterator[tuple[str, list[Facts]]]:
+    """Those that were run."""
+    for method in METHODS:
+        if found := starts(method):
+            yield method, found
+
+
+def conversion_table(found: list[Facts]) -> list[str]:
+    """Accuracy of a conversion by its number of steps."""
+    lines = ["| start | factor | " + " | ".join(f"T = {steps}" for steps in STEPS) + " |", "|---" * (len(STEPS) + 2) + "|"]
+    for facts in found:
+        over_time = facts["evaluation"]["accuracy_over_time"]
+        cells = [f"{over_time[steps - 1]:.1%}" if steps <= len(over_time) else "" for steps in STEPS]
+        lines.append(f"| {facts['recipe']['seed']} | {facts['evaluation']['conversion']['scale']:g} | {' | '.join(cells)} |")
+    return lines
+
+
+def commands() -> list[str]:
+    """How every first start was made."""
+    lines = []
+    for _, found in methods():
+        environment = found[0]["environment"]
+        said = f"commit {environment['commit']}, {environment['processor']}, {environment['threads']} thread"
+        lines.append(f"- `bntt {' '.join(environment['command'])}`: {said}")
+    return lines
+
+
+def noise() -> list[str]:
+    """Accuracy against σ for every run."""
+    place = RUNS / "rivals-noise" / "robust.json"
+    if not place.exists():
+        return []
+    found = json.loads(place.read_text(encoding="utf-8"))
+    sigmas = [one["sigma"] for one in found["runs"][0]["rows"]]
+    lines = ["", "## Noise on the image (Figure 8A)", ""]
+    lines += ["| run | " + " | ".join(f"σ = {sigma:g}" for sigma in sigmas) + " |", "|---" * (len(sigmas) + 1) + "|"]
+    for run in found["runs"]:
+        lines.append(f"| {run['run']} | " + " | ".join(f"{100 * one['accuracy']:.1f}" for one in run["rows"]) + " |")
+    said = f"{found['images_chosen']}, {found['runs'][0]['rows'][0]['draws']} draws; % right"
+    return [*lines, "", f"{said}.", "", "![accuracy against noise](results/rivals-noise/robust.png)"]
+
+
+def attacks() -> list[str]:
+    """The lowest accuracy that each attack found, by method and ε."""
+    lines = ["", "## Changed on purpose (Figure 8B)", "", "| network | attack | ε | right, % | 95 % | found by | |"]
+    lines.append("|---" * 7 + "|")
+    for place in sorted(RUNS.glob("rivals-attack-*/attack*.json")):
+        found = json.loads(place.read_text(encoding="utf-8"))
+        name = found["models"][0]["name"]
+        for attack in ("signs", "fgsm", "pgd", "square", "worst case", "pgd, no bound"):
+            some = [one for one in found["rows"] if one["attack"] == attack]
+            for eps in sorted({one["eps_255"] for one in some}):
+                low = min((one for one in some if one["eps_255"] == eps), key=lambda one: one["accuracy"])
+                by = low["lowest_single"] or low["estimator"].replace("_", " ")
+                interval = "{:.0f}-{:.0f}".format(*(100 * one for one in low["wilson_95"]))
+                lines.append(
+                    f"| {name} | {attack} | {eps:g}/255 | {100 * low['accuracy']:.1f} | {interval} | {by} | "
+                    f"{'INVALID: ' + low['invalid'] if low['invalid'] else ''} |"
+                )
+    return lines if len(lines) > 5 else []
+
+
+def draw(folder: Path) -> None:
+    """Figures 1 and 5: accuracy over time and spikes of every layer, for every method."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    marks = iter("osD^v")
+    for number, (method, found) in enumerate((one for one in methods() if one[0] != "ann")):
+        over_time, mark = found[0]["evaluation"]["accuracy_over_time"], next(marks)
+        look: dict[str, Any] = {"color": f"C{number}", "label": METHODS[method]}
+        left.plot(range(1, len(over_time) + 1), [100 * one for one in over_time], **look)
+        if "activity" in found[0]:
+            layers = found[0]["activity"]["layers"]
+            right.plot(list(layers), [one["spike_rate"] * one["neurons"] for one in layers.values()], marker=mark, **look)
+    for method, found in methods():
+        if method == "ann":
+            left.axhline(100 * found[0]["evaluation"]["accuracy"], color="black", linestyle=":", label="ANN")
+    left.set(xscale="log", xlabel="time step at which it is stopped", ylabel="accuracy (%)", title="accuracy by latency")
+    right.set(yscale="log", xlabel="layer", ylabel="spikes an image, all steps", title="activity by layer")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(folder / "rivals.png", dpi=110)
+
+
+def page() -> str:
+    """The whole of rivals.md."""
+    parts = [(HERE / "rivals-head.md").read_text(encoding="utf-8").rstrip(), "", "## Every method by one budget", ""]
+    heads = ("method", "T", "test accuracy, %", "images", "spikes an image", "energy, µJ", "updates", "minutes", "starts")
+    parts += ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    parts += [row(method, found) for method, found in methods()]
+    parts += ["", "![accuracy and activity](results/rivals.png)", "", "## Conversion by its number of steps", ""]
+    parts += [*conversion_table(starts("conversion")), *noise(), *attacks()]
+    return "\n".join([*parts, "", "## How they were made", "", *commands()]) + "\n"
+
+
+if __name__ == "__main__":
+    (HERE / "rivals.md").write_text(page(), encoding="utf-8")
+    draw(RUNS)
+    sys.stdout.write("wrote docs/rivals.md\n")
