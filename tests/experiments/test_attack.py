@@ -168,6 +168,31 @@ def test_direct_coding_draws_nothing(runs, tmp_path):
             victims(direct, Plan((0.1,), **{name: 5}))
 
 
+def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(run, tmp_path):
+    """FGSM of its written-out formula, in pixels: the encoder's clip and its normalisation are part of the derivative."""
+    tables = {"encoder": {"name": "expected"}, "network": {"neuron": "relu", "num_steps": 1, "norm": "none"}}
+    ann = load_run(small_run(tmp_path, **tables).path)
+    of = victims(ann, Plan((0.1,), ("fgsm",), steps=2, images=8), run)
+    cells = [cell for cell in attack_cells(of) if cell.job.attack == "fgsm"]
+    assert [(cell.job.source, cell.job.estimator) for cell in cells] == [
+        (0, "exact"),
+        (1, "straight_through"),
+        (1, "expected"),
+    ]
+    images = of.images.batch(torch.arange(8)).requires_grad_()
+    code = ((images - ann.model.encoder.mean) / ann.model.encoder.std / 2).clamp(-1, 1)
+    logits, _ = ann.model.network.advance(code[None], None)
+    (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(logits[0], of.images.labels), images)
+    made = (images + 0.1 * gradient.sign()).clamp(0, 1).detach()
+    found = descend(ann.model, images.detach(), of.images.labels, cells[0].job.threat, estimator="exact").images
+    assert (gradient != 0).any()
+    assert torch.allclose(found, made, rtol=0, atol=1e-6)
+    for target, model in enumerate((ann.model, run.model)):
+        assert torch.equal(
+            cells[0].right(target), right_under(model, found, of.images.labels, draws=2, index=of.places)
+        )
+
+
 def test_refusals(run, runs, tmp_path):
     count = len(run.images("test"))
     with pytest.raises(RecipeError, match=f"--images: there are {count} samples to choose from"):
