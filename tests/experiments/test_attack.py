@@ -169,7 +169,7 @@ def test_direct_coding_draws_nothing(runs, tmp_path):
 
 
 def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(run, tmp_path):
-    """FGSM of its written-out formula, in pixels: the encoder's clip and its normalisation are part of the derivative."""
+    """FGSM of its written-out formula, in pixels: the clip and the normalisation are part of the derivative."""
     tables = {"encoder": {"name": "expected"}, "network": {"neuron": "relu", "num_steps": 1, "norm": "none"}}
     ann = load_run(small_run(tmp_path, **tables).path)
     of = victims(ann, Plan((0.1,), ("fgsm",), steps=2, images=8), run)
