@@ -12,6 +12,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from bntt.experiments.recipe import load_recipe
+
 HERE = Path(__file__).parent
 RUNS = HERE / "results"
 ORDER = (
@@ -150,8 +152,11 @@ def over_time(found: dict) -> str:
 
 
 def changed_runs() -> dict:
-    """The base and those that differ from it in one thing."""
-    return {folder.name: read(folder) for folder in sorted(RUNS.glob(f"{CHANGES}*"))}
+    """The base and those that differ from it in one thing; keys that came later have their defaults."""
+    return {
+        folder.name: read(folder) | {"recipe": load_recipe(folder / "recipe.toml").model_dump(mode="json")}
+        for folder in sorted(RUNS.glob(f"{CHANGES}*"))
+    }
 
 
 def page() -> str:
