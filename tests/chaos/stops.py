@@ -15,7 +15,6 @@ import torch
 from bntt.analysis import evaluation
 from bntt.data import SampleLoader
 from bntt.experiments import build, directory, figures, kept, measure, run
-from bntt.nn import SpikingClassifier
 from bntt.training import checkpoint, session
 
 
@@ -55,7 +54,7 @@ PLACES = [
     Place("writing the environment", run, "write_whole", 2, keeps=False, saving=True),
     Place("looking at the untrained network", run, "untrained_activity", keeps=False),
     Place("reading the first batch", SampleLoader, "epoch", 2, keeps=False),
-    Place("the first forward pass", SpikingClassifier, "forward", 2, keeps=False),
+    Place("the first forward pass", session.Session, "_loss", 1, keeps=False),
     Place("the first backward pass", torch.Tensor, "backward", 1, keeps=False),
     Place("the first check before an update", session, "check_finite", 1, keeps=False),
     Place("between two updates", session.Session, "_recorded", 6),
