@@ -143,7 +143,7 @@ def attacks() -> list[str]:
             for eps in sorted({one["eps_255"] for one in some}):
                 low = min((one for one in some if one["eps_255"] == eps), key=lambda one: one["accuracy"])
                 by = low["lowest_single"] or low["estimator"].replace("_", " ")
-                interval = "{:.0f}-{:.0f}".format(*(100 * one for one in low["wilson_95"]))
+                interval = f"{100 * low['low_95']:.0f}-{100 * low['high_95']:.0f}"
                 lines.append(
                     f"| {name} | {attack} | {eps:g}/255 | {100 * low['accuracy']:.1f} | {interval} | {by} | "
                     f"{'INVALID: ' + low['invalid'] if low['invalid'] else ''} |"

@@ -85,7 +85,7 @@ def test_invalid_rows_are_told_and_written_and_the_code_is_7(run, monkeypatch, c
         (["RUN", "--eps=-8/255"], 2, "eps must be above 0"),
         (["RUN", "--steps", "0"], 2, "--steps must be 1 or more"),
         (["RUN", "--restarts", "0"], 2, "--restarts must be 1 or more"),
-        (["RUN", "--images", "100000"], 2, "there are 1000 samples to choose from"),
+        (["RUN", "--images", "100000"], 2, "--images 100000: the test split of"),
         (["RUN", "--step-size", "2"], 2, "is 2/255 meant"),
         (["RUN", "--attack", "cw"], 2, "invalid choice"),
         (["RUN", "--json", "--csv"], 2, "choose one"),

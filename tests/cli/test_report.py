@@ -37,7 +37,7 @@ def build(of):
 def test_an_untrained_network_is_told(run, monkeypatch, capsys):
     loaded = report.opened(run.path, "cpu")
     assert not capsys.readouterr().err
-    assert len(loaded.images("validation")) < len(loaded.images("test"))
+    assert len(loaded.data.validation) < len(loaded.data.test)
     monkeypatch.setattr("bntt.analysis.looks_untrained", lambda network: True)
     assert report.opened(run.path, "cpu").epoch == 0
     assert "hardly been trained" in capsys.readouterr().err

@@ -36,7 +36,8 @@ def test_json_and_csv(run, capsys):
     asked = ["robust", str(run), *FEW, "--unclipped", "--where", "normalized", "--split", "validation"]
     assert cli.main([*asked, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == json.loads((run / "robust.json").read_text())
+    assert found == json.loads((run / "robust-validation.json").read_text())
+    assert (run / "robust-validation.png").exists()
     assert (found["split"], found["sigma_in"], found["clipped"]) == ("validation", "normalized", False)
     assert cli.main([*asked, "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

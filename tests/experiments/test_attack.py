@@ -67,9 +67,10 @@ def test_every_attack_of_every_image(run):
 
 def test_images_and_noise_are_those_of_an_evaluation(run):
     """The clean images are counted as evaluate counts them, since each has its own place's noise."""
-    of, every = victims(run, PLAN), run.images("test")
-    places = stratified(every, 8, run.recipe.seed)
-    assert torch.equal(of.places, places)
+    of, every = victims(run, PLAN), run.data.test
+    places = of.places
+    assert torch.equal(places.sort().values, stratified(every, 8, run.recipe.seed))
+    assert torch.equal(places[:3].sort().values, stratified(every, 3, run.recipe.seed)), "a control's few are fair too"
     assert of.chosen == how_chosen(every, 8, run.recipe.seed)
     clean = clean_of(list(attack_cells(of)))
     index, labels = torch.arange(len(every)), every.labels
@@ -194,8 +195,8 @@ def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(run
 
 
 def test_refusals(run, runs, tmp_path):
-    count = len(run.images("test"))
-    with pytest.raises(RecipeError, match=f"--images: there are {count} samples to choose from"):
+    count = len(run.data.test)
+    with pytest.raises(RecipeError, match=rf"--images {count + 1}: the test split of .* has {count}"):
         victims(run, dataclasses.replace(PLAN, images=count + 1))
     assert len(victims(run, dataclasses.replace(PLAN, images=None)).places) == min(500, count)
     other = load_run(small_run(tmp_path, data={"validation": 0.02}).path)

@@ -17,7 +17,8 @@ def row(attack, eps, accuracy, *, estimator="", invalid="", model="run0", on="ru
         "eps": eps / 255,
         "eps_255": eps,
         "accuracy": accuracy,
-        "wilson_95": (accuracy - 0.1, accuracy + 0.1),
+        "low_95": accuracy - 0.1,
+        "high_95": accuracy + 0.1,
         "clean_accuracy": 0.9,
         "invalid": invalid,
     }

@@ -53,7 +53,8 @@ def test_what_a_row_says():
         "eps": 0.1,
         "eps_255": pytest.approx(25.5),
         "accuracy": 0.3,
-        "wilson_95": wilson(0.3, 100),
+        "low_95": wilson(0.3, 100)[0],
+        "high_95": wilson(0.3, 100)[1],
         "sd_over_draws": 0.0,
         "clean_accuracy": 0.9,
         "images": 100,
@@ -85,10 +86,15 @@ def test_what_a_row_says():
 
 
 def test_the_worst_case_is_image_by_image():
-    worst = found(cell(SIGNS, 90), cell(FGSM, range(0, 40)), cell(PGD, range(20, 50)))[
-        "worst case", "any", "any", "run0"
-    ]
+    """The attack of each image: of a model with noise as the other draws have it, and with one draw one for all."""
+    cells = [cell(SIGNS, 90, draws=2), cell(FGSM, range(0, 40), draws=2), cell(PGD, range(20, 50), draws=2)]
+    worst = found(*cells)["worst case", "any", "any", "run0"]
     assert (worst["accuracy"], worst["invalid"], worst["seconds"]) == (0.2, "", 6.0)
+    once = found(cell(SIGNS, 90), cell(FGSM, range(0, 40)), cell(PGD, range(20, 50)))
+    assert once["worst case", "any", "any", "run0"]["accuracy"] == 0.3
+    pairs = [cell(SIGNS, 90, 90), cell(FGSM, range(0, 40), range(0, 40)), cell(PGD, range(20, 50), range(20, 50))]
+    still = found(*pairs, models=2)["worst case", "any", "any", "run1"]
+    assert (still["accuracy"], still["randomness"]) == (0.2, "none")
 
 
 def test_draws_stay_apart():

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from bntt.analysis.drift import drift, layer_inputs
-from bntt.data import SampleLoader
-from bntt.data.samples import some_of
+from bntt.data import PartLoader, SampleLoader, stratified
 from bntt.experiments.drift import drift_json, drift_rows, drift_run, images_in_all
 from bntt.experiments.load import load_run
 from bntt.experiments.recipe import RecipeError
@@ -36,7 +35,7 @@ def test_it_measures_the_split_and_draws_some_of_it(run):
     assert (found.images, found.inputs_images, found.split, found.norm) == (len(held_out), 20, "validation", "bn")
     theirs = drift(run.model, SampleLoader(held_out, run.recipe.evaluate.batch_size), seed=run.recipe.seed)
     assert all(torch.equal(layer.distance, theirs[name].distance) for name, layer in found.layers.items())
-    few = SampleLoader(some_of(held_out, 20, run.recipe.seed), 250)
+    few = PartLoader(held_out, stratified(held_out, 20, run.recipe.seed), 250)
     assert found.inputs.layer == "conv3"  # the middle one of five
     assert torch.equal(found.inputs.counts, layer_inputs(run.model, few, "conv3", seed=run.recipe.seed).counts)
     assert drift_run(run, layer="fc1", split="test", images=5).inputs.layer == "fc1"

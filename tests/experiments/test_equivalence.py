@@ -4,10 +4,9 @@ import dataclasses
 import json
 
 import pytest
-import torch
 
 from bntt.analysis import equivalence
-from bntt.data import SampleLoader
+from bntt.data import PartLoader, stratified
 from bntt.experiments.equivalence import as_json, as_rows, equivalence_run
 from bntt.experiments.load import load_run
 from bntt.experiments.recipe import RecipeError
@@ -27,14 +26,15 @@ def result(loaded):
     return equivalence_run(loaded, images=20)
 
 
-def test_the_first_images_of_a_split_with_the_runs_seed(loaded, result):
+def test_some_images_of_each_class_with_their_own_noise(loaded, result):
     told = []
     test = equivalence_run(loaded, split="test", images=70, progress=told.append)
     assert told == [35, 35]
     assert (test.split, test.found.samples) == ("test", 70)
     assert (result.split, result.found.samples) == ("validation", 20)
-    some = loaded.data.validation.select(torch.arange(20))
-    expected = equivalence(loaded.model, SampleLoader(some, 50), seed=loaded.recipe.seed)
+    held_out, seed = loaded.data.validation, loaded.recipe.seed
+    some = PartLoader(held_out, stratified(held_out, 20, seed), 50)
+    expected = equivalence(loaded.model, some, seed=seed)
     assert as_json(dataclasses.replace(result, found=expected)) == as_json(result)
     assert equivalence_run(loaded, images=10**6).found.samples == len(loaded.data.validation)
 

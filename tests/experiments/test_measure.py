@@ -4,7 +4,9 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
+from bntt.data import stratified
 from bntt.data.prepared import Manifest
 from bntt.experiments.measure import draws_of, evaluate_run, write_result
 from bntt.experiments.recipe import RecipeError
@@ -38,6 +40,17 @@ def test_the_validation_part_can_be_measured_too(run):
     assert result.evaluation.accuracy.mean == max(epoch.validation_accuracy for epoch in epochs)
     write_result(folder, result)
     assert (folder.path / "evaluation-validation.json").exists()
+
+
+def test_a_part_of_a_split_is_measured_as_it_is_within_the_whole(run):
+    """The same images have the same noise."""
+    recipe, data, folder, _ = run
+    whole, part = (
+        evaluate_run(tiny.edited(recipe, evaluate={"images": count}), data, folder, split="test") for count in (0, 20)
+    )
+    places = stratified(data.test, 20, recipe.seed)
+    assert torch.equal(part.evaluation.right, whole.evaluation.right[:, places])
+    assert (part.evaluation.accuracy.samples, part.of, part.stem) == (20, 60, "evaluation-20-images")
 
 
 def test_the_average_is_what_is_tested(tmp_path):

@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
 
 def by_hand(loaded, sigma, draws, places, *, steps=None, **options):
     """What one row should hold."""
-    images = loaded.images("test")
+    images = loaded.data.test
     pairs = PartLoader(images, places, 13)  # of any size
     model = SpikingClassifier(NoisyEncoder(loaded.model.encoder, sigma, **options), loaded.model.network)
     return evaluate(model, pairs, seed=loaded.recipe.seed, draws=draws, steps=steps)
@@ -57,7 +57,7 @@ def test_rows_are_evaluations_and_differences_are_paired(runs):
     told, both = [], [runs["poisson"], runs["direct"]]
     asked = Noise((0.5, 0.2, 0.5), images=24, draws=2)
     found = robust_run(both, asked, progress=told.append)
-    places = stratified(both[0].images("test"), 24)
+    places = stratified(both[0].data.test, 24)
     assert sum(told) == images_in_all(both, asked) == 24 * (3 * 2 + 1 + 2 * 2)
     assert found.chosen == "24 of 120, stratified by class, seed 0"
     for run, loaded in zip(found.runs, both, strict=True):
@@ -76,11 +76,11 @@ def test_rows_are_evaluations_and_differences_are_paired(runs):
 
 def test_the_clean_row_is_the_runs_own_evaluation_and_a_part_is_a_part_of_the_whole(runs):
     loaded = runs["poisson"]
-    whole = evaluate(loaded.model, loaded.loader(loaded.images("test")), seed=loaded.recipe.seed, draws=2)
+    whole = evaluate(loaded.model, loaded.loader("test"), seed=loaded.recipe.seed, draws=2)
     (clean,) = robust_run([loaded], Noise((0,), draws=2)).runs[0].rows
     assert clean.accuracy == whole.accuracy
     (part,) = robust_run([loaded], Noise((0,), draws=2, images=30)).runs[0].rows
-    places = stratified(loaded.images("test"), 30)
+    places = stratified(loaded.data.test, 30)
     assert part.accuracy.per_draw == tuple(whole.right[:, places].double().mean(1).tolist())
 
 
@@ -94,7 +94,7 @@ def test_the_clean_row_is_the_runs_own_evaluation_and_a_part_is_a_part_of_the_wh
 )
 def test_what_is_asked_reaches_the_noise(asked, options, runs):
     found = robust_run([runs["poisson"]], asked).runs[0].rows[1].accuracy
-    assert found == by_hand(runs["poisson"], 0.8, 1, stratified(runs["poisson"].images("test"), 30), **options).accuracy
+    assert found == by_hand(runs["poisson"], 0.8, 1, stratified(runs["poisson"].data.test, 30), **options).accuracy
 
 
 def test_draws_are_the_recipes_where_none_are_named(runs):
@@ -169,7 +169,7 @@ def test_noise_that_is_none(options, message):
         (lambda r: [r["poisson"]], Noise(steps=4), "--steps 4: .* has 3 steps"),
         (lambda r: [r["poisson"], r["unsigned"]], Noise(clip=False), "unsigned rate coding takes pixels from 0 to 1"),
         (lambda r: [r["unsigned"]], Noise(where="normalized"), "it does not normalise"),
-        (lambda r: [r["direct"]], Noise((0,), draws=2), "--draws 2: nothing is random in direct coding"),
+        (lambda r: [r["direct"]], Noise((0,), draws=2), "--draws 2: nothing is drawn for clean images here"),
         (lambda r: [r["frames"]], Noise(), "noise is for images, an encoder of pixels, got FrameEncoder"),
     ],
 )
@@ -182,7 +182,7 @@ def test_refusals(pick, asked, message, runs):
 
 def test_runs_of_other_images_are_not_compared(runs, monkeypatch):
     other = runs["direct"]
-    images = other.images("test")
+    images = other.data.test
     for changed in (
         dataclasses.replace(images, images=255 - images.images),
         dataclasses.replace(images, labels=images.labels.flip(0)),

@@ -119,6 +119,13 @@ def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings)
     assert not (tmp_path / "x").exists()
 
 
+def test_networks_are_looked_at_before_anything_is_trained(of, tmp_path, trainings):
+    """vgg9 halves an image three times, which 28 pixels cannot be."""
+    with pytest.raises(RecipeError, match="image_size=28 cannot be halved 3 times"):
+        list(stability_cells(of, Grid(("mlp", "vgg9"), ("bntt",), steps=4, images=60), tmp_path))
+    assert trainings == []
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -51,7 +51,7 @@ def activity(
     require_device(device)
     loaded = report.opened(run, device, as_json=json, as_csv=csv)
     draws_of(loaded.recipe, draws)
-    with console.progress("counting", draws * len(loaded.images(split))) as advance:
+    with console.progress("counting", draws * len(loaded.loader(split).places)) as advance:
         result = activity_run(loaded, split=split, draws=draws, places=places, progress=advance)
     values = activity_json(result)
     told = report.told(values, activity_rows(result), as_json=json, as_csv=csv)

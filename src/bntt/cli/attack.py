@@ -34,8 +34,9 @@ def attack(
 
     Accuracies are upper bounds of the robust one. A row is INVALID, and the exit code 7, where gradients are zero for
     more than 1% of the images, where PGD without a bound stays above chance, where several steps are weaker than one,
-    or where a search without gradients does better. Writes attack.json and attack.png into the run directory; every
-    batch is kept below attack/ as soon as it is done, and the same command goes on where it stopped.
+    or where a search without gradients does better. Writes attack.json and attack.png into the run directory
+    (attack-validation.* for the other split); every batch is kept below attack/ as soon as it is done, and the same
+    command goes on where it stopped.
 
     Example: bntt attack runs/fashion-mnist --eps 2/255 8/255 --images 200 --eot 8
 
@@ -61,11 +62,15 @@ def attack(
     from bntt.experiments.attack_figure import save_attack
     from bntt.experiments.attack_plan import Plan, parse_eps
     from bntt.experiments.attack_rows import attack_json, attack_rows, check_valid
-    from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.directory import RunDirectory, stem_of
 
     report.check_form(as_json=json, as_csv=csv)
-    bounds, size = tuple(parse_eps(one) for one in eps), None if step_size is None else parse_eps(step_size)
-    plan = Plan(bounds, attack, steps, size, restarts, eot, queries, images, draws, split)
+    bounds, size = (
+        tuple(parse_eps(one) for one in eps),
+        None if step_size is None else parse_eps(step_size, "--step-size"),
+    )
+    once, names = tuple(dict.fromkeys(bounds)), tuple(dict.fromkeys(attack))
+    plan = Plan(once, names, steps, size, restarts, eot, queries, images, draws, split)
     loaded = report.opened(run, device, spiking=False)
     of = victims(loaded, plan, None if from_run is None else report.opened(from_run, device, spiking=False))
     with console.progress("attacking (passes of an image)", of.total) as advance:
@@ -74,10 +79,11 @@ def attack(
     values = attack_json(of, rows, sweep)
     if shown := report.told(values, rows, as_json=json, as_csv=csv):
         _show(values)
-    RunDirectory(run).keep("attack", values)
-    save_attack(values, run / "attack.png")
+    stem = stem_of("attack", split)
+    RunDirectory(run).keep(stem, values)
+    save_attack(values, run / f"{stem}.png")
     if shown:
-        console.line(f"written: {run / 'attack'}.json and .png")
+        console.line(f"written: {run / stem}.json and .png")
     check_valid(rows)
 
 
@@ -104,7 +110,7 @@ def _show(values: Mapping[str, Any]) -> None:
 def _cells(row: Mapping[str, Any], *, several: bool) -> Sequence[str]:
     by = f", made on {row['crafted_on']}" if several and row["crafted_on"] != "any" else ""
     words = [row["attack"], row["estimator"].replace("_", " ")]
-    low, high = row["wilson_95"]
+    low, high = row["low_95"], row["high_95"]
     return (
         " ".join(word for word in words if word not in ("", "any", "exact")) + by,
         f"{row['accuracy']:.1%}",

@@ -49,7 +49,7 @@ def energy(
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
     loaded = report.opened(run, device, as_json=json, as_csv=csv, spiking=False)
-    with console.progress("counting", len(loaded.images(split)) * draws) as advance:
+    with console.progress("counting", len(loaded.loader(split).places) * draws) as advance:
         result = energy_run(loaded, split=split, draws=draws, steps=steps, costs=costs, progress=advance)
     values = as_json(result)
     shown = report.told(values, list(layer_rows(result)), as_json=json, as_csv=csv)
@@ -88,7 +88,7 @@ def _show(result: EnergyResult) -> None:
     for name, table in result.tables.items():
         costs = [row for row in energy_rows(result) if row["costs"] == name]
         scale, unit = readable(max(row["snn"] for row in costs), table.unit)
-        columns = ("steps", "counts paid", "synaptic", "other", "SNN", "ANN", "ANN / SNN")
+        columns = ("steps", "counts paid", "synaptic", "other", "network", "ANN", "ANN / network")
         console.columns(f"energy of one image by {name} ({unit})", columns, (_cells(row, scale) for row in costs))
         console.line(f"{table.source}{'; ' * bool(table.note)}{table.note}")
     console.line(f"left out: {'; '.join(LEFT_OUT)}")

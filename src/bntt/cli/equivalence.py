@@ -33,7 +33,7 @@ def equivalence(
     Args:
         run: the run directory.
         split: which images.
-        images: how many, the first of the split.
+        images: how many, as many of each class as the split's shares allow.
         device: cpu, or cuda.
         json: print the numbers as JSON instead of tables.
         csv: print a line for each network, layer and step instead.
@@ -45,7 +45,7 @@ def equivalence(
     from bntt.experiments.equivalence_figure import save_equivalence
 
     loaded = opened(run, device, as_json=json, as_csv=csv)
-    with console.progress("comparing", min(images, len(loaded.images(split)))) as advance:
+    with console.progress("comparing", len(loaded.loader(split, images).places)) as advance:
         result = equivalence_run(loaded, split=split, images=images, progress=advance)
     tables = told(as_json(result), as_rows(result), as_json=json, as_csv=csv)
     if tables:

@@ -92,7 +92,7 @@ def _by_gamma(loaded: LoadedRun, asked: Asked, threshold: float | None, *, json:
     from bntt.experiments.exits import STEM, exit_json, exit_rows, exit_run
     from bntt.experiments.recipe import RecipeError
 
-    images = sum(len(loaded.images(split)) for split in {"validation", asked.split})
+    images = sum(len(loaded.loader(split).places) for split in {"validation", asked.split})
     with console.progress("measuring", images * asked.draws) as advance, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
@@ -150,7 +150,7 @@ def _per_sample(loaded: LoadedRun, asked: Asked, *, json: bool, csv: bool) -> No
     from bntt.experiments.exit_figure import save_sample_exit
     from bntt.experiments.sample_exits import PASSES, sample_exit_json, sample_exit_rows, sample_exit_run
 
-    images = len(loaded.data.validation) + PASSES * len(loaded.images(asked.split))
+    images = len(loaded.loader("validation").places) + PASSES * len(loaded.loader(asked.split).places)
     with console.progress("measuring", images * asked.draws) as advance:
         result = sample_exit_run(loaded, asked, progress=advance)
     values = sample_exit_json(result)

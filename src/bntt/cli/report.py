@@ -33,8 +33,8 @@ def opened(run: Path, device: str, *, as_json: bool = False, as_csv: bool = Fals
     loaded = load_run(run, device=device)
     if spiking and loaded.recipe.network.neuron == "relu":
         raise RecipeError(
-            f"{run} is an ANN (network.neuron = 'relu'): it has one step and no spikes; bntt evaluate, energy and "
-            f"predict take it, and a recipe with convert.ann = {str(run)!r} makes it spike"
+            f"{run} is an ANN (network.neuron = 'relu'): it has one step and no spikes; bntt evaluate, energy, "
+            f"robust, attack and predict take it, and a recipe with convert.ann = {str(run)!r} makes it spike"
         )
     with console.status("opening the data"):
         _ = loaded.data

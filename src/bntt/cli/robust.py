@@ -35,7 +35,8 @@ def robust(
 
     The noise is one image for each draw and image, held over all time steps; a Poisson code draws its spikes beside it.
     The first row, σ = 0, is the clean accuracy, and its spread the encoder's own noise. Of several runs the differences
-    to the first are told, image by image. Writes robust.json and robust.png into the first run's directory.
+    to the first are told, image by image. Writes robust.json and robust.png into the first run's directory
+    (robust-validation.* for the other split).
 
     Example: bntt robust runs/fashion-mnist --sigmas 0.1 0.2 0.4 --draws 5 --images 1000
 
@@ -55,7 +56,7 @@ def robust(
     """
     from bntt.cli import console, report
     from bntt.experiments.build import require_device
-    from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.recipe import RecipeError
     from bntt.experiments.robust import Noise, images_in_all, robust_json, robust_rows, robust_run
     from bntt.experiments.robust_figure import save_robust
@@ -73,10 +74,11 @@ def robust(
         _show(result)
     folder = runs[0] if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
-    RunDirectory(folder).keep("robust", values)
-    save_robust(result, folder / "robust.png")
+    stem = stem_of("robust", split)
+    RunDirectory(folder).keep(stem, values)
+    save_robust(result, folder / f"{stem}.png")
     if shown:
-        console.line(f"written: {folder / 'robust'}.json and .png")
+        console.line(f"written: {folder / stem}.json and .png")
 
 
 def _show(result: RobustResult) -> None:

@@ -143,11 +143,11 @@ def measure(
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
     from bntt.cli import console
-    from bntt.experiments.build import measured_images
+    from bntt.experiments.build import measured
     from bntt.experiments.figures import save_overview
     from bntt.experiments.measure import as_json, draws_of, evaluate_run, write_result
 
-    images = measured_images(recipe, data, split)
+    images = measured(recipe, data, split).places
     with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
         result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, steps=steps, progress=advance)
     console.as_json(as_json(result)) if json else console.result(result)

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " count"]:
     """The places of ``count`` samples, ascending, as many of each class as the set's shares allow.
 
-    The samples of each class are put in an order by the seed; number r of the n of its class has the share
-    (r + 1/2) / n, and the lowest shares of the set are taken. A smaller subset of the same seed is part of a larger
-    one. With fewer samples than classes, some classes are left out: see :func:`how_chosen`.
+    They are the first of :func:`fair_order`, so a smaller subset of the same seed is part of a larger one. With fewer
+    samples than classes, some classes are left out: see :func:`how_chosen`.
 
     Args:
         samples: the set, such as an :class:`~bntt.data.ImageSet`; ``samples.select(places)`` is the subset.
@@ -37,12 +36,27 @@ def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " c
     total = len(samples)
     if not 1 <= count <= total:
         raise ValueError(f"there are {total} samples to choose from: count must be 1 to {total}, got {count}")
+    return fair_order(samples, seed)[:count].sort().values
+
+
+def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
+    """All places in an order whose first are always as many of each class as the set's shares allow.
+
+    The samples of each class are put in an order by the seed; number r of the n of its class has the share
+    (r + 1/2) / n, and the lowest shares of the set come first.
+
+    >>> from bntt.data import ImageSet
+    >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 4 + [1] * 4), ("cat", "dog"))
+    >>> [data.select(fair_order(data)[:count]).counts() for count in (2, 4, 6)]
+    [[1, 1], [2, 2], [3, 3]]
+    """
+    total = len(samples)
     order = permutation(seed, Purpose.SPLIT, 0, total)
     share = torch.empty(total, dtype=torch.float64)
     for label in range(len(samples.classes)):
         members = order[samples.labels[order] == label]
         share[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / max(1, len(members))
-    return order[torch.argsort(share[order], stable=True)][:count].sort().values
+    return order[torch.argsort(share[order], stable=True)]
 
 
 def how_chosen(samples: SampleSet, count: int, seed: int = 0) -> str:

@@ -45,10 +45,10 @@ def activity_run(
     progress: Callable[[int], None] = lambda images: None,
 ) -> ActivityResult:
     """Count the spikes of every image of a split, and read γ."""
-    images, network = loaded.images(split), loaded.model.network
+    loader, network = loaded.loader(split), loaded.model.network
     counted = class_activity(
         loaded.model,
-        loaded.loader(images),
+        loader,
         len(loaded.classes),
         places=places,
         seed=loaded.recipe.seed,
@@ -59,7 +59,7 @@ def activity_run(
         loaded.data.label,
         split,
         loaded.classes,
-        len(images),
+        len(loader.places),
         draws,
         counted,
         peaks(counted.total, network),

@@ -21,14 +21,14 @@ from bntt.analysis.attacks.descent import Attacked, descend, random_signs, requi
 from bntt.analysis.attacks.gradient import estimators_of, input_gradient, is_random
 from bntt.analysis.attacks.measured import right_under
 from bntt.analysis.attacks.square import search
-from bntt.data import ImageSet, stratified
+from bntt.data import ImageSet
 from bntt.data.images import same_images
-from bntt.data.subset import how_chosen
+from bntt.data.subset import fair_order, how_chosen
 from bntt.experiments.attack_cell import Cell, Piece, as_bits, cell_path, numbers_or_none, read_cell, write_cell
 from bntt.experiments.attack_plan import ALONG, CONTROL_IMAGES, EOT, IMAGES, Job, Plan, jobs
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.exits import weights_hash
-from bntt.experiments.load import LoadedRun
+from bntt.experiments.load import LoadedRun, names_of
 from bntt.experiments.lock import hold_run
 from bntt.experiments.recipe import RecipeError
 from bntt.nn import SpikingClassifier
@@ -112,34 +112,31 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
     """
     if any(attack in ALONG for attack in plan.attacks):
         require_foolbox()
-    every = loaded.images(plan.split)
-    count = min(IMAGES, len(every)) if plan.images is None else plan.images
-    try:
-        places = stratified(every, count, loaded.recipe.seed)
-    except ValueError as error:
-        raise RecipeError(f"--images: {error}") from None
-    images = every.select(places)
-    subjects = [_subject(loaded, images)]
-    if other is not None:
-        if not same_images(every, other.images(plan.split), places):
-            raise RecipeError(
-                f"--from {other.path}: its {plan.split} images are not those of {loaded.path}, so nothing carries over"
-            )
-        subjects.append(_subject(other, images))
+    every, seed = loaded.data.of(plan.split), loaded.recipe.seed
+    count = plan.images or min(IMAGES, loaded.recipe.evaluate.images or IMAGES, len(every))
+    if count > len(every):
+        raise RecipeError(f"--images {count}: the {plan.split} split of {loaded.path} has {len(every)}")
+    places = fair_order(every, seed)[:count]  # so that a control's few, the first, are of all classes too
+    if other is not None and not same_images(every, other.data.of(plan.split), places):
+        raise RecipeError(
+            f"--from {other.path}: its {plan.split} images are not those of {loaded.path}, so nothing carries over"
+        )
+    images, runs = every.select(places), [loaded] if other is None else [loaded, other]
+    subjects = [_subject(name, run, images) for name, run in zip(names_of(runs), runs, strict=True)]
     fixed = not any(subject.random for subject in subjects)
     for name, asked in (("eot", plan.eot), ("draws", plan.draws)):
         if fixed and asked is not None and asked > 1:
             raise RecipeError(f"--{name} {asked}: this model draws nothing, every pass is the same; leave it away")
     draws = 1 if fixed else plan.draws or loaded.recipe.evaluate.draws
-    chosen = how_chosen(every, count, loaded.recipe.seed)
+    chosen = how_chosen(every, count, seed)
     folder = loaded.path / "attack"
     return Victims(plan, tuple(subjects), images, places, chosen, loaded.data.label, folder, draws)
 
 
-def _subject(loaded: LoadedRun, images: ImageSet) -> Subject:
+def _subject(name: str, loaded: LoadedRun, images: ImageSet) -> Subject:
     device = next(loaded.model.parameters()).device
     few = images.batch(torch.arange(min(16, len(images)))).to(device)
-    name, weights = loaded.path.resolve().name, weights_hash(RunDirectory(loaded.path))
+    weights = weights_hash(RunDirectory(loaded.path))
     return Subject(name, loaded.model, loaded.recipe.seed, weights, is_random(loaded.model, few))
 
 

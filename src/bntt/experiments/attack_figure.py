@@ -92,7 +92,7 @@ def _line(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, look: Mappin
         return
     eps, shares = [row["eps_255"] for row in rows], [100 * row["accuracy"] for row in rows]
     axes.plot([0.0, *eps], [100 * rows[0]["clean_accuracy"], *shares], label=name, **look)
-    low, high = ([100 * row["wilson_95"][i] for row in rows] for i in (0, 1))
+    low, high = ([100 * row[key] for row in rows] for key in ("low_95", "high_95"))
     if name == WORST:
         axes.fill_between(eps, low, high, color="black", alpha=0.1, linewidth=0, label="its 95% interval")
     else:

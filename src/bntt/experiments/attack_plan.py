@@ -23,8 +23,11 @@ EOT = 16
 """Draws behind a gradient by default."""
 
 
-def parse_eps(text: str) -> float:
+def parse_eps(text: str, option: str = "--eps") -> float:
     """A bound as it is written: a fraction such as 8/255, or a decimal number, in units of the whole range of a pixel.
+
+    Args:
+        option: what it was written for.
 
     Raises:
         RecipeError: if it is neither, or not above 0 and at most 1.
@@ -33,14 +36,18 @@ def parse_eps(text: str) -> float:
     (True, 0.03)
     """
     if re.fullmatch(r"\d+", text) and int(text):
-        raise RecipeError(f"--eps {text}: pixels run from 0 to 1; is {text}/255 meant? (the whole range is 1.0)")
+        raise RecipeError(f"{option} {text}: pixels run from 0 to 1; is {text}/255 meant? (the whole range is 1.0)")
     top, slash, bottom = text.partition("/")
     try:
         value = float(top) / float(bottom) if slash else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise RecipeError(f"{option} {text}: write it as 8/255 or 0.03") from None
+    if option != "--eps" and not 0 < value <= 1:
+        raise RecipeError(f"{option} {text}: must be above 0 and at most 1, the whole range of a pixel")
+    try:
         check_eps(value)
-    except (ValueError, ZeroDivisionError) as error:
-        said = error if str(error).startswith("eps") else "write it as 8/255 or 0.03"
-        raise RecipeError(f"--eps {text}: {said}") from None
+    except ValueError as error:
+        raise RecipeError(f"{option} {text}: {error}") from None
     return value
 
 

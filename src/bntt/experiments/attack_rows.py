@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.attacks.guards import search_does_better, still_right, weaker_than_one_step, zero_gradients
-from bntt.analysis.attacks.measured import accuracy_of
+from bntt.analysis.attacks.measured import accuracy_of, worst_of
 from bntt.experiments.attack import Victims, clean_of
 from bntt.experiments.attack_cell import Cell
 from bntt.experiments.attack_plan import Job
@@ -64,7 +64,7 @@ def _row(of: Victims, cell: Cell, clean: Cell, target: int, faults: Sequence[str
 
 
 def _worst(of: Victims, cells: Sequence[Cell], clean: Cell, target: int, faults: Sequence[Sequence[str]]) -> Row:
-    right = torch.stack([cell.right(target) for cell in cells]).all(0)
+    right = worst_of(torch.stack([cell.right(target) for cell in cells]), random=of.subjects[target].random)
     invalid = sorted({cell.job.attack for cell, some in zip(cells, faults, strict=True) if some})
     lowest = min(cells, key=lambda cell: float(cell.right(target).double().mean()))
     head = _head(of, target, "any", WORST, "any", cells[0].job.eps)
@@ -93,7 +93,8 @@ def _measured(of: Victims, right: Tensor, clean: Cell, target: int) -> Row:
     whole = len(of.images) == found.samples
     return {
         "accuracy": found.mean,
-        "wilson_95": found.interval,
+        "low_95": found.interval[0],
+        "high_95": found.interval[1],
         "sd_over_draws": found.spread,
         "clean_accuracy": float(clean.right(target)[:, : found.samples].double().mean()),
         "images": found.samples,

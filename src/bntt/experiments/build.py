@@ -12,9 +12,8 @@ from typing import Literal
 
 import torch
 
-from bntt.data import ImageSet, SampleLoader, open_dataset, split_validation
+from bntt.data import ImageSet, PartLoader, SampleLoader, open_dataset, split_validation, stratified
 from bntt.data.prepared import Manifest
-from bntt.data.samples import some_of
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.experiments.recipe import Recipe, RecipeError
@@ -117,20 +116,22 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     return Parts(train, validation, published.test, mean, std, label, manifest)
 
 
-def measured_images(recipe: Recipe, data: Parts, split: Split, *, at_most: bool = False) -> ImageSet:
-    """What a recipe measures of a split: every image, or ``evaluate.images`` of them, as many of each class as its
-    share.
+def measured(recipe: Recipe, data: Parts, split: Split, device: str = "cpu", *, at_most: int = 0) -> PartLoader:
+    """What a recipe measures of a split, in batches: every image, or ``evaluate.images`` of them, as many of each class
+    as its share; each keeps its place in the split, and so its noise.
 
     Args:
-        at_most: whether a split of fewer will do.
+        at_most: how many, if the recipe measures more; 0 is no bound.
 
     Raises:
-        RecipeError: if the split has fewer.
+        RecipeError: if the test images are fewer than the recipe says; of validation images all will do.
     """
-    images, count = data.of(split), recipe.evaluate.images
-    if count > len(images) and not at_most:
+    images = data.of(split)
+    count = recipe.evaluate.images or len(images)
+    if count > len(images) and split == "test":
         raise RecipeError(f"evaluate.images: {count:,} of the {len(images):,} {split} images that there are")
-    return some_of(images, count, recipe.seed) if count else images
+    count = min(count, at_most or count, len(images))
+    return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device)
 
 
 def training_loader(recipe: Recipe, data: Parts, device: str = "cpu") -> SampleLoader:

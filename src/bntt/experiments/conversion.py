@@ -12,7 +12,7 @@ from typing import Any
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
-from bntt.experiments.build import Parts, build_encoder, build_model, measured_images
+from bntt.experiments.build import Parts, build_encoder, build_model, measured
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import write_environment
 from bntt.experiments.exits import weights_hash
@@ -158,8 +158,7 @@ def conversion_run(
         write_environment(run.path, 0, {"device": device, "data": asdict(data.manifest)})
         model = build_model(recipe, data, device)
         conversion = yield from converting(recipe, data, model, attend)
-        images = measured_images(recipe, data, "validation", at_most=True)
-        held_out = SampleLoader(images, recipe.evaluate.batch_size, device=device)
+        held_out = measured(recipe, data, "validation", device)
         evaluation = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=attend)
         accuracy = evaluation.accuracy.mean
         facts = {"epoch": 0, "validation_accuracy": accuracy, "averaged": False, "recipe": written}
@@ -168,13 +167,13 @@ def conversion_run(
         row = {
             "epoch": 0,
             "validation_accuracy": accuracy,
-            "validation_images": len(images),
+            "validation_images": len(held_out.places),
             "updates": 0,
             "seconds": time.monotonic() - began,
             "firing_rate": firing_rates(evaluation),
         }
         write_whole(run.metrics, f"{json.dumps(row)}\n".encode())
-        yield Notice(f"validation accuracy {accuracy:.1%} on {len(images):,} images")
+        yield Notice(f"validation accuracy {accuracy:.1%} on {len(held_out.places):,} images")
 
 
 def attending(wishes: Wishes) -> Callable[[int], None]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bntt.analysis.drift import LayerDrift, LayerInputs, drift, held_norms, layer_inputs
-from bntt.data.samples import some_of
 from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
 from bntt.experiments.recipe import RecipeError
@@ -51,18 +50,16 @@ def drift_run(
     if images < 1:
         raise RecipeError(f"--images must be 1 or more, got {images}")
     chosen = _layer(loaded, layer)
-    seed, every = loaded.recipe.seed, loaded.images(split)
-    some = some_of(every, images, seed)
-    found = drift(loaded.model, loaded.loader(every), seed=seed, progress=progress)
-    inputs = layer_inputs(loaded.model, loaded.loader(some), chosen, seed=seed, progress=progress)
+    seed, every, some = loaded.recipe.seed, loaded.loader(split), loaded.loader(split, images)
+    found = drift(loaded.model, every, seed=seed, progress=progress)
+    inputs = layer_inputs(loaded.model, some, chosen, seed=seed, progress=progress)
     norm = loaded.recipe.network.norm
-    return DriftResult(loaded.data.label, split, loaded.epoch, norm, len(every), found, inputs, len(some))
+    return DriftResult(loaded.data.label, split, loaded.epoch, norm, len(every.places), found, inputs, len(some.places))
 
 
 def images_in_all(loaded: LoadedRun, split: Split, images: int) -> int:
     """How many images :func:`drift_run` goes through."""
-    every = len(loaded.images(split))
-    return every + min(images, every)
+    return sum(len(loaded.loader(split, count).places) for count in (0, images))
 
 
 def _layer(loaded: LoadedRun, layer: str | None) -> str:

@@ -100,7 +100,7 @@ def energy_run(
     if is_ann and not costs:
         tables = {name: table for name, table in tables.items() if isinstance(table, Digital)}
     exits = exit_of(loaded, steps)
-    loader = loaded.loader(loaded.images(split))
+    loader = loaded.loader(split)
     draws = draws_of(loaded.recipe, draws)
     found = count_operations(loaded.model, loader, seed=loaded.recipe.seed, draws=draws, progress=progress)
     network = loaded.model.network

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 from bntt.analysis.equivalence import FOLDS, Differences, Equivalence, Fed, check_sequence, equivalence
-from bntt.data import SampleLoader
 from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
 from bntt.experiments.recipe import RecipeError
@@ -38,10 +36,10 @@ def equivalence_run(
     images: int = 1000,
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunEquivalence:
-    """Compare the best epoch's network with the four that it folds to, on the first images of a split.
+    """Compare the best epoch's network with the four that it folds to, on some images of a split.
 
     Args:
-        images: how many; all where there are fewer.
+        images: how many, as many of each class as the split's shares allow; all where there are fewer.
         progress: called with the number of images of every batch done.
 
     Raises:
@@ -55,9 +53,7 @@ def equivalence_run(
         fold(model.network)
     except ValueError as error:
         raise RecipeError(f"{loaded.path}: {error}") from None
-    some = loaded.images(split)
-    some = some.select(torch.arange(min(images, len(some))))
-    loader = SampleLoader(some, BATCH, device=str(next(model.parameters()).device))
+    loader = dataclasses.replace(loaded.loader(split, images), batch_size=BATCH)
     found = equivalence(model, loader, seed=loaded.recipe.seed, progress=progress)
     return RunEquivalence(loaded.epoch, split, loaded.data.label, found)
 

@@ -121,7 +121,7 @@ def measure_split(
     progress: Callable[[int], None] = lambda images: None,
 ) -> Accuracy:
     """Accuracy over time on every image of a split."""
-    loader = loaded.loader(loaded.images(split))
+    loader = loaded.loader(split)
     seed = loaded.recipe.seed
     return evaluate(loaded.model, loader, seed=seed, draws=asked.draws, steps=steps, progress=progress).accuracy
 

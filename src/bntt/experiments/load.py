@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from bntt.data import ImageSet, SampleLoader
+from bntt.data import ImageSet, PartLoader
 from bntt.data.prepared import Manifest
 from bntt.experiments.build import (
     Parts,
@@ -16,12 +17,12 @@ from bntt.experiments.build import (
     build_data,
     build_model,
     for_measuring,
-    measured_images,
+    measured,
     require_device,
 )
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
-from bntt.experiments.recipe import Recipe, load_recipe
+from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
 from bntt.experiments.thresholds import load_best
 from bntt.nn import SpikingClassifier
 from bntt.training.checkpoint import CheckpointError, read_facts
@@ -53,18 +54,17 @@ class LoadedRun:
         check_same_data(self.path, data.manifest)
         return data
 
-    def images(self, split: Split) -> ImageSet:
-        """What the recipe measures of a split: all images, or ``evaluate.images`` of them.
+    def loader(self, split: Split, at_most: int = 0) -> PartLoader:
+        """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.
+
+        Args:
+            at_most: how many, if the recipe measures more; 0 is no bound.
 
         Raises:
-            RecipeError: if the split has fewer.
+            RecipeError: if the test images are fewer than the recipe says.
         """
-        return measured_images(self.recipe, self.data, split)
-
-    def loader(self, images: ImageSet) -> SampleLoader:
-        """Images in batches of the recipe's measurements, where the model is."""
         device = str(next(self.model.parameters()).device)
-        return SampleLoader(images, self.recipe.evaluate.batch_size, device=device)
+        return measured(self.recipe, self.data, split, device, at_most=at_most)
 
 
 def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
@@ -100,6 +100,19 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     facts = load_best(run, recipe, model, needs=("epoch",))
     channels, height, width = like.test.images.shape[1:]
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, (channels, height, width))
+
+
+def names_of(loaded: Sequence[LoadedRun]) -> list[str]:
+    """What to call each of several runs: its directory's name where that tells them apart.
+
+    Raises:
+        RecipeError: if one is given twice.
+    """
+    places = [one.path.resolve() for one in loaded]
+    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
+        raise RecipeError(f"{twice} is given twice: name each run once")
+    short = [place.name for place in places]
+    return short if len(set(short)) == len(short) else [str(one.path) for one in loaded]
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
-from bntt.data import SampleLoader
-from bntt.experiments.build import Parts, Split, build_model, for_measuring, measured_images
+from bntt.experiments.build import Parts, Split, build_model, for_measuring, measured
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
 from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
@@ -72,8 +71,7 @@ def evaluate_run(
     check_same_data(run.path, data.manifest)
     model = build_model(for_measuring(recipe), data, device)
     facts = load_best(run, recipe, model, needs=("epoch", "averaged"))
-    images = measured_images(recipe, data, split)
-    loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
+    loader = measured(recipe, data, split, device)
     evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=steps, progress=progress)
     profile = gamma_profile(model.network)
     return RunResult(

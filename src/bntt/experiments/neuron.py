@@ -42,7 +42,7 @@ def neuron_run(
     Raises:
         RecipeError: if there is no such layer, neuron or image.
     """
-    images, device = loaded.images(split), next(loaded.model.parameters()).device
+    images, device = loaded.data.of(split), next(loaded.model.parameters()).device
     if not 0 <= image < len(images):
         raise RecipeError(f"--image {image}: the {split} images have the numbers 0 to {len(images) - 1}")
     spiking = [name for name, part in loaded.model.network.layers.items() if part.lif is not None]

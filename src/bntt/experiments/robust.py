@@ -15,7 +15,7 @@ from bntt.data import PartLoader, stratified
 from bntt.data.images import same_images
 from bntt.data.subset import how_chosen
 from bntt.experiments.build import Split
-from bntt.experiments.load import LoadedRun
+from bntt.experiments.load import LoadedRun, names_of
 from bntt.experiments.recipe import RecipeError
 from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
 
@@ -103,8 +103,8 @@ def robust_run(
     """Measure every run at every σ: the same images, and the same noise on them.
 
     Draw d of an image has one noise, whatever the run, its encoder or σ; a Poisson code draws its spikes beside that.
-    Where nothing is random, direct coding of clean images, one pass is made. With σ above 0 the noise is drawn, so that
-    more draws say more, of direct coding too.
+    Where nothing is random, clean images in direct coding or an ANN's, one pass is made. With σ above 0 the noise is
+    drawn, so that more draws say more there too.
 
     Args:
         progress: called with numbers of images done, of ``images_in_all``.
@@ -115,11 +115,11 @@ def robust_run(
     """
     places = _places(loaded, asked)
     _check(loaded, asked)
-    names = _names(loaded)
+    names = names_of(loaded)
     runs, right = list[NoisyRun](), dict[float, Tensor]()
     for name, one in zip(names, loaded, strict=True):
         loader = PartLoader(
-            one.images(asked.split), places, one.recipe.evaluate.batch_size, str(next(one.model.parameters()).device)
+            one.data.of(asked.split), places, one.recipe.evaluate.batch_size, str(next(one.model.parameters()).device)
         )
         rows = []
         for sigma in asked.grid:
@@ -132,7 +132,7 @@ def robust_run(
             rows.append(NoisyRow(sigma, found.accuracy, _random(one, sigma), to_first, seconds))
         runs.append(NoisyRun(name, _facts(one), tuple(rows)))
     first = loaded[0]
-    chosen = how_chosen(first.images(asked.split), len(places), SEED)
+    chosen = how_chosen(first.data.of(asked.split), len(places), SEED)
     return RobustResult(asked, first.data.label, len(first.classes), len(places), chosen, tuple(runs))
 
 
@@ -146,26 +146,17 @@ def images_in_all(loaded: Sequence[LoadedRun], asked: Noise) -> int:
     return draws * len(_places(loaded, asked))
 
 
-def _names(loaded: Sequence[LoadedRun]) -> list[str]:
-    """What to call each run: its directory's name where that tells them apart."""
-    places = [one.path.resolve() for one in loaded]
-    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
-        raise RecipeError(f"{twice} is given twice: name each run once")
-    short = [place.name for place in places]
-    return short if len(set(short)) == len(short) else [str(one.path) for one in loaded]
-
-
 def _places(loaded: Sequence[LoadedRun], asked: Noise) -> Tensor:
     if not loaded:
         raise RecipeError("name a run directory, or several to be compared")
     first, *others = loaded
-    images = first.images(asked.split)
-    count = len(images) if asked.images is None else asked.images
+    images = first.data.of(asked.split)
+    count = asked.images or min(one.recipe.evaluate.images or len(images) for one in loaded)
     if count > len(images):
         raise RecipeError(f"--images {count}: the {asked.split} split of {first.path} has {len(images)}")
     places = stratified(images, count, SEED)
     for other in others:
-        if not same_images(images, other.images(asked.split), places):
+        if not same_images(images, other.data.of(asked.split), places):
             raise RecipeError(
                 f"{other.path} has other {asked.split} images than {first.path}: compare runs of one dataset; "
                 f"validation images also differ with the recipe's seed, those of --split test do not"
@@ -181,7 +172,7 @@ def _check(loaded: Sequence[LoadedRun], asked: Noise) -> None:
         _noisy(one, asked, asked.grid[-1])
     if asked.grid == (0.0,) and (asked.draws or 1) > 1 and all(_random(one, 0.0) == "nothing" for one in loaded):
         raise RecipeError(
-            f"--draws {asked.draws}: nothing is random in direct coding of clean images, every pass would be the same; "
+            f"--draws {asked.draws}: nothing is drawn for clean images here, every pass would be the same; "
             f"leave --draws away, or name a sigma above 0"
         )
 

@@ -65,9 +65,7 @@ def sample_exit_run(
         ValueError: on a loss that is negative or no number.
     """
     model, recipe, draws = loaded.model, loaded.recipe, asked.draws
-    running = record_running(
-        model, loaded.loader(loaded.images("validation")), seed=recipe.seed, draws=draws, progress=progress
-    )
+    running = record_running(model, loaded.loader("validation"), seed=recipe.seed, draws=draws, progress=progress)
     choices = {criterion: choose_sample_exit(running, criterion, asked.loss) for criterion in CRITERIA}
     over_time = tuple(running.right.double().mean(0).tolist())
     alike = {criterion: _alike(over_time, choice) for criterion, choice in choices.items()}
@@ -80,7 +78,7 @@ def sample_exit_run(
     truncated, whole = timed(None)
     exits, seconds = dict[Criterion, SampleExits](), dict[Criterion, float]()
     for criterion, choice in choices.items():
-        loader, began = loaded.loader(loaded.images(asked.split)), time.perf_counter()
+        loader, began = loaded.loader(asked.split), time.perf_counter()
         exits[criterion] = exit_each(
             model, loader, criterion, choice.threshold, seed=recipe.seed, draws=draws, progress=progress
         )
@@ -90,7 +88,7 @@ def sample_exit_run(
     progress((len(CRITERIA) - len(counts)) * truncated.samples * draws)
 
     def counted(leaves: Leaves | None) -> Operations:
-        loader = loaded.loader(loaded.images(asked.split))
+        loader = loaded.loader(asked.split)
         return count_operations(model, loader, seed=recipe.seed, draws=draws, leaves=leaves, progress=progress)
 
     operations = {criterion: counted(leaving(criterion, choice.threshold)) for criterion, choice in choices.items()}

@@ -104,7 +104,11 @@ def stability_cells(
                 progress(grid.steps)
             else:
                 if data is None or opened != start:
-                    data, opened = _fewer(build_data(one), grid, one.seed), start
+                    data = _fewer(build_data(one), grid, one.seed)
+                    if opened < 0:
+                        for each in dict(zip((row[1:3] for row in order), recipes, strict=True)).values():
+                            build_model(each, data)  # refused now, and not after the others were trained
+                    opened = start
                 cell = _train(one, data, grid, start, device, progress)
                 write_cell(path, cell, settings)
                 cell = read_cell(path, settings)  # the same, whenever it was trained

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate
-from bntt.analysis.attacks.measured import accuracy_of, right_under
+from bntt.analysis.attacks.measured import accuracy_of, right_under, worst_of
 from tests.analysis.attacks.models import conv_model, some
 
 
@@ -22,6 +22,25 @@ def test_noise_is_the_images_own():
     model, (images, labels, index) = conv_model(), some()
     whole = right_under(model, images, labels, draws=2, index=index)
     assert torch.equal(right_under(model, images[2:4], labels[2:4], draws=2, index=index[2:4]), whole[:, 2:4])
+
+
+def test_chance_is_no_attack():
+    """Attacks that do nothing, each measured under noise of its own, leave the accuracy where it was."""
+    generator = torch.Generator().manual_seed(0)
+    right = torch.rand(6, 10, 400, generator=generator) < 0.6
+    assert right.all(0).double().mean() < 0.06
+    assert worst_of(right, random=True).double().mean() == pytest.approx(0.6, abs=0.02)
+    assert worst_of(right[:, :1], random=True).double().mean() == right[:, 0].double().mean(1).min()
+
+
+def test_the_worst_attack_of_each_image_is_found():
+    """Written out: of two attacks one turns the first half of the images in most draws, the other the second."""
+    right = torch.ones(3, 5, 8, dtype=torch.bool)
+    right[0, :4, :4] = False
+    right[1, 1:, 4:] = False
+    expected = torch.stack([right[0, :, n] if n < 4 else right[1, :, n] for n in range(8)], 1)
+    assert torch.equal(worst_of(right, random=True), expected)
+    assert torch.equal(worst_of(right, random=False), right.all(0))
 
 
 def test_refusals():

@@ -52,3 +52,30 @@ def accuracy_of(right: Bool[Tensor, "D N"]) -> Accuracy:
     (0.5, 1.0)
     """
     return Accuracy(right.shape[1], tuple((int(hits),) for hits in right.sum(1)))
+
+
+def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
+    """What is left of several attacks for who attacks each image with the one that turns it.
+
+    Of a model that draws noise that attack is found in the other draws than the one it is then counted in: an attacker
+    does not know the noise that the model will draw, and an image counted as turned because any attack turned it in
+    that very draw would be turned by chance as well, the more so the more attacks there are. With one draw there is
+    nothing to find it in, and the attack that turns most images is counted. A model without noise answers as it did.
+
+    Args:
+        right: who is classified right, by attack and draw.
+        random: whether every draw has noise of its own.
+
+    >>> worst_of(torch.tensor([[[True, False]], [[False, True]]]), random=False).tolist()
+    [[False, False]]
+    >>> draws = torch.tensor([[[True], [False], [True]], [[False], [True], [False]]])  # two attacks of one image
+    >>> worst_of(draws, random=True).tolist()
+    [[False], [True], [False]]
+    """
+    if not random:
+        return right.all(0)
+    strongest_first = right[right.flatten(1).sum(1).argsort(stable=True)]
+    if right.shape[1] == 1:
+        return strongest_first[0]
+    in_others = strongest_first.sum(1, keepdim=True) - strongest_first.long()
+    return strongest_first.gather(0, in_others.argmin(0, keepdim=True))[0]
