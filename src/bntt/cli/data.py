@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from bntt.cli.framing import DEFAULT, WithoutPrefix
+
 if TYPE_CHECKING:
     from bntt.data.prepared import Manifest
 
@@ -27,14 +29,16 @@ def _names(
     if wanted.type is not Name:
         return None
     from bntt.data.catalog import DATASETS
+    from bntt.data.event_sets import EVENT_SETS
 
+    names = (*DATASETS, *EVENT_SETS)
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
-        metavar=f"{{{','.join(DATASETS)}}}",
+        metavar=f"{{{','.join(names)}}}",
         instance_from_str=lambda args: Name(args[0]),
         is_instance=lambda value: isinstance(value, str),
         str_from_instance=lambda name: [name],
-        choices=tuple(DATASETS),
+        choices=names,
     )
 
 
@@ -43,24 +47,35 @@ def prepare(
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
     download: bool = False,
     allow_modified_data: bool = False,
+    frames: WithoutPrefix = DEFAULT,
 ) -> None:
     """Read a dataset from its own files, check it against published checksums, and write the tensors training reads.
+
+    Recordings become frames here: the last flags say how, as data.frames and network.num_steps of a recipe do.
 
     Example: bntt data prepare cifar10 --from ~/Downloads/cifar-10-binary.tar.gz
 
     Args:
-        name: which dataset; "images" is any folder of <split>/<class>/<image>.
+        name: which dataset; "images" is any folder of <split>/<class>/<image>, "events" any of <class>/<recording>.
         source: its file or folder.
         download: fetch it over https from its distributor, where a checksum is published.
         allow_modified_data: go on where a published checksum differs; results are then marked.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
+    from bntt.data.errors import DataError
+    from bntt.data.event_sets import prepare_event_set
 
+    framing = frames.framing(name)
+    if framing is not None and (download or allow_modified_data):
+        raise DataError(f"{name}: no checksum of recordings is published; they come from your own files, with --from")
     with console.progress_of(f"preparing {name}") as progress:
-        folder, manifest = prepare_dataset(
-            name, source, download=download, allow_modified=allow_modified_data, progress=progress
-        )
+        if framing is not None:
+            folder, manifest = prepare_event_set(name, framing, source, progress)
+        else:
+            folder, manifest = prepare_dataset(
+                name, source, download=download, allow_modified=allow_modified_data, progress=progress
+            )
     console.line(_describe(name, folder, manifest))
 
 
@@ -71,18 +86,25 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
 
     Args:
         name: which dataset.
-        source: for "images", the folder that it was prepared from.
+        source: for "images", the folder that it was prepared from; of recordings, all frames made of them are verified.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder
     from bntt.data.errors import DataError
-    from bntt.data.prepared import read_manifest, verify_prepared
+    from bntt.data.event_sets import EVENT_SETS, prepared_frames
+    from bntt.data.prepared import cache_root, read_manifest, verify_prepared
 
-    folder = prepared_folder(name, source)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise DataError(f"{name} is not prepared (looked in {folder}): bntt data prepare {name} --from PATH")
-    verify_prepared(folder, manifest, lambda part: console.line(f"{folder}/{part}.safetensors: unchanged"))
+    if name in EVENT_SETS:
+        place, found = cache_root(), dict(prepared_frames(name))
+    else:
+        place = prepared_folder(name, source)
+        found = {place: manifest} if (manifest := read_manifest(place)) is not None else {}
+    if not found:
+        raise DataError(f"{name} is not prepared (looked in {place}): bntt data prepare {name} --from PATH")
+    for folder, manifest in found.items():
+        verify_prepared(folder, manifest)
+        for part in manifest.sha256:
+            console.line(f"{folder}/{part}.safetensors: unchanged")
 
 
 def where() -> None:
@@ -92,6 +114,7 @@ def where() -> None:
     """
     from bntt.cli import console
     from bntt.data.catalog import BUILT_IN, DATASETS, locate, prepared_folder
+    from bntt.data.event_sets import EVENT_SETS, prepared_frames, recordings_root
     from bntt.data.prepared import cache_root, read_manifest
 
     for name in BUILT_IN:
@@ -104,12 +127,19 @@ def where() -> None:
         if not manifests:
             found = locate(name, None)
             console.line(f"{name}: " + (f"not prepared, found in {found}" if found else "not here"))
+    for name in EVENT_SETS:
+        frames = list(prepared_frames(name))
+        for folder, manifest in frames:
+            console.line(_describe(name, folder, manifest))
+        if not frames:
+            found = recordings_root(name)
+            console.line(f"{name}: " + (f"not prepared, found in {found}" if found else "not here"))
 
 
 def _describe(name: str, folder: Path, manifest: Manifest) -> str:
     counts = " + ".join(f"{count:,}" for count in manifest.images.values())
-    shape = "x".join(map(str, manifest.shape))
-    return f"{name}: {counts} images of {shape}, {len(manifest.classes)} classes, source {manifest.check}, in {folder}"
+    shape, what = "x".join(map(str, manifest.shape)), "recordings" if manifest.details else "images"
+    return f"{name}: {counts} {what} of {shape}, {len(manifest.classes)} classes, source {manifest.check}, in {folder}"
 
 
 VERBS: dict[str, Callable[..., None]] = {"prepare": prepare, "verify": verify, "where": where}

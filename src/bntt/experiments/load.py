@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
-from bntt.data import ImageSet, SampleLoader
+from bntt.data import FrameSet, ImageSet, SampleLoader
 from bntt.data.prepared import Manifest
 from bntt.experiments.build import (
     Parts,
+    Samples,
     Split,
     build_data,
     build_model,
@@ -21,7 +22,7 @@ from bntt.experiments.build import (
 )
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
-from bntt.experiments.recipe import Recipe, load_recipe
+from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
 from bntt.experiments.thresholds import load_best
 from bntt.nn import SpikingClassifier
 from bntt.training.checkpoint import CheckpointError, read_facts
@@ -38,8 +39,8 @@ class LoadedRun:
     epoch: int
     """From 0, as in ``metrics.jsonl``."""
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    """``[C, H, W]``."""
+    image_shape: tuple[int, ...]
+    """``[C, H, W]``, of frames too."""
 
     @cached_property
     def data(self) -> Parts:
@@ -53,15 +54,28 @@ class LoadedRun:
         check_same_data(self.path, data.manifest)
         return data
 
-    def images(self, split: Split) -> ImageSet:
-        """What the recipe measures of a split: all images, or ``evaluate.images`` of them.
+    def images(self, split: Split) -> Samples:
+        """What the recipe measures of a split: all samples, or ``evaluate.images`` of them.
 
         Raises:
             RecipeError: if the split has fewer.
         """
         return measured_images(self.recipe, self.data, split)
 
-    def loader(self, images: ImageSet) -> SampleLoader:
+    def pictures(self, split: Split) -> ImageSet:
+        """:meth:`images`, of a run on images.
+
+        Raises:
+            RecipeError: if it is on frames, or if the split has fewer.
+        """
+        found = self.images(split)
+        if not isinstance(found, ImageSet):
+            raise RecipeError(
+                f"{self.path} was trained on frames ({self.recipe.data.name}): this is measured on images"
+            )
+        return found
+
+    def loader(self, images: Samples) -> SampleLoader:
         """Images in batches of the recipe's measurements, where the model is."""
         device = str(next(self.model.parameters()).device)
         return SampleLoader(images, self.recipe.evaluate.batch_size, device=device)
@@ -98,8 +112,7 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     like = _images_like(run.path, recipe)
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
-    channels, height, width = like.test.images.shape[1:]
-    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, (channels, height, width))
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, like.shape)
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:
@@ -113,9 +126,10 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         manifest = Manifest(**facts)
         total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
         count = total - round(recipe.data.validation * total)
-        channels, height, width = manifest.shape
-        pixels = torch.zeros(1, dtype=torch.uint8).expand(count, channels, height, width)
-        black = ImageSet(pixels, torch.zeros(1, dtype=torch.int64).expand(count), classes)
+        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
+        kind: type[ImageSet | FrameSet] = {3: ImageSet, 4: FrameSet}[len(manifest.shape)]
+        black = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
+        channels = manifest.shape[0]
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
