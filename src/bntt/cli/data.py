@@ -18,6 +18,10 @@ class Name(str):
     """The name of a dataset that is prepared from files."""
 
 
+class Images(str):
+    """The name of a dataset of images."""
+
+
 NAMES = tyro.constructors.ConstructorRegistry()
 """Knows which names there are when the verbs are parsed; ``bntt --help`` would wait for torch."""
 
@@ -25,17 +29,17 @@ NAMES = tyro.constructors.ConstructorRegistry()
 @NAMES.primitive_rule
 def _names(
     wanted: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[Name] | None:
-    if wanted.type is not Name:
+) -> tyro.constructors.PrimitiveConstructorSpec[Name] | tyro.constructors.PrimitiveConstructorSpec[Images] | None:
+    if wanted.type not in (Name, Images):
         return None
-    from bntt.data.catalog import DATASETS
+    from bntt.data.catalog import BUILT_IN, DATASETS
     from bntt.data.event_sets import EVENT_SETS
 
-    names = (*DATASETS, *EVENT_SETS)
+    names = (*DATASETS, *EVENT_SETS) if wanted.type is Name else (*BUILT_IN, *DATASETS)
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar=f"{{{','.join(names)}}}",
-        instance_from_str=lambda args: Name(args[0]),
+        instance_from_str=lambda args: wanted.type(args[0]),
         is_instance=lambda value: isinstance(value, str),
         str_from_instance=lambda name: [name],
         choices=names,
@@ -77,6 +81,44 @@ def prepare(
                 name, source, download=download, allow_modified=allow_modified_data, progress=progress
             )
     console.line(_describe(name, folder, manifest))
+
+
+def simulate(
+    name: tyro.conf.Positional[Images],
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
+    to: Path | None = None,
+    recordings: int = 10_000,
+    seed: int = 0,
+) -> None:
+    """Simulate an event camera's recordings of moving training images, as AEDAT 2.0 files, a folder a class.
+
+    A run that was stopped goes on where it was. Every file says in its header that it is simulated.
+
+    Example: bntt data simulate fashion-mnist
+
+    Args:
+        name: which images.
+        source: their folder, for "images".
+        to: the folder to write; else where the dataset <name>-simulated looks for it.
+        recordings: how many, as many of each class as its share.
+        seed: of everything random.
+    """
+    from bntt.cli import console
+    from bntt.data.catalog import open_dataset
+    from bntt.data.errors import DataError
+    from bntt.data.event_sets import simulated_root
+    from bntt.data.simulated_set import simulate_set
+
+    if name == "images" and to is None:
+        raise DataError("recordings of your own images need a folder of their own: --to FOLDER")
+    if not 0 <= seed < 1 << 63:
+        raise DataError(f"--seed must be from 0 to 2**63 - 1, got {seed}")
+    folder = to or simulated_root(name)
+    images = open_dataset(name, source)[0].train
+    with console.progress_of(f"simulating {name}") as progress:
+        simulate_set(images, folder, name=name, count=recordings, seed=seed, progress=progress)
+    size = sum(path.stat().st_size for path in folder.rglob("*.aedat"))
+    console.line(f"simulated {recordings:,} recordings of {name}, {size / 1e9:.2f} GB, in {folder}")
 
 
 def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro.conf.arg(name="from")] = None) -> None:
@@ -142,11 +184,16 @@ def _describe(name: str, folder: Path, manifest: Manifest) -> str:
     return f"{name}: {counts} {what} of {shape}, {len(manifest.classes)} classes, source {manifest.check}, in {folder}"
 
 
-VERBS: dict[str, Callable[..., None]] = {"prepare": prepare, "verify": verify, "where": where}
+VERBS: dict[str, Callable[..., None]] = {
+    "prepare": prepare,
+    "simulate": simulate,
+    "verify": verify,
+    "where": where,
+}
 
 
 def data() -> None:
-    """Prepare, verify and find datasets: bntt data prepare|verify|where.
+    """Prepare, simulate, verify and find datasets: bntt data prepare|simulate|verify|where.
 
     Example: bntt data where
     """
