@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from bntt.cli.framing import DEFAULT, WithoutPrefix
+from bntt.cli.report import Split
+from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
     from bntt.data.prepared import Manifest
@@ -184,16 +186,52 @@ def _describe(name: str, folder: Path, manifest: Manifest) -> str:
     return f"{name}: {counts} {what} of {shape}, {len(manifest.classes)} classes, source {manifest.check}, in {folder}"
 
 
+def show(
+    name: tyro.conf.Positional[str],
+    overrides: Overrides = (),
+    index: int = 0,
+    split: Split = "test",
+    picture: Path | None = None,
+) -> None:
+    """Draw one sample as the network gets it: an image and its spikes, a recording's frames, a sequence.
+
+    Example: bntt data show fashion-mnist --index 3
+
+    Args:
+        name: a recipe, or a dataset (of signed Poisson spikes of 8 steps, or 8 frames).
+        overrides: a value of the recipe to change, repeatable.
+        index: its number in the split, from 0.
+        split: which samples.
+        picture: the PNG to write; by default <name>-<split>-<index>.png here.
+    """
+    from bntt.cli import console
+    from bntt.experiments.build import build_data
+    from bntt.experiments.sample import recipe_for, sample_of
+    from bntt.experiments.sample_figure import save_sample
+
+    recipe = recipe_for(name, overrides)
+    with console.progress_of(f"preparing {recipe.data.name}") as progress:
+        data = build_data(recipe, progress)
+    sample = sample_of(recipe, data, split, index)
+    path = picture or Path(f"{Path(name).stem}-{split}-{index}.png")
+    save_sample(sample, path)
+    shape, active = "x".join(map(str, sample.drive.shape)), float((sample.drive != 0).double().mean())
+    seen = f"{sample.encoder} of {shape}, {active:.1%} of it not 0"
+    console.line(f"{sample.dataset}, {split} {index}: {sample.label}; {seen}")
+    console.line(f"written: {path}")
+
+
 VERBS: dict[str, Callable[..., None]] = {
     "prepare": prepare,
     "simulate": simulate,
+    "show": show,
     "verify": verify,
     "where": where,
 }
 
 
 def data() -> None:
-    """Prepare, simulate, verify and find datasets: bntt data prepare|simulate|verify|where.
+    """Prepare, simulate, show, verify and find datasets: bntt data prepare|simulate|show|verify|where.
 
     Example: bntt data where
     """

@@ -33,7 +33,7 @@ Split = Literal["test", "validation"]
 """What is measured on: the published test images, or those that were held out of the training ones."""
 
 
-Samples = ImageSet | FrameSet
+Shown = ImageSet | FrameSet
 """What a recipe trains on and measures."""
 
 
@@ -41,9 +41,9 @@ Samples = ImageSet | FrameSet
 class Parts:
     """The samples of a recipe: training and validation are two parts of the published training split."""
 
-    train: Samples
-    validation: Samples
-    test: Samples
+    train: Shown
+    validation: Shown
+    test: Shown
     mean: list[float]
     """Of the training part's pixels, per channel; frames have none."""
     std: list[float]
@@ -52,7 +52,7 @@ class Parts:
     manifest: Manifest
     """Where the data came from, with its checksums."""
 
-    def of(self, split: Split) -> Samples:
+    def of(self, split: Split) -> Shown:
         """The samples of a split."""
         return self.test if split == "test" else self.validation
 
@@ -154,7 +154,7 @@ def framing_of(recipe: Recipe) -> Framing:
     return Framing(binning, wanted.format, sensor)
 
 
-def measured_images(recipe: Recipe, data: Parts, split: Split, *, at_most: bool = False) -> Samples:
+def measured_images(recipe: Recipe, data: Parts, split: Split, *, at_most: bool = False) -> Shown:
     """What a recipe measures of a split: every image, or ``evaluate.images`` of them, as many of each class as its
     share.
 

@@ -12,7 +12,7 @@ from bntt.data import FrameSet, ImageSet, SampleLoader
 from bntt.data.prepared import Manifest
 from bntt.experiments.build import (
     Parts,
-    Samples,
+    Shown,
     Split,
     build_data,
     build_model,
@@ -54,7 +54,7 @@ class LoadedRun:
         check_same_data(self.path, data.manifest)
         return data
 
-    def images(self, split: Split) -> Samples:
+    def images(self, split: Split) -> Shown:
         """What the recipe measures of a split: all samples, or ``evaluate.images`` of them.
 
         Raises:
@@ -75,7 +75,7 @@ class LoadedRun:
             )
         return found
 
-    def loader(self, images: Samples) -> SampleLoader:
+    def loader(self, images: Shown) -> SampleLoader:
         """Images in batches of the recipe's measurements, where the model is."""
         device = str(next(self.model.parameters()).device)
         return SampleLoader(images, self.recipe.evaluate.batch_size, device=device)
