@@ -27,7 +27,7 @@ def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
 
     >>> one = np.array([7], np.int64)
     >>> aedat2_bytes(Events(one, one, one * 2, one * 0, 128, 128))[-8:].hex()
-    '000078fb00000007'
+    '000078e300000007'
     """
     if (events.height, events.width) != (DVS128.height, DVS128.width):
         raise ValueError(f"a DVS128 has 128 rows and columns, got {events.height} and {events.width}")
@@ -53,7 +53,7 @@ def is_simulated(path: Path) -> bool:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "one.aedat"
     >>> one = np.array([7], np.int64)
-    >>> _ = path.write_bytes(aedat2_bytes(Events(one, one, one, one, 128, 128), [SIMULATED]))
+    >>> _ = path.write_bytes(aedat2_bytes(Events(one, one, one, one * 0, 128, 128), [SIMULATED]))
     >>> is_simulated(path)
     True
     """

