@@ -97,8 +97,9 @@ def test_recordings_are_simulated_prepared_shown_and_verified(tmp_path, cache, c
     assert "simulated 40 recordings of fashion-mnist-bundled" in capsys.readouterr().out
     frames = ["--steps", "4", "--size", "16", "--format", "aedat2"]
     assert cli.main(["data", "prepare", "events", "--from", "recordings", *frames]) == 0
-    said = "events: 30 + 10 recordings of 4x2x16x16, 10 classes, source simulated"
-    assert said in capsys.readouterr().out
+    said, out = "events: 30 + 10 recordings of 4x2x16x16, 10 classes, source simulated", capsys.readouterr().out
+    assert said in out
+    assert "events, all counted; cells of 8 bits; 0.0% of the frames are empty" in out
     assert cli.main(["data", "where"]) == 0
     assert said in capsys.readouterr().out
     assert cli.main(["data", "verify", "events"]) == 0
@@ -130,3 +131,19 @@ def test_where_finds_what_was_simulated(cache, capsys):
 def test_refusals_of_recordings(args, message, capsys):
     assert cli.main(["data", *args]) == 3
     assert message in capsys.readouterr().err
+
+
+def test_what_frames_do_not_hold_is_told(tmp_path, capsys):
+    root = fakes.write_recordings(tmp_path / "set")
+    one = b"#!AER-DAT2.0\r\n" + 300 * bytes([0, 0, 1, 2, 0, 0, 0, 5]) + bytes([0, 0, 128, 0, 0, 0, 0, 6])
+    (root / "cat" / "cat_0.aedat").write_bytes(one)
+    flags = ["--steps", "4", "--size", "16"]
+    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags]) == 0
+    said = (
+        "3,000 events, all counted; cells of 16 bits; 7.5% of the frames are empty; 1 words of the files are no pixel's"
+    )
+    assert said in capsys.readouterr().out
+    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--beyond", "saturate"]) == 0
+    assert "3,000 events, 45 of them not counted, as their cells were full; cells of 8" in capsys.readouterr().out
+    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--cells", "binary"]) == 0
+    assert "3,000 events, cells say where there are any; cells of 8 bits" in capsys.readouterr().out

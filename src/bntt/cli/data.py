@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -83,6 +83,8 @@ def prepare(
                 name, source, download=download, allow_modified=allow_modified_data, progress=progress
             )
     console.line(_describe(name, folder, manifest))
+    if manifest.details:
+        console.line(_counted(manifest.details))
 
 
 def simulate(
@@ -219,6 +221,17 @@ def show(
     seen = f"{sample.encoder} of {shape}, {active:.1%} of it not 0"
     console.line(f"{sample.dataset}, {split} {index}: {sample.label}; {seen}")
     console.line(f"written: {path}")
+
+
+def _counted(found: Mapping[str, Any]) -> str:
+    """What the frames of recordings hold, and what they do not."""
+    bits = "16 bits" if 16 in found["bits"].values() else "8 bits"
+    whole = "all counted" if found["binning"]["cells"] == "counts" else "cells say where there are any"
+    lost = f"{found['saturated']:,} of them not counted, as their cells were full" if found["saturated"] else whole
+    said = [f"{found['events']:,} events, {lost}; cells of {bits}; {found['empty']:.1%} of the frames are empty"]
+    said += [f"{found['left_out']:,} words of the files are no pixel's event"] if found["left_out"] else []
+    said += [f"{found['again']} recordings come again within their part"] if found["again"] else []
+    return "; ".join(said)
 
 
 VERBS: dict[str, Callable[..., None]] = {
