@@ -33,15 +33,15 @@ case(23, "a recording that is none", r"exit 3: .*cat_0.aedat begins with 'GIF89a
     lambda tmp: prepared(tmp, content=b"GIF89a\n" + GOOD)
 )
 case(
-    24, "a recording in the training and the test part", r"exit 3: .* are the same recording: what is trained on would"
+    33, "a recording in the training and the test part", r"exit 3: .* are the same recording: what is trained on would"
 )(lambda tmp: prepare("dvs-cifar10", _twice(tmp), *FRAMES))
 case(
-    24,
+    23,
     "own recordings of a format that is not named",
     r"exit 3: .*the format of events is one of aedat2, .*must be named",
 )(lambda tmp: prepared(tmp, "events"))
 case(
-    24,
+    33,
     "simulated recordings as a camera's",
     r"exit 3: .*cat_0.aedat is simulated: dvs-cifar10 are recordings of a camera",
 )(lambda tmp: prepared(tmp, content=fakes.aedat2_bytes(0, f"{SIMULATED}\r\n#End Of ASCII Header\r\n")))
