@@ -134,3 +134,46 @@ def read_tiny(read: Callable[[Path, CifarLayout], Splits], name: str) -> Callabl
 
 
 TINY = {"cifar10": tiny_layout(CIFAR10), "cifar100": tiny_layout(CIFAR100)}
+
+
+def aedat2_bytes(seed: int, notes: str = "", count: int = 300) -> bytes:
+    """AEDAT 2.0 of a DVS128, from the documented layout: big-endian pairs of an address below 2**15 and a time."""
+    rng = np.random.default_rng(seed)
+    pairs = np.stack([rng.integers(0, 1 << 15, count), np.sort(rng.integers(0, 9000, count))], 1)
+    return b"#!AER-DAT2.0\r\n" + notes.encode() + pairs.astype(">u4").tobytes()
+
+
+def nmnist_bytes(seed: int, count: int = 300) -> bytes:
+    """N-MNIST: records of x, y, and three bytes of polarity and time."""
+    rng = np.random.default_rng(seed)
+    t, p = np.sort(rng.integers(0, 1 << 18, count)), rng.integers(0, 2, count)
+    columns = [*rng.integers(0, 34, (2, count)), p << 7 | t >> 16, t >> 8 & 255, t & 255]
+    return np.stack(columns, 1).astype("u1").tobytes()
+
+
+def write_recordings(root: Path, make: Callable[[int], bytes] = aedat2_bytes, ending: str = ".aedat") -> Path:
+    """Five recordings of two classes each, every one with other events."""
+    for number, label in enumerate(("cat", "dog")):
+        (root / label).mkdir(parents=True)
+        for i in range(5):
+            (root / label / f"{label}_{i}{ending}").write_bytes(make(10 * number + i))
+    return root
+
+
+def write_nmnist(root: Path) -> Path:
+    """Train and Test with digits 0 and 1."""
+    for part, first in (("Train", 0), ("Test", 50)):
+        for digit in (0, 1):
+            folder = root / part / str(digit)
+            folder.mkdir(parents=True)
+            for i in range(2):
+                (folder / f"{i:05}.bin").write_bytes(nmnist_bytes(first + 10 * digit + i))
+    return root
+
+
+def npz_bytes(seed: int, count: int = 300) -> bytes:
+    """A user's archive of t, x, y and p of a sensor of 60 rows and 80 columns."""
+    rng, buffer = np.random.default_rng(seed), io.BytesIO()
+    t, x, y = np.sort(rng.integers(0, 9000, count)), rng.integers(0, 80, count), rng.integers(0, 60, count)
+    np.savez(buffer, t=t, x=x, y=y, p=rng.integers(0, 2, count))
+    return buffer.getvalue()

@@ -70,7 +70,7 @@ def test_refusals(args, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["prepare", "verify", "where"])
+@pytest.mark.parametrize("verb", ["prepare", "simulate", "show", "verify", "where"])
 def test_help_has_an_example(verb, capsys):
     with pytest.raises(SystemExit):
         cli.main(["data", verb, "--help"])
@@ -88,3 +88,62 @@ def test_help_and_errors_list_the_datasets(verb, capsys, monkeypatch):
     assert caught.value.code == 2
     said = capsys.readouterr().err
     assert all(name in said for name in catalog.DATASETS)
+
+
+def test_recordings_are_simulated_prepared_shown_and_verified(tmp_path, cache, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = ["--recordings", "40", "--to", "recordings"]
+    assert cli.main(["data", "simulate", "fashion-mnist-bundled", *few]) == 0
+    assert "simulated 40 recordings of fashion-mnist-bundled" in capsys.readouterr().out
+    frames = ["--steps", "4", "--size", "16", "--format", "aedat2"]
+    assert cli.main(["data", "prepare", "events", "--from", "recordings", *frames]) == 0
+    said, out = "events: 30 + 10 recordings of 4x2x16x16, 10 classes, source simulated", capsys.readouterr().out
+    assert said in out
+    assert "events, all counted; cells of 8 bits; 0.0% of the frames are empty" in out
+    assert cli.main(["data", "where"]) == 0
+    assert said in capsys.readouterr().out
+    assert cli.main(["data", "verify", "events"]) == 0
+    assert capsys.readouterr().out.count("unchanged") == 2
+    options = ["-s", "data.root=recordings", "-s", "data.frames.format=aedat2", "-s", "data.frames.size=16"]
+    assert cli.main(["data", "show", "events", *options, "-s", "network.num_steps=4", "--index", "2"]) == 0
+    assert "events (simulated), test 2: " in capsys.readouterr().out
+    assert (tmp_path / "events-test-2.png").stat().st_size > 1000
+
+
+def test_where_finds_what_was_simulated(cache, capsys):
+    assert cli.main(["data", "simulate", "fashion-mnist-bundled", "--recordings", "20"]) == 0
+    (cache / "simulated" / "fashion-mnist-bundled").rename(cache / "simulated" / "fashion-mnist")
+    assert cli.main(["data", "where"]) == 0
+    assert f"fashion-mnist-simulated: not prepared, found in {cache}/simulated/fashion-mnist" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["prepare", "dvs-cifar10", "--download"], "dvs-cifar10: no checksum of recordings is published"),
+        (["prepare", "mnist", "--steps", "3"], "mnist are images, and --steps are for recordings"),
+        (["prepare", "dvs-cifar10"], "dvs-cifar10 is not here as these frames: bntt data prepare dvs-cifar10 --from"),
+        (["verify", "n-mnist"], "n-mnist is not prepared"),
+        (["simulate", "images", "--from", "x"], "recordings of your own images need a folder of their own: --to"),
+        (["simulate", "fashion-mnist-bundled", "--seed", "-1"], "--seed must be from 0 to 2**63 - 1, got -1"),
+    ],
+)
+def test_refusals_of_recordings(args, message, capsys):
+    assert cli.main(["data", *args]) == 3
+    assert message in capsys.readouterr().err
+
+
+def test_what_frames_do_not_hold_is_told(tmp_path, capsys):
+    root = fakes.write_recordings(tmp_path / "set")
+    one = b"#!AER-DAT2.0\r\n" + 300 * bytes([0, 0, 1, 2, 0, 0, 0, 5]) + bytes([0, 0, 128, 0, 0, 0, 0, 6])
+    (root / "cat" / "cat_0.aedat").write_bytes(one)
+    flags = ["--steps", "4", "--size", "16"]
+    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags]) == 0
+    said = (
+        "3,000 events, all counted; cells of 16 bits; 7.5% of the frames are empty; 1 words of the files are no pixel's"
+    )
+    assert said in capsys.readouterr().out
+    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--beyond", "saturate"]) == 0
+    assert "3,000 events, 45 of them not counted, as their cells were full; cells of 8" in capsys.readouterr().out
+    assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--cells", "binary"]) == 0
+    assert "3,000 events, cells say where there are any; cells of 8 bits" in capsys.readouterr().out

@@ -5,8 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from bntt.data import ImageSet, catalog
+from bntt.data import FrameSet, ImageSet, catalog
+from bntt.data.aedat2_writer import SIMULATED
+from bntt.data.binning import Binning
 from bntt.data.cifar import CIFAR100, read_cifar10, read_cifar100
+from bntt.data.event_sets import EVENT_SETS, Framing, open_event_set, prepare_event_set
 from bntt.data.prepared import load_prepared, read_manifest
 from tests import fakes
 
@@ -38,6 +41,25 @@ EXPECTED = {
 }
 
 
+def simulated(seed: int) -> bytes:
+    return fakes.aedat2_bytes(seed, notes=f"{SIMULATED}\r\n#End Of ASCII Header\r\n")
+
+
+FOUR = Binning(4, 16, 16)
+RECORDINGS = {
+    "dvs-cifar10": (lambda p: fakes.write_recordings(p / "dvs"), Framing(FOUR), (8, 2)),
+    "n-mnist": (lambda p: fakes.write_nmnist(p / "n"), Framing(FOUR), (4, 4)),
+    "cifar10-simulated": (lambda p: fakes.write_recordings(p / "c", simulated), Framing(FOUR), (8, 2)),
+    "fashion-mnist-simulated": (lambda p: fakes.write_recordings(p / "f", simulated), Framing(FOUR), (8, 2)),
+    "events": (
+        lambda p: fakes.write_recordings(p / "own", fakes.npz_bytes, ".npz"),
+        Framing(FOUR, "npz", (60, 80)),
+        (8, 2),
+    ),
+}
+"""How to write it, how it becomes frames, and how many recordings each part has."""
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     """The cache is the test's own, and CIFAR's files have 60 records in all."""
@@ -51,6 +73,7 @@ def small(monkeypatch, tmp_path):
 
 def test_the_tables_have_every_dataset():
     assert WAYS.keys() == EXPECTED.keys() == catalog.DATASETS.keys()
+    assert RECORDINGS.keys() == EVENT_SETS.keys()
 
 
 @pytest.mark.parametrize("name", catalog.DATASETS)
@@ -90,6 +113,26 @@ def test_a_changed_tensor_file_is_found(name, tmp_path):
     file.write_bytes(content)
     with pytest.raises(catalog.DataError, match=r"train.safetensors has changed since it was prepared"):
         load_prepared(folder, manifest)
+
+
+@pytest.mark.parametrize("name", EVENT_SETS)
+def test_recordings_become_frames_once_and_keep_every_event(name, tmp_path):
+    write, framing, counts = RECORDINGS[name]
+    root = write(tmp_path)
+    folder, manifest = prepare_event_set(name, framing, root)
+    assert read_manifest(folder) == manifest
+    splits, same = open_event_set(name, framing, root)
+    assert same == manifest
+    assert manifest.shape == [4, 2, 16, 16]
+    assert tuple(manifest.images.values()) == tuple(map(len, splits)) == counts
+    assert all(isinstance(part, FrameSet) and part.frames.dtype == torch.uint8 for part in splits)
+    assert sum(int(part.frames.sum()) for part in splits) == manifest.details["events"] == 300 * sum(counts)
+    file = folder / "test.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(catalog.DataError, match=r"test.safetensors has changed since it was prepared"):
+        open_event_set(name, framing, root)
 
 
 @pytest.mark.parametrize("name", catalog.BUILT_IN)

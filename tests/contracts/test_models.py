@@ -10,6 +10,7 @@ SHAPES = {
     "vgg6": ({"width": 0.25}, (1, 28, 28)),
     "vgg9": ({"width": 1 / 16}, (3, 32, 32)),
     "vgg11": ({"width": 1 / 32, "num_classes": 10}, (3, 32, 32)),
+    "dvs_cnn": ({"width": 1 / 16, "image_size": 14}, (2, 14, 14)),
     "mlp": ({"in_features": 5, "hidden": (12, 8)}, (5,)),
     "resnet19": ({"width": 1 / 16}, (3, 16, 16)),
     "resnet20": ({"width": 0.5}, (3, 16, 16)),

@@ -1,9 +1,11 @@
-"""Every recipe takes two steps: its own network and T, batches of two, made images of its dataset's shape."""
+"""Every recipe takes two steps: its own network and T, batches of two, made samples of its dataset's shape."""
 
 import pytest
+import torch
 
-from bntt.data import synthetic
-from bntt.data.prepared import manifest_of
+from bntt.data import FrameSet, synthetic
+from bntt.data.event_sets import EVENT_SETS
+from bntt.data.prepared import Manifest, manifest_of
 from bntt.experiments.build import Parts, build_model
 from bntt.experiments.directory import new_run_directory
 from bntt.experiments.recipe import load_recipe, recipe_names
@@ -20,14 +22,26 @@ SHAPES = {
 }
 
 
+def frames(size, num_steps):
+    """Counts of events, few and mostly none."""
+    generator, labels = torch.Generator().manual_seed(0), torch.arange(4)
+    counts = torch.poisson(torch.full((4, num_steps, 2, size, size), 0.2), generator=generator).to(torch.uint8)
+    made = FrameSet(counts, labels, tuple(map(str, range(10))))
+    manifest = Manifest("made", "", "simulated", {"train": 4, "test": 4}, list(counts.shape[1:]), list(made.classes))
+    return Parts(made, made, made, [], [], "made", manifest)
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_two_steps_of_every_recipe(name, tmp_path):
     smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
     recipe = load_recipe(name, smallest)
-    channels, size, classes = SHAPES[recipe.data.name]
-    made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
-    mean, std = made.train.pixel_statistics()
-    data = Parts(made.train, made.test, made.test, mean, std, "made", manifest_of(made, "made"))
+    if recipe.data.name in EVENT_SETS:
+        data = frames(recipe.data.frames.size, recipe.network.num_steps)
+    else:
+        channels, size, classes = SHAPES[recipe.data.name]
+        made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
+        mean, std = made.train.pixel_statistics()
+        data = Parts(made.train, made.test, made.test, mean, std, "made", manifest_of(made, "made"))
     if recipe.convert.ann:
         ann = new_run_directory("ann", tmp_path)
         list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))

@@ -12,13 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults import cases_attacks, cases_calls, cases_commands, cases_data, cases_images, cases_runs
+from tests.faults import cases_attacks, cases_calls, cases_commands, cases_data, cases_events, cases_images, cases_runs
 from tests.faults.case import Case
 
 TABLE = Path(__file__).parents[2] / "docs" / "faults.md"
 CASES = [
     *cases_commands.CASES,
     *cases_data.CASES,
+    *cases_events.CASES,
     *cases_images.CASES,
     *cases_runs.CASES,
     *cases_calls.CASES,

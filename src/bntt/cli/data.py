@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+
+from bntt.cli.framing import DEFAULT, WithoutPrefix
+from bntt.cli.report import Split
+from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
     from bntt.data.prepared import Manifest
@@ -16,6 +20,10 @@ class Name(str):
     """The name of a dataset that is prepared from files."""
 
 
+class Images(str):
+    """The name of a dataset of images."""
+
+
 NAMES = tyro.constructors.ConstructorRegistry()
 """Knows which names there are when the verbs are parsed; ``bntt --help`` would wait for torch."""
 
@@ -23,18 +31,20 @@ NAMES = tyro.constructors.ConstructorRegistry()
 @NAMES.primitive_rule
 def _names(
     wanted: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[Name] | None:
-    if wanted.type is not Name:
+) -> tyro.constructors.PrimitiveConstructorSpec[Name] | tyro.constructors.PrimitiveConstructorSpec[Images] | None:
+    if wanted.type not in (Name, Images):
         return None
-    from bntt.data.catalog import DATASETS
+    from bntt.data.catalog import BUILT_IN, DATASETS
+    from bntt.data.event_sets import EVENT_SETS
 
+    names = (*DATASETS, *EVENT_SETS) if wanted.type is Name else (*BUILT_IN, *DATASETS)
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
-        metavar=f"{{{','.join(DATASETS)}}}",
-        instance_from_str=lambda args: Name(args[0]),
+        metavar=f"{{{','.join(names)}}}",
+        instance_from_str=lambda args: wanted.type(args[0]),
         is_instance=lambda value: isinstance(value, str),
         str_from_instance=lambda name: [name],
-        choices=tuple(DATASETS),
+        choices=names,
     )
 
 
@@ -43,25 +53,76 @@ def prepare(
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
     download: bool = False,
     allow_modified_data: bool = False,
+    frames: WithoutPrefix = DEFAULT,
 ) -> None:
     """Read a dataset from its own files, check it against published checksums, and write the tensors training reads.
+
+    Recordings become frames here: the last flags say how, as data.frames and network.num_steps of a recipe do.
 
     Example: bntt data prepare cifar10 --from ~/Downloads/cifar-10-binary.tar.gz
 
     Args:
-        name: which dataset; "images" is any folder of <split>/<class>/<image>.
+        name: which dataset; "images" is any folder of <split>/<class>/<image>, "events" any of <class>/<recording>.
         source: its file or folder.
         download: fetch it over https from its distributor, where a checksum is published.
         allow_modified_data: go on where a published checksum differs; results are then marked.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
+    from bntt.data.errors import DataError
+    from bntt.data.event_sets import prepare_event_set
 
+    framing = frames.framing(name)
+    if framing is not None and (download or allow_modified_data):
+        raise DataError(f"{name}: no checksum of recordings is published; they come from your own files, with --from")
     with console.progress_of(f"preparing {name}") as progress:
-        folder, manifest = prepare_dataset(
-            name, source, download=download, allow_modified=allow_modified_data, progress=progress
-        )
+        if framing is not None:
+            folder, manifest = prepare_event_set(name, framing, source, progress)
+        else:
+            folder, manifest = prepare_dataset(
+                name, source, download=download, allow_modified=allow_modified_data, progress=progress
+            )
     console.line(_describe(name, folder, manifest))
+    if manifest.details:
+        console.line(_counted(manifest.details))
+
+
+def simulate(
+    name: tyro.conf.Positional[Images],
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
+    to: Path | None = None,
+    recordings: int = 10_000,
+    seed: int = 0,
+) -> None:
+    """Simulate an event camera's recordings of moving training images, as AEDAT 2.0 files, a folder a class.
+
+    A run that was stopped goes on where it was. Every file says in its header that it is simulated.
+
+    Example: bntt data simulate fashion-mnist
+
+    Args:
+        name: which images.
+        source: their folder, for "images".
+        to: the folder to write; else where the dataset <name>-simulated looks for it.
+        recordings: how many, as many of each class as its share.
+        seed: of everything random.
+    """
+    from bntt.cli import console
+    from bntt.data.catalog import open_dataset
+    from bntt.data.errors import DataError
+    from bntt.data.event_sets import simulated_root
+    from bntt.data.simulated_set import simulate_set
+
+    if name == "images" and to is None:
+        raise DataError("recordings of your own images need a folder of their own: --to FOLDER")
+    if not 0 <= seed < 1 << 63:
+        raise DataError(f"--seed must be from 0 to 2**63 - 1, got {seed}")
+    folder = to or simulated_root(name)
+    images = open_dataset(name, source)[0].train
+    with console.progress_of(f"simulating {name}") as progress:
+        simulate_set(images, folder, name=name, count=recordings, seed=seed, progress=progress)
+    size = sum(path.stat().st_size for path in folder.rglob("*.aedat"))
+    console.line(f"simulated {recordings:,} recordings of {name}, {size / 1e9:.2f} GB, in {folder}")
 
 
 def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro.conf.arg(name="from")] = None) -> None:
@@ -71,18 +132,25 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
 
     Args:
         name: which dataset.
-        source: for "images", the folder that it was prepared from.
+        source: for "images", the folder that it was prepared from; of recordings, all frames made of them are verified.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder
     from bntt.data.errors import DataError
-    from bntt.data.prepared import read_manifest, verify_prepared
+    from bntt.data.event_sets import EVENT_SETS, prepared_frames
+    from bntt.data.prepared import cache_root, read_manifest, verify_prepared
 
-    folder = prepared_folder(name, source)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise DataError(f"{name} is not prepared (looked in {folder}): bntt data prepare {name} --from PATH")
-    verify_prepared(folder, manifest, lambda part: console.line(f"{folder}/{part}.safetensors: unchanged"))
+    if name in EVENT_SETS:
+        place, found = cache_root(), dict(prepared_frames(name))
+    else:
+        place = prepared_folder(name, source)
+        found = {place: manifest} if (manifest := read_manifest(place)) is not None else {}
+    if not found:
+        raise DataError(f"{name} is not prepared (looked in {place}): bntt data prepare {name} --from PATH")
+    for folder, manifest in found.items():
+        verify_prepared(folder, manifest)
+        for part in manifest.sha256:
+            console.line(f"{folder}/{part}.safetensors: unchanged")
 
 
 def where() -> None:
@@ -92,6 +160,7 @@ def where() -> None:
     """
     from bntt.cli import console
     from bntt.data.catalog import BUILT_IN, DATASETS, locate, prepared_folder
+    from bntt.data.event_sets import EVENT_SETS, prepared_frames, recordings_root
     from bntt.data.prepared import cache_root, read_manifest
 
     for name in BUILT_IN:
@@ -104,19 +173,78 @@ def where() -> None:
         if not manifests:
             found = locate(name, None)
             console.line(f"{name}: " + (f"not prepared, found in {found}" if found else "not here"))
+    for name in EVENT_SETS:
+        frames = list(prepared_frames(name))
+        for folder, manifest in frames:
+            console.line(_describe(name, folder, manifest))
+        if not frames:
+            found = recordings_root(name)
+            console.line(f"{name}: " + (f"not prepared, found in {found}" if found else "not here"))
 
 
 def _describe(name: str, folder: Path, manifest: Manifest) -> str:
     counts = " + ".join(f"{count:,}" for count in manifest.images.values())
-    shape = "x".join(map(str, manifest.shape))
-    return f"{name}: {counts} images of {shape}, {len(manifest.classes)} classes, source {manifest.check}, in {folder}"
+    shape, what = "x".join(map(str, manifest.shape)), "recordings" if manifest.details else "images"
+    return f"{name}: {counts} {what} of {shape}, {len(manifest.classes)} classes, source {manifest.check}, in {folder}"
 
 
-VERBS: dict[str, Callable[..., None]] = {"prepare": prepare, "verify": verify, "where": where}
+def show(
+    name: tyro.conf.Positional[str],
+    overrides: Overrides = (),
+    index: int = 0,
+    split: Split = "test",
+    picture: Path | None = None,
+) -> None:
+    """Draw one sample as the network gets it: an image and its spikes, a recording's frames, a sequence.
+
+    Example: bntt data show fashion-mnist --index 3
+
+    Args:
+        name: a recipe, or a dataset (of signed Poisson spikes of 8 steps, or 8 frames).
+        overrides: a value of the recipe to change, repeatable.
+        index: its number in the split, from 0.
+        split: which samples.
+        picture: the PNG to write; by default <name>-<split>-<index>.png here.
+    """
+    from bntt.cli import console
+    from bntt.experiments.build import build_data
+    from bntt.experiments.sample import recipe_for, sample_of
+    from bntt.experiments.sample_figure import save_sample
+
+    recipe = recipe_for(name, overrides)
+    with console.progress_of(f"preparing {recipe.data.name}") as progress:
+        data = build_data(recipe, progress)
+    sample = sample_of(recipe, data, split, index)
+    path = picture or Path(f"{Path(name).stem}-{split}-{index}.png")
+    save_sample(sample, path)
+    shape, active = "x".join(map(str, sample.drive.shape)), float((sample.drive != 0).double().mean())
+    seen = f"{sample.encoder} of {shape}, {active:.1%} of it not 0"
+    console.line(f"{sample.dataset}, {split} {index}: {sample.label}; {seen}")
+    console.line(f"written: {path}")
+
+
+def _counted(found: Mapping[str, Any]) -> str:
+    """What the frames of recordings hold, and what they do not."""
+    bits = "16 bits" if 16 in found["bits"].values() else "8 bits"
+    whole = "all counted" if found["binning"]["cells"] == "counts" else "cells say where there are any"
+    lost = f"{found['saturated']:,} of them not counted, as their cells were full" if found["saturated"] else whole
+    said = [f"{found['events']:,} events, {lost}; cells of {bits}; {found['empty']:.1%} of the frames are empty"]
+    said += [f"{found['left_out']:,} words of the files are no pixel's event"] if found["left_out"] else []
+    said += [f"{found['again']} recordings come again within their part"] if found["again"] else []
+    return "; ".join(said)
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "prepare": prepare,
+    "simulate": simulate,
+    "show": show,
+    "verify": verify,
+    "where": where,
+}
 
 
 def data() -> None:
-    """Prepare, verify and find datasets: bntt data prepare|verify|where.
+    """Prepare, simulate, show, verify and find datasets: bntt data prepare|simulate|show|verify|where.
 
     Example: bntt data where
     """

@@ -63,10 +63,13 @@ def predict(
         raise RecipeError(wrong)
     if run is None:
         name, model, facts = "fashion-mnist-vgg6", pretrained(), pretrained_facts()
-        classes, shape = facts.classes, facts.image_shape
+        classes: Sequence[str] = facts.classes
+        shape: Sequence[int] = facts.image_shape
         answers = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
     else:
         loaded = load_run(run)
+        if loaded.recipe.encoder.name == "frames":
+            raise RecipeError(f"{run} was trained on frames ({loaded.recipe.data.name}) and takes no pictures")
         draws = draws_of(loaded.recipe, draws)
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
         answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else 'converted'}"

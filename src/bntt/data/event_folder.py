@@ -15,6 +15,7 @@ import safetensors.torch
 from torch import Tensor
 
 from bntt.data.aedat2 import DAVIS240, DAVIS346, read_aedat2
+from bntt.data.aedat2_writer import is_simulated
 from bntt.data.aedat4 import read_aedat4
 from bntt.data.binning import Binning, to_frames
 from bntt.data.errors import DataError
@@ -30,7 +31,7 @@ from bntt.data.event_split import (
 )
 from bntt.data.events import Events
 from bntt.data.files import digest
-from bntt.data.folder import folder_listing
+from bntt.data.folder import folder_listing, listing_digest
 from bntt.data.frame_file import FrameFile
 from bntt.data.frames import FrameSet
 from bntt.data.nmnist import read_nmnist
@@ -76,6 +77,7 @@ def prepare_events(
     *,
     name: str,
     test_share: float = TEST_SHARE,
+    simulated: bool | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Manifest:
     """Read every recording of ``root`` and write ``folder``: a tensor file a part, the split, the manifest.
@@ -83,18 +85,21 @@ def prepare_events(
     ``root`` has a folder a class, or ``train`` and ``test`` with those; without these two the parts are those of
     :func:`split_recordings`. Classes are the folders' names in order. The manifest's ``details`` say how the frames
     were made and count what is in them: events, those left out and saturated, the share of empty frames, the
-    recordings that come again within a part, and the bits of a cell.
+    recordings that come again within a part, and the bits of a cell. Its ``check`` is "simulated" where a recording
+    says so.
 
     Args:
         name: of the set, for the manifest and messages.
         test_share: of every class, where ``root`` has no parts of its own.
+        simulated: whether all recordings must be simulated, or none may be; None: as they are.
         progress: called with the recordings that are done, and all of them.
 
     Raises:
-        DataError: naming the file that is damaged, has no event, is none of this format, or does not fit into frames;
-            or the recordings that are the same in both parts. Nothing is written then.
+        DataError: naming the file that is damaged, has no event, is none of this format, does not fit into frames, or
+            is against ``simulated``; or the recordings that are the same in both parts. Nothing is written then.
     """
     files, split = _parts(root, kind, test_share)
+    listed = _fingerprint(root, files)
     labels = {label: number for number, label in enumerate(sorted({_label(recording) for recording in files["train"]}))}
     size = [binning.num_steps, 2, binning.height, binning.width]
     total, counted, contents = len(split.train) + len(split.test), _Counted(), dict[str, dict[str, str]]()
@@ -109,6 +114,7 @@ def prepare_events(
                     events = kind.read(path)
                     contents[part][recording] = content_of(events)
                     file.add(counted.frames_of(events, binning, path))
+                    counted.simulated += _checked_origin(path, name, simulated)
                     progress(sum(map(len, contents.values())), total)
             sums[part], counted.bits[part] = digest(target), file.bits
         write_split(temporary / SPLIT, split)
@@ -120,7 +126,8 @@ def prepare_events(
             "empty": counted.empty / total,
         }
         counts = {part: len(recordings) for part, recordings in files.items()}
-        return Manifest(name, str(root.resolve()), "unchecked", counts, size, list(labels), sums, details=details)
+        check = "simulated" if counted.simulated else "unchecked"
+        return Manifest(name, str(root.resolve()), check, counts, size, list(labels), sums, listed, details=details)
 
     return replace_prepared(folder, write)
 
@@ -132,6 +139,8 @@ class _Counted:
     events: int = 0
     left_out: int = 0
     saturated: int = 0
+    simulated: int = 0
+    """Recordings."""
     empty: float = 0.0
     """Summed over recordings."""
     bits: dict[str, int] = field(default_factory=dict)
@@ -162,6 +171,24 @@ def load_events(folder: Path, manifest: Manifest) -> FrameSplits:
         tensors = safetensors.torch.load_file(folder / f"{part}.safetensors")
         parts.append(FrameSet(tensors["frames"], tensors["labels"], tuple(manifest.classes)))
     return FrameSplits(*parts)
+
+
+def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:
+    """Whether a recording is simulated; refused where that is not as it must be."""
+    found = is_simulated(path)
+    if simulated is not None and found != simulated:
+        said, wanted = ("is", "a camera") if found else ("is not", "the simulator")
+        raise DataError(f"{path} {said} simulated: {name} are recordings of {wanted}; take them as events")
+    return found
+
+
+def recordings_fingerprint(root: Path, kind: EventFormat) -> str:
+    """What the manifest of these recordings has as ``fingerprint``, found without reading them."""
+    return _fingerprint(root, _parts(root, kind, TEST_SHARE)[0])
+
+
+def _fingerprint(root: Path, files: dict[str, dict[str, Path]]) -> str:
+    return listing_digest(root, sorted(path for part in files.values() for path in part.values()))
 
 
 def _label(recording: str) -> str:

@@ -7,7 +7,7 @@ import io
 import mimetypes
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -90,7 +90,11 @@ def read_images(root: Path, progress: Progress = lambda done, total: None) -> Sp
 def fingerprint(root: Path) -> str:
     """A digest of the names, sizes and times of the files that are read: it changes when they do, without reading."""
     places = [root] if root.is_file() else [_place(root, names) for names in PARTS]
-    paths = [path for place in places for path in ([place] if place.is_file() else _files_below(place))]
+    return listing_digest(root, [path for p in places for path in ([p] if p.is_file() else _files_below(p))])
+
+
+def listing_digest(root: Path, paths: Iterable[Path]) -> str:
+    """A digest of names below ``root``, sizes and times."""
     rows = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
     return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -32,7 +32,7 @@ class Manifest:
     """The file or folder that was read."""
     check: str
     """"published" checksums matched; "unchecked", none is published for this form; "modified", they did not match;
-    "built in", no file was read."""
+    "built in", no file was read; "simulated", recordings that no camera made."""
     images: dict[str, int]
     """Images of each part."""
     shape: list[int]
@@ -41,7 +41,7 @@ class Manifest:
     sha256: dict[str, str] = field(default_factory=dict)
     """Of the tensor files, or of what they would hold."""
     fingerprint: str = ""
-    """Of an image folder's listing when it was read."""
+    """Of the listing of a folder of images or recordings when it was read."""
     format: int = FORMAT
     details: dict[str, object] = field(default_factory=dict)
     """Of recordings: how they became frames, how they were split, and what that counted."""

@@ -112,12 +112,12 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
     """
     if any(attack in ALONG for attack in plan.attacks):
         require_foolbox()
-    every, seed = loaded.data.of(plan.split), loaded.recipe.seed
+    every, seed = loaded.pictures(plan.split), loaded.recipe.seed
     count = plan.images or min(IMAGES, loaded.recipe.evaluate.images or IMAGES, len(every))
     if count > len(every):
         raise RecipeError(f"--images {count}: the {plan.split} split of {loaded.path} has {len(every)}")
     places = fair_order(every, seed)[:count]  # so that a control's few, the first, are of all classes too
-    if other is not None and not same_images(every, other.data.of(plan.split), places):
+    if other is not None and not same_images(every, other.pictures(plan.split), places):
         raise RecipeError(
             f"--from {other.path}: its {plan.split} images are not those of {loaded.path}, so nothing carries over"
         )

@@ -12,13 +12,16 @@ from typing import Literal
 
 import torch
 
-from bntt.data import ImageSet, PartLoader, SampleLoader, open_dataset, split_validation, stratified
+from bntt.data import FrameSet, ImageSet, PartLoader, SampleLoader, Splits, open_dataset, split_validation, stratified
+from bntt.data.binning import Binning
+from bntt.data.event_folder import FrameSplits
+from bntt.data.event_sets import EVENT_SETS, Framing, open_event_set
 from bntt.data.prepared import Manifest
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
-from bntt.nn import DirectEncoder, Encoder, ExpectedEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import DirectEncoder, Encoder, ExpectedEncoder, FrameEncoder, PoissonEncoder, SpikingClassifier
 
 
 class DeviceError(RuntimeError):
@@ -29,24 +32,34 @@ Split = Literal["test", "validation"]
 """What is measured on: the published test images, or those that were held out of the training ones."""
 
 
+Shown = ImageSet | FrameSet
+"""What a recipe trains on and measures."""
+
+
 @dataclass(frozen=True)
 class Parts:
-    """The images of a recipe: training and validation are two parts of the published training split."""
+    """The samples of a recipe: training and validation are two parts of the published training split."""
 
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
+    train: Shown
+    validation: Shown
+    test: Shown
     mean: list[float]
-    """Of the training part's pixels, per channel."""
+    """Of the training part's pixels, per channel; frames have none."""
     std: list[float]
     label: str
     """What to call the data beside a number."""
     manifest: Manifest
     """Where the data came from, with its checksums."""
 
-    def of(self, split: Split) -> ImageSet:
-        """The images of a split."""
+    def of(self, split: Split) -> Shown:
+        """The samples of a split."""
         return self.test if split == "test" else self.validation
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What a sample shows the network at one step: ``[C, H, W]``."""
+        train = self.train
+        return tuple(train.images.shape[1:] if isinstance(train, ImageSet) else train.frames.shape[2:])
 
 
 def require_device(name: str) -> None:
@@ -97,23 +110,47 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         RecipeError: if the recipe asks for a split that cannot be made.
     """
     wanted = recipe.data
-    if wanted.name == "images" and not wanted.root:
-        raise RecipeError('data.root: the dataset "images" needs the folder that it is in')
-    published, manifest = open_dataset(wanted.name, Path(wanted.root) if wanted.root else None, progress)
+    if wanted.name in ("images", "events") and not wanted.root:
+        raise RecipeError(f'data.root: the dataset "{wanted.name}" needs the folder that it is in')
+    published, manifest = _open(recipe, progress)
     count = round(wanted.validation * len(published.train))
     if not 0 < count < len(published.train):
         raise RecipeError(
             f"data.validation: {wanted.validation} of {len(published.train)} images leaves a part without any"
         )
     train, validation, _ = split_validation(published.train, count, recipe.seed)
-    mean, std = train.pixel_statistics()
-    if min(std) == 0:
+    mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
+    if min(std, default=1) == 0:
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
         std = [deviation or 1.0 for deviation in std]
     label = wanted.label or wanted.name
-    if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name != "images"):
+    if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name not in ("images", "events")):
         label += f" ({manifest.check} files)"
+    if manifest.check == "simulated" and "simulated" not in label:
+        label += " (simulated)"
     return Parts(train, validation, published.test, mean, std, label, manifest)
+
+
+def _open(recipe: Recipe, progress: Callable[[int, int], None]) -> tuple[Splits | FrameSplits, Manifest]:
+    """Training and test samples as published, and where they came from."""
+    name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
+    if name in EVENT_SETS:
+        return open_event_set(name, framing_of(recipe), root, progress)
+    return open_dataset(name, root, progress)
+
+
+def framing_of(recipe: Recipe) -> Framing:
+    """How the recipe's recordings become frames.
+
+    Raises:
+        RecipeError: on a sensor of one side.
+    """
+    wanted, steps = recipe.data.frames, recipe.network.num_steps
+    if len(wanted.sensor) == 1:
+        raise RecipeError(f"data.frames.sensor: rows and columns, two numbers, got {wanted.sensor}")
+    sensor = (wanted.sensor[0], wanted.sensor[1]) if wanted.sensor else None
+    binning = Binning(steps, wanted.size, wanted.size, by=wanted.by, cells=wanted.cells, beyond=wanted.beyond)
+    return Framing(binning, wanted.format, sensor)
 
 
 def measured(recipe: Recipe, data: Parts, split: Split, device: str = "cpu", *, at_most: int = 0) -> PartLoader:
@@ -135,17 +172,24 @@ def measured(recipe: Recipe, data: Parts, split: Split, device: str = "cpu", *, 
 
 
 def training_loader(recipe: Recipe, data: Parts, device: str = "cpu") -> SampleLoader:
-    """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed."""
-    return SampleLoader(
-        data.train,
-        recipe.train.batch_size,
-        shuffle=True,
-        augment=recipe.data.augment,
-        mix=recipe.data.mix,
-        mix_alpha=recipe.data.mix_alpha,
-        seed=recipe.seed,
-        device=device,
-    )
+    """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed.
+
+    Raises:
+        RecipeError: if these samples cannot be augmented or mixed so.
+    """
+    try:
+        return SampleLoader(
+            data.train,
+            recipe.train.batch_size,
+            shuffle=True,
+            augment=recipe.data.augment,
+            mix=recipe.data.mix,
+            mix_alpha=recipe.data.mix_alpha,
+            seed=recipe.seed,
+            device=device,
+        )
+    except ValueError as error:
+        raise RecipeError(f"data: {error}") from None
 
 
 def for_measuring(recipe: Recipe) -> Recipe:
@@ -162,7 +206,7 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         RecipeError: if network and data do not fit.
         BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
     """
-    _, channels, height, width = data.train.images.shape
+    channels, height, width = data.shape
     options = recipe.network.model_dump(exclude={"name"})
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
     if recipe.network.name == "mlp":
@@ -186,7 +230,7 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
     network.compute = _compute(recipe, device)
     model = SpikingClassifier(build_encoder(recipe, data), network).to(device)
     for training in (True, False):
-        network.train(training).plan((recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:]))
+        network.train(training).plan((recipe.network.num_steps, recipe.train.batch_size, *data.shape))
     model.train()
     return model
 
@@ -207,9 +251,18 @@ def _compute(recipe: Recipe, device: str) -> Compute:
 
 
 def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Encoder:
-    """The recipe's encoder for this data, of the network's number of steps or another."""
+    """The recipe's encoder for this data, of the network's number of steps or another.
+
+    Raises:
+        RecipeError: if it is not for such data.
+    """
     steps = steps or recipe.network.num_steps
+    if (has_time := isinstance(data.train, FrameSet)) != (recipe.encoder.name == "frames"):
+        expected = '"frames", as it has time already' if has_time else 'a code of images, which "frames" is not'
+        raise RecipeError(f"encoder.name: {data.label} needs {expected}; got {recipe.encoder.name!r}")
     match recipe.encoder.name:
+        case "frames":
+            return FrameEncoder(steps)
         case "direct":
             return DirectEncoder(steps, mean=data.mean, std=data.std)
         case "poisson":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from bntt.data import ImageSet, PartLoader
+from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared import Manifest
 from bntt.experiments.build import (
     Parts,
@@ -39,8 +39,8 @@ class LoadedRun:
     epoch: int
     """From 0, as in ``metrics.jsonl``."""
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    """``[C, H, W]``."""
+    image_shape: tuple[int, ...]
+    """``[C, H, W]``, of frames too."""
 
     @cached_property
     def data(self) -> Parts:
@@ -53,6 +53,19 @@ class LoadedRun:
         data = build_data(self.recipe)
         check_same_data(self.path, data.manifest)
         return data
+
+    def pictures(self, split: Split) -> ImageSet:
+        """A whole split, of a run on images.
+
+        Raises:
+            RecipeError: if it is on frames.
+        """
+        found = self.data.of(split)
+        if not isinstance(found, ImageSet):
+            raise RecipeError(
+                f"{self.path} was trained on frames ({self.recipe.data.name}): this is measured on images"
+            )
+        return found
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
         """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.
@@ -98,8 +111,7 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     like = _images_like(run.path, recipe)
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
-    channels, height, width = like.test.images.shape[1:]
-    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, (channels, height, width))
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, like.shape)
 
 
 def names_of(loaded: Sequence[LoadedRun]) -> list[str]:
@@ -126,9 +138,10 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         manifest = Manifest(**facts)
         total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
         count = total - round(recipe.data.validation * total)
-        channels, height, width = manifest.shape
-        pixels = torch.zeros(1, dtype=torch.uint8).expand(count, channels, height, width)
-        black = ImageSet(pixels, torch.zeros(1, dtype=torch.int64).expand(count), classes)
+        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
+        kind: type[ImageSet | FrameSet] = {3: ImageSet, 4: FrameSet}[len(manifest.shape)]
+        black = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
+        channels = manifest.shape[0]
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"

@@ -10,17 +10,19 @@ from pydantic import AfterValidator
 
 
 def datasets() -> Collection[str]:
-    """Built in, or prepared from files."""
+    """Built in, or prepared from files, of images or of recordings."""
     from bntt.data.catalog import BUILT_IN, DATASETS
+    from bntt.data.event_sets import EVENT_SETS
 
-    return [*BUILT_IN, *DATASETS]
+    return [*BUILT_IN, *DATASETS, *EVENT_SETS]
 
 
 def augmentations() -> Collection[str]:
-    """Of training images."""
+    """Of training images or recordings."""
     from bntt.data.augment import AUGMENTATIONS
+    from bntt.data.event_augment import EVENT_AUGMENTATIONS
 
-    return AUGMENTATIONS
+    return {**AUGMENTATIONS, **EVENT_AUGMENTATIONS}
 
 
 def mixes() -> Collection[str]:

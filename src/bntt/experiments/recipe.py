@@ -35,17 +35,17 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
     named = {override.partition("=")[0].strip() for override in overrides}
     if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
         values["data"].pop("label", None)  # the file's label is of the file's data
-    for override in overrides:
-        _apply(values, override)
-    return parse_recipe(values)
+    return parse_recipe(values, overrides)
 
 
-def parse_recipe(values: dict[str, Any]) -> Recipe:
-    """Validate a recipe given as nested dictionaries.
+def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """Validate a recipe given as nested dictionaries, which overrides are put into.
 
     Raises:
         RecipeError: naming the first key that is wrong.
     """
+    for override in overrides:
+        _apply(values, override)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -124,7 +124,7 @@ class _Course:
         self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
         self.written = dump_recipe(recipe)
         model = build_model(recipe, data, device)
-        shape = (recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:])
+        shape = (recipe.network.num_steps, recipe.train.batch_size, *data.shape)
         model.network.compute = model.network.settled_compute(shape)
         settings = recipe.train
         self.training = training_loader(recipe, data, device)

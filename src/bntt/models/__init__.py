@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from bntt.models.dvs_cnn import dvs_cnn
 from bntt.models.mlp import mlp
 from bntt.models.pretrained import PRETRAINED, PretrainedError, PretrainedFacts, pretrained, pretrained_facts
 from bntt.models.resnet import resnet19, resnet20
@@ -13,6 +14,7 @@ MODELS: dict[str, Callable[..., SpikingNetwork]] = {
     "vgg9": vgg9,
     "vgg11": vgg11,
     "mlp": mlp,
+    "dvs_cnn": dvs_cnn,
     "resnet19": resnet19,
     "resnet20": resnet20,
 }
@@ -23,6 +25,7 @@ __all__ = [
     "PRETRAINED",
     "PretrainedError",
     "PretrainedFacts",
+    "dvs_cnn",
     "mlp",
     "pretrained",
     "pretrained_facts",

@@ -34,6 +34,7 @@ class Purpose(IntEnum):
     NOISE = 11
     START = 12
     SEARCH = 13
+    SIMULATE = 14
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
