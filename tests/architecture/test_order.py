@@ -27,7 +27,7 @@ ORDER = {
     "nn": [
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
         ["stage", "norm", "lif", "state", "pixels", "dropout", "rectifier"],
-        ["readout", "block", "norms", "statistics", "watch", "analog", "expected", "residual", "folded"],
+        ["readout", "block", "norms", "statistics", "watch", "analog", "expected", "sequence", "residual", "folded"],
         ["known", "settle"],
         ["fuse"],
         ["plan", "parts"],

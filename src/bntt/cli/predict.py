@@ -53,6 +53,7 @@ def predict(
     from bntt.analysis import predict as predictions
     from bntt.cli import console
     from bntt.data.picture import read_picture
+    from bntt.data.sequences import arrange
     from bntt.experiments.figures import save_predictions
     from bntt.experiments.load import load_run
     from bntt.experiments.measure import draws_of
@@ -63,19 +64,21 @@ def predict(
         raise RecipeError(wrong)
     if run is None:
         name, model, facts = "fashion-mnist-vgg6", pretrained(), pretrained_facts()
-        classes, shape = facts.classes, facts.image_shape
+        classes, shape, order = facts.classes, facts.image_shape, ""
         answers = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
     else:
         loaded = load_run(run)
         draws = draws_of(loaded.recipe, draws)
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
+        order = loaded.recipe.data.order
         answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else 'converted'}"
     pictures = [read_picture(path, shape, invert=invert) for path in images]
     with console.progress("predicting", len(pictures)) as advance:
         said = []
         for one in pictures:
             pixels = one.pixels.unsqueeze(0).float() / 255
-            said.append((one, predictions(model, pixels, classes, seed=seed, draws=draws)[0]))
+            shown = arrange(pixels, order) if order else pixels
+            said.append((one, predictions(model, shown, classes, seed=seed, draws=draws)[0]))
             advance(1)
     if json:
         entries = [_entry(*pair) for pair in said]

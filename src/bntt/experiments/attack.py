@@ -112,7 +112,7 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
     """
     if any(attack in ALONG for attack in plan.attacks):
         require_foolbox()
-    every = loaded.images(plan.split)
+    every = loaded.pictures(plan.split)
     count = min(IMAGES, len(every)) if plan.images is None else plan.images
     try:
         places = stratified(every, count, loaded.recipe.seed)
@@ -121,7 +121,7 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
     images = every.select(places)
     subjects = [_subject(loaded, images)]
     if other is not None:
-        if not same_images(every, other.images(plan.split), places):
+        if not same_images(every, other.pictures(plan.split), places):
             raise RecipeError(
                 f"--from {other.path}: its {plan.split} images are not those of {loaded.path}, so nothing carries over"
             )

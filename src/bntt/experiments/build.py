@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from bntt.data import ImageSet, SampleLoader, open_dataset, split_validation
+from bntt.data import ImageSet, SampleLoader, SequenceSet, open_dataset, split_validation
 from bntt.data.prepared import Manifest
 from bntt.data.samples import some_of
+from bntt.data.sequences import digest_of
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
-from bntt.nn import DirectEncoder, Encoder, ExpectedEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import DirectEncoder, Encoder, ExpectedEncoder, PoissonEncoder, SequenceEncoder, SpikingClassifier
 
 
 class DeviceError(RuntimeError):
@@ -28,15 +29,17 @@ class DeviceError(RuntimeError):
 
 Split = Literal["test", "validation"]
 """What is measured on: the published test images, or those that were held out of the training ones."""
+Shown = ImageSet | SequenceSet
+"""What a recipe's data are."""
 
 
 @dataclass(frozen=True)
 class Parts:
     """The images of a recipe: training and validation are two parts of the published training split."""
 
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
+    train: Shown
+    validation: Shown
+    test: Shown
     mean: list[float]
     """Of the training part's pixels, per channel."""
     std: list[float]
@@ -45,7 +48,7 @@ class Parts:
     manifest: Manifest
     """Where the data came from, with its checksums."""
 
-    def of(self, split: Split) -> ImageSet:
+    def of(self, split: Split) -> Shown:
         """The images of a split."""
         return self.test if split == "test" else self.validation
 
@@ -111,13 +114,22 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     if min(std) == 0:
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
         std = [deviation or 1.0 for deviation in std]
-    label = wanted.label or wanted.name
+    label = wanted.label or ", ".join(filter(None, (wanted.name, wanted.order)))
     if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name != "images"):
         label += f" ({manifest.check} files)"
-    return Parts(train, validation, published.test, mean, std, label, manifest)
+    parts = [as_shown(images, wanted.order) for images in (train, validation, published.test)]
+    if wanted.order:
+        pixels = manifest.shape[1] * manifest.shape[2]
+        manifest = replace(manifest, sha256={**manifest.sha256, "order": digest_of(wanted.order, pixels)})
+    return Parts(parts[0], parts[1], parts[2], mean, std, label, manifest)
 
 
-def measured_images(recipe: Recipe, data: Parts, split: Split, *, at_most: bool = False) -> ImageSet:
+def as_shown(images: ImageSet, order: str) -> Shown:
+    """Images as sequences in an order; as they are in none."""
+    return SequenceSet(images, order) if order else images
+
+
+def measured_images(recipe: Recipe, data: Parts, split: Split, *, at_most: bool = False) -> Shown:
     """What a recipe measures of a split: every image, or ``evaluate.images`` of them, as many of each class as its
     share.
 
@@ -161,17 +173,8 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         RecipeError: if network and data do not fit.
         BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
     """
-    _, channels, height, width = data.train.images.shape
-    options = recipe.network.model_dump(exclude={"name"})
+    options = recipe.network.model_dump(exclude={"name"}) | _sizes(recipe, data.train)
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
-    if recipe.network.name == "mlp":
-        options["in_features"] = channels * height * width
-    else:
-        options["in_channels"] = channels
-    if "image_size" in signature(MODELS[recipe.network.name]).parameters:
-        options["image_size"] = height
-        if height != width:
-            raise RecipeError(f"network.name: {recipe.network.name} takes square images, these are {height}x{width}")
     try:
         network = MODELS[recipe.network.name](**options)
     except ValueError as error:
@@ -185,9 +188,41 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
     network.compute = _compute(recipe, device)
     model = SpikingClassifier(build_encoder(recipe, data), network).to(device)
     for training in (True, False):
-        network.train(training).plan((recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:]))
+        network.train(training).plan(input_shape(recipe, data))
     model.train()
     return model
+
+
+def input_shape(recipe: Recipe, data: Parts) -> tuple[int, ...]:
+    """Of what drives the recipe's network in training, ``[T, B, ...]``."""
+    drive = build_encoder(recipe, data)(data.train.batch(torch.tensor([0])), steps=range(1))
+    return (recipe.network.num_steps, recipe.train.batch_size, *drive.shape[2:])
+
+
+def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
+    """What a builder must know of the samples.
+
+    Raises:
+        RecipeError: if it takes no such samples.
+    """
+    name = recipe.network.name
+    if isinstance(samples, SequenceSet):
+        if name != "mlp":
+            raise RecipeError(f"network.name: {name} takes images, data.order makes sequences: take mlp")
+        if (steps := recipe.network.num_steps) != samples.num_steps:
+            raise RecipeError(
+                f"network.num_steps: data.order = {samples.order!r} makes sequences of {samples.num_steps} steps out "
+                f"of these images, got {steps}"
+            )
+        return {"in_features": samples.features}
+    _, channels, height, width = samples.images.shape
+    if name == "mlp":
+        return {"in_features": channels * height * width}
+    if "image_size" not in signature(MODELS[name]).parameters:
+        return {"in_channels": channels}
+    if height != width:
+        raise RecipeError(f"network.name: {name} takes square images, these are {height}x{width}")
+    return {"in_channels": channels, "image_size": height}
 
 
 def _compute(recipe: Recipe, device: str) -> Compute:
@@ -219,3 +254,7 @@ def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Enco
             return ExpectedEncoder(steps, mean=data.mean, std=data.std)
         case "expected-unsigned":
             return ExpectedEncoder(steps, signed=False)
+        case "sequence":
+            each = data.train.features // len(data.mean) if isinstance(data.train, SequenceSet) else 1
+            mean, std = ([value for value in values for _ in range(each)] for values in (data.mean, data.std))
+            return SequenceEncoder(steps, mean=mean, std=std)

@@ -12,7 +12,9 @@ from bntt.data import ImageSet, SampleLoader
 from bntt.data.prepared import Manifest
 from bntt.experiments.build import (
     Parts,
+    Shown,
     Split,
+    as_shown,
     build_data,
     build_model,
     for_measuring,
@@ -21,7 +23,7 @@ from bntt.experiments.build import (
 )
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
-from bntt.experiments.recipe import Recipe, load_recipe
+from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
 from bntt.experiments.thresholds import load_best
 from bntt.nn import SpikingClassifier
 from bntt.training.checkpoint import CheckpointError, read_facts
@@ -53,7 +55,18 @@ class LoadedRun:
         check_same_data(self.path, data.manifest)
         return data
 
-    def images(self, split: Split) -> ImageSet:
+    def pictures(self, split: Split) -> ImageSet:
+        """As :meth:`images`, of a run whose network is shown images as they are.
+
+        Raises:
+            RecipeError: if it is shown sequences.
+        """
+        if isinstance(images := self.images(split), ImageSet):
+            return images
+        order = self.recipe.data.order
+        raise RecipeError(f"{self.path} was trained on sequences (data.order = {order!r}): this is for images")
+
+    def images(self, split: Split) -> Shown:
         """What the recipe measures of a split: all images, or ``evaluate.images`` of them.
 
         Raises:
@@ -61,7 +74,7 @@ class LoadedRun:
         """
         return measured_images(self.recipe, self.data, split)
 
-    def loader(self, images: ImageSet) -> SampleLoader:
+    def loader(self, images: Shown) -> SampleLoader:
         """Images in batches of the recipe's measurements, where the model is."""
         device = str(next(self.model.parameters()).device)
         return SampleLoader(images, self.recipe.evaluate.batch_size, device=device)
@@ -98,7 +111,7 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     like = _images_like(run.path, recipe)
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
-    channels, height, width = like.test.images.shape[1:]
+    channels, height, width = like.manifest.shape
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, (channels, height, width))
 
 
@@ -115,9 +128,10 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         count = total - round(recipe.data.validation * total)
         channels, height, width = manifest.shape
         pixels = torch.zeros(1, dtype=torch.uint8).expand(count, channels, height, width)
-        black = ImageSet(pixels, torch.zeros(1, dtype=torch.int64).expand(count), classes)
+        images = ImageSet(pixels, torch.zeros(1, dtype=torch.int64).expand(count), classes)
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None
+    black = as_shown(images, recipe.data.order)
     return Parts(black, black, black, [0.0] * channels, [1.0] * channels, manifest.name, manifest)

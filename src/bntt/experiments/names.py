@@ -16,6 +16,13 @@ def datasets() -> Collection[str]:
     return [*BUILT_IN, *DATASETS]
 
 
+def orders() -> Collection[str]:
+    """Of an image's pixels over time."""
+    from bntt.data.sequences import ORDERS
+
+    return ORDERS
+
+
 def augmentations() -> Collection[str]:
     """Of training images."""
     from bntt.data.augment import AUGMENTATIONS

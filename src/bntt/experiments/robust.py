@@ -119,7 +119,7 @@ def robust_run(
     runs, right = list[NoisyRun](), dict[float, Tensor]()
     for name, one in zip(names, loaded, strict=True):
         loader = PartLoader(
-            one.images(asked.split), places, one.recipe.evaluate.batch_size, str(next(one.model.parameters()).device)
+            one.pictures(asked.split), places, one.recipe.evaluate.batch_size, str(next(one.model.parameters()).device)
         )
         rows = []
         for sigma in asked.grid:
@@ -132,7 +132,7 @@ def robust_run(
             rows.append(NoisyRow(sigma, found.accuracy, _random(one, sigma), to_first, seconds))
         runs.append(NoisyRun(name, _facts(one), tuple(rows)))
     first = loaded[0]
-    chosen = how_chosen(first.images(asked.split), len(places), SEED)
+    chosen = how_chosen(first.pictures(asked.split), len(places), SEED)
     return RobustResult(asked, first.data.label, len(first.classes), len(places), chosen, tuple(runs))
 
 
@@ -159,13 +159,13 @@ def _places(loaded: Sequence[LoadedRun], asked: Noise) -> Tensor:
     if not loaded:
         raise RecipeError("name a run directory, or several to be compared")
     first, *others = loaded
-    images = first.images(asked.split)
+    images = first.pictures(asked.split)
     count = len(images) if asked.images is None else asked.images
     if count > len(images):
         raise RecipeError(f"--images {count}: the {asked.split} split of {first.path} has {len(images)}")
     places = stratified(images, count, SEED)
     for other in others:
-        if not same_images(images, other.images(asked.split), places):
+        if not same_images(images, other.pictures(asked.split), places):
             raise RecipeError(
                 f"{other.path} has other {asked.split} images than {first.path}: compare runs of one dataset; "
                 f"validation images also differ with the recipe's seed, those of --split test do not"

@@ -13,7 +13,7 @@ from typing import Any
 from bntt.analysis import Evaluation, evaluate, health, untrained_activity
 from bntt.data import SampleLoader
 from bntt.engine import crossover
-from bntt.experiments.build import Parts, build_model, training_loader
+from bntt.experiments.build import Parts, build_model, input_shape, training_loader
 from bntt.experiments.conversion import attending, conversion_run, converting
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import write_environment
@@ -124,8 +124,7 @@ class _Course:
         self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
         self.written = dump_recipe(recipe)
         model = build_model(recipe, data, device)
-        shape = (recipe.network.num_steps, recipe.train.batch_size, *data.train.images.shape[1:])
-        model.network.compute = model.network.settled_compute(shape)
+        model.network.compute = model.network.settled_compute(input_shape(recipe, data))
         settings = recipe.train
         self.training = training_loader(recipe, data, device)
         self.session = Session(model, self.training, epochs=settings.epochs, method=settings.method, seed=recipe.seed)

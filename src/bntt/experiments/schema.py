@@ -56,6 +56,9 @@ class Data(Part):
     """Where its files are, if they are not prepared yet; "images" always needs it."""
     label: str = ""
     """What to call it beside numbers; the name by default."""
+    order: Annotated[str, names.one_of(names.orders, or_none=True)] = ""
+    """Makes each image a sequence: a pixel a step ("pixels"), in one fixed random order ("permuted"), or a row a step
+    ("rows"); "": it stays an image."""
     augment: list[Annotated[str, names.one_of(names.augmentations)]] = []
     """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
     erase a rectangle in about half of the images."""
@@ -70,8 +73,9 @@ class Data(Part):
 class Encoder(Part):
     """How an image becomes a drive over time."""
 
-    name: Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"] = "poisson"
-    """"poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN."""
+    name: Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "sequence"] = "poisson"
+    """"poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "sequence" gives
+    each step its values of a sequence, normalised."""
 
 
 class Network(Part):
@@ -245,6 +249,19 @@ class Recipe(Part):
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
     checkpoint: Checkpoint = Checkpoint()
+
+    @model_validator(mode="after")
+    def _sequences_or_images(self) -> Recipe:
+        """Sequences have an encoder of their own, and nothing changes them."""
+        order, encoder = self.data.order, self.encoder.name
+        if bool(order) != (encoder == "sequence"):
+            made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'
+            takes = '"sequence"' if order else "any other than 'sequence'"
+            raise ValueError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")
+        for key, value in (("augment", self.data.augment), ("mix", self.data.mix)):
+            if order and value:
+                raise ValueError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it away")
+        return self
 
     @model_validator(mode="after")
     def _converted_or_trained(self) -> Recipe:

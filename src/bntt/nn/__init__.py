@@ -20,6 +20,7 @@ from bntt.nn.poisson import PoissonEncoder
 from bntt.nn.readout import Readout
 from bntt.nn.rectifier import Rectifier
 from bntt.nn.residual import Residual
+from bntt.nn.sequence import SequenceEncoder
 from bntt.nn.stage import Block, SpikingLayer, Stage
 from bntt.nn.state import NetworkState
 from bntt.nn.statistics import HeldStatistics, hold_statistics
@@ -72,6 +73,7 @@ __all__ = [
     "Rectifier",
     "Residual",
     "ScaledBNTT",
+    "SequenceEncoder",
     "SharedBN",
     "SpikeDropout",
     "SpikingBlock",

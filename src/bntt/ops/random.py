@@ -34,6 +34,7 @@ class Purpose(IntEnum):
     NOISE = 11
     START = 12
     SEARCH = 13
+    PIXELS = 15
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
