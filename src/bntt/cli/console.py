@@ -136,6 +136,8 @@ def result(outcome: RunResult) -> None:
     rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}
     table("firing rate at step (spikes per neuron)", steps, rates)
     line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
+    if outcome.unvarying is not None:
+        line(outcome.unvarying.text)
 
 
 def _spent(outcome: RunResult) -> Iterator[str]:

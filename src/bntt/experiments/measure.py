@@ -13,6 +13,7 @@ from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
 from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
 from bntt.experiments.thresholds import load_best
+from bntt.experiments.unvarying import NeverVaried, never_varied
 from bntt.training.checkpoint import read_facts
 
 
@@ -39,6 +40,8 @@ class RunResult:
     """Of a network that began with an ANN: see :class:`~bntt.experiments.conversion.Conversion`."""
     trained: bool = True
     """Whether it was trained, and not converted alone."""
+    unvarying: NeverVaried | None = None
+    """Of sequences: steps whose input never varied in training, and what was measured there."""
 
     @property
     def stem(self) -> str:
@@ -88,6 +91,7 @@ def evaluate_run(
         spent=run.spent(),
         conversion=facts.get("conversion"),
         trained=recipe.train.epochs > 0,
+        unvarying=never_varied(data, model, images),
         subset=asked if (asked := recipe.evaluate.images) != load_recipe(run.recipe).evaluate.images else None,
     )
 
@@ -141,4 +145,4 @@ def as_json(result: RunResult) -> dict[str, object]:
         "gamma_signed": {name: row.tolist() for name, row in result.gamma.signed.items()},
         "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
         "spikes_per_image": activity.spikes_per_sample(),
-    }
+    } | ({} if result.unvarying is None else {"unvarying_input": result.unvarying.as_json()})

@@ -24,14 +24,9 @@ from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
 from bntt.experiments.thresholds import put_thresholds
 from bntt.experiments.told import EpochResult, Notice, Told, differences, firing_rates, jump_of, machine, mean_gammas
 from bntt.experiments.tracking import event_writer
+from bntt.experiments.unvarying import before_training
 from bntt.experiments.wishes import Interrupted, Wishes
-from bntt.training.checkpoint import (
-    CheckpointError,
-    read_checkpoint,
-    read_facts,
-    write_checkpoint,
-    write_whole,
-)
+from bntt.training.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint, write_whole
 from bntt.training.guard import check_state
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
@@ -202,6 +197,7 @@ class _Course:
     def _look_at_the_untrained(self) -> Iterator[Notice]:
         """What is wrong with the layers before the first update, with one batch of the training images."""
         model, batch = self.session.model, next(self.training.epoch(0))
+        yield from before_training(self.data, model.encoder)
         activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=self.recipe.seed)
         for found in health(activity, model.network):
             yield Notice(f"warning, before training: {found.text}")

@@ -60,13 +60,14 @@ class SequenceEncoder(nn.Module):
             ValueError: if they are not ``[B, T, F]`` with the encoder's T, not finite, or of other features.
         """
         wanted = steps_of(steps, self.num_steps)
-        check_values(sequences, "sequences")
         if sequences.ndim != 3 or sequences.shape[1] != self.num_steps:
             raise ValueError(
                 f"sequences must be [B, T, F] with the encoder's T = {self.num_steps} steps, got shape "
                 f"{list(sequences.shape)}: cut them, or make encoder and network for their T"
             )
-        x = sequences.transpose(0, 1)[wanted.start : wanted.stop]
+        x = sequences[:, wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
+        check_values(x, "sequences")
+        x = x.transpose(0, 1)
         if self.mean is None or self.std is None:
             return x
         if len(self.mean) not in (1, x.shape[2]):
