@@ -7,7 +7,7 @@ from tests.architecture.source import FILES, SOURCE, imports, name
 ORDER = {
     "ops": [
         ["random", "spike", "poisson", "norm"],
-        ["lif", "pooling", "dropout"],
+        ["lif", "pooling", "dropout", "retime"],
         ["folded"],
         ["fold"],
         ["__init__"],
@@ -33,7 +33,7 @@ ORDER = {
         ["plan", "parts"],
         ["advance", "poisson"],
         ["network", "noisy"],
-        ["classifier", "fold"],
+        ["classifier", "fold", "retime"],
         ["__init__"],
     ],
 }
