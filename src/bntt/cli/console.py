@@ -117,6 +117,10 @@ def result(outcome: RunResult) -> None:
     line("")
     if outcome.stopped:
         line(f"stopped after {steps} steps")
+    if outcome.retiming is not None:
+        line(outcome.retiming.text)
+        if outcome.retiming.warning:
+            line(f"warning: {outcome.retiming.warning}")
     line(
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
         f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "

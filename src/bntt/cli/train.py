@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bntt.experiments.build import Parts
     from bntt.experiments.directory import RunDirectory
     from bntt.experiments.recipe import Recipe
+    from bntt.experiments.retiming import Retiming
 
 Overrides = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
@@ -138,7 +139,7 @@ def measure(
     split: Split = "test",
     draws: int | None = None,
     device: str = "cpu",
-    steps: int | None = None,
+    steps: int | Retiming | None = None,
     json: bool = False,
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
