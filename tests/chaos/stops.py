@@ -53,7 +53,7 @@ PLACES = [
     Place("taking the run directory", run, "hold_run", keeps=False),
     Place("writing the recipe", run, "write_whole", 1, keeps=False, saving=True),
     Place("writing the environment", run, "write_whole", 2, keeps=False, saving=True),
-    Place("looking at the untrained network", run, "untrained_activity", keeps=False),
+    Place("looking at the untrained network", run, "before_training", keeps=False),
     Place("reading the first batch", SampleLoader, "epoch", 2, keeps=False),
     Place("the first forward pass", SpikingClassifier, "forward", 2, keeps=False),
     Place("the first backward pass", torch.Tensor, "backward", 1, keeps=False),

@@ -81,6 +81,13 @@ def test_defaults_are_the_papers():
             changed(data={"order": "rows", "mix": "mixup"}, encoder={"name": "sequence"}),
             "data.mix: 'mixup' is for images, data.order makes sequences: leave it away",
         ),
+        (
+            changed(train={"grow": [[4, 1]], "epochs": 3}),
+            "train.grow: must take fewer steps than network.num_steps = 4",
+        ),
+        (changed(train={"grow": [[2, 1]]}), "train.grow: .* fewer epochs in all than train.epochs = 1, got"),
+        (changed(train={"grow": [[2]]}), "train.grow"),
+        (changed(train={"grow": [[2, 1], [2, 1]], "epochs": 3}), "train: .*grow must be pairs .* with ever more steps"),
         (changed(train={"lr": -0.1}), "train.lr: .* greater than or equal to 0"),
         (changed(train={"lr": float("inf")}), "train.lr"),
         (changed(train={"epochs": 0}), "train.epochs: 0 trains nothing; a network that is converted is named in conv"),

@@ -170,6 +170,9 @@ class Train(Part):
     """λ of "tet"."""
     tet_target: Rate = 1.0
     """φ of "tet"."""
+    grow: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = []
+    """[[steps, epochs], ...], ever more steps: so many epochs take the first few of `network.num_steps` alone, the rest
+    of the epochs all; epochs before that are never the best."""
     average: BelowOne = 0.0
     """Decay of a moving average of weights and running statistics; where there is one, it is what validates, what is
     kept as the best, and what is tested."""
@@ -267,6 +270,13 @@ class Recipe(Part):
     def _converted_or_trained(self) -> Recipe:
         """What the tables say of a conversion must fit together."""
         network, converted = self.network, bool(self.convert.ann)
+        if (grow := self.train.grow) and (
+            grow[-1][0] >= network.num_steps or sum(epochs for _, epochs in grow) >= self.train.epochs
+        ):
+            raise ValueError(
+                f"train.grow: must take fewer steps than network.num_steps = {network.num_steps}, and fewer epochs in "
+                f"all than train.epochs = {self.train.epochs}, got {grow}"
+            )
         if self.train.epochs == 0 and not converted:
             raise ValueError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
         if converted and network.neuron != "lif":

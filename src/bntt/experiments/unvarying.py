@@ -1,11 +1,11 @@
-"""What a run of sequences says of steps whose input never varies in training: before it, and once it is measured."""
+"""What is said before training of layers and of steps whose input never varies; and of these once a run is measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from bntt.analysis import Surprises, surprises, unvarying
+from bntt.analysis import Surprises, health, surprises, untrained_activity, unvarying
 from bntt.analysis.health import spans
 from bntt.analysis.unvarying import Unvarying
 from bntt.data import SampleLoader, SequenceSet
@@ -17,10 +17,14 @@ AT_ONCE = 1000
 """Samples that are looked at together."""
 
 
-def before_training(data: Parts, encoder: Encoder) -> Iterator[Notice]:
-    """A line if there are such steps in sequences."""
-    if isinstance(data.train, SequenceSet) and (found := _still(data, encoder)).which:
+def before_training(data: Parts, model: SpikingClassifier, training: SampleLoader, seed: int) -> Iterator[Notice]:
+    """What is wrong before the first update: such steps of sequences, and layers, with one batch of the training."""
+    if isinstance(data.train, SequenceSet) and (found := _still(data, model.encoder)).which:
         yield Notice(f"warning, before training: {_said(found)}: what would differ there is not learned")
+    batch = next(training.epoch(0))
+    activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=seed)
+    for fault in health(activity, model.network):
+        yield Notice(f"warning, before training: {fault.text}")
 
 
 @dataclass(frozen=True)
