@@ -23,6 +23,7 @@ class SequenceEncoder(nn.Module):
     Raises:
         ValueError: if ``num_steps`` is below 1, or mean and std are not finite numbers, std above 0.
 
+    >>> import torch
     >>> encoder = SequenceEncoder(num_steps=3, mean=0.5, std=0.25)
     >>> encoder(torch.tensor([[[0.5], [0.75], [1.0]]]), steps=range(1, 3)).flatten()
     tensor([1., 2.])
