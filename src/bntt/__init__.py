@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import PooledBN as PooledBN
     from bntt.nn import Readout as Readout
     from bntt.nn import ScaledBNTT as ScaledBNTT
+    from bntt.nn import SequenceEncoder as SequenceEncoder
     from bntt.nn import SharedBN as SharedBN
     from bntt.nn import SpikingBlock as SpikingBlock
     from bntt.nn import SpikingClassifier as SpikingClassifier
@@ -55,6 +56,7 @@ _HOMES = {
         "PooledBN",
         "Readout",
         "ScaledBNTT",
+        "SequenceEncoder",
         "SharedBN",
         "SpikingBlock",
         "SpikingClassifier",

@@ -7,7 +7,7 @@ from tests.architecture.source import FILES, SOURCE, imports, name
 ORDER = {
     "ops": [
         ["random", "spike", "poisson", "norm"],
-        ["lif", "pooling", "dropout"],
+        ["lif", "pooling", "dropout", "retime"],
         ["folded"],
         ["fold"],
         ["__init__"],
@@ -27,13 +27,13 @@ ORDER = {
     "nn": [
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
         ["stage", "norm", "lif", "state", "pixels", "dropout", "rectifier"],
-        ["readout", "block", "norms", "statistics", "watch", "analog", "expected", "residual", "folded"],
+        ["readout", "block", "norms", "statistics", "watch", "analog", "expected", "sequence", "residual", "folded"],
         ["known", "settle"],
         ["fuse"],
         ["plan", "parts"],
         ["advance", "poisson"],
         ["network", "noisy"],
-        ["classifier", "fold"],
+        ["classifier", "fold", "retime"],
         ["__init__"],
     ],
 }

@@ -14,7 +14,7 @@ import torch
 
 from bntt.analysis import evaluation
 from bntt.data import SampleLoader
-from bntt.experiments import build, directory, figures, kept, measure, run
+from bntt.experiments import build, directory, figures, kept, measure, parts, run
 from bntt.training import checkpoint, session
 
 
@@ -47,12 +47,12 @@ class Place:
 
 FIRST_SAVE = 1 + 1  # recipe.toml and environment.json are written whole before anything is kept
 PLACES = [
-    Place("reading the data", build, "open_dataset", keeps=False),
+    Place("reading the data", parts, "open_dataset", keeps=False),
     Place("building the network", build, "build_model", keeps=False),
     Place("taking the run directory", run, "hold_run", keeps=False),
     Place("writing the recipe", run, "write_whole", 1, keeps=False, saving=True),
     Place("writing the environment", run, "write_whole", 2, keeps=False, saving=True),
-    Place("looking at the untrained network", run, "untrained_activity", keeps=False),
+    Place("looking at the untrained network", run, "before_training", keeps=False),
     Place("reading the first batch", SampleLoader, "epoch", 2, keeps=False),
     Place("the first forward pass", session.Session, "_loss", 1, keeps=False),
     Place("the first backward pass", torch.Tensor, "backward", 1, keeps=False),

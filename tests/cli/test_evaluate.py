@@ -103,3 +103,28 @@ def test_a_damaged_checkpoint(run, tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:1000])
     assert cli.main(["evaluate", str(copy)]) == 4
     assert "best.safetensors is damaged" in capsys.readouterr().err
+
+
+def test_another_number_of_steps_is_named_and_kept_beside(run, capsys):
+    assert cli.main(["evaluate", str(run), "--draws", "1", "--num-steps", "4", "--longer", "interpolate"]) == 0
+    assert "trained with 2 steps, measured with 4: interpolate" in capsys.readouterr().out
+    kept = json.loads((run / "evaluation-4-steps-interpolate.json").read_text())
+    assert (kept["steps"], kept["retimed"]["how"]) == (4, "interpolate")
+    assert (run / "evaluation-4-steps-interpolate.png").exists()
+    assert cli.main(["evaluate", str(run), "--draws", "1", "--num-steps", "1"]) == 0
+    assert (run / "evaluation-1-steps-truncate.json").exists()
+    assert json.loads((run / "evaluation.json").read_text())["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--num-steps", "4"], "say what the added steps have, --longer hold"),
+        (["--num-steps", "2"], "another number than the 2 of its training"),
+        (["--num-steps", "1", "--exit"], "--exit and --num-steps both say when to stop"),
+        (["--longer", "hold"], "--longer hold needs a number of steps: --num-steps"),
+    ],
+)
+def test_a_number_of_steps_is_never_silent(run, flags, message, capsys):
+    assert cli.main(["evaluate", str(run), *flags]) == 2
+    assert message in capsys.readouterr().err

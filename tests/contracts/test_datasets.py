@@ -5,12 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from bntt.data import FrameSet, ImageSet, catalog
+from bntt.data import FrameSet, ImageSet, SampleLoader, SampleSet, SequenceSet, catalog
 from bntt.data.aedat2_writer import SIMULATED
 from bntt.data.binning import Binning
 from bntt.data.cifar import CIFAR100, read_cifar10, read_cifar100
 from bntt.data.event_sets import EVENT_SETS, Framing, open_event_set, prepare_event_set
 from bntt.data.prepared import load_prepared, read_manifest
+from bntt.data.sequences import ORDERS
 from tests import fakes
 
 WAYS = {
@@ -93,6 +94,22 @@ def test_prepared_once_and_the_same_from_every_form(name, tmp_path):
         for a, b in zip(loaded[0], other, strict=True):
             assert torch.equal(a.images, b.images)
             assert torch.equal(a.labels, b.labels)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", catalog.DATASETS)
+def test_every_set_of_images_can_be_told_over_time(name, order, tmp_path):
+    (count, channels, height, width), _, classes = EXPECTED[name]
+    folder, manifest = catalog.prepare(name, WAYS[name][0](tmp_path), allow_modified=True)
+    images = load_prepared(folder, manifest).train
+    data = SequenceSet(images, order)
+    assert isinstance(data, SampleSet)
+    shape = (height, channels * width) if order == "rows" else (height * width, channels)
+    assert (data.num_steps, data.features) == shape
+    assert (len(data), len(data.classes)) == (count, classes)
+    batch = next(SampleLoader(data, count).epoch(0))
+    assert batch.inputs.shape == (count, *shape)
+    assert torch.equal(batch.inputs.flatten(1).sort(1).values, images.batch(batch.indices).flatten(1).sort(1).values)
 
 
 @pytest.mark.parametrize("name", [n for n, d in catalog.DATASETS.items() if d.published])

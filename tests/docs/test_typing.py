@@ -21,10 +21,10 @@ reveal_type(bntt.analysis.evaluate)
 bntt.fitt
 
 def sets(images: bntt.data.ImageSet, frames: bntt.data.FrameSet) -> list[bntt.data.SampleSet]:
-    return [images, frames]
+    return [images, frames, bntt.data.SequenceSet(images)]
 
 def encoders() -> list[bntt.nn.Encoder]:
-    return [bntt.PoissonEncoder(2), bntt.DirectEncoder(2), bntt.FrameEncoder(2)]
+    return [bntt.PoissonEncoder(2), bntt.DirectEncoder(2), bntt.FrameEncoder(2), bntt.SequenceEncoder(2)]
 """
 
 

@@ -6,26 +6,16 @@ import pytest
 import torch
 
 from bntt.cli.main import main
-from bntt.data import ImageSet, Splits
-from bntt.data.prepared import manifest_of
 from bntt.engine import kernels as backend
 from bntt.engine._cpu import library
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError
 from bntt.experiments import build
-from bntt.experiments.build import DeviceError, build_data, build_model, describe_backend, require_device
+from bntt.experiments.build import DeviceError, build_model, describe_backend, require_device
+from bntt.experiments.parts import build_data
 from bntt.experiments.recipe import RecipeError, dump_recipe, load_recipe, parse_recipe
 from bntt.nn import DirectEncoder, PoissonEncoder, plan
 from tests.experiments.test_schema import MINIMAL, changed
-
-
-def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
-    recipe = parse_recipe(changed(data={"validation": 0.2}))
-    data = build_data(recipe)
-    assert (len(data.train), len(data.validation), len(data.test)) == (4000, 1000, 1000)
-    assert (data.mean, data.std) == data.train.pixel_statistics()
-    seen = {row.tobytes() for row in data.train.images.numpy()}
-    assert not any(row.tobytes() in seen for row in data.validation.images.numpy())
 
 
 @pytest.mark.parametrize(
@@ -69,12 +59,6 @@ def test_a_network_that_does_not_fit_the_images():
         build_model(recipe, build_data(recipe))
 
 
-@pytest.mark.parametrize("share", [0.00001, 0.99999])
-def test_validation_must_leave_something(share):
-    with pytest.raises(RecipeError, match=r"data\.validation: .* of 5000 images leaves a part without any"):
-        build_data(parse_recipe(changed(data={"validation": share})))
-
-
 def test_batches_of_one_are_refused_before_training():
     recipe = parse_recipe(changed(train={"batch_size": 1}))
     with pytest.raises(RecipeError, match="batches of one image out of 4500, which bntt cannot normalise"):
@@ -100,23 +84,6 @@ def test_every_encoder_is_built(name):
     assert type(encoder).__name__.lower() == f"{kind}encoder"
     assert (encoder.num_steps, longer.num_steps) == (recipe.network.num_steps, 11)
     assert bool(encoder(images).amin() < 0) == (not unsigned)
-
-
-def test_images_need_a_root():
-    with pytest.raises(RecipeError, match="needs the folder that it is in"):
-        build_data(parse_recipe(changed(data={"name": "images"})))
-
-
-def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
-    """Fault 28: it trains without NaN, at chance."""
-    blank = ImageSet(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), torch.arange(40) % 10, tuple("0123456789"))
-    splits = Splits(blank, blank)
-    monkeypatch.setattr(build, "open_dataset", lambda name, root, progress: (splits, manifest_of(splits, name)))
-    recipe = parse_recipe(changed(network={"width": 0.125}))
-    with pytest.warns(UserWarning, match="it gives no spikes"):
-        data = build_data(recipe)
-    logits = build_model(recipe, data)(blank.images[:8].float() / 255)
-    assert (logits == 0).all()
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "gpu", "mps", "meta"])

@@ -12,10 +12,11 @@ from bntt.analysis import evaluate
 from bntt.data import DataError, SampleLoader
 from bntt.engine import kernels as backend
 from bntt.experiments import load
-from bntt.experiments.build import DeviceError, build_data
+from bntt.experiments.build import DeviceError
 from bntt.experiments.directory import new_run_directory
 from bntt.experiments.load import load_run
 from bntt.experiments.measure import evaluate_run
+from bntt.experiments.parts import build_data
 from bntt.experiments.recipe import load_recipe
 from bntt.experiments.run import train_run
 from bntt.training.checkpoint import CheckpointError

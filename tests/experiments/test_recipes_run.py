@@ -6,8 +6,9 @@ import torch
 from bntt.data import FrameSet, synthetic
 from bntt.data.event_sets import EVENT_SETS
 from bntt.data.prepared import Manifest, manifest_of
-from bntt.experiments.build import Parts, build_model
+from bntt.experiments.build import build_model
 from bntt.experiments.directory import new_run_directory
+from bntt.experiments.parts import Parts, as_shown
 from bntt.experiments.recipe import load_recipe, recipe_names
 from bntt.experiments.run import train_run
 from bntt.experiments.told import EpochResult
@@ -18,6 +19,7 @@ SHAPES = {
     "cifar100": (3, 32, 100),
     "fashion-mnist": (1, 28, 10),
     "fashion-mnist-bundled": (1, 28, 10),
+    "mnist": (1, 28, 10),
     "tiny-imagenet": (3, 64, 200),
 }
 
@@ -41,7 +43,8 @@ def test_two_steps_of_every_recipe(name, tmp_path):
         channels, size, classes = SHAPES[recipe.data.name]
         made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
         mean, std = made.train.pixel_statistics()
-        data = Parts(made.train, made.test, made.test, mean, std, "made", manifest_of(made, "made"))
+        train, test = (as_shown(images, recipe.data.order) for images in made)
+        data = Parts(train, test, test, mean, std, "made", manifest_of(made, "made"))
     if recipe.convert.ann:
         ann = new_run_directory("ann", tmp_path)
         list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from bntt.data import FrameSet
-from bntt.experiments.build import build_data, build_model, framing_of, training_loader
+from bntt.experiments.build import build_model, input_shape, training_loader
 from bntt.experiments.directory import new_run_directory
 from bntt.experiments.load import load_run
 from bntt.experiments.measure import evaluate_run
 from bntt.experiments.neuron import neuron_run
+from bntt.experiments.parts import build_data, framing_of
 from bntt.experiments.recipe import RecipeError, parse_recipe
 from bntt.experiments.run import train_run
 from tests import fakes
@@ -40,7 +41,8 @@ def test_from_files_to_accuracy(tmp_path):
     wanted = recipe(tmp_path, data={"augment": ["flip", "shift"]})
     data, run = build_data(wanted), new_run_directory("events", tmp_path)
     assert isinstance(data.train, FrameSet)
-    assert (data.shape, len(data.train), len(data.validation), len(data.test)) == ((2, 12, 12), 6, 2, 2)
+    assert input_shape(wanted, data) == (3, 3, 2, 12, 12)
+    assert (len(data.train), len(data.validation), len(data.test)) == (6, 2, 2)
     assert (data.mean, data.std, data.label) == ([], [], "dvs-cifar10 (unchecked files)")
     list(train_run(wanted, data, run))
     measured = evaluate_run(wanted, data, run)
@@ -121,7 +123,9 @@ def test_images_need_a_code(tmp_path):
 def test_what_is_for_images_says_so(tmp_path):
     wanted, run = recipe(tmp_path), new_run_directory("events", tmp_path)
     list(train_run(wanted, build_data(wanted), run))
-    with pytest.raises(RecipeError, match=r"was trained on frames \(dvs-cifar10\): this is measured on images"):
+    with pytest.raises(
+        RecipeError, match=r"was trained on frames \(dvs-cifar10 \(unchecked files\)\): this is measured on images"
+    ):
         load_run(run.path).pictures("test")
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader
-from bntt.experiments.build import build_data, build_model
+from bntt.experiments.build import build_model
+from bntt.experiments.parts import build_data
 from bntt.experiments.recipe import RecipeError, load_recipe
 from bntt.experiments.sample import recipe_for, sample_of
 from bntt.nn.samples import samples

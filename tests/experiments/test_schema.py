@@ -70,6 +70,24 @@ def test_defaults_are_the_papers():
             )
             for value in (0, -2, 2.0, "sometimes", True, "3")
         ),
+        (changed(data={"order": "colums"}), 'data.order: unknown name; .*choose one of pixels, rows, permuted, or ""'),
+        (changed(data={"order": "rows"}), "encoder.name: sequences .*'rows'. are encoded by .sequence., got 'poisson'"),
+        (changed(encoder={"name": "sequence"}), "encoder.name: images .* any other than 'sequence', got 'sequence'"),
+        (
+            changed(data={"order": "rows", "augment": ["flip"]}, encoder={"name": "sequence"}),
+            "data.augment: .*'flip'.* is for images, data.order makes sequences: leave it away",
+        ),
+        (
+            changed(data={"order": "rows", "mix": "mixup"}, encoder={"name": "sequence"}),
+            "data.mix: 'mixup' is for images, data.order makes sequences: leave it away",
+        ),
+        (
+            changed(train={"grow": [[4, 1]], "epochs": 3}),
+            "train.grow: must take fewer steps than network.num_steps = 4",
+        ),
+        (changed(train={"grow": [[2, 1]]}), "train.grow: .* fewer epochs in all than train.epochs = 1, got"),
+        (changed(train={"grow": [[2]]}), "train.grow"),
+        (changed(train={"grow": [[2, 1], [2, 1]], "epochs": 3}), "train: .*grow must be pairs .* with ever more steps"),
         (changed(train={"lr": -0.1}), "train.lr: .* greater than or equal to 0"),
         (changed(train={"lr": float("inf")}), "train.lr"),
         (changed(train={"epochs": 0}), "train.epochs: 0 trains nothing; a network that is converted is named in conv"),

@@ -7,7 +7,8 @@ import torch
 
 from bntt.analysis.stability import gradient_norms
 from bntt.experiments import stability
-from bntt.experiments.build import build_data, build_model
+from bntt.experiments.build import build_model
+from bntt.experiments.parts import build_data
 from bntt.experiments.recipe import RecipeError
 from bntt.experiments.stability import ALONG, Grid, failures, grid_json, recipe_of, rows, stability_cells
 from bntt.experiments.stability_cell import as_json

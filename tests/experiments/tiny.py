@@ -7,8 +7,8 @@ import signal
 import pytest
 import torch
 
-from bntt.experiments.build import build_data
 from bntt.experiments.directory import new_run_directory
+from bntt.experiments.parts import build_data
 from bntt.experiments.recipe import parse_recipe
 from bntt.experiments.run import train_run
 from bntt.experiments.told import EpochResult, Notice

@@ -4,16 +4,17 @@ import pytest
 import torch
 
 from bntt.models import mlp
-from bntt.nn import DirectEncoder, Encoder, FrameEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import DirectEncoder, Encoder, FrameEncoder, PoissonEncoder, SequenceEncoder, SpikingClassifier
 from bntt.nn.encoder import check_values, index_of, steps_of
 from tests.kernels import choose
 
 T = 6
-ENCODERS = [PoissonEncoder, DirectEncoder, FrameEncoder]
+ENCODERS = [PoissonEncoder, DirectEncoder, FrameEncoder, SequenceEncoder]
+SHAPES = {FrameEncoder: (3, T, 2, 4, 4), SequenceEncoder: (3, T, 5)}
 
 
 def samples(encoder, rng):
-    return torch.rand(*((3, T, 2, 4, 4) if encoder is FrameEncoder else (3, 2, 4, 4)), generator=rng)
+    return torch.rand(SHAPES.get(encoder, (3, 2, 4, 4)), generator=rng)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -21,7 +22,7 @@ def test_ours_are_encoders_and_give_the_steps_they_are_asked_for(encoder, rng):
     ours, x = encoder(T), samples(encoder, rng)
     assert isinstance(ours, Encoder)
     whole = ours(x, seed=3, index=torch.arange(3), draw=1)
-    assert whole.shape == (T, 3, 2, 4, 4)
+    assert whole.shape == (T, 3, *((5,) if encoder is SequenceEncoder else (2, 4, 4)))
     parts = [ours(x, seed=3, index=torch.arange(3), draw=1, steps=range(a, b)) for a, b in ((0, 1), (1, 4), (4, 6))]
     assert torch.equal(torch.cat(parts), whole)
 

@@ -25,6 +25,7 @@ from bntt.analysis.prediction import Prediction, predict
 from bntt.analysis.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
 from bntt.analysis.stability import AlongGradient, GradientNorms, gradient_norms, loss_along_gradient
 from bntt.analysis.untrained import untrained_activity
+from bntt.analysis.unvarying import Surprise, Surprises, Unvarying, surprises, unvarying
 
 __all__ = [
     "Accuracy",
@@ -47,6 +48,9 @@ __all__ = [
     "Prediction",
     "SampleChoice",
     "SampleExits",
+    "Surprise",
+    "Surprises",
+    "Unvarying",
     "choose_exit",
     "choose_sample_exit",
     "choose_truncation",
@@ -71,5 +75,7 @@ __all__ = [
     "record_running",
     "stepwise_norms",
     "stretches",
+    "surprises",
     "untrained_activity",
+    "unvarying",
 ]

@@ -57,7 +57,7 @@ class Prediction:
 
 def predict(
     model: SpikingClassifier,
-    images: Float[Tensor, "B C H W"],
+    images: Float[Tensor, "B *shape"],
     classes: Sequence[str],
     *,
     seed: int = 0,
@@ -69,7 +69,7 @@ def predict(
     else is asked. Nothing in the model changes.
 
     Args:
-        images: pixels in [0, 1].
+        images: as the encoder takes them, pixels in [0, 1]; sequences of a model of such.
         classes: names of the K classes.
         seed: of the noise; draw d is the noise's ``draw`` number 2**32 + d, as in :func:`~bntt.analysis.evaluate`.
         draws: how often an image is shown, each time with fresh noise.

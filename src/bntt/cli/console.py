@@ -117,6 +117,10 @@ def result(outcome: RunResult) -> None:
     line("")
     if outcome.stopped:
         line(f"stopped after {steps} steps")
+    if outcome.retiming is not None:
+        line(outcome.retiming.text)
+        if outcome.retiming.warning:
+            line(f"warning: {outcome.retiming.warning}")
     line(
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
         f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "
@@ -136,6 +140,8 @@ def result(outcome: RunResult) -> None:
     rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}
     table("firing rate at step (spikes per neuron)", steps, rates)
     line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
+    if outcome.unvarying is not None:
+        line(outcome.unvarying.text)
 
 
 def _spent(outcome: RunResult) -> Iterator[str]:

@@ -207,7 +207,7 @@ def show(
         picture: the PNG to write; by default <name>-<split>-<index>.png here.
     """
     from bntt.cli import console
-    from bntt.experiments.build import build_data
+    from bntt.experiments.parts import build_data
     from bntt.experiments.sample import recipe_for, sample_of
     from bntt.experiments.sample_figure import save_sample
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -16,12 +17,15 @@ def evaluate(
     split: Split = "test",
     device: str = "cpu",
     exit: bool = False,
+    num_steps: int | None = None,
+    longer: Literal["hold", "interpolate", "re-estimate"] | None = None,
     json: bool = False,
 ) -> None:
     """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
 
     Writes evaluation.json and evaluation.png into the run directory; evaluation-validation.* for the other split,
-    evaluation-exit.* with --exit, and evaluation-N-images.* with --images N where the recipe says another number.
+    evaluation-exit.* with --exit, evaluation-T-steps-HOW.* with --num-steps T, and evaluation-N-images.* with
+    --images N where the recipe says another number.
 
     Example: bntt evaluate runs/fashion-mnist --draws 10
 
@@ -32,16 +36,21 @@ def evaluate(
         split: which images; whatever is chosen is chosen on validation.
         device: cpu, or cuda.
         exit: stop after the steps that bntt exit RUN chose; the others are not computed.
+        num_steps: another T than it was trained with: fewer are its first steps (truncate), more need --longer.
+        longer: what added steps have: the last step's γ and statistics ("hold"), all steps' stretched ("interpolate"),
+            or γ held and all statistics taken anew from 20 training batches ("re-estimate").
         json: print the numbers as JSON instead of tables.
     """
     from bntt.cli import console
     from bntt.cli.train import measure
-    from bntt.experiments.build import build_data, require_device
+    from bntt.experiments.build import require_device
     from bntt.experiments.directory import find_run
     from bntt.experiments.exits import kept_exit
     from bntt.experiments.identity import MEASURING, check_same_recipe
     from bntt.experiments.measure import draws_of
+    from bntt.experiments.parts import build_data
     from bntt.experiments.recipe import RecipeError, load_recipe
+    from bntt.experiments.retiming import retiming_of
     from bntt.training.checkpoint import read_facts
 
     require_device(device)
@@ -49,13 +58,18 @@ def evaluate(
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
     if images is not None and images < 1:
         raise RecipeError(f"--images must be 1 or more, got {images}")
+    if num_steps is not None and exit:
+        raise RecipeError("--exit and --num-steps both say when to stop: leave one of them away")
+    if longer is not None and num_steps is None:
+        raise RecipeError(f"--longer {longer} needs a number of steps: --num-steps")
     found = find_run(run)
     recipe = load_recipe(found.recipe)
     draws_of(recipe, draws)
     check_same_recipe(recipe, read_facts(found.best), found.best, MEASURING)
-    steps = kept_exit(found, recipe.network.num_steps) if exit else None
+    steps = retiming_of(recipe, num_steps, longer) if num_steps is not None else None
+    at = kept_exit(found, recipe.network.num_steps) if exit else steps
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
     if images is not None:
         recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"images": images})})
-    measure(recipe, data, found, split=split, draws=draws, device=device, steps=steps, json=json)
+    measure(recipe, data, found, split=split, draws=draws, device=device, steps=at, json=json)

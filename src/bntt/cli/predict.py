@@ -53,6 +53,7 @@ def predict(
     from bntt.analysis import predict as predictions
     from bntt.cli import console
     from bntt.data.picture import read_picture
+    from bntt.data.sequences import arrange
     from bntt.experiments.figures import save_predictions
     from bntt.experiments.load import load_run
     from bntt.experiments.measure import draws_of
@@ -65,6 +66,7 @@ def predict(
         name, model, facts = "fashion-mnist-vgg6", pretrained(), pretrained_facts()
         classes: Sequence[str] = facts.classes
         shape: Sequence[int] = facts.image_shape
+        order = ""
         answers = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
     else:
         loaded = load_run(run)
@@ -72,13 +74,15 @@ def predict(
             raise RecipeError(f"{run} was trained on frames ({loaded.recipe.data.name}) and takes no pictures")
         draws = draws_of(loaded.recipe, draws)
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
+        order = loaded.recipe.data.order
         answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else 'converted'}"
     pictures = [read_picture(path, shape, invert=invert) for path in images]
     with console.progress("predicting", len(pictures)) as advance:
         said = []
         for one in pictures:
             pixels = one.pixels.unsqueeze(0).float() / 255
-            said.append((one, predictions(model, pixels, classes, seed=seed, draws=draws)[0]))
+            shown = arrange(pixels, order) if order else pixels
+            said.append((one, predictions(model, shown, classes, seed=seed, draws=draws)[0]))
             advance(1)
     if json:
         entries = [_entry(*pair) for pair in said]

@@ -13,9 +13,10 @@ import tyro
 from bntt.cli.report import Split
 
 if TYPE_CHECKING:
-    from bntt.experiments.build import Parts
     from bntt.experiments.directory import RunDirectory
+    from bntt.experiments.parts import Parts
     from bntt.experiments.recipe import Recipe
+    from bntt.experiments.retiming import Retiming
 
 Overrides = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
@@ -88,9 +89,10 @@ def run_recipe(
 ) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
-    from bntt.experiments.build import build_data, build_model, describe_backend, with_whole_root
+    from bntt.experiments.build import build_model, describe_backend, with_whole_root
     from bntt.experiments.conversion import open_ann
     from bntt.experiments.figures import save_curves
+    from bntt.experiments.parts import build_data
     from bntt.experiments.run import train_run
 
     _keep_freed_memory()
@@ -138,14 +140,14 @@ def measure(
     split: Split = "test",
     draws: int | None = None,
     device: str = "cpu",
-    steps: int | None = None,
+    steps: int | Retiming | None = None,
     json: bool = False,
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
     from bntt.cli import console
-    from bntt.experiments.build import measured
     from bntt.experiments.figures import save_overview
     from bntt.experiments.measure import as_json, draws_of, evaluate_run, write_result
+    from bntt.experiments.parts import measured
 
     images = measured(recipe, data, split).places
     with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:

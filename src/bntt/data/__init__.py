@@ -1,4 +1,4 @@
-"""Files to tensors: sets of images and of frames in memory, batches, augmentation. No spikes are encoded here.
+"""Files to tensors: sets of images, frames and sequences in memory, batches, augmentation. No spikes are encoded here.
 
 Only :func:`prepare` downloads, and only when it is asked to.
 """
@@ -17,6 +17,7 @@ from bntt.data.loader import Batch, SampleLoader
 from bntt.data.nmnist import read_nmnist
 from bntt.data.part import PartLoader
 from bntt.data.samples import SampleSet, split_validation
+from bntt.data.sequences import SequenceSet
 from bntt.data.subset import stratified
 from bntt.data.synthetic import synthetic
 
@@ -30,6 +31,7 @@ __all__ = [
     "PartLoader",
     "SampleLoader",
     "SampleSet",
+    "SequenceSet",
     "Splits",
     "fashion_mnist_bundled",
     "open_dataset",

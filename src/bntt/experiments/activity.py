@@ -15,8 +15,8 @@ from bntt.analysis import Finding, GammaProfile, gamma_profile, health
 from bntt.analysis.activity import ClassActivity, channels, class_activity, peaks
 from bntt.analysis.gamma import GammaSpread, gamma_spread
 from bntt.analysis.likeness import Likeness, likeness
-from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
+from bntt.experiments.parts import Split
 
 
 @dataclass(frozen=True)

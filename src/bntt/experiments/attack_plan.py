@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bntt.analysis.attacks.threat import Threat, check_eps
-from bntt.experiments.build import Split
+from bntt.experiments.parts import Split
 from bntt.experiments.recipe import RecipeError
 
 Attack = Literal["fgsm", "pgd", "square"]

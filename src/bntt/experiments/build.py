@@ -3,63 +3,36 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
 
-from bntt.data import FrameSet, ImageSet, PartLoader, SampleLoader, Splits, open_dataset, split_validation, stratified
-from bntt.data.binning import Binning
-from bntt.data.event_folder import FrameSplits
-from bntt.data.event_sets import EVENT_SETS, Framing, open_event_set
-from bntt.data.prepared import Manifest
+from bntt.data import (
+    FrameSet,
+    ImageSet,
+    SampleLoader,
+    SequenceSet,
+)
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
+from bntt.experiments.parts import Parts, Shown
 from bntt.experiments.recipe import Recipe, RecipeError
 from bntt.models import MODELS
-from bntt.nn import DirectEncoder, Encoder, ExpectedEncoder, FrameEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import (
+    DirectEncoder,
+    Encoder,
+    ExpectedEncoder,
+    FrameEncoder,
+    PoissonEncoder,
+    SequenceEncoder,
+    SpikingClassifier,
+)
 
 
 class DeviceError(RuntimeError):
     """A device that is not here; another one is never taken in its stead."""
-
-
-Split = Literal["test", "validation"]
-"""What is measured on: the published test images, or those that were held out of the training ones."""
-
-
-Shown = ImageSet | FrameSet
-"""What a recipe trains on and measures."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The samples of a recipe: training and validation are two parts of the published training split."""
-
-    train: Shown
-    validation: Shown
-    test: Shown
-    mean: list[float]
-    """Of the training part's pixels, per channel; frames have none."""
-    std: list[float]
-    label: str
-    """What to call the data beside a number."""
-    manifest: Manifest
-    """Where the data came from, with its checksums."""
-
-    def of(self, split: Split) -> Shown:
-        """The samples of a split."""
-        return self.test if split == "test" else self.validation
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """What a sample shows the network at one step: ``[C, H, W]``."""
-        train = self.train
-        return tuple(train.images.shape[1:] if isinstance(train, ImageSet) else train.frames.shape[2:])
 
 
 def require_device(name: str) -> None:
@@ -102,75 +75,6 @@ def describe_backend(recipe: Recipe, device: str) -> str:
     return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
 
 
-def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Parts:
-    """Load the recipe's dataset and hold its validation part out.
-
-    Raises:
-        DataError: if the dataset is missing or damaged.
-        RecipeError: if the recipe asks for a split that cannot be made.
-    """
-    wanted = recipe.data
-    if wanted.name in ("images", "events") and not wanted.root:
-        raise RecipeError(f'data.root: the dataset "{wanted.name}" needs the folder that it is in')
-    published, manifest = _open(recipe, progress)
-    count = round(wanted.validation * len(published.train))
-    if not 0 < count < len(published.train):
-        raise RecipeError(
-            f"data.validation: {wanted.validation} of {len(published.train)} images leaves a part without any"
-        )
-    train, validation, _ = split_validation(published.train, count, recipe.seed)
-    mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
-    if min(std, default=1) == 0:
-        warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
-        std = [deviation or 1.0 for deviation in std]
-    label = wanted.label or wanted.name
-    if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name not in ("images", "events")):
-        label += f" ({manifest.check} files)"
-    if manifest.check == "simulated" and "simulated" not in label:
-        label += " (simulated)"
-    return Parts(train, validation, published.test, mean, std, label, manifest)
-
-
-def _open(recipe: Recipe, progress: Callable[[int, int], None]) -> tuple[Splits | FrameSplits, Manifest]:
-    """Training and test samples as published, and where they came from."""
-    name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
-    if name in EVENT_SETS:
-        return open_event_set(name, framing_of(recipe), root, progress)
-    return open_dataset(name, root, progress)
-
-
-def framing_of(recipe: Recipe) -> Framing:
-    """How the recipe's recordings become frames.
-
-    Raises:
-        RecipeError: on a sensor of one side.
-    """
-    wanted, steps = recipe.data.frames, recipe.network.num_steps
-    if len(wanted.sensor) == 1:
-        raise RecipeError(f"data.frames.sensor: rows and columns, two numbers, got {wanted.sensor}")
-    sensor = (wanted.sensor[0], wanted.sensor[1]) if wanted.sensor else None
-    binning = Binning(steps, wanted.size, wanted.size, by=wanted.by, cells=wanted.cells, beyond=wanted.beyond)
-    return Framing(binning, wanted.format, sensor)
-
-
-def measured(recipe: Recipe, data: Parts, split: Split, device: str = "cpu", *, at_most: int = 0) -> PartLoader:
-    """What a recipe measures of a split, in batches: every image, or ``evaluate.images`` of them, as many of each class
-    as its share; each keeps its place in the split, and so its noise.
-
-    Args:
-        at_most: how many, if the recipe measures more; 0 is no bound.
-
-    Raises:
-        RecipeError: if the test images are fewer than the recipe says; of validation images all will do.
-    """
-    images = data.of(split)
-    count = recipe.evaluate.images or len(images)
-    if count > len(images) and split == "test":
-        raise RecipeError(f"evaluate.images: {count:,} of the {len(images):,} {split} images that there are")
-    count = min(count, at_most or count, len(images))
-    return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device)
-
-
 def training_loader(recipe: Recipe, data: Parts, device: str = "cpu") -> SampleLoader:
     """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed.
 
@@ -206,17 +110,8 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         RecipeError: if network and data do not fit.
         BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
     """
-    channels, height, width = data.shape
-    options = recipe.network.model_dump(exclude={"name"})
+    options = recipe.network.model_dump(exclude={"name"}) | _sizes(recipe, data.train)
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
-    if recipe.network.name == "mlp":
-        options["in_features"] = channels * height * width
-    else:
-        options["in_channels"] = channels
-    if "image_size" in signature(MODELS[recipe.network.name]).parameters:
-        options["image_size"] = height
-        if height != width:
-            raise RecipeError(f"network.name: {recipe.network.name} takes square images, these are {height}x{width}")
     try:
         network = MODELS[recipe.network.name](**options)
     except ValueError as error:
@@ -230,9 +125,41 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
     network.compute = _compute(recipe, device)
     model = SpikingClassifier(build_encoder(recipe, data), network).to(device)
     for training in (True, False):
-        network.train(training).plan((recipe.network.num_steps, recipe.train.batch_size, *data.shape))
+        network.train(training).plan(input_shape(recipe, data))
     model.train()
     return model
+
+
+def input_shape(recipe: Recipe, data: Parts) -> tuple[int, ...]:
+    """Of what drives the recipe's network in training, ``[T, B, ...]``."""
+    drive = build_encoder(recipe, data)(data.train.batch(torch.tensor([0])), steps=range(1))
+    return (recipe.network.num_steps, recipe.train.batch_size, *drive.shape[2:])
+
+
+def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
+    """What a builder must know of the samples.
+
+    Raises:
+        RecipeError: if it takes no such samples.
+    """
+    name = recipe.network.name
+    if isinstance(samples, SequenceSet):
+        if name != "mlp":
+            raise RecipeError(f"network.name: {name} takes images, data.order makes sequences: take mlp")
+        if (steps := recipe.network.num_steps) != samples.num_steps:
+            raise RecipeError(
+                f"network.num_steps: data.order = {samples.order!r} makes sequences of {samples.num_steps} steps out "
+                f"of these images, got {steps}"
+            )
+        return {"in_features": samples.features}
+    channels, height, width = (samples.images if isinstance(samples, ImageSet) else samples.frames).shape[-3:]
+    if name == "mlp":
+        return {"in_features": channels * height * width}
+    if "image_size" not in signature(MODELS[name]).parameters:
+        return {"in_channels": channels}
+    if height != width:
+        raise RecipeError(f"network.name: {name} takes square images, these are {height}x{width}")
+    return {"in_channels": channels, "image_size": height}
 
 
 def _compute(recipe: Recipe, device: str) -> Compute:
@@ -273,3 +200,7 @@ def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Enco
             return ExpectedEncoder(steps, mean=data.mean, std=data.std)
         case "expected-unsigned":
             return ExpectedEncoder(steps, signed=False)
+        case "sequence":
+            each = data.train.features // len(data.mean) if isinstance(data.train, SequenceSet) else 1
+            mean, std = ([value for value in values for _ in range(each)] for values in (data.mean, data.std))
+            return SequenceEncoder(steps, mean=mean, std=std)

@@ -12,13 +12,14 @@ from typing import Any
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
-from bntt.experiments.build import Parts, build_encoder, build_model, measured
+from bntt.experiments.build import build_encoder, build_model
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import write_environment
 from bntt.experiments.exits import weights_hash
 from bntt.experiments.identity import trained_on
 from bntt.experiments.load import LoadedRun, load_run
 from bntt.experiments.lock import hold_run
+from bntt.experiments.parts import Parts, measured
 from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
 from bntt.experiments.told import Notice, firing_rates
 from bntt.experiments.wishes import Interrupted, Wishes

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bntt.experiments.named import names_in, read_named, unknown_key
-from bntt.experiments.schema import Part, RecipeError
+from bntt.experiments.schema import RecipeError
+from bntt.experiments.schema_data import Part
 
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 LARGEST = 1 << 16

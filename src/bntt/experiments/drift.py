@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bntt.analysis.drift import LayerDrift, LayerInputs, drift, held_norms, layer_inputs
-from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
+from bntt.experiments.parts import Split
 from bntt.experiments.recipe import RecipeError
 
 

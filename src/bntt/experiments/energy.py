@@ -10,12 +10,12 @@ from typing import Any
 from torch import nn
 
 from bntt.analysis.operations import Operations, Price, count_operations
-from bntt.experiments.build import Split
 from bntt.experiments.costs import Digital, Energy, Table, Work, cost_names, load_costs
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.exits import STEM, kept_exit
 from bntt.experiments.load import LoadedRun
 from bntt.experiments.measure import draws_of
+from bntt.experiments.parts import Split
 from bntt.experiments.recipe import RecipeError
 
 PRICES: tuple[Price, ...] = ("spikes", "values")

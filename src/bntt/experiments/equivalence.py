@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bntt.analysis.equivalence import FOLDS, Differences, Equivalence, Fed, check_sequence, equivalence
-from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
+from bntt.experiments.parts import Split
 from bntt.experiments.recipe import RecipeError
 from bntt.nn import fold
 

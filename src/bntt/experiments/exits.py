@@ -24,10 +24,10 @@ from bntt.analysis import (
     stretches,
 )
 from bntt.analysis.early_exit import PAPER_THRESHOLD, READINGS, Reading, choice_at, envelope
-from bntt.experiments.build import Split
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import trained_on
 from bntt.experiments.load import LoadedRun
+from bntt.experiments.parts import Split
 from bntt.training.checkpoint import CheckpointError
 
 STEM = "exit"

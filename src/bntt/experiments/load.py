@@ -11,17 +11,10 @@ import torch
 
 from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared import Manifest
-from bntt.experiments.build import (
-    Parts,
-    Split,
-    build_data,
-    build_model,
-    for_measuring,
-    measured,
-    require_device,
-)
+from bntt.experiments.build import build_model, for_measuring, require_device
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
+from bntt.experiments.parts import Parts, Split, as_shown, build_data, measured
 from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
 from bntt.experiments.thresholds import load_best
 from bntt.nn import SpikingClassifier
@@ -58,13 +51,12 @@ class LoadedRun:
         """A whole split, of a run on images.
 
         Raises:
-            RecipeError: if it is on frames.
+            RecipeError: if it is on frames or sequences.
         """
         found = self.data.of(split)
         if not isinstance(found, ImageSet):
-            raise RecipeError(
-                f"{self.path} was trained on frames ({self.recipe.data.name}): this is measured on images"
-            )
+            what = "frames" if isinstance(found, FrameSet) else "sequences"
+            raise RecipeError(f"{self.path} was trained on {what} ({self.data.label}): this is measured on images")
         return found
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
@@ -111,7 +103,7 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     like = _images_like(run.path, recipe)
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
-    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, like.shape)
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, tuple(like.manifest.shape[-3:]))
 
 
 def names_of(loaded: Sequence[LoadedRun]) -> list[str]:
@@ -140,10 +132,11 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         count = total - round(recipe.data.validation * total)
         values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
         kind: type[ImageSet | FrameSet] = {3: ImageSet, 4: FrameSet}[len(manifest.shape)]
-        black = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
+        samples = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
         channels = manifest.shape[0]
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None
+    black = as_shown(samples, recipe.data.order)
     return Parts(black, black, black, [0.0] * channels, [1.0] * channels, manifest.name, manifest)

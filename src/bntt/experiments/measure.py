@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
-from bntt.experiments.build import Parts, Split, build_model, for_measuring, measured
+from bntt.experiments.build import build_model, for_measuring
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe
+from bntt.experiments.parts import Parts, Split, measured
 from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
+from bntt.experiments.retiming import Retiming, retimed
 from bntt.experiments.thresholds import load_best
+from bntt.experiments.unvarying import NeverVaried, never_varied
 from bntt.training.checkpoint import read_facts
 
 
@@ -27,7 +30,9 @@ class RunResult:
     averaged: bool
     """Whether the weights are a moving average."""
     stopped: bool = False
-    """Whether it stopped after fewer steps than it has."""
+    """Whether it stopped where `bntt exit` says."""
+    retiming: Retiming | None = None
+    """At which other number of steps it was measured, if it was."""
     subset: int | None = None
     """How many images were asked for, where the run's own recipe says another number."""
     of: int = 0
@@ -38,12 +43,15 @@ class RunResult:
     """Of a network that began with an ANN: see :class:`~bntt.experiments.conversion.Conversion`."""
     trained: bool = True
     """Whether it was trained, and not converted alone."""
+    unvarying: NeverVaried | None = None
+    """Of sequences: steps whose input never varied in training, and what was measured there."""
 
     @property
     def stem(self) -> str:
         """What its files are called."""
         some = [] if self.subset is None else [f"{self.subset}-images"]
-        return "-".join(["evaluation"] + ["validation"] * (self.split != "test") + ["exit"] * self.stopped + some)
+        steps = ["exit"] * self.stopped + ([] if self.retiming is None else [self.retiming.stem])
+        return "-".join(["evaluation"] + ["validation"] * (self.split != "test") + steps + some)
 
 
 def evaluate_run(
@@ -54,13 +62,13 @@ def evaluate_run(
     split: Split = "test",
     draws: int | None = None,
     device: str = "cpu",
-    steps: int | None = None,
+    steps: int | Retiming | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
     """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says.
 
     Args:
-        steps: stop after so many; all of them by default.
+        steps: stop after so many, or another number than it was trained with; all of them by default.
 
     Raises:
         CheckpointError: if recipe or data are not those that the run was trained with.
@@ -72,7 +80,10 @@ def evaluate_run(
     model = build_model(for_measuring(recipe), data, device)
     facts = load_best(run, recipe, model, needs=("epoch", "averaged"))
     loader = measured(recipe, data, split, device)
-    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=steps, progress=progress)
+    asked, stop = (steps, steps.steps) if isinstance(steps, Retiming) else (None, steps)
+    if asked is not None and asked.how != "truncate":
+        model, asked = retimed(model, recipe, data, asked, device)
+    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=progress)
     profile = gamma_profile(model.network)
     return RunResult(
         facts["epoch"],
@@ -81,12 +92,14 @@ def evaluate_run(
         evaluation,
         profile,
         facts["averaged"],
-        stopped=steps is not None,
+        stopped=isinstance(steps, int),
+        retiming=asked,
         of=len(data.of(split)),
         spent=run.spent(),
         conversion=facts.get("conversion"),
         trained=recipe.train.epochs > 0,
-        subset=asked if (asked := recipe.evaluate.images) != load_recipe(run.recipe).evaluate.images else None,
+        unvarying=never_varied(data, model, loader),
+        subset=some if (some := recipe.evaluate.images) != load_recipe(run.recipe).evaluate.images else None,
     )
 
 
@@ -118,7 +131,8 @@ def draws_of(recipe: Recipe, asked: int | None = None) -> int:
 def as_json(result: RunResult) -> dict[str, object]:
     """The numbers of a result with their names, ready for ``json``."""
     accuracy, activity = result.evaluation.accuracy, result.evaluation.activity
-    return {
+    retiming, unvarying = result.retiming, result.unvarying
+    values: dict[str, object] = {
         "dataset": result.dataset,
         "split": result.split,
         "epoch": result.epoch,
@@ -140,3 +154,5 @@ def as_json(result: RunResult) -> dict[str, object]:
         "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
         "spikes_per_image": activity.spikes_per_sample(),
     }
+    values |= {} if retiming is None else {"retimed": retiming.as_json()}
+    return values | ({} if unvarying is None else {"unvarying_input": unvarying.as_json()})

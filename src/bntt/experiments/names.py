@@ -17,6 +17,13 @@ def datasets() -> Collection[str]:
     return [*BUILT_IN, *DATASETS, *EVENT_SETS]
 
 
+def orders() -> Collection[str]:
+    """Of an image's pixels over time."""
+    from bntt.data.sequences import ORDERS
+
+    return ORDERS
+
+
 def augmentations() -> Collection[str]:
     """Of training images or recordings."""
     from bntt.data.augment import AUGMENTATIONS

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from bntt.analysis.neuron import NeuronTrace, neuron_of, neuron_trace
-from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun
+from bntt.experiments.parts import Split
 from bntt.experiments.recipe import RecipeError
 
 

@@ -14,8 +14,8 @@ from bntt.analysis.accuracy import wilson
 from bntt.data import PartLoader, stratified
 from bntt.data.images import same_images
 from bntt.data.subset import how_chosen
-from bntt.experiments.build import Split
 from bntt.experiments.load import LoadedRun, names_of
+from bntt.experiments.parts import Split
 from bntt.experiments.recipe import RecipeError
 from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
 

@@ -10,28 +10,34 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bntt.analysis import Evaluation, evaluate, health, untrained_activity
+from bntt.analysis import Evaluation, evaluate, health
 from bntt.data import SampleLoader
 from bntt.engine import crossover
-from bntt.experiments.build import Parts, build_model, training_loader
+from bntt.experiments.build import build_model, input_shape, training_loader
 from bntt.experiments.conversion import attending, conversion_run, converting
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import write_environment
 from bntt.experiments.identity import RESUMING, check_same_data, check_same_recipe
 from bntt.experiments.kept import Found
 from bntt.experiments.lock import hold_run
+from bntt.experiments.parts import Parts
 from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
 from bntt.experiments.thresholds import put_thresholds
-from bntt.experiments.told import EpochResult, Notice, Told, differences, firing_rates, jump_of, machine, mean_gammas
-from bntt.experiments.tracking import event_writer
-from bntt.experiments.wishes import Interrupted, Wishes
-from bntt.training.checkpoint import (
-    CheckpointError,
-    read_checkpoint,
-    read_facts,
-    write_checkpoint,
-    write_whole,
+from bntt.experiments.told import (
+    EpochResult,
+    Notice,
+    Told,
+    differences,
+    firing_rates,
+    growth_of,
+    jump_of,
+    machine,
+    mean_gammas,
 )
+from bntt.experiments.tracking import event_writer
+from bntt.experiments.unvarying import before_training
+from bntt.experiments.wishes import Interrupted, Wishes
+from bntt.training.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint, write_whole
 from bntt.training.guard import check_state
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
@@ -109,8 +115,7 @@ def train_run(
             yield from course.take_up(found, changed, forget_best)
         else:
             write_whole(run.recipe, course.written.encode())
-        facts = {"device": device, "data": asdict(data.manifest)}
-        write_environment(run.path, course.session.position.updates, facts)
+        write_environment(run.path, course.session.position.updates, {"device": device, "data": asdict(data.manifest)})
         if recipe.convert.ann and not resume:
             yield from course.begin_with_an_ann()
         with event_writer(run.path, course.epochs_done) as course.write_events:
@@ -124,11 +129,10 @@ class _Course:
         self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
         self.written = dump_recipe(recipe)
         model = build_model(recipe, data, device)
-        shape = (recipe.network.num_steps, recipe.train.batch_size, *data.shape)
-        model.network.compute = model.network.settled_compute(shape)
-        settings = recipe.train
+        model.network.compute = model.network.settled_compute(input_shape(recipe, data))
         self.training = training_loader(recipe, data, device)
-        self.session = Session(model, self.training, epochs=settings.epochs, method=settings.method, seed=recipe.seed)
+        epochs, method = recipe.train.epochs, recipe.train.method
+        self.session = Session(model, self.training, epochs=epochs, method=method, seed=recipe.seed)
         self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
         self.epochs_done = 0
         self.best: float | None = None
@@ -188,7 +192,8 @@ class _Course:
 
     def train(self) -> Iterator[Told]:
         if self.session.position.updates == 0:
-            yield from self._look_at_the_untrained()
+            yield from before_training(self.data, self.session.model, self.training, self.recipe.seed)
+            yield from growth_of(self.session, 0)
         for record in self.session.records():
             if isinstance(record, StepRecord):
                 yield record
@@ -200,13 +205,6 @@ class _Course:
                 yield from self._finish_epoch(record)
                 self._attend()
 
-    def _look_at_the_untrained(self) -> Iterator[Notice]:
-        """What is wrong with the layers before the first update, with one batch of the training images."""
-        model, batch = self.session.model, next(self.training.epoch(0))
-        activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=self.recipe.seed)
-        for found in health(activity, model.network):
-            yield Notice(f"warning, before training: {found.text}")
-
     def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
         """Validate, keep what is worth it, tell. What was measured is told even where it cannot be written."""
         check_state(self.session.model, self.session.optimizer)
@@ -214,7 +212,7 @@ class _Course:
             check_state(self.session.average)
         evaluation = self._validate(record.epoch)
         accuracy = None if evaluation is None else evaluation.accuracy.mean
-        best = accuracy is not None and (self.best is None or accuracy > self.best)
+        best = self.session.grown and accuracy is not None and (self.best is None or accuracy > self.best)
         result = EpochResult(
             record.epoch,
             record.loss,
@@ -226,6 +224,7 @@ class _Course:
             best,
             mean_gammas(self.session.measured.network),
             firing_rates(evaluation),
+            self.session.steps,
         )
         problem: OSError | None = None
         try:
@@ -245,12 +244,13 @@ class _Course:
                 yield Notice(f"warning: {found.text}")
         if problem is not None:
             raise problem
+        yield from growth_of(self.session, record.epoch + 1)
 
     def _validate(self, epoch: int) -> Evaluation | None:
         if (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs:
             return None
-        measured = self.session.measured
-        return evaluate(measured, self.held_out, seed=self.recipe.seed, draws=1, progress=self._attend_within)
+        measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
+        return evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._attend_within)
 
     def _attend_within(self, images: int) -> None:
         """A safe point in a validation, where no update is new."""

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.evaluation import FIRST_DRAW
-from bntt.experiments.build import Parts, Split, build_encoder
+from bntt.experiments.build import build_encoder
+from bntt.experiments.parts import Parts, Split
 from bntt.experiments.recipe import Recipe, RecipeError, load_recipe, parse_recipe, recipe_names
 
 
@@ -43,7 +44,7 @@ def sample_of(recipe: Recipe, data: Parts, split: Split, index: int) -> Sample:
     Raises:
         RecipeError: if there is no such sample, or the encoder is none for it.
 
-    >>> from bntt.experiments.build import build_data
+    >>> from bntt.experiments.parts import build_data
     >>> recipe = load_recipe("demo")
     >>> sample = sample_of(recipe, build_data(recipe), "test", 3)
     >>> sample.label, sample.drive.shape

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bntt.engine.compute import BackendName, Events, Precision
 from bntt.experiments import names
+from bntt.experiments.schema_data import Data, Encoder, Part, Positive
 
 if TYPE_CHECKING:
     from bntt.training.method import Method
 
-Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -39,58 +39,6 @@ def _scale(value: object) -> object:
 
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the key, what was expected and what came."""
-
-
-class Part(BaseModel):
-    """A table of a recipe: frozen, strict about types, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Frames(Part):
-    """How recordings of events become frames, ``network.num_steps`` of them; nothing else looks at it."""
-
-    size: Positive = 42
-    """Rows and columns, at most the sensor's."""
-    by: Literal["time", "count"] = "time"
-    """The frames share a recording's "time" equally, or the "count" of its events."""
-    cells: Literal["counts", "binary"] = "counts"
-    """"counts" of events, which meet the first layer as they are, or "binary": 1 where there are any."""
-    beyond: Literal["widen", "saturate"] = "widen"
-    """A count over 255 takes 16 bits a cell ("widen"), or stays at 255 ("saturate")."""
-    format: str = ""
-    """Of the files, which "events" needs and "dvs-cifar10" may have another; `bntt data prepare` lists them."""
-    sensor: Annotated[list[Positive], Field(max_length=2)] = []
-    """Rows and columns of the sensor, for "npz" alone, which does not say them."""
-
-
-class Data(Part):
-    """Which images or recordings."""
-
-    name: Annotated[str, names.one_of(names.datasets)]
-    """Dataset; `bntt data where` says what is there."""
-    root: str = ""
-    """Where its files are, if they are not prepared yet; "images" and "events" always need it."""
-    label: str = ""
-    """What to call it beside numbers; the name by default."""
-    augment: list[Annotated[str, names.one_of(names.augmentations)]] = []
-    """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
-    erase a rectangle in about half of the images. Of recordings "flip" and "shift", by 4 at most, all frames alike."""
-    frames: Frames = Frames()
-    mix: Annotated[str, names.one_of(names.mixes, or_none=True)] = ""
-    """How each training image and its label are mixed with another's: "mixup", "cutmix", or "" for not at all."""
-    mix_alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    """α: the first image's share is Beta(α, α); 1 is uniform."""
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the training split that is held out; everything that is chosen is chosen on it."""
-
-
-class Encoder(Part):
-    """How an image becomes a drive over time."""
-
-    name: Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames"] = "poisson"
-    """"poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "frames" are what
-    has time in it already, as it is."""
 
 
 class Network(Part):
@@ -136,9 +84,9 @@ class Convert(Part):
     scale: Annotated[float | Literal["validation"], BeforeValidator(_scale)] = 1.0
     """What every threshold is multiplied by: 1 is Sengupta et al. 2019, Rathi et al. 2020 take 0.7; "validation" takes
     the best of `grid` (Han et al. 2020 scale too, their factor is not known)."""
-    grid: Annotated[list[Annotated[float, Field(gt=0, lt=1e6)]], Field(min_length=1)] = [
-        0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0,
-    ]  # fmt: skip
+    grid: Annotated[list[Annotated[float, Field(gt=0, lt=1e6)]], Field(min_length=1)] = Field(
+        default=[0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    )
     """Scales that "validation" tries; of those equally accurate after all steps the largest."""
     grid_images: Positive = 500
     """Validation images that it tries them on, at most, as many of each class as its share."""
@@ -165,7 +113,7 @@ class Train(Part):
     """On γ, β and p_t; as `weight_decay` where it is left away, because early exit depends on it. Leaks never decay."""
     schedule: Annotated[str, names.one_of(names.schedules)] = "step"
     """Of the rate: "step" (the paper's), "cosine", "one-cycle" or "constant"."""
-    lr_drops: list[Annotated[int, Field(ge=0, le=100)]] = [50, 70, 90]
+    lr_drops: list[Annotated[int, Field(ge=0, le=100)]] = Field(default=[50, 70, 90])
     """"step": percentages of the epochs at which the rate falls."""
     lr_factor: Fraction = 0.1
     """"step": by which factor."""
@@ -185,6 +133,9 @@ class Train(Part):
     """λ of "tet"."""
     tet_target: Rate = 1.0
     """φ of "tet"."""
+    grow: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = Field(default=[])
+    """[[steps, epochs], ...], ever more steps: so many epochs take the first few of `network.num_steps` alone, the rest
+    of the epochs all; epochs before that are never the best."""
     average: BelowOne = 0.0
     """Decay of a moving average of weights and running statistics; where there is one, it is what validates, what is
     kept as the best, and what is tested."""
@@ -266,9 +217,29 @@ class Recipe(Part):
     checkpoint: Checkpoint = Checkpoint()
 
     @model_validator(mode="after")
+    def _sequences_or_images(self) -> Recipe:
+        """Sequences have an encoder of their own, and nothing changes them."""
+        order, encoder = self.data.order, self.encoder.name
+        if bool(order) != (encoder == "sequence"):
+            made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'
+            takes = '"sequence"' if order else "any other than 'sequence'"
+            raise ValueError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")
+        for key, value in (("augment", self.data.augment), ("mix", self.data.mix)):
+            if order and value:
+                raise ValueError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it away")
+        return self
+
+    @model_validator(mode="after")
     def _converted_or_trained(self) -> Recipe:
         """What the tables say of a conversion must fit together."""
         network, converted = self.network, bool(self.convert.ann)
+        if (grow := self.train.grow) and (
+            grow[-1][0] >= network.num_steps or sum(epochs for _, epochs in grow) >= self.train.epochs
+        ):
+            raise ValueError(
+                f"train.grow: must take fewer steps than network.num_steps = {network.num_steps}, and fewer epochs in "
+                f"all than train.epochs = {self.train.epochs}, got {grow}"
+            )
         if self.train.epochs == 0 and not converted:
             raise ValueError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
         if converted and network.neuron != "lif":

@@ -18,8 +18,9 @@ from bntt.analysis import evaluate
 from bntt.analysis.stability import gradient_norms, loss_along_gradient
 from bntt.data import Batch, SampleLoader
 from bntt.data.samples import some_of
-from bntt.experiments.build import Parts, build_data, build_model, training_loader
+from bntt.experiments.build import build_model, training_loader
 from bntt.experiments.lock import hold_run
+from bntt.experiments.parts import Parts, build_data
 from bntt.experiments.recipe import Recipe, RecipeError, parse_recipe
 from bntt.experiments.stability_cell import Cell, Moment, as_json, read_cell, write_cell
 from bntt.nn import SpikingClassifier

@@ -13,6 +13,7 @@ from bntt.analysis import Evaluation, gamma_profile
 from bntt.engine.kernels import find_backend
 from bntt.experiments.schema import Recipe
 from bntt.nn import SpikingNetwork
+from bntt.training.grow import steps_in
 from bntt.training.records import StepRecord
 from bntt.training.session import Session
 
@@ -37,6 +38,8 @@ class EpochResult:
     """Mean |γ| of each layer over steps and channels."""
     firing_rate: dict[str, float]
     """Spikes per neuron and step of each layer in validation; empty without one."""
+    steps: int
+    """T of this epoch and its validation; fewer than the network has where a training grows."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,17 @@ def differences(
     else:
         now = session.position
         yield Notice(f"going on in epoch {done + 1} of {epochs}, after update {now.updates}")
+
+
+def growth_of(session: Session, epoch: int) -> Iterator[Notice]:
+    """A line if this epoch, from 0, begins with another T than the one before it, while T grows."""
+    if not session.method.grow or epoch >= session.epochs:
+        return
+    total = session.model.encoder.num_steps
+    now, before = (steps_in(session.method.grow, max(0, at), total) for at in (epoch, epoch - 1))
+    if epoch == 0 or now != before:
+        held = "" if epoch == 0 else f": steps {before + 1} to {total} begin as step {before} is"
+        yield Notice(f"epoch {epoch + 1} takes {now} of {total} steps{held}")
 
 
 def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:

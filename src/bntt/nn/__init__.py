@@ -20,6 +20,8 @@ from bntt.nn.poisson import PoissonEncoder
 from bntt.nn.readout import Readout
 from bntt.nn.rectifier import Rectifier
 from bntt.nn.residual import Residual
+from bntt.nn.retime import retime
+from bntt.nn.sequence import SequenceEncoder
 from bntt.nn.stage import Block, SpikingLayer, Stage
 from bntt.nn.state import NetworkState
 from bntt.nn.statistics import HeldStatistics, hold_statistics
@@ -72,6 +74,7 @@ __all__ = [
     "Rectifier",
     "Residual",
     "ScaledBNTT",
+    "SequenceEncoder",
     "SharedBN",
     "SpikeDropout",
     "SpikingBlock",
@@ -91,6 +94,7 @@ __all__ = [
     "fold",
     "hard_reset",
     "hold_statistics",
+    "retime",
     "soft_reset",
     "straight_through",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from bntt.nn.norm import PutOff, TemporalNorm
 from bntt.ops.norm import Moments
@@ -36,6 +37,24 @@ class HeldStatistics:
         with _put_off_by(self.before):
             for norm, batch, running in now:
                 norm.take_in(batch, running)
+
+    def put_averages(self) -> None:
+        """Put averages in place of the running statistics: of every row, the mean over all that is held for it of the
+        batches' means, and of their unbiased variances; once, then nothing is held any more."""
+        now, self._held = self._held, []
+        found: dict[TemporalNorm, tuple[Tensor, Tensor, Tensor]] = {}
+        for norm, batch, running in now:
+            if norm not in found:
+                zeros = torch.zeros_like(norm.running_mean, dtype=torch.float64)
+                found[norm] = zeros, zeros.clone(), zeros[:, :1].clone()
+            mean, var, count = (table[running] for table in found[norm])
+            unbiased = batch.var * batch.var.new_tensor([n / (n - 1) for n in batch.count])[:, None]
+            for sums, rows in ((mean, batch.mean), (var, unbiased), (count, torch.ones_like(unbiased[:, :1]))):
+                sums += rows if len(sums) > 1 else rows.sum(0)  # one running row may serve many steps
+        for norm, (mean, var, count) in found.items():
+            seen = count[:, 0] > 0
+            norm.running_mean[seen] = (mean / count)[seen].to(norm.running_mean)
+            norm.running_var[seen] = (var / count)[seen].to(norm.running_var)
 
 
 @contextmanager

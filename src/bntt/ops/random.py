@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     START = 12
     SEARCH = 13
     SIMULATE = 14
+    PIXELS = 15
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:

@@ -7,6 +7,7 @@ from bntt.training.guard import NonFiniteError
 from bntt.training.method import Method
 from bntt.training.objective import cross_entropy, temporal_efficient
 from bntt.training.optimizer import optimizer_of
+from bntt.training.recalibrate import recalibrate
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import drops_reached
 from bntt.training.session import Session
@@ -24,6 +25,7 @@ __all__ = [
     "drops_reached",
     "fit",
     "optimizer_of",
+    "recalibrate",
     "set_thresholds",
     "temporal_efficient",
     "thresholds_of",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 OptimizerName = Literal["sgd", "adam", "adamw"]
@@ -65,6 +66,9 @@ class Method:
     """λ of "tet": share of the squared distance to ``tet_target`` in the loss."""
     tet_target: float = 1.0
     """φ of "tet"; the threshold in the paper."""
+    grow: Sequence[tuple[int, int]] = ()
+    """``(steps, epochs)``, in order: so many epochs take the first few of the network's steps alone, and the rest
+    of the epochs all; see :mod:`bntt.training.grow`."""
     average: float = 0.0
     """Decay of an exponential moving average of weights and running statistics; 0: there is none. Where there is one,
     the average is what validates, what is the best, and what is tested."""
@@ -73,6 +77,7 @@ class Method:
         if self.gamma_decay is None:
             object.__setattr__(self, "gamma_decay", self.weight_decay)
         object.__setattr__(self, "lr_drops", tuple(self.lr_drops))
+        object.__setattr__(self, "grow", tuple(tuple(stage) for stage in self.grow))
         words: dict[str, Any] = {
             "optimizer": OptimizerName,
             "schedule": Schedule,
@@ -91,6 +96,13 @@ class Method:
         for name in ("lr_factor", "tet_share"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {value!r}")
+        if any(len(stage) != 2 or min(stage) < 1 for stage in self.grow) or any(
+            one[0] >= other[0] for one, other in pairwise(self.grow)
+        ):
+            raise ValueError(
+                f"grow must be pairs [steps, epochs] of numbers from 1 on, with ever more steps, got "
+                f"{[list(stage) for stage in self.grow]}"
+            )
         if self.accumulate < 1:
             raise ValueError(f"accumulate must be 1 or more, got {self.accumulate}")
         if any(not 0 <= percent <= 100 for percent in self.lr_drops):

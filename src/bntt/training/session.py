@@ -15,6 +15,7 @@ from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.samples import Loader, Samples, samples
 from bntt.nn.statistics import hold_statistics
 from bntt.training.checkpoint import misfits
+from bntt.training.grow import check_stages, hold_from, steps_in
 from bntt.training.guard import LossWatch, check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import cross_entropy, temporal_efficient
@@ -60,7 +61,8 @@ class Session:
         average: the moving average of the model, a classifier too; None where the method has none.
 
     Raises:
-        ValueError: on fewer epochs than one, or a schedule by updates over a loader that does not tell its length.
+        ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length, or
+            stages of few steps that leave no epoch for all of them.
 
     >>> import bntt
     >>> def begin():
@@ -87,6 +89,7 @@ class Session:
     ) -> None:
         if epochs < 1:
             raise ValueError(f"epochs must be 1 or more, got {epochs}")
+        check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
         self.model, self.loader, self.epochs, self.seed = model, loader, epochs, seed
         self.method = PAPER if method is None else method
         untouched = self.method.schedule == "constant" and self.method.warmup == 0
@@ -108,6 +111,16 @@ class Session:
         """What validates: the average where there is one, else the model."""
         return self.model if self.average is None else self.average
 
+    @property
+    def steps(self) -> int:
+        """How many of the network's steps the epoch takes."""
+        return steps_in(self.method.grow, self.position.epoch, self.model.encoder.num_steps)
+
+    @property
+    def grown(self) -> bool:
+        """Whether the epoch takes all steps: before that, later ones are not trained."""
+        return self.steps == self.model.encoder.num_steps
+
     def records(self) -> Iterator[StepRecord | EpochRecord]:
         """Train on from the position: a record after every update and every epoch; nothing happens unless asked for.
 
@@ -120,6 +133,7 @@ class Session:
         """
         now = self.position
         while now.epoch < self.epochs:
+            self._grow()
             batches = samples(self.loader, now.epoch, now.batches)
             while parts := list(itertools.islice(batches, self.method.accumulate)):
                 yield self._update(parts)
@@ -164,6 +178,15 @@ class Session:
             self._average.n_averaged.fill_(facts["averaged"])
         self.optimizer.load_state_dict(state)
         self.position = Position(**position)
+
+    def _grow(self) -> None:
+        """Where an epoch begins that takes more steps than the one before."""
+        now = self.position
+        before = steps_in(self.method.grow, max(0, now.epoch - 1), self.model.encoder.num_steps)
+        if now.batches == 0 and before < self.steps:
+            hold_from(self.model, before, self.optimizer)
+            if self.average is not None:
+                hold_from(self.average, before)
 
     def _updates(self) -> int:
         """Updates in an epoch, where rates depend on it."""
@@ -211,12 +234,11 @@ class Session:
         device = next(model.parameters()).device
         inputs, labels, draw = inputs.to(device), labels.to(device), self.position.epoch
         if method.loss == "tet":
-            steps = model.encoder.num_steps
-            each, _ = model.advance(inputs, steps=steps, seed=self.seed, index=index, draw=draw)
+            each, _ = model.advance(inputs, steps=self.steps, seed=self.seed, index=index, draw=draw)
             loss = temporal_efficient(each, labels, method.tet_share, method.tet_target, method.label_smoothing)
             logits = each[-1]
         else:
-            logits = model(inputs, seed=self.seed, index=index, draw=draw)
+            logits = model(inputs, seed=self.seed, index=index, draw=draw, steps=self.steps)
             loss = cross_entropy(logits, labels, method.label_smoothing)
         true = labels.argmax(1) if labels.is_floating_point() else labels
         return loss, int((logits.detach().argmax(1) == true).sum())

@@ -1,0 +1,117 @@
+"""Images told over time: a pixel a step, in the order of reading or in a fixed random one, or a row a step."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from bntt.data.images import ImageSet
+from bntt.ops.random import Purpose, permutation
+
+ORDERS = ("pixels", "rows", "permuted")
+"""A pixel a step, row after row from the top left; a row a step; or a pixel a step in the order of :func:`places`."""
+SEED = 0
+"""Of the one permutation that there is for every number of pixels."""
+
+
+def places(pixels: int) -> Int[Tensor, " T"]:
+    """The fixed order of "permuted": which pixel each step shows, the same for every image, run and machine.
+
+    It is a function of :data:`SEED` alone, and a run keeps its SHA-256 (:func:`digest_of`) beside the data's.
+
+    >>> places(784)[:5].tolist(), digest_of("permuted", 784)[:12]
+    ([151, 429, 572, 305, 740], 'be14d1a11dd2')
+    """
+    return permutation(SEED, Purpose.PIXELS, 0, pixels)
+
+
+def digest_of(order: str, pixels: int) -> str:
+    """What a run says of the order of its pixels, beside the checksums of its data: SHA-256 of the order's name and,
+    where they are permuted, of the places as text."""
+    listed = ",".join(map(str, places(pixels).tolist())) if order == "permuted" else ""
+    return hashlib.sha256(f"{order}:{listed}".encode()).hexdigest()
+
+
+def arrange(images: Shaped[Tensor, "N C H W"], order: str) -> Shaped[Tensor, "N T F"]:
+    """Images as sequences: ``[N, H·W, C]`` pixel by pixel, ``[N, H, C·W]`` row by row, channel after channel.
+
+    Raises:
+        ValueError: on an unknown order.
+
+    >>> import torch
+    >>> image = torch.arange(6).view(1, 1, 2, 3)
+    >>> arrange(image, "pixels").shape, arrange(image, "rows")[0, 1].tolist()
+    (torch.Size([1, 6, 1]), [3, 4, 5])
+    """
+    if order not in ORDERS:
+        raise ValueError(f"unknown order {order!r}: choose one of {', '.join(ORDERS)}")
+    if order == "rows":
+        return images.transpose(1, 2).flatten(2)
+    told = images.flatten(2).transpose(1, 2)
+    return told if order == "pixels" else told[:, places(told.shape[1]).to(told.device)]
+
+
+@dataclass(frozen=True)
+class SequenceSet:
+    """Labelled images as sequences ``[T, F]``, for a :class:`bntt.nn.SequenceEncoder` of as many steps.
+
+    The images stay as they are; a batch is arranged when it is taken.
+
+    Raises:
+        ValueError: on an unknown order.
+
+    >>> import torch
+    >>> images = ImageSet(torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog"))
+    >>> data = SequenceSet(images, "rows")
+    >>> data.num_steps, data.features, data.batch(torch.tensor([2, 0])).shape
+    (28, 28, torch.Size([2, 28, 28]))
+    """
+
+    images: ImageSet
+    order: str = "pixels"
+    """Of ``ORDERS``."""
+
+    def __post_init__(self) -> None:
+        _ = self._shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def labels(self) -> Tensor:
+        """int64, ``[N]``, from 0 to len(classes) - 1."""
+        return self.images.labels
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.images.classes
+
+    @property
+    def num_steps(self) -> int:
+        """T, of every sample."""
+        return self._shape[0]
+
+    @property
+    def features(self) -> int:
+        """F, of every step."""
+        return self._shape[1]
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        steps, features = arrange(self.images.images[:1], self.order).shape[1:]
+        return steps, features
+
+    def counts(self) -> list[int]:
+        """Sequences of each class."""
+        return self.images.counts()
+
+    def select(self, index: Int[Tensor, " M"]) -> SequenceSet:
+        """The sequences at these places, in this order."""
+        return SequenceSet(self.images.select(index), self.order)
+
+    def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
+        """The sequences at these places, float32, values in [0, 1]."""
+        return arrange(self.images.images[index], self.order).float() / 255

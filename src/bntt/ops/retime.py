@@ -1,0 +1,50 @@
+"""Tables with a row for every time step, for another number of steps: as a matrix over time.
+
+What a norm of T steps has of each step (γ, β, p, running mean and variance), ``row[0..T-1]``, becomes
+``new = A row`` with a row-stochastic A of ``[T', T]``:
+
+* ``truncate`` (T' ≤ T): ``new[t] = row[t]``, what the first T' steps had;
+* ``hold`` (T' ≥ T): ``new[t] = row[min(t, T-1)]``, the last one again and again;
+* ``interpolate`` (T' ≥ T): with ``s = t (T-1) / (T'-1)`` and ``k = ⌊s⌋``, ``new[t] = (1 - s + k) row[k] + (s - k)
+  row[k+1]``: the same course, stretched; first and last stay first and last.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+RETIMINGS = ("truncate", "hold", "interpolate")
+
+
+def retiming(steps: int, wanted: int, how: str) -> Float64[Tensor, "wanted steps"]:
+    """The matrix A that makes tables of ``wanted`` steps out of those of ``steps``.
+
+    Raises:
+        ValueError: on fewer steps than one, an unknown way, or one for the other direction.
+
+    >>> retiming(2, 3, "hold")
+    tensor([[1., 0.],
+            [0., 1.],
+            [0., 1.]], dtype=torch.float64)
+    >>> retiming(2, 3, "interpolate")
+    tensor([[1.0000, 0.0000],
+            [0.5000, 0.5000],
+            [0.0000, 1.0000]], dtype=torch.float64)
+    """
+    if how not in RETIMINGS:
+        raise ValueError(f"unknown way {how!r} to another number of steps: choose one of {', '.join(RETIMINGS)}")
+    if min(steps, wanted) < 1:
+        raise ValueError(f"the number of steps must be 1 or more, got {wanted} out of {steps}")
+    if how == "truncate" and wanted > steps:
+        raise ValueError(f"truncate leaves steps away, {wanted} are more than {steps}: say 'hold' or 'interpolate'")
+    if how != "truncate" and wanted < steps:
+        raise ValueError(f"{how} adds steps, {wanted} are fewer than {steps}: say 'truncate'")
+    one = torch.eye(steps, dtype=torch.float64)
+    if how == "interpolate":
+        s = torch.arange(wanted, dtype=torch.float64) * (steps - 1) / max(1, wanted - 1)
+        k = s.floor().long()
+        part = (s - k)[:, None]
+        return (1 - part) * one[k] + part * one[(k + 1).clamp(max=steps - 1)]
+    return one[torch.arange(wanted).clamp(max=steps - 1)]

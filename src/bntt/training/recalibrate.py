@@ -1,0 +1,61 @@
+"""Running statistics taken anew from a few batches: for a network whose steps, or data, are no longer those it had."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+
+from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.norm import TemporalNorm
+from bntt.nn.samples import Loader, samples
+from bntt.nn.statistics import hold_statistics
+from bntt.nn.trace import evaluating
+
+BATCHES = 20
+
+
+@torch.no_grad()
+def recalibrate(
+    model: SpikingClassifier, loader: Loader, *, batches: int = BATCHES, seed: int = 0, draw: int = 0
+) -> int:
+    """Replace every norm's running statistics by averages over the first batches of a loader; nothing else changes.
+
+    Every batch is normalised by its own statistics, layer after layer, as in training; then
+    ``μ̄_t = mean_b μ_t,b`` and ``σ̄²_t = mean_b σ²_t,b n / (n - 1)`` of the batches b, n values each. Where one row
+    serves all steps, the mean is over these as well. Dropout is off.
+
+    Args:
+        model: changed in place; its modes stay as they are.
+        loader: of training samples, as :func:`~bntt.training.fit.fit`'s; its batches should be as large as those were.
+        batches: how many are taken, or all where there are fewer.
+        seed, draw: of order, augmentation and noise.
+
+    Returns:
+        How many samples were seen.
+
+    Raises:
+        ValueError: if no norm has statistics, or there is no batch.
+
+    >>> import bntt
+    >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), net)
+    >>> recalibrate(model, bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().train, 100), batches=3)
+    300
+    """
+    norms = [module for module in model.modules() if isinstance(module, TemporalNorm)]
+    if not norms:
+        raise ValueError("no norm of the network has running statistics: there is nothing to take anew")
+    if batches < 1:
+        raise ValueError(f"batches must be 1 or more, got {batches}")
+    device, seen = next(model.parameters()).device, 0
+    with evaluating(model), hold_statistics(model) as held:
+        for norm in norms:
+            norm.training = True
+        for inputs, _, index in itertools.islice(samples(loader, draw), batches):
+            model(inputs.to(device), seed=seed, index=index, draw=draw)
+            seen += len(inputs)
+        if not seen:
+            raise ValueError("the loader gave no batch to take statistics of")
+        held.put_averages()
+    return seen

@@ -1,0 +1,58 @@
+"""Tables for another number of steps, held to their formulas written out."""
+
+import pytest
+import torch
+
+from bntt.ops.retime import RETIMINGS, retiming
+
+
+@pytest.mark.parametrize("wanted", [1, 3, 5])
+def test_truncated_tables_are_the_first_rows(wanted, rng):
+    rows = torch.rand(5, 2, generator=rng, dtype=torch.float64)
+    assert torch.equal(retiming(5, wanted, "truncate") @ rows, rows[:wanted])
+
+
+@pytest.mark.parametrize("wanted", [5, 6, 11])
+def test_held_tables_repeat_the_last_row(wanted, rng):
+    rows = torch.rand(5, 2, generator=rng, dtype=torch.float64)
+    assert torch.equal(retiming(5, wanted, "hold") @ rows, torch.cat([rows, rows[-1:].expand(wanted - 5, 2)]))
+
+
+@pytest.mark.parametrize(("steps", "wanted"), [(5, 5), (5, 9), (4, 11), (2, 3), (1, 4), (1, 1)])
+def test_interpolated_tables_step_by_step(steps, wanted, rng):
+    rows = torch.rand(steps, 2, generator=rng, dtype=torch.float64)
+    found = retiming(steps, wanted, "interpolate") @ rows
+    for t in range(wanted):
+        place = t * (steps - 1) / (wanted - 1) if wanted > 1 else 0
+        before = min(int(place), steps - 1)
+        after = min(before + 1, steps - 1)
+        assert torch.allclose(found[t], rows[before] + (place - before) * (rows[after] - rows[before]))
+    assert torch.allclose(found[0], rows[0])
+    assert torch.allclose(found[-1], rows[-1])
+
+
+def test_a_straight_line_stays_one():
+    line = torch.arange(4, dtype=torch.float64)[:, None]
+    assert torch.allclose(retiming(4, 7, "interpolate") @ line, torch.arange(7, dtype=torch.float64)[:, None] / 2)
+
+
+@pytest.mark.parametrize("how", RETIMINGS)
+def test_rows_are_shares(how):
+    matrix = retiming(6, 6 if how == "truncate" else 13, how)
+    assert matrix.min() >= 0
+    assert torch.allclose(matrix.sum(1), torch.ones(len(matrix), dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted", "how", "message"),
+    [
+        (4, 5, "truncate", "truncate leaves steps away, 5 are more than 4: say 'hold' or 'interpolate'"),
+        (4, 3, "hold", "hold adds steps, 3 are fewer than 4: say 'truncate'"),
+        (4, 3, "interpolate", "interpolate adds steps, 3 are fewer than 4: say 'truncate'"),
+        (4, 0, "truncate", "the number of steps must be 1 or more, got 0 out of 4"),
+        (4, 5, "stretch", "unknown way 'stretch' .*choose one of truncate, hold, interpolate"),
+    ],
+)
+def test_what_cannot_be(steps, wanted, how, message):
+    with pytest.raises(ValueError, match=message):
+        retiming(steps, wanted, how)

@@ -1,0 +1,139 @@
+"""Growing T: which epochs take how many steps, what new steps begin as, and the same bits after any stop."""
+
+import copy
+
+import pytest
+import torch
+
+from bntt.models import mlp
+from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
+from bntt.nn.retime import step_tables
+from bntt.training import EpochRecord, Method, Session, StepRecord, fit
+from bntt.training.grow import check_stages, hold_from, steps_in
+from tests.kernels import choose
+
+T = 4
+GROW = Method(lr=0.05, grow=((1, 1), (3, 2)))
+
+
+def built(norm="bntt", backend="auto"):
+    net = mlp(in_features=3, hidden=(6, 5), num_classes=2, num_steps=T, leak=0.9, norm=norm, seed=1)
+    choose(net, backend=backend)
+    return SpikingClassifier(FrameEncoder(T), net)
+
+
+@pytest.fixture
+def batches(rng):
+    return [(torch.randn(5, T, 3, generator=rng), torch.arange(5) % 2) for _ in range(3)]
+
+
+def tables(model):
+    return {
+        (path, name): table.detach().clone()
+        for path, norm in model.named_modules()
+        if isinstance(norm, TemporalNorm)
+        for name, table in step_tables(norm)
+    }
+
+
+def test_stages_come_in_order_and_then_all_steps():
+    assert [steps_in(((1, 1), (3, 2)), epoch, 4) for epoch in range(5)] == [1, 3, 3, 4, 4]
+    assert steps_in((), 0, 4) == 4
+
+
+@pytest.mark.parametrize("how", ["sgd", "adamw"])
+@pytest.mark.parametrize("norm", ["bntt", "tab", "tebn"])
+def test_new_steps_begin_as_the_last_one_with_its_momentum(norm, how, batches):
+    model = built(norm)
+    session = Session(model, batches, epochs=4, method=Method(optimizer=how, lr=0.05, grow=((2, 1),)))
+    records = session.records()
+    while not isinstance(next(records), EpochRecord):
+        pass
+    before, optimizer = tables(model), session.optimizer
+    last = {
+        id(p): {k: v.clone() for k, v in optimizer.state[p].items() if v.shape == p.shape} for p in model.parameters()
+    }
+    hold_from(model, 2, optimizer)
+    for norm_module in (part for part in model.modules() if isinstance(part, TemporalNorm)):
+        for _, table in step_tables(norm_module):
+            assert torch.equal(table[2], table[1])
+            assert torch.equal(table[3], table[1])
+            for key, value in last.get(id(table), {}).items():
+                assert torch.equal(optimizer.state[table][key][3], value[1])
+                assert torch.equal(optimizer.state[table][key][:2], value[:2])
+    for key, table in tables(model).items():
+        assert torch.equal(table[:2], before[key][:2])
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_an_epoch_of_few_steps_trains_on_these_alone(norm, batches):
+    """As a training whose samples end there; later rows see decay and no gradient, and no statistics."""
+    grown, short = built(norm), built(norm)
+    records = fit(grown, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),)))
+    found = [next(records) for _ in batches]
+    losses = []
+    optimizer = torch.optim.SGD(short.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    for step, (x, labels) in enumerate(batches):
+        optimizer.zero_grad()
+        index = torch.arange(5 * step, 5 * step + 5)
+        loss = torch.nn.functional.cross_entropy(short(x, index=index, draw=0, steps=2), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert [record.loss for record in found] == pytest.approx(losses, rel=1e-4)
+    for part in grown.modules():
+        if isinstance(part, TemporalNorm) and len(part.running_var) == T:
+            assert (part.running_var[2:] == 1).all()
+            assert (part.running_var[:2] != 1).any()
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_taken_up_from_every_place_with_the_same_bits(backend, average, batches):
+    """After every update and every epoch, those where T grows included."""
+    method = Method(lr=0.05, grow=((1, 1), (3, 1)), average=average)
+
+    def begin():
+        return Session(built(backend=backend), batches, epochs=3, method=method)
+
+    straight, kept = begin(), []
+    for record in straight.records():
+        tensors, facts = straight.state()
+        kept.append((record, {name: value.clone() for name, value in tensors.items()}, copy.deepcopy(facts)))
+    final = kept[-1][1]
+    for number, (record, tensors, facts) in enumerate(kept):
+        again = begin()
+        again.load(tensors, facts)
+        rest = list(again.records())
+        expected = [other for other, _, _ in kept[number + (not isinstance(record, EpochRecord)) :]]
+        assert rest == expected
+        assert all(torch.equal(value, final[name]) for name, value in again.state()[0].items())
+
+
+def test_the_average_grows_too(batches):
+    session = Session(built(), batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),), average=0.5))
+    for record in session.records():
+        if isinstance(record, StepRecord) and record.epoch == 1:
+            break
+    row = session.average.network.blocks["fc1"].norm.running_var
+    assert (row[3] != 1).all()
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (((4, 1),), r"grow = \[\[4, 1\]\] must take fewer steps than the network's 4"),
+        (((2, 3),), r"fewer epochs in all than 3: the last epochs take all steps"),
+    ],
+)
+def test_stages_that_leave_nothing(stages, message, batches):
+    with pytest.raises(ValueError, match=message):
+        Session(built(), batches, epochs=3, method=Method(grow=stages))
+    with pytest.raises(ValueError, match=message):
+        check_stages(stages, 3, T)
+
+
+@pytest.mark.parametrize("stages", [((2, 1), (2, 1)), ((3, 1), (2, 1)), ((0, 1),), ((2, 0),), ((2,),)])
+def test_stages_are_pairs_with_ever_more_steps(stages):
+    with pytest.raises(ValueError, match=r"grow must be pairs \[steps, epochs\] of numbers from 1 on"):
+        Method(grow=stages)
