@@ -23,9 +23,14 @@ FILES = ("evaluation", "exit", "exit-per-sample", "activity", "drift", "equivale
 Facts = dict[str, Any]
 MEASURED = (
     "Measured with one draw each, one thread of the same processor, by commits dfdcc9c (wheel), dd92422 "
-    "(fashion-mnist-bntt), f2583e7 and fcef16b (the rest), other work beside: `bntt exit RUN --draws 1`, "
+    "(fashion-mnist-bntt), f2583e7, fcef16b, f2c52dd and 98212db (the rest), other work beside: `bntt exit RUN --draws 1`, "
     "`bntt activity RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000`, `bntt energy RUN`, "
     "`bntt exit RUN --draws 1 --per-sample`; test accuracies are those of `bntt train`, five draws (the wheel's: one)."
+)
+STABILITY = (
+    "`bntt stability cifar10-small -s data.name=images -s data.root=cifar10-jpeg --networks vgg6 vgg9 --rates 0.03 0.3 3.0 "
+    "--starts 3 --steps 100`: 6,400 images, 100 updates of 64 at a constant rate, T = 8, a quarter of the width; a start "
+    "failed if its accuracy on 1,000 validation images is below 20 %, twice chance, or numbers were not finite."
 )
 
 
@@ -50,9 +55,7 @@ def made(runs: dict[str, Facts]) -> list[str]:
             environment = facts["environment"]
             words = " ".join(environment["command"])
             where = f"commit {environment['commit']}, {environment['processor']}, {environment['threads']} thread"
-            lines.append(
-                f"- {name}: `bntt {words}`; seed {facts['recipe']['seed']}, commit {environment['commit']}, {where}"
-            )
+            lines.append(f"- {name}: `bntt {words}`; seed {facts['recipe']['seed']}, {where}")
     return lines
 
 
@@ -162,6 +165,23 @@ def distance_of_thresholds(runs: dict[str, Facts]) -> list[str]:
     return [*lines, "", f"On average {mean:.1f} steps apart, over {len(apart)} networks."]
 
 
+def failed_starts() -> list[str]:
+    """How many starts of each network, norm and rate failed, as `bntt stability` counts them."""
+    place = RUNS / "stability" / "stability.json"
+    if not place.exists():
+        return []
+    found = json.loads(place.read_text(encoding="utf-8"))
+    rates = sorted({row["rate"] for row in found["shares"]})
+    failed = {(row["network"], row["norm"], row["rate"]): f"{row['failed']} of {row['starts']}" for row in found["shares"]}
+    lines = ["", "## Starts that fail", "", STABILITY, ""]
+    lines.append("| network, norm | " + " | ".join(f"rate {rate:g}" for rate in rates) + " |")
+    lines.append("|---" * (len(rates) + 1) + "|")
+    for network, norm in dict.fromkeys((network, norm) for network, norm, _ in failed):
+        cells = [failed.get((network, norm, rate), "") for rate in rates]
+        lines.append(f"| {network}, {norm} | " + " | ".join(cells) + " |")
+    return [*lines, "", "![failed starts, gradients, and the loss along them](results/stability/stability.png)"]
+
+
 def page() -> str:
     """The whole of findings.md."""
     whole = {name: read(RUNS / name) for name in WHOLE if (RUNS / name / "activity.json").exists()}
@@ -171,6 +191,7 @@ def page() -> str:
         parts += ["", "## Starts at a short budget", "", *table(short)]
     parts += ["", "## How they were trained", "", *made({**whole, **short}), "", MEASURED]
     parts += ["", "## A threshold that needs no data", "", *distance_of_thresholds({**whole, **short})]
+    parts += failed_starts()
     pictures = [
         f"![{picture} of {name}](results/{name}/{picture}.png)"
         for name in whole
