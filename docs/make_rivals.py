@@ -21,7 +21,9 @@ RUNS = HERE / "results"
 METHODS = {
     "ann": "ANN (ReLU, expected spikes)",
     "conversion": "ANN-SNN conversion",
-    "hybrid": "hybrid: conversion, then surrogate",
+    "conversion-100": "ANN-SNN conversion, few steps",
+    "hybrid": "hybrid, thresholds times 0.7",
+    "hybrid-scaled": "hybrid, factor chosen on validation",
     "surrogate": "surrogate gradient, no norm",
     "bn": "standard BN",
     "bntt": "BNTT",
@@ -148,7 +150,17 @@ def attacks() -> list[str]:
                     f"| {name} | {attack} | {eps:g}/255 | {100 * low['accuracy']:.1f} | {interval} | {by} | "
                     f"{'INVALID: ' + low['invalid'] if low['invalid'] else ''} |"
                 )
-    return lines if len(lines) > 5 else []
+    return [*lines, *enough_draws()] if len(lines) > 5 else []
+
+
+def enough_draws() -> list[str]:
+    """How alike two gradients' signs are, by the draws behind each."""
+    lines = ["", "| gradient | draws behind it | signs alike in another of so many |", "|---|---|---|"]
+    for place in sorted(RUNS.glob("rivals-attack-*/attack.json")):
+        for one in json.loads(place.read_text(encoding="utf-8"))["enough_draws"]:
+            alike = "" if one["sign_agreement"] is None else f"{one['sign_agreement']:.1%}"
+            lines.append(f"| {one['model']}, {one['estimator'].replace('_', ' ')} | {one['draws']} | {alike} |")
+    return lines
 
 
 def draw(folder: Path) -> None:
@@ -157,7 +169,7 @@ def draw(folder: Path) -> None:
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    marks = iter("osD^v")
+    marks = iter("osD^vXP")
     for number, (method, found) in enumerate((one for one in methods() if one[0] != "ann")):
         over_time, mark = found[0]["evaluation"]["accuracy_over_time"], next(marks)
         look: dict[str, Any] = {"color": f"C{number}", "label": METHODS[method]}

@@ -1,10 +1,13 @@
 """Pictures of early exit can be drawn of one step and of many."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from bntt.analysis import Accuracy, Choice, Operations, SampleChoice, SampleExits
 from bntt.analysis.gamma import GammaProfile
+from bntt.experiments import exit_figure
 from bntt.experiments.exit_figure import save_exit, save_sample_exit
 from bntt.experiments.exits import Asked, ExitResult
 from bntt.experiments.sample_exits import SampleExitResult
@@ -27,6 +30,18 @@ def result(steps, driven):
 def test_an_exit_is_drawn(steps, driven, tmp_path):
     save_exit(result(steps, driven), tmp_path / "exit.png")
     assert (tmp_path / "exit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_both_splits_are_within_the_picture(tmp_path, monkeypatch):
+    """Validation may stand above the test images."""
+    figures = []
+    monkeypatch.setattr(exit_figure, "save_figure", lambda figure, path: figures.append(figure))
+    found = result(6, range(6))
+    higher = Accuracy(100, (tuple(20 + 75 * t // 5 for t in range(6)),))
+    save_exit(dataclasses.replace(found, validation=higher), tmp_path / "exit.png")
+    right = figures[0].axes[2]
+    assert right.get_ylabel() == "accuracy when stopped after this step (%)"
+    assert right.get_ylim()[1] > 95
 
 
 def test_samples_that_leave_are_drawn(tmp_path):

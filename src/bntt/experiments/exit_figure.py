@@ -80,9 +80,8 @@ def _over_time(axes: Axes, result: ExitResult) -> None:
         axes.plot(steps_taken, height, mark, color=colour, markersize=9, markerfacecolor="none", label=name)
     axes.legend(fontsize=8, loc="lower right")
     label_steps(axes, "accuracy when stopped after this step (%)")
-    _near_the_top(
-        axes, result.reported.over_time, [result.reported.over_time[found[0] - 1] for found in marks.values()]
-    )
+    drawn = (*result.validation.over_time, *result.reported.over_time)
+    _near_the_top(axes, drawn, [result.reported.over_time[found[0] - 1] for found in marks.values()])
 
 
 def _near_the_top(axes: Axes, over_time: Sequence[float], marked: Sequence[float] = ()) -> None:
