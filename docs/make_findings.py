@@ -27,6 +27,12 @@ MEASURED = (
     "`bntt activity RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000`, `bntt energy RUN`, "
     "`bntt exit RUN --draws 1 --per-sample`; test accuracies are those of `bntt train`, five draws (the wheel's: one)."
 )
+RETIMED = "rival-bntt-0"
+STEPS = (
+    "`bntt evaluate runs/rival-bntt-0 --draws 2 --num-steps T`, fewer steps truncated, more by `--longer`: the last step's γ and "
+    "statistics held, all stretched (interpolate), or γ held and the statistics taken anew from 20 training batches "
+    "(re-estimate); 10,000 test images (docs/rivals.md has the run: 5 epochs at half width, decay 5e-4 on γ)."
+)
 STABILITY = (
     "`bntt stability cifar10-small -s data.name=images -s data.root=cifar10-jpeg --networks vgg6 vgg9 --rates 0.03 0.3 3.0 "
     "--starts 3 --steps 100`: 6,400 images, 100 updates of 64 at a constant rate, T = 8, a quarter of the width; a start "
@@ -165,6 +171,23 @@ def distance_of_thresholds(runs: dict[str, Facts]) -> list[str]:
     return [*lines, "", f"On average {mean:.1f} steps apart, over {len(apart)} networks."]
 
 
+def other_steps() -> list[str]:
+    """One network at other numbers of steps than it was trained with."""
+    run = RUNS / RETIMED
+    files = sorted(run.glob("evaluation-*-steps-*.json"), key=lambda place: (int(place.stem.split("-")[1]), place.stem))
+    if not files:
+        return []
+    usual = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    lines = ["", "## Another number of steps than it was trained with", "", STEPS, ""]
+    lines += ["| steps | how | test accuracy | spikes an image |", "|---|---|---|---|"]
+    lines.append(f"| {usual['steps']} | as trained | {usual['accuracy']:.1%} | {usual['spikes_per_image']:,.0f} |")
+    for place in files:
+        found = json.loads(place.read_text(encoding="utf-8"))
+        steps, _, how = place.stem.removeprefix("evaluation-").split("-", 2)
+        lines.append(f"| {steps} | {how} | {found['accuracy']:.1%} | {found['spikes_per_image']:,.0f} |")
+    return lines
+
+
 def failed_starts() -> list[str]:
     """How many starts of each network, norm and rate failed, as `bntt stability` counts them."""
     place = RUNS / "stability" / "stability.json"
@@ -191,7 +214,7 @@ def page() -> str:
         parts += ["", "## Starts at a short budget", "", *table(short)]
     parts += ["", "## How they were trained", "", *made({**whole, **short}), "", MEASURED]
     parts += ["", "## A threshold that needs no data", "", *distance_of_thresholds({**whole, **short})]
-    parts += failed_starts()
+    parts += [*other_steps(), *failed_starts()]
     pictures = [
         f"![{picture} of {name}](results/{name}/{picture}.png)"
         for name in whole
