@@ -24,7 +24,8 @@ Facts = dict[str, Any]
 MEASURED = (
     "Measured with one draw each, one thread of the same processor, by commits dfdcc9c (wheel), dd92422 "
     "(fashion-mnist-bntt), f2583e7, fcef16b, f2c52dd and 98212db (the rest), other work beside: `bntt exit RUN --draws 1`, "
-    "`bntt activity RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000`, `bntt energy RUN`, "
+    "`bntt activity RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000` (of the first three networks the first 1,000, of the others 1,000 "
+    "of all classes), `bntt energy RUN`, "
     "`bntt exit RUN --draws 1 --per-sample`; test accuracies are those of `bntt train`, five draws (the wheel's: one)."
 )
 RETIMED = "rival-bntt-0"
