@@ -30,6 +30,7 @@ def test_chance_is_no_attack():
     right = torch.rand(6, 10, 400, generator=generator) < 0.6
     assert right.all(0).double().mean() < 0.06
     assert worst_of(right, random=True).double().mean() == pytest.approx(0.6, abs=0.02)
+    assert worst_of(right, random=True).sum() <= right.sum((1, 2)).min()
     assert worst_of(right[:, :1], random=True).double().mean() == right[:, 0].double().mean(1).min()
 
 

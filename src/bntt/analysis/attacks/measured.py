@@ -59,8 +59,9 @@ def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N
 
     Of a model that draws noise that attack is found in the other draws than the one it is then counted in: an attacker
     does not know the noise that the model will draw, and an image counted as turned because any attack turned it in
-    that very draw would be turned by chance as well, the more so the more attacks there are. With one draw there is
-    nothing to find it in, and the attack that turns most images is counted. A model without noise answers as it did.
+    that very draw would be turned by chance as well, the more so the more attacks there are. Where that turns no more
+    images than the best attack alone, as with one draw, in which there is nothing to find it, that one is counted. A
+    model without noise answers as it did.
 
     Args:
         right: who is classified right, by attack and draw.
@@ -75,7 +76,6 @@ def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N
     if not random:
         return right.all(0)
     strongest_first = right[right.flatten(1).sum(1).argsort(stable=True)]
-    if right.shape[1] == 1:
-        return strongest_first[0]
     in_others = strongest_first.sum(1, keepdim=True) - strongest_first.long()
-    return strongest_first.gather(0, in_others.argmin(0, keepdim=True))[0]
+    each = strongest_first.gather(0, in_others.argmin(0, keepdim=True))[0]
+    return min(each, strongest_first[0], key=lambda one: int(one.sum()))
