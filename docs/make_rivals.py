@@ -28,7 +28,7 @@ METHODS = {
     "bn": "standard BN",
     "bntt": "BNTT",
 }
-STEPS = (16, 32, 64, 100, 250, 500, 1000)
+STEPS = (8, 16, 25, 32, 64, 100, 250, 500, 1000)
 """Of a conversion."""
 Facts = dict[str, Any]
 
@@ -100,11 +100,15 @@ def methods() -> Iterator[tuple[str, list[Facts]]]:
 
 def conversion_table(found: list[Facts]) -> list[str]:
     """Accuracy of a conversion by its number of steps."""
-    lines = ["| start | factor | " + " | ".join(f"T = {steps}" for steps in STEPS) + " |", "|---" * (len(STEPS) + 2) + "|"]
+    heads = " | ".join(f"after {steps}" for steps in STEPS)
+    lines = [f"| T | images | factor, chosen on validation | {heads} |", "|---" * (len(STEPS) + 3) + "|"]
     for facts in found:
         over_time = facts["evaluation"]["accuracy_over_time"]
         cells = [f"{over_time[steps - 1]:.1%}" if steps <= len(over_time) else "" for steps in STEPS]
-        lines.append(f"| {facts['recipe']['seed']} | {facts['evaluation']['conversion']['scale']:g} | {' | '.join(cells)} |")
+        made = facts["evaluation"]
+        lines.append(
+            f"| {len(over_time)} | {made['images']:,} | {made['conversion']['scale']:g} | {' | '.join(cells)} |"
+        )
     return lines
 
 
@@ -133,31 +137,53 @@ def noise() -> list[str]:
     return [*lines, "", f"{said}.", "", "![accuracy against noise](results/rivals-noise/robust.png)"]
 
 
+KINDS = {"attack-fgsm": ("fgsm",), "attack": ("signs", "pgd", "square", "worst case", "pgd, no bound")}
+"""What is told of each file: one step on many images, and the others on fewer."""
+ATTACKED = ("bntt", "surrogate", "ann")
+
+
 def attacks() -> list[str]:
-    """The lowest accuracy that each attack found, by method and ε."""
-    lines = ["", "## Changed on purpose (Figure 8B)", "", "| network | attack | ε | right, % | 95 % | found by | |"]
-    lines.append("|---" * 7 + "|")
-    for place in sorted(RUNS.glob("rivals-attack-*/attack*.json")):
-        found = json.loads(place.read_text(encoding="utf-8"))
-        name = found["models"][0]["name"]
-        for attack in ("signs", "fgsm", "pgd", "square", "worst case", "pgd, no bound"):
-            some = [one for one in found["rows"] if one["attack"] == attack]
-            for eps in sorted({one["eps_255"] for one in some}):
-                low = min((one for one in some if one["eps_255"] == eps), key=lambda one: one["accuracy"])
-                by = low["lowest_single"] or low["estimator"].replace("_", " ")
-                interval = f"{100 * low['low_95']:.0f}-{100 * low['high_95']:.0f}"
-                lines.append(
-                    f"| {name} | {attack} | {eps:g}/255 | {100 * low['accuracy']:.1f} | {interval} | {by} | "
-                    f"{'INVALID: ' + low['invalid'] if low['invalid'] else ''} |"
-                )
-    return [*lines, *enough_draws()] if len(lines) > 5 else []
+    """The lowest accuracy that each attack found, by method and ε; and images made on another network."""
+    lines = ["", "## Changed on purpose (Figure 8B)", "", "![accuracy against ε](results/rivals-fgsm.png)", ""]
+    lines += ["| network | images | attack | ε | right, % | 95 % | found by | |", "|---" * 8 + "|"]
+    for method in ATTACKED:
+        for stem, kinds in KINDS.items():
+            place = RUNS / f"rivals-attack-{method}" / f"{stem}.json"
+            rows = json.loads(place.read_text(encoding="utf-8"))["rows"] if place.exists() else []
+            for kind in kinds:
+                lines += [attacked(method, low) for low in lowest([one for one in rows if one["attack"] == kind])]
+    lines += ["", "| made on | measured on | attack | right, % | 95 % |", "|---" * 5 + "|"]
+    rows = json.loads((RUNS / "rivals-attack-transfer" / "attack.json").read_text(encoding="utf-8"))["rows"]
+    for row in rows:
+        if row["crafted_on"] not in (row["model"], "any") and row["attack"] in ("fgsm", "pgd"):
+            by = f"{row['attack']} {row['estimator'].replace('_', ' ')}, ε = {row['eps_255']:g}/255"
+            lines.append(f"| {row['crafted_on']} | {row['model']} | {by} | {100 * row['accuracy']:.1f} | {interval(row)} |")
+    return [*lines, *enough_draws()]
+
+
+def lowest(rows: list[Facts]) -> list[Facts]:
+    """Of every ε the row of the lowest accuracy."""
+    return [min((row for row in rows if row["eps_255"] == eps), key=lambda row: row["accuracy"]) for eps in _eps(rows)]
+
+
+def attacked(method: str, row: Facts) -> str:
+    """One line of the table of attacks."""
+    by = (row["lowest_single"] or row["estimator"]).replace("_", " ")
+    invalid = f"INVALID: {row['invalid']}" if row["invalid"] else ""
+    right = f"{100 * row['accuracy']:.1f} | {interval(row)}"
+    return f"| {METHODS[method]} | {row['images']} | {row['attack']} | {row['eps_255']:g}/255 | {right} | {by} | {invalid} |"
+
+
+def interval(row: Facts) -> str:
+    """Wilson's, in percent."""
+    return f"{100 * row['low_95']:.0f}-{100 * row['high_95']:.0f}"
 
 
 def enough_draws() -> list[str]:
     """How alike two gradients' signs are, by the draws behind each."""
     lines = ["", "| gradient | draws behind it | signs alike in another of so many |", "|---|---|---|"]
-    for place in sorted(RUNS.glob("rivals-attack-*/attack.json")):
-        for one in json.loads(place.read_text(encoding="utf-8"))["enough_draws"]:
+    for method in ATTACKED:
+        for one in json.loads((RUNS / f"rivals-attack-{method}" / "attack.json").read_text(encoding="utf-8"))["enough_draws"]:
             alike = "" if one["sign_agreement"] is None else f"{one['sign_agreement']:.1%}"
             lines.append(f"| {one['model']}, {one['estimator'].replace('_', ' ')} | {one['draws']} | {alike} |")
     return lines
@@ -188,6 +214,34 @@ def draw(folder: Path) -> None:
     figure.savefig(folder / "rivals.png", dpi=110)
 
 
+def draw_fgsm(folder: Path) -> None:
+    """Figure 8B: accuracy against the bound of one step along the gradient, with its interval."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, (method, mark) in enumerate(zip(ATTACKED, "osD", strict=True)):
+        place = RUNS / f"rivals-attack-{method}" / "attack-fgsm.json"
+        if not place.exists():
+            continue
+        rows = [one for one in json.loads(place.read_text(encoding="utf-8"))["rows"] if one["attack"] == "fgsm"]
+        by_eps = {row["eps_255"]: row for row in lowest(rows)}
+        low = [100 * (row["accuracy"] - row["low_95"]) for row in by_eps.values()]
+        high = [100 * (row["high_95"] - row["accuracy"]) for row in by_eps.values()]
+        shares = [100 * row["accuracy"] for row in by_eps.values()]
+        bars: dict[str, Any] = {"yerr": (low, high), "marker": mark, "capsize": 3, "color": f"C{number}"}
+        axes.errorbar(list(by_eps), shares, label=METHODS[method], **bars)
+        axes.axhline(100 * rows[0]["clean_accuracy"], color=f"C{number}", linestyle=":", linewidth=1)
+    axes.set(xlabel="ε (of 255)", ylabel="accuracy (%), 95 % interval; dotted: clean", title="FGSM, the lower of its estimators")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(folder / "rivals-fgsm.png", dpi=110)
+
+
+def _eps(rows: list[Facts]) -> list[float]:
+    return sorted({one["eps_255"] for one in rows})
+
+
 def page() -> str:
     """The whole of rivals.md."""
     parts = [(HERE / "rivals-head.md").read_text(encoding="utf-8").rstrip(), "", "## Every method by one budget", ""]
@@ -195,11 +249,12 @@ def page() -> str:
     parts += ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     parts += [row(method, found) for method, found in methods()]
     parts += ["", "![accuracy and activity](results/rivals.png)", "", "## Conversion by its number of steps", ""]
-    parts += [*conversion_table(starts("conversion")), *noise(), *attacks()]
+    parts += [*conversion_table([*starts("conversion-100"), *starts("conversion")]), *noise(), *attacks()]
     return "\n".join([*parts, "", "## How they were made", "", *commands()]) + "\n"
 
 
 if __name__ == "__main__":
     (HERE / "rivals.md").write_text(page(), encoding="utf-8")
     draw(RUNS)
+    draw_fgsm(RUNS)
     sys.stdout.write("wrote docs/rivals.md\n")

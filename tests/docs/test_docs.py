@@ -123,7 +123,7 @@ def test_every_maker_of_a_page_is_held_to_it():
     assert makers == {*MADE, "gpu", "pretrained"}, "tests/models/test_pretrained.py has the last"
 
 
-MADE = ("results", "findings", "performance", "precision")
+MADE = ("results", "findings", "rivals", "performance", "precision")
 
 
 @pytest.mark.parametrize("name", MADE)

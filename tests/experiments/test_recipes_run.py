@@ -36,6 +36,8 @@ def frames(size, num_steps):
 @pytest.mark.parametrize("name", recipe_names())
 def test_two_steps_of_every_recipe(name, tmp_path):
     smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
+    if load_recipe(name).train.grow:
+        smallest += ["train.epochs=2", "train.grow=[[2, 1]]"]
     recipe = load_recipe(name, smallest)
     if recipe.data.name in EVENT_SETS:
         data = frames(recipe.data.frames.size, recipe.network.num_steps)
@@ -52,9 +54,10 @@ def test_two_steps_of_every_recipe(name, tmp_path):
         recipe = load_recipe(name, [*smallest, *few])
     run = new_run_directory(name, tmp_path)
     told = list(train_run(recipe, data, run))
-    (epoch,) = (one for one in told if isinstance(one, EpochResult))
-    assert sum(isinstance(one, StepRecord) for one in told) == 2
-    assert epoch.train_loss > 0
+    epochs = [one for one in told if isinstance(one, EpochResult)]
+    assert len(epochs) == recipe.train.epochs
+    assert sum(isinstance(one, StepRecord) for one in told) == 2 * len(epochs)
+    assert epochs[-1].train_loss > 0
     assert run.best.exists()
     assert load_recipe(run.recipe) == recipe
     net = build_model(recipe, data).network

@@ -1,6 +1,8 @@
 """TensorBoard events where tensorboard is, nothing where it is not."""
 
+import itertools
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,9 +65,11 @@ def test_numbers_that_an_epoch_does_not_have_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("first", [0, 2])
-def test_a_resumed_run_hides_what_it_writes_again(first, tmp_path):
+def test_a_resumed_run_hides_what_it_writes_again(first, tmp_path, monkeypatch):
     """Epochs 0-3 were written, the checkpoint is of an earlier one; the resumed run gets no further than epoch 2."""
-    pytest.importorskip("tensorboard")
+    writers = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
+    seconds = itertools.count(1_700_000_000)  # of one second, a process's tenth file would be read before its ninth
+    monkeypatch.setattr(writers, "time", SimpleNamespace(time=lambda: next(seconds)))
     with tracking.event_writer(tmp_path) as write:
         for epoch in range(4):
             write(epoch, ROW)
