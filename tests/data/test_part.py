@@ -22,6 +22,16 @@ def test_pixels_labels_and_places():
     assert torch.equal(labels, DATA.labels[PLACES])
 
 
+def test_all_of_a_set_is_not_copied():
+    loader = PartLoader(DATA, torch.arange(10), 4)
+    assert loader._loader.data is DATA
+    assert torch.cat([index for _, _, index in samples(loader, 0)]).tolist() == list(range(10))
+    backwards = torch.arange(10).flip(0)
+    ((inputs, _, index),) = samples(PartLoader(DATA, backwards, 10), 0)
+    assert torch.equal(inputs, DATA.batch(backwards)), "another order is another part"
+    assert torch.equal(index, backwards)
+
+
 def test_it_begins_where_it_is_asked_to():
     assert [index.tolist() for _, _, index in samples(PartLoader(DATA, PLACES, 2), 0, first=1)] == [[5, 8], [9]]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -28,7 +29,6 @@ class PartLoader:
     Raises:
         ValueError: if there is no place, or the batch size is below 1.
 
-    >>> import torch
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = PartLoader(fashion_mnist_bundled().test, torch.tensor([3, 500, 999]), batch_size=2)
     >>> [batch.indices.tolist() for batch in loader.epoch(0)]
@@ -45,7 +45,8 @@ class PartLoader:
 
     @cached_property
     def _loader(self) -> SampleLoader:
-        return SampleLoader(self.data.select(self.places), self.batch_size, device=self.device)
+        whole = torch.equal(self.places, torch.arange(len(self.data)))  # which needs no copy
+        return SampleLoader(self.data if whole else self.data.select(self.places), self.batch_size, device=self.device)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
