@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from bntt.engine import kernels
 from bntt.engine.compute import Compute
 from bntt.models import dvs_cnn
+from tests.kernels import needs_kernels
 from tests.models.test_vgg import counts, plan
 
 
@@ -29,7 +29,7 @@ def test_a_pooling_leaves_an_odd_last_row_out(size, features):
     assert net.eval()(torch.ones(2, 1, 2, size, size)).shape == (1, 10)
 
 
-@pytest.mark.skipif(not kernels.find_backend("cpu").available, reason="no kernels here")
+@needs_kernels
 @pytest.mark.parametrize("norm", ["bntt", "bn", "none"])
 @pytest.mark.parametrize("events", ["fixed", "never"])
 def test_counts_above_one_and_odd_poolings_are_the_same_on_the_kernels(norm, events):

@@ -65,12 +65,9 @@ def attack(
     from bntt.experiments.directory import RunDirectory, stem_of
 
     report.check_form(as_json=json, as_csv=csv)
-    bounds, size = (
-        tuple(parse_eps(one) for one in eps),
-        None if step_size is None else parse_eps(step_size, "--step-size"),
-    )
-    once, names = tuple(dict.fromkeys(bounds)), tuple(dict.fromkeys(attack))
-    plan = Plan(once, names, steps, size, restarts, eot, queries, images, draws, split)
+    bounds, names = tuple(dict.fromkeys(parse_eps(one) for one in eps)), tuple(dict.fromkeys(attack))
+    size = None if step_size is None else parse_eps(step_size, "--step-size")
+    plan = Plan(bounds, names, steps, size, restarts, eot, queries, images, draws, split)
     loaded = report.opened(run, device, spiking=False)
     of = victims(loaded, plan, None if from_run is None else report.opened(from_run, device, spiking=False))
     with console.progress("attacking (passes of an image)", of.total) as advance:
