@@ -30,6 +30,14 @@ METHODS = {
 }
 STEPS = (8, 16, 25, 32, 64, 100, 250, 500, 1000)
 """Of a conversion."""
+MEASURED = (
+    "Measured on one thread of the same processor, other work beside; energy and activity (`bntt energy`, `bntt activity`) by "
+    "the commit of the training, noise and attacks by 98212db, the worst case by 720fa50, seed 0: `bntt robust RUNS --images 1000 "
+    "--draws 3 --sigmas 0.1 0.2 0.3 0.4 0.6 0.8 1.0`; on 500 images `bntt attack RUN --eps 1/255 2/255 4/255 8/255 --attack fgsm "
+    "--draws 5` (16 draws behind a gradient); on 200 `bntt attack RUN --eps 8/255 --draws 5 --images 200 --eot 8 --queries 300` (the "
+    "ANN, which draws nothing, without --eot and --draws); made on another network: `bntt attack runs/rival-bntt-0 --from "
+    "runs/rival-ann-0 --eps 8/255 --attack fgsm pgd --eot 4 --draws 5 --images 200`."
+)
 Facts = dict[str, Any]
 
 
@@ -250,7 +258,7 @@ def page() -> str:
     parts += [row(method, found) for method, found in methods()]
     parts += ["", "![accuracy and activity](results/rivals.png)", "", "## Conversion by its number of steps", ""]
     parts += [*conversion_table([*starts("conversion-100"), *starts("conversion")]), *noise(), *attacks()]
-    return "\n".join([*parts, "", "## How they were made", "", *commands()]) + "\n"
+    return "\n".join([*parts, "", "## How they were made", "", *commands(), "", MEASURED]) + "\n"
 
 
 if __name__ == "__main__":
