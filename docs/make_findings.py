@@ -32,12 +32,14 @@ RETIMED = "rival-bntt-0"
 STEPS = (
     "`bntt evaluate runs/rival-bntt-0 --draws 2 --num-steps T`, fewer steps truncated, more by `--longer`: the last step's γ and "
     "statistics held, all stretched (interpolate), or γ held and the statistics taken anew from 20 training batches "
-    "(re-estimate); 10,000 test images (docs/rivals.md has the run: 5 epochs at half width, decay 5e-4 on γ)."
+    "(re-estimate); 10,000 test images (docs/rivals.md has the run: 5 epochs at half width, decay 5e-4 on γ); "
+    "seed 0, one thread, commit f8c624c."
 )
 STABILITY = (
     "`bntt stability cifar10-small -s data.name=images -s data.root=cifar10-jpeg --networks vgg6 vgg9 --rates 0.03 0.3 3.0 "
     "--starts 3 --steps 100`: 6,400 images, 100 updates of 64 at a constant rate, T = 8, a quarter of the width; a start "
-    "failed if its accuracy on 1,000 validation images is below 20 %, twice chance, or numbers were not finite."
+    "failed if its accuracy on 1,000 validation images is below 20 %, twice chance, or numbers were not finite. Seeds 0 to 2, "
+    "one thread, commit 98212db."
 )
 
 
