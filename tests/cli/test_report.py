@@ -87,6 +87,12 @@ def test_verbs_of_spikes_refuse_an_ann_in_one_line(ann, verb, capsys):
     assert "is an ANN (network.neuron = 'relu'): it has one step and no spikes" in line
 
 
+@pytest.mark.parametrize("flags", [["--exit"], ["--num-steps", "2", "--longer", "hold"]])
+def test_an_ann_has_no_other_number_of_steps(ann, flags, capsys):
+    assert cli.main(["evaluate", str(ann), *flags]) == 2
+    assert "is an ANN: its one step is all there is" in capsys.readouterr().err
+
+
 def test_other_verbs_take_an_ann(ann, tmp_path, capsys):
     assert cli.main(["evaluate", str(ann), "--split", "validation"]) == 0
     assert "an ANN: nothing in it spikes" in capsys.readouterr().out

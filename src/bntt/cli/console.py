@@ -116,7 +116,7 @@ def result(outcome: RunResult) -> None:
     draws, steps = len(accuracy.correct), len(accuracy.over_time)
     line("")
     if outcome.stopped:
-        line(f"stopped after {steps} steps")
+        line(f"stopped after {steps} {'step' if steps == 1 else 'steps'}")
     if outcome.retiming is not None:
         line(outcome.retiming.text)
         if outcome.retiming.warning:

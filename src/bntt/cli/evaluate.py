@@ -64,6 +64,8 @@ def evaluate(
         raise RecipeError(f"--longer {longer} needs a number of steps: --num-steps")
     found = find_run(run)
     recipe = load_recipe(found.recipe)
+    if recipe.network.neuron == "relu" and (exit or num_steps is not None):
+        raise RecipeError(f"{run} is an ANN: its one step is all there is, leave --exit and --num-steps away")
     draws_of(recipe, draws)
     check_same_recipe(recipe, read_facts(found.best), found.best, MEASURING)
     steps = retiming_of(recipe, num_steps, longer) if num_steps is not None else None
