@@ -198,7 +198,9 @@ def failed_starts() -> list[str]:
         return []
     found = json.loads(place.read_text(encoding="utf-8"))
     rates = sorted({row["rate"] for row in found["shares"]})
-    failed = {(row["network"], row["norm"], row["rate"]): f"{row['failed']} of {row['starts']}" for row in found["shares"]}
+    failed = {
+        (row["network"], row["norm"], row["rate"]): f"{row['failed']} of {row['starts']}" for row in found["shares"]
+    }
     lines = ["", "## Starts that fail", "", STABILITY, ""]
     lines.append("| network, norm | " + " | ".join(f"rate {rate:g}" for rate in rates) + " |")
     lines.append("|---" * (len(rates) + 1) + "|")

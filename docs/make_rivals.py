@@ -9,15 +9,13 @@ A run is ``rival-METHOD-SEED``; what `bntt robust` and `bntt attack` wrote lies 
 from __future__ import annotations
 
 import json
-import statistics
 import sys
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-RUNS = HERE / "results"
+from kept import HERE, RUNS, Facts, made, over, read, starts, table
+
 METHODS = {
     "ann": "ANN (ReLU, expected spikes)",
     "conversion": "ANN-SNN conversion",
@@ -38,26 +36,17 @@ MEASURED = (
     "ANN, which draws nothing, without --eot and --draws); made on another network: `bntt attack runs/rival-bntt-0 --from "
     "runs/rival-ann-0 --eps 8/255 --attack fgsm pgd --eot 4 --draws 5 --images 200`."
 )
-Facts = dict[str, Any]
 
 
-def read(run: Path) -> Facts:
-    """What was written about one run."""
-    found: Facts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in run.glob("*.json")}
-    found["recipe"] = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
-    return found
+def of_method(method: str) -> list[Facts]:
+    """Every start of a method on Fashion-MNIST."""
+    return starts(f"rival-{method}")
 
 
-def starts(method: str) -> list[Facts]:
-    """Every start of a method, in order of its seed."""
-    return [read(run) for run in sorted(RUNS.glob(f"rival-{method}-[0-9]"))]
-
-
-def spread(values: list[float], form: str) -> str:
-    """Mean ± sd over starts, or the one."""
-    if len(values) == 1:
-        return format(values[0], form)
-    return f"{format(statistics.mean(values), form)} ± {format(statistics.stdev(values), form)}"
+def on_cifar(method: str) -> list[Facts]:
+    """The start of a method on CIFAR-10; two of them have names of their own."""
+    whole = RUNS / f"cifar10-small-{method}"
+    return [read(whole)] if whole.exists() else starts(f"cifar-{method}")
 
 
 def updates(facts: Facts) -> str:
@@ -81,28 +70,30 @@ def energy(facts: Facts) -> str:
     return " or ".join(sorted({f"{1e-6 * row['snn']:.1f}" for row in rows}, key=float))
 
 
-def row(method: str, found: list[Facts]) -> str:
-    """One line of the table of methods."""
-    first, measured = found[0], [facts["evaluation"] for facts in found]
+HEADS = ("method", "T", "test accuracy, %", "images", "spikes an image", "energy, µJ", "updates", "minutes", "starts")
+
+
+def row(method: str, found: list[Facts]) -> list[str]:
+    """One line of a table of methods; energy, updates and minutes are those of the first start."""
+    first = found[0]
     spiking = first["recipe"]["network"].get("neuron") != "relu"
-    cells = [
+    return [
         METHODS[method],
         str(first["recipe"]["network"]["num_steps"]) if spiking else "",
-        spread([100 * one["accuracy"] for one in measured], ".2f"),
-        f"{measured[0]['images']:,}",
-        spread([one["spikes_per_image"] for one in measured], ",.0f") if spiking else "",
+        over(found, lambda one: 100 * one["accuracy"], ".2f"),
+        f"{first['evaluation']['images']:,}",
+        over(found, lambda one: one["spikes_per_image"], ",.0f") if spiking else "",
         energy(first),
         updates(first),
         f"{minutes(first):.1f}",
         str(len(found)),
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
-def methods() -> Iterator[tuple[str, list[Facts]]]:
+def methods(of: Callable[[str], list[Facts]] = of_method) -> Iterator[tuple[str, list[Facts]]]:
     """Those that were run."""
     for method in METHODS:
-        if found := starts(method):
+        if found := of(method):
             yield method, found
 
 
@@ -113,21 +104,14 @@ def conversion_table(found: list[Facts]) -> list[str]:
     for facts in found:
         over_time = facts["evaluation"]["accuracy_over_time"]
         cells = [f"{over_time[steps - 1]:.1%}" if steps <= len(over_time) else "" for steps in STEPS]
-        made = facts["evaluation"]
-        lines.append(
-            f"| {len(over_time)} | {made['images']:,} | {made['conversion']['scale']:g} | {' | '.join(cells)} |"
-        )
+        one = facts["evaluation"]
+        lines.append(f"| {len(over_time)} | {one['images']:,} | {one['conversion']['scale']:g} | {' | '.join(cells)} |")
     return lines
 
 
 def commands() -> list[str]:
     """How every first start was made."""
-    lines = []
-    for _, found in methods():
-        environment = found[0]["environment"]
-        said = f"commit {environment['commit']}, {environment['processor']}, {environment['threads']} thread"
-        lines.append(f"- `bntt {' '.join(environment['command'])}`: {said}")
-    return lines
+    return [made(found[0]) for of in (of_method, on_cifar) for _, found in methods(of)]
 
 
 def noise() -> list[str]:
@@ -165,7 +149,9 @@ def attacks() -> list[str]:
     for row in rows:
         if row["crafted_on"] not in (row["model"], "any") and row["attack"] in ("fgsm", "pgd"):
             by = f"{row['attack']} {row['estimator'].replace('_', ' ')}, ε = {row['eps_255']:g}/255"
-            lines.append(f"| {row['crafted_on']} | {row['model']} | {by} | {100 * row['accuracy']:.1f} | {interval(row)} |")
+            lines.append(
+                f"| {row['crafted_on']} | {row['model']} | {by} | {100 * row['accuracy']:.1f} | {interval(row)} |"
+            )
     return [*lines, *enough_draws()]
 
 
@@ -191,7 +177,9 @@ def enough_draws() -> list[str]:
     """How alike two gradients' signs are, by the draws behind each."""
     lines = ["", "| gradient | draws behind it | signs alike in another of so many |", "|---|---|---|"]
     for method in ATTACKED:
-        for one in json.loads((RUNS / f"rivals-attack-{method}" / "attack.json").read_text(encoding="utf-8"))["enough_draws"]:
+        for one in json.loads((RUNS / f"rivals-attack-{method}" / "attack.json").read_text(encoding="utf-8"))[
+            "enough_draws"
+        ]:
             alike = "" if one["sign_agreement"] is None else f"{one['sign_agreement']:.1%}"
             lines.append(f"| {one['model']}, {one['estimator'].replace('_', ' ')} | {one['draws']} | {alike} |")
     return lines
@@ -210,11 +198,15 @@ def draw(folder: Path) -> None:
         left.plot(range(1, len(over_time) + 1), [100 * one for one in over_time], **look)
         if "activity" in found[0]:
             layers = found[0]["activity"]["layers"]
-            right.plot(list(layers), [one["spike_rate"] * one["neurons"] for one in layers.values()], marker=mark, **look)
+            right.plot(
+                list(layers), [one["spike_rate"] * one["neurons"] for one in layers.values()], marker=mark, **look
+            )
     for method, found in methods():
         if method == "ann":
             left.axhline(100 * found[0]["evaluation"]["accuracy"], color="black", linestyle=":", label="ANN")
-    left.set(xscale="log", xlabel="time step at which it is stopped", ylabel="accuracy (%)", title="accuracy by latency")
+    left.set(
+        xscale="log", xlabel="time step at which it is stopped", ylabel="accuracy (%)", title="accuracy by latency"
+    )
     right.set(yscale="log", xlabel="layer", ylabel="spikes an image, all steps", title="activity by layer")
     for axes in (left, right):
         axes.grid(alpha=0.3)
@@ -240,7 +232,11 @@ def draw_fgsm(folder: Path) -> None:
         bars: dict[str, Any] = {"yerr": (low, high), "marker": mark, "capsize": 3, "color": f"C{number}"}
         axes.errorbar(list(by_eps), shares, label=METHODS[method], **bars)
         axes.axhline(100 * rows[0]["clean_accuracy"], color=f"C{number}", linestyle=":", linewidth=1)
-    axes.set(xlabel="ε (of 255)", ylabel="accuracy (%), 95 % interval; dotted: clean", title="FGSM, the lower of its estimators")
+    axes.set(
+        xlabel="ε (of 255)",
+        ylabel="accuracy (%), 95 % interval; dotted: clean",
+        title="FGSM, the lower of its estimators",
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(folder / "rivals-fgsm.png", dpi=110)
@@ -253,11 +249,16 @@ def _eps(rows: list[Facts]) -> list[float]:
 def page() -> str:
     """The whole of rivals.md."""
     parts = [(HERE / "rivals-head.md").read_text(encoding="utf-8").rstrip(), "", "## Every method by one budget", ""]
-    heads = ("method", "T", "test accuracy, %", "images", "spikes an image", "energy, µJ", "updates", "minutes", "starts")
-    parts += ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    parts += [row(method, found) for method, found in methods()]
+    parts += table(HEADS, [row(method, found) for method, found in methods()])
     parts += ["", "![accuracy and activity](results/rivals.png)", "", "## Conversion by its number of steps", ""]
-    parts += [*conversion_table([*starts("conversion-100"), *starts("conversion")]), *noise(), *attacks()]
+    parts += conversion_table([*of_method("conversion-100"), *of_method("conversion")])
+    parts += [
+        "",
+        "## On CIFAR-10 (JPEG copy)",
+        "",
+        *table(HEADS, [row(method, found) for method, found in methods(on_cifar)]),
+    ]
+    parts += [*noise(), *attacks()]
     return "\n".join([*parts, "", "## How they were made", "", *commands(), "", MEASURED]) + "\n"
 
 

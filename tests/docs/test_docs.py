@@ -114,7 +114,9 @@ def maker(name: str) -> ModuleType:
     """The program that writes a page."""
     spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / "docs" / f"make_{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(ROOT / "docs")
+        spec.loader.exec_module(module)
     return module
 
 
