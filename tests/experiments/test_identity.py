@@ -29,6 +29,7 @@ CHECKPOINT = Path("run/checkpoints/best.safetensors")
         (changed(train={"epochs": 99}), True, True),
         ({**MINIMAL, "seed": 1}, False, False),
         (changed(data={"validation": 0.3}), False, False),
+        (changed(data={"images": 100}), False, False),
         (changed(data={"augment": ["flip"]}), False, False),
         (changed(encoder={"name": "direct"}), False, False),
         (changed(network={"norm": "bn"}), False, False),

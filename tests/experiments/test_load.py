@@ -15,7 +15,7 @@ from bntt.experiments import load
 from bntt.experiments.build import DeviceError
 from bntt.experiments.directory import new_run_directory
 from bntt.experiments.load import load_run
-from bntt.experiments.measure import evaluate_run
+from bntt.experiments.measure import as_json, evaluate_run
 from bntt.experiments.parts import build_data
 from bntt.experiments.recipe import load_recipe
 from bntt.experiments.run import train_run
@@ -60,6 +60,26 @@ def test_a_run_is_what_evaluate_measures(trained):
     assert measured.accuracy.mean > 0.2
     assert run.model.encoder.mean.flatten().tolist() == pytest.approx(data.mean, rel=1e-6)
     assert run.model.encoder.std.flatten().tolist() == pytest.approx(data.std, rel=1e-6)
+
+
+def test_a_run_on_some_images_says_how_many_and_goes_on_with_no_other_number(tmp_path):
+    recipe = load_recipe("demo", [*SMALL, "data.images=500"])
+    data, directory = build_data(recipe), new_run_directory("demo", tmp_path)
+    list(train_run(recipe, data, directory))
+    assert [row["updates"] for row in directory.rows()] == [5]
+    facts = json.loads((directory.path / "environment.json").read_text())
+    assert facts["samples"] == {"train": 500, "validation": 500, "test": 1000, "train_of": 4500}
+    result = as_json(evaluate_run(recipe, data, directory))
+    assert (result["training_images"], result["training_images_of"]) == (500, 4500)
+    assert result["dataset"] == "Fashion-MNIST (bundled part), trained on 500 of 4,500"
+    run = load_run(directory.path)
+    assert len(run.data.train) == 500
+    assert run.model.encoder.mean.flatten().tolist() == pytest.approx(data.mean, rel=1e-6)
+    other = load_recipe("demo", [*SMALL, "data.images=600"])
+    with pytest.raises(CheckpointError, match=r"data\.images is 600, it was trained with 500"):
+        list(train_run(other, build_data(other), directory, resume=True))
+    with pytest.raises(CheckpointError, match=r"data\.images is 600, it was trained with 500"):
+        evaluate_run(other, build_data(other), directory)
 
 
 def test_the_weights_are_the_best_epochs(trained, copy):

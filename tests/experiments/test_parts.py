@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.data import ImageSet, Splits
+from bntt.data import ImageSet, Splits, stratified
 from bntt.data.prepared import manifest_of
 from bntt.experiments import parts
 from bntt.experiments.build import build_model
@@ -25,6 +25,50 @@ def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
 def test_validation_must_leave_something(share):
     with pytest.raises(RecipeError, match=r"data\.validation: .* of 5000 images leaves a part without any"):
         build_data(parse_recipe(changed(data={"validation": share})))
+
+
+def test_some_of_the_training_images_are_chosen_after_validation_was_held_out():
+    whole, some, other = (
+        build_data(parse_recipe({**changed(data={"images": count}), "seed": seed}))
+        for count, seed in ((0, 0), (300, 0), (300, 1))
+    )
+    again = build_data(parse_recipe(changed(data={"images": 300})))
+    assert (len(whole.train), whole.whole, len(some.train), some.whole) == (4500, 4500, 300, 4500)
+    assert some.train.counts() == [30] * 10
+    assert torch.equal(some.validation.images, whole.validation.images), "validation is what it was"
+    assert torch.equal(some.train.images, again.train.images)
+    assert not torch.equal(some.train.images, other.train.images)
+    assert (some.mean, some.std) == some.train.pixel_statistics()
+    places = stratified(whole.train, 300, seed=0)
+    assert torch.equal(some.train.images, whole.train.images[places])
+    assert (whole.label, some.label) == (
+        "fashion-mnist-bundled",
+        "fashion-mnist-bundled, trained on 300 of 4,500",
+    )
+    assert some.facts()["samples"] == {"train": 300, "validation": 500, "test": 1000, "train_of": 4500}
+
+
+def test_fewer_images_than_classes_are_said():
+    data = build_data(parse_recipe(changed(data={"images": 4})))
+    assert data.label.endswith(", trained on 4 of 4,500, with 4 of the 10 classes")
+
+
+def test_all_of_them_are_all_of_them():
+    every, none = (build_data(parse_recipe(changed(data={"images": count}))) for count in (4500, 0))
+    assert torch.equal(every.train.images, none.train.images)
+    assert every.label == none.label
+
+
+def test_more_images_than_validation_leaves_are_refused():
+    with pytest.raises(RecipeError, match=r"data\.images: 4,501 of the 4,500 training images that validation leaves"):
+        build_data(parse_recipe(changed(data={"images": 4501})))
+
+
+def test_of_sequences_some_are_chosen_as_of_images():
+    order = {"order": "rows", "images": 100}
+    wanted = changed(data=order, encoder={"name": "sequence"}, network={"name": "mlp", "num_steps": 28})
+    data = build_data(parse_recipe(wanted))
+    assert (len(data.train), data.label) == (100, "fashion-mnist-bundled, rows, trained on 100 of 4,500")
 
 
 def test_images_need_a_root():

@@ -78,6 +78,7 @@ def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
         "encoder.name": (ann.encoder.name, wanted),
         "data.name": (ann.data.name, recipe.data.name),
         "data.validation": (ann.data.validation, recipe.data.validation),
+        "data.images": (ann.data.images, recipe.data.images),
         "seed": (ann.seed, recipe.seed),
     }
     for key, (its, ours) in same.items():
@@ -156,7 +157,7 @@ def conversion_run(
     attend, began = attending(wishes or Wishes()), time.monotonic()
     with hold_run(run.path):
         write_whole(run.recipe, (written := dump_recipe(recipe)).encode())
-        write_environment(run.path, 0, {"device": device, "data": asdict(data.manifest)})
+        write_environment(run.path, 0, {"device": device, **data.facts()})
         model = build_model(recipe, data, device)
         conversion = yield from converting(recipe, data, model, attend)
         held_out = measured(recipe, data, "validation", device)

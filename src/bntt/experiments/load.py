@@ -129,7 +129,7 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
     try:
         manifest = Manifest(**facts)
         total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
-        count = total - round(recipe.data.validation * total)
+        count = recipe.data.images or total - round(recipe.data.validation * total)
         values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
         kind: type[ImageSet | FrameSet] = {3: ImageSet, 4: FrameSet}[len(manifest.shape)]
         samples = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)

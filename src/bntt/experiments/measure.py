@@ -37,6 +37,8 @@ class RunResult:
     """How many images were asked for, where the run's own recipe says another number."""
     of: int = 0
     """Images that the split has; 0: as many as were measured."""
+    training_images: tuple[int, int] = (0, 0)
+    """How many it was trained on, and of how many they were chosen."""
     spent: Mapping[str, Any] = field(default_factory=dict)
     """What the training cost, see :meth:`~bntt.experiments.directory.RunDirectory.spent`."""
     conversion: Mapping[str, Any] | None = None
@@ -95,6 +97,7 @@ def evaluate_run(
         stopped=isinstance(steps, int),
         retiming=asked,
         of=len(data.of(split)),
+        training_images=(len(data.train), data.whole or len(data.train)),
         spent=run.spent(),
         conversion=facts.get("conversion"),
         trained=recipe.train.epochs > 0,
@@ -139,6 +142,8 @@ def as_json(result: RunResult) -> dict[str, object]:
         "weights": "moving average" if result.averaged else "as trained",
         "images": accuracy.samples,
         "images_of": result.of or accuracy.samples,
+        "training_images": result.training_images[0],
+        "training_images_of": result.training_images[1],
         "updates": result.spent.get("updates"),
         "seconds": result.spent.get("seconds"),
         "conversion": result.conversion,

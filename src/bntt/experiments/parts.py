@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bntt.data import (
     FrameSet,
@@ -22,6 +22,7 @@ from bntt.data.binning import Binning
 from bntt.data.event_folder import FrameSplits
 from bntt.data.event_sets import EVENT_SETS, Framing, open_event_set
 from bntt.data.prepared import Manifest
+from bntt.data.samples import Samples, some_of
 from bntt.data.sequences import digest_of
 from bntt.experiments.recipe import Recipe, RecipeError
 
@@ -45,6 +46,13 @@ class Parts:
     """What to call the data beside a number."""
     manifest: Manifest
     """Where the data came from, with its checksums."""
+    whole: int = 0
+    """Samples of which the training ones were chosen; 0: as many as there are."""
+
+    def facts(self) -> dict[str, Any]:
+        """What to write down of the data that was trained on: where it came from, and how many samples of it."""
+        counts = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+        return {"data": asdict(self.manifest), "samples": {**counts, "train_of": self.whole or counts["train"]}}
 
     def of(self, split: Split) -> Shown:
         """The samples of a split."""
@@ -67,7 +75,8 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         raise RecipeError(
             f"data.validation: {wanted.validation} of {len(published.train)} images leaves a part without any"
         )
-    train, validation, _ = split_validation(published.train, count, recipe.seed)
+    every, validation, _ = split_validation(published.train, count, recipe.seed)
+    train = _some(every, wanted.images, recipe.seed)
     mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
     if min(std, default=1) == 0:
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
@@ -77,11 +86,36 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         label += f" ({manifest.check} files)"
     if manifest.check == "simulated" and "simulated" not in label:
         label += " (simulated)"
+    if len(train) < len(every):
+        label += f", trained on {how_many(train, len(every))}"
     parts = [as_shown(samples, wanted.order) for samples in (train, validation, published.test)]
     if wanted.order:
         pixels = manifest.shape[1] * manifest.shape[2]
         manifest = replace(manifest, sha256={**manifest.sha256, "order": digest_of(wanted.order, pixels)})
-    return Parts(parts[0], parts[1], parts[2], mean, std, label, manifest)
+    return Parts(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
+
+
+def _some(part: Samples, count: int, seed: int) -> Samples:
+    """So many training samples, as many of each class as its share; 0: all.
+
+    Raises:
+        RecipeError: if there are not so many.
+    """
+    if count > len(part):
+        raise RecipeError(f"data.images: {count:,} of the {len(part):,} training images that validation leaves")
+    return some_of(part, count or len(part), seed)
+
+
+def how_many(some: ImageSet | FrameSet, of: int) -> str:
+    """How many samples were chosen, and of how many classes where some have none.
+
+    >>> import torch
+    >>> data = ImageSet(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 2]), ("cat", "dog", "cow"))
+    >>> how_many(data, 4000)
+    '2 of 4,000, with 2 of the 3 classes'
+    """
+    seen, classes = sum(count > 0 for count in some.labels.bincount().tolist()), len(some.classes)
+    return f"{len(some):,} of {of:,}" + ("" if seen == classes else f", with {seen} of the {classes} classes")
 
 
 def as_shown(samples: ImageSet | FrameSet, order: str) -> Shown:

@@ -115,7 +115,7 @@ def train_run(
             yield from course.take_up(found, changed, forget_best)
         else:
             write_whole(run.recipe, course.written.encode())
-        write_environment(run.path, course.session.position.updates, {"device": device, "data": asdict(data.manifest)})
+        write_environment(run.path, course.session.position.updates, {"device": device, **data.facts()})
         if recipe.convert.ann and not resume:
             yield from course.begin_with_an_ann()
         with event_writer(run.path, course.epochs_done) as course.write_events:

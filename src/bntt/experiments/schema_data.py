@@ -56,6 +56,8 @@ class Data(Part):
     """α: the first image's share is Beta(α, α); 1 is uniform."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training split that is held out; everything that is chosen is chosen on it."""
+    images: Annotated[int, Field(ge=0)] = 0
+    """Of the rest, so many are trained on, as many of each class as its share, the same for a seed; 0: all of them."""
 
 
 class Encoder(Part):
