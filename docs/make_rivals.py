@@ -29,12 +29,12 @@ METHODS = {
 STEPS = (8, 16, 25, 32, 64, 100, 250, 500, 1000)
 """Of a conversion."""
 MEASURED = (
-    "Measured on one thread of the same processor, other work beside; energy and activity (`bntt energy`, `bntt activity`) by "
-    "the commit of the training, noise and attacks by 98212db, the worst case by 720fa50, seed 0: `bntt robust RUNS --images 1000 "
-    "--draws 3 --sigmas 0.1 0.2 0.3 0.4 0.6 0.8 1.0`; on 500 images `bntt attack RUN --eps 1/255 2/255 4/255 8/255 --attack fgsm "
-    "--draws 5` (16 draws behind a gradient); on 200 `bntt attack RUN --eps 8/255 --draws 5 --images 200 --eot 8 --queries 300` (the "
-    "ANN, which draws nothing, without --eot and --draws); made on another network: `bntt attack runs/rival-bntt-0 --from "
-    "runs/rival-ann-0 --eps 8/255 --attack fgsm pgd --eot 4 --draws 5 --images 200`."
+    "Measured on one thread of the same processor, other work beside, seed 0; energy and activity (`bntt energy`, "
+    "`bntt activity`) by the commit of the training. By c2a0baa: `bntt robust RUNS --images 1000 --draws 3 --sigmas 0.1 0.2 "
+    "0.3 0.4 0.6 0.8 1.0`, and all attacks on 500 images, `bntt attack RUN --eps 8/255 --draws 5 --images 500 --queries 300` "
+    "(16 draws behind a gradient; the ANN, which draws nothing, with --restarts 5 and without --draws). By 98212db: FGSM by ε, "
+    "`bntt attack RUN --eps 1/255 2/255 4/255 8/255 --attack fgsm --draws 5`; made on another network, `bntt attack "
+    "runs/rival-bntt-0 --from runs/rival-ann-0 --eps 8/255 --attack fgsm pgd --eot 4 --draws 5 --images 200`."
 )
 
 
