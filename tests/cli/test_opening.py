@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bntt.cli import main as cli
-from bntt.cli import report
+from bntt.cli import opening
 from bntt.experiments.recipe import RecipeError
 from tests.experiments.measured import small_run
 from tests.experiments.tiny import parts, recipe, trained
@@ -35,27 +35,27 @@ def build(of):
 
 
 def test_an_untrained_network_is_told(run, monkeypatch, capsys):
-    loaded = report.opened(run.path, "cpu")
+    loaded = opening.opened(run.path, "cpu")
     assert not capsys.readouterr().err
     assert len(loaded.data.validation) < len(loaded.data.test)
     monkeypatch.setattr("bntt.analysis.looks_untrained", lambda network: True)
-    assert report.opened(run.path, "cpu").epoch == 0
+    assert opening.opened(run.path, "cpu").epoch == 0
     assert "hardly been trained" in capsys.readouterr().err
 
 
 def test_numbers_are_told_one_way(capsys):
     values, rows = {"steps": 3}, [{"steps": 3, "share": 0.5}]
-    assert report.told(values, rows)
+    assert opening.told(values, rows)
     assert not capsys.readouterr().out
-    assert not report.told(values, rows, as_json=True)
+    assert not opening.told(values, rows, as_json=True)
     assert json.loads(capsys.readouterr().out) == values
-    assert not report.told(values, rows, as_csv=True)
+    assert not opening.told(values, rows, as_csv=True)
     assert capsys.readouterr().out == "steps,share\n3,0.5\n"
 
 
 def test_two_forms_are_refused_before_anything_is_opened(tmp_path):
     with pytest.raises(RecipeError, match="choose one"):
-        report.opened(tmp_path / "none", "cpu", as_json=True, as_csv=True)
+        opening.opened(tmp_path / "none", "cpu", as_json=True, as_csv=True)
 
 
 @pytest.fixture(scope="module")
