@@ -89,4 +89,4 @@ def over_time(values: Values, caption: str) -> tuple[Chart, ...]:
         lines = over_steps(values.by_name("firing_rate"))
         title = "Firing rate over time, by layer"
         charts.append(Chart(title, "time step", "spikes a neuron", lines, percent=True, caption=caption))
-    return tuple(chart for chart in charts if not chart.empty)
+    return tuple(chart for chart in charts if not chart.empty and any(len(one.x) > 1 for one in chart.lines))

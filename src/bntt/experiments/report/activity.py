@@ -52,13 +52,10 @@ def activity(values: Values) -> Section:
     )
     return Section(
         "Spike activity",
-        words=(
-            f"{values.number('spikes_per_image'):,.0f} spikes an image in all layers and steps.",
-            *_findings(values),
-        ),
+        words=(f"{values.number('spikes_per_image'):,.0f} spikes an image in all layers and steps.",),
         tables=(Table(f"Spikes by layer: {spoken}", columns, rows),),
         charts=tuple(chart for chart in charts if not chart.empty),
-        folded=_by_class(held, spoken),
+        folded=(*_by_class(held, spoken), *_findings(values)),
     )
 
 
@@ -67,8 +64,13 @@ def _all_steps(layer: Values) -> float | None:
     return None if neurons is None or rate is None else neurons * rate
 
 
-def _findings(values: Values) -> tuple[str, ...]:
-    return tuple(one.text("text") for one in values.rows("findings")[:20]) if "findings" in values else ()
+def _findings(values: Values) -> tuple[Table, ...]:
+    """Layers in which something is amiss."""
+    rows = values.rows("findings") if "findings" in values else []
+    if not rows:
+        return ()
+    cells = tuple((Cell(row.said("layer", "–")), Cell(row.said("kind", "–")), Cell(row.text("text"))) for row in rows)
+    return (Table(f"{plural(len(rows), 'finding')}: what is amiss in layers", ("layer", "kind", "finding"), cells),)
 
 
 def _by_class(held: dict[str, Values], spoken: str) -> tuple[Table, ...]:

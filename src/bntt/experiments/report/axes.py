@@ -52,7 +52,9 @@ def from_values(
         high = low + 1.0
     top = min(1.0, high * 1.04) if percent and low >= 0 and high <= 1 else high + 0.04 * (high - low)
     bottom = low - 0.04 * (high - low) if low < 0 else 0.0
-    shown = tuple(ticks_of(bottom, top))
+    shown = tuple(ticks_of(bottom, top, 6))
+    if len(shown) > 1 and (following := round(2 * shown[-1] - shown[-2], 12)) <= 1.12 * high:
+        top, shown = following, (*shown, following)
     return Axis(bottom, top, start, end, shown, tuple(_label(v, shown, percent=percent) for v in shown))
 
 

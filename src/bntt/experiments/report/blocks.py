@@ -121,9 +121,13 @@ def count(value: float | None) -> Cell:
     return Cell(f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}", value)
 
 
-def number(value: float | None, form: str = ".3g") -> Cell:
-    """A number of three digits, or as ``form`` says."""
-    return Cell("–") if value is None else Cell(f"{value:{form}}", value)
+def number(value: float | None, form: str = "#.3g") -> Cell:
+    """A number of three digits, or as ``form`` says.
+
+    >>> number(0.07).text, number(2336.0, "#.4g").text, number(0.1, ".3g").text
+    ('0.0700', '2336', '0.1')
+    """
+    return Cell("–") if value is None else Cell(f"{value:{form}}".rstrip("."), value)
 
 
 def interval(low: float | None, high: float | None) -> Cell:

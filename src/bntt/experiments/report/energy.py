@@ -94,7 +94,7 @@ def _cost(row: Values, scale: float) -> tuple[Cell, ...]:
 
     def scaled(key: str) -> Cell:
         value = row.maybe(key)
-        return number(None if value is None else scale * value, ".4g")
+        return number(None if value is None else scale * value, "#.4g")
 
     return (
         Cell(plural(row.whole("steps"), "step"), row.number("steps")),

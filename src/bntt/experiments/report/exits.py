@@ -64,7 +64,7 @@ def _row(name: str, found: Values, split: str, steps: int) -> tuple[Cell, ...]:
         Cell(name),
         Cell(f"{found.whole('steps')} of {steps}", found.number("steps")),
         share(1 - found.number("steps") / steps if steps else None, 0),
-        gap("none") if threshold is None else number(threshold),
+        gap("none") if threshold is None else number(threshold, ".3g"),
         share(found.maybe("validation_accuracy")),
         share(found.maybe(f"{split}_accuracy")),
         Cell("–") if lost is None else Cell(f"{100 * lost:+.2f}", lost),

@@ -29,7 +29,7 @@ def noise(values: Values) -> Section:
         rows += [
             (
                 Cell(name),
-                number(row.maybe("sigma")),
+                number(row.maybe("sigma"), ".3g"),
                 share(row.maybe("accuracy")),
                 interval(row.maybe("low_95"), row.maybe("high_95")),
                 count(row.maybe("steps")),
@@ -136,7 +136,7 @@ def _row(row: Values) -> tuple[Cell, ...]:
         Cell(attack.replace("_", " ")),
         Cell(row.said("model")),
         Cell(row.said("crafted_on")),
-        number(row.maybe("eps_255")),
+        number(row.maybe("eps_255"), ".3g"),
         Cell(f"{accuracy.text} INVALID", accuracy.value, mark="bad") if invalid else accuracy,
         interval(row.maybe("low_95"), row.maybe("high_95")),
         share(row.maybe("clean_accuracy")),

@@ -20,7 +20,9 @@ def run_subject(folder: Path) -> Subject:
     """All that the results in a run directory say; what they do not say is a gap."""
     gaps: list[str] = []
     recipe, made_on = _held(folder, "recipe.toml", gaps), _held(folder, "environment.json", gaps)
-    sections = [*_trained(folder), *sections_of(folder)]
+    sections = list(sections_of(folder))
+    first = 1 if sections and sections[0].title == "Accuracy" else 0
+    sections[first:first] = _trained(folder)
     if recipe is not None:
         sections.append(_recipe(recipe))
     evaluation = _held(folder, "evaluation.json", []) or Values({}, "")
@@ -74,8 +76,9 @@ def _lead(recipe: Values | None, made_on: Values | None, evaluation: Values) -> 
         return "Measurements without a training of their own: no recipe lies beside them."
     network = part(recipe, "network")
     what = f"{network.said('name', 'a network')} with norm {network.said('norm', 'not told')}"
-    steps = network.said("num_steps")
-    text = f"{what}{f', {steps} time steps' if steps else ''}, on {data_of(recipe, made_on)}: one start"
+    steps = network.maybe("num_steps")
+    during = "" if steps is None else f", {plural(round(steps), 'time step')}"
+    text = f"{what}{during}, on {data_of(recipe, made_on)}: one start"
     accuracy = evaluation.maybe("accuracy")
     low, high = _bounds(evaluation)
     if accuracy is None:
@@ -98,10 +101,10 @@ def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Itera
     environment = made_on or Values({}, "")
     if recipe is not None:
         yield "Data", data_of(recipe, made_on) + (f", {data.said('check')}" if data.said("check") else "")
-        width, steps = network.said("width", "?"), network.said("num_steps", "?")
+        width, steps = network.said("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
         yield (
             "Network",
-            f"{network.said('name', '?')}, width {width}, {steps} time steps, leak {network.said('leak', '?')}",
+            f"{network.said('name', '?')}, width {width}, {steps}, leak {network.said('leak', '?')}",
         )
         yield "Norm", network.said("norm", "not told")
         yield "Seed", f"{recipe.said('seed', 'not told')} (one start)"
@@ -140,7 +143,7 @@ def _compared(folder: Path, recipe: Values | None, made_on: Values | None, evalu
         Cell(network.said("norm", "–")),
         count(network.maybe("num_steps")),
         Cell(f"seed {seed}" if seed else "–"),
-        gap("not run") if accuracy is None else share(accuracy),
+        gap("not evaluated") if accuracy is None else share(accuracy),
         interval(*_bounds(evaluation)),
         count(evaluation.maybe("spikes_per_image")),
     )

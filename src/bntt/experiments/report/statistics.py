@@ -108,7 +108,7 @@ def stability(values: Values) -> Section:
         tuple(
             (
                 Cell(f"{row.said('network')}, {row.said('norm')}"),
-                number(row.maybe("rate")),
+                number(row.maybe("rate"), ".3g"),
                 count(row.maybe("failed")),
                 count(row.maybe("starts")),
             )

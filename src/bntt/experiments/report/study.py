@@ -106,7 +106,7 @@ def _table(values: Values, folder: Path) -> Section:
     rows = table.rows("rows")
     heads = ["run"]
     for _, title, unit in columns:
-        heads += [f"{title} ({unit})" if unit and unit not in title else title, "paper"]
+        heads += [f"{title} ({unit})" if unit and unit not in title else title, f"paper: {title}"]
     body = tuple(_row(row, [key for key, *_ in columns], [unit for *_, unit in columns]) for row in rows)
     few = any(one.note.startswith("preliminary") for row in body for one in row)
     setting = values.said("setting")
