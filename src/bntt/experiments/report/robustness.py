@@ -54,7 +54,7 @@ def noise(values: Values) -> Section:
         "Robustness to noise",
         words=(f"Gaussian noise is added to {unit}{clipped}.",),
         charts=() if chart.empty else (chart,),
-        tables=(Table(f"Accuracy under noise: {spoken}", columns, tuple(rows)),),
+        folded=(Table(f"Accuracy under noise, with intervals: {spoken}", columns, tuple(rows)),),
     )
 
 

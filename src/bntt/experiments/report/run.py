@@ -119,7 +119,8 @@ def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Itera
         yield "Started", environment.said("started", "not told")
         if data.said("fingerprint"):
             yield "Data fingerprint", data.said("fingerprint")[:16]
-    yield "Time", duration(_seconds(folder))
+    if (seconds := _seconds(folder)) is not None:
+        yield "Time", f"{duration(seconds)}, with validation"
     if recipe is not None:
         yield "The paper's value", "not available for a single run: a study puts the paper's numbers beside its own"
 

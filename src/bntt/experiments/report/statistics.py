@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bntt.experiments.report.blocks import Cell, Section, Table, count, gap, number, plural, share
-from bntt.experiments.report.chart import COMPARED, Chart, line, over_steps
+from bntt.experiments.report.chart import COMPARED, Bars, Chart, over_steps
 from bntt.experiments.report.reading import Values
 
 
@@ -115,20 +115,21 @@ def stability(values: Values) -> Section:
             for row in rows
         ),
     )
-    names = list(dict.fromkeys(f"{row.said('network')}, {row.said('norm')}" for row in rows))[:20]
-    lines = []
-    for i, name in enumerate(names):
-        some = [row for row in rows if f"{row.said('network')}, {row.said('norm')}" == name]
-        some.sort(key=lambda row: row.number("rate"))
-        shares = [row.number("failed") / max(1.0, row.number("starts")) for row in some]
-        lines.append(line(name, [row.number("rate") for row in some], shares, COMPARED[i % 10]))
+    rates = sorted({row.number("rate") for row in rows})[:20]
+    held: dict[str, dict[float, float]] = {}
+    for row in rows:
+        name = f"{row.said('network')}, {row.said('norm')}"
+        held.setdefault(name, {})[row.number("rate")] = row.number("failed") / max(1.0, row.number("starts"))
     chart = Chart(
         "Starts that failed",
-        "learning rate",
-        "share of starts",
-        tuple(lines),
+        "",
+        "share of starts that failed",
+        names=tuple(f"learning rate {rate:g}" for rate in rates),
+        bars=tuple(
+            Bars(name, tuple(of.get(rate) for rate in rates), COMPARED[i % 10])
+            for i, (name, of) in enumerate(list(held.items())[:20])
+        ),
         percent=True,
-        whole_x=False,
         caption=spoken,
     )
-    return Section("Stability of training", tables=(table,), charts=() if chart.empty else (chart,))
+    return Section("Stability of training", folded=(table,), charts=() if chart.empty else (chart,))

@@ -47,7 +47,8 @@ def training(rows: Sequence[Values]) -> Section:
         ),
         Chart("γ of each layer in training", "epoch", "mean |γ|", by_layer(epochs, rows, "gamma"), caption=spoken),
     )
-    return Section("Training", words=_best(rows), charts=tuple(chart for chart in charts if not chart.empty))
+    shown = tuple(chart for chart in charts if not chart.empty) if len(rows) > 1 else ()
+    return Section("Training", words=_best(rows), charts=shown)
 
 
 def _rate(rates: Line, spoken: str) -> Chart:
