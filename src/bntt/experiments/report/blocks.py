@@ -73,10 +73,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Subject:
-    """A run or a study."""
+    """A run, a study, or measurements without a training of their own."""
 
     title: str
-    kind: Literal["run", "study"]
+    kind: Literal["run", "study", "measurements"]
     lead: str = ""
     """A sentence or two on what it is."""
     facts: tuple[tuple[str, str], ...] = ()

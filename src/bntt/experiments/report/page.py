@@ -18,7 +18,7 @@ from bntt.experiments.report.blocks import Cell, Page, Subject, Table
 from bntt.experiments.report.figure_table import table_of
 from bntt.experiments.report.find import is_study
 from bntt.experiments.report.run import COLUMNS as OF_RUNS
-from bntt.experiments.report.run import run_subject
+from bntt.experiments.report.run import MEASURED, run_subject
 from bntt.experiments.report.study import COLUMNS as OF_STUDIES
 from bntt.experiments.report.study import study_subject
 from bntt.training.checkpoint import write_whole
@@ -42,6 +42,7 @@ def _overview(subjects: Sequence[Subject]) -> list[Table]:
     for kind, columns, caption in (
         ("study", OF_STUDIES, "Studies, with their verdicts on claims"),
         ("run", OF_RUNS, "Runs, one start each: test accuracy, with the interval for the images"),
+        ("measurements", MEASURED, "Measurements without a training of their own"),
     ):
         rows = tuple(
             (Cell(first.text, link=anchor(number)), *rest)

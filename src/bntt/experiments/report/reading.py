@@ -20,6 +20,8 @@ LONGEST = 2_000
 """Characters of a text that is shown."""
 MOST_ROWS = 5_000
 """Of any list of objects."""
+BEYOND = 1e100
+"""No number is as large."""
 _HIDDEN = dict.fromkeys([*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�") | {
     9: " ",
     10: "\n",
@@ -42,19 +44,19 @@ def clean(text: str, longest: int = LONGEST) -> str:
     return whole if len(whole) <= longest else whole[: longest - 1] + "…"
 
 
-def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
-    """A file's content.
+def read_bytes(path: Path, largest: int | None = None) -> bytes:
+    """A file's content, of :data:`LARGEST` bytes at the most, or as many as are told.
 
     Raises:
         GapError: if it is none, cannot be read, or is larger than that.
     """
-    name = clean(path.name, 100)
+    name, most = clean(path.name, 100), LARGEST if largest is None else largest
     try:
         if not path.is_file():
             raise GapError(f"{name}: not there")
         size = path.stat().st_size
-        if size > largest:
-            raise GapError(f"{name}: {size / 2**20:,.0f} MiB, more than the {largest >> 20} MiB that are read")
+        if size > most:
+            raise GapError(f"{name}: {size / 2**20:,.0f} MiB, more than the {most / 2**20:,.0f} MiB that are read")
         return path.read_bytes()
     except OSError as error:
         raise GapError(f"{name}: cannot be read ({error.strerror or error})") from None
@@ -121,14 +123,14 @@ def _object(value: Any, where: str) -> Values:
 
 
 def finite(value: Any) -> float | None:
-    """A number, or None for one that is not finite, or no number."""
+    """A number, or None for one that is not finite, beyond what anything here is, or no number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) and abs(number) < BEYOND else None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def noise(values: Values) -> Section:
         GapError: if the file does not say them.
     """
     runs = values.rows("runs")
-    spoken = f"{values.said('split', 'test')}, {values.said('images_chosen') or values.said('images')} images, "
+    spoken = f"{values.said('split', 'test')} images: {values.said('images_chosen') or values.said('images')}; "
     spoken += "one start of each run"
     lines, rows = [], list[tuple[Cell, ...]]()
     for i, run in enumerate(runs[:40]):
@@ -78,7 +78,7 @@ def attacks(values: Values) -> Section:
         GapError: if the file does not say them.
     """
     rows = values.rows("rows")
-    spoken = f"{values.said('split', 'test')}, {values.said('chosen', 'images not told')}, one start"
+    spoken = f"{values.said('split', 'test')} images: {values.said('chosen', 'not told')}; one start"
     several = len({row.said("model") for row in rows}) > 1 or len({row.said("crafted_on") for row in rows}) > 2
     drawn: dict[str, list[Values]] = {}
     for row in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ from bntt.experiments.report.training import training
 
 COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes an image")
 """Of the table of several runs."""
+MEASURED = ("directory", "measured")
+"""Of the table of measurements alone."""
 
 
 def run_subject(folder: Path) -> Subject:
     """All that the results in a run directory say; what they do not say is a gap."""
     gaps: list[str] = []
     recipe, made_on = _held(folder, "recipe.toml", gaps), _held(folder, "environment.json", gaps)
+    if recipe is None and (folder / "recipe.toml").exists():
+        recipe = Values({}, "recipe.toml")
     sections = list(sections_of(folder))
     first = 1 if sections and sections[0].title == "Accuracy" else 0
     sections[first:first] = _trained(folder)
@@ -28,11 +32,11 @@ def run_subject(folder: Path) -> Subject:
     evaluation = _held(folder, "evaluation.json", []) or Values({}, "")
     return Subject(
         clean(folder.resolve().name, 120),
-        "run",
+        "measurements" if recipe is None else "run",
         _lead(recipe, made_on, evaluation),
         tuple(_facts(folder, recipe, made_on)),
         tuple(sections),
-        _compared(folder, recipe, made_on, evaluation),
+        _compared(folder, recipe, made_on, evaluation) if recipe is not None else _named(folder, sections),
         tuple(gaps),
     )
 
@@ -133,13 +137,12 @@ def _seconds(folder: Path) -> float | None:
     return rows[-1].maybe("seconds") if rows else None
 
 
-def _compared(folder: Path, recipe: Values | None, made_on: Values | None, evaluation: Values) -> tuple[Cell, ...]:
-    network = part(recipe, "network")
+def _compared(folder: Path, recipe: Values, made_on: Values | None, evaluation: Values) -> tuple[Cell, ...]:
+    network, seed = part(recipe, "network"), recipe.said("seed")
     accuracy = evaluation.maybe("accuracy")
-    seed = recipe.said("seed") if recipe is not None else ""
     return (
         Cell(clean(folder.resolve().name, 120)),
-        Cell(data_of(recipe, made_on)) if recipe is not None else gap("no recipe"),
+        Cell(data_of(recipe, made_on)),
         Cell(network.said("name", "–")),
         Cell(network.said("norm", "–")),
         count(network.maybe("num_steps")),
@@ -148,6 +151,10 @@ def _compared(folder: Path, recipe: Values | None, made_on: Values | None, evalu
         interval(*_bounds(evaluation)),
         count(evaluation.maybe("spikes_per_image")),
     )
+
+
+def _named(folder: Path, sections: Sequence[Section]) -> tuple[Cell, ...]:
+    return Cell(clean(folder.resolve().name, 120)), Cell(", ".join(section.title for section in sections))
 
 
 def _recipe(recipe: Values) -> Section:
