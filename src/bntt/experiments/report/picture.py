@@ -7,15 +7,14 @@ would have to be cleaned by rules that go out of date.
 from __future__ import annotations
 
 import base64
-import re
 from pathlib import Path, PurePath
 
 from bntt.experiments.report.reading import GapError, clean, read_bytes
 
 LARGEST = 4 << 20
 """Bytes of a figure."""
-_PROLOGUE = rb"<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE\s[^\[>]*>|\s"
-_BEGINS = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:" + _PROLOGUE + rb")*<svg[\s>]", re.DOTALL)
+_ENDS = {b"<?": b"?>", b"<!--": b"-->", b"<!DOCTYPE": b">"}
+"""Of what may stand before the picture."""
 
 
 def address_of(folder: Path, name: str) -> str:
@@ -32,6 +31,23 @@ def address_of(folder: Path, name: str) -> str:
     if path.is_symlink():
         raise GapError(f"{said}: a link, and no figure of its own")
     content = read_bytes(path, LARGEST)
-    if not _BEGINS.match(content) or b"<!ENTITY" in content:
+    if not _is_svg(content) or b"<!ENTITY" in content:
         raise GapError(f"{said}: no SVG that can be shown")
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _is_svg(content: bytes) -> bool:
+    """Whether its first element is ``svg``; looked at once from the front, however long what stands before it is."""
+    at = len(b"\xef\xbb\xbf") if content.startswith(b"\xef\xbb\xbf") else 0
+    while at < len(content):
+        if content[at : at + 1].isspace():
+            at += 1
+            continue
+        begin = next((mark for mark in _ENDS if content.startswith(mark, at)), None)
+        if begin is None:
+            return content.startswith(b"<svg", at) and content[at + 4 : at + 5] in b" \t\r\n>/"
+        end = content.find(_ENDS[begin], at)
+        if end < 0:
+            return False
+        at = end + len(_ENDS[begin])
+    return False
