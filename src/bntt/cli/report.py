@@ -22,8 +22,9 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     """
     from bntt.cli import console
     from bntt.experiments.recipe import RecipeError
+    from bntt.experiments.report.blocks import plural
     from bntt.experiments.report.find import chosen
-    from bntt.experiments.report.page import page_of, save_page
+    from bntt.experiments.report.page import counted, page_of, save_page
 
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")
@@ -32,7 +33,6 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     save_page(page, out)
     gaps = sum(len(subject.gaps) + sum(len(one.gaps) for one in subject.sections) for subject in page.subjects)
     if gaps:
-        console.line(f"{gaps:,} gaps: what files do not say is stated where it would stand")
-    studies = sum(subject.kind == "study" for subject in page.subjects)
-    console.line(f"{studies:,} studies and {len(page.subjects) - studies:,} runs, {out.stat().st_size / 1024:,.0f} KiB")
+        console.line(f"{plural(gaps, 'gap')}: what files do not say is stated where it would stand")
+    console.line(f"{counted(page)}, {out.stat().st_size / 1024:,.0f} KiB")
     console.line(f"written: {out}")
