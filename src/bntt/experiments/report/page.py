@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bntt.experiments.report import draw
-from bntt.experiments.report.blocks import Cell, Page, Subject, Table, plural
+from bntt.experiments.report.blocks import Cell, Page, Subject, Table
 from bntt.experiments.report.figure_table import table_of
 from bntt.experiments.report.find import is_study
 from bntt.experiments.report.run import COLUMNS as OF_RUNS
@@ -56,15 +56,14 @@ def _overview(subjects: Sequence[Subject]) -> list[Table]:
     return found
 
 
+NAMES = {"study": ("study", "studies"), "run": ("run", "runs"), "measurements": ("other", "others")}
+
+
 def counted(page: Page) -> str:
     """How many of each kind, in words."""
     kinds = [subject.kind for subject in page.subjects]
-    words = [
-        plural(kinds.count(kind), word).replace("studys", "studies")
-        for kind, word in (("study", "study"), ("run", "run"), ("measurements", "other"))
-        if kind in kinds
-    ]
-    return " and ".join(words)
+    numbers = {kind: kinds.count(kind) for kind in kinds}
+    return " and ".join(f"{numbers[kind]:,} {NAMES[kind][numbers[kind] > 1]}" for kind in NAMES if kind in numbers)
 
 
 def anchor(subject: int, section: int = 0) -> str:
