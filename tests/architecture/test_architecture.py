@@ -25,6 +25,7 @@ OWNERS = {
     "print(": {"cli/main.py", "cli/console.py"},
     "Console(": {"cli/console.py"},
     "matplotlib": FIGURES,
+    "jinja2": {"experiments/report/page.py"},
     "safe_open": {"training/checkpoint.py"},
     "torch.load": {"training/checkpoint.py"},
     "urlopen": {"data/files.py"},

@@ -1,143 +1,75 @@
-"""What measuring verbs share: a run with its data, and one way to tell."""
+"""``bntt report``: one page of runs and studies, or one line that says what is wrong."""
 
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from bntt.cli import main as cli
-from bntt.cli import report
-from bntt.experiments.recipe import RecipeError
-from tests.experiments.measured import small_run
-from tests.experiments.tiny import parts, recipe, trained
+from tests.experiments.report.results import write_run, write_study
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    of = recipe(train={"epochs": 1})
-    return trained(of, build(of), tmp_path_factory.mktemp("runs"))[0]
+def lines(capsys):
+    return capsys.readouterr().out.splitlines()
 
 
-@pytest.fixture(scope="module")
-def ann(tmp_path_factory):
-    root = tmp_path_factory.mktemp("ann")
-    flags = ["network.width=0.125", "train.epochs=1", "train.batch_size=900", "data.name=fashion-mnist-bundled"]
-    options = [part for option in flags for part in ("-s", option)]
-    assert cli.main(["train", "fashion-mnist-ann", *options, "--root", str(root)]) == 0
-    return root / "fashion-mnist-ann"
+def test_one_run(tmp_path, capsys):
+    run, out = write_run(tmp_path / "runs" / "demo"), tmp_path / "demo.html"
+    assert cli.main(["report", str(run), "--out", str(out)]) == 0
+    said = lines(capsys)
+    assert said[0].startswith("1 run, ")
+    assert said[-1] == f"written: {out}"
+    assert "<h1>demo</h1>" in out.read_text(encoding="utf-8")
 
 
-def build(of):
-    data = parts(of)
-    assert len(data.test) == 60
-    return data
+def test_a_trained_run_of_ours(run, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    assert cli.main(["activity", str(run)]) == 0
+    assert cli.main(["report", str(run), "--out", str(out)]) == 0
+    assert "gap" not in capsys.readouterr().out
+    text = out.read_text(encoding="utf-8")
+    assert "Spike activity" in text
+    assert "Best validation accuracy" in text
 
 
-def test_an_untrained_network_is_told(run, monkeypatch, capsys):
-    loaded = report.opened(run.path, "cpu")
-    assert not capsys.readouterr().err
-    assert len(loaded.data.validation) < len(loaded.data.test)
-    monkeypatch.setattr("bntt.analysis.looks_untrained", lambda network: True)
-    assert report.opened(run.path, "cpu").epoch == 0
-    assert "hardly been trained" in capsys.readouterr().err
+def test_without_arguments_all_that_there_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "a")
+    write_study(tmp_path / "runs" / "studies" / "table-1")
+    assert cli.main(["report"]) == 0
+    assert lines(capsys)[0].startswith("1 study and 1 run, ")
+    assert (tmp_path / "report.html").is_file()
 
 
-def test_numbers_are_told_one_way(capsys):
-    values, rows = {"steps": 3}, [{"steps": 3, "share": 0.5}]
-    assert report.told(values, rows)
-    assert not capsys.readouterr().out
-    assert not report.told(values, rows, as_json=True)
-    assert json.loads(capsys.readouterr().out) == values
-    assert not report.told(values, rows, as_csv=True)
-    assert capsys.readouterr().out == "steps,share\n3,0.5\n"
+def test_nothing_says_where_it_looked(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report"]) == 2
+    assert f"{tmp_path}/runs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
-def test_two_forms_are_refused_before_anything_is_opened(tmp_path):
-    with pytest.raises(RecipeError, match="choose one"):
-        report.opened(tmp_path / "none", "cpu", as_json=True, as_csv=True)
+def test_gaps_are_counted_and_the_page_is_written(tmp_path, capsys):
+    run = write_run(tmp_path / "run")
+    (run / "energy.json").write_text('{"layers": NaN}')
+    (run / "exit.json").write_text("[" * 50_000)
+    assert cli.main(["report", str(run), "--out", str(tmp_path / "a.html")]) == 0
+    assert "2 gaps" in capsys.readouterr().out
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "energy.json: &#39;layers&#39; is no list of objects" in text
 
 
-@pytest.fixture(scope="module")
-def unheard(tmp_path_factory):
-    """Five layers late by a step each, of three steps: no spike reaches the readout."""
-    return small_run(tmp_path_factory.mktemp("unheard"), network={"fire": "before"}).path
+@pytest.mark.parametrize("content", ["{", json.dumps({"title": "none"})])
+def test_a_broken_study_is_an_error_in_one_line(content, tmp_path, capsys):
+    folder = write_study(tmp_path / "study")
+    (folder / "result.json").write_text(content)
+    assert cli.main(["report", str(folder), "--out", str(tmp_path / "a.html")]) == 4
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "a.html").exists()
 
 
-@pytest.mark.parametrize("verb", ["activity", "drift", "equivalence"])
-def test_of_a_network_whose_readout_hears_nothing(unheard, verb, capsys):
-    """Numbers that there are none of are dashes, and pictures are drawn."""
-    assert cli.main([verb, str(unheard)]) == 0
-    said = capsys.readouterr().out
-    assert "nan" not in said
-    assert (" - " in said) == (verb != "drift"), "what enters a layer is there, whoever hears it"
-    assert (unheard / f"{verb}.png").is_file()
-
-
-def test_no_exit_where_no_gamma_is_heard(unheard, capsys):
-    assert cli.main(["exit", str(unheard), "--threshold", "0.1"]) == 2
-    assert "network.num_steps" in capsys.readouterr().err
-    assert not (unheard / "exit.json").exists()
-
-
-@pytest.mark.parametrize("verb", ["exit", "activity", "drift", "neuron", "equivalence"])
-def test_verbs_of_spikes_refuse_an_ann_in_one_line(ann, verb, capsys):
-    assert cli.main([verb, str(ann)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "is an ANN (network.neuron = 'relu'): it has one step and no spikes" in line
-
-
-@pytest.mark.parametrize("flags", [["--exit"], ["--num-steps", "2", "--longer", "hold"]])
-def test_an_ann_has_no_other_number_of_steps(ann, flags, capsys):
-    assert cli.main(["evaluate", str(ann), *flags]) == 2
-    assert "is an ANN: its one step is all there is" in capsys.readouterr().err
-
-
-def test_other_verbs_take_an_ann(ann, tmp_path, capsys):
-    assert cli.main(["evaluate", str(ann), "--split", "validation"]) == 0
-    assert "an ANN: nothing in it spikes" in capsys.readouterr().out
-    assert cli.main(["energy", str(ann), "--split", "validation"]) == 0
-    out = capsys.readouterr().out
-    assert "this network is an ANN: its own multiply-accumulates" in out
-    assert "neuromorphic" not in out
-    kept = json.loads((ann / "energy-validation.json").read_text())
-    assert kept["is_ann"]
-    assert kept["neurobench"]["1"]["activation_sparsity"] is None
-    assert {layer["input"] for layer in kept["layers"]} == {"analog"}
-    assert (ann / "energy-validation.png").exists()
-    picture = tmp_path / "a.png"
-    Image.fromarray(np.zeros((28, 28), np.uint8)).save(picture)
-    assert cli.main(["predict", str(picture), "--run", str(ann)]) == 0
-
-
-def test_a_conversion_is_a_run_to_every_verb(ann, tmp_path, capsys):
-    flags = [f"convert.ann={ann}", "network.num_steps=30", "network.width=0.125", "evaluate.images=50"]
-    flags += ["convert.images=50", "convert.steps=30", "convert.grid_images=20", "convert.grid=[0.5, 1.0]"]
-    options = [part for option in (*flags, "data.name=fashion-mnist-bundled") for part in ("-s", option)]
-    assert cli.main(["train", "fashion-mnist-conversion", *options, "--root", str(tmp_path), "--name", "made"]) == 0
-    out, run = capsys.readouterr().out, tmp_path / "made"
-    assert "from the ANN" in out
-    assert "not trained" in out
-    assert "layer fc1: the largest weighted input is" in out
-    assert "50 of the 1,000 images" in out
-    assert "before that, the ANN: 5 updates" in out
-    kept = json.loads((run / "evaluation.json").read_text())
-    assert (kept["images"], kept["images_of"], kept["steps"], kept["updates"]) == (50, 1000, 30, 0)
-    assert kept["conversion"]["thresholds"].keys() == {"conv1", "conv2", "conv3", "conv4", "fc1"}
-    assert cli.main(["evaluate", str(run), "--images", "20"]) == 0
-    assert json.loads((run / "evaluation-20-images.json").read_text())["images"] == 20
-    assert json.loads((run / "evaluation.json").read_text()) == kept
-    assert cli.main(["evaluate", str(run), "--images", "0"]) == 2
-    assert cli.main(["evaluate", str(run), "--images", "1001"]) == 2
-    assert "1,001 of the 1,000 test images" in capsys.readouterr().err
-    for verb in ("activity", "energy"):
-        assert cli.main([verb, str(run)]) == 0
-    assert cli.main(["exit", str(run)]) == 2
-    assert "no layer has a γ" in capsys.readouterr().err
-
-
-def test_a_missing_ann_leaves_no_run_directory(tmp_path, capsys):
-    options = ["-s", f"convert.ann={tmp_path}/none", "-s", "data.name=fashion-mnist-bundled"]
-    assert cli.main(["train", "fashion-mnist-hybrid", *options, "--root", str(tmp_path / "runs")]) == 2
-    assert "is not a run directory: train the ANN first" in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
+def test_what_is_no_run_and_where_nothing_can_be_written(tmp_path, capsys):
+    assert cli.main(["report", str(tmp_path / "none")]) == 4
+    assert "is no run and no study" in capsys.readouterr().err
+    run = write_run(tmp_path / "run")
+    assert cli.main(["report", str(run), "--out", str(tmp_path)]) == 2
+    assert "name the file to write" in capsys.readouterr().err
+    assert cli.main(["report", str(run), "--out", str(run / "recipe.toml" / "a.html")]) == 5

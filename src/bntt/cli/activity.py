@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.activity import ActivityResult
@@ -37,7 +37,7 @@ def activity(
         json: print the numbers as JSON.
         csv: print a line for every layer and step as comma-separated values.
     """
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.activity import activity_json, activity_rows, activity_run, places_file
     from bntt.experiments.activity_figure import save_activity, save_gamma
     from bntt.experiments.build import require_device
@@ -49,12 +49,12 @@ def activity(
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
     require_device(device)
-    loaded = report.opened(run, device, as_json=json, as_csv=csv)
+    loaded = opening.opened(run, device, as_json=json, as_csv=csv)
     draws_of(loaded.recipe, draws)
     with console.progress("counting", draws * len(loaded.loader(split).places)) as advance:
         result = activity_run(loaded, split=split, draws=draws, places=places, progress=advance)
     values = activity_json(result)
-    told = report.told(values, activity_rows(result), as_json=json, as_csv=csv)
+    told = opening.told(values, activity_rows(result), as_json=json, as_csv=csv)
     if told:
         _show(result)
     stem = stem_of("activity", split)

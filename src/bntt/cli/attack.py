@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 Attack = Literal["fgsm", "pgd", "square"]
 
@@ -57,24 +57,24 @@ def attack(
         json: print the numbers as JSON instead of tables.
         csv: print a line for each row as CSV instead.
     """
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.attack import attack_cells, enough_draws, victims
     from bntt.experiments.attack_figure import save_attack
     from bntt.experiments.attack_plan import Plan, parse_eps
     from bntt.experiments.attack_rows import attack_json, attack_rows, check_valid
     from bntt.experiments.directory import RunDirectory, stem_of
 
-    report.check_form(as_json=json, as_csv=csv)
+    opening.check_form(as_json=json, as_csv=csv)
     bounds, names = tuple(dict.fromkeys(parse_eps(one) for one in eps)), tuple(dict.fromkeys(attack))
     size = None if step_size is None else parse_eps(step_size, "--step-size")
     plan = Plan(bounds, names, steps, size, restarts, eot, queries, images, draws, split)
-    loaded = report.opened(run, device, spiking=False)
-    of = victims(loaded, plan, None if from_run is None else report.opened(from_run, device, spiking=False))
+    loaded = opening.opened(run, device, spiking=False)
+    of = victims(loaded, plan, None if from_run is None else opening.opened(from_run, device, spiking=False))
     with console.progress("attacking (passes of an image)", of.total) as advance:
         sweep = enough_draws(of, progress=advance)
         rows = attack_rows(of, list(attack_cells(of, progress=advance)))
     values = attack_json(of, rows, sweep)
-    if shown := report.told(values, rows, as_json=json, as_csv=csv):
+    if shown := opening.told(values, rows, as_json=json, as_csv=csv):
         _show(values)
     stem = stem_of("attack", split)
     RunDirectory(run).keep(stem, values)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from bntt.cli.framing import DEFAULT, WithoutPrefix
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 
 def drift(
@@ -34,15 +34,15 @@ def drift(
         json: print the numbers as JSON instead of tables.
         csv: print a line for each layer and step as CSV instead.
     """
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.drift import drift_json, drift_rows, drift_run, images_in_all
     from bntt.experiments.drift_figure import save_drift
 
-    loaded = report.opened(run, device, as_json=json, as_csv=csv)
+    loaded = opening.opened(run, device, as_json=json, as_csv=csv)
     with console.progress("measuring", images_in_all(loaded, split, images)) as advance:
         result = drift_run(loaded, layer=layer, split=split, images=images, progress=advance)
-    if shown := report.told(drift_json(result), drift_rows(result), as_json=json, as_csv=csv):
+    if shown := opening.told(drift_json(result), drift_rows(result), as_json=json, as_csv=csv):
         tables = {
             "distance of the input's mean from the held one, in held deviations, at step": "distance",
             "the same, if one pair of statistics served all steps": "if_shared",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.energy import EnergyResult
@@ -40,7 +40,7 @@ def energy(
         json: print the numbers as JSON instead of tables.
         csv: print the layers as comma-separated values instead of tables.
     """
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.energy import as_json, energy_run, layer_rows
     from bntt.experiments.energy_figure import save_energy
@@ -48,11 +48,11 @@ def energy(
 
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
-    loaded = report.opened(run, device, as_json=json, as_csv=csv, spiking=False)
+    loaded = opening.opened(run, device, as_json=json, as_csv=csv, spiking=False)
     with console.progress("counting", len(loaded.loader(split).places) * draws) as advance:
         result = energy_run(loaded, split=split, draws=draws, steps=steps, costs=costs, progress=advance)
     values = as_json(result)
-    shown = report.told(values, list(layer_rows(result)), as_json=json, as_csv=csv)
+    shown = opening.told(values, list(layer_rows(result)), as_json=json, as_csv=csv)
     if shown:
         _show(result)
     stem = stem_of("energy", split)

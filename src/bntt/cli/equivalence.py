@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.equivalence import RunEquivalence
@@ -39,7 +39,7 @@ def equivalence(
         csv: print a line for each network, layer and step instead.
     """
     from bntt.cli import console
-    from bntt.cli.report import opened, told
+    from bntt.cli.opening import opened, told
     from bntt.experiments.directory import find_run, stem_of
     from bntt.experiments.equivalence import as_json, as_rows, equivalence_run
     from bntt.experiments.equivalence_figure import save_equivalence

@@ -7,7 +7,7 @@ from typing import Literal
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
     from bntt.analysis import Choice
@@ -50,7 +50,7 @@ def exit_early(
         json: print the numbers as JSON.
         csv: print the grid as comma-separated values.
     """
-    from bntt.cli import report
+    from bntt.cli import opening
     from bntt.experiments.build import require_device
     from bntt.experiments.exits import Asked
     from bntt.experiments.measure import draws_of
@@ -59,7 +59,7 @@ def exit_early(
     if wrong := _refusal(loss, threshold, draws, choose_on, per_sample=per_sample):
         raise RecipeError(wrong)
     require_device(device)
-    loaded = report.opened(run, device, as_json=json, as_csv=csv)
+    loaded = opening.opened(run, device, as_json=json, as_csv=csv)
     asked = Asked(loss / 100, split, draws_of(loaded.recipe, draws))
     if per_sample:
         _per_sample(loaded, asked, json=json, csv=csv)
@@ -86,7 +86,7 @@ def _refusal(loss: float, threshold: float | None, draws: int | None, choose_on:
 
 def _by_gamma(loaded: LoadedRun, asked: Asked, threshold: float | None, *, json: bool, csv: bool) -> None:
     from bntt.analysis import NoGammaError
-    from bntt.cli import console, report, streams
+    from bntt.cli import console, opening, streams
     from bntt.experiments.directory import RunDirectory
     from bntt.experiments.exit_figure import save_exit
     from bntt.experiments.exits import STEM, exit_json, exit_rows, exit_run
@@ -102,7 +102,7 @@ def _by_gamma(loaded: LoadedRun, asked: Asked, threshold: float | None, *, json:
     for warning in told:
         streams.complain(f"warning: {warning.message}")
     values = exit_json(result, loaded)
-    if report.told(values, exit_rows(result), as_json=json, as_csv=csv):
+    if opening.told(values, exit_rows(result), as_json=json, as_csv=csv):
         _show(result)
     kept = RunDirectory(loaded.path).keep(STEM, values)
     save_exit(result, kept.with_suffix(".png"))
@@ -145,7 +145,7 @@ def _show(result: ExitResult) -> None:
 
 
 def _per_sample(loaded: LoadedRun, asked: Asked, *, json: bool, csv: bool) -> None:
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.directory import RunDirectory
     from bntt.experiments.exit_figure import save_sample_exit
     from bntt.experiments.sample_exits import PASSES, sample_exit_json, sample_exit_rows, sample_exit_run
@@ -154,7 +154,7 @@ def _per_sample(loaded: LoadedRun, asked: Asked, *, json: bool, csv: bool) -> No
     with console.progress("measuring", images * asked.draws) as advance:
         result = sample_exit_run(loaded, asked, progress=advance)
     values = sample_exit_json(result)
-    if report.told(values, sample_exit_rows(result), as_json=json, as_csv=csv):
+    if opening.told(values, sample_exit_rows(result), as_json=json, as_csv=csv):
         _show_samples(result)
     kept = RunDirectory(loaded.path).keep("exit-per-sample", values)
     save_sample_exit(result, kept.with_suffix(".png"))

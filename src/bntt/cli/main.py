@@ -24,6 +24,7 @@ from bntt.cli.exit import exit_early
 from bntt.cli.list import list_names
 from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
+from bntt.cli.report import report
 from bntt.cli.robust import robust
 from bntt.cli.show import show
 from bntt.cli.stability import stability
@@ -45,6 +46,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "robust": robust,
     "attack": attack,
     "predict": predict,
+    "report": report,
     "show": show,
     "list": list_names,
     "data": data.data,

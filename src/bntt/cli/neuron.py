@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 
 def neuron(
@@ -36,16 +36,16 @@ def neuron(
         json: print the numbers as JSON instead of a table.
         csv: print a line for each step as CSV instead.
     """
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.neuron import neuron_json, neuron_rows, neuron_run
     from bntt.experiments.neuron_figure import save_neuron
 
-    loaded = report.opened(run, device, as_json=json, as_csv=csv)
+    loaded = opening.opened(run, device, as_json=json, as_csv=csv)
     result = neuron_run(loaded, layer=layer, place=place, image=image, split=split)
     rows, trace = neuron_rows(result), result.trace
     what = f"{result.split} image {result.image} ({result.label}) of {result.dataset}"
-    if shown := report.told(neuron_json(result), rows, as_json=json, as_csv=csv):
+    if shown := opening.told(neuron_json(result), rows, as_json=json, as_csv=csv):
         where = ", ".join(map(str, trace.place))
         numbers = {"potential": trace.potential, "membrane": trace.membrane, "do/du": trace.gradient}
         table = {name: [console.number(value, ".2f") for value in row.tolist()] for name, row in numbers.items()}

@@ -1,72 +1,38 @@
-"""What the verbs that measure a trained run share: opening it, and telling what was found."""
+"""``bntt report``: runs and studies as one page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from bntt.experiments.load import LoadedRun
-
-Split = Literal["test", "validation"]
-"""Which images: those of the test split, or those held out of the training split."""
+import tyro
 
 
-def opened(run: Path, device: str, *, as_json: bool = False, as_csv: bool = False, spiking: bool = True) -> LoadedRun:
-    """A run with its data at hand; says so if its network looks untrained.
+def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path("report.html")) -> None:
+    """Write one HTML page of runs and studies, from their results alone; it needs no network and no other file.
+
+    Of one run: its training, and whatever was measured in it. Of one study: its table with the paper's values beside,
+    figures, verdicts and runs. Of several, or of a folder that holds several: an index and a comparing table first. Of
+    nothing that is named: all below runs and studies. What a file does not say is a gap of the page that says so.
+
+    Example: bntt report runs/fashion-mnist --out fashion-mnist.html
 
     Args:
-        spiking: whether spikes are looked at.
-
-    Raises:
-        RecipeError: if they are, and it is an ANN's; or if both forms of the numbers are asked for.
-        CheckpointError: if this is no run, or one that cannot be measured.
-        DataError: if its dataset is missing or damaged.
-    """
-    from bntt.analysis import looks_untrained
-    from bntt.cli import console, streams
-    from bntt.experiments.load import load_run
-    from bntt.experiments.recipe import RecipeError
-
-    check_form(as_json=as_json, as_csv=as_csv)
-    loaded = load_run(run, device=device)
-    if spiking and loaded.recipe.network.neuron == "relu":
-        raise RecipeError(
-            f"{run} is an ANN (network.neuron = 'relu'): it has one step and no spikes; bntt evaluate, energy, "
-            f"robust, attack and predict take it, and a recipe with convert.ann = {str(run)!r} makes it spike"
-        )
-    with console.status("opening the data"):
-        _ = loaded.data
-    if looks_untrained(loaded.model.network):
-        streams.complain(f"warning: {run}: γ is where it began: this network has hardly been trained")
-    return loaded
-
-
-def check_form(*, as_json: bool, as_csv: bool) -> None:
-    """Refuse to tell the numbers twice, before any work is done.
-
-    Raises:
-        RecipeError: if both forms are asked for.
-    """
-    from bntt.experiments.recipe import RecipeError
-
-    if as_json and as_csv:
-        raise RecipeError("--json and --csv: choose one")
-
-
-def told(
-    values: Mapping[str, object], rows: Sequence[Mapping[str, object]], *, as_json: bool = False, as_csv: bool = False
-) -> bool:
-    """Print the numbers as JSON, or their rows as CSV, where that is asked for.
-
-    Returns:
-        Whether nothing was printed, and tables are wanted.
+        paths: run directories, study directories, or folders of them.
+        out: the file to write.
     """
     from bntt.cli import console
+    from bntt.experiments.recipe import RecipeError
+    from bntt.experiments.report.blocks import plural
+    from bntt.experiments.report.find import chosen
+    from bntt.experiments.report.page import counted, page_of, save_page
 
-    if as_json:
-        console.as_json(values)
-    if as_csv:
-        console.as_csv(rows)
-    return not (as_json or as_csv)
+    if out.is_dir():
+        raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")
+    folders = chosen(paths)
+    page = page_of(folders)
+    save_page(page, out)
+    gaps = sum(len(subject.gaps) + sum(len(one.gaps) for one in subject.sections) for subject in page.subjects)
+    if gaps:
+        console.line(f"{plural(gaps, 'gap')}: what files do not say is stated where it would stand")
+    console.line(f"{counted(page)}, {out.stat().st_size / 1024:,.0f} KiB")
+    console.line(f"written: {out}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.robust import NoisyRun, RobustResult
@@ -54,7 +54,7 @@ def robust(
         json: print the numbers as JSON instead of tables.
         csv: print a line for each run and σ as CSV instead.
     """
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.build import require_device
     from bntt.experiments.directory import RunDirectory, stem_of
     from bntt.experiments.recipe import RecipeError
@@ -63,14 +63,14 @@ def robust(
 
     if not runs:
         raise RecipeError("name a run directory, or several to be compared: bntt robust RUN [RUN ...]")
-    report.check_form(as_json=json, as_csv=csv)
+    opening.check_form(as_json=json, as_csv=csv)
     require_device(device)
     asked = Noise(sigmas, where, not unclipped, draws, images, split, steps)
-    loaded = [report.opened(run, device, spiking=False) for run in runs]
+    loaded = [opening.opened(run, device, spiking=False) for run in runs]
     with console.progress("measuring", images_in_all(loaded, asked)) as advance:
         result = robust_run(loaded, asked, progress=advance)
     values = robust_json(result)
-    if shown := report.told(values, robust_rows(result), as_json=json, as_csv=csv):
+    if shown := opening.told(values, robust_rows(result), as_json=json, as_csv=csv):
         _show(result)
     folder = runs[0] if out is None else out
     folder.mkdir(parents=True, exist_ok=True)

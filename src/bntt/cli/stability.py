@@ -52,14 +52,14 @@ def stability(
         json: print the numbers as JSON instead of tables.
         csv: print a line for each start as CSV instead.
     """
-    from bntt.cli import console, report
+    from bntt.cli import console, opening
     from bntt.experiments.build import require_device, with_whole_root
     from bntt.experiments.directory import RunDirectory
     from bntt.experiments.recipe import load_recipe
     from bntt.experiments.stability import Grid, grid_json, rows, stability_cells
     from bntt.experiments.stability_figure import save_stability
 
-    report.check_form(as_json=json, as_csv=csv)
+    opening.check_form(as_json=json, as_csv=csv)
     require_device(device)
     chosen = with_whole_root(load_recipe(recipe, overrides))
     grid = Grid(networks or (chosen.network.name,), norms, rates, starts, steps, images)
@@ -70,7 +70,7 @@ def stability(
             if not (json or csv):
                 console.line(_line(cell))
     values = grid_json(chosen, grid, cells)
-    if shown := report.told(values, rows(cells), as_json=json, as_csv=csv):
+    if shown := opening.told(values, rows(cells), as_json=json, as_csv=csv):
         _show(grid, cells)
     RunDirectory(out).keep("stability", values)
     save_stability(cells, out / "stability.png")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from bntt.cli.report import Split
+from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
     from bntt.experiments.directory import RunDirectory

@@ -1,0 +1,35 @@
+"use strict";
+// Tables sort by a click, or a key, on the head of a column; without this script they are whole all the same.
+for (const table of document.querySelectorAll("table[data-sortable]")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  if (body.rows.length < 2) continue;
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    const arrow = document.createElement("span");
+    arrow.className = "arrow";
+    arrow.setAttribute("aria-hidden", "true");
+    button.append(arrow);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = (row) => {
+        const cell = row.cells[column];
+        return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+      };
+      const text = (row) => row.cells[column].textContent.trim();
+      const rows = [...body.rows];
+      rows.sort((a, b) => {
+        const [x, y] = [key(a), key(b)];
+        if (x === null && y === null) return (down ? -1 : 1) * text(a).localeCompare(text(b), "en", { numeric: true });
+        if (x === null || y === null) return x === null ? 1 : -1; // what there is not comes last
+        return down ? y - x : x - y;
+      });
+      body.append(...rows);
+    });
+  });
+}
