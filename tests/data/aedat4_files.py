@@ -9,8 +9,8 @@ import numpy as np
 
 VERSION = b"#!AER-DAT4.0\r\n"
 STREAM = b"""<node name="%d" path=""><attr key="compression" type="string">NONE</attr>
-<attr key="typeIdentifier" type="string">EVTS</attr><node name="info" path=""><attr key="sizeX" type="int">4</attr>
-<attr key="sizeY" type="int">3</attr></node></node>"""
+<attr key="typeIdentifier" type="string">EVTS</attr><node name="info" path=""><attr key="sizeX" type="int">%d</attr>
+<attr key="sizeY" type="int">%d</attr></node></node>"""
 LZ4 = b"\x04\x22\x4d\x18\x40\x40\xc0"
 """Magic number, flags, size of blocks and the sum of these two."""
 
@@ -25,9 +25,9 @@ def container(text: bytes = b"<dv></dv>", table: int = -1, packets: bytes = b"",
     return VERSION + struct.pack("<I", len(header)) + header + packets
 
 
-def description(count: int = 1) -> bytes:
-    """The text of a header with so many streams of events of 3 rows and 4 columns."""
-    streams = b"".join(STREAM % number for number in range(count))
+def description(count: int = 1, height: int = 3, width: int = 4) -> bytes:
+    """The text of a header with so many streams of events."""
+    streams = b"".join(STREAM % (number, width, height) for number in range(count))
     return b'<dv version="2.0"><node name="outInfo" path="">' + streams + b"</node></dv>"
 
 
@@ -42,10 +42,10 @@ def packet(events: Iterable[tuple[int, int, int, int]], *, lz4: bool = False) ->
     return struct.pack("<ii", 0, len(content)) + content
 
 
-def recording(seed: int, count: int = 60, *, lz4: bool = False) -> bytes:
-    """A whole file with events of 3 rows and 4 columns in two packets."""
+def recording(seed: int, count: int = 60, *, height: int = 3, width: int = 4, lz4: bool = False) -> bytes:
+    """A whole file, its events in two packets."""
     rng = np.random.default_rng(seed)
     t = np.sort(rng.integers(0, 9000, count))
-    rows = list(zip(t, *(rng.integers(0, past, count) for past in (4, 3, 2)), strict=True))
+    rows = list(zip(t, *(rng.integers(0, past, count) for past in (width, height, 2)), strict=True))
     packets = b"".join(packet(part, lz4=lz4) for part in (rows[: count // 2], rows[count // 2 :]))
-    return container(description(), packets=packets, lz4=lz4)
+    return container(description(1, height, width), packets=packets, lz4=lz4)
