@@ -146,6 +146,11 @@ DAMAGED_SUM[30 + 5 + 128] ^= 1  # a value of t, behind the member's header and n
 SWOLLEN = bytearray(zipped(array("<i8", "(3,)", bytes(24))))
 SWOLLEN[SWOLLEN.index(b"PK\1\2") + 24] ^= 0x40  # in the directory, where sizes of unpacked members are
 SWOLLEN[SWOLLEN.index(b"PK\1\2") + 26] = 0xFF
+ENCRYPTED = bytearray(zipped(array("<i8", "(3,)", bytes(24))))
+ENCRYPTED[ENCRYPTED.index(b"PK\1\2") + 8] |= 1
+ENCRYPTED[6] |= 1
+PACKED_OTHERWISE = bytearray(zipped(array("<i8", "(3,)", bytes(24))))
+PACKED_OTHERWISE[PACKED_OTHERWISE.index(b"PK\1\2") + 10] = 99
 ARCHIVE: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
     ("empty", archive, b"", "one is no .npz archive: expected one with t, x, y and p"),
     ("text", archive, b"t,x,y,p\n1,2,3,4\n", "is no .npz archive"),
@@ -157,6 +162,13 @@ ARCHIVE: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
     ("cut", archive, saved()[:-30], "is no whole .npz archive"),
     ("wrong sum", archive, bytes(DAMAGED_SUM), "is no whole .npz archive: Bad CRC-32"),
     ("t of float", archive, saved(t=[3.0, 3.0, 8.0]), "its array 't' is float64: expected integers"),
+    ("NaN in t", archive, saved(t=[3.0, float("nan"), 8.0]), "its array 't' is float64: expected integers"),
+    ("t of dates", archive, saved(t=np.array([3, 3, 8], "M8[us]")), r"its array 't' is datetime64\[us\]: expected int"),
+    ("t of records", archive, saved(t=np.zeros(3, [("t", "i8")])), "its array 't' is .*: expected integers"),
+    ("objects", archive, saved(x=np.array([0, {}, 1], object)), "its array 'x' is object: expected integers"),
+    ("a pickle in an array", archive, zipped(array("|O", "(3,)", b"cposix\nsystem\n.")), "'t' is object: expected int"),
+    ("encrypted", archive, bytes(ENCRYPTED), "is no whole .npz archive: File .*'t.npy'.* is encrypted"),
+    ("packed otherwise", archive, bytes(PACKED_OTHERWISE), "is no whole .npz archive: .*compression method"),
     ("t of bool", archive, saved(t=[False, True, True]), "its array 't' is bool: expected integers"),
     ("x of text", archive, saved(x=["0", "3", "1"]), "its array 'x' is <U1: expected integers"),
     ("two dimensions", archive, saved(y=[[2, 0, 1]]), r"its array 'y' has shape \[1, 3\]: expected one dimension"),

@@ -1,40 +1,48 @@
 """Recordings with bytes changed, cut, doubled: an error that says so or events, never anything else.
 
-``python -m tests.data.event_fuzz --cases 100000`` runs many; the default run of the tests has a few thousand.
+``python -m tests.data.event_fuzz --cases 100000 --sets 100000`` runs many, and as many whole sets
+(:mod:`tests.data.set_fuzz`), in a process with a bound on its memory and on the time of each; tests run some.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import importlib.util
 import tempfile
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bntt.data.aedat2 import DAVIS346, read_aedat2
+from bntt.data.aedat4 import read_aedat4
 from bntt.data.binning import Binning, to_frames
 from bntt.data.errors import DataError
 from bntt.data.events import Events
 from bntt.data.nmnist import read_nmnist
+from tests.data.aedat4_files import recording
 from tests.data.damaged import VERSION, archive, array, saved, zipped
+from tests.data.guarded import MEMORY as BEYOND
+from tests.data.guarded import SECONDS, guarded
 
 SEEDS: dict[str, tuple[Callable[[Path], Events], bytes]] = {}
 TIMES = [b"\0\0%c%c" % (i, i) for i in range(60)]
 SEEDS["dvs128"] = (read_aedat2, VERSION + b"# a line\r\n" + b"".join(b"\0\0%c\3" % i + TIMES[i] for i in range(60)))
 SEEDS["davis"] = (
-    lambda path: read_aedat2(path, DAVIS346, falling="sort"),
+    partial(read_aedat2, layout=DAVIS346, falling="sort"),
     VERSION + b"".join(b"%c\x10\0\0" % (35 + i % 2) + TIMES[i] for i in range(60)),
 )
 SEEDS["nmnist"] = (read_nmnist, b"".join(b"%c%c\x80%c\0" % (i % 34, i % 34, i) for i in range(60)) + b"\0\xf0\0\0\0")
 SEEDS["npz"] = (archive, saved())
 SEEDS["npz packed"] = (archive, zipped(array("<i8", "(3,)", bytes(24)), 8))
+FOREIGN = {"aedat4": (read_aedat4, recording(1)), "aedat4 lz4": (read_aedat4, recording(2, lz4=True))}
+"""Read by a package that may end the process: only in one of their own."""
 MEMORY = 8 << 20
-"""Bytes that a reader may take at one time: files here have less than 2,000."""
+"""Bytes that a reader may take at one time: files here have less than 4,000."""
 
 
 def changed(content: bytes, rng: np.random.Generator) -> bytes:
@@ -62,19 +70,32 @@ def changed(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(bytes_)
 
 
-def run(cases: int, first: int = 0, *, memory: bool = False) -> Counter[str]:
+def run(
+    cases: int,
+    first: int = 0,
+    before: Callable[[int], None] = lambda case: None,
+    *,
+    memory: bool = False,
+    seeds: dict[str, tuple[Callable[[Path], Events], bytes]] = SEEDS,
+) -> Counter[str]:
     """How many files were read, and how many refused.
+
+    Args:
+        before: called with the number of each case.
+        memory: measure what the readers allocate in Python.
+        seeds: files that are changed, with their readers.
 
     Raises:
         AssertionError: if a reader does anything else, or takes more memory than ``MEMORY``.
     """
-    kinds, seen = list(SEEDS), Counter[str]()
+    kinds, seen = list(seeds), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one"
         for case in range(first, first + cases):
+            before(case)
             rng = np.random.default_rng(case)
             kind = kinds[case % len(kinds)]
-            read, content = SEEDS[kind]
+            read, content = seeds[kind]
             path.unlink(missing_ok=True)  # a file written over may be waited for until it is on the disk
             path.write_bytes(changed(content, rng))
             if memory:
@@ -96,17 +117,27 @@ def run(cases: int, first: int = 0, *, memory: bool = False) -> Counter[str]:
     return seen
 
 
+def run_all(cases: int, first: int, before: Callable[[int], None]) -> Counter[str]:
+    """Those of packages too, where they are installed."""
+    foreign = FOREIGN if importlib.util.find_spec("aedat") else {}
+    return run(cases, first, before, seeds={**SEEDS, **foreign})
+
+
 def main() -> None:
+    from tests.data.set_fuzz import run_all as run_sets
+
     parser = argparse.ArgumentParser(prog="python -m tests.data.event_fuzz", description=__doc__)
-    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--cases", type=int, default=100_000, help="files")
+    parser.add_argument("--sets", type=int, default=100_000, help="sets of which something is changed")
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--memory", action="store_true", help="measure each reader's memory (slow)")
     chosen = parser.parse_args()
-    began = time.monotonic()
-    for what, count in sorted(run(chosen.cases, chosen.first, memory=chosen.memory).items()):
-        print(f"{what}: {count}")
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{chosen.cases} cases in {time.monotonic() - began:.0f} s, {most / 1024:.0f} MiB at most")
+    for what, work, cases in (("files", run_all, chosen.cases), ("sets", run_sets, chosen.sets)):
+        if cases:
+            began = time.monotonic()
+            for kind, count in sorted(guarded(work, cases, chosen.first).items()):
+                print(f"{kind}: {count:,}")
+            bounds = f"each within {SECONDS} s, all within {BEYOND >> 20} MiB beyond what the process began with"
+            print(f"{cases:,} {what} in {time.monotonic() - began:.0f} s, {bounds}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,7 @@ import pytest
 
 from bntt.data.aedat4 import read_aedat4
 from bntt.data.errors import DataError
-
-VERSION = b"#!AER-DAT4.0\r\n"
-
-
-def container(text=b"<dv></dv>", table=-1, packets=b""):
-    """Version; size and flatbuffer of the header: root, fields, offsets of compression, table and text; packets."""
-    fields = struct.pack("<HHHHH", 10, 20, 0, 12, 8)
-    root = struct.pack("<iiIq", 10, 0, 12, table)  # at byte 14: back to the fields; text begins 20 bytes further on
-    header = struct.pack("<I", 14) + fields + root + struct.pack("<I", len(text)) + text
-    return VERSION + struct.pack("<I", len(header)) + header + packets
+from tests.data.aedat4_files import VERSION, container, description, packet
 
 
 def read(tmp_path, content):
@@ -68,18 +59,37 @@ def test_a_description_that_is_none(tmp_path):
         read(tmp_path, container(text=b"<dv>"))
 
 
-STREAM = b"""<node name="%d" path=""><attr key="compression" type="string">NONE</attr>
-<attr key="typeIdentifier" type="string">EVTS</attr><node name="info" path=""><attr key="sizeX" type="int">4</attr>
-<attr key="sizeY" type="int">3</attr></node></node>"""
-
-
 @pytest.mark.parametrize(("count", "message"), [(2, "has 2 streams of events, expected one"), (1, "there is no event")])
 def test_streams_of_events(count, message, tmp_path):
     pytest.importorskip("aedat")
-    streams = b"".join(STREAM % number for number in range(count))
-    text = b'<dv version="2.0"><node name="outInfo" path="">' + streams + b"</node></dv>"
     with pytest.raises(DataError, match=message):
-        read(tmp_path, container(text=text))
+        read(tmp_path, container(description(count)))
+
+
+EVENTS = [(1, 0, 2, 1), (2, 3, 0, 0), (5, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("lz4", [False, True])
+def test_events_of_a_file_made_by_hand(lz4, tmp_path):
+    pytest.importorskip("aedat")
+    packets = packet(EVENTS[:2], lz4=lz4) + packet(EVENTS[2:], lz4=lz4)
+    found = read(tmp_path, container(description(), packets=packets, lz4=lz4))
+    assert list(zip(found.t, found.x, found.y, found.p, strict=True)) == EVENTS
+    assert (found.height, found.width) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ([(1, 4, 0, 1)], "event 0: expected x from 0 to 3, got 4"),
+        ([(1, 0, 0, 1), (1, 0, 3, 1)], "event 1: expected y from 0 to 2, got 3"),
+        ([(5, 0, 0, 1), (4, 0, 0, 1)], "event 1: time falls from 5 to 4"),
+    ],
+)
+def test_events_that_cannot_be(events, message, tmp_path):
+    pytest.importorskip("aedat")
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, container(description(), packets=packet(events)))
 
 
 @pytest.mark.data

@@ -46,3 +46,11 @@ def test_an_object_is_never_unpickled(tmp_path):
     with pytest.raises(DataError, match="its array 'p' is object: expected integers"):
         read_event_archive(tmp_path / "one.npz", height=3, width=4)
     assert not canary.exists()
+
+
+def test_arrays_that_are_too_much_together(monkeypatch, tmp_path):
+    np.savez_compressed(tmp_path / "one.npz", **{name: np.zeros(1000, "i8") for name in "txyp"})
+    assert (tmp_path / "one.npz").stat().st_size < 2000
+    monkeypatch.setattr(event_archive, "LARGEST_FILE", 30_000)
+    with pytest.raises(DataError, match="has 32512 bytes unpacked, more than 30000: cut the recording into parts"):
+        read_event_archive(tmp_path / "one.npz", height=3, width=4)

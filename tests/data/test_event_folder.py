@@ -126,6 +126,14 @@ def test_the_same_recording_in_both_parts(root, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == [], "nothing is left of it"
 
 
+def swapped(seed):
+    return VERSION + np.frombuffer(recording(seed)[len(VERSION) :], ">u4").astype("<u4").tobytes()
+
+
+def backwards(seed):
+    return VERSION + np.frombuffer(recording(seed)[len(VERSION) :], ">u4").reshape(-1, 2)[::-1].tobytes()
+
+
 def damage(root):
     (root / "dog" / "dog_3.aedat").write_bytes(VERSION)
 
@@ -139,6 +147,12 @@ def damage(root):
         (lambda root: (root / "bird").mkdir(), "bird holds no .aedat file: every class needs recordings"),
         (lambda root: (root / "dog" / "dog_1.AEDAT").write_bytes(recording(0)), "have one name: take one away"),
         (lambda root: write(root, 1, ["bird"]), "class bird has 1 recording"),
+        (
+            lambda root: (root / "dog" / "dog_5.aedat").write_bytes(recording(5)[:-3]),
+            "dog_5.aedat ends within an event",
+        ),
+        (lambda root: (root / "dog" / "dog_5.aedat").write_bytes(swapped(5)), "is none of a DVS128"),
+        (lambda root: (root / "dog" / "dog_5.aedat").write_bytes(backwards(5)), "dog_5.aedat, byte .*: time falls"),
         (lambda root: (root / "dog" / "gone.aedat").symlink_to("nowhere"), "is a link that leads nowhere"),
     ],
 )

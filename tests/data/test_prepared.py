@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import safetensors.torch
 import torch
 
 from bntt.data import ImageSet, Splits
 from bntt.data.errors import DataError
+from bntt.data.files import digest
 from bntt.data.prepared import cache_root, load_prepared, read_manifest, verify_prepared, write_prepared
 
 
@@ -54,6 +56,70 @@ def test_a_damaged_manifest(text, prepared):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(DataError, match="prepare the dataset again"):
         read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", None),
+        ("source", 3),
+        ("check", ["unchecked"]),
+        ("images", [3, 2]),
+        ("images", {"train": "3", "test": 2}),
+        ("images", {"train": 3}),
+        ("shape", "1x4x4"),
+        ("shape", [1, 4, 4.0]),
+        ("classes", True),
+        ("classes", ["a", None]),
+        ("sha256", []),
+        ("sha256", {"train": 1, "test": 2}),
+        ("sha256", {"train": "1a"}),
+        ("details", None),
+        ("fingerprint", {}),
+    ],
+)
+def test_a_manifest_with_values_of_other_types(key, value, prepared):
+    folder, _ = prepared
+    values = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**values, key: value}))
+    with pytest.raises(DataError, match=rf"is damaged \({key} is .*\)|lacks checksums or numbers of images"):
+        read_manifest(folder)
+
+
+def test_a_manifest_without_an_end(prepared):
+    folder, _ = prepared
+    (folder / "manifest.json").write_text('{"details": ' + "[" * 100_000)
+    with pytest.raises(DataError, match="prepare the dataset again"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({}, "'images'"),
+        ({"images": torch.zeros(6, 1, 4, 4, dtype=torch.uint8)}, "'labels'"),
+        ({"images": torch.zeros(5, 1, 4, 4, dtype=torch.uint8)}, r"images \[5, 1, 4, 4\], its manifest says \[6, 1,"),
+        ({"images": torch.zeros(6, 1, 4, 5, dtype=torch.uint8)}, r"images \[6, 1, 4, 5\], its manifest says"),
+        (
+            {"images": torch.zeros(6, 1, 4, 4, dtype=torch.uint8), "labels": torch.full((6,), 2)},
+            "label 2 of image 0 is outside 0-1",
+        ),
+        ({"images": torch.zeros(6, 1, 4, 4), "labels": torch.zeros(6, dtype=torch.int64)}, "images must be uint8"),
+        (None, "header"),
+    ],
+)
+def test_a_file_with_the_right_checksum_that_holds_something_else(tensors, message, prepared):
+    folder, _ = prepared
+    file = folder / "train.safetensors"
+    if tensors is None:
+        file.write_bytes(bytes(range(200)))
+    else:
+        safetensors.torch.save_file(tensors, file)
+    values = json.loads((folder / "manifest.json").read_text())
+    values["sha256"]["train"], values["images"]["train"] = digest(file), 6
+    (folder / "manifest.json").write_text(json.dumps(values))
+    with pytest.raises(DataError, match=rf"train.safetensors cannot be read \(.*{message}.*prepare .* again"):
+        load_prepared(folder, read_manifest(folder))
 
 
 def test_a_manifest_of_another_format(prepared):

@@ -125,3 +125,13 @@ def test_a_line_says_what_was_done():
     done = Retiming(8, 11, "re-estimate", 900)
     assert done.text == "trained with 8 steps, measured with 11: re-estimate from 900 training samples"
     assert dataclasses.replace(done, how="hold", samples=0).text == "trained with 8 steps, measured with 11: hold"
+
+
+@pytest.mark.parametrize("longer", [None, "hold", "interpolate", "re-estimate"])
+def test_recordings_have_no_more_frames(longer):
+    recipe = parse_recipe(changed(data={"name": "n-mnist"}, encoder={"name": "frames"}, network={"num_steps": 4}))
+    assert retiming_of(recipe, 2, None).how == "truncate"
+    with pytest.raises(
+        RecipeError, match=r"--num-steps 6: each recording is 4 frames \(network.num_steps\), and no more"
+    ):
+        retiming_of(recipe, 6, longer)

@@ -1,9 +1,17 @@
 """Recordings from files to accuracy: prepared, trained on, measured, opened again, and what is refused of them."""
 
+import os
+import shutil
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from bntt.data import FrameSet
+from bntt.data.aedat4 import read_aedat4
+from bntt.data.binning import to_frames
+from bntt.data.errors import DataError
 from bntt.experiments.build import build_model, input_shape, training_loader
 from bntt.experiments.directory import new_run_directory
 from bntt.experiments.load import load_run
@@ -13,6 +21,7 @@ from bntt.experiments.parts import build_data, framing_of
 from bntt.experiments.recipe import RecipeError, parse_recipe
 from bntt.experiments.run import train_run
 from tests import fakes
+from tests.data import aedat4_files
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +136,52 @@ def test_what_is_for_images_says_so(tmp_path):
         RecipeError, match=r"was trained on frames \(dvs-cifar10 \(unchecked files\)\): this is measured on images"
     ):
         load_run(run.path).pictures("test")
+
+
+def aedat4(seed):
+    return aedat4_files.recording(seed, 300, height=16, width=20, lz4=seed % 2 == 0)
+
+
+OWN = {"name": "events", "frames": {"size": 12, "format": "aedat4"}}
+
+
+def test_from_aedat4_files_to_accuracy(tmp_path):
+    pytest.importorskip("aedat")
+    root = fakes.write_recordings(tmp_path / "recordings", aedat4, ".aedat4")
+    wanted, run = recipe(tmp_path, **OWN), new_run_directory("events", tmp_path)
+    data = build_data(wanted)
+    expected = to_frames(read_aedat4(root / "cat" / "cat_0.aedat4"), framing_of(wanted).binning).counts
+    assert any(torch.equal(expected, one) for one in [*data.train.frames, *data.test.frames])
+    assert data.manifest.details["events"] == 3000
+    list(train_run(wanted, data, run))
+    assert evaluate_run(wanted, data, run).evaluation.accuracy.samples == 2
+    assert load_run(run.path).image_shape == (2, 12, 12)
+
+
+def test_aedat4_without_its_package(monkeypatch, tmp_path):
+    fakes.write_recordings(tmp_path / "recordings", aedat4, ".aedat4")
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    with pytest.raises(DataError, match=r'cat_\d.aedat4: AEDAT 4 is read with .*: pip install "bntt\[events\]"'):
+        build_data(recipe(tmp_path, **OWN))
+    assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.data
+def test_a_real_aedat4_recording_in_a_recipe(tmp_path):
+    """Among recordings made by hand, of the same sensor."""
+    pytest.importorskip("aedat")
+    real = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "events" / "tonic_sample.aedat4"
+    if not real.is_file():
+        pytest.skip("BNTT_TEST_DATA names no folder with events/tonic_sample.aedat4")
+    root = fakes.write_recordings(
+        tmp_path / "recordings", lambda seed: aedat4_files.recording(seed, 300, height=240, width=320), ".aedat4"
+    )
+    shutil.copy(real, root / "dog" / "real.aedat4")
+    wanted, run = recipe(tmp_path, **OWN), new_run_directory("events", tmp_path)
+    data = build_data(wanted)
+    assert data.manifest.details["events"] == 3000 + 111_954
+    list(train_run(wanted, data, run))
+    assert run.best.exists()
 
 
 def test_simulated_recordings_are_labelled(tmp_path):

@@ -29,7 +29,7 @@ from tests.fuzz.conditions import Conditions, draw_conditions, holding
 from tests.fuzz.dice import Dice
 from tests.fuzz.intrusions import INTRUSIONS, global_hook
 from tests.fuzz.networks import Drawn, draw_network
-from tests.fuzz.uses import USES, Job, recorded
+from tests.fuzz.uses import USES, Job, recorded, tell
 
 TIE = 1e-5
 """Nearer than this to its threshold, relative to the larger of the two, a potential is a tie."""
@@ -80,7 +80,10 @@ def draw_case(number: int, nudge: int = 0) -> Case:
     intrusion = dice.pick(INTRUSIONS) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))
     conditions = draw_conditions(Dice(number, "conditions"))
-    return Case(number, drawn, conditions, use, intrusion, dice.chance(0.03))
+    everywhere = dice.chance(0.03)
+    if len(drawn.place) == 1 and dice.chance(0.5):  # last, so that the other draws of a number are as they were
+        use = tell
+    return Case(number, drawn, conditions, use, intrusion, everywhere)
 
 
 def judge(number: int) -> Verdict:

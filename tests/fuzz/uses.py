@@ -17,6 +17,7 @@ from bntt.nn import (
     FrameEncoder,
     Measure,
     PoissonEncoder,
+    SequenceEncoder,
     SpikingClassifier,
     SpikingNetwork,
     evaluating,
@@ -126,8 +127,7 @@ def classify(job: Job) -> None:
     _keep(job.record, "trace", found)
     with torch.no_grad():
         encoded = encoder(samples, **noise)
-        if job.consistent:
-            job.record["trace logits = stepped"] = _stepped(job.net, encoded)
+        job.record["trace logits = stepped"] = _stepped(job.net, encoded)
     job.loss(model(samples, **noise)).backward()
 
 
@@ -143,6 +143,32 @@ def _encoder(job: Job) -> nn.Module:
     signed, gradient = job.dice.chance(0.7), job.dice.pick((None, straight_through, expected))
     scaled = signed and job.dice.chance(0.7)
     return PoissonEncoder(steps, signed=signed, gradient=gradient, **scales if scaled else {})
+
+
+def tell(job: Job) -> None:
+    """Sequences through their encoder, normalised or as they are, learned from, cut short and traced."""
+    job.net.train(job.dice.chance(0.7))
+    steps, features = job.drawn.steps, job.drawn.place[0]
+    size = job.dice.pick((None, 1, features))
+    scales = {} if size is None else {"mean": job.dice.normal(size), "std": job.dice.rand(size) + 0.2}
+    model = SpikingClassifier(SequenceEncoder(steps, **scales), job.net)
+    samples = job.dice.normal(job.drawn.batch, steps, features)
+    if job.dice.chance(0.3):
+        samples[:, job.dice.integer(0, steps - 1)] = 0.5  # a step that never varies
+    if job.dice.chance(0.3):
+        samples = samples.movedim(1, 0).contiguous().movedim(0, 1)
+    job.notes.append(f"{model.encoder}, {size} scales, {list(samples.shape)} as {samples.stride()}")
+    if job.double:
+        model, samples = model.double(), samples.double()
+    if job.dice.chance(0.3):
+        job.leaves.append(samples.requires_grad_())
+    _keep(job.record, "trace", model.trace(samples))
+    with torch.no_grad():
+        job.record["trace logits = stepped"] = _stepped(job.net, model.encoder(samples))
+        with evaluating(job.net):
+            job.record["sequence logits"] = model(samples, steps=job.dice.integer(1, steps))
+    for _ in range(job.dice.pick((1, 2), (3, 1))):
+        job.loss(model(samples)).backward()
 
 
 def advance(job: Job) -> None:
@@ -214,6 +240,8 @@ def recorded(job: Job) -> Iterator[None]:
     """Errors are part of the record, as are gradients and buffers afterwards."""
     try:
         yield
+    except (AttributeError, NameError):
+        raise  # a mistake of ours, which both paths would make alike
     except Exception as error:
         job.record["error"], job.record["message"] = type(error), str(error)
     for i, leaf in enumerate(job.leaves):

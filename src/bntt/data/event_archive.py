@@ -45,6 +45,7 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
         raise DataError(f"{path} is no .npz archive: expected one with t, x, y and p, as numpy.savez writes it")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            _check_sizes(path, archive)
             t, x, y, p = (_array(path, archive, name) for name in NAMES)
     except (DataError, MemoryError):
         raise
@@ -56,15 +57,25 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
     return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, height, width))
 
 
+def _check_sizes(path: Path, archive: Any) -> None:
+    """Refuse arrays that are missing, or announce more than the file can hold or memory shall."""
+    total, most = 0, DEFLATE_MOST * (path.stat().st_size + 1)
+    for name in NAMES:
+        if f"{name}.npy" not in archive.zip.namelist():
+            raise DataError(
+                f"{path} has no array {name!r}: expected t, x, y and p, got {', '.join(archive.files) or 'none'}"
+            )
+        size = archive.zip.getinfo(f"{name}.npy").file_size
+        total += size
+        if size > most:
+            raise DataError(f"{path}: its array {name!r} announces {size} bytes, more than it can hold")
+    if total > LARGEST_FILE:
+        raise DataError(f"{path} has {total} bytes unpacked, more than {LARGEST_FILE}: cut the recording into parts")
+
+
 def _array(path: Path, archive: Any, name: str) -> np.ndarray:
     """One array, in this machine's byte order."""
-    if f"{name}.npy" not in archive.zip.namelist():
-        raise DataError(
-            f"{path} has no array {name!r}: expected t, x, y and p, got {', '.join(archive.files) or 'none'}"
-        )
     member = archive.zip.getinfo(f"{name}.npy")
-    if member.file_size > LARGEST_FILE or member.file_size > DEFLATE_MOST * (path.stat().st_size + 1):
-        raise DataError(f"{path}: its array {name!r} announces {member.file_size} bytes, more than it can hold")
     with archive.zip.open(member) as file:
         return _values(f"{path}: its array {name!r}", file, member.file_size)
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import safetensors.torch
 from torch import Tensor
 
 from bntt.data.aedat2 import DAVIS240, DAVIS346, read_aedat2
@@ -35,7 +34,7 @@ from bntt.data.folder import folder_listing, listing_digest
 from bntt.data.frame_file import FrameFile
 from bntt.data.frames import FrameSet
 from bntt.data.nmnist import read_nmnist
-from bntt.data.prepared import PARTS, Manifest, replace_prepared, verify_prepared
+from bntt.data.prepared import PARTS, Manifest, load_part, replace_prepared, verify_prepared
 
 SPLIT = "split.json"
 Progress = Callable[[int, int], None]
@@ -166,11 +165,7 @@ def load_events(folder: Path, manifest: Manifest) -> FrameSplits:
     verify_prepared(folder, manifest)
     if read_split(folder / SPLIT).sha256 != manifest.details.get("split"):
         raise DataError(f"{folder / SPLIT} is not the split that {manifest.name} was prepared with: prepare it again")
-    parts = []
-    for part in PARTS:
-        tensors = safetensors.torch.load_file(folder / f"{part}.safetensors")
-        parts.append(FrameSet(tensors["frames"], tensors["labels"], tuple(manifest.classes)))
-    return FrameSplits(*parts)
+    return FrameSplits(*(load_part(folder, manifest, part, "frames", FrameSet) for part in PARTS))
 
 
 def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:

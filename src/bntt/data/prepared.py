@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -21,6 +22,8 @@ from bntt.data.images import ImageSet, Splits
 
 FORMAT = 1
 PARTS = ("train", "test")
+Part = TypeVar("Part")
+"""A set of images or of frames."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,43 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
+            said = f"has format {values['format']!r}, this version reads {FORMAT}"
+            raise DataError(f"{path} {said}: prepare the dataset again")
+        manifest = Manifest(**_of_types(values))
+    except DataError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
-    if manifest.sha256.keys() != set(PARTS):
-        raise DataError(f"{path} lacks checksums: prepare the dataset again")
-    if manifest.format != FORMAT:
-        raise DataError(f"{path} has format {manifest.format}, this version reads {FORMAT}: prepare the dataset again")
+    if manifest.sha256.keys() != set(PARTS) or manifest.images.keys() != set(PARTS):
+        raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
     return manifest
+
+
+TYPES: dict[str, tuple[type, type]] = {
+    **dict.fromkeys(("name", "source", "check", "fingerprint"), (str, str)),
+    "images": (dict, int),
+    "shape": (list, int),
+    "classes": (list, str),
+    "sha256": (dict, str),
+    "details": (dict, object),
+}
+"""Of a manifest's values, and of what is in them."""
+
+
+def _of_types(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, of the types that a manifest's have.
+
+    Raises:
+        TypeError: naming the first that is not.
+    """
+    for name, (kind, inner) in TYPES.items():
+        found = values.get(name, kind()) if isinstance(values, dict) else values
+        items = found.values() if isinstance(found, dict) else found
+        if not isinstance(found, kind) or not all(isinstance(value, inner) for value in items):
+            raise TypeError(f"{name} is {found!r}")
+    return values
 
 
 def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], None] = lambda part: None) -> None:
@@ -147,11 +179,27 @@ def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], 
 def load_prepared(folder: Path, manifest: Manifest) -> Splits:
     """The two parts after :func:`verify_prepared`; the files are mapped, and read where images are taken from them."""
     verify_prepared(folder, manifest)
-    parts = []
-    for part in PARTS:
-        try:
-            tensors = safetensors.torch.load_file(folder / f"{part}.safetensors")
-        except (safetensors.SafetensorError, OSError) as error:
-            raise DataError(f"{folder}/{part}.safetensors cannot be read: {error}") from None
-        parts.append(ImageSet(tensors["images"], tensors["labels"], tuple(manifest.classes)))
-    return Splits(*parts)
+    return Splits(*(load_part(folder, manifest, part, "images", ImageSet) for part in PARTS))
+
+
+def load_part(
+    folder: Path, manifest: Manifest, part: str, values: str, make: Callable[[Tensor, Tensor, tuple[str, ...]], Part]
+) -> Part:
+    """A set of a part's file, which is mapped.
+
+    Args:
+        values: what the file calls the images or frames.
+        make: the set of values, labels and classes.
+
+    Raises:
+        DataError: naming the file, if it cannot be read, or does not hold what the manifest says.
+    """
+    file = folder / f"{part}.safetensors"
+    try:
+        tensors = safetensors.torch.load_file(file)
+        found = list(tensors[values].shape)
+        if found != (expected := [manifest.images[part], *manifest.shape]):
+            raise ValueError(f"{values} {found}, its manifest says {expected}")
+        return make(tensors[values], tensors["labels"], tuple(manifest.classes))
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{file} cannot be read ({error}): prepare {manifest.name} again") from None

@@ -48,7 +48,7 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
 
     Raises:
         RecipeError: on fewer steps than one, the number that it has, more without a way, fewer with one, or sequences
-            that have no more.
+            or recordings that have no more.
     """
     trained = recipe.network.num_steps
     if steps < 1 or steps == trained:
@@ -61,6 +61,10 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         return Retiming(trained, steps, "truncate")
     if recipe.data.order:
         raise RecipeError(f"--num-steps {steps}: the sequences have {trained} steps (data.order), and no more")
+    if recipe.encoder.name == "frames":
+        raise RecipeError(
+            f"--num-steps {steps}: each recording is {trained} frames (network.num_steps), and no more: train with {steps}"
+        )
     if longer is None:
         raise RecipeError(
             f"--num-steps {steps} is more than the {trained} that it was trained with: say what the added steps have, "
