@@ -131,7 +131,5 @@ def test_a_line_says_what_was_done():
 def test_recordings_have_no_more_frames(longer):
     recipe = parse_recipe(changed(data={"name": "n-mnist"}, encoder={"name": "frames"}, network={"num_steps": 4}))
     assert retiming_of(recipe, 2, None).how == "truncate"
-    with pytest.raises(
-        RecipeError, match=r"--num-steps 6: each recording is 4 frames \(network.num_steps\), and no more"
-    ):
+    with pytest.raises(RecipeError, match=r"--num-steps 6: each recording is 4 frames \(network.num_steps\), no more"):
         retiming_of(recipe, 6, longer)

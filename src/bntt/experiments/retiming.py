@@ -63,7 +63,7 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         raise RecipeError(f"--num-steps {steps}: the sequences have {trained} steps (data.order), and no more")
     if recipe.encoder.name == "frames":
         raise RecipeError(
-            f"--num-steps {steps}: each recording is {trained} frames (network.num_steps), and no more: train with {steps}"
+            f"--num-steps {steps}: each recording is {trained} frames (network.num_steps), no more: train on {steps}"
         )
     if longer is None:
         raise RecipeError(
