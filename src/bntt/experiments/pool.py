@@ -37,7 +37,8 @@ DEPTH = 2
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A run directory whose training is complete and was measured on the test images."""
+    """A run directory whose training is complete and was measured on the test images; or one that is not trained, for
+    measures that train by themselves."""
 
     path: Path
     identity: str
@@ -108,8 +109,8 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 
 def kept_run(path: Path) -> KeptRun | None:
     """The run in this directory, if it is complete and can be understood."""
-    evaluation, environment = read_json(path / "evaluation.json"), read_json(path / "environment.json")
-    if evaluation is None or environment is None or evaluation.get("split") != "test":
+    evaluation, environment = read_json(path / "evaluation.json") or {}, read_json(path / "environment.json")
+    if environment is None or (evaluation.get("split") != "test" and environment.get("trained") is not False):
         return None
     data = environment.get("data")
     try:
@@ -166,7 +167,7 @@ def numerics_agree(run: KeptRun) -> bool:
 
 def numbers_of(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:
     """All that was measured on a run, by the names of a study."""
-    found = {EVALUATE: run.evaluation}
+    found = {EVALUATE: run.evaluation} if run.evaluation else {}
     return found | {name: values for name, one in measures.items() if (values := run.found(one)) is not None}
 
 
