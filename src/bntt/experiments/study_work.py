@@ -153,7 +153,7 @@ def _steps(under: _Under, shop: Workshop) -> Iterator[list[str]]:
     if item.deed == "reuse":
         return
     if item.deed == "adopt" and item.kept is not None:
-        _copy(item.kept.path, run)
+        _copy(item.kept.path, run, shop.pool / "locks" / item.place / "copy")
     elif item.deed == "measure" and item.kept is not None:
         run = item.kept.path
     elif not item.start.trained:
@@ -182,11 +182,9 @@ def _with_ann(item: Item, shop: Workshop) -> Recipe:
     return item.recipe.model_copy(update={"convert": convert})
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, made: Path) -> None:
     """A run with its best weights, into the pool: whole, or not there."""
-    if target.exists():
-        shutil.rmtree(target)
-    made = target.with_name(f"{target.name}.tmp")
+    shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(made, ignore_errors=True)
     shutil.copytree(source, made, ignore=shutil.ignore_patterns("step-*", "lock*", "events.out*", "*.png"))
     made.rename(target)
