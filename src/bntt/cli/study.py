@@ -12,7 +12,9 @@ import tyro
 if TYPE_CHECKING:
     from bntt.experiments.study import Study
     from bntt.experiments.study_items import Item
+    from bntt.experiments.study_result import StudyResult
     from bntt.experiments.study_run import Planned
+    from bntt.experiments.study_schema import SettingName
     from bntt.experiments.study_work import Outcome
 
 
@@ -40,8 +42,8 @@ def study(
     Runs are shared by all studies and kept in --pool; a run is used again where recipe, seed, checksums of the data and
     the number of the numerics agree, also where its weights are gone. That number stands in experiments/numerics.py and
     is raised by hand whenever the same recipe gives other numbers, which a test sees to; runs from before there was one
-    count as 1. Interrupt it as you like, or kill it: the same command goes on. A run that fails stops no other; the exit
-    code is then that of the first that failed. Writes result.json and figures into OUT/NAME, or OUT/NAME-small.
+    count as 1. Interrupt it as you like, or kill it: the same command goes on. A run that fails stops no other; the
+    exit code is then that of the first that failed. Writes result.json and figures into OUT/NAME, or OUT/NAME-small.
 
     Example: bntt study table-5 --small --jobs 2
 
@@ -66,7 +68,7 @@ def study(
     if jobs < 1:
         raise RecipeError(f"--jobs must be 1 or more, got {jobs}")
     require_device(device)
-    setting = "small" if small else "paper"
+    setting: SettingName = "small" if small else "paper"
     places = Places(pool, results, out, dict(_place(one) for one in data))
     with console.status("looking at what is there"):
         planned = plan(_studies(names, setting), setting, places)
@@ -83,7 +85,9 @@ def study(
     for outcome in failed:
         streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")
     if failed:
-        raise StudyError(f"{len(failed)} of {len(planned.items)} runs failed; logs are in {pool / 'logs'}", failed[0].code)
+        raise StudyError(
+            f"{len(failed)} of {len(planned.items)} runs failed; logs are in {pool / 'logs'}", failed[0].code
+        )
 
 
 def _place(text: str) -> tuple[str, str]:
@@ -95,7 +99,7 @@ def _place(text: str) -> tuple[str, str]:
     return name, str(Path(folder).expanduser().resolve())
 
 
-def _studies(names: Sequence[str], setting: Any) -> list[Study]:
+def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
     from bntt.experiments.recipe import RecipeError
     from bntt.experiments.study import load_study, study_names
 
@@ -144,7 +148,7 @@ def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]
                 if not console.console.is_terminal:
                     console.line(text)
 
-            for outcome in work(left_and_reused(planned), Workshop(pool, jobs, device, tell)):
+            for outcome in work(planned.items, Workshop(pool, jobs, device, tell)):
                 outcomes.append(outcome)
                 watch.note(outcome)
                 said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"
@@ -153,11 +157,6 @@ def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]
         streams.complain("everything that is done is kept; the same command goes on")
         raise
     return outcomes
-
-
-def left_and_reused(planned: Planned) -> Sequence[Item]:
-    """All items: what is used again is looked at by what begins with it."""
-    return planned.items
 
 
 class _Watch:
@@ -187,7 +186,7 @@ class _Watch:
         return f"{self.count} left, about {console.duration(seconds)}"
 
 
-def _tell_result(result: Any, path: Path) -> None:
+def _tell_result(result: StudyResult, path: Path) -> None:
     from bntt.cli import console
     from bntt.experiments.study_result import as_json
 

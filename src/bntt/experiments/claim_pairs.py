@@ -68,8 +68,9 @@ class Better(_Pairs):
         by = f" and a mean of at least {self.by:g}" if self.by else ""
         word = "below" if self.lower else "above"
         return (
-            f"{self.run} {word} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared starts, "
-            f"with a paired 95 % interval on that side of 0{by}; does not hold where the interval is on the other side"
+            f"{self.run} {word} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
+            f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
+            f"the interval is on the other side"
         )
 
 
@@ -90,8 +91,8 @@ class NoWorse(_Pairs):
 
     def told(self) -> str:
         return (
-            f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % interval "
-            f"lies above -{self.margin:g}; does not hold where it lies below"
+            f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
+            f"interval lies above -{self.margin:g}; does not hold where it lies below"
         )
 
 

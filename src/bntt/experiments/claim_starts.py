@@ -88,8 +88,8 @@ class SavesSteps(_Starts):
 
     def told(self) -> str:
         return (
-            f"the exit of {self.run} saves at least {self.share:g} % of the steps for at most {self.points:g} points on "
-            f"test images, in every start; does not hold where in none"
+            f"the exit of {self.run} saves at least {self.share:g} % of the steps for at most {self.points:g} points "
+            f"on test images, in every start; does not hold where in none"
         )
 
 
@@ -109,8 +109,8 @@ class PeaksLater(_Starts):
 
     def told(self) -> str:
         return (
-            f"{self.of} of {self.run}, the rank correlation of a layer's peak with its depth, is at least {self.least:g} "
-            f"in every start; does not hold where in none"
+            f"{self.of} of {self.run}, the rank correlation of a layer's peak with its depth, is at least "
+            f"{self.least:g} in every start; does not hold where in none"
         )
 
 
@@ -130,8 +130,8 @@ class RisesAndFalls(_Starts):
 
     def told(self) -> str:
         return (
-            f"at least {self.most:g} % of the layers of {self.run} behind the first peak between the first and the last "
-            f"step ({self.of}), in every start; does not hold where in none"
+            f"at least {self.most:g} % of the layers of {self.run} behind the first peak between the first and the "
+            f"last step ({self.of}), in every start; does not hold where in none"
         )
 
 

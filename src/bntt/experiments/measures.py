@@ -132,7 +132,7 @@ class Robust(Measure):
     """Accuracy on noisy images, the same noise for every run: `bntt robust`."""
 
     kind: Literal["robust"]
-    sigmas: Annotated[list[Sigma], Field(min_length=1)] = [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0]
+    sigmas: Annotated[list[Sigma], Field(min_length=1)] = Field(default=[0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0])
     images: Positive = 1000
     draws: Positive = 3
 
@@ -145,9 +145,9 @@ class Attack(Measure):
     """Accuracy under FGSM or PGD: `bntt attack`."""
 
     kind: Literal["attack"]
-    eps: Annotated[list[Annotated[int, Field(ge=1, le=255)]], Field(min_length=1)] = [2, 4, 8]
+    eps: Annotated[list[Annotated[int, Field(ge=1, le=255)]], Field(min_length=1)] = Field(default=[2, 4, 8])
     """Of 255."""
-    attacks: Annotated[list[Literal["fgsm", "pgd", "square"]], Field(min_length=1)] = ["fgsm"]
+    attacks: Annotated[list[Literal["fgsm", "pgd", "square"]], Field(min_length=1)] = Field(default=["fgsm"])
     images: Positive = 500
     eot: Positive = 16
     """Draws of noise behind a gradient; 1 where nothing is drawn."""
@@ -182,9 +182,9 @@ class Stability(Measure):
 
     kind: Literal["stability"]
     needs: ClassVar[str] = "recipe"
-    networks: list[str] = []
+    networks: list[str] = Field(default=[])
     """By name: the depths; [] is the recipe's own."""
-    rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.03, 0.3, 3.0]
+    rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(default=[0.03, 0.3, 3.0])
     steps: Positive = 100
     """Updates of a start."""
     images: Positive = 6400
@@ -193,7 +193,17 @@ class Stability(Measure):
     def command(self, run: Path, norm: str) -> list[str]:
         """The recipe lies in the run directory; its norm and seed are those of the start."""
         rates, networks = [f"{rate:g}" for rate in self.rates], ["--networks", *self.networks] * bool(self.networks)
-        asked = ["--norms", norm, "--rates", *rates, *networks, "--steps", str(self.steps), "--images", str(self.images)]
+        asked = [
+            "--norms",
+            norm,
+            "--rates",
+            *rates,
+            *networks,
+            "--steps",
+            str(self.steps),
+            "--images",
+            str(self.images),
+        ]
         return ["stability", str(run / "recipe.toml"), *asked, "--starts", "1", "--out", str(run / self._folder)]
 
     @property

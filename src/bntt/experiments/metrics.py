@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from statistics import mean
 from typing import Any
 
@@ -51,7 +52,7 @@ def _chosen(key: str) -> Read:
 
 
 def _saved(values: Values, at: float | None) -> float | None:
-    return 100 * (1 - values["steps"] / values["num_steps"])
+    return 100 * (1 - int(values["steps"]) / int(values["num_steps"]))
 
 
 def _rates(values: Values) -> dict[str, list[float]]:
@@ -73,8 +74,8 @@ def depth_correlation(peaks: Sequence[float | None]) -> float | None:
         return None
     one, other = _ranks(list(range(len(found)))), _ranks(found)
     a, b = [x - mean(one) for x in one], [x - mean(other) for x in other]
-    over = (sum(x * x for x in a) * sum(x * x for x in b)) ** 0.5
-    return sum(x * y for x, y in zip(a, b, strict=True)) / over
+    over = sqrt(sum(x * x for x in a) * sum(x * x for x in b))
+    return float(sum(x * y for x, y in zip(a, b, strict=True)) / over)
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
@@ -144,7 +145,7 @@ def _drift(key: str) -> Read:
 
 
 def _largest_drift(values: Values, at: float | None) -> float | None:
-    return max(max(layer["distance"]) for layer in values["layers"].values())
+    return float(max(max(layer["distance"]) for layer in values["layers"].values()))
 
 
 def _fold(name: str, key: str) -> Read:
@@ -177,7 +178,7 @@ def _attacked(attack: str) -> Read:
 
 def _failed(values: Values, at: float | None) -> float | None:
     failed = sum(row["failed"] for row in values["shares"])
-    return 100 * failed / sum(row["starts"] for row in values["shares"])
+    return float(100 * failed / sum(row["starts"] for row in values["shares"]))
 
 
 def _plain(key: str) -> Read:
@@ -201,7 +202,9 @@ METRICS: dict[str, Metric] = {
     ),
     "exit-saved": Metric("exit", "steps saved by the exit", "%", _saved),
     "exit-threshold": Metric("exit", "threshold of γ", "", _chosen("threshold"), digits=3),
-    "truncation-steps": Metric("exit", "steps by plain truncation", "", lambda v, at: v["truncation"]["steps"], digits=0),
+    "truncation-steps": Metric(
+        "exit", "steps by plain truncation", "", lambda v, at: v["truncation"]["steps"], digits=0
+    ),
     "gamma-later": Metric(
         "activity", "γ peaks later with depth (rank correlation)", "", _later("gamma_peak_step"), digits=2
     ),
@@ -233,6 +236,8 @@ METRICS: dict[str, Metric] = {
     "pgd-accuracy": Metric("attack", "accuracy under PGD", "%", _attacked("pgd"), placed=True),
     "retimed-accuracy": Metric("retiming", "accuracy at another T", "%", _accuracy),
     "failed-starts": Metric("stability", "starts that failed", "%", _failed, digits=0),
-    "spiking-steps": Metric("neuron", "steps with a spike", "", lambda v, at: sum(s["spike"] for s in v["steps"]), digits=0),
+    "spiking-steps": Metric(
+        "neuron", "steps with a spike", "", lambda v, at: sum(s["spike"] for s in v["steps"]), digits=0
+    ),
 }
 """By name."""

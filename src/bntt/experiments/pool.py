@@ -1,8 +1,8 @@
 """The pool: one folder of runs that all studies share, and which of them stands for a start that is wanted.
 
 Two runs are the same where their recipes agree in all that numbers depend on, their data has the same checksums, and
-they were made under the same :mod:`number of the numerics <bntt.experiments.numerics>`. A run that begins with an ANN is
-also that ANN. Weights are not needed: what was measured is used again where they are gone.
+they were made under the same :mod:`number of the numerics <bntt.experiments.numerics>`. Of a run that begins with an
+ANN the ANN is a part. Weights are not needed: what was measured is used again where they are gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What has to be done for some studies: every start once, however many of them want it, and what there is of it already."""
+"""What has to be done for some studies: every start once, however many of them want it, and what there is of it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def items_of(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[Item]:
     return list(found.values())
 
 
-def _data(recipe: Recipe, known: dict[str, tuple[Mapping[str, str] | None, str]]) -> tuple[Mapping[str, str] | None, str]:
+def _data(
+    recipe: Recipe, known: dict[str, tuple[Mapping[str, str] | None, str]]
+) -> tuple[Mapping[str, str] | None, str]:
     """Checksums of a recipe's data, and what is wrong with it; asked for once."""
     key = repr((recipe.data.name, recipe.data.root, recipe.data.order, recipe.data.frames, recipe.network.num_steps))
     if key not in known:

@@ -121,7 +121,9 @@ def drifts(figure: Figure, result: StudyResult, part: Drifts) -> bool:
     """Distance from the held mean, of every layer by step, a panel a run, on one scale."""
     runs, highest, drawn = measured_runs(result, part), 0.0, list[Any]()
     for axes, (label, starts) in zip(_panels(figure, len(runs)), runs.items(), strict=True):
-        rows = {name: mean_rows([values["layers"][name]["distance"] for values in starts]) for name in starts[0]["layers"]}
+        rows = {
+            name: mean_rows([values["layers"][name]["distance"] for values in starts]) for name in starts[0]["layers"]
+        }
         layer_lines(axes, rows, "distance from the held mean (held deviations)")
         axes.set_title(label, fontsize=10, parse_math=False)
         axes.legend(fontsize=7, ncols=1 + (len(rows) - 1) // 8)

@@ -16,7 +16,7 @@ class FigurePart(Part):
     title: Annotated[str, Field(min_length=1)]
     alt: Annotated[str, Field(min_length=1)]
     """What it shows, for whoever does not see it."""
-    runs: list[str] = []
+    runs: list[str] = Field(default=[])
     """[] is all that have what it needs."""
     measure: str = ""
     """What it is drawn from, where the study has several of one kind."""

@@ -13,7 +13,7 @@ from bntt.analysis.starts import FEW, Summary, summary
 from bntt.experiments.environment import environment
 from bntt.experiments.metrics import METRICS
 from bntt.experiments.numerics import NUMERICS, numerics_of
-from bntt.experiments.pool import KeptRun, numbers_of
+from bntt.experiments.pool import KeptRun
 from bntt.experiments.published import paper_cell
 from bntt.experiments.study import Study, measure_of
 from bntt.experiments.study_plan import PlannedRun, Start

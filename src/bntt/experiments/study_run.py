@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,13 +74,16 @@ def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
             data, steps = run.starts[0].recipe.data, run.starts[0].recipe.network.num_steps
             if data.name in ("images", "events") and not data.root:
                 continue
-            key = (data.name, data.root, repr(data.frames), steps if "frames" in run.starts[0].recipe.encoder.name else 0)
+            key = (
+                data.name,
+                data.root,
+                repr(data.frames),
+                steps if "frames" in run.starts[0].recipe.encoder.name else 0,
+            )
             if key not in seen:
                 seen.add(key)
-                try:
+                with suppress(DataError, RecipeError):
                     build_data(run.starts[0].recipe)
-                except (DataError, RecipeError):
-                    pass
 
 
 def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], device: str = "cpu") -> list[StudyResult]:

@@ -24,9 +24,9 @@ class Setting(Part):
     recipe: str = ""
     """Of every run that has none of its own: a name from `bntt list recipes`, or a TOML file, beside the study's or by
     its whole path."""
-    set: list[str] = []
+    set: list[str] = Field(default=[])
     """What is put over that recipe, as `bntt train -s`: "table.key=value" each."""
-    seeds: Annotated[Seeds, Field(min_length=1)] = [0, 1, 2]
+    seeds: Annotated[Seeds, Field(min_length=1)] = Field(default=[0, 1, 2])
     """Of the starts of every run."""
     about: str = ""
     """What a reader should know of this size."""
@@ -37,9 +37,9 @@ class Place(Part):
 
     recipe: str = ""
     """Instead of the setting's; the setting's `set` is then not put over it."""
-    set: list[str] = []
+    set: list[str] = Field(default=[])
     """Beside the run's."""
-    seeds: Seeds = []
+    seeds: Seeds = Field(default=[])
     """Instead of the setting's."""
     label: str = ""
     """Instead of the run's."""
@@ -51,15 +51,15 @@ class RunPart(Part):
     name: Name
     label: str = ""
     """What it is called in tables and figures; its name by default."""
-    set: list[str] = []
+    set: list[str] = Field(default=[])
     """What is put over the setting's recipe, as `bntt train -s`."""
     begins_with: str = ""
     """The run of the study whose network of the same seed it begins with (`convert.ann`)."""
     trained: bool = True
     """False: there is nothing to train, its measures (of the kind "stability") train by themselves."""
-    measures: list[str] = []
+    measures: list[str] = Field(default=[])
     """Of this run, beside those of all."""
-    only: list[SettingName] = []
+    only: list[SettingName] = Field(default=[])
     """At these settings; [] is at all."""
     paper: Place = Place()
     small: Place = Place()
@@ -92,5 +92,5 @@ class Head(Part):
     title: Annotated[str, Field(min_length=1)]
     about: Annotated[str, Field(min_length=1)]
     """What the paper says, and what is compared with what."""
-    measures_of_all: list[str] = []
+    measures_of_all: list[str] = Field(default=[])
     """Names of measures that every trained run has; a kind that is measured as it is by default needs no table."""
