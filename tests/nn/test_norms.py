@@ -158,7 +158,7 @@ def test_names_build_norms_with_no_unwanted_shift(name):
     """The paper removes β from BNTT; what has one is told apart."""
     norm = NORMS[name](C, T, 1.0)
     has_beta = getattr(norm, "beta", None) is not None
-    assert has_beta == (name in {"tdbn", "tebn", "tab", "bn", "bn-pooled"})
+    assert has_beta == (name in {"tdbn", "tebn", "tab", "bntt-beta", "bn", "bn-pooled"})
 
 
 @pytest.mark.parametrize("name", ["tdbn", "bntt-scaled"])

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from bntt.experiments.schema import Recipe
 from bntt.experiments.schema_data import Part, Positive
 
 Sigma = Annotated[float, Field(ge=0, le=1000)]
@@ -26,8 +27,8 @@ class Measure(Part):
     needs: ClassVar[str] = "run"
     """"run": a trained network; "recipe": it trains by itself."""
 
-    def command(self, run: Path, norm: str) -> list[str]:
-        """The arguments of ``bntt``, for a run directory and the norm of its network."""
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
+        """The arguments of ``bntt``, for a run directory and its recipe."""
         raise NotImplementedError
 
     def written(self) -> str:
@@ -56,7 +57,7 @@ class Exit(Measure):
     loss: Annotated[float, Field(ge=0, le=100)] = 0.5
     """Points that it may cost on validation."""
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["exit", str(run), "--loss", f"{self.loss:g}"]
 
     def was_asked(self, values: Mapping[str, Any]) -> bool:
@@ -72,7 +73,7 @@ class Activity(Measure):
 
     kind: Literal["activity"]
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["activity", str(run)]
 
     def was_asked(self, values: Mapping[str, Any]) -> bool:
@@ -84,7 +85,7 @@ class EnergyUse(Measure):
 
     kind: Literal["energy"]
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["energy", str(run)]
 
     def was_asked(self, values: Mapping[str, Any]) -> bool:
@@ -96,7 +97,7 @@ class Drift(Measure):
 
     kind: Literal["drift"]
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["drift", str(run)]
 
     def was_asked(self, values: Mapping[str, Any]) -> bool:
@@ -110,7 +111,7 @@ class Equivalence(Measure):
     images: Positive = 1000
     """Of validation."""
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["equivalence", str(run), "--images", str(self.images)]
 
     def was_asked(self, values: Mapping[str, Any]) -> bool:
@@ -124,7 +125,7 @@ class NeuronPath(Measure):
     image: Annotated[int, Field(ge=0)] = 0
     """Its number in the test split."""
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["neuron", str(run), "--image", str(self.image)]
 
 
@@ -136,7 +137,7 @@ class Robust(Measure):
     images: Positive = 1000
     draws: Positive = 3
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         sigmas = [f"{sigma:g}" for sigma in self.sigmas]
         return ["robust", str(run), "--images", str(self.images), "--draws", str(self.draws), "--sigmas", *sigmas]
 
@@ -152,10 +153,10 @@ class Attack(Measure):
     eot: Positive = 16
     """Draws of noise behind a gradient; 1 where nothing is drawn."""
 
-    def command(self, run: Path, norm: str) -> list[str]:
-        bounds = [f"{eps}/255" for eps in self.eps]
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
+        bounds, draws = [f"{eps}/255" for eps in self.eps], recipe.encoder.name in ("poisson", "poisson-unsigned")
         asked = ["--eps", *bounds, "--attack", *self.attacks, "--images", str(self.images)]
-        return ["attack", str(run), *asked] + (["--eot", str(self.eot)] if self.eot != 16 else [])
+        return ["attack", str(run), *asked] + (["--eot", str(self.eot)] if draws else [])
 
 
 class Retiming(Measure):
@@ -166,7 +167,7 @@ class Retiming(Measure):
     longer: Literal["", "hold", "interpolate", "re-estimate"] = ""
     """What added steps have; "" for fewer."""
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         longer = ["--longer", self.longer] if self.longer else []
         return ["evaluate", str(run), "--num-steps", str(self.steps), *longer]
 
@@ -190,12 +191,12 @@ class Stability(Measure):
     images: Positive = 6400
     """Of the training part."""
 
-    def command(self, run: Path, norm: str) -> list[str]:
+    def command(self, run: Path, recipe: Recipe) -> list[str]:
         """The recipe lies in the run directory; its norm and seed are those of the start."""
         rates, networks = [f"{rate:g}" for rate in self.rates], ["--networks", *self.networks] * bool(self.networks)
         asked = [
             "--norms",
-            norm,
+            recipe.network.norm,
             "--rates",
             *rates,
             *networks,

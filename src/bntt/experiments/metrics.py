@@ -181,6 +181,12 @@ def _failed(values: Values, at: float | None) -> float | None:
     return float(100 * failed / sum(row["starts"] for row in values["shares"]))
 
 
+def _reached(values: Values, at: float | None) -> float | None:
+    """Validation accuracy after the last update, mean over networks and rates; chance where numbers were not finite."""
+    cells = values["cells"]
+    return _points(mean(cell["chance"] if cell["accuracy"] is None else cell["accuracy"] for cell in cells))
+
+
 def _plain(key: str) -> Read:
     def read(values: Values, at: float | None) -> float | None:
         found: float | None = values[key]
@@ -236,6 +242,7 @@ METRICS: dict[str, Metric] = {
     "pgd-accuracy": Metric("attack", "accuracy under PGD", "%", _attacked("pgd"), placed=True),
     "retimed-accuracy": Metric("retiming", "accuracy at another T", "%", _accuracy),
     "failed-starts": Metric("stability", "starts that failed", "%", _failed, digits=0),
+    "reached-accuracy": Metric("stability", "validation accuracy reached", "%", _reached),
     "spiking-steps": Metric(
         "neuron", "steps with a spike", "", lambda v, at: sum(s["spike"] for s in v["steps"]), digits=0
     ),

@@ -70,12 +70,15 @@ def _starts(
     study: Study, run: RunPart, recipe: str, overrides: tuple[str, ...], seeds: list[int], places: Mapping[str, str]
 ) -> Iterator[Start]:
     for seed in dict.fromkeys(seeds):
+        ann = [f"convert.ann={run.begins_with}"] if run.begins_with else []
         try:
-            base = load_recipe(_place(study, recipe), [*overrides, f"seed={seed}"])
+            base = load_recipe(_place(study, recipe), [*overrides, *ann, f"seed={seed}"])
         except RecipeError as error:
             raise RecipeError(f"study {study.name}, runs {run.name}: {error}") from None
         if root := places.get(base.data.name):
             base = base.model_copy(update={"data": base.data.model_copy(update={"root": root})})
+        if base.convert.ann and not run.begins_with:
+            raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         network = base.network
         measures = {
             name: study.measures[name]

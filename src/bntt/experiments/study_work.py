@@ -169,7 +169,7 @@ def _steps(under: _Under, shop: Workshop) -> Iterator[list[str]]:
         item.missing = [one for one in item.measures.values() if not (run / one.file).is_file()]
     for measure in item.missing:
         began, under.doing = time.time(), f"measuring ({measure.kind})"
-        yield measure.command(run, item.recipe.network.norm)
+        yield measure.command(run, item.recipe)
         _keep(run, measure, began)
 
 
