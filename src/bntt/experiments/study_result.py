@@ -152,8 +152,17 @@ def _start(found: StartFound) -> dict[str, Any]:
         "threads": facts.get("threads"),
         "seconds": kept.evaluation.get("seconds") if kept else None,
         "numerics": numerics_of(facts) if kept else None,
-        "measures": {name: dict(values) for name, values in found.numbers.items()},
+        "measures": {name: _without_places(values) for name, values in found.numbers.items()},
     }
+
+
+def _without_places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, without the folder of this machine that an ANN lay in."""
+    made = values.get("conversion")
+    if not made:
+        return dict(values)
+    ann = {**made["ann"], "run": Path(made["ann"]["run"]).name}
+    return {**values, "conversion": {**made, "ann": ann}}
 
 
 def _row(

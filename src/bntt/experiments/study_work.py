@@ -58,6 +58,7 @@ class Workshop:
     jobs: int = 1
     device: str = "cpu"
     tell: Callable[[str], None] = lambda text: None
+    program: tuple[str, ...] = (sys.executable, "-m", "bntt")
 
     @property
     def threads(self) -> str:
@@ -238,7 +239,7 @@ def _advance(under: _Under, shop: Workshop) -> Outcome | None:
     under.output.flush()
     device = [] if shop.device == "cpu" else ["--device", shop.device]
     under.process = subprocess.Popen(
-        [sys.executable, "-m", "bntt", *command, *device],
+        [*shop.program, *command, *device],
         stdin=subprocess.DEVNULL,
         stdout=under.output,
         stderr=subprocess.STDOUT,
