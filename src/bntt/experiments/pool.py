@@ -31,6 +31,8 @@ SAME_NUMBERS: dict[str, tuple[str, ...]] = {
     "compute": ("backend", "events", "recompute"),
 }
 """Keys of a recipe that change rounding at most."""
+UNTRAINED = "-untrained"
+"""Ends the identity of what only measures that train by themselves are made of."""
 DEPTH = 2
 """How deep folders of results are searched for runs."""
 
@@ -115,7 +117,7 @@ def kept_run(path: Path) -> KeptRun | None:
     data = environment.get("data")
     try:
         recipe = load_recipe(path / "recipe.toml", same_data=True)
-        of = identity(recipe, _ann_of(recipe, path))
+        of = identity(recipe, _ann_of(recipe, path)) + UNTRAINED * (environment.get("trained") is False)
     except (RecipeError, OSError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:

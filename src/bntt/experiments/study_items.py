@@ -9,7 +9,16 @@ from typing import Literal
 
 from bntt.data.errors import DataError
 from bntt.experiments.measures import Measure
-from bntt.experiments.pool import KeptRun, identity, kept_runs, numerics_agree, place_of, sums_of, why_data_is_missing
+from bntt.experiments.pool import (
+    UNTRAINED,
+    KeptRun,
+    identity,
+    kept_runs,
+    numerics_agree,
+    place_of,
+    sums_of,
+    why_data_is_missing,
+)
 from bntt.experiments.schema import Recipe
 from bntt.experiments.study_plan import PlannedRun, Start
 
@@ -72,7 +81,7 @@ def items_of(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[Item]:
         for run in runs:
             for start in run.starts:
                 ann = mine.get((start.begins_with, start.seed)) if start.begins_with else None
-                of = identity(start.recipe, ann.identity if ann else "") + ("" if start.trained else "-untrained")
+                of = identity(start.recipe, ann.identity if ann else "") + UNTRAINED * (not start.trained)
                 if of not in found:
                     checksums, damaged = _data(start.recipe, sums)
                     found[of] = Item(of, start, ann, checksums, damaged=damaged)

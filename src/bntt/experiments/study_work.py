@@ -279,6 +279,7 @@ def _stop(running: Sequence[_Under]) -> None:
         for under in running:
             if under.process is not None:
                 under.process.kill()
+                under.process.wait()
         raise
     finally:
         for under in running:
