@@ -175,6 +175,7 @@ def numbers(found):
 
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_it_ends_with_the_same_numbers(home, capsys):
+    (home / "mine" / "two-norms.toml").write_text(STUDY.replace("batch_size=900", "batch_size=150"))
     assert study("mine/two-norms.toml", "--small", "--pool", "whole", "--out", "whole-out") == 0
     whole = json.loads((home / "whole-out" / "two-norms-small" / "result.json").read_text())
     chance = random.Random(0)
@@ -183,5 +184,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_numbers(home, capsys
         time.sleep(chance.uniform(0.5, 12.0))
         os.killpg(process.pid, signal.SIGKILL)  # its children are in sessions of their own and go on or end
         process.communicate()
-    assert child(home).wait(600) == 0
+    process = child(home)
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err.decode()
     assert numbers(result(home)) == numbers(whole)
