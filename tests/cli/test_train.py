@@ -56,6 +56,26 @@ def test_an_interrupted_run_goes_on(root, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "demo" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_same_command_begins_a_run_and_takes_it_up_again(root, tmp_path, monkeypatch):
+    real, raised = Session.records, []
+
+    def interrupted(self):
+        for record in real(self):
+            if isinstance(record, StepRecord) and record.epoch == 1 and not raised:
+                raised.append(record)
+                signal.raise_signal(signal.SIGTERM)
+            yield record
+
+    monkeypatch.setattr(Session, "records", interrupted)
+    command = ["demo", *SMALL, *root, "--name", "mine", "--or-resume"]
+    (tmp_path / "runs" / "mine").mkdir(parents=True)  # what a kill before the first checkpoint leaves
+    assert train(*command) == 143
+    assert train(*command) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["mine"]
+    assert train("demo", *SMALL, *root, "--name", "whole") == 0
+    assert evaluated(tmp_path / "runs" / "mine") == evaluated(tmp_path / "runs" / "whole")
+
+
 def test_what_may_change_on_the_command_line(root, tmp_path, capsys):
     assert train("demo", *SMALL, *root) == 0
     run = str(tmp_path / "runs" / "demo")

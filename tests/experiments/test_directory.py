@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bntt.experiments.directory import RunDirectory, find_run, new_run_directory
+from bntt.experiments.directory import RunDirectory, begun_directory, find_run, new_run_directory
 from bntt.training.checkpoint import CheckpointError
 
 
@@ -48,3 +48,10 @@ def test_numbers_are_kept_whole(tmp_path):
     with pytest.raises(TypeError):
         run.keep("exit", {"steps": object()})
     assert json.loads(path.read_text()) == {"steps": 3}
+
+
+def test_a_directory_is_begun_where_it_is_said_or_taken_as_it_is(tmp_path):
+    run = begun_directory("a", tmp_path)
+    (run.path / "checkpoints" / "x").write_text("kept")
+    assert begun_directory("a", tmp_path).path == run.path == tmp_path / "a"
+    assert (run.path / "checkpoints" / "x").read_text() == "kept"

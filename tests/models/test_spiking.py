@@ -1,10 +1,11 @@
 """Names become values once, in the builder."""
 
 import pytest
+import torch
 from jaxtyping import TypeCheckError
 
-from bntt.models import mlp
-from bntt.nn import ArcTan, NoNorm, fire_before, hard_reset
+from bntt.models import mlp, vgg6
+from bntt.nn import ArcTan, NoNorm, Triangle, fire_before, hard_reset
 
 
 def test_names_become_values():
@@ -48,3 +49,28 @@ def test_a_leak_is_learned_by_layer_or_channel():
     assert mlp(num_steps=2, learn_leak="channel").blocks["fc1"].lif.leak_logit.shape == (256,)
     with pytest.raises((ValueError, TypeCheckError), match="learn_leak"):
         mlp(num_steps=2, learn_leak="neuron")
+
+
+def test_a_surrogate_with_another_scale():
+    net = vgg6(num_steps=2, surrogate_scale=1.5, width=0.125)
+    assert net.layers["conv1"].lif.neuron.surrogate == Triangle(1.5)
+    assert vgg6(num_steps=2, width=0.125).layers["conv1"].lif.neuron.surrogate == Triangle(0.3)
+    with pytest.raises(ValueError, match="has no scale"):
+        vgg6(num_steps=2, surrogate="arctan", surrogate_scale=1.5)
+    with pytest.raises(ValueError, match="must be a number above 0"):
+        vgg6(num_steps=2, surrogate_scale=-1.0)
+
+
+def test_a_readout_that_counts_spikes(rng):
+    net = vgg6(num_steps=3, readout="spikes", width=0.125)
+    x = torch.randint(0, 2, (3, 2, 1, 28, 28), generator=rng).float()
+    assert set((3 * net(x)).detach().flatten().tolist()) <= {0.0, 1.0, 2.0, 3.0}
+    net.eval()
+    whole, _ = net.advance(x)
+    first, state = net.advance(x[:1])
+    rest, _ = net.advance(x[1:], state.rows(torch.tensor([True, True])))
+    assert torch.equal(torch.cat([first, rest]), whole)
+    with pytest.raises((ValueError, TypeCheckError)):
+        vgg6(num_steps=3, readout="count")
+    with pytest.raises(ValueError, match="no spikes to count"):
+        vgg6(num_steps=1, neuron="relu", norm="none", readout="spikes")

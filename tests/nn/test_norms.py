@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import NORMS, TAB, TDBN, TEBN, LayerNorm, PooledBN, ScaledBNTT, SharedBN
+from bntt.nn import NORMS, TAB, TDBN, TEBN, BetaBNTT, LayerNorm, PooledBN, ScaledBNTT, SharedBN
 
 T, B, C, H, W = 5, 4, 3, 3, 2
 
@@ -158,9 +158,28 @@ def test_names_build_norms_with_no_unwanted_shift(name):
     """The paper removes β from BNTT; what has one is told apart."""
     norm = NORMS[name](C, T, 1.0)
     has_beta = getattr(norm, "beta", None) is not None
-    assert has_beta == (name in {"tdbn", "tebn", "tab", "bn", "bn-pooled"})
+    assert has_beta == (name in {"tdbn", "tebn", "tab", "bntt-beta", "bn", "bn-pooled"})
 
 
 @pytest.mark.parametrize("name", ["tdbn", "bntt-scaled"])
 def test_the_builders_threshold_reaches_the_scale(name):
     assert NORMS[name](C, T, 2.5).scale == 2.5
+
+
+def test_bntt_with_a_shift_is_batch_norm_of_each_step_with_its_own(x, draw):
+    norm, each = BetaBNTT(C, T).double(), [batch_norm() for _ in range(T)]
+    with torch.no_grad():
+        norm.gamma.copy_(draw(T, C))
+        norm.beta.copy_(draw(T, C))
+        for t, bn in enumerate(each):
+            bn.weight.copy_(norm.gamma[t])
+            bn.bias.copy_(norm.beta[t])
+
+    def definition(v):
+        return torch.stack([bn(step) for bn, step in zip(each, v, strict=True)])
+
+    same(norm, definition, x)
+    norm.eval()
+    for bn in each:
+        bn.eval()
+    same(norm, definition, x)

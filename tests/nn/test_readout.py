@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from bntt.nn import Call, Readout
+from bntt.nn import LIF, Call, Readout, SpikeCount
 
 
 def test_logits_are_the_accumulated_voltage_over_t(rng):
@@ -20,3 +20,31 @@ def test_logits_are_the_accumulated_voltage_over_t(rng):
     whole, last = readout(spikes)
     assert torch.allclose(whole[-1], expected / 5, atol=1e-14)
     assert torch.allclose(last, voltage, atol=1e-14)
+
+
+def test_a_count_of_spikes_is_that_of_the_neurons(rng):
+    """Eq. 4 by hand, then however time is cut."""
+    readout = SpikeCount(nn.utils.skip_init(nn.Linear, 4, 3, bias=False), LIF(leak=0.8)).double()
+    nn.init.normal_(readout.synapse.weight, generator=rng)
+    spikes = torch.randint(0, 2, (6, 2, 4), generator=rng).double()
+    membrane, count, expected = torch.zeros(2, 3).double(), torch.zeros(2, 3).double(), []
+    for t in range(6):
+        membrane = 0.8 * membrane + spikes[t] @ readout.synapse.weight.T
+        fired = (membrane > 1).double()
+        membrane, count = membrane - fired, count + fired
+        expected.append(count / (t + 1))
+    whole, _ = readout(spikes)
+    assert torch.allclose(whole, torch.stack(expected), atol=1e-14)
+    assert whole.max() > 0
+    first, state = readout(spikes[:2])
+    rest, state = readout(spikes[2:], Call(2), state)
+    assert torch.allclose(torch.cat([first, rest]), whole, atol=1e-14)
+    assert torch.allclose(state[1], count, atol=1e-14)
+
+
+def test_gradients_go_through_the_surrogate(rng):
+    readout = SpikeCount(nn.utils.skip_init(nn.Linear, 4, 3, bias=False), LIF())
+    nn.init.normal_(readout.synapse.weight, generator=rng)
+    logits, _ = readout(torch.ones(5, 2, 4))
+    logits[-1].sum().backward()
+    assert readout.synapse.weight.grad.abs().sum() > 0

@@ -16,6 +16,7 @@ TABLES = ("gamma", "beta", "step_scale", "running_mean", "running_var")
 PER_STEP = {
     "bntt": ("gamma", "running_mean", "running_var"),
     "bntt-scaled": ("gamma", "running_mean", "running_var"),
+    "bntt-beta": ("gamma", "beta", "running_mean", "running_var"),
     "tdbn": (),
     "tebn": ("step_scale",),
     "tab": ("gamma", "beta", "step_scale", "running_mean", "running_var"),

@@ -8,9 +8,9 @@ import tyro
 
 
 def list_names(
-    what: tyro.conf.Positional[Literal["recipes", "models", "pretrained", "datasets", "norms", "backends"]],
+    what: tyro.conf.Positional[Literal["recipes", "studies", "models", "pretrained", "datasets", "norms", "backends"]],
 ) -> None:
-    """Name the recipes, models, trained networks, datasets, norms or backends that there are, one a line.
+    """Name the recipes, studies, models, trained networks, datasets, norms or backends that there are, one a line.
 
     Example: bntt list recipes
 
@@ -30,9 +30,14 @@ def list_names(
         return
     from bntt.data.catalog import BUILT_IN, DATASETS
     from bntt.experiments.recipe import recipe_names
+    from bntt.experiments.study import load_study, study_names
     from bntt.models import MODELS, PRETRAINED
     from bntt.nn import NORMS
 
+    if what == "studies":
+        for name in study_names():
+            console.line(f"{name:22} {load_study(name).title}")
+        return
     names = {
         "recipes": recipe_names(),
         "models": MODELS,

@@ -28,6 +28,7 @@ from bntt.cli.report import report
 from bntt.cli.robust import robust
 from bntt.cli.show import show
 from bntt.cli.stability import stability
+from bntt.cli.study import StudyError, study
 from bntt.cli.train import train
 from bntt.experiments.wishes import Interrupted
 from bntt.version import __version__
@@ -46,6 +47,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "robust": robust,
     "attack": attack,
     "predict": predict,
+    "study": study,
     "report": report,
     "show": show,
     "list": list_names,
@@ -162,6 +164,8 @@ def exit_code(error: Exception) -> int | None:
     from bntt.training.checkpoint import CheckpointError
     from bntt.training.guard import NonFiniteError
 
+    if isinstance(error, StudyError):
+        return error.code
     if "can't allocate memory" in str(error):
         return 5
     codes: dict[type[Exception], int] = {

@@ -31,6 +31,7 @@ def train(
     root: Path = Path("runs"),
     resume: bool = False,
     forget_best: bool = False,
+    or_resume: bool = False,
     device: str = "cpu",
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
@@ -47,10 +48,12 @@ def train(
         root: where new run directories are made.
         resume: go on in the run directory that is given as recipe, where it was kept last.
         forget_best: with --resume, go on though the best epoch's weights are lost.
+        or_resume: begin in ROOT/NAME itself, or go on there where it was kept last: the same command begins a run and
+            takes it up again.
         device: cpu, or cuda.
     """
     from bntt.experiments.build import require_device, with_whole_root
-    from bntt.experiments.directory import find_run, new_run_directory
+    from bntt.experiments.directory import begun_directory, find_run, new_run_directory
     from bntt.experiments.lock import hold_run
     from bntt.experiments.recipe import RecipeError, load_recipe
     from bntt.experiments.run import check_resumable
@@ -76,6 +79,10 @@ def train(
         or not folder.isprintable()
     ):
         raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
+    if or_resume:
+        run = begun_directory(folder, root)
+        run_recipe(chosen, lambda: run, resume=bool(run.kept.paths()), device=device)
+        return
     run_recipe(chosen, lambda: new_run_directory(folder, root), device=device)
 
 

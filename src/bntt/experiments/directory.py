@@ -92,6 +92,13 @@ def new_run_directory(name: str, root: Path) -> RunDirectory:
     raise AssertionError("there is always a next number")
 
 
+def begun_directory(name: str, root: Path) -> RunDirectory:
+    """``root/name`` itself, made if it is not there; who works in it is for its lock to say."""
+    run = RunDirectory(root / name)
+    (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    return run
+
+
 def find_run(path: Path) -> RunDirectory:
     """The run in this directory.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from bntt.experiments.numerics import NUMERICS
 from bntt.training.checkpoint import write_whole
 from bntt.version import __version__
 
@@ -22,6 +23,7 @@ def environment() -> dict[str, Any]:
     """Versions, processor, threads, command and, in a git checkout, the commit of the source."""
     return {
         "bntt": __version__,
+        "numerics": NUMERICS,
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,

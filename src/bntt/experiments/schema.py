@@ -64,6 +64,10 @@ class Network(Part):
     """What a spike takes from the potential: the threshold ("soft"), or all of it ("hard")."""
     surrogate: Annotated[str, names.one_of(names.surrogates)] = "triangle"
     """The gradient of a spike; "triangle" is the paper's."""
+    surrogate_scale: Annotated[float, Field(ge=0, lt=1e6)] = 0.0
+    """α of Eq. 8 (0.3 there), in place of the surrogate's own scale; 0 is its own."""
+    readout: Literal["voltage", "spikes"] = "voltage"
+    """What the output layer says: its accumulated voltage (the paper), or a count of its spikes."""
     learn_leak: Annotated[bool | Literal["layer", "channel"], BeforeValidator(_learn_leak)] = False
     """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

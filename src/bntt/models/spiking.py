@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from torch import nn
@@ -14,7 +14,7 @@ from bntt.nn.dropout import SpikeDropout
 from bntt.nn.lif import LIF
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norms import NORMS, NormBuilder
-from bntt.nn.readout import Readout
+from bntt.nn.readout import Readout, SpikeCount
 from bntt.nn.rectifier import Rectifier
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
@@ -24,6 +24,7 @@ RESETS: dict[str, Reset] = {"soft": soft_reset, "hard": hard_reset}
 SURROGATES: dict[str, Surrogate] = {"triangle": Triangle(), "fast-sigmoid": FastSigmoid(), "arctan": ArcTan()}
 
 NeuronName = Literal["lif", "relu"]
+ReadoutName = Literal["voltage", "spikes"]
 RELU_GAIN = 2.0**0.5
 """He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
 
@@ -44,6 +45,10 @@ class NeuronOptions(TypedDict, total=False):
     """"soft" (the paper, default), "hard", or a function."""
     surrogate: str | Surrogate
     """"triangle" (Eq. 8, default), "fast-sigmoid", "arctan", or a function."""
+    surrogate_scale: float
+    """α of Eq. 8, in place of the surrogate's own scale; 0 (default) is its own."""
+    readout: ReadoutName
+    """"voltage" accumulated without firing (the paper, default), or a count of the "spikes" of output neurons."""
     learn_leak: bool | Literal["layer", "channel"]
     """A learnable leak, starting at ``leak``: one per layer (True, "layer"), or one per channel of each."""
     dropout: float
@@ -65,6 +70,7 @@ class Maker:
     """What every ``LIF`` is made of; None: there is none, the network is an ANN."""
     learn_leak: bool | Literal["layer", "channel"]
     dropout: float
+    readout: ReadoutName
     seed: int
     """Of the start weights."""
 
@@ -95,9 +101,14 @@ class Maker:
 
     def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
         """The network of these blocks, with start weights."""
-        network = SpikingNetwork(blocks, Readout(readout))
+        last = Readout(readout) if self.readout == "voltage" or self.neuron is None else self._counting(readout)
+        network = SpikingNetwork(blocks, last)
         initialize(network, self.seed, gain=2.0 if self.neuron is not None else RELU_GAIN)
         return network
+
+    def _counting(self, synapse: nn.Module) -> SpikeCount:
+        """Output neurons, whose leak is not learned."""
+        return SpikeCount(synapse, LIF(**(self.neuron or {})))
 
 
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
@@ -113,6 +124,8 @@ def maker(
     fire: str | FireRule = "after",
     reset: str | Reset = "soft",
     surrogate: str | Surrogate = "triangle",
+    surrogate_scale: float = 0.0,
+    readout: ReadoutName = "voltage",
     learn_leak: bool | Literal["layer", "channel"] = False,
     dropout: float = 0.0,
     seed: int = 0,
@@ -132,12 +145,32 @@ def maker(
         "threshold": threshold,
         "rule": resolve("fire rule", FIRE_RULES, fire),
         "reset": resolve("reset", RESETS, reset),
-        "surrogate": resolve("surrogate", SURROGATES, surrogate),
+        "surrogate": _scaled(resolve("surrogate", SURROGATES, surrogate), surrogate_scale),
     }
+    if readout not in get_args(ReadoutName):
+        raise ValueError(f"unknown readout {readout!r}: choose one of {', '.join(get_args(ReadoutName))}")
     if neuron == "relu":
         _check_ann(num_steps, norm, learn_leak)
+        if readout != "voltage":
+            raise ValueError(f"an ANN (neuron='relu') has no spikes to count, got readout={readout!r}")
     lif = values if neuron == "lif" else None
-    return Maker(num_steps, resolve("norm", NORMS, norm), threshold, lif, learn_leak, dropout, seed)
+    return Maker(num_steps, resolve("norm", NORMS, norm), threshold, lif, learn_leak, dropout, readout, seed)
+
+
+def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
+    """The surrogate with another scale; as it is for 0.
+
+    Raises:
+        ValueError: if it has none, or one below 0 is asked for.
+    """
+    if scale == 0:
+        return surrogate
+    if not hasattr(surrogate, "scale"):
+        raise ValueError(f"surrogate_scale={scale}: {surrogate!r} has no scale")
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"surrogate_scale must be a number above 0, or 0 for its own, got {scale}")
+    scaled: Surrogate = replace(surrogate, scale=scale)  # type: ignore[type-var]
+    return scaled
 
 
 def _check_ann(num_steps: int, norm: str | NormBuilder, learn_leak: object) -> None:

@@ -15,9 +15,9 @@ from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.noisy import NoisyEncoder
 from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
-from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, NormBuilder, PooledBN, ScaledBNTT, SharedBN
+from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, BetaBNTT, NormBuilder, PooledBN, ScaledBNTT, SharedBN
 from bntt.nn.poisson import PoissonEncoder
-from bntt.nn.readout import Readout
+from bntt.nn.readout import Readout, SpikeCount
 from bntt.nn.rectifier import Rectifier
 from bntt.nn.residual import Residual
 from bntt.nn.retime import retime
@@ -41,6 +41,7 @@ __all__ = [
     "TEBN",
     "AllSteps",
     "ArcTan",
+    "BetaBNTT",
     "Block",
     "BlockState",
     "Call",
@@ -76,6 +77,7 @@ __all__ = [
     "ScaledBNTT",
     "SequenceEncoder",
     "SharedBN",
+    "SpikeCount",
     "SpikeDropout",
     "SpikingBlock",
     "SpikingClassifier",

@@ -40,6 +40,15 @@ def ScaledBNTT(
     return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
 
 
+def BetaBNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+    """BNTT with the shift β that the paper leaves away, one for each step as γ is.
+
+    >>> BetaBNTT(8, num_steps=5).beta.shape
+    torch.Size([5, 8])
+    """
+    return TemporalNorm(channels, num_steps, NormMethod("BetaBNTT", beta=True), eps=eps, momentum=momentum)
+
+
 def TDBN(
     channels: int,
     num_steps: int,
@@ -109,6 +118,7 @@ NORMS: dict[str, NormBuilder] = {
     "tdbn": lambda channels, num_steps, threshold: TDBN(channels, num_steps, threshold=threshold),
     "tebn": lambda channels, num_steps, threshold: TEBN(channels, num_steps),
     "tab": lambda channels, num_steps, threshold: TAB(channels, num_steps),
+    "bntt-beta": lambda channels, num_steps, threshold: BetaBNTT(channels, num_steps),
     "bn": lambda channels, num_steps, threshold: SharedBN(channels, num_steps),
     "bn-pooled": lambda channels, num_steps, threshold: PooledBN(channels, num_steps),
     "layer": lambda channels, num_steps, threshold: LayerNorm(channels),

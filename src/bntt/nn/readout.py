@@ -1,4 +1,5 @@
-"""The output layer (paper section 3.2): it accumulates voltage, does not leak, does not fire and is not normalised."""
+"""The output layer (paper section 3.2): it accumulates voltage, does not leak, does not fire and is not normalised; and
+one that fires, to compare it with."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.call import Call, check_call
+from bntt.nn.lif import LIF
 from bntt.nn.stage import fold_time
 
 
@@ -39,3 +41,37 @@ class Readout(nn.Module):
             after.append(drive if last is None else last + drive)
         taken = torch.arange(call.first + 1, call.first + 1 + len(after), dtype=after[0].dtype, device=spikes.device)
         return torch.stack(after) / taken[:, None, None], after[-1]
+
+
+class SpikeCount(nn.Module):
+    """An output layer of neurons: ``c^t = c^{t-1} + o^t`` with the spikes o of Eq. 4; the logits are ``c^t / t``.
+
+    What the paper's readout avoids: the loss then goes through the surrogate once more, and sees whole numbers.
+
+    Args:
+        synapse: the last weight layer, ``[B, F]`` to ``[B, K]``.
+        lif: the neurons.
+
+    Its state is their membrane and their counts, both ``[B, K]``.
+
+    >>> logits, _ = SpikeCount(nn.Linear(8, 3, bias=False), LIF())(torch.ones(5, 2, 8))
+    >>> logits.shape, bool((logits >= 0).all() and (logits <= 1).all())
+    (torch.Size([5, 2, 3]), True)
+    """
+
+    def __init__(self, synapse: nn.Module, lif: LIF) -> None:
+        super().__init__()
+        self.synapse, self.lif = synapse, lif
+
+    def forward(
+        self, spikes: Float[Tensor, "S B *features"], call: Call = Call(), state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Float[Tensor, "S B K"], tuple[Tensor, Tensor]]:
+        """``(logits after each step, (membrane, counts) after the last)``; a state of None is rest."""
+        check_call(call)
+        fired, membrane = self.lif(fold_time(self.synapse, spikes), call, None if state is None else state[0])
+        after: list[Tensor] = []
+        for step in fired:
+            last = after[-1] if after else None if state is None else state[1]
+            after.append(step if last is None else last + step)
+        taken = torch.arange(call.first + 1, call.first + 1 + len(after), dtype=after[0].dtype, device=spikes.device)
+        return torch.stack(after) / taken[:, None, None], (membrane, after[-1])

@@ -1,0 +1,211 @@
+"""``bntt study``: one table or figure of the paper, from runs that are there and runs that are made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from bntt.experiments.study import Study
+    from bntt.experiments.study_items import Item
+    from bntt.experiments.study_result import StudyResult
+    from bntt.experiments.study_run import Planned
+    from bntt.experiments.study_schema import SettingName
+    from bntt.experiments.study_work import Outcome
+
+
+class StudyError(Exception):
+    """Some runs of a study failed; the others are done. Carries the exit code of the first that failed."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def study(
+    names: tyro.conf.Positional[tuple[str, ...]],
+    small: bool = False,
+    jobs: int = 1,
+    pool: Path = Path("runs/pool"),
+    results: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
+    out: Path = Path("runs/studies"),
+    data: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    dry_run: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Make the runs of a study that are missing, measure them, and write its numbers, pictures and verdicts.
+
+    Runs are shared by all studies and kept in --pool; a run is used again where recipe, seed, checksums of the data and
+    the number of the numerics agree, also where its weights are gone. That number stands in experiments/numerics.py and
+    is raised by hand whenever the same recipe gives other numbers, which a test sees to; runs from before there was one
+    count as 1. Interrupt it as you like, or kill it: the same command goes on. A run that fails stops no other; the
+    exit code is then that of the first that failed. Writes result.json and figures into OUT/NAME, or OUT/NAME-small.
+
+    Example: bntt study table-5 --small --jobs 2
+
+    Args:
+        names: names from `bntt list studies`, TOML files, or `all`.
+        small: at the small setting, which two cores train in minutes to hours, instead of the paper's.
+        jobs: how many runs at once; each takes its share of the cores, or OMP_NUM_THREADS.
+        pool: the folder of runs.
+        results: a folder that is searched for kept runs as well, repeatable; nothing is written there.
+        out: the folder of results.
+        data: where a dataset lies, NAME=FOLDER, repeatable: `--data images=my/images`.
+        dry_run: say what would be made and what is used again, and why; make nothing.
+        device: cpu, or cuda.
+    """
+    from bntt.cli import console, streams
+    from bntt.experiments.build import require_device
+    from bntt.experiments.recipe import RecipeError
+    from bntt.experiments.study_run import Places, plan
+
+    if not names:
+        raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
+    if jobs < 1:
+        raise RecipeError(f"--jobs must be 1 or more, got {jobs}")
+    require_device(device)
+    setting: SettingName = "small" if small else "paper"
+    places = Places(pool, results, out, dict(_place(one) for one in data))
+    with console.status("looking at what is there"):
+        planned = plan(_studies(names, setting), setting, places)
+    if dry_run:
+        _tell_plan(planned)
+        return
+    from bntt.experiments.study_run import results_of, write_results
+
+    outcomes = _work(planned, places.pool, jobs, device)
+    found = results_of(planned, places, outcomes, device)
+    for result, path in zip(found, write_results(found, places), strict=True):
+        _tell_result(result, path)
+    failed = [outcome for outcome in outcomes if outcome.code]
+    for outcome in failed:
+        streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")
+    if failed:
+        raise StudyError(
+            f"{len(failed)} of {len(planned.items)} runs failed; logs are in {pool / 'logs'}", failed[0].code
+        )
+
+
+def _place(text: str) -> tuple[str, str]:
+    from bntt.experiments.recipe import RecipeError
+
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise RecipeError(f"--data {text}: expected NAME=FOLDER, such as images=my/images")
+    return name, str(Path(folder).expanduser().resolve())
+
+
+def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
+    from bntt.experiments.recipe import RecipeError
+    from bntt.experiments.study import load_study, study_names
+
+    if "all" in names:
+        if len(names) > 1:
+            raise RecipeError("all is every study that comes with bntt: name no other beside it")
+        return [one for one in map(load_study, study_names()) if setting in one.settings]
+    return [load_study(name) for name in dict.fromkeys(names)]
+
+
+def _tell_plan(planned: Planned) -> None:
+    from bntt.cli import console
+
+    words = {"reuse": "used again", "adopt": "measured more", "measure": "measured more", "train": "made"}
+    for item in planned.items:
+        console.line(f"{words.get(item.deed, 'cannot be made'):15} {item.called}: {item.why}")
+        others = item.wanted_by[1:]
+        if others:
+            console.line(f"{'':15} also {'; '.join(others)}")
+    console.line(_counts(planned.items))
+
+
+def _counts(items: Sequence[Item]) -> str:
+    deeds = [item.deed for item in items]
+    measured = deeds.count("adopt") + deeds.count("measure")
+    return (
+        f"{len(items)} runs: {deeds.count('reuse')} are used again, {measured} are measured further, "
+        f"{deeds.count('train')} are made, {deeds.count('cannot')} cannot be made"
+    )
+
+
+def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]:
+    from bntt.cli import console, signals, streams
+    from bntt.experiments.study_work import Workshop, work
+
+    console.line(_counts(planned.items))
+    left, outcomes, watch = planned.left(), list[Any](), _Watch(planned.left(), jobs)
+    if not left:
+        return outcomes
+    pool.mkdir(parents=True, exist_ok=True)
+    try:
+        with console.status("") as say:
+
+            def tell(text: str) -> None:
+                say(f"{text} ({watch.text()})")
+                if not console.console.is_terminal:
+                    console.line(text)
+
+            for outcome in work(planned.items, Workshop(pool, jobs, device, tell)):
+                outcomes.append(outcome)
+                watch.note(outcome)
+                said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"
+                console.line(f"[{len(outcomes)}/{len(left)}] {outcome.item.called}: {said}; {watch.text()}")
+    except (KeyboardInterrupt, signals.Terminated):
+        streams.complain("everything that is done is kept; the same command goes on")
+        raise
+    return outcomes
+
+
+class _Watch:
+    """How much is left, and how long that takes by what was done so far."""
+
+    def __init__(self, left: Sequence[Item], jobs: int) -> None:
+        self.left = {item.identity: item.work for item in left if item.deed == "train"}
+        self.count, self.jobs, self.began = len(left), min(jobs, len(left)) or 1, time.monotonic()
+        self.done = self.seconds = 0.0
+
+    def note(self, outcome: Outcome) -> None:
+        self.count -= 1
+        work = self.left.pop(outcome.item.identity, 0.0)
+        if outcome.trained and not outcome.code:
+            self.done, self.seconds = self.done + work, self.seconds + outcome.seconds
+
+    def text(self) -> str:
+        from bntt.cli import console
+
+        if not self.count:
+            return "nothing left"
+        if not self.left:
+            return f"{self.count} left"
+        if not self.done:
+            return f"{self.count} left, how long the first run will tell"
+        seconds = self.seconds / self.done * sum(self.left.values()) / self.jobs
+        return f"{self.count} left, about {console.duration(seconds)}"
+
+
+def _tell_result(result: StudyResult, path: Path) -> None:
+    from bntt.cli import console
+    from bntt.experiments.study_result import as_json
+
+    values = as_json(result)
+    table, few = values["table"], " (preliminary: fewer than 5 starts)" if values["preliminary"] else ""
+    console.line("")
+    console.line(f"{values['title']}, {values['setting']} setting{few}")
+    heads = ("", *(f"{c['title']}{', ' + c['unit'] if c['unit'] else ''}" for c in table["columns"]))
+    rows = [
+        (row["label"], *(_cell(row["cells"][c["key"]], row["paper"][c["key"]]) for c in table["columns"]))
+        for row in table["rows"]
+    ]
+    if table["columns"]:
+        console.columns("mean ± sd over starts; the paper's own in brackets, at its size", heads, rows)
+    for claim in values["claims"]:
+        console.line(f"{claim['verdict'].upper()}: {claim['says']}: {claim['because']}")
+    console.line(f"written: {path}")
+
+
+def _cell(cell: Any, paper: Any) -> str:
+    own = "not run" if cell is None else cell["text"]
+    return own if "value" not in paper else f"{own} [{paper['value']:g}]"

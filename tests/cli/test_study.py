@@ -1,0 +1,190 @@
+"""``bntt study``: a stranger's study as the documents say, what fails, what is killed, and what is only looked at."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bntt.cli import main as cli
+from bntt.cli import study as verb
+from bntt.experiments.study import study_names
+from bntt.experiments.study_work import Outcome
+from tests.experiments.test_study_items import items
+
+STUDY = """
+title = "Two norms on the demo"
+about = "Whether BNTT beats no norm in one short epoch."
+
+[settings.small]
+recipe = "demo"
+set = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1"]
+seeds = [0]
+
+[[runs]]
+name = "bntt"
+label = "BNTT"
+measures = ["activity"]
+
+[[runs]]
+name = "other"
+label = "no norm"
+set = ["network.norm=none"]
+
+[[table]]
+key = "accuracy"
+metric = "accuracy"
+
+[[claims]]
+says = "BNTT is more accurate than no norm"
+rule = "better"
+of = "accuracy"
+run = "bntt"
+than = ["other"]
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder of a stranger with a study in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "two-norms.toml").write_text(STUDY)
+    return tmp_path
+
+
+def study(*args):
+    return cli.main(["study", *args])
+
+
+def result(home, name="two-norms-small"):
+    return json.loads((home / "runs" / "studies" / name / "result.json").read_text())
+
+
+def test_a_strangers_study(home, capsys):
+    assert study("mine/two-norms.toml", "--small", "--dry-run") == 0
+    assert "2 runs: 0 are used again, 0 are measured further, 2 are made" in capsys.readouterr().out
+    assert not (home / "runs").exists()
+    assert study("mine/two-norms.toml", "--small", "--jobs", "2") == 0
+    out = capsys.readouterr().out
+    assert "[2/2]" in out
+    assert "nothing left" in out
+    assert "preliminary: fewer than 5 starts" in out
+    assert "NOT DECIDED: BNTT is more accurate than no norm" in out
+    found = result(home)
+    assert [start["state"] for run in found["runs"] for start in run["starts"]] == ["done", "done"]
+    assert found["runs"][0]["starts"][0]["measures"].keys() == {"evaluate", "activity"}
+    assert study("mine/two-norms.toml", "--small") == 0
+    assert "2 runs: 2 are used again" in capsys.readouterr().out
+    for checkpoint in (home / "runs" / "pool").rglob("*.safetensors"):
+        checkpoint.unlink()
+    assert study("mine/two-norms.toml", "--small", "--dry-run", "--pool", "new", "--results", "runs/pool") == 0
+    assert "2 are used again" in capsys.readouterr().out, "also without weights, and from a folder of results"
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_told_and_its_code_is_ours(home, capsys):
+    """A rate without end is not finite: exit code 6."""
+    text = STUDY.replace('"network.norm=none"', '"network.norm=none", "train.lr=1e30"').replace(
+        'measures = ["activity"]', ""
+    )
+    (home / "mine" / "two-norms.toml").write_text(text)
+    assert study("mine/two-norms.toml", "--small", "--jobs", "2") == 6
+    told = capsys.readouterr()
+    assert "failed: two-norms: other, seed 0" in told.err
+    assert "1 of 2 runs failed" in told.err
+    states = [start["state"] for run in result(home)["runs"] for start in run["starts"]]
+    assert states == ["done", "failed"]
+    assert result(home)["claims"][0]["verdict"] == "not run"
+
+
+def test_mistakes_are_told_before_anything_is_made(home, capsys):
+    for args, said in {
+        (): "name a study, several, or all",
+        ("table-6", "--small"): "did you mean 'table-",
+        ("all", "table-1"): "all is every study",
+        ("table-5", "--jobs", "0"): "--jobs must be 1 or more",
+        ("table-5", "--data", "images"): "expected NAME=FOLDER",
+        ("table-5", "--results", "nowhere"): "is no folder",
+        ("mine/two-norms.toml",): "has no setting 'paper', only small",
+    }.items():
+        assert study(*args) == 2
+        assert said in capsys.readouterr().err
+    assert not (home / "runs").exists()
+
+
+def test_all_is_every_study(home, capsys, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(home / "none"))
+    assert study("all", "--small", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "table-1: bntt, seed 0" in out
+    assert "also" in out
+
+
+def test_studies_are_listed_with_their_titles(capsys):
+    assert cli.main(["list", "studies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == study_names()
+
+
+def test_the_time_left_goes_by_the_work_that_was_done():
+    one, other, last, again = items()
+    one.deed = other.deed = "train"
+    last.deed = "measure"
+    assert one.work == other.work > 0
+    watch = verb._Watch([one, other, last], jobs=1)
+    assert watch.text() == "3 left, how long the first run will tell"
+    watch.note(Outcome(one, 0, "", 60.0, True))
+    assert watch.text() == "2 left, about 1:00"
+    watch.note(Outcome(other, 6, "failed", 1.0, True))
+    assert watch.text() == "1 left"
+    watch.note(Outcome(last, 0, "", 1.0, False))
+    assert watch.text() == "nothing left"
+    assert again.deed == "cannot", "nobody has decided"
+
+
+def child(home, *args):
+    command = [sys.executable, "-m", "bntt", "study", "mine/two-norms.toml", "--small", *args]
+    return subprocess.Popen(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_sigterm_stops_the_children_and_says_how_to_go_on(home):
+    process = child(home)
+    logs = home / "runs" / "pool" / "logs"
+    while not logs.exists() or not list(logs.iterdir()):
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 143
+    assert b"the same command goes on" in err
+
+
+def numbers(found):
+    return [
+        {key: value for key, value in start["measures"]["evaluate"].items() if key != "seconds"}
+        for run in found["runs"]
+        for start in run["starts"]
+    ]
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_it_ends_with_the_same_numbers(home, capsys):
+    (home / "mine" / "two-norms.toml").write_text(STUDY.replace("batch_size=900", "batch_size=150"))
+    assert study("mine/two-norms.toml", "--small", "--pool", "whole", "--out", "whole-out") == 0
+    whole = json.loads((home / "whole-out" / "two-norms-small" / "result.json").read_text())
+    chance = random.Random(0)
+    for _ in range(10):
+        process = child(home, "--jobs", "2")
+        time.sleep(chance.uniform(0.5, 12.0))
+        os.killpg(process.pid, signal.SIGKILL)  # its children are in sessions of their own and go on or end
+        process.communicate()
+    process = child(home)
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err.decode()
+    assert numbers(result(home)) == numbers(whole)

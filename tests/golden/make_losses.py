@@ -1,0 +1,24 @@
+"""Write tests/golden/losses.json: losses of small trainings, by which a change of the numerics is noticed.
+
+    python -m tests.golden.make_losses
+
+Only after ``NUMERICS`` in src/bntt/experiments/numerics.py was raised, with a line under *Numerics* in CHANGELOG.md.
+"""
+
+import json
+from pathlib import Path
+
+from bntt.experiments.numerics import NUMERICS
+from tests.golden.losses import CASES, NUMERICS_KEY, losses
+
+FILE = Path(__file__).parent / "losses.json"
+
+
+def main() -> None:
+    """Train every case and keep its losses."""
+    found = {name: losses(name) for name in CASES}
+    FILE.write_text(json.dumps({NUMERICS_KEY: NUMERICS, **found}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

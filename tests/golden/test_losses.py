@@ -1,0 +1,36 @@
+"""What a training computes is what it was when the number of the numerics was last raised."""
+
+import json
+
+import pytest
+
+from bntt.engine.kernels import find_backend
+from bntt.experiments.numerics import NUMERICS
+from tests.golden.losses import CASES, NUMERICS_KEY, losses
+from tests.golden.make_losses import FILE
+
+KEPT = json.loads(FILE.read_text(encoding="utf-8"))
+RAISE = (
+    "the same recipe gives other numbers than before: if that is meant, raise NUMERICS in experiments/numerics.py, run "
+    "python -m tests.golden.make_losses, and say under Numerics in CHANGELOG.md what changed"
+)
+
+
+def test_the_losses_are_those_of_this_number():
+    assert KEPT[NUMERICS_KEY] == NUMERICS, "NUMERICS was raised: python -m tests.golden.make_losses"
+    assert KEPT.keys() - {NUMERICS_KEY} == CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_small_trainings_give_the_losses_that_are_kept(name):
+    """In float64 any other order of sums stays below 1e-9; kernels, and pixels as they are, take float32."""
+    if name.startswith("kernels") and not find_backend("cpu").available:
+        pytest.skip("the kernels are not built")
+    found = losses(name)
+    assert found == pytest.approx(KEPT[name], rel=1e-5 if "dtype" in CASES[name] else 1e-9), RAISE
+
+
+def test_cases_differ():
+    """A case that changes nothing guards nothing."""
+    seen = [tuple(round(loss, 9) for loss in KEPT[name]) for name in CASES if not name.startswith("kernels")]
+    assert len(set(seen)) == len(seen)
