@@ -102,6 +102,16 @@ def test_a_failed_run_is_told_and_its_code_is_ours(home, capsys):
     assert result(home)["claims"][0]["verdict"] == "not run"
 
 
+def test_what_is_not_there_is_written_as_not_run(home, capsys):
+    assert study("mine/two-norms.toml", "--small", "--only-kept") == 0
+    out = capsys.readouterr().out
+    assert "NOT RUN: BNTT is more accurate than no norm" in out
+    found = result(home)
+    assert [start["state"] for run in found["runs"] for start in run["starts"]] == ["not run", "not run"]
+    assert [row["cells"]["accuracy"] for row in found["table"]["rows"]] == [None, None]
+    assert not (home / "runs" / "pool").exists()
+
+
 def test_mistakes_are_told_before_anything_is_made(home, capsys):
     for args, said in {
         (): "name a study, several, or all",

@@ -35,6 +35,7 @@ def study(
     out: Path = Path("runs/studies"),
     data: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     dry_run: bool = False,
+    only_kept: bool = False,
     device: str = "cpu",
 ) -> None:
     """Make the runs of a study that are missing, measure them, and write its numbers, pictures and verdicts.
@@ -56,6 +57,7 @@ def study(
         out: the folder of results.
         data: where a dataset lies, NAME=FOLDER, repeatable: `--data images=my/images`.
         dry_run: say what would be made and what is used again, and why; make nothing.
+        only_kept: make nothing, and write what there is: the rest is "not run".
         device: cpu, or cuda.
     """
     from bntt.cli import console, streams
@@ -77,7 +79,7 @@ def study(
         return
     from bntt.experiments.study_run import results_of, write_results
 
-    outcomes = _work(planned, places.pool, jobs, device)
+    outcomes = [] if only_kept else _work(planned, places.pool, jobs, device)
     found = results_of(planned, places, outcomes, device)
     for result, path in zip(found, write_results(found, places), strict=True):
         _tell_result(result, path)
