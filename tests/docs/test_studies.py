@@ -4,12 +4,12 @@ import re
 import tomllib
 from pathlib import Path
 
-from bntt.experiments.measures import MEASURES
-from bntt.experiments.metrics import METRICS
-from bntt.experiments.study import parse_study
-from bntt.experiments.study_pictures import FIGURES
-from bntt.experiments.study_plan import plan_study
-from bntt.experiments.verdicts import RULES
+from bntt.experiments.study.measures import MEASURES
+from bntt.experiments.study.metrics import METRICS
+from bntt.experiments.study.pictures import FIGURES
+from bntt.experiments.study.plan import plan_study
+from bntt.experiments.study.study import parse_study
+from bntt.experiments.study.verdicts import RULES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from bntt.experiments.checked import by_kind, checked, unknown_name
-from bntt.experiments.measures import MEASURES, Exit
 from bntt.experiments.schema import RecipeError
-from bntt.experiments.study_schema import RunPart, Setting
+from bntt.experiments.study.measures import MEASURES, Exit
+from bntt.experiments.study.schema import RunPart, Setting
 
 
 def wrong(kind, values, where="here"):

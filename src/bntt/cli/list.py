@@ -30,7 +30,7 @@ def list_names(
         return
     from bntt.data.catalog import BUILT_IN, DATASETS
     from bntt.experiments.recipe import recipe_names
-    from bntt.experiments.study import load_study, study_names
+    from bntt.experiments.study.study import load_study, study_names
     from bntt.models import MODELS, PRETRAINED
     from bntt.nn import NORMS
 

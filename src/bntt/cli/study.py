@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 if TYPE_CHECKING:
-    from bntt.experiments.study import Study
-    from bntt.experiments.study_items import Item
-    from bntt.experiments.study_result import StudyResult
-    from bntt.experiments.study_run import Planned
-    from bntt.experiments.study_schema import SettingName
-    from bntt.experiments.study_work import Outcome
+    from bntt.experiments.study.items import Item
+    from bntt.experiments.study.result import StudyResult
+    from bntt.experiments.study.run import Planned
+    from bntt.experiments.study.schema import SettingName
+    from bntt.experiments.study.study import Study
+    from bntt.experiments.study.work import Outcome
 
 
 class StudyError(Exception):
@@ -63,7 +63,7 @@ def study(
     from bntt.cli import console, streams
     from bntt.experiments.build import require_device
     from bntt.experiments.recipe import RecipeError
-    from bntt.experiments.study_run import Places, plan
+    from bntt.experiments.study.run import Places, plan
 
     if not names:
         raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
@@ -77,7 +77,7 @@ def study(
     if dry_run:
         _tell_plan(planned)
         return
-    from bntt.experiments.study_run import results_of, write_results
+    from bntt.experiments.study.run import results_of, write_results
 
     outcomes = [] if only_kept else _work(planned, places.pool, jobs, device)
     found = results_of(planned, places, outcomes, device)
@@ -103,7 +103,7 @@ def _place(text: str) -> tuple[str, str]:
 
 def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
     from bntt.experiments.recipe import RecipeError
-    from bntt.experiments.study import load_study, study_names
+    from bntt.experiments.study.study import load_study, study_names
 
     if "all" in names:
         if len(names) > 1:
@@ -135,7 +135,7 @@ def _counts(items: Sequence[Item]) -> str:
 
 def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]:
     from bntt.cli import console, signals, streams
-    from bntt.experiments.study_work import Workshop, work
+    from bntt.experiments.study.work import Workshop, work
 
     console.line(_counts(planned.items))
     left, outcomes, watch = planned.left(), list[Any](), _Watch(planned.left(), jobs)
@@ -190,7 +190,7 @@ class _Watch:
 
 def _tell_result(result: StudyResult, path: Path) -> None:
     from bntt.cli import console
-    from bntt.experiments.study_result import as_json
+    from bntt.experiments.study.result import as_json
 
     values = as_json(result)
     table, few = values["table"], " (preliminary: fewer than 5 starts)" if values["preliminary"] else ""

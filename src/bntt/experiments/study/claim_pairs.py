@@ -1,0 +1,135 @@
+"""Rules that compare runs pair by pair, over the starts whose seed they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bntt.analysis.starts import Difference, paired_difference
+from bntt.experiments.study.claim import Answer, Claim, Numbers, Verdict, with_starts
+
+SUPERIOR = 0.75
+"""P(A > B) that "better" asks for (Bouthillier et al. 2021)."""
+
+
+class _Pairs(Claim):
+    """Runs compared pair by pair, over the starts whose seed they share."""
+
+    of: str
+    """The column."""
+
+    def pairs(self) -> list[tuple[str, str]]:
+        raise NotImplementedError
+
+    def uses(self) -> tuple[list[str], list[str]]:
+        return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
+
+    def one(self, found: Difference) -> Answer:
+        raise NotImplementedError
+
+    def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
+        answers, said, most = list[Answer](), list[str](), 0
+        for run, other in self.pairs():
+            shared = _shared(numbers, self.of, run, other)
+            if shared is None:
+                answers.append("not run")
+                said.append(f"{run} and {other} share no start that was run")
+                continue
+            most = max(most, shared.n)
+            answers.append(self.one(shared) if shared.n > 1 else "not decided")
+            said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''))}")
+        return Verdict(_all(answers), with_starts("; ".join(said), most))
+
+
+class Better(_Pairs):
+    """``better``: the one is above the other, or below where lower is better, by more than chance."""
+
+    rule: Literal["better"]
+    run: str
+    than: Annotated[list[str], Field(min_length=1)]
+    by: Annotated[float, Field(ge=0)] = 0.0
+    """How much the mean difference must be, at least, in the column's unit."""
+    lower: bool = False
+    """Whether less is better."""
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(self.run, other) for other in self.than]
+
+    def one(self, found: Difference) -> Answer:
+        each = Difference(tuple(-value for value in found.each)) if self.lower else found
+        low, high = each.interval or (0.0, 0.0)
+        if each.mean >= self.by and low > 0 and each.superiority >= SUPERIOR:
+            return "holds"
+        return "does not hold" if high < self.by or high < 0 else "not decided"
+
+    def told(self) -> str:
+        by = f" and a mean of at least {self.by:g}" if self.by else ""
+        word = "below" if self.lower else "above"
+        return (
+            f"{self.run} {word} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
+            f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
+            f"the interval is on the other side"
+        )
+
+
+class NoWorse(_Pairs):
+    """``no-worse``: the one is at most so far below the other."""
+
+    rule: Literal["no-worse"]
+    run: str
+    than: Annotated[list[str], Field(min_length=1)]
+    margin: Annotated[float, Field(gt=0)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(self.run, other) for other in self.than]
+
+    def one(self, found: Difference) -> Answer:
+        low, high = found.interval or (0.0, 0.0)
+        return "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
+
+    def told(self) -> str:
+        return (
+            f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
+            f"interval lies above -{self.margin:g}; does not hold where it lies below"
+        )
+
+
+class Order(_Pairs):
+    """``order``: each run is better than the next one."""
+
+    rule: Literal["order"]
+    runs: Annotated[list[str], Field(min_length=2)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return list(zip(self.runs, self.runs[1:], strict=False))
+
+    def one(self, found: Difference) -> Answer:
+        low, high = found.interval or (0.0, 0.0)
+        if low > 0 and found.superiority >= SUPERIOR:
+            return "holds"
+        return "does not hold" if high < 0 else "not decided"
+
+    def told(self) -> str:
+        return f"{' > '.join(self.runs)} in {self.of}, each pair by the rule of better"
+
+
+def _all(answers: Sequence[Answer]) -> Answer:
+    """Of several pairs: what does not hold for one does not hold; what holds, holds for all."""
+    order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
+    return next((answer for answer in order if answer in answers), "holds")
+
+
+def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference | None:
+    try:
+        return paired_difference(numbers.get((run, column), {}), numbers.get((other, column), {}))
+    except ValueError:
+        return None
+
+
+def _difference(found: Difference, unit: str) -> str:
+    text = f"{found.mean:+.3g}{f' {unit}' if unit else ''}"
+    if found.interval is not None:
+        text += " ({:+.3g} to {:+.3g})".format(*found.interval)
+    return f"{text}, above in {found.superiority:.0%} of {found.n}"

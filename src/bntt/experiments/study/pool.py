@@ -1,0 +1,183 @@
+"""The pool: one folder of runs that all studies share, and which of them stands for a start that is wanted.
+
+Two runs are the same where their recipes agree in all that numbers depend on, their data has the same checksums, and
+they were made under the same :mod:`number of the numerics <bntt.experiments.numerics>`. Of a run that begins with an
+ANN the ANN is a part. Weights are not needed: what was measured is used again where they are gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bntt.data.catalog import BUILT_IN, prepared_folder
+from bntt.data.event_sets import EVENT_SETS, frames_folder
+from bntt.data.prepared import Manifest, manifest_of, read_manifest
+from bntt.data.sequences import digest_of
+from bntt.experiments.directory import RunDirectory
+from bntt.experiments.numerics import NUMERICS, numerics_of
+from bntt.experiments.parts import framing_of
+from bntt.experiments.recipe import RecipeError, load_recipe
+from bntt.experiments.schema import Recipe
+from bntt.experiments.study.measures import EVALUATE, Measure
+
+SAME_NUMBERS: dict[str, tuple[str, ...]] = {
+    "data": ("root", "label"),
+    "evaluate": ("batch_size",),
+    "compute": ("backend", "events", "recompute"),
+}
+"""Keys of a recipe that change rounding at most."""
+UNTRAINED = "-untrained"
+"""Ends the identity of what only measures that train by themselves are made of."""
+DEPTH = 2
+"""How deep folders of results are searched for runs."""
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A run directory whose training is complete and was measured on the test images; or one that is not trained, for
+    measures that train by themselves."""
+
+    path: Path
+    identity: str
+    data: Mapping[str, str]
+    """Checksums."""
+    environment: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+
+    @property
+    def has_weights(self) -> bool:
+        return RunDirectory(self.path).best.is_file()
+
+    def found(self, measure: Measure) -> Mapping[str, Any] | None:
+        """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same."""
+        kept = read_json(self.path / measure.file)
+        if kept is not None and kept.get("arguments") == measure.model_dump():
+            values: Mapping[str, Any] = kept["values"]
+            return values
+        own = read_json(self.path / measure.written())
+        return own if own is not None and measure.was_asked(own) else None
+
+
+def identity(recipe: Recipe, ann: str = "") -> str:
+    """A digest of what the numbers of a recipe depend on, data and code apart.
+
+    Only values that are not the default count, so that a key that is new, and off, changes no identity.
+
+    Args:
+        ann: the identity of the run that it begins with, in place of where that lies.
+    """
+    values: dict[str, Any] = recipe.model_dump(exclude_defaults=True)
+    for key in ("notes", "checkpoint"):
+        values.pop(key, None)
+    for table, keys in SAME_NUMBERS.items():
+        for key in keys:
+            values.get(table, {}).pop(key, None)
+    if recipe.convert.ann:
+        values["convert"]["ann"] = ann
+    else:
+        values.pop("convert", None)
+    full = {key: value for key, value in values.items() if value != {}}
+    return hashlib.sha256(json.dumps(full, sort_keys=True).encode()).hexdigest()
+
+
+def place_of(name: str, of: str, data: Mapping[str, str]) -> str:
+    """What the directory of a start is called: a word for people, and a digest of all that it is."""
+    everything = json.dumps([of, dict(data), NUMERICS], sort_keys=True)
+    return f"{name}-{hashlib.sha256(everything.encode()).hexdigest()[:12]}"
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A file's table; None where there is none that can be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
+    """Every complete run of some folders, in their order."""
+    for folder in folders:
+        for depth in range(1, DEPTH + 1):
+            for file in sorted(folder.glob("/".join(["*"] * depth) + "/recipe.toml")):
+                if (run := kept_run(file.parent)) is not None:
+                    yield run
+
+
+def kept_run(path: Path) -> KeptRun | None:
+    """The run in this directory, if it is complete and can be understood."""
+    evaluation, environment = read_json(path / "evaluation.json") or {}, read_json(path / "environment.json")
+    if environment is None or (evaluation.get("split") != "test" and environment.get("trained") is not False):
+        return None
+    data = environment.get("data")
+    try:
+        recipe = load_recipe(path / "recipe.toml", same_data=True)
+        of = identity(recipe, _ann_of(recipe, path)) + UNTRAINED * (environment.get("trained") is False)
+    except (RecipeError, OSError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
+        return None
+    return KeptRun(path, of, data["sha256"], environment, evaluation)
+
+
+def _ann_of(recipe: Recipe, path: Path) -> str:
+    """The identity of the ANN that a kept run began with: where it was, or beside the run under the same name."""
+    if not recipe.convert.ann:
+        return ""
+    was = Path(recipe.convert.ann)
+    for place in (was, path.parent / was.name):
+        if (place / "recipe.toml").is_file():
+            return identity(load_recipe(place / "recipe.toml", same_data=True))
+    raise RecipeError(f"{path}: the ANN that it began with is not known any more")
+
+
+def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
+    """The checksums of a recipe's data, if it is here and prepared; None otherwise.
+
+    Raises:
+        DataError: if what is here is damaged.
+    """
+    manifest = _manifest(recipe)
+    if manifest is None:
+        return None
+    if recipe.data.order:
+        pixels = manifest.shape[1] * manifest.shape[2]
+        return {**manifest.sha256, "order": digest_of(recipe.data.order, pixels)}
+    return manifest.sha256
+
+
+def _manifest(recipe: Recipe) -> Manifest | None:
+    name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
+    if name in BUILT_IN:
+        return manifest_of(BUILT_IN[name](), name)
+    if name in ("images", "events") and root is None:
+        return None
+    if name in EVENT_SETS:
+        return read_manifest(frames_folder(name, framing_of(recipe), root))
+    return read_manifest(prepared_folder(name, root))
+
+
+def numerics_agree(run: KeptRun) -> bool:
+    """Whether a run was made under the number of this code."""
+    return numerics_of(run.environment) == NUMERICS
+
+
+def numbers_of(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:
+    """All that was measured on a run, by the names of a study."""
+    found = {EVALUATE: run.evaluation} if run.evaluation else {}
+    return found | {name: values for name, one in measures.items() if (values := run.found(one)) is not None}
+
+
+def why_data_is_missing(recipe: Recipe) -> str:
+    """That a recipe's data is not here, and what brings it."""
+    name = recipe.data.name
+    if name in ("images", "events"):
+        return f"its {name} are not here: say where they are, --data {name}=FOLDER"
+    if images := (EVENT_SETS[name].simulated if name in EVENT_SETS else ""):
+        return f"{name} is not here: bntt data simulate {images}"
+    return f"{name} is not here: bntt data prepare {name}"

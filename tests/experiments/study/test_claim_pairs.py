@@ -1,0 +1,98 @@
+"""Rules over pairs of runs: each of the four answers, and its sides."""
+
+import pytest
+
+from bntt.experiments.study.claim_pairs import Better, NoWorse, Order
+
+
+def numbers(**runs):
+    return {(run, "acc"): dict(enumerate(values)) for run, values in runs.items()}
+
+
+def better(**options):
+    return Better(says="x", rule="better", of="acc", run="a", than=["b"], **options)
+
+
+HIGH, LOW, WILD = [90.0, 91.0, 90.5], [85.0, 86.1, 85.4], [95.0, 80.0, 91.0]
+
+
+@pytest.mark.parametrize(
+    ("runs", "answer"),
+    [
+        ({"a": HIGH, "b": LOW}, "holds"),
+        ({"a": LOW, "b": HIGH}, "does not hold"),
+        ({"a": WILD, "b": LOW}, "not decided"),
+        ({"a": HIGH[:1], "b": LOW[:1]}, "not decided"),
+        ({"a": HIGH}, "not run"),
+        ({}, "not run"),
+    ],
+)
+def test_better_has_four_answers(runs, answer):
+    assert better().judge(numbers(**runs), {"acc": "%"}).answer == answer
+
+
+def test_less_is_better_where_that_is_said():
+    assert better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).answer == "holds"
+    assert better(lower=True).judge(numbers(a=HIGH, b=LOW), {}).answer == "does not hold"
+
+
+def test_a_wanted_difference_must_be_there():
+    found = numbers(a=HIGH, b=LOW)  # about 5 points apart
+    assert better(by=4.0).judge(found, {}).answer == "holds"
+    assert better(by=8.0).judge(found, {}).answer == "does not hold"
+
+
+def test_three_of_four_starts_must_win():
+    """The interval is above 0 or it is not: with P(A > B) below 0.75 a claim never holds."""
+    one = {"a": [10.0, 10.0, 10.0, 10.0], "b": [9.0, 10.0, 10.0, 9.0]}
+    assert better().judge(numbers(**one), {}).answer == "not decided"
+
+
+def test_of_several_others_the_worst_answer_counts():
+    claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+    assert claim.judge(numbers(a=HIGH, b=LOW, c=LOW), {}).answer == "holds"
+    assert claim.judge(numbers(a=HIGH, b=LOW, c=[99.0, 99.5, 99.7]), {}).answer == "does not hold"
+    assert claim.judge(numbers(a=HIGH, b=LOW), {}).answer == "not run"
+
+
+def test_what_is_said_has_difference_interval_and_starts():
+    said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
+    assert said == "a - b: +5 % (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"
+
+
+@pytest.mark.parametrize(
+    ("runs", "answer"),
+    [
+        ({"a": [89.9, 90.1, 90.0], "b": [90.0, 90.1, 90.1]}, "holds"),
+        ({"a": LOW, "b": HIGH}, "does not hold"),
+        ({"a": WILD, "b": HIGH}, "not decided"),
+        ({"b": HIGH}, "not run"),
+    ],
+)
+def test_no_worse_has_four_answers(runs, answer):
+    claim = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5)
+    assert claim.judge(numbers(**runs), {}).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("runs", "answer"),
+    [
+        ({"a": HIGH, "b": LOW, "c": [80.0, 80.1, 80.3]}, "holds"),
+        ({"a": HIGH, "b": LOW, "c": [88.0, 88.1, 88.3]}, "does not hold"),
+        ({"a": WILD, "b": LOW, "c": [80.0, 80.1, 80.3]}, "not decided"),
+        ({"a": HIGH, "b": LOW}, "not run"),
+    ],
+)
+def test_order_has_four_answers(runs, answer):
+    claim = Order(says="x", rule="order", of="acc", runs=["a", "b", "c"])
+    assert claim.judge(numbers(**runs), {}).answer == answer
+
+
+def test_rules_are_told_in_words_and_say_what_they_look_at():
+    assert better().uses() == (["a", "b"], ["acc"])
+    assert "at least 75% of the shared starts" in better().told()
+    assert "a mean of at least 2" in better(by=2.0).told()
+    assert "below" in better(lower=True).told()
+    assert Order(says="x", rule="order", of="acc", runs=["a", "b"]).told().startswith("a > b in acc")
+    told = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5).told()
+    assert "at most 0.5 below b in acc" in told

@@ -1,0 +1,131 @@
+"""Which runs are the same, and what was kept of them."""
+
+import json
+
+import pytest
+
+from bntt.experiments.recipe import load_recipe
+from bntt.experiments.study.measures import Activity, Robust
+from bntt.experiments.study.pool import (
+    identity,
+    kept_run,
+    kept_runs,
+    numbers_of,
+    numerics_agree,
+    place_of,
+    sums_of,
+    why_data_is_missing,
+)
+from tests.experiments.study.kept import bundled_sums, keep, small
+
+ANN = ["convert.ann=runs/a", "network.norm=none"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.root=elsewhere",
+        "data.label=x",
+        "notes=x",
+        "checkpoint.last=5",
+        "evaluate.batch_size=7",
+        "compute.backend=reference",
+        "compute.events=measured",
+        "compute.recompute=3",
+    ],
+)
+def test_what_changes_no_number_changes_no_identity(override):
+    assert identity(small(override)) == identity(small())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "train.lr=0.2",
+        "network.norm=bn",
+        "evaluate.draws=2",
+        "compute.precision=bf16-grad",
+        "train.gamma_decay=0.0",
+        "encoder.name=direct",
+        "evaluate.every=2",
+    ],
+)
+def test_what_changes_numbers_changes_the_identity(override):
+    assert identity(small(override)) != identity(small())
+
+
+def test_a_run_is_also_the_ann_that_it_begins_with():
+    one, moved = small(*ANN), small("convert.ann=other/place", "network.norm=none")
+    assert identity(one, "x") == identity(moved, "x")
+    assert identity(one, "x") != identity(one, "y")
+    assert identity(small("convert.scale=0.5")) == identity(small()), "nothing is converted"
+
+
+def test_a_recipe_that_was_written_out_is_the_same(tmp_path):
+    assert kept_run(keep(tmp_path / "a", small("seed=3"))).identity == identity(small("seed=3"))
+
+
+def test_what_is_no_complete_run_is_passed_over(tmp_path):
+    for name, spoil in {
+        "no-evaluation": lambda run: (run / "evaluation.json").unlink(),
+        "no-environment": lambda run: (run / "environment.json").unlink(),
+        "torn": lambda run: (run / "evaluation.json").write_text("{"),
+        "validation": lambda run: (run / "evaluation.json").write_text('{"split": "validation"}'),
+        "no-recipe": lambda run: (run / "recipe.toml").write_text("seed = []"),
+        "no-sums": lambda run: (run / "environment.json").write_text('{"data": {}}'),
+    }.items():
+        spoil(keep(tmp_path / name, small()))
+    whole = keep(tmp_path / "deeper" / "whole", small())
+    assert [run.path for run in kept_runs([tmp_path])] == [whole]
+
+
+def test_an_ann_is_found_where_it_was_or_beside_the_run(tmp_path):
+    ann = keep(tmp_path / "a", load_recipe("fashion-mnist-ann"))
+    begun = keep(tmp_path / "b", small(*ANN))
+    assert kept_run(begun).identity == identity(small(*ANN), kept_run(ann).identity)
+    ann.rename(tmp_path / "gone")
+    assert kept_run(begun) is None
+
+
+def test_measures_are_kept_with_what_they_were_asked(tmp_path):
+    place = keep(tmp_path / "a", small())
+    run, measure = kept_run(place), Activity(kind="activity")
+    assert run.found(measure) is None
+    (place / "activity.json").write_text('{"split": "validation"}')
+    assert run.found(measure) is None
+    (place / "activity.json").write_text('{"split": "test", "n": 1}')
+    assert run.found(measure)["n"] == 1
+    (place / "measures").mkdir()
+    kept = {"arguments": measure.model_dump(), "values": {"n": 2}}
+    (place / measure.file).write_text(json.dumps(kept))
+    assert run.found(measure)["n"] == 2
+    numbers = numbers_of(run, {"activity": measure, "noise": Robust(kind="robust")})
+    assert numbers.keys() == {"evaluate", "activity"}
+
+
+def test_runs_of_before_there_was_a_number_are_the_first(tmp_path):
+    assert numerics_agree(kept_run(keep(tmp_path / "a", small())))
+    assert not numerics_agree(kept_run(keep(tmp_path / "b", small(), numerics=0)))
+
+
+def test_checksums_of_data(tmp_path, monkeypatch):
+    assert sums_of(small()) == bundled_sums()
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path))
+    assert sums_of(load_recipe("cifar10")) is None
+    assert sums_of(load_recipe("fashion-mnist-events")) is None
+    assert sums_of(small("data.name=images")) is None
+    ordered = sums_of(load_recipe("sequential-mnist", ["data.name=fashion-mnist-bundled"]))
+    assert ordered.keys() == {"train", "test", "order"}
+
+
+def test_what_brings_data():
+    assert "bntt data prepare cifar10" in why_data_is_missing(load_recipe("cifar10"))
+    assert "bntt data simulate fashion-mnist" in why_data_is_missing(load_recipe("fashion-mnist-events"))
+    assert "--data images=FOLDER" in why_data_is_missing(small("data.name=images"))
+
+
+def test_a_place_has_a_word_and_a_digest():
+    one = place_of("demo", "x", {"train": "1"})
+    assert one.startswith("demo-")
+    assert one != place_of("demo", "x", {"train": "2"})

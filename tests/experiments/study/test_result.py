@@ -1,0 +1,89 @@
+"""What a result says: schema, statistics, verdicts, and what was not run."""
+
+import json
+import math
+
+import pytest
+
+from bntt.experiments.study.result import as_json, directory_of, write_result
+from bntt.experiments.study.study import study_names
+from tests.experiments.study.found import empty_result, full_result, small_result
+
+TOP = [
+    "study",
+    "title",
+    "about",
+    "setting",
+    "bntt",
+    "numerics",
+    "written",
+    "commit",
+    "device",
+    "runs",
+    "table",
+    "figures",
+]
+START = ["seed", "state", "why", "directory", "digest", "data", "commit", "device", "seconds", "numerics", "measures"]
+
+
+def test_the_schema():
+    found = as_json(small_result(), [{"file": "f.svg", "title": "t", "alt": "a"}])
+    assert {*TOP, "claims"} <= found.keys()
+    run = found["runs"][0]
+    assert {"name", "label", "recipe", "overrides", "seeds", "starts"} <= run.keys()
+    assert set(START) <= run["starts"][0].keys()
+    assert found["table"]["columns"][0] == {"key": "acc", "title": "test accuracy", "unit": "%"}
+    assert found["claims"][0].keys() == {"says", "source", "verdict", "because", "rule"}
+    assert found["figures"] == [{"file": "f.svg", "title": "t", "alt": "a"}]
+    assert found["preliminary"] is True
+
+
+def test_a_cell_has_mean_deviation_interval_and_every_value():
+    found = as_json(small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84}))
+    cell = found["table"]["rows"][0]["cells"]["acc"]
+    assert (cell["mean"], cell["n"], cell["values"]) == (pytest.approx(82.0), 2, pytest.approx([80.0, 84.0]))
+    assert cell["sd"] == pytest.approx(8**0.5)
+    assert cell["low_95"] == pytest.approx(82 - 12.7062 * 2, abs=1e-3)
+    assert cell["text"] == "82.0 ± 2.8"
+    assert found["table"]["rows"][0]["paper"]["acc"] == {"missing": "not available"}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [
+        ({("bntt", 0): 0.90, ("bntt", 1): 0.901}, "holds"),
+        ({("bntt", 0): 0.70, ("bntt", 1): 0.701}, "does not hold"),
+        ({("bntt", 0): 0.70, ("bntt", 1): 0.95}, "not decided"),
+    ],
+)
+def test_claims_are_judged(accuracy, verdict):
+    assert as_json(small_result(accuracy))["claims"][0]["verdict"] == verdict
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_gives_a_result_with_numbers_and_without(name, tmp_path):
+    for setting in ("small", "paper"):
+        values = as_json(full_result(name, setting))
+        for row in values["table"]["rows"]:
+            for cell in filter(None, row["cells"].values()):
+                assert math.isfinite(cell["mean"])
+        assert any(cell for row in values["table"]["rows"] for cell in row["cells"].values())
+        assert {claim["verdict"] for claim in values["claims"]} <= {"holds", "does not hold", "not decided", "not run"}
+    nothing = as_json(empty_result(name))
+    assert {claim["verdict"] for claim in nothing["claims"]} <= {"not run"}
+    assert not any(cell for row in nothing["table"]["rows"] for cell in row["cells"].values())
+    path = write_result(empty_result(name), tmp_path)
+    assert json.loads(path.read_text())["study"] == name
+
+
+def test_the_place_of_an_ann_is_not_told():
+    result = small_result()
+    start = result.found["bntt", 0]
+    start.numbers["evaluate"]["conversion"] = {"ann": {"run": "/home/me/runs/ann", "epoch": 1}, "scale": 0.5}
+    told = as_json(result)["runs"][0]["starts"][0]["measures"]["evaluate"]["conversion"]
+    assert told == {"ann": {"run": "ann", "epoch": 1}, "scale": 0.5}
+
+
+def test_where_results_are(tmp_path):
+    assert directory_of("a", "paper", tmp_path) == tmp_path / "a"
+    assert directory_of("a", "small", tmp_path) == tmp_path / "a-small"
