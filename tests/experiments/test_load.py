@@ -68,7 +68,7 @@ def test_a_run_on_some_images_says_how_many_and_goes_on_with_no_other_number(tmp
     list(train_run(recipe, data, directory))
     assert [row["updates"] for row in directory.rows()] == [5]
     facts = json.loads((directory.path / "environment.json").read_text())
-    assert facts["samples"] == {"train": 500, "validation": 500, "test": 1000, "train_of": 4500}
+    assert facts["samples"] == {"train": 500, "train_of": 4500, "validation": 500}
     result = as_json(evaluate_run(recipe, data, directory))
     assert (result["training_images"], result["training_images_of"]) == (500, 4500)
     assert result["dataset"] == "Fashion-MNIST (bundled part), trained on 500 of 4,500"

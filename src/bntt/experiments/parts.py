@@ -51,8 +51,12 @@ class Parts:
 
     def facts(self) -> dict[str, Any]:
         """What to write down of the data that was trained on: where it came from, and how many samples of it."""
-        counts = {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
-        return {"data": asdict(self.manifest), "samples": {**counts, "train_of": self.whole or counts["train"]}}
+        counts = {
+            "train": len(self.train),
+            "train_of": self.whole or len(self.train),
+            "validation": len(self.validation),
+        }
+        return {"data": asdict(self.manifest), "samples": counts}  # the test split's count is in the manifest: it waits
 
     def of(self, split: Split) -> Shown:
         """The samples of a split."""
