@@ -34,7 +34,13 @@ def backward(net: SpikingNetwork, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("options", "recompute"), [(OPTIONS[0], "never"), (OPTIONS[3], 2), (OPTIONS[6], 2)], ids=["1", "2", "3"]
+    ("options", "recompute"),
+    [
+        (OPTIONS[0], "never"),
+        pytest.param(OPTIONS[3], 2, marks=pytest.mark.slow),
+        pytest.param(OPTIONS[6], 2, marks=pytest.mark.slow),
+    ],
+    ids=["1", "2", "3"],
 )
 def test_logits_gradients_and_statistics(options, recompute, rng):
     ours, theirs = pair(small(4, **options))
