@@ -14,7 +14,8 @@ def start(seed: int, state: str = "done", why: str = "") -> dict[str, Any]:
     done = state == "done"
     return {
         "seed": seed, "state": state, "why": why, "directory": f"pool/small-{seed}", "digest": "9f" * 8,
-        "data": "06cd9bd58c88d8e6b337bc", "commit": "0123456789ab", "device": "cpu, one thread",
+        "data": {"train": "06cd9bd58c88d8e6b337bc", "test": "9f" * 32},
+        "commit": "0123456789ab", "device": "cpu, one thread",
         "seconds": 1330.3 if done else None, "numerics": 3,
         "measures": {"evaluation": {"accuracy": 0.54}} if done else {},
     }  # fmt: skip

@@ -27,7 +27,9 @@ def test_shorter_evaluations_stand_below():
 def test_a_conversion_and_a_part_of_the_images_are_told():
     words = " ".join(evaluations({"evaluation": values("rival-conversion-0", "evaluation")}).words)
     assert "1,000 of the 10,000 images" in words
-    assert "Converted from an ANN" in words
+    assert "Converted from an ANN, not trained" in words
+    hybrid = " ".join(evaluations({"evaluation": values("rival-hybrid-0", "evaluation")}).words)
+    assert "Converted from an ANN, then trained" in hybrid
 
 
 def test_one_step_is_no_line_over_time():

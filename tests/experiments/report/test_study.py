@@ -48,6 +48,7 @@ def test_every_start_and_its_value(tmp_path):
     (runs,) = section(subject, "Runs").tables
     assert len(runs.rows) == 6
     assert [cell.text for cell in runs.rows[0][:4]] == ["BNTT", "0", "done", "22 min"]
+    assert runs.rows[0][6].text == "train 06cd9bd5, test 9f9f9f9f"
     failed = runs.rows[4][2]
     assert (failed.text, failed.note, failed.mark) == ("failed", "numbers not finite at update 40", "bad")
     assert runs.rows[5][2].text == "not run"

@@ -63,8 +63,9 @@ def _words(values: Values) -> tuple[str, ...]:
         said.append(f"{values.whole('images'):,} of the {values.whole('images_of'):,} images were measured.")
     if "conversion" in values:
         made = values.inside("conversion")
+        trained = "then trained" if "updates" in values and values.whole("updates") else "not trained"
         said.append(
-            f"Converted from an ANN, not trained: thresholds are {made.said('scale', '?')} times the largest weighted "
+            f"Converted from an ANN, {trained}: thresholds are {made.said('scale', '?')} times the largest weighted "
             f"input of {made.said('images', '?')} training images."
         )
     if "updates" in values and values.whole("updates"):

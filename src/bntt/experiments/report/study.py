@@ -224,9 +224,17 @@ def _start(start: Values, values: Values) -> tuple[Cell, ...]:
         Cell(duration(seconds), seconds) if seconds is not None else Cell("–"),
         Cell(start.said("device", "–")),
         Cell(start.said("commit", "–")),
-        Cell(start.said("data", "–")[:16]),
+        Cell(_checksums(start)),
         Cell(start.said("directory", "–")),
     )
+
+
+def _checksums(start: Values) -> str:
+    """The first digits of every part's."""
+    held = start.held.get("data")
+    if not isinstance(held, dict):
+        return start.said("data", "–")[:16]
+    return clean(", ".join(f"{part} {str(digits)[:8]}" for part, digits in held.items()), 100) or "–"
 
 
 def _settings(run: Values) -> tuple[Cell, ...]:
