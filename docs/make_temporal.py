@@ -112,7 +112,7 @@ SECTIONS = (
         "pixels",
         NORMS,
         "`sequential-fashion-mnist` on a subset, as the commands below say it: FC(1,256)-FC(256,256)-FC(256,10), a leak of 0.99. "
-        "The paper's Table 3 is about MNIST, 784 steps as well, all 60,000 images and a number of epochs that it does not tell.",
+        "The paper's Table 3 is about MNIST; how many steps and epochs it took was not found.",
     ),
 )
 GROWN = (
