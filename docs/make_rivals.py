@@ -256,12 +256,8 @@ def page() -> str:
     parts += table(HEADS, [row(method, found) for method, found in methods()])
     parts += ["", "![accuracy and activity](results/rivals.png)", "", "## Conversion by its number of steps", ""]
     parts += conversion_table([*of_method("conversion-100"), *of_method("conversion")])
-    parts += [
-        "",
-        "## On CIFAR-10 (JPEG copy)",
-        "",
-        *table(HEADS, [row(method, found) for method, found in methods(on_cifar)]),
-    ]
+    on = [row(method, found) for method, found in methods(on_cifar)]
+    parts += ["", "## On CIFAR-10 (JPEG copy)", "", CIFAR, "", *table(HEADS, on)]
     parts += [*noise(), *attacks()]
     return "\n".join([*parts, "", "## How they were made", "", *commands(), "", MEASURED]) + "\n"
 
