@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from itertools import accumulate
 
-from kept import HERE, RUNS, Facts, made, over, spread, starts, table
+from kept import HERE, RUNS, Facts, made, over, starts, table
 
 EVENTS = {
     "bntt": "BNTT",
@@ -66,24 +67,22 @@ def compared(title: str, prefix: str, names: dict[str, str], text: str) -> tuple
 
 
 def growing() -> tuple[list[str], list[Facts]]:
-    """Validation accuracy after every epoch and the time it took, with T that grows and with all steps from the start."""
+    """Validation accuracy after every epoch, by the steps taken so far, with T that grows and with all from the start."""
     runs = {label: starts(name) for name, label in GROWING}
     if not all(runs.values()):
         return [], []
-    lines = ["", "## Growing T", "", GROWN, ""]
     rows = []
     for (name, label), found in zip(GROWING, runs.values(), strict=True):
         for facts, place in zip(found, sorted(RUNS.glob(f"{name}-[0-9]")), strict=True):
-            epochs = [json.loads(line) for line in (place / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-            validated = [f"{one['seconds'] / 60:.1f} min, {100 * one['validation_accuracy']:.1f}" for one in epochs]
+            lines = (place / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            epochs = [json.loads(line) for line in lines]
+            taken = accumulate(one.get("steps", facts["recipe"]["network"]["num_steps"]) for one in epochs)
+            cells = [f"{n}: {100 * one['validation_accuracy']:.1f}" for n, one in zip(taken, epochs, strict=True)]
             test = f"{100 * facts['evaluation']['accuracy']:.2f}"
-            rows.append([label, str(facts["recipe"]["seed"]), *validated, test])
-    heads = ("training", "seed", *(f"after epoch {number + 1}, %" for number in range(len(rows[0]) - 3)), "test, %")
-    means = [
-        f"{label}: {spread([100 * facts['evaluation']['accuracy'] for facts in found], '.2f')} %"
-        for label, found in runs.items()
-    ]
-    return [*lines, *table(heads, rows), "", f"On the test images {'; '.join(means)}."], [runs[GROWING[0][1]][0]]
+            rows.append([label, str(facts["recipe"]["seed"]), *cells, test])
+    epochs = range(1, len(rows[0]) - 2)
+    heads = ("training", "seed", *(f"after epoch {number}" for number in epochs), "test, %")
+    return ["", "## Growing T", "", GROWN, "", *table(heads, rows)], [runs[GROWING[0][1]][0]]
 
 
 SECTIONS = (
@@ -117,7 +116,8 @@ SECTIONS = (
 )
 GROWN = (
     "The half-width network of [rivals](rivals.md), five epochs; with `train.grow = [[2, 1], [4, 2]]` one epoch takes the first 2 "
-    "steps, two more the first 4, and the last two all 8. Validation is of the steps that the epoch trained."
+    "steps, two more the first 4, and the last two all 8. Cells are the epochs times steps so far, which is what training costs, "
+    "and validation accuracy in % with the steps that the epoch trained."
 )
 
 
