@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bntt.experiments.recipe import load_recipe
+from bntt.experiments.recipe import dump_recipe, load_recipe
 from bntt.experiments.study.measures import Activity, Robust
 from bntt.experiments.study.pool import (
     identity,
@@ -16,7 +16,7 @@ from bntt.experiments.study.pool import (
     sums_of,
     why_data_is_missing,
 )
-from tests.experiments.study.kept import bundled_sums, keep, small
+from tests.experiments.study.kept import bundled_sums, epochs, keep, small
 
 ANN = ["convert.ann=runs/a", "network.norm=none"]
 
@@ -78,6 +78,38 @@ def test_what_is_no_complete_run_is_passed_over(tmp_path):
         spoil(keep(tmp_path / name, small()))
     whole = keep(tmp_path / "deeper" / "whole", small())
     assert [run.path for run in kept_runs([tmp_path])] == [whole]
+
+
+def test_a_training_that_was_stopped_is_told_by_its_epochs(tmp_path):
+    """Rows are counted from 0: the last of 6 epochs is row 5."""
+    stopped = keep(tmp_path / "stopped", small("train.epochs=6"))
+    assert kept_run(stopped).unfinished == ""
+    epochs(stopped, 3)
+    assert kept_run(stopped).unfinished == "has 3 of 6 epochs"
+    (stopped / "metrics.jsonl").write_text("{torn")
+    assert kept_run(stopped).unfinished == "has 0 of 6 epochs"
+    (stopped / "metrics.jsonl").unlink()
+    assert kept_run(stopped).unfinished == "has 0 of 6 epochs"
+
+
+def test_a_training_that_goes_on_is_not_what_was_measured_of_it_before(tmp_path):
+    going = keep(tmp_path / "going", small("train.epochs=5"))
+    (going / "recipe.toml").write_text(dump_recipe(small("train.epochs=12")))
+    assert kept_run(going).unfinished == "has 5 of 12 epochs"
+    epochs(going, 12)
+    assert kept_run(going).unfinished == "was measured after 50 of 120 updates"
+
+
+def test_runs_of_before_updates_were_counted_are_complete_by_their_epochs(tmp_path):
+    run = keep(tmp_path / "old", small("train.epochs=3"))
+    (run / "metrics.jsonl").write_text("".join(f'{{"epoch": {epoch}}}\n' for epoch in range(3)))
+    assert kept_run(run).unfinished == ""
+
+
+def test_a_conversion_alone_has_no_epochs(tmp_path):
+    keep(tmp_path / "ann", load_recipe("fashion-mnist-ann"))
+    recipe = load_recipe("fashion-mnist-conversion", [f"convert.ann={tmp_path / 'ann'}"])
+    assert kept_run(keep(tmp_path / "converted", recipe)).unfinished == ""
 
 
 def test_an_ann_is_found_where_it_was_or_beside_the_run(tmp_path):

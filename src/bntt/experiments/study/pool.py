@@ -39,8 +39,8 @@ DEPTH = 2
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A run directory whose training is complete and was measured on the test images; or one that is not trained, for
-    measures that train by themselves."""
+    """A run directory that was measured on the test images; or one that is not trained, for measures that train by
+    themselves."""
 
     path: Path
     identity: str
@@ -48,6 +48,8 @@ class KeptRun:
     """Checksums."""
     environment: Mapping[str, Any]
     evaluation: Mapping[str, Any]
+    unfinished: str = ""
+    """What its training, or what was measured of it, is short of: it then stands for no start; "" of a complete run."""
 
     @property
     def has_weights(self) -> bool:
@@ -101,7 +103,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
-    """Every complete run of some folders, in their order."""
+    """Every run of some folders that was measured, in their order."""
     for folder in folders:
         for depth in range(1, DEPTH + 1):
             for file in sorted(folder.glob("/".join(["*"] * depth) + "/recipe.toml")):
@@ -110,7 +112,7 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 
 
 def kept_run(path: Path) -> KeptRun | None:
-    """The run in this directory, if it is complete and can be understood."""
+    """The run in this directory, if it was measured and can be understood; whether it is complete, it says itself."""
     evaluation, environment = read_json(path / "evaluation.json") or {}, read_json(path / "environment.json")
     if environment is None or (evaluation.get("split") != "test" and environment.get("trained") is not False):
         return None
@@ -122,7 +124,25 @@ def kept_run(path: Path) -> KeptRun | None:
         return None
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
         return None
-    return KeptRun(path, of, data["sha256"], environment, evaluation)
+    short = "" if environment.get("trained") is False else _unfinished(recipe, path, evaluation)
+    return KeptRun(path, of, data["sha256"], environment, evaluation, short)
+
+
+def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
+    """Why a run is not the whole training of its recipe: epochs that are missing, or an evaluation of before its end.
+
+    A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
+    """
+    run, epochs = RunDirectory(path), recipe.train.epochs
+    if not epochs:
+        return ""
+    last = run.rows()[-1] if run.has_rows() else {}
+    if (done := last.get("epoch", -1) + 1) != epochs:
+        return f"has {done} of {epochs} epochs"
+    updates, measured = last.get("updates"), evaluation.get("updates")
+    if None not in (updates, measured) and updates != measured:
+        return f"was measured after {measured} of {updates} updates"
+    return ""
 
 
 def _ann_of(recipe: Recipe, path: Path) -> str:

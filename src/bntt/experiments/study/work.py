@@ -140,7 +140,9 @@ def _begun(item: Item, shop: Workshop) -> _Under | None:
     except RunLockedError:
         return None
     there = kept_run(shop.pool / item.place)
-    if there is not None and numerics_agree(there):  # another process may have done it meanwhile
+    if (
+        there is not None and not there.unfinished and numerics_agree(there)
+    ):  # another process may have done it meanwhile
         choose(item, [there], shop.pool)
     log = shop.pool / "logs" / f"{item.place}.log"
     under = _Under(item, iter(()), lock, log)
