@@ -60,6 +60,15 @@ def test_claims_are_judged(accuracy, verdict):
     assert as_json(small_result(accuracy))["claims"][0]["verdict"] == verdict
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_none(wrong):
+    found = as_json(small_result({("bntt", 0): wrong, ("bntt", 1): 0.84, ("none", 0): wrong, ("none", 1): wrong}))
+    rows = [row["cells"]["acc"] for row in found["table"]["rows"]]
+    assert rows[0]["values"] == [84.0]
+    assert rows[1] is None
+    assert found["claims"][0]["verdict"] == "not run"
+
+
 @pytest.mark.parametrize("name", study_names())
 def test_every_study_gives_a_result_with_numbers_and_without(name, tmp_path):
     for setting in ("small", "paper"):

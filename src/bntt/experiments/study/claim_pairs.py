@@ -122,10 +122,8 @@ def _all(answers: Sequence[Answer]) -> Answer:
 
 
 def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference | None:
-    try:
-        return paired_difference(numbers.get((run, column), {}), numbers.get((other, column), {}))
-    except ValueError:
-        return None
+    one, two = numbers.get((run, column), {}), numbers.get((other, column), {})
+    return paired_difference(one, two) if one.keys() & two.keys() else None
 
 
 def _difference(found: Difference, unit: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ class StudyResult:
     device: str = "cpu"
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
-        """The number of one start in a column."""
+        """The number of one start in a column; None where there is none that is finite."""
         values = self.found[run, seed].numbers.get(measure_of(column))
         if values is None:
             return None
@@ -57,7 +58,7 @@ class StudyResult:
             found = METRICS[column.metric].read(values, column.at)
         except (KeyError, TypeError, IndexError, ValueError):
             return None  # kept by a version that measured less
-        return None if found is None else float(found)
+        return None if found is None or not math.isfinite(found) else float(found)
 
     def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
         """Of every run and column, by seed."""
