@@ -55,6 +55,13 @@ def test_of_several_others_the_worst_answer_counts():
     assert claim.judge(numbers(a=HIGH, b=LOW), {}).answer == "not run"
 
 
+def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
+    five = [90.0, 91.0, 90.5, 90.2, 90.7]
+    claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+    found = numbers(a=five, b=[value - 5.1 for value in five], c=LOW[:2])
+    assert claim.judge(found, {}).because.endswith("; 2 starts (preliminary: fewer than 5)")
+
+
 def test_what_is_said_has_difference_interval_and_starts():
     said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
     assert said == "a - b: +5 % (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"

@@ -30,17 +30,17 @@ class _Pairs(Claim):
         raise NotImplementedError
 
     def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
-        answers, said, most = list[Answer](), list[str](), 0
+        answers, said, starts = list[Answer](), list[str](), list[int]()
         for run, other in self.pairs():
             shared = _shared(numbers, self.of, run, other)
             if shared is None:
                 answers.append("not run")
                 said.append(f"{run} and {other} share no start that was run")
                 continue
-            most = max(most, shared.n)
+            starts.append(shared.n)
             answers.append(self.one(shared) if shared.n > 1 else "not decided")
             said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''))}")
-        return Verdict(_all(answers), with_starts("; ".join(said), most))
+        return Verdict(_all(answers), with_starts("; ".join(said), min(starts, default=0)))
 
 
 class Better(_Pairs):

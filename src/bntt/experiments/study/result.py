@@ -105,7 +105,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
         "about": study.about,
         "setting": result.setting,
         "setting_about": study.settings[result.setting].about,
-        "preliminary": any(len(run.starts) < FEW for run in result.runs),
+        "preliminary": _is_preliminary(result, numbers),
         "bntt": __version__,
         "numerics": NUMERICS,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,6 +119,12 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
         "figures": [dict(figure) for figure in figures],
         "claims": list(judged(study.claims, numbers, units)),
     }
+
+
+def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> bool:
+    """Whether a run, or a number of one, is of few starts: of those that were done, however many were planned."""
+    done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
+    return min([*done, *(len(values) for values in numbers.values() if values)], default=0) < FEW
 
 
 def _title(column: Column) -> str:
