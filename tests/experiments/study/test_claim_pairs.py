@@ -67,6 +67,19 @@ def test_what_is_said_has_difference_interval_and_starts():
     assert said == "a - b: +5 % (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"
 
 
+def test_starts_are_counted_on_the_side_of_the_claim():
+    said = better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).because
+    assert said == "a - b: -5 (-5.25 to -4.75), below in 100% of 3; 3 starts (preliminary: fewer than 5)"
+
+
+def test_a_wanted_difference_is_told_as_it_is_decided():
+    """Above 0 in every start, and all of the interval below what is wanted."""
+    claim, found = better(by=8.0), numbers(a=HIGH, b=LOW)
+    assert claim.judge(found, {}).answer == "does not hold"
+    assert claim.told().endswith("does not hold where the whole interval lies short of 8 on that side")
+    assert better().told().endswith("does not hold where the whole interval is on the other side")
+
+
 @pytest.mark.parametrize(
     ("runs", "answer"),
     [

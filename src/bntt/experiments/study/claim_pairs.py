@@ -20,6 +20,11 @@ class _Pairs(Claim):
     of: str
     """The column."""
 
+    @property
+    def side(self) -> Literal["above", "below"]:
+        """Where the claim says that the one is."""
+        return "above"
+
     def pairs(self) -> list[tuple[str, str]]:
         raise NotImplementedError
 
@@ -39,7 +44,7 @@ class _Pairs(Claim):
                 continue
             starts.append(shared.n)
             answers.append(self.one(shared) if shared.n > 1 else "not decided")
-            said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''))}")
+            said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''), self.side)}")
         return Verdict(_all(answers), with_starts("; ".join(said), min(starts, default=0)))
 
 
@@ -54,11 +59,15 @@ class Better(_Pairs):
     lower: bool = False
     """Whether less is better."""
 
+    @property
+    def side(self) -> Literal["above", "below"]:
+        return "below" if self.lower else "above"
+
     def pairs(self) -> list[tuple[str, str]]:
         return [(self.run, other) for other in self.than]
 
     def one(self, found: Difference) -> Answer:
-        each = Difference(tuple(-value for value in found.each)) if self.lower else found
+        each = _turned(found) if self.lower else found
         low, high = each.interval or (0.0, 0.0)
         if each.mean >= self.by and low > 0 and each.superiority >= SUPERIOR:
             return "holds"
@@ -66,11 +75,11 @@ class Better(_Pairs):
 
     def told(self) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
-        word = "below" if self.lower else "above"
+        less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
         return (
-            f"{self.run} {word} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
+            f"{self.run} {self.side} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
             f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
-            f"the interval is on the other side"
+            f"the whole interval {less}"
         )
 
 
@@ -126,8 +135,14 @@ def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference |
     return paired_difference(one, two) if one.keys() & two.keys() else None
 
 
-def _difference(found: Difference, unit: str) -> str:
+def _turned(found: Difference) -> Difference:
+    """The other minus the one."""
+    return Difference(tuple(-value for value in found.each))
+
+
+def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
     text = f"{found.mean:+.3g}{f' {unit}' if unit else ''}"
     if found.interval is not None:
         text += " ({:+.3g} to {:+.3g})".format(*found.interval)
-    return f"{text}, above in {found.superiority:.0%} of {found.n}"
+    share = (_turned(found) if side == "below" else found).superiority
+    return f"{text}, {side} in {share:.0%} of {found.n}"
