@@ -76,8 +76,31 @@ def test_a_wanted_difference_is_told_as_it_is_decided():
     """Above 0 in every start, and all of the interval below what is wanted."""
     claim, found = better(by=8.0), numbers(a=HIGH, b=LOW)
     assert claim.judge(found, {}).answer == "does not hold"
-    assert claim.told().endswith("does not hold where the whole interval lies short of 8 on that side")
-    assert better().told().endswith("does not hold where the whole interval is on the other side")
+    assert "; does not hold where the whole interval lies short of 8 on that side; " in claim.told()
+    assert "; does not hold where the whole interval is on the other side; " in better().told()
+
+
+@pytest.mark.parametrize("starts", [2, 4, 5])
+def test_few_starts_that_all_differ_by_the_same_decide_nothing(starts):
+    """As failed starts or steps of an exit do, which are whole numbers: the interval has no width."""
+    found = numbers(a=[90.0 + n / 10 for n in range(starts)], b=[50.0 + n / 10 for n in range(starts)])
+    no_worse = {"says": "x", "rule": "no-worse", "of": "acc", "margin": 0.5}
+    claims = [
+        (better(), "holds"),
+        (better(lower=True), "does not hold"),
+        (Order(says="x", rule="order", of="acc", runs=["a", "b"]), "holds"),
+        (NoWorse(run="a", than=["b"], **no_worse), "holds"),
+        (NoWorse(run="b", than=["a"], **no_worse), "does not hold"),
+    ]
+    for claim, answer in claims:
+        assert claim.judge(found, {}).answer == (answer if starts == 5 else "not decided")
+    assert better().told().endswith("not decided where fewer than 5 starts all differ by the same")
+
+
+def test_starts_that_do_not_differ_are_no_worse():
+    claim = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5)
+    assert claim.judge(numbers(a=HIGH, b=HIGH), {}).answer == "holds"
+    assert better().judge(numbers(a=HIGH, b=HIGH), {}).answer == "not decided"
 
 
 @pytest.mark.parametrize(

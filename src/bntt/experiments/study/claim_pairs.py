@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.analysis.starts import Difference, paired_difference
+from bntt.analysis.starts import FEW, Difference, paired_difference
 from bntt.experiments.study.claim import Answer, Claim, Numbers, Verdict, with_starts
 
 SUPERIOR = 0.75
 """P(A > B) that "better" asks for (Bouthillier et al. 2021)."""
+ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
 
 
 class _Pairs(Claim):
@@ -43,7 +45,7 @@ class _Pairs(Claim):
                 said.append(f"{run} and {other} share no start that was run")
                 continue
             starts.append(shared.n)
-            answers.append(self.one(shared) if shared.n > 1 else "not decided")
+            answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.one(shared))
             said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''), self.side)}")
         return Verdict(_all(answers), with_starts("; ".join(said), min(starts, default=0)))
 
@@ -79,7 +81,7 @@ class Better(_Pairs):
         return (
             f"{self.run} {self.side} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
             f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
-            f"the whole interval {less}"
+            f"the whole interval {less}; {ALIKE}"
         )
 
 
@@ -101,7 +103,7 @@ class NoWorse(_Pairs):
     def told(self) -> str:
         return (
             f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
-            f"interval lies above -{self.margin:g}; does not hold where it lies below"
+            f"interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
         )
 
 
@@ -133,6 +135,12 @@ def _all(answers: Sequence[Answer]) -> Answer:
 def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference | None:
     one, two = numbers.get((run, column), {}), numbers.get((other, column), {})
     return paired_difference(one, two) if one.keys() & two.keys() else None
+
+
+def _too_alike(found: Difference) -> bool:
+    """Whether few starts all differ by the same, as whole numbers do: an interval of no width says nothing."""
+    low, high = min(found.each), max(found.each)
+    return found.n < FEW and high != 0 and isclose(low, high, rel_tol=1e-9)
 
 
 def _turned(found: Difference) -> Difference:
