@@ -5,8 +5,9 @@ import json
 import pytest
 
 from bntt.experiments.recipe import dump_recipe, load_recipe
-from bntt.experiments.study.measures import Activity, Robust
+from bntt.experiments.study.measures import Activity, Exit, Robust
 from bntt.experiments.study.pool import (
+    KeptRun,
     identity,
     kept_run,
     kept_runs,
@@ -134,6 +135,28 @@ def test_measures_are_kept_with_what_they_were_asked(tmp_path):
     assert run.found(measure)["n"] == 2
     numbers = numbers_of(run, {"activity": measure, "noise": Robust(kind="robust")})
     assert numbers.keys() == {"evaluate", "activity"}
+
+
+def test_measures_of_other_weights_are_made_again(tmp_path):
+    place, measure = keep(tmp_path / "a", small("train.epochs=3"), weights=True), Activity(kind="activity")
+    run = kept_run(place)
+    (place / "measures").mkdir()
+    kept = {"arguments": measure.model_dump(), "values": {"n": 2}}
+    for of, values, taken in [
+        ({"updates": 30}, {}, True),
+        ({"updates": 20}, {}, False),
+        ({"updates": None}, {}, True),
+        ({}, {"epoch": 2}, True),
+        ({}, {"epoch": 1}, False),
+    ]:
+        (place / measure.file).write_text(json.dumps({**kept, "of": of, "values": values}))
+        found = KeptRun(run.path, run.identity, run.data, run.environment, {**run.evaluation, "epoch": 2})
+        assert (found.found(measure) is not None) == taken
+    chosen = {"chosen_on": "validation", "split": "test", "loss_allowed": 0.005, "weights_sha256": "x"}
+    (place / "exit.json").write_text(json.dumps(chosen))
+    assert run.found(Exit(kind="exit")) is None, "chosen for other weights"
+    (place / "checkpoints" / "best.safetensors").unlink()
+    assert run.found(Exit(kind="exit")) is not None, "nothing is here to be compared"
 
 
 def test_runs_of_before_there_was_a_number_are_the_first(tmp_path):

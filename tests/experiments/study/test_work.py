@@ -47,6 +47,7 @@ def test_everything_is_made_and_then_used_again(shop):
     assert list(work(again, shop)) == []
     kept = json.loads((shop.pool / again[0].place / next(iter(again[0].measures.values())).file).read_text())
     assert (kept["kind"], kept["values"]["n"], kept["numerics"]) == ("activity", 1, 1)
+    assert kept["of"].keys() == {"epoch", "updates"}
 
 
 def test_what_fails_stops_no_other_and_is_told(shop):

@@ -19,11 +19,12 @@ from bntt.data.event_sets import EVENT_SETS, frames_folder
 from bntt.data.prepared import Manifest, manifest_of, read_manifest
 from bntt.data.sequences import digest_of
 from bntt.experiments.directory import RunDirectory
+from bntt.experiments.exits import weights_hash
 from bntt.experiments.numerics import NUMERICS, numerics_of
 from bntt.experiments.parts import framing_of
 from bntt.experiments.recipe import RecipeError, load_recipe
 from bntt.experiments.schema import Recipe
-from bntt.experiments.study.measures import EVALUATE, Measure
+from bntt.experiments.study.measures import EVALUATE, Measure, agree
 
 SAME_NUMBERS: dict[str, tuple[str, ...]] = {
     "data": ("root", "label"),
@@ -33,6 +34,8 @@ SAME_NUMBERS: dict[str, tuple[str, ...]] = {
 """Keys of a recipe that change rounding at most."""
 UNTRAINED = "-untrained"
 """Ends the identity of what only measures that train by themselves are made of."""
+OF = {"epoch": "epoch", "updates": "updates"}
+"""What a kept measure says of the evaluation beside which it was made."""
 DEPTH = 2
 """How deep folders of results are searched for runs."""
 
@@ -56,13 +59,20 @@ class KeptRun:
         return RunDirectory(self.path).best.is_file()
 
     def found(self, measure: Measure) -> Mapping[str, Any] | None:
-        """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same."""
+        """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same; of
+        the weights that the evaluation is of."""
         kept = read_json(self.path / measure.file)
         if kept is not None and kept.get("arguments") == measure.model_dump():
             values: Mapping[str, Any] = kept["values"]
-            return values
+            if agree(kept.get("of", {}), self.evaluation, **OF) and agree(values, self.evaluation, epoch="epoch"):
+                return values
         own = read_json(self.path / measure.written())
-        return own if own is not None and measure.was_asked(own) else None
+        return own if own is not None and self._is_of_weights(own) and measure.was_asked(own, self.evaluation) else None
+
+    def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
+        """Whether numbers are of the weights that are here, where they say whose they are and there are any."""
+        told = values.get("weights_sha256")
+        return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
 
 
 def identity(recipe: Recipe, ann: str = "") -> str:
