@@ -41,3 +41,11 @@ def test_superiority_counts_ties_by_half():
     assert Difference((1.0, -1.0, 0.0, 2.0)).superiority == 2.5 / 4
     low, high = Difference((1.0, 1.0, 1.0)).superiority_interval
     assert (round(low, 3), round(high, 3)) == (0.439, 1.0)  # Wilson of 3 of 3
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_is_refused(wrong):
+    with pytest.raises(ValueError, match="is not finite"):
+        summary([1.0, wrong])
+    with pytest.raises(ValueError, match="is not finite"):
+        paired_difference({0: 1.0, 1: wrong}, {0: 1.0, 1: 2.0})

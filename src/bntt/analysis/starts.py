@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from statistics import mean, stdev
 
 from bntt.analysis.accuracy import wilson
@@ -75,7 +75,7 @@ def summary(values: Sequence[float]) -> Summary:
     """Mean, deviation and interval of some starts.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or one is not finite.
 
     >>> found = summary([1.0, 2.0, 3.0])
     >>> found.mean, found.sd, [round(bound, 3) for bound in found.interval]
@@ -83,14 +83,14 @@ def summary(values: Sequence[float]) -> Summary:
     """
     if not values:
         raise ValueError("no start: there is no mean of nothing")
-    return Summary(tuple(values))
+    return Summary(_finite(values))
 
 
 def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
     """The one minus the other in every start that both have, by seed.
 
     Raises:
-        ValueError: if they share no seed.
+        ValueError: if they share no seed, or a difference is not finite.
 
     >>> found = paired_difference({0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 2.0, 7: 9.0})
     >>> found.each, found.superiority
@@ -99,7 +99,13 @@ def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> D
     shared = sorted(one.keys() & other.keys())
     if not shared:
         raise ValueError("no seed is shared: differences are taken start by start")
-    return Difference(tuple(one[seed] - other[seed] for seed in shared))
+    return Difference(_finite([one[seed] - other[seed] for seed in shared]))
+
+
+def _finite(values: Sequence[float]) -> tuple[float, ...]:
+    if wrong := [value for value in values if not isfinite(value)]:
+        raise ValueError(f"{wrong[0]} of {len(values)} starts' numbers is not finite: it has no mean and no deviation")
+    return tuple(values)
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float] | None:

@@ -31,13 +31,21 @@ def bundled_sums(name="fashion-mnist-bundled"):
     return manifest_of(BUILT_IN[name](), name).sha256
 
 
+def epochs(place: Path, count, *, of=10):
+    """What a training of so many epochs, each of so many updates, wrote of them."""
+    rows = [json.dumps({"epoch": epoch, "train_loss": 1.0, "updates": of * (epoch + 1)}) for epoch in range(count)]
+    (place / "metrics.jsonl").write_text("".join(f"{row}\n" for row in rows))
+
+
 def keep(place: Path, recipe, *, accuracy=0.8, sums=None, weights=False, **environment):
     """A complete run in this directory."""
     place.mkdir(parents=True)
     (place / "recipe.toml").write_text(dump_recipe(recipe))
     facts = {"device": "cpu", "commit": "abc", "processor": "P", "data": {"sha256": sums or bundled_sums()}}
     (place / "environment.json").write_text(json.dumps({**facts, **environment}))
-    found = {"split": "test", "accuracy": accuracy, "spikes_per_image": 9.0, "seconds": 1.0}
+    epochs(place, recipe.train.epochs)
+    spent = {"seconds": 1.0, "updates": 10 * recipe.train.epochs}
+    found = {"split": "test", "accuracy": accuracy, "spikes_per_image": 9.0, **spent}
     (place / "evaluation.json").write_text(json.dumps({**found, "accuracy_over_time": [0.1, accuracy]}))
     if weights:
         (place / "checkpoints").mkdir()

@@ -55,9 +55,52 @@ def test_of_several_others_the_worst_answer_counts():
     assert claim.judge(numbers(a=HIGH, b=LOW), {}).answer == "not run"
 
 
+def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
+    five = [90.0, 91.0, 90.5, 90.2, 90.7]
+    claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+    found = numbers(a=five, b=[value - 5.1 for value in five], c=LOW[:2])
+    assert claim.judge(found, {}).because.endswith("; 2 starts (preliminary: fewer than 5)")
+
+
 def test_what_is_said_has_difference_interval_and_starts():
     said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
     assert said == "a - b: +5 % (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"
+
+
+def test_starts_are_counted_on_the_side_of_the_claim():
+    said = better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).because
+    assert said == "a - b: -5 (-5.25 to -4.75), below in 100% of 3; 3 starts (preliminary: fewer than 5)"
+
+
+def test_a_wanted_difference_is_told_as_it_is_decided():
+    """Above 0 in every start, and all of the interval below what is wanted."""
+    claim, found = better(by=8.0), numbers(a=HIGH, b=LOW)
+    assert claim.judge(found, {}).answer == "does not hold"
+    assert "; does not hold where the whole interval lies short of 8 on that side; " in claim.told()
+    assert "; does not hold where the whole interval is on the other side; " in better().told()
+
+
+@pytest.mark.parametrize("starts", [2, 4, 5])
+def test_few_starts_that_all_differ_by_the_same_decide_nothing(starts):
+    """As failed starts or steps of an exit do, which are whole numbers: the interval has no width."""
+    found = numbers(a=[90.0 + n / 10 for n in range(starts)], b=[50.0 + n / 10 for n in range(starts)])
+    no_worse = {"says": "x", "rule": "no-worse", "of": "acc", "margin": 0.5}
+    claims = [
+        (better(), "holds"),
+        (better(lower=True), "does not hold"),
+        (Order(says="x", rule="order", of="acc", runs=["a", "b"]), "holds"),
+        (NoWorse(run="a", than=["b"], **no_worse), "holds"),
+        (NoWorse(run="b", than=["a"], **no_worse), "does not hold"),
+    ]
+    for claim, answer in claims:
+        assert claim.judge(found, {}).answer == (answer if starts == 5 else "not decided")
+    assert better().told().endswith("not decided where fewer than 5 starts all differ by the same")
+
+
+def test_starts_that_do_not_differ_are_no_worse():
+    claim = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5)
+    assert claim.judge(numbers(a=HIGH, b=HIGH), {}).answer == "holds"
+    assert better().judge(numbers(a=HIGH, b=HIGH), {}).answer == "not decided"
 
 
 @pytest.mark.parametrize(

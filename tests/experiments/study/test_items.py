@@ -9,7 +9,7 @@ from bntt.experiments.study.items import decide, items_of
 from bntt.experiments.study.measures import Activity
 from bntt.experiments.study.plan import plan_study
 from bntt.experiments.study.study import parse_study
-from tests.experiments.study.kept import keep, small, study
+from tests.experiments.study.kept import epochs, keep, small, study
 
 
 def items(*studies):
@@ -75,6 +75,18 @@ def test_other_data_and_other_numerics_are_no_use(pool):
     assert [deed for deed, *_ in decided(found, pool)[:2]] == ["train", "train"]
     assert "was made with other data" in found[0].why
     assert "was made by code that gives other numbers" in found[1].why
+
+
+def test_a_training_that_was_stopped_stands_for_no_start(pool, tmp_path):
+    longer = ["network.width=0.125", "train.epochs=6"]
+    settings = {"small": {"recipe": "demo", "set": longer, "seeds": [0, 1]}}
+    stopped = with_activity(keep(tmp_path / "results" / "stopped", small("train.epochs=6"), weights=True))
+    epochs(stopped, 3)
+    found = items(study(settings=settings))
+    assert decided(found, pool, tmp_path / "results")[0][0] == "train"
+    assert found[0].why == f"{stopped} has 3 of 6 epochs"
+    with_activity(keep(pool / "whole", small("train.epochs=6")))
+    assert decided(found, pool, tmp_path / "results")[0][0] == "reuse"
 
 
 def test_data_that_is_not_here_is_told_and_what_was_kept_is_used(pool, tmp_path, monkeypatch):

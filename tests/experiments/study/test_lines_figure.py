@@ -1,9 +1,11 @@
 """Pictures that are lines."""
 
+import math
+
 import pytest
 from matplotlib.figure import Figure
 
-from bntt.experiments.study.lines_figure import bounds, membrane, over_time, thresholds
+from bntt.experiments.study.lines_figure import bounds, drifts, membrane, over_time, thresholds
 from tests.experiments.study.found import full_result
 
 
@@ -34,3 +36,14 @@ def test_a_threshold_has_its_accuracy_and_its_steps():
 def test_a_spike_is_marked_where_it_is():
     (axes,) = axes_of(membrane, "figure-2", 0)
     assert "neuron 0, 1, 2" in axes.get_title()
+
+
+def test_what_is_not_finite_ends_no_picture(tmp_path):
+    result, figure = full_result("figure-3"), Figure()
+    numbers = next(found.numbers for found in result.found.values() if "drift" in found.numbers)
+    layer = next(iter(numbers["drift"]["layers"].values()))
+    layer["distance"] = [math.inf, math.nan, *layer["distance"][2:]]
+    number = next(n for n, part in enumerate(result.study.figures) if part.kind == "drift")
+    assert drifts(figure, result, result.study.figures[number])
+    assert all(math.isfinite(axes.get_ylim()[1]) for axes in figure.axes)
+    figure.savefig(tmp_path / "drift.svg")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bntt.cli.main import VERBS
+from bntt.experiments.costs import cost_names, load_costs
 from bntt.experiments.recipe import load_recipe
 from bntt.experiments.study.measures import MEASURES, Attack, Exit, Measure, Retiming, Robust, Stability, takes
 
@@ -41,15 +42,80 @@ def test_arguments_reach_the_command():
     assert stability[:4] == ["stability", "r/recipe.toml", "--norms", "tab"]
 
 
-def test_numbers_of_a_verb_count_where_they_say_that_they_were_asked_for_alike():
-    chosen = {"chosen_on": "validation", "split": "test", "loss_allowed": 0.005}
-    assert Exit(kind="exit").was_asked(chosen)
-    assert not Exit(kind="exit", loss=1.0).was_asked(chosen)
-    assert not Exit(kind="exit").was_asked({**chosen, "chosen_on": "stated"})
-    assert not Robust(kind="robust").was_asked({"split": "test"})
-    assert not made("activity").was_asked({"split": "validation"})
-    assert made("drift").was_asked({"split": "validation"})
-    assert made("equivalence").was_asked({"split": "validation", "images": 1000})
+EVALUATION = {"split": "test", "epoch": 4, "images": 10000, "draws": 5, "steps": 8, "updates": 4220}
+CHOSEN = {"chosen_on": "validation", "split": "test", "loss_allowed": 0.005, "draws": 5, "test_images": 10000}
+COSTS = {name: load_costs(name).model_dump() for name in cost_names()}
+COUNTED = {"split": "test", "epoch": 4, "images": 10000, "draws": 1, "steps": [8, 5], "costs": COSTS, "is_ann": False}
+DRAWN = {"layer": "b", "images": 500}
+MOVED = {
+    "split": "validation",
+    "epoch": 4,
+    "images": 6000,
+    "layers": {"a": {}, "b": {}, "c": {}},
+    "distribution": DRAWN,
+}
+RETIMED = {**EVALUATION, "steps": 4, "retimed": {"steps": 4, "how": "truncate"}}
+KEPT = {
+    "exit": CHOSEN,
+    "activity": {"split": "test", "images": 10000, "draws": 1},
+    "energy": COUNTED,
+    "drift": MOVED,
+    "equivalence": {"split": "validation", "images": 1000, "epoch": 4},
+    "retiming": RETIMED,
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_numbers_of_a_verb_count_where_they_say_that_they_were_asked_for_alike(kind):
+    assert made(kind).was_asked(KEPT[kind], EVALUATION)
+    assert made(kind).was_asked(KEPT[kind], {}), "an evaluation that says nothing"
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("exit", {"chosen_on": "stated"}),
+        ("exit", {"loss_allowed": 0.01}),
+        ("exit", {"draws": 3}),
+        ("exit", {"test_images": 500}),
+        ("exit", {"num_steps": 4}),
+        ("activity", {"split": "validation"}),
+        ("activity", {"draws": 2}),
+        ("activity", {"images": 100}),
+        ("energy", {"draws": 3}),
+        ("energy", {"images": 100}),
+        ("energy", {"epoch": 2}),
+        ("energy", {"steps": [4]}),
+        ("energy", {"costs": {"mine": COSTS["digital-45nm"]}}),
+        ("energy", {"costs": {**COSTS, "digital-45nm": {**COSTS["digital-45nm"], "mac": 1.0}}}),
+        ("energy", {"is_ann": True}),
+        ("drift", {"split": "test"}),
+        ("drift", {"epoch": 3}),
+        ("drift", {"distribution": {"layer": "c", "images": 500}}),
+        ("drift", {"distribution": {"layer": "b", "images": 10}}),
+        ("drift", {"distribution": None}),
+        ("drift", {"images": 10, "layers": {"fc1": {}}}),
+        ("equivalence", {"images": 100}),
+        ("equivalence", {"epoch": 3}),
+        ("retiming", {"draws": 2}),
+        ("retiming", {"images": 100}),
+        ("retiming", {"epoch": 3}),
+        ("retiming", {"updates": 100}),
+        ("retiming", {"retimed": {"steps": 4, "how": "hold"}}),
+    ],
+)
+def test_numbers_that_were_asked_for_otherwise_do_not(kind, other):
+    assert not made(kind).was_asked({**KEPT[kind], **other}, EVALUATION)
+
+
+def test_what_else_a_verb_kept_counts():
+    ann = {**COUNTED, "is_ann": True, "steps": [1], "costs": {"digital-45nm": COSTS["digital-45nm"]}}
+    assert made("energy").was_asked(ann, {**EVALUATION, "steps": 1}), "an ANN pays for no spikes"
+    said = {**COSTS, "neuromorphic": {**COSTS["neuromorphic"], "note": "other words"}}
+    assert made("energy").was_asked({**COUNTED, "costs": said}, EVALUATION)
+    assert made("exit").was_asked({**CHOSEN, "draws": 1}, EVALUATION)
+    assert not Exit(kind="exit", loss=1.0).was_asked(CHOSEN, EVALUATION)
+    assert not Robust(kind="robust").was_asked({"split": "test"}, EVALUATION)
 
 
 def test_what_a_network_can_be_measured_by():

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from bntt.experiments.recipe import load_recipe
-from bntt.experiments.study.measures import Activity, Robust
+from bntt.experiments.recipe import dump_recipe, load_recipe
+from bntt.experiments.study.measures import Activity, Exit, Robust
 from bntt.experiments.study.pool import (
+    KeptRun,
     identity,
     kept_run,
     kept_runs,
@@ -16,7 +17,7 @@ from bntt.experiments.study.pool import (
     sums_of,
     why_data_is_missing,
 )
-from tests.experiments.study.kept import bundled_sums, keep, small
+from tests.experiments.study.kept import bundled_sums, epochs, keep, small
 
 ANN = ["convert.ann=runs/a", "network.norm=none"]
 
@@ -80,6 +81,38 @@ def test_what_is_no_complete_run_is_passed_over(tmp_path):
     assert [run.path for run in kept_runs([tmp_path])] == [whole]
 
 
+def test_a_training_that_was_stopped_is_told_by_its_epochs(tmp_path):
+    """Rows are counted from 0: the last of 6 epochs is row 5."""
+    stopped = keep(tmp_path / "stopped", small("train.epochs=6"))
+    assert kept_run(stopped).unfinished == ""
+    epochs(stopped, 3)
+    assert kept_run(stopped).unfinished == "has 3 of 6 epochs"
+    (stopped / "metrics.jsonl").write_text("{torn")
+    assert kept_run(stopped).unfinished == "has 0 of 6 epochs"
+    (stopped / "metrics.jsonl").unlink()
+    assert kept_run(stopped).unfinished == "has 0 of 6 epochs"
+
+
+def test_a_training_that_goes_on_is_not_what_was_measured_of_it_before(tmp_path):
+    going = keep(tmp_path / "going", small("train.epochs=5"))
+    (going / "recipe.toml").write_text(dump_recipe(small("train.epochs=12")))
+    assert kept_run(going).unfinished == "has 5 of 12 epochs"
+    epochs(going, 12)
+    assert kept_run(going).unfinished == "was measured after 50 of 120 updates"
+
+
+def test_runs_of_before_updates_were_counted_are_complete_by_their_epochs(tmp_path):
+    run = keep(tmp_path / "old", small("train.epochs=3"))
+    (run / "metrics.jsonl").write_text("".join(f'{{"epoch": {epoch}}}\n' for epoch in range(3)))
+    assert kept_run(run).unfinished == ""
+
+
+def test_a_conversion_alone_has_no_epochs(tmp_path):
+    keep(tmp_path / "ann", load_recipe("fashion-mnist-ann"))
+    recipe = load_recipe("fashion-mnist-conversion", [f"convert.ann={tmp_path / 'ann'}"])
+    assert kept_run(keep(tmp_path / "converted", recipe)).unfinished == ""
+
+
 def test_an_ann_is_found_where_it_was_or_beside_the_run(tmp_path):
     ann = keep(tmp_path / "a", load_recipe("fashion-mnist-ann"))
     begun = keep(tmp_path / "b", small(*ANN))
@@ -102,6 +135,28 @@ def test_measures_are_kept_with_what_they_were_asked(tmp_path):
     assert run.found(measure)["n"] == 2
     numbers = numbers_of(run, {"activity": measure, "noise": Robust(kind="robust")})
     assert numbers.keys() == {"evaluate", "activity"}
+
+
+def test_measures_of_other_weights_are_made_again(tmp_path):
+    place, measure = keep(tmp_path / "a", small("train.epochs=3"), weights=True), Activity(kind="activity")
+    run = kept_run(place)
+    (place / "measures").mkdir()
+    kept = {"arguments": measure.model_dump(), "values": {"n": 2}}
+    for of, values, taken in [
+        ({"updates": 30}, {}, True),
+        ({"updates": 20}, {}, False),
+        ({"updates": None}, {}, True),
+        ({}, {"epoch": 2}, True),
+        ({}, {"epoch": 1}, False),
+    ]:
+        (place / measure.file).write_text(json.dumps({**kept, "of": of, "values": values}))
+        found = KeptRun(run.path, run.identity, run.data, run.environment, {**run.evaluation, "epoch": 2})
+        assert (found.found(measure) is not None) == taken
+    chosen = {"chosen_on": "validation", "split": "test", "loss_allowed": 0.005, "weights_sha256": "x"}
+    (place / "exit.json").write_text(json.dumps(chosen))
+    assert run.found(Exit(kind="exit")) is None, "chosen for other weights"
+    (place / "checkpoints" / "best.safetensors").unlink()
+    assert run.found(Exit(kind="exit")) is not None, "nothing is here to be compared"
 
 
 def test_runs_of_before_there_was_a_number_are_the_first(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,27 @@ def test_the_schema():
     assert found["preliminary"] is True
 
 
+def many(result, seeds):
+    """The result with more starts, each as its run's first."""
+    runs, found = [], {}
+    for run in result.runs:
+        one = result.found[run.name, 0]
+        starts = tuple(replace(one.start, seed=seed) for seed in range(seeds))
+        runs.append(replace(run, starts=starts))
+        found |= {(run.name, start.seed): replace(one, start=start) for start in starts}
+    return replace(result, runs=tuple(runs), found=found)
+
+
+def test_what_is_preliminary_is_said_by_the_starts_that_were_done():
+    whole = many(small_result(), 5)
+    assert as_json(whole)["preliminary"] is False
+    failed = {"state": "failed", "kept": None, "numbers": {}}
+    short = {key: replace(one, **failed) if key == ("none", 4) else one for key, one in whole.found.items()}
+    assert as_json(replace(whole, found=short))["preliminary"] is True
+    blind = {key: replace(one, numbers={}) if key == ("none", 4) else one for key, one in whole.found.items()}
+    assert as_json(replace(whole, found=blind))["preliminary"] is True, "a number of four starts"
+
+
 def test_a_cell_has_mean_deviation_interval_and_every_value():
     found = as_json(small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84}))
     cell = found["table"]["rows"][0]["cells"]["acc"]
@@ -58,6 +80,15 @@ def test_a_cell_has_mean_deviation_interval_and_every_value():
 )
 def test_claims_are_judged(accuracy, verdict):
     assert as_json(small_result(accuracy))["claims"][0]["verdict"] == verdict
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_none(wrong):
+    found = as_json(small_result({("bntt", 0): wrong, ("bntt", 1): 0.84, ("none", 0): wrong, ("none", 1): wrong}))
+    rows = [row["cells"]["acc"] for row in found["table"]["rows"]]
+    assert rows[0]["values"] == [84.0]
+    assert rows[1] is None
+    assert found["claims"][0]["verdict"] == "not run"
 
 
 @pytest.mark.parametrize("name", study_names())

@@ -12,7 +12,7 @@ from bntt.experiments.study.items import decide, items_of
 from bntt.experiments.study.plan import plan_study
 from bntt.experiments.study.study import parse_study
 from bntt.experiments.study.work import Workshop, work
-from tests.experiments.study.kept import bundled_sums, keep, small, study
+from tests.experiments.study.kept import bundled_sums, epochs, keep, small, study
 
 FAKE = Path(__file__).parent / "fake_bntt.py"
 
@@ -47,6 +47,7 @@ def test_everything_is_made_and_then_used_again(shop):
     assert list(work(again, shop)) == []
     kept = json.loads((shop.pool / again[0].place / next(iter(again[0].measures.values())).file).read_text())
     assert (kept["kind"], kept["values"]["n"], kept["numerics"]) == ("activity", 1, 1)
+    assert kept["of"].keys() == {"epoch", "updates"}
 
 
 def test_what_fails_stops_no_other_and_is_told(shop):
@@ -89,6 +90,16 @@ def test_a_run_of_results_is_copied_before_it_is_measured(shop, tmp_path):
     assert not first.trained
     assert (shop.pool / found[0].place / "measures").is_dir()
     assert sorted(path.name for path in source.rglob("*")) == before, "nothing is written there"
+
+
+def test_a_training_that_was_stopped_in_the_pool_goes_on(shop):
+    none = {"runs": [{"name": "none", "set": ["network.norm=none"], "small": {"seeds": [0]}}], "claims": None}
+    (item,) = items(shop, **none)
+    epochs(keep(shop.pool / item.place, item.recipe, weights=True), 0)
+    (item,) = items(shop, **none)
+    (outcome,) = work([item], shop)
+    assert (outcome.trained, outcome.code) == (True, 0)
+    assert items(shop, **none)[0].deed == "reuse"
 
 
 def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch):

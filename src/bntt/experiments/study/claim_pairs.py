@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.analysis.starts import Difference, paired_difference
+from bntt.analysis.starts import FEW, Difference, paired_difference
 from bntt.experiments.study.claim import Answer, Claim, Numbers, Verdict, with_starts
 
 SUPERIOR = 0.75
 """P(A > B) that "better" asks for (Bouthillier et al. 2021)."""
+ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
 
 
 class _Pairs(Claim):
@@ -19,6 +21,11 @@ class _Pairs(Claim):
 
     of: str
     """The column."""
+
+    @property
+    def side(self) -> Literal["above", "below"]:
+        """Where the claim says that the one is."""
+        return "above"
 
     def pairs(self) -> list[tuple[str, str]]:
         raise NotImplementedError
@@ -30,17 +37,17 @@ class _Pairs(Claim):
         raise NotImplementedError
 
     def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
-        answers, said, most = list[Answer](), list[str](), 0
+        answers, said, starts = list[Answer](), list[str](), list[int]()
         for run, other in self.pairs():
             shared = _shared(numbers, self.of, run, other)
             if shared is None:
                 answers.append("not run")
                 said.append(f"{run} and {other} share no start that was run")
                 continue
-            most = max(most, shared.n)
-            answers.append(self.one(shared) if shared.n > 1 else "not decided")
-            said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''))}")
-        return Verdict(_all(answers), with_starts("; ".join(said), most))
+            starts.append(shared.n)
+            answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.one(shared))
+            said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''), self.side)}")
+        return Verdict(_all(answers), with_starts("; ".join(said), min(starts, default=0)))
 
 
 class Better(_Pairs):
@@ -54,11 +61,15 @@ class Better(_Pairs):
     lower: bool = False
     """Whether less is better."""
 
+    @property
+    def side(self) -> Literal["above", "below"]:
+        return "below" if self.lower else "above"
+
     def pairs(self) -> list[tuple[str, str]]:
         return [(self.run, other) for other in self.than]
 
     def one(self, found: Difference) -> Answer:
-        each = Difference(tuple(-value for value in found.each)) if self.lower else found
+        each = _turned(found) if self.lower else found
         low, high = each.interval or (0.0, 0.0)
         if each.mean >= self.by and low > 0 and each.superiority >= SUPERIOR:
             return "holds"
@@ -66,11 +77,11 @@ class Better(_Pairs):
 
     def told(self) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
-        word = "below" if self.lower else "above"
+        less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
         return (
-            f"{self.run} {word} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
+            f"{self.run} {self.side} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
             f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
-            f"the interval is on the other side"
+            f"the whole interval {less}; {ALIKE}"
         )
 
 
@@ -92,7 +103,7 @@ class NoWorse(_Pairs):
     def told(self) -> str:
         return (
             f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
-            f"interval lies above -{self.margin:g}; does not hold where it lies below"
+            f"interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
         )
 
 
@@ -122,14 +133,24 @@ def _all(answers: Sequence[Answer]) -> Answer:
 
 
 def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference | None:
-    try:
-        return paired_difference(numbers.get((run, column), {}), numbers.get((other, column), {}))
-    except ValueError:
-        return None
+    one, two = numbers.get((run, column), {}), numbers.get((other, column), {})
+    return paired_difference(one, two) if one.keys() & two.keys() else None
 
 
-def _difference(found: Difference, unit: str) -> str:
+def _too_alike(found: Difference) -> bool:
+    """Whether few starts all differ by the same, as whole numbers do: an interval of no width says nothing."""
+    low, high = min(found.each), max(found.each)
+    return found.n < FEW and high != 0 and isclose(low, high, rel_tol=1e-9)
+
+
+def _turned(found: Difference) -> Difference:
+    """The other minus the one."""
+    return Difference(tuple(-value for value in found.each))
+
+
+def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
     text = f"{found.mean:+.3g}{f' {unit}' if unit else ''}"
     if found.interval is not None:
         text += " ({:+.3g} to {:+.3g})".format(*found.interval)
-    return f"{text}, above in {found.superiority:.0%} of {found.n}"
+    share = (_turned(found) if side == "below" else found).superiority
+    return f"{text}, {side} in {share:.0%} of {found.n}"

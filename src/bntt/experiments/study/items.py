@@ -124,7 +124,9 @@ def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
     """Take the best of what was kept of an item, or say why none will do."""
     fitting, reasons = list[KeptRun](), list[str]()
     for run in kept:
-        if not numerics_agree(run):
+        if run.unfinished:
+            reasons.append(f"{run.path} {run.unfinished}")
+        elif not numerics_agree(run):
             reasons.append(f"{run.path} was made by code that gives other numbers")
         elif item.sums is not None and run.data != item.sums:
             reasons.append(f"{run.path} was made with other data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from bntt.experiments.figures import MARKS, label_steps, layer_lines, shades
@@ -127,7 +128,8 @@ def drifts(figure: Figure, result: StudyResult, part: Drifts) -> bool:
         layer_lines(axes, rows, "distance from the held mean (held deviations)")
         axes.set_title(label, fontsize=10, parse_math=False)
         axes.legend(fontsize=7, ncols=1 + (len(rows) - 1) // 8)
-        highest, drawn = max(highest, *(value for row in rows.values() for value in row)), [*drawn, axes]
+        values = [value for row in rows.values() for value in row if isfinite(value)]
+        highest, drawn = max([highest, *values]), [*drawn, axes]
     for axes in drawn:
         axes.set_ylim(0, 1.05 * highest or 1)
     return bool(runs)

@@ -14,9 +14,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from bntt.experiments.costs import Digital, cost_names, load_costs
 from bntt.experiments.schema import Recipe
 from bntt.experiments.schema_data import Part, Positive
 
+Values = Mapping[str, Any]
 Sigma = Annotated[float, Field(ge=0, le=1000)]
 
 
@@ -35,8 +37,8 @@ class Measure(Part):
         """The file that the verb writes into the run directory."""
         return f"{self.kind}.json"
 
-    def was_asked(self, values: Mapping[str, Any]) -> bool:
-        """Whether numbers that the verb kept by itself are these."""
+    def was_asked(self, values: Values, evaluation: Values) -> bool:
+        """Whether numbers that the verb kept by itself are these, and of the weights that the evaluation is of."""
         return False
 
     @property
@@ -51,7 +53,7 @@ class Measure(Part):
 
 
 class Exit(Measure):
-    """The exit that γ says, chosen on validation: `bntt exit`."""
+    """The exit that γ says, chosen on validation: `bntt exit`. What the verb kept may be of one draw of each image."""
 
     kind: Literal["exit"]
     loss: Annotated[float, Field(ge=0, le=100)] = 0.5
@@ -60,11 +62,13 @@ class Exit(Measure):
     def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["exit", str(run), "--loss", f"{self.loss:g}"]
 
-    def was_asked(self, values: Mapping[str, Any]) -> bool:
+    def was_asked(self, values: Values, evaluation: Values) -> bool:
         return (
             values.get("chosen_on") == "validation"
             and values.get("split") == "test"
             and abs(float(values.get("loss_allowed", -1)) - self.loss / 100) < 1e-9
+            and agree(values, evaluation, test_images="images", num_steps="steps")
+            and (values.get("draws") == 1 or agree(values, evaluation, draws="draws"))
         )
 
 
@@ -76,8 +80,8 @@ class Activity(Measure):
     def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["activity", str(run)]
 
-    def was_asked(self, values: Mapping[str, Any]) -> bool:
-        return values.get("split") == "test"
+    def was_asked(self, values: Values, evaluation: Values) -> bool:
+        return values.get("split") == "test" and values.get("draws", 1) == 1 and agree(values, evaluation)
 
 
 class EnergyUse(Measure):
@@ -88,20 +92,37 @@ class EnergyUse(Measure):
     def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["energy", str(run)]
 
-    def was_asked(self, values: Mapping[str, Any]) -> bool:
-        return values.get("split") == "test"
+    def was_asked(self, values: Values, evaluation: Values) -> bool:
+        whole = {"steps": max(values.get("steps") or [0]) or None}
+        return (
+            values.get("split") == "test"
+            and values.get("draws", 1) == 1
+            and agree(values, evaluation)
+            and agree(whole, evaluation, steps="steps")
+            and ("costs" not in values or _are_built_in(values["costs"], is_ann=bool(values.get("is_ann"))))
+        )
 
 
 class Drift(Measure):
     """What enters the norms, against what they hold: `bntt drift`."""
 
     kind: Literal["drift"]
+    drawn: ClassVar[int] = 500
+    """Images that the distribution in one layer is of."""
 
     def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["drift", str(run)]
 
-    def was_asked(self, values: Mapping[str, Any]) -> bool:
-        return values.get("split") == "validation"
+    def was_asked(self, values: Values, evaluation: Values) -> bool:
+        """The distribution is of some images in one layer: as many, and in that one, that nobody has to name."""
+        drawn, layers = values.get("distribution") or {}, list(values.get("layers") or [])
+        return (
+            values.get("split") == "validation"
+            and agree(values, evaluation, epoch="epoch")
+            and bool(layers)
+            and drawn.get("layer") == layers[(len(layers) - 1) // 2]
+            and drawn.get("images") == min(self.drawn, values.get("images", self.drawn))
+        )
 
 
 class Equivalence(Measure):
@@ -114,8 +135,9 @@ class Equivalence(Measure):
     def command(self, run: Path, recipe: Recipe) -> list[str]:
         return ["equivalence", str(run), "--images", str(self.images)]
 
-    def was_asked(self, values: Mapping[str, Any]) -> bool:
-        return values.get("split") == "validation" and values.get("images") == self.images
+    def was_asked(self, values: Values, evaluation: Values) -> bool:
+        same = values.get("split") == "validation" and values.get("images") == self.images
+        return same and agree(values, evaluation, epoch="epoch")
 
 
 class NeuronPath(Measure):
@@ -174,8 +196,13 @@ class Retiming(Measure):
     def written(self) -> str:
         return f"evaluation-{self.steps}-steps-{self.longer or 'truncate'}.json"
 
-    def was_asked(self, values: Mapping[str, Any]) -> bool:
-        return values.get("split") == "test"
+    def was_asked(self, values: Values, evaluation: Values) -> bool:
+        made = values.get("retimed") or {}
+        return (
+            values.get("split") == "test"
+            and (made.get("steps"), made.get("how")) == (self.steps, self.longer or "truncate")
+            and agree(values, evaluation, images="images", epoch="epoch", draws="draws", updates="updates")
+        )
 
 
 class Stability(Measure):
@@ -232,6 +259,29 @@ MEASURES: dict[str, type[Measure]] = {
 
 EVALUATE = "evaluate"
 """The kind that needs no measure."""
+SAME = {"images": "images", "epoch": "epoch"}
+
+
+def agree(values: Values, evaluation: Values, **keys: str) -> bool:
+    """Whether numbers say the same of themselves as an evaluation, wherever both say something.
+
+    Args:
+        keys: what the evaluation calls a thing, by what the numbers call it; images and epoch by default.
+
+    >>> agree({"images": 10}, {"images": 10000}), agree({"images": 10}, {}), agree({"n": 8}, {"steps": 8}, n="steps")
+    (False, True, True)
+    """
+    pairs = [(values.get(one), evaluation.get(other)) for one, other in (keys or SAME).items()]
+    return all(one == other for one, other in pairs if None not in (one, other))
+
+
+def _are_built_in(costs: Values, *, is_ann: bool) -> bool:
+    """Whether these are all tables of costs that come with the package, an ANN's without those that pay for spikes."""
+    words, tables = {"source", "note"}, {name: load_costs(name) for name in cost_names()}
+    taken = {
+        name: one.model_dump(exclude=words) for name, one in tables.items() if isinstance(one, Digital) or not is_ann
+    }
+    return {name: {key: table[key] for key in table.keys() - words} for name, table in costs.items()} == taken
 
 
 def takes(kind: str, *, is_ann: bool, norm: str) -> bool:

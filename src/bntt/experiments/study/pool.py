@@ -19,11 +19,12 @@ from bntt.data.event_sets import EVENT_SETS, frames_folder
 from bntt.data.prepared import Manifest, manifest_of, read_manifest
 from bntt.data.sequences import digest_of
 from bntt.experiments.directory import RunDirectory
+from bntt.experiments.exits import weights_hash
 from bntt.experiments.numerics import NUMERICS, numerics_of
 from bntt.experiments.parts import framing_of
 from bntt.experiments.recipe import RecipeError, load_recipe
 from bntt.experiments.schema import Recipe
-from bntt.experiments.study.measures import EVALUATE, Measure
+from bntt.experiments.study.measures import EVALUATE, Measure, agree
 
 SAME_NUMBERS: dict[str, tuple[str, ...]] = {
     "data": ("root", "label"),
@@ -33,14 +34,16 @@ SAME_NUMBERS: dict[str, tuple[str, ...]] = {
 """Keys of a recipe that change rounding at most."""
 UNTRAINED = "-untrained"
 """Ends the identity of what only measures that train by themselves are made of."""
+OF = {"epoch": "epoch", "updates": "updates"}
+"""What a kept measure says of the evaluation beside which it was made."""
 DEPTH = 2
 """How deep folders of results are searched for runs."""
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A run directory whose training is complete and was measured on the test images; or one that is not trained, for
-    measures that train by themselves."""
+    """A run directory that was measured on the test images; or one that is not trained, for measures that train by
+    themselves."""
 
     path: Path
     identity: str
@@ -48,19 +51,28 @@ class KeptRun:
     """Checksums."""
     environment: Mapping[str, Any]
     evaluation: Mapping[str, Any]
+    unfinished: str = ""
+    """What its training, or what was measured of it, is short of: it then stands for no start; "" of a complete run."""
 
     @property
     def has_weights(self) -> bool:
         return RunDirectory(self.path).best.is_file()
 
     def found(self, measure: Measure) -> Mapping[str, Any] | None:
-        """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same."""
+        """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same; of
+        the weights that the evaluation is of."""
         kept = read_json(self.path / measure.file)
         if kept is not None and kept.get("arguments") == measure.model_dump():
             values: Mapping[str, Any] = kept["values"]
-            return values
+            if agree(kept.get("of", {}), self.evaluation, **OF) and agree(values, self.evaluation, epoch="epoch"):
+                return values
         own = read_json(self.path / measure.written())
-        return own if own is not None and measure.was_asked(own) else None
+        return own if own is not None and self._is_of_weights(own) and measure.was_asked(own, self.evaluation) else None
+
+    def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
+        """Whether numbers are of the weights that are here, where they say whose they are and there are any."""
+        told = values.get("weights_sha256")
+        return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
 
 
 def identity(recipe: Recipe, ann: str = "") -> str:
@@ -101,7 +113,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
-    """Every complete run of some folders, in their order."""
+    """Every run of some folders that was measured, in their order."""
     for folder in folders:
         for depth in range(1, DEPTH + 1):
             for file in sorted(folder.glob("/".join(["*"] * depth) + "/recipe.toml")):
@@ -110,7 +122,7 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 
 
 def kept_run(path: Path) -> KeptRun | None:
-    """The run in this directory, if it is complete and can be understood."""
+    """The run in this directory, if it was measured and can be understood; whether it is complete, it says itself."""
     evaluation, environment = read_json(path / "evaluation.json") or {}, read_json(path / "environment.json")
     if environment is None or (evaluation.get("split") != "test" and environment.get("trained") is not False):
         return None
@@ -122,7 +134,25 @@ def kept_run(path: Path) -> KeptRun | None:
         return None
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
         return None
-    return KeptRun(path, of, data["sha256"], environment, evaluation)
+    short = "" if environment.get("trained") is False else _unfinished(recipe, path, evaluation)
+    return KeptRun(path, of, data["sha256"], environment, evaluation, short)
+
+
+def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
+    """Why a run is not the whole training of its recipe: epochs that are missing, or an evaluation of before its end.
+
+    A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
+    """
+    run, epochs = RunDirectory(path), recipe.train.epochs
+    if not epochs:
+        return ""
+    last = run.rows()[-1] if run.has_rows() else {}
+    if (done := last.get("epoch", -1) + 1) != epochs:
+        return f"has {done} of {epochs} epochs"
+    updates, measured = last.get("updates"), evaluation.get("updates")
+    if None not in (updates, measured) and updates != measured:
+        return f"was measured after {measured} of {updates} updates"
+    return ""
 
 
 def _ann_of(recipe: Recipe, path: Path) -> str:

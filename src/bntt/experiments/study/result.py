@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ class StudyResult:
     device: str = "cpu"
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
-        """The number of one start in a column."""
+        """The number of one start in a column; None where there is none that is finite."""
         values = self.found[run, seed].numbers.get(measure_of(column))
         if values is None:
             return None
@@ -57,7 +58,7 @@ class StudyResult:
             found = METRICS[column.metric].read(values, column.at)
         except (KeyError, TypeError, IndexError, ValueError):
             return None  # kept by a version that measured less
-        return None if found is None else float(found)
+        return None if found is None or not math.isfinite(found) else float(found)
 
     def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
         """Of every run and column, by seed."""
@@ -104,7 +105,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
         "about": study.about,
         "setting": result.setting,
         "setting_about": study.settings[result.setting].about,
-        "preliminary": any(len(run.starts) < FEW for run in result.runs),
+        "preliminary": _is_preliminary(result, numbers),
         "bntt": __version__,
         "numerics": NUMERICS,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -118,6 +119,12 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
         "figures": [dict(figure) for figure in figures],
         "claims": list(judged(study.claims, numbers, units)),
     }
+
+
+def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> bool:
+    """Whether a run, or a number of one, is of few starts: of those that were done, however many were planned."""
+    done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
+    return min([*done, *(len(values) for values in numbers.values() if values)], default=0) < FEW
 
 
 def _title(column: Column) -> str:

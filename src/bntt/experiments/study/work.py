@@ -26,7 +26,7 @@ from bntt.experiments.recipe import dump_recipe
 from bntt.experiments.schema import Recipe
 from bntt.experiments.study.items import Item, choose
 from bntt.experiments.study.measures import Measure
-from bntt.experiments.study.pool import kept_run, numerics_agree
+from bntt.experiments.study.pool import OF, kept_run, numerics_agree, read_json
 from bntt.training.checkpoint import write_whole
 
 LOCKED, INVALID = 75, 7
@@ -140,7 +140,9 @@ def _begun(item: Item, shop: Workshop) -> _Under | None:
     except RunLockedError:
         return None
     there = kept_run(shop.pool / item.place)
-    if there is not None and numerics_agree(there):  # another process may have done it meanwhile
+    if (
+        there is not None and not there.unfinished and numerics_agree(there)
+    ):  # another process may have done it meanwhile
         choose(item, [there], shop.pool)
     log = shop.pool / "logs" / f"{item.place}.log"
     under = _Under(item, iter(()), lock, log)
@@ -202,11 +204,12 @@ def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
 def _keep(run: Path, measure: Measure, began: float) -> None:
     """What a verb wrote, beside what it was asked for."""
     values = json.loads((run / measure.written()).read_text(encoding="utf-8"))
-    facts = environment()
+    facts, evaluation = environment(), read_json(run / "evaluation.json") or {}
     kept = {
         "kind": measure.kind,
         "arguments": measure.model_dump(),
         **{key: facts[key] for key in ("bntt", "numerics", "commit")},
+        "of": {key: evaluation.get(key) for key in OF},
         "seconds": time.time() - began,
         "values": values,
     }
