@@ -1,6 +1,8 @@
 """Which runs are the same, and what was kept of them."""
 
 import json
+import shutil
+from hashlib import sha256
 
 import pytest
 
@@ -119,6 +121,27 @@ def test_an_ann_is_found_where_it_was_or_beside_the_run(tmp_path):
     assert kept_run(begun).identity == identity(small(*ANN), kept_run(ann).identity)
     ann.rename(tmp_path / "gone")
     assert kept_run(begun) is None
+
+
+def converted(place, **ann):
+    """A kept run that tells of the ANN that it began with."""
+    run = keep(place, small(*ANN))
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    (run / "evaluation.json").write_text(json.dumps({**evaluation, "conversion": {"ann": {"run": "...", **ann}}}))
+    return run
+
+
+def test_an_ann_that_is_another_now_is_not_what_a_run_began_with(tmp_path):
+    ann = keep(tmp_path / "a", load_recipe("fashion-mnist-ann"), weights=True)
+    updates, weights = 10 * load_recipe("fashion-mnist-ann").train.epochs, sha256(b"weights").hexdigest()
+    begun = converted(tmp_path / "b", updates=updates, weights_sha256=weights)
+    assert kept_run(begun).identity == identity(small(*ANN), kept_run(ann).identity)
+    assert kept_run(converted(tmp_path / "longer", updates=updates + 1)) is None
+    assert kept_run(converted(tmp_path / "other", updates=updates, weights_sha256="x")) is None
+    shutil.rmtree(ann / "checkpoints")
+    assert kept_run(tmp_path / "other") is not None, "its weights are gone"
+    epochs(ann, 1)
+    assert kept_run(begun) is None, "it is trained anew"
 
 
 def test_measures_are_kept_with_what_they_were_asked(tmp_path):

@@ -25,6 +25,7 @@ from bntt.experiments.parts import framing_of
 from bntt.experiments.recipe import RecipeError, load_recipe
 from bntt.experiments.schema import Recipe
 from bntt.experiments.study.measures import EVALUATE, Measure, agree
+from bntt.training.checkpoint import CheckpointError
 
 SAME_NUMBERS: dict[str, tuple[str, ...]] = {
     "data": ("root", "label"),
@@ -129,8 +130,8 @@ def kept_run(path: Path) -> KeptRun | None:
     data = environment.get("data")
     try:
         recipe = load_recipe(path / "recipe.toml", same_data=True)
-        of = identity(recipe, _ann_of(recipe, path)) + UNTRAINED * (environment.get("trained") is False)
-    except (RecipeError, OSError):
+        of = identity(recipe, _ann_of(recipe, path, evaluation)) + UNTRAINED * (environment.get("trained") is False)
+    except (RecipeError, CheckpointError, OSError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
         return None
@@ -155,15 +156,27 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
     return ""
 
 
-def _ann_of(recipe: Recipe, path: Path) -> str:
-    """The identity of the ANN that a kept run began with: where it was, or beside the run under the same name."""
+def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
+    """The identity of the ANN that a kept run began with: where it was, or beside the run under the same name, as far
+    as what lies there is still what the run's evaluation tells of it."""
     if not recipe.convert.ann:
         return ""
     was = Path(recipe.convert.ann)
-    for place in (was, path.parent / was.name):
-        if (place / "recipe.toml").is_file():
+    made = evaluation.get("conversion") or {}
+    for place in dict.fromkeys((was, path.parent / was.name)):
+        if (place / "recipe.toml").is_file() and _is_ann(place, made.get("ann") or {}):
             return identity(load_recipe(place / "recipe.toml", same_data=True))
     raise RecipeError(f"{path}: the ANN that it began with is not known any more")
+
+
+def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
+    """Whether the run that lies here is the one that a conversion tells of: as long a training, and the same weights
+    where they are here."""
+    run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", same_data=True)
+    found = {**run.spent(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
+    if _unfinished(ann, place, {}):
+        return False
+    return agree(told, found, updates="updates", weights_sha256="weights_sha256")
 
 
 def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
