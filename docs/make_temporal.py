@@ -105,7 +105,7 @@ SECTIONS = (
         "rows",
         NORMS,
         "`sequential-fashion-mnist-rows`, five epochs: FC(28,256)-FC(256,256)-FC(256,10), a leak of 0.95, the paper's SGD at 0.1. With "
-        "αθ = 1 BNTT times αθ is BNTT and tdBN is the pooled BN, bit for bit: fewer starts of those were run.",
+        "αθ = 1 BNTT times αθ is BNTT and tdBN is the pooled BN, bit for bit.",
     ),
     (
         "A pixel a step: T = 784",
