@@ -52,6 +52,7 @@ than = ["other"]
 def home(tmp_path, monkeypatch):
     """A folder of a stranger with a study in it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # PyTorch's own products round otherwise on two
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "two-norms.toml").write_text(STUDY)
     return tmp_path
@@ -197,4 +198,5 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_numbers(home, capsys
     process = child(home)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err.decode()
-    assert numbers(result(home)) == numbers(whole)
+    pairs = zip(numbers(result(home)), numbers(whole), strict=True)
+    assert not [(key, one[key], other[key]) for one, other in pairs for key in other if one[key] != other[key]]
