@@ -17,8 +17,14 @@ Facts = dict[str, Any]
 def read(run: Path) -> Facts:
     """What was written about one run."""
     found: Facts = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in run.glob("*.json")}
-    found["recipe"] = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+    if (run / "recipe.toml").exists():
+        found["recipe"] = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
     return found
+
+
+def epochs(run: Path) -> list[Facts]:
+    """A row an epoch."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def starts(name: str) -> list[Facts]:

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-RUNS = HERE / "results"
+from kept import HERE, RUNS, Facts, read
+
 WHOLE = ("wheel", "fashion-mnist-bntt", "fashion-mnist-bn", "cifar10-small-bntt", "cifar10-small-bn")
 """Networks that every command was run on."""
 SHORT = ("short-after", "short-before", "short-no-decay")
 """A start each, by the number at the end."""
-FILES = ("evaluation", "exit", "exit-per-sample", "activity", "drift", "equivalence", "energy")
-Facts = dict[str, Any]
 MEASURED = (
     "Measured with one draw each, one thread of the same processor, by commits dfdcc9c (wheel), dd92422 "
     "(fashion-mnist-bntt), f2583e7, fcef16b, f2c52dd and 98212db (the rest), other work beside: `bntt exit RUN --draws 1`, "
@@ -41,19 +37,6 @@ STABILITY = (
     "failed if its accuracy on 1,000 validation images is below 20 %, twice chance, or numbers were not finite. Seeds 0 to 2, "
     "one thread, commit 98212db."
 )
-
-
-def read(run: Path) -> Facts:
-    """What was written about one run."""
-    found: Facts = {
-        name: json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
-        for name in FILES
-        if (run / f"{name}.json").exists()
-    }
-    if (run / "recipe.toml").exists():
-        found["recipe"] = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
-        found["environment"] = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    return found
 
 
 def made(runs: dict[str, Facts]) -> list[str]:

@@ -7,15 +7,14 @@ Every number comes from a run's own files. A run directory is kept without its c
 
 from __future__ import annotations
 
-import json
 import sys
-import tomllib
 from pathlib import Path
+
+import kept
+from kept import HERE, RUNS, epochs
 
 from bntt.experiments.recipe import load_recipe
 
-HERE = Path(__file__).parent
-RUNS = HERE / "results"
 ORDER = (
     "fashion-mnist",
     "fashion-mnist-fused",
@@ -40,14 +39,9 @@ CHANGES = "one-"
 
 def read(run: Path) -> dict[str, object]:
     """What the files of one run say."""
-    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return {
-        "recipe": tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8")),
-        "environment": json.loads((run / "environment.json").read_text(encoding="utf-8")),
-        "evaluation": json.loads((run / "evaluation.json").read_text(encoding="utf-8")),
-        "seconds": metrics[-1]["seconds"],
-        "validation": max(line["validation_accuracy"] or 0.0 for line in metrics),
-    }
+    rows = epochs(run)
+    validation = max(row["validation_accuracy"] or 0.0 for row in rows)
+    return {**kept.read(run), "seconds": rows[-1]["seconds"], "validation": validation}
 
 
 def command(facts: dict) -> str:

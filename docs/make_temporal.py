@@ -8,12 +8,11 @@ A run is ``events-NORM-SEED``, ``cifar-events-NORM-SEED``, ``rows-NORM-SEED``, `
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from itertools import accumulate
 
-from kept import HERE, RUNS, Facts, made, over, starts, table
+from kept import HERE, RUNS, Facts, epochs, made, over, starts, table
 
 EVENTS = {
     "bntt": "BNTT",
@@ -74,14 +73,12 @@ def growing() -> tuple[list[str], list[Facts]]:
     rows = []
     for (name, label), found in zip(GROWING, runs.values(), strict=True):
         for facts, place in zip(found, sorted(RUNS.glob(f"{name}-[0-9]")), strict=True):
-            lines = (place / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            epochs = [json.loads(line) for line in lines]
-            taken = accumulate(one.get("steps", facts["recipe"]["network"]["num_steps"]) for one in epochs)
-            cells = [f"{n}: {100 * one['validation_accuracy']:.1f}" for n, one in zip(taken, epochs, strict=True)]
+            trained = epochs(place)
+            taken = accumulate(one.get("steps", facts["recipe"]["network"]["num_steps"]) for one in trained)
+            cells = [f"{n}: {100 * one['validation_accuracy']:.1f}" for n, one in zip(taken, trained, strict=True)]
             test = f"{100 * facts['evaluation']['accuracy']:.2f}"
             rows.append([label, str(facts["recipe"]["seed"]), *cells, test])
-    epochs = range(1, len(rows[0]) - 2)
-    heads = ("training", "seed", *(f"after epoch {number}" for number in epochs), "test, %")
+    heads = ("training", "seed", *(f"after epoch {number}" for number in range(1, len(rows[0]) - 2)), "test, %")
     return ["", "## Growing T", "", GROWN, "", *table(heads, rows)], [runs[GROWING[0][1]][0]]
 
 

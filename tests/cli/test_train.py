@@ -35,8 +35,9 @@ def test_a_run_and_a_second_one_beside_it(root, tmp_path, capsys):
     assert f"run directory: {tmp_path}/runs/demo-2" in out
 
 
-def test_an_interrupted_run_goes_on(root, tmp_path, monkeypatch):
-    """A signal in the second epoch, then --resume: the run that never stopped."""
+@pytest.fixture
+def stopped_once(monkeypatch):
+    """A signal in the second epoch of the first training."""
     real, raised = Session.records, []
 
     def interrupted(self):
@@ -47,6 +48,10 @@ def test_an_interrupted_run_goes_on(root, tmp_path, monkeypatch):
             yield record
 
     monkeypatch.setattr(Session, "records", interrupted)
+
+
+def test_an_interrupted_run_goes_on(root, tmp_path, stopped_once):
+    """Then --resume: the run that never stopped."""
     assert train("demo", *SMALL, *root) == 143
     assert train(str(tmp_path / "runs" / "demo"), "--resume") == 0
     metrics = (tmp_path / "runs" / "demo" / "metrics.jsonl").read_text().splitlines()
@@ -56,17 +61,7 @@ def test_an_interrupted_run_goes_on(root, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "demo" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_command_begins_a_run_and_takes_it_up_again(root, tmp_path, monkeypatch):
-    real, raised = Session.records, []
-
-    def interrupted(self):
-        for record in real(self):
-            if isinstance(record, StepRecord) and record.epoch == 1 and not raised:
-                raised.append(record)
-                signal.raise_signal(signal.SIGTERM)
-            yield record
-
-    monkeypatch.setattr(Session, "records", interrupted)
+def test_the_same_command_begins_a_run_and_takes_it_up_again(root, tmp_path, stopped_once):
     command = ["demo", *SMALL, *root, "--name", "mine", "--or-resume"]
     (tmp_path / "runs" / "mine").mkdir(parents=True)  # what a kill before the first checkpoint leaves
     assert train(*command) == 143

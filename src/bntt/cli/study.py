@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,6 @@ import tyro
 
 if TYPE_CHECKING:
     from bntt.experiments.study.items import Item
-    from bntt.experiments.study.result import StudyResult
     from bntt.experiments.study.run import Planned
     from bntt.experiments.study.schema import SettingName
     from bntt.experiments.study.study import Study
@@ -80,9 +80,8 @@ def study(
     from bntt.experiments.study.run import results_of, write_results
 
     outcomes = [] if only_kept else _work(planned, places.pool, jobs, device)
-    found = results_of(planned, places, outcomes, device)
-    for result, path in zip(found, write_results(found, places), strict=True):
-        _tell_result(result, path)
+    for path in write_results(results_of(planned, places, outcomes, device), places):
+        _tell_result(path)
     failed = [outcome for outcome in outcomes if outcome.code]
     for outcome in failed:
         streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")
@@ -188,11 +187,10 @@ class _Watch:
         return f"{self.count} left, about {console.duration(seconds)}"
 
 
-def _tell_result(result: StudyResult, path: Path) -> None:
+def _tell_result(path: Path) -> None:
     from bntt.cli import console
-    from bntt.experiments.study.result import as_json
 
-    values = as_json(result)
+    values = json.loads(path.read_text(encoding="utf-8"))
     table, few = values["table"], " (preliminary: fewer than 5 starts)" if values["preliminary"] else ""
     console.line("")
     console.line(f"{values['title']}, {values['setting']} setting{few}")

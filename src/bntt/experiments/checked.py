@@ -8,17 +8,15 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from bntt.experiments.named import unknown_key
+from bntt.experiments.recipe import TYPES_TOLD, fields_at
 from bntt.experiments.schema import RecipeError
 from bntt.experiments.schema_data import Part
 
 P = TypeVar("P", bound=Part)
 TOLD = {
-    "model_type": "must be a table of keys and values",
-    "bool_type": "must be true or false",
-    "string_type": "must be text, in quotation marks",
+    **TYPES_TOLD,
     "int_type": "must be a whole number",
     "float_type": "must be a number",
-    "list_type": "must be a list, in brackets",
     "missing": "is missing",
 }
 """What pydantic says in Python's words, in those of the file."""
@@ -69,14 +67,6 @@ def _explain(error: Any, kind: type[Part], where: str) -> str:
     path = [str(part) for part in error["loc"] if part not in kind.model_fields or error["loc"][0] == part]
     place = ".".join(filter(None, [where, *path]))
     if error["type"] == "extra_forbidden":
-        return f"{place}: {unknown_key(path[-1], _fields(kind, error['loc'][:-1]))}"
+        return f"{place}: {unknown_key(path[-1], fields_at(kind, error['loc'][:-1]))}"
     told = TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
     return f"{place}: {told}" + ("" if error["type"] == "missing" or not path else f", got {error['input']!r}")
-
-
-def _fields(kind: type[Part], location: tuple[str | int, ...]) -> list[str]:
-    """The keys of the part that a location leads to, through parts that are fields of parts."""
-    part: Any = kind
-    for name in location:
-        part = part.model_fields[str(name)].annotation
-    return list(part.model_fields)

@@ -93,10 +93,15 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     if len(train) < len(every):
         label += f", trained on {how_many(train, len(every))}"
     parts = [as_shown(samples, wanted.order) for samples in (train, validation, published.test)]
-    if wanted.order:
-        pixels = manifest.shape[1] * manifest.shape[2]
-        manifest = replace(manifest, sha256={**manifest.sha256, "order": digest_of(wanted.order, pixels)})
+    manifest = replace(manifest, sha256=checksums(manifest, wanted.order))
     return Parts(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
+
+
+def checksums(manifest: Manifest, order: str) -> dict[str, str]:
+    """Of a dataset's parts, and of the order that it is told in, if there is one."""
+    if not order:
+        return manifest.sha256
+    return {**manifest.sha256, "order": digest_of(order, manifest.shape[1] * manifest.shape[2])}
 
 
 def _some(part: Samples, count: int, seed: int) -> Samples:

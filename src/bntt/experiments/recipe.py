@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from bntt.experiments.named import names_in, read_named, unknown_key
 from bntt.experiments.schema import Recipe as Recipe
 from bntt.experiments.schema import RecipeError as RecipeError
+from bntt.experiments.schema_data import Part
 
 LARGEST = 1 << 20
 """Bytes of a recipe file."""
@@ -85,12 +86,12 @@ def _explain(error: Any) -> str:
     if not where and error["type"] == "value_error":  # of keys that do not fit together, which it names
         return str(error["msg"]).removeprefix("Value error, ")
     if error["type"] != "extra_forbidden":
-        said = TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
+        said = TYPES_TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
         return f"{where}: {said}" + ("" if error["type"] == "missing" else f", got {error['input']!r}")
-    return f"{where}: {unknown_key(str(error['loc'][-1]), _fields(error['loc'][:-1]))}"
+    return f"{where}: {unknown_key(str(error['loc'][-1]), fields_at(Recipe, error['loc'][:-1]))}"
 
 
-TOLD = {
+TYPES_TOLD = {
     "model_type": "must be a table of keys and values",
     "bool_type": "must be true or false",
     "string_type": "must be text, in quotation marks",
@@ -99,8 +100,9 @@ TOLD = {
 """What pydantic says in Python's words, in those of a recipe."""
 
 
-def _fields(location: tuple[str | int, ...]) -> list[str]:
-    part: Any = Recipe
+def fields_at(kind: type[Part], location: tuple[str | int, ...]) -> list[str]:
+    """The keys of the part that a location leads to, through parts that are fields of parts."""
+    part: Any = kind
     for name in location:
         part = part.model_fields[str(name)].annotation
     return list(part.model_fields)

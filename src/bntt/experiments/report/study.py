@@ -25,6 +25,8 @@ from bntt.training.checkpoint import CheckpointError
 RESULT = "result.json"
 ENOUGH = 5
 """Starts from which on a number is not headed preliminary."""
+STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
+"""Of a start; any other is a gap."""
 VERDICTS: dict[str, tuple[str, Mark]] = {
     "holds": ("✓", "good"),
     "does not hold": ("✗", "bad"),
@@ -216,7 +218,7 @@ def _runs(values: Values, folder: Path) -> Section:
 
 def _start(start: Values, values: Values) -> tuple[Cell, ...]:
     state = start.said("state", "not told")
-    mark: Mark = {"done": "", "failed": "bad"}.get(state, "gap")  # type: ignore[assignment]
+    mark = STATES.get(state, "gap")
     seconds = start.maybe("seconds")
     return (
         Cell(start.said("seed", "–"), start.maybe("seed")),

@@ -39,15 +39,15 @@ class Claim(Part):
 
     def uses(self) -> tuple[list[str], list[str]]:
         """The runs and the columns that it looks at."""
-        raise NotImplementedError
+        raise NotImplementedError  # each rule says its own
 
     def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
         """The answer that these numbers give."""
-        raise NotImplementedError
+        raise NotImplementedError  # each rule says its own
 
     def told(self) -> str:
         """The rule in words."""
-        raise NotImplementedError
+        raise NotImplementedError  # each rule says its own
 
 
 def with_starts(said: str, starts: int) -> str:

@@ -28,13 +28,15 @@ class _Pairs(Claim):
         return "above"
 
     def pairs(self) -> list[tuple[str, str]]:
-        raise NotImplementedError
+        """Runs, the one that is claimed to be ahead first."""
+        raise NotImplementedError  # each rule says its own
 
     def uses(self) -> tuple[list[str], list[str]]:
         return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
 
     def one(self, found: Difference) -> Answer:
-        raise NotImplementedError
+        """Of a pair, by at least two starts."""
+        raise NotImplementedError  # each rule says its own
 
     def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
         answers, said, starts = list[Answer](), list[str](), list[int]()
@@ -50,12 +52,20 @@ class _Pairs(Claim):
         return Verdict(_all(answers), with_starts("; ".join(said), min(starts, default=0)))
 
 
-class Better(_Pairs):
+class _Against(_Pairs):
+    """One run against each of others."""
+
+    run: str
+    than: Annotated[list[str], Field(min_length=1)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(self.run, other) for other in self.than]
+
+
+class Better(_Against):
     """``better``: the one is above the other, or below where lower is better, by more than chance."""
 
     rule: Literal["better"]
-    run: str
-    than: Annotated[list[str], Field(min_length=1)]
     by: Annotated[float, Field(ge=0)] = 0.0
     """How much the mean difference must be, at least, in the column's unit."""
     lower: bool = False
@@ -65,15 +75,8 @@ class Better(_Pairs):
     def side(self) -> Literal["above", "below"]:
         return "below" if self.lower else "above"
 
-    def pairs(self) -> list[tuple[str, str]]:
-        return [(self.run, other) for other in self.than]
-
     def one(self, found: Difference) -> Answer:
-        each = _turned(found) if self.lower else found
-        low, high = each.interval or (0.0, 0.0)
-        if each.mean >= self.by and low > 0 and each.superiority >= SUPERIOR:
-            return "holds"
-        return "does not hold" if high < self.by or high < 0 else "not decided"
+        return _ahead(_turned(found) if self.lower else found, self.by)
 
     def told(self) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
@@ -85,16 +88,11 @@ class Better(_Pairs):
         )
 
 
-class NoWorse(_Pairs):
+class NoWorse(_Against):
     """``no-worse``: the one is at most so far below the other."""
 
     rule: Literal["no-worse"]
-    run: str
-    than: Annotated[list[str], Field(min_length=1)]
     margin: Annotated[float, Field(gt=0)]
-
-    def pairs(self) -> list[tuple[str, str]]:
-        return [(self.run, other) for other in self.than]
 
     def one(self, found: Difference) -> Answer:
         low, high = found.interval or (0.0, 0.0)
@@ -117,13 +115,18 @@ class Order(_Pairs):
         return list(zip(self.runs, self.runs[1:], strict=False))
 
     def one(self, found: Difference) -> Answer:
-        low, high = found.interval or (0.0, 0.0)
-        if low > 0 and found.superiority >= SUPERIOR:
-            return "holds"
-        return "does not hold" if high < 0 else "not decided"
+        return _ahead(found)
 
     def told(self) -> str:
         return f"{' > '.join(self.runs)} in {self.of}, each pair by the rule of better"
+
+
+def _ahead(found: Difference, by: float = 0.0) -> Answer:
+    """Whether the one is above the other by more than chance, and by so much on average."""
+    low, high = found.interval or (0.0, 0.0)
+    if found.mean >= by and low > 0 and found.superiority >= SUPERIOR:
+        return "holds"
+    return "does not hold" if high < by else "not decided"
 
 
 def _all(answers: Sequence[Answer]) -> Answer:

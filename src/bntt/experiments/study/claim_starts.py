@@ -16,10 +16,12 @@ class _Starts(Claim):
     run: str
 
     def met(self, numbers: Sequence[float]) -> bool:
-        raise NotImplementedError
+        """Whether a start meets it, by its number in each column."""
+        raise NotImplementedError  # each rule says its own
 
     def columns(self) -> list[str]:
-        raise NotImplementedError
+        """That it looks at."""
+        raise NotImplementedError  # each rule says its own
 
     def uses(self) -> tuple[list[str], list[str]]:
         return [self.run], self.columns()
@@ -35,15 +37,20 @@ class _Starts(Claim):
         return Verdict(answer if len(seeds) > 1 else "not decided", with_starts(f"{self.run}: {said}", len(seeds)))
 
 
-class AtLeast(_Starts):
-    """``at-least``: every start reaches a value."""
+class _Column(_Starts):
+    """A condition on one column."""
 
-    rule: Literal["at-least"]
     of: str
-    value: float
 
     def columns(self) -> list[str]:
         return [self.of]
+
+
+class AtLeast(_Column):
+    """``at-least``: every start reaches a value."""
+
+    rule: Literal["at-least"]
+    value: float
 
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] >= self.value
@@ -52,15 +59,11 @@ class AtLeast(_Starts):
         return f"{self.of} of {self.run} is at least {self.value:g} in every start; does not hold where in none"
 
 
-class AtMost(_Starts):
+class AtMost(_Column):
     """``at-most``: no start exceeds a value."""
 
     rule: Literal["at-most"]
-    of: str
     value: float
-
-    def columns(self) -> list[str]:
-        return [self.of]
 
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] <= self.value
@@ -93,16 +96,13 @@ class SavesSteps(_Starts):
         )
 
 
-class PeaksLater(_Starts):
+class PeaksLater(_Column):
     """``peaks-later``: peaks move to later steps with depth."""
 
     rule: Literal["peaks-later"]
     of: str
     """A column of rank correlations of peak and depth."""
     least: Annotated[float, Field(gt=0, le=1)] = 0.5
-
-    def columns(self) -> list[str]:
-        return [self.of]
 
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] >= self.least
@@ -114,16 +114,13 @@ class PeaksLater(_Starts):
         )
 
 
-class RisesAndFalls(_Starts):
+class RisesAndFalls(_Column):
     """``rises-and-falls``: most layers behind the first peak between the first step and the last."""
 
     rule: Literal["rises-and-falls"]
     of: str
     """A column of shares of layers, in %."""
     most: Annotated[float, Field(gt=0, le=100)] = 75.0
-
-    def columns(self) -> list[str]:
-        return [self.of]
 
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] >= self.most

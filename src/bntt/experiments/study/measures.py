@@ -31,7 +31,7 @@ class Measure(Part):
 
     def command(self, run: Path, recipe: Recipe) -> list[str]:
         """The arguments of ``bntt``, for a run directory and its recipe."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind has its own
 
     def written(self) -> str:
         """The file that the verb writes into the run directory."""

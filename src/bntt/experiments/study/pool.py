@@ -17,11 +17,10 @@ from typing import Any
 from bntt.data.catalog import BUILT_IN, prepared_folder
 from bntt.data.event_sets import EVENT_SETS, frames_folder
 from bntt.data.prepared import Manifest, manifest_of, read_manifest
-from bntt.data.sequences import digest_of
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.exits import weights_hash
 from bntt.experiments.numerics import NUMERICS, numerics_of
-from bntt.experiments.parts import framing_of
+from bntt.experiments.parts import checksums, framing_of
 from bntt.experiments.recipe import RecipeError, load_recipe
 from bntt.experiments.schema import Recipe
 from bntt.experiments.study.measures import EVALUATE, Measure, agree
@@ -186,12 +185,7 @@ def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
         DataError: if what is here is damaged.
     """
     manifest = _manifest(recipe)
-    if manifest is None:
-        return None
-    if recipe.data.order:
-        pixels = manifest.shape[1] * manifest.shape[2]
-        return {**manifest.sha256, "order": digest_of(recipe.data.order, pixels)}
-    return manifest.sha256
+    return None if manifest is None else checksums(manifest, recipe.data.order)
 
 
 def _manifest(recipe: Recipe) -> Manifest | None:

@@ -12,7 +12,7 @@ from bntt.experiments.parts import build_data
 from bntt.experiments.schema import RecipeError
 from bntt.experiments.study.figures import save_figures
 from bntt.experiments.study.items import Item, decide, items_of
-from bntt.experiments.study.plan import PlannedRun, plan_study
+from bntt.experiments.study.plan import PlannedRun, Start, plan_study
 from bntt.experiments.study.pool import numbers_of
 from bntt.experiments.study.result import StartFound, StudyResult, directory_of, write_result
 from bntt.experiments.study.schema import SettingName
@@ -94,14 +94,11 @@ def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], de
     """
     decide(planned.items, places.folders)
     told = {outcome.item.identity: outcome for outcome in outcomes}
-    by_start = {}
-    for item in planned.items:
-        by_start[item.identity] = item
+    named = {called: item for item in planned.items for called in item.wanted_by}
     results = []
     for study, runs in planned.studies:
-        identities = _identities(study.name, runs, planned.items)
         found = {
-            (run.name, start.seed): _found(by_start[identities[run.name, start.seed]], run, start.seed, told)
+            (run.name, start.seed): _found(named[f"{study.name}: {run.name}, seed {start.seed}"], start, told)
             for run in runs
             for start in run.starts
         }
@@ -109,13 +106,7 @@ def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], de
     return results
 
 
-def _identities(study: str, runs: Sequence[PlannedRun], items: Sequence[Item]) -> dict[tuple[str, int], str]:
-    named = {called: item.identity for item in items for called in item.wanted_by}
-    return {(run.name, s.seed): named[f"{study}: {run.name}, seed {s.seed}"] for run in runs for s in run.starts}
-
-
-def _found(item: Item, run: PlannedRun, seed: int, told: Mapping[str, Outcome]) -> StartFound:
-    start = next(one for one in run.starts if one.seed == seed)
+def _found(item: Item, start: Start, told: Mapping[str, Outcome]) -> StartFound:
     outcome = told.get(item.identity)
     numbers = {} if item.kept is None else numbers_of(item.kept, start.measures)
     lacking = [name for name in start.measures if name not in numbers]
