@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -37,6 +37,7 @@ def study(
     dry_run: bool = False,
     only_kept: bool = False,
     device: str = "cpu",
+    precision: Literal["fp32", "bf16-grad"] = "fp32",
 ) -> None:
     """Make the runs of a study that are missing, measure them, and write its numbers, pictures and verdicts.
 
@@ -59,8 +60,13 @@ def study(
         dry_run: say what would be made and what is used again, and why; make nothing.
         only_kept: make nothing, and write what there is: the rest is "not run".
         device: cpu, or cuda.
+        precision: of the gradients of what is made. bf16-grad is faster where the processor has bfloat16; the spikes
+            are those of fp32, and either stands for the other.
     """
+    import torch
+
     from bntt.cli import console, streams
+    from bntt.engine.kernels import require_precision
     from bntt.experiments.build import require_device
     from bntt.experiments.recipe import RecipeError
     from bntt.experiments.study.run import Places, plan
@@ -70,8 +76,9 @@ def study(
     if jobs < 1:
         raise RecipeError(f"--jobs must be 1 or more, got {jobs}")
     require_device(device)
+    require_precision(precision, torch.device(device))
     setting: SettingName = "small" if small else "paper"
-    places = Places(pool, results, out, dict(_place(one) for one in data))
+    places = Places(pool, results, out, dict(_place(one) for one in data), precision)
     with console.status("looking at what is there"):
         planned = plan(_studies(names, setting), setting, places)
     if dry_run:

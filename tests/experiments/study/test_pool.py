@@ -35,6 +35,7 @@ ANN = ["convert.ann=runs/a", "network.norm=none"]
         "compute.backend=reference",
         "compute.events=measured",
         "compute.recompute=3",
+        "compute.precision=bf16-grad",
     ],
 )
 def test_what_changes_no_number_changes_no_identity(override):
@@ -48,7 +49,7 @@ def test_what_changes_no_number_changes_no_identity(override):
         "train.lr=0.2",
         "network.norm=bn",
         "evaluate.draws=2",
-        "compute.precision=bf16-grad",
+        "compute.precision=bf16",
         "train.gamma_decay=0.0",
         "encoder.name=direct",
         "evaluate.every=2",

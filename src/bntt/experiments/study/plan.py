@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bntt.experiments.build import with_whole_root
@@ -43,26 +43,30 @@ class PlannedRun:
     starts: tuple[Start, ...]
 
 
-def plan_study(study: Study, setting: SettingName, places: Mapping[str, str] | None = None) -> list[PlannedRun]:
+def plan_study(
+    study: Study, setting: SettingName, places: Mapping[str, str] | None = None, precision: str = "fp32"
+) -> list[PlannedRun]:
     """Every run of a study at a setting.
 
     Args:
         places: of datasets, ``data.root`` by ``data.name``.
+        precision: of gradients, "bf16-grad" where the machine has it; not part of what a run is.
 
     Raises:
         RecipeError: if the study has no such setting, or an override does not fit its recipe.
     """
     if setting not in study.settings:
         raise RecipeError(f"study {study.name} has no setting {setting!r}, only {', '.join(study.settings)}")
-    return [_run(study, run, setting, places or {}) for run in study.runs_at(setting)]
+    return [_run(study, run, setting, places or {}, precision) for run in study.runs_at(setting)]
 
 
-def _run(study: Study, run: RunPart, setting: SettingName, places: Mapping[str, str]) -> PlannedRun:
+def _run(study: Study, run: RunPart, setting: SettingName, places: Mapping[str, str], precision: str) -> PlannedRun:
     at, whole = run.at(setting), study.settings[setting]
     recipe = at.recipe or whole.recipe
     overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
     seeds = at.seeds or whole.seeds
-    starts = tuple(_starts(study, run, recipe, overrides, seeds, places))
+    chosen = (*overrides, f"compute.precision={precision}") if precision != "fp32" else overrides
+    starts = tuple(replace(start, overrides=overrides) for start in _starts(study, run, recipe, chosen, seeds, places))
     return PlannedRun(run.name, at.label or run.label or run.name, recipe, overrides, starts)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from bntt.data.catalog import BUILT_IN, prepared_folder
 from bntt.data.event_sets import EVENT_SETS, frames_folder
 from bntt.data.prepared import Manifest, manifest_of, read_manifest
+from bntt.experiments.build import for_measuring
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.exits import weights_hash
 from bntt.experiments.numerics import NUMERICS, numerics_of
@@ -53,6 +54,8 @@ class KeptRun:
     evaluation: Mapping[str, Any]
     unfinished: str = ""
     """What its training, or what was measured of it, is short of: it then stands for no start; "" of a complete run."""
+    precision: str = "fp32"
+    """Of its training's gradients."""
 
     @property
     def has_weights(self) -> bool:
@@ -78,12 +81,13 @@ class KeptRun:
 def identity(recipe: Recipe, ann: str = "") -> str:
     """A digest of what the numbers of a recipe depend on, data and code apart.
 
-    Only values that are not the default count, so that a key that is new, and off, changes no identity.
+    Only values that are not the default count, so that a key that is new, and off, changes no identity. Gradients in
+    bfloat16 count as in float32: every spike is the same, and not every machine has them.
 
     Args:
         ann: the identity of the run that it begins with, in place of where that lies.
     """
-    values: dict[str, Any] = recipe.model_dump(exclude_defaults=True)
+    values: dict[str, Any] = for_measuring(recipe).model_dump(exclude_defaults=True)
     for key in ("notes", "checkpoint"):
         values.pop(key, None)
     for table, keys in SAME_NUMBERS.items():
@@ -135,7 +139,7 @@ def kept_run(path: Path) -> KeptRun | None:
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
         return None
     short = "" if environment.get("trained") is False else _unfinished(recipe, path, evaluation)
-    return KeptRun(path, of, data["sha256"], environment, evaluation, short)
+    return KeptRun(path, of, data["sha256"], environment, evaluation, short, recipe.compute.precision)
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:

@@ -157,6 +157,7 @@ def _start(found: StartFound) -> dict[str, Any]:
         "commit": facts.get("commit"),
         "device": facts.get("gpu", facts.get("processor")) if facts.get("device") != "cpu" else facts.get("processor"),
         "threads": facts.get("threads"),
+        "precision": kept.precision if kept else None,
         "seconds": kept.evaluation.get("seconds") if kept else None,
         "numerics": numerics_of(facts) if kept else None,
         "measures": {name: _without_places(values) for name, values in found.numbers.items()},

@@ -30,6 +30,8 @@ class Places:
     out: Path = Path("runs/studies")
     data: Mapping[str, str] = field(default_factory=dict)
     """``data.root`` by the name of the dataset."""
+    precision: str = "fp32"
+    """Of the gradients of what is made."""
 
     @property
     def folders(self) -> list[Path]:
@@ -59,7 +61,7 @@ def plan(studies: Sequence[Study], setting: SettingName, places: Places) -> Plan
     for folder in places.results:
         if not folder.is_dir():
             raise RecipeError(f"--results {folder}: is no folder")
-    planned = tuple((study, tuple(plan_study(study, setting, places.data))) for study in studies)
+    planned = tuple((study, tuple(plan_study(study, setting, places.data, places.precision))) for study in studies)
     _prepare(planned)
     items = items_of((study.name, runs) for study, runs in planned)
     decide(items, places.folders)
