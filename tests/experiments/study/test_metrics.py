@@ -20,7 +20,14 @@ FILES = {
     "attack": "rivals-attack-bntt/attack-fgsm.json",
     "stability": "stability/stability.json",
 }
-PLACES = {"accuracy-after": 8.0, "noisy-accuracy": 0.4, "noise-loss": 0.4, "fgsm-accuracy": 8.0, "pgd-accuracy": 8.0}
+PLACES = {
+    "accuracy-after": 8.0,
+    "noisy-accuracy": 0.4,
+    "noise-loss": 0.4,
+    "fgsm-accuracy": 8.0,
+    "pgd-accuracy": 8.0,
+    "gradient-change": 0.3,
+}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +57,10 @@ def test_numbers_by_hand():
     assert read("failed-starts", {"shares": shares}) == 25.0
     cells = [{"accuracy": None, "chance": 0.1}, {"accuracy": 0.3, "chance": 0.1}]
     assert read("reached-accuracy", {"cells": cells}) == pytest.approx(20.0)
+    along = {"steps": [0.15, 0.3, 0.6], "norm": 2.0, "change": [9.0, 1.0, 9.0]}
+    moved = {"rate": 0.3, "moments": [{"along": along}, {"along": along | {"norm": 1.0}}]}
+    assert read("gradient-change", {"cells": [moved, moved | {"rate": 3.0, "moments": []}]}, 0.3) == 75.0
+    assert read("gradient-change", {"cells": [moved]}, 3.0) is None
     assert read("spiking-steps", {"steps": [{"spike": True}, {"spike": False}]}) == 1
 
 

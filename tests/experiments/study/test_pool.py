@@ -104,6 +104,14 @@ def test_a_training_that_goes_on_is_not_what_was_measured_of_it_before(tmp_path)
     assert kept_run(going).unfinished == "was measured after 50 of 120 updates"
 
 
+def test_an_evaluation_of_other_draws_is_not_the_recipes(tmp_path):
+    run = keep(tmp_path / "drawn", small("evaluate.draws=3"))
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    for draws, expected in ((3, ""), (10, "was measured with 10 draws, not 3")):
+        (run / "evaluation.json").write_text(json.dumps(evaluation | {"draws": draws}))
+        assert kept_run(run).unfinished == expected
+
+
 def test_runs_of_before_updates_were_counted_are_complete_by_their_epochs(tmp_path):
     run = keep(tmp_path / "old", small("train.epochs=3"))
     (run / "metrics.jsonl").write_text("".join(f'{{"epoch": {epoch}}}\n' for epoch in range(3)))

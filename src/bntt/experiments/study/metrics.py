@@ -187,6 +187,19 @@ def _reached(values: Values, at: float | None) -> float | None:
     return _points(mean(cell["chance"] if cell["accuracy"] is None else cell["accuracy"] for cell in cells))
 
 
+def _gradient_change(values: Values, at: float | None) -> float | None:
+    """How much of a batch's gradient is another one after a step of the learning rate along it,
+    ``‖g(w) - g(w - η g)‖ / ‖g(w)‖``: mean over networks and moments of the starts at this rate."""
+    found = []
+    for cell in values["cells"]:
+        if abs(cell["rate"] - (at or 0)) > 1e-9:
+            continue
+        for along in (moment["along"] for moment in cell["moments"]):
+            nearest = min(range(len(along["steps"])), key=lambda i: abs(along["steps"][i] - cell["rate"]))
+            found.append(100 * along["change"][nearest] / along["norm"])
+    return mean(found) if found else None
+
+
 def _plain(key: str) -> Read:
     def read(values: Values, at: float | None) -> float | None:
         found: float | None = values[key]
@@ -243,6 +256,9 @@ METRICS: dict[str, Metric] = {
     "retimed-accuracy": Metric("retiming", "accuracy at another T", "%", _accuracy),
     "failed-starts": Metric("stability", "starts that failed", "%", _failed, digits=0),
     "reached-accuracy": Metric("stability", "validation accuracy reached", "%", _reached),
+    "gradient-change": Metric(
+        "stability", "change of the gradient over a step", "%", _gradient_change, placed=True, digits=0
+    ),
     "spiking-steps": Metric(
         "neuron", "steps with a spike", "", lambda v, at: sum(s["spike"] for s in v["steps"]), digits=0
     ),

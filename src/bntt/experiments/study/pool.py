@@ -20,6 +20,7 @@ from bntt.data.prepared import Manifest, manifest_of, read_manifest
 from bntt.experiments.build import for_measuring
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.exits import weights_hash
+from bntt.experiments.measure import draws_of
 from bntt.experiments.numerics import NUMERICS, numerics_of
 from bntt.experiments.parts import checksums, framing_of
 from bntt.experiments.recipe import RecipeError, load_recipe
@@ -143,11 +144,15 @@ def kept_run(path: Path) -> KeptRun | None:
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """Why a run is not the whole training of its recipe: epochs that are missing, or an evaluation of before its end.
+    """Why a run is not the whole of its recipe: epochs that are missing, an evaluation of before its end, or one of
+    another number of draws, as `bntt evaluate RUN --draws N` leaves.
 
     A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
     """
     run, epochs = RunDirectory(path), recipe.train.epochs
+    drawn, asked = evaluation.get("draws"), draws_of(recipe)
+    if drawn not in (None, asked):
+        return f"was measured with {drawn} draws, not {asked}"
     if not epochs:
         return ""
     last = run.rows()[-1] if run.has_rows() else {}
