@@ -1,193 +1,137 @@
-"""Write docs/results.md from the run directories kept in docs/results/.
+"""Write docs/results.md from the studies kept in docs/studies/.
 
     python docs/make_results.py
 
-Every number comes from a run's own files. A run directory is kept without its checkpoints.
+Verdicts, means and intervals are those of each study's ``result.json``; nothing is computed here.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from pathlib import Path
 
-import kept
-from kept import HERE, RUNS, epochs
+from kept import HERE, Facts, table
 
-from bntt.experiments.recipe import load_recipe
-
+STUDIES = HERE / "studies"
 ORDER = (
-    "fashion-mnist",
-    "fashion-mnist-fused",
-    "fashion-mnist-wd1e-4",
-    "fashion-mnist-bntt",
-    "fashion-mnist-bn",
-    "fmnist-3ep-bntt",
-    "fmnist-3ep-bn",
-    "fmnist-3ep-none",
-    "cifar10-small",
-    "resnet20-small",
-    "resnet19-small",
-    "fmnist-1ep-reference",
-    "fmnist-1ep-fused",
-    "fashion-mnist-best-0",
-    "fashion-mnist-best-1",
-    "cifar10-best",
+    *(f"table-{n}" for n in range(1, 6)),
+    *(f"figure-{n}" for n in range(1, 9)),
+    "energy",
+    "section-3.3",
+    "stability",
+    "noise-steps",
+    "sequence-norms",
+    "standard-bn-steps",
+    "firing-order",
+    "gamma-decay",
+    "beta",
+    "reset",
+    "readout",
+    "surrogate-scale",
+    "dropout",
 )
-CHANGES = "one-"
-"""Runs that differ from ``one-base`` in one thing each."""
+"""As the paper has them, then questions of its text and our own."""
+SAID = (
+    ("more accurate than one standard BN, and that than no norm, at equal budget", "table-1", 2),
+    ("gradients are steadier, beside one standard BN", "stability", 2),
+    ("gradients are steadier, beside no norm", "stability", 3),
+    ("fewer starts fail, beside one standard BN", "stability", 0),
+    ("fewer starts fail, beside no norm", "stability", 1),
+    ("γ rises and falls", "figure-4", 0),
+    ("γ peaks later in deeper layers", "figure-4", 1),
+    ("spikes rise and fall", "figure-1", 2),
+    ("spikes peak later in deeper layers", "figure-6", 1),
+    ("an early exit saves 20 % of the steps for half a point", "figure-7", 0),
+    ("fewer spikes than conversion", "figure-1", 0),
+    ("fewer spikes than the surrogate gradient alone", "figure-1", 1),
+    ("less energy than an ANN", "energy", 0),
+    ("more robust to noise than conversion", "figure-8", 0),
+    ("more robust to noise than surrogate gradient and standard BN", "figure-8", 1),
+    ("because of fewer steps", "noise-steps", 0),
+    ("more robust to FGSM", "figure-8", 3),
+    ("better than layer normalisation", "table-5", 0),
+    ("better than standard BN with a learned leak", "table-4", 0),
+    ("better than tdBN", "table-4", 1),
+    ("better than TEBN and TAB, which came later", "table-4", 2),
+    ("100 classes", "table-1", 5),
+    ("200 classes", "table-1", 6),
+    ("recordings of events", "table-2", 0),
+    ("sequences", "table-3", 0),
+    ("the gain is not one of the loss on the membrane", "readout", 1),
+    ("β is not needed", "beta", 0),
+    ("soft reset beats hard reset", "reset", 0),
+    ("a large α is unstable", "surrogate-scale", 0),
+    ("a small α costs with depth", "surrogate-scale", 1),
+    ("BNTT regularises in place of dropout", "dropout", 1),
+)
+"""What the paper says, in a word; the study, and which of its claims."""
 
 
-def read(run: Path) -> dict[str, object]:
-    """What the files of one run say."""
-    rows = epochs(run)
-    validation = max(row["validation_accuracy"] or 0.0 for row in rows)
-    return {**kept.read(run), "seconds": rows[-1]["seconds"], "validation": validation}
-
-
-def command(facts: dict) -> str:
-    """The command line that made the run, its own paths left out."""
-    words = [word for word in facts["environment"]["command"] if not word.startswith("data.root=")]
-    text = " ".join(f'"{word}"' if " " in word else word for word in words)
-    return "bntt " + text.replace("-s -s", "-s").replace(" --root runs", "")
-
-
-def summary(name: str, facts: dict) -> str:
-    """One row of the table of runs."""
-    recipe, found, seconds = facts["recipe"], facts["evaluation"], facts["seconds"]
-    network, low_high = recipe["network"], found["accuracy_wilson_95"]
-    return (
-        f"| [{name}](#{name.lower()}) | {found['dataset']} | {network['name']} x{network['width']:g}, "
-        f"{network['norm']}, T={network['num_steps']} | {recipe['train']['epochs']} | "
-        f"**{found['accuracy']:.2%} ± {found['accuracy_sd_over_draws']:.2%}** | "
-        f"{low_high[0]:.1%}-{low_high[1]:.1%} | {found['spikes_per_image']:,.0f} | "
-        f"{seconds / 60:.1f} min, {path(facts)} |"
-    )
-
-
-def path(facts: dict) -> str:
-    """What computed it, on how many threads; before there were kernels, recipes had no word for it."""
-    fused = facts["recipe"].get("compute", {}).get("backend", "reference") != "reference"
-    threads = facts["environment"]["threads"]
-    return f"{'fused kernels' if fused else 'plain PyTorch'}, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def changes(base: dict, facts: dict) -> str:
-    """What a run's recipe says otherwise than the base's."""
-    found = [
-        f"{table}.{key} = {value}"
-        for table, values in facts["recipe"].items()
-        if isinstance(values, dict)
-        for key, value in values.items()
-        if value != base["recipe"][table][key]
-    ]
-    return ", ".join(found) or "nothing: the base"
-
-
-def one_change(runs: dict) -> list[str]:
-    """What one change buys, as a table."""
-    base = runs[f"{CHANGES}base"]
-    lines = [
-        "## What one change buys",
-        "",
-        f"`{command(base)}`: {base['recipe']['train']['epochs']} epochs at half the width of `fashion-mnist-best`; and "
-        f"the same with one thing changed; one start each, commit {base['environment']['commit']}.",
-        "",
-        "| changed | validation | test (95 %) | against the base | spikes per image |",
-        "|---|---|---|---|---|",
-    ]
-    for facts in runs.values():
-        found = facts["evaluation"]
-        low, high = found["accuracy_wilson_95"]
-        lines.append(
-            f"| {changes(base, facts)} | {facts['validation']:.1%} | {found['accuracy']:.2%} ({low:.1%}-{high:.1%}) | "
-            f"{100 * (found['accuracy'] - base['evaluation']['accuracy']):+.2f} | {found['spikes_per_image']:,.0f} |"
-        )
-    return [*lines, "", "![accuracy against spikes](results/gamma-decay.png)"]
-
-
-def draw_decay(runs: dict) -> None:
-    """Accuracy against spikes, by the decay of γ alone."""
-    from matplotlib.figure import Figure
-
-    points = sorted(
-        (facts["recipe"]["train"]["gamma_decay"], facts["evaluation"])
-        for name, facts in runs.items()
-        if name == f"{CHANGES}base" or "gamma-decay" in name
-    )
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    spikes = [found["spikes_per_image"] for _, found in points]
-    accuracy = [100 * found["accuracy"] for _, found in points]
-    low = [100 * (found["accuracy"] - found["accuracy_wilson_95"][0]) for _, found in points]
-    high = [100 * (found["accuracy_wilson_95"][1] - found["accuracy"]) for _, found in points]
-    axes.errorbar(spikes, accuracy, yerr=(low, high), marker="o", capsize=3, color="C0")
-    for (decay, _), x, y in zip(points, spikes, accuracy, strict=True):
-        axes.annotate(f"{decay:g}", (x, y), textcoords="offset points", xytext=(-6, 6), ha="right", fontsize=9)
-    axes.set_xlabel("spikes an image, all layers and steps")
-    axes.set_ylabel("test accuracy (%), 95 % interval")
-    axes.set_title("what the weight decay of γ (beside each point) buys and costs", fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.set_xlim(left=0)
-    figure.savefig(RUNS / "gamma-decay.png", dpi=110)
-
-
-def over_time(found: dict) -> str:
-    """Accuracy, mean |γ| and firing rates at every step."""
-    steps = len(found["accuracy_over_time"])
-    lines = ["| step | " + " | ".join(str(t + 1) for t in range(steps)) + " |", "|---" * (steps + 1) + "|"]
-    lines.append(
-        "| accuracy if stopped, % | " + " | ".join(f"{100 * a:.1f}" for a in found["accuracy_over_time"]) + " |"
-    )
-    for layer, row in found["gamma_magnitude"].items():
-        lines.append(f"| mean abs γ, {layer} | " + " | ".join(f"{g:.2f}" for g in row) + " |")
-    for layer, row in found["firing_rate"].items():
-        lines.append(f"| firing rate, {layer}, % | " + " | ".join(f"{100 * r:.1f}" for r in row) + " |")
-    return "\n".join(lines)
-
-
-def changed_runs() -> dict:
-    """The base and those that differ from it in one thing; keys that came later have their defaults."""
+def read() -> dict[str, Facts]:
+    """Every study's result, by its name."""
     return {
-        folder.name: read(folder) | {"recipe": load_recipe(folder / "recipe.toml").model_dump(mode="json")}
-        for folder in sorted(RUNS.glob(f"{CHANGES}*"))
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in ORDER
+        if (path := STUDIES / f"{name}-small" / "result.json").exists()
     }
+
+
+def overview(studies: dict[str, Facts]) -> list[str]:
+    """A line for each thing that the paper says."""
+    rows = []
+    for said, name, which in SAID:
+        claim = studies[name]["claims"][which] if name in studies else {"verdict": "not run", "because": ""}
+        rows.append([said, f"**{claim['verdict']}**", claim["because"], f"[{name}](#{anchor(name)})"])
+    return table(("the paper, in short", "here", "numbers", "study"), rows)
+
+
+def anchor(name: str) -> str:
+    """Of a study's heading on this page."""
+    return name.replace(".", "")
+
+
+def cell(row: Facts, key: str) -> str:
+    """Ours, and how many starts it is of; the paper's own in brackets."""
+    own, paper = row["cells"][key], row["paper"][key]
+    said = "*not run*" if own is None else f"{own['text']} ({own['n']})"
+    return said + (f" [{paper['value']:g}]" if "value" in paper else "")
+
+
+def study(name: str, found: Facts) -> list[str]:
+    """A study: what it asks, its table, its claims, its pictures."""
+    columns = found["table"]["columns"]
+    heads = ("", *(f"{c['title']}{', ' + c['unit'] if c['unit'] else ''}" for c in columns))
+    rows = [[row["label"], *(cell(row, c["key"]) for c in columns)] for row in found["table"]["rows"]]
+    few = " Preliminary: fewer than five starts." if found["preliminary"] else ""
+    pictures = [f"[{figure['title']}](studies/{name}-small/{figure['file']})" for figure in found["figures"]]
+    return [
+        "",
+        f"## {name}",
+        "",
+        f"{found['title']}. " + " ".join(found["about"].split()),
+        "",
+        f"*Small setting:* {found['setting_about']}{few}",
+        "",
+        *table(heads, rows),
+        "",
+        *(f"- **{claim['verdict']}**: {claim['says']}{source(claim)}: {claim['because']}" for claim in found["claims"]),
+        *(["", "Pictures: " + ", ".join(pictures)] if pictures else []),
+    ]
+
+
+def source(claim: Facts) -> str:
+    """Where the paper says so."""
+    return f" ({claim['source']})" if claim["source"] else ""
 
 
 def page() -> str:
     """The whole of results.md."""
-    runs = {name: read(RUNS / name) for name in ORDER if (RUNS / name).is_dir()}
-    first = next(iter(runs.values()))["environment"]
-    parts = [
-        (HERE / "results-head.md").read_text(encoding="utf-8").rstrip(),
-        "",
-        "| run | data | network | epochs | test accuracy ± sd over draws | 95 % | spikes per image | training |",
-        "|---|---|---|---|---|---|---|---|",
-        *(summary(name, facts) for name, facts in runs.items()),
-        "",
-        f"{first['processor']}, torch {first['torch']}.",
-    ]
-    for name, facts in runs.items():
-        environment, found = facts["environment"], facts["evaluation"]
-        parts += [
-            "",
-            f"## {name}",
-            "",
-            f"`{command(facts)}`; seed {facts['recipe']['seed']}, commit {environment['commit']}, "
-            f"{environment['device']}; "
-            f"epoch {found['epoch'] + 1} chosen on validation ({facts['validation']:.1%}); {found['images']:,} test "
-            f"images, {found['draws']} draws.",
-            "",
-            over_time(found),
-            "",
-        ]
-        if (RUNS / name / "evaluation.png").exists():
-            parts.append(f"![accuracy, γ and firing rates over time](results/{name}/evaluation.png)")
-    if changed := changed_runs():
-        parts += ["", *one_change(changed)]
-    return "\n".join(parts) + "\n"
+    studies = read()
+    head = (HERE / "results-head.md").read_text(encoding="utf-8").rstrip()
+    bodies = [line for name, found in studies.items() for line in study(name, found)]
+    return "\n".join([head, "", *overview(studies), *bodies]) + "\n"
 
 
 if __name__ == "__main__":
     (HERE / "results.md").write_text(page(), encoding="utf-8")
-    draw_decay(changed_runs())
     sys.stdout.write("wrote docs/results.md\n")
