@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-all chaos bench-peers format clean
+.PHONY: demo test test-all chaos bench-peers faults-peers format clean
 
 .venv/installed: pyproject.toml $(wildcard src/bntt/engine/_cpu/*.cpp src/bntt/engine/_cpu/*.inl src/bntt/engine/_cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -27,15 +27,20 @@ chaos: .venv/installed
 	$(BIN)/python -m tests.chaos stops
 	$(BIN)/python -m tests.chaos kills --kills 200
 
-# SpikingJelly and snnTorch, the benchmark's rivals, in an environment of their own.
+# SpikingJelly, snnTorch and Lightning, for the benchmark and for faults side by side, in an environment of their own.
 .venv-peers/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --upgrade pip
-	.venv-peers/bin/pip install --quiet . 'spikingjelly==2.0.0' 'snntorch==1.0.0'
+	.venv-peers/bin/pip install --quiet . 'spikingjelly==2.0.0' 'snntorch==1.0.0' 'lightning==2.6.6' torchvision
 	touch $@
 
 bench-peers: .venv-peers/installed
 	.venv-peers/bin/bntt bench
+
+# The same faults before each of them; needs root for a disk of a few kilobytes.
+faults-peers: .venv/installed .venv-peers/installed
+	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
+	$(BIN)/python docs/make_peers.py
 
 format: .venv/installed
 	$(BIN)/ruff format src tests examples

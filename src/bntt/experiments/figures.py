@@ -206,9 +206,9 @@ def whole_numbers(axes: Axes, first: int, last: int) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a picture whole or not at all, a PNG or what else its name ends in."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=path.suffix.removeprefix(".").lower() or "png", dpi=110)
+    """Write a picture whole or not at all, a PNG or what else its name ends in; an SVG without its date."""
+    drawn, kind = io.BytesIO(), path.suffix.removeprefix(".").lower() or "png"
+    figure.savefig(drawn, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
     write_whole(path, drawn.getvalue())
 
 

@@ -1,0 +1,53 @@
+"""The same faults before bntt, SpikingJelly and Lightning: ``make faults-peers``, or
+``python -m tests.side_by_side --python PEERS [--only 66 79] [--keep FOLDER]``.
+
+Each contender trains a small network on the same 640 images. Writes docs/peer-faults.json, from which
+``python docs/make_peers.py`` makes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from bntt.experiments.environment import environment
+from tests.side_by_side.contenders import contenders
+from tests.side_by_side.faults import FAULTS
+
+FILE = Path(__file__).parents[2] / "docs" / "peer-faults.json"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.side_by_side", description=__doc__)
+    parser.add_argument("--python", type=Path, required=True, help="of the environment that has the peers")
+    parser.add_argument("--only", nargs="*", default=list(FAULTS), help="numbers of faults")
+    parser.add_argument("--keep", type=Path, default=None, help="where runs are made, and left")
+    chosen = parser.parse_args()
+    kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"faults": {}}
+    who = contenders(chosen.python.absolute())
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in chosen.only:
+            what, do = FAULTS[number]
+            row = kept["faults"][number] = {"what": what, "outcomes": {}}
+            for contender in who:
+                folder = (chosen.keep or Path(scratch)) / number / contender.name
+                folder.mkdir(parents=True)
+                said = do(contender, folder).replace(str(folder), "...")
+                row["outcomes"][contender.name] = said
+                sys.stdout.write(f"{number}, {what}; {contender.name}: {said}\n")
+                sys.stdout.flush()
+    facts = environment()
+    kept |= {
+        "contenders": {contender.name: contender.what for contender in who},
+        "faults": {number: kept["faults"][number] for number in FAULTS if number in kept["faults"]},
+        **{key: facts[key] for key in ("bntt", "commit", "torch", "processor")},
+    }
+    FILE.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
