@@ -125,7 +125,7 @@ def test_every_maker_of_a_page_is_held_to_it():
     assert makers == {*MADE, "gpu", "pretrained"}, "tests/models/test_pretrained.py has the last"
 
 
-MADE = ("results", "runs", "findings", "rivals", "temporal", "performance", "precision")
+MADE = ("results", "runs", "findings", "rivals", "temporal", "performance", "precision", "peers")
 
 
 @pytest.mark.parametrize("name", MADE)

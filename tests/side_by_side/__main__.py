@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -35,7 +36,7 @@ def main() -> int:
             for contender in who:
                 folder = (chosen.keep or Path(scratch)) / number / contender.name
                 folder.mkdir(parents=True)
-                said = do(contender, folder).replace(str(folder), "...")
+                said = re.sub(r"'?/tmp/[^ ']+", "...", do(contender, folder).replace(str(folder), "..."))
                 row["outcomes"][contender.name] = said
                 sys.stdout.write(f"{number}, {what}; {contender.name}: {said}\n")
                 sys.stdout.flush()

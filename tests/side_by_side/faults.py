@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.side_by_side.contenders import Contender
@@ -150,23 +151,42 @@ def code(contender: Contender, folder: Path) -> str:
 
 
 def full(contender: Contender, folder: Path) -> str:
-    """The disk is full when it saves: a tmpfs that leaves less room than one more checkpoint."""
+    """A disk that holds one and a half of its checkpoints."""
     data, out = write(folder / "data"), folder / "out"
     kept_one(contender, data, out)
-    size = contender.latest(out).stat().st_size
-    disk = folder / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size * 3 // 2 + 16384}", "tmpfs", str(disk)], check=True)
-    try:
+    with _disk(folder / "disk", contender.latest(out).stat().st_size * 3 // 2 + 16384) as disk:
+        return _after(contender, disk, contender.start(data, disk, 6))
+
+
+def filled(contender: Contender, folder: Path) -> str:
+    """A disk that something else fills after the first checkpoint."""
+    data = write(folder / "data", 4992)
+    with _disk(folder / "disk", 1 << 25) as disk:
         process = contender.start(data, disk, 6)
-        said, last = ended(process)
-        path = contender.latest(disk)
-        whole = path.exists() and weights(contender, path) is not None
-        left = [entry.name for entry in path.parent.iterdir() if "tmp" in entry.name] if path.parent.is_dir() else []
-        kept = "a whole checkpoint is there" if whole else "NO checkpoint can be read"
-        return f"exit {said}, {kept}{', a stump is left' if left else ''}: {last}"
+        wait_for(contender, disk, process)
+        time.sleep(0.1)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        return _after(contender, disk, process)
+
+
+@contextlib.contextmanager
+def _disk(place: Path, size: int) -> Iterator[Path]:
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], check=True)
+    try:
+        yield place
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def _after(contender: Contender, disk: Path, process: subprocess.Popen[str]) -> str:
+    code, last = ended(process)
+    path = contender.latest(disk)
+    whole = path.exists() and weights(contender, path) is not None
+    kept = "a whole checkpoint is there" if whole else "the latest CANNOT be read" if path.exists() else "none is there"
+    return f"exit {code}, {kept}" + (f": {last}" if code else "")
 
 
 def same(contender: Contender, folder: Path) -> str:
@@ -190,7 +210,8 @@ FAULTS: dict[str, tuple[str, Callable[[Contender, Path], str]]] = {
     "79": ("SIGKILL while a checkpoint is written", killed),
     "66": ("one flipped bit in the latest checkpoint, gone on with", flipped),
     "67": ("a pickle that runs a command as the latest checkpoint", code),
-    "69": ("a full disk while saving", full),
+    "69": ("a disk that holds one and a half checkpoints", full),
+    "69, later": ("a disk that something else fills after the first checkpoint", filled),
     "77": ("killed once and gone on with, beside a run that was left alone", same),
 }
 """By the fault's number."""
