@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int
 from torch import Tensor
 
 from bntt.data.augment import AUGMENTATIONS
@@ -119,17 +118,8 @@ class SampleLoader:
         count = len(self.data)
         order = permutation(self.seed, Purpose.ORDER, draw, count) if self.shuffle else torch.arange(count)
         for whole in order.tensor_split(len(self))[first:]:
-            index = self.own(whole)
+            index = whole.tensor_split(self.share[1])[self.share[0]]
             yield self._mixed(index, draw) if self.mix and len(index) else self._batch(index, draw)
-
-    def own(self, whole: Int[Tensor, " B"]) -> Int[Tensor, " part"]:
-        """What of a batch of all processes is this one's.
-
-        >>> from bntt.data import fashion_mnist_bundled
-        >>> SampleLoader(fashion_mnist_bundled().test, batch_size=300, share=(1, 3)).own(torch.arange(8))
-        tensor([3, 4, 5])
-        """
-        return whole.tensor_split(self.share[1])[self.share[0]]
 
     def _batch(self, index: Tensor, draw: int) -> Batch:
         if not len(index):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.lif import LIF
+from bntt.ops.lif import fire_before
 from bntt.training.method import Method
 from bntt.training.objective import cross_entropy, temporal_efficient
 
@@ -25,6 +27,14 @@ class BatchLoss(nn.Module):
     def __init__(self, model: SpikingClassifier, method: Method, seed: int) -> None:
         super().__init__()
         self.model, self.method, self.seed = model, method, seed
+
+    @property
+    def all_learn(self) -> bool:
+        """Whether every parameter gets a gradient in every epoch: of one step a learned leak gets none, and with
+        ``fire_before`` the weights of layers whose spikes come too late."""
+        fewest = min([self.model.encoder.num_steps, *(steps for steps, _ in self.method.grow)])
+        neurons = [layer.lif.neuron for layer in self.model.network.layers.values() if isinstance(layer.lif, LIF)]
+        return fewest > 1 and not any(neuron.rule is fire_before for neuron in neurons)
 
     def forward(self, inputs: Tensor, labels: Tensor, index: Tensor, *, draw: int, steps: int) -> tuple[Tensor, Tensor]:
         model, method = self.model, self.method

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import safetensors.torch
 import torch
@@ -78,11 +78,16 @@ class _Several(Processes):
         self._broadcast(safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()}))
         return tensors
 
-    def averaging(self, module: nn.Module) -> nn.Module:
-        # buffers: running statistics are the same by construction; unused: a leak has no gradient where T is 1
-        options: dict[str, Any] = {"broadcast_buffers": False, "find_unused_parameters": True}
+    def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
         gpu = torch.device(self.device).type == "cuda"
-        return DistributedDataParallel(module, [torch.device(self.device)] if gpu else None, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`broadcast_buffers`")  # its new name is not in every PyTorch of ours
+            return DistributedDataParallel(
+                module,
+                [torch.device(self.device)] if gpu else None,
+                broadcast_buffers=False,  # running statistics are the same by construction
+                find_unused_parameters=not all_learn,
+            )
 
     def waiting(self, module: nn.Module) -> AbstractContextManager[None]:
         assert isinstance(module, DistributedDataParallel)
@@ -127,11 +132,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
     if kind.type == "cuda":
         torch.cuda.set_device(own)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
-            dist.init_process_group("nccl" if kind.type == "cuda" else "gloo")
-            yield _Several(own)
-            dist.destroy_process_group()
+        dist.init_process_group("nccl" if kind.type == "cuda" else "gloo")
+        yield _Several(own)
+        dist.destroy_process_group()
     except RuntimeError as error:
         if not _is_of_the_connection(error):
             raise

@@ -63,8 +63,12 @@ class Processes:
         """The first process's tensors, in all."""
         return tensors
 
-    def averaging(self, module: nn.Module) -> nn.Module:
-        """The module, with the first one's parameters and buffers in all, and gradients that are their mean."""
+    def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
+        """The module, with the first one's parameters and buffers in all, and gradients that are their mean.
+
+        Args:
+            all_learn: whether every parameter gets a gradient in every pass; whether some do not costs a look.
+        """
         return module
 
     def waiting(self, module: nn.Module) -> AbstractContextManager[None]:

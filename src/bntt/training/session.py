@@ -111,7 +111,8 @@ class Session:
         self._average = _averaged(model, self.method.average) if self.method.average else None
         if self.processes.reduce is not None:  # after the average, which is evaluated alone
             model.network.compute = replace(model.network.compute, reduce=self.processes.reduce)
-        self._batch_loss = self.processes.averaging(BatchLoss(model, self.method, seed))
+        batch_loss = BatchLoss(model, self.method, seed)
+        self._batch_loss = self.processes.averaging(batch_loss, all_learn=batch_loss.all_learn)
 
     @property
     def average(self) -> SpikingClassifier | None:
