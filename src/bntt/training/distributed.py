@@ -32,7 +32,8 @@ class LaunchError(ValueError):
 
 class _Several(Processes):
     def __init__(self, device: str) -> None:
-        self.rank, self.count, self.device = dist.get_rank(), dist.get_world_size(), device
+        super().__init__(device)
+        self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self._control = dist.new_group(backend="gloo")
         statistics = dist.new_group()
 
@@ -118,7 +119,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
     1
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Processes()
+        yield Processes(device)
         return
     if missing := [name for name in NEEDED if name not in os.environ]:
         raise LaunchError(

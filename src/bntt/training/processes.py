@@ -29,10 +29,12 @@ class Processes:
 
     rank = 0
     count = 1
-    device = ""
-    """Where this one computes: what was asked for, on GPUs its own; "" of one that was not started by torchrun."""
     reduce: Reduce | None = None
     """Adds batch statistics up: a network's ``Compute(reduce=)``."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        """Where this one computes; of GPUs its own."""
 
     @property
     def first(self) -> bool:
