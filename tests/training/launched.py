@@ -31,7 +31,7 @@ def started(count: int, *arguments: str, **options) -> list[subprocess.Popen]:
     ]
 
 
-def ended(processes: list[subprocess.Popen], seconds: float = 300) -> list[tuple[int, str, str]]:
+def ended(processes: list[subprocess.Popen], seconds: float = 900) -> list[tuple[int, str, str]]:
     """Exit code, standard output and standard error of each."""
     found = []
     try:

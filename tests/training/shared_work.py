@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,15 +16,15 @@ from bntt.data import SampleLoader
 from bntt.nn import LIF, NORMS, Compute, PoissonEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork
 from bntt.training import Method, NonFiniteError, Session, recalibrate
 from bntt.training.distributed import joined_processes
-from bntt.training.processes import Processes
+from bntt.training.processes import LostProcessError, Processes
 from bntt.training.records import EpochRecord, StepRecord
 from tests.training.test_fit import data
 
-STEPS, BATCH, UPDATES = 3, 7, 20
+STEPS, BATCH, UPDATES, FEW = 3, 7, 20, 5
 """Thirty samples make five batches of six: of four processes two have a single sample of each."""
 WAYS = {
     "accumulated, clipped": ("bntt", Method(lr=0.05, accumulate=2, clip_norm=0.5)),
-    "adamw, tet, average": ("tebn", Method(optimizer="adamw", lr=0.01, loss="tet", average=0.9)),
+    "adamw, tet, average": ("tebn", Method(optimizer="adamw", lr=1e-3, loss="tet", average=0.9)),
     "growing": ("bntt", Method(lr=0.05, grow=((1, 1), (2, 1)))),
     "growing, learned leaks": ("none", Method(lr=0.05, grow=((1, 2),))),
 }
@@ -64,9 +67,10 @@ def session(processes: Processes, norm: str, method: Method, kind: type = Wide, 
     )
 
 
-def outcome(of: Session) -> dict[str, Any]:
-    """Everything that a training is after its first updates, and what it told."""
-    told = [one for one in of.records() if of.position.updates <= UPDATES]
+def outcome(of: Session, updates: int = UPDATES) -> dict[str, Any]:
+    """Everything that a training is after so many updates, and what it told."""
+    told = list(itertools.takewhile(lambda _: of.position.updates <= updates, of.records()))
+    assert of.position.updates <= updates + 1
     numbers = [(one.loss, one.correct, one.samples) for one in told if isinstance(one, StepRecord)]
     epochs = [(one.loss, one.accuracy) for one in told if isinstance(one, EpochRecord)]
     return {"state": of.state()[0], "numbers": numbers, "epochs": epochs}
@@ -116,11 +120,19 @@ def recalibrated(processes: Processes) -> dict[str, Tensor]:
     return {name: value for name, value in of.model.state_dict().items() if "running" in name}
 
 
-def work(processes: Processes) -> dict[str, Any]:
-    found: dict[str, Any] = {"norm " + norm: outcome(session(processes, norm, Method(lr=0.05))) for norm in NORMS}
+def all_ways(processes: Processes) -> dict[str, Any]:
+    """Twenty updates under every norm, and in every way of training."""
+    found: dict[str, Any] = {f"norm {norm}": outcome(session(processes, norm, Method(lr=0.05))) for norm in NORMS}
     found |= {name: outcome(session(processes, norm, method)) for name, (norm, method) in WAYS.items()}
-    found["mixed"] = outcome(session(processes, "bntt", Method(lr=0.05), mix="mixup"))
-    found["recalibrated"] = recalibrated(processes)
+    return {**found, "mixed": outcome(session(processes, "bntt", Method(lr=0.05), mix="mixup"))}
+
+
+def some(processes: Processes) -> dict[str, Any]:
+    """A few updates, and all else that processes do together."""
+    found: dict[str, Any] = {
+        f"norm {norm}": outcome(session(processes, norm, Method(lr=0.05)), FEW) for norm in ("bntt", "tebn")
+    }
+    found["recalibrated"] = {"state": recalibrated(processes)}
     found |= {f"fused {recompute}": fused(processes, recompute) for recompute in ("never", 2)}
     found["faults"] = [faulty(processes, name) for name in FAULTS]
     found["joined"] = processes.joined(torch.arange(processes.rank + 1)).tolist()
@@ -128,10 +140,27 @@ def work(processes: Processes) -> dict[str, Any]:
     given = processes.given({"a": torch.full((2,), float(processes.rank + 1)), "b": torch.tensor(processes.rank)})
     found["given"] = [value.tolist() for value in given.values()]
     found["decided"] = processes.decided(lambda: ["of", processes.rank])
+    try:
+        processes.decided(refuse)
+    except (ValueError, LostProcessError) as error:
+        found["refused"] = str(error)
     return found
+
+
+def refuse() -> None:
+    raise ValueError("no")
+
+
+def killed(processes: Processes) -> dict[str, Any]:
+    """The last one, in the midst of a training."""
+    for number, _ in enumerate(session(processes, "bntt", Method(lr=0.05)).records()):
+        if number == 2 and processes.rank == processes.count - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return {}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with joined_processes("cpu") as together:
-        torch.save(work(together), f"{sys.argv[1]}.{together.rank}")
+        found = {"some": some, "all": all_ways, "killed": killed}[sys.argv[2]](together)
+        torch.save(found, f"{sys.argv[1]}.{together.rank}")
