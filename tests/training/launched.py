@@ -4,7 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 ALONE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "GLOO_SOCKET_IFNAME": "lo", "BNTT_NUM_THREADS": "1"}
 
 
@@ -14,8 +17,8 @@ def free_port() -> int:
         return made.getsockname()[1]
 
 
-def started(count: int, *arguments: str, **options) -> list[subprocess.Popen]:
-    """So many processes of ``python -m arguments``, rank by rank."""
+def started(count: int, *arguments: str, folders: Sequence[Path] = ()) -> list[subprocess.Popen]:
+    """So many processes of ``python -m arguments``, rank by rank, each in its folder."""
     shared = {**os.environ, **ALONE, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
     shared["MASTER_PORT"] = str(free_port())
     return [
@@ -25,7 +28,7 @@ def started(count: int, *arguments: str, **options) -> list[subprocess.Popen]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
+            cwd=folders[rank] if folders else ROOT,
         )
         for rank in range(count)
     ]

@@ -1,7 +1,5 @@
 """Real processes that share every batch train one network: the one that a process alone would have trained."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,11 +9,9 @@ from tests.kernels import needs_kernels
 from tests.training import shared_work
 from tests.training.launched import ended, started
 
-ROOT = Path(__file__).parents[2]
-
 
 def found_by(count, which, folder):
-    done = ended(started(count, "tests.training.shared_work", str(folder / "found"), which, cwd=ROOT))
+    done = ended(started(count, "tests.training.shared_work", str(folder / "found"), which))
     assert [(code, err) for code, _, err in done] == [(0, "")] * count
     return [torch.load(folder / f"found.{rank}", weights_only=True) for rank in range(count)]
 
@@ -92,7 +88,7 @@ def test_many_train_the_network_of_one_under_every_norm_and_in_every_way(count, 
 
 def test_one_that_is_killed_ends_the_others(tmp_path):
     """Those that wait for it are told, and name what happened; nobody waits for ever."""
-    done = ended(started(2, "tests.training.shared_work", str(tmp_path / "found"), "killed", cwd=ROOT))
+    done = ended(started(2, "tests.training.shared_work", str(tmp_path / "found"), "killed"))
     assert [code for code, _, _ in done] == [1, -9]
     assert "LostProcessError: another process has ended" in done[0][2]
 
