@@ -20,8 +20,8 @@ from bntt.training.processes import LostProcessError, Processes
 from bntt.training.records import EpochRecord, StepRecord
 from tests.training.test_fit import data
 
-STEPS, BATCH, UPDATES, FEW = 3, 7, 20, 5
-"""Thirty samples make five batches of six: of four processes two have a single sample of each."""
+STEPS, BATCH, UPDATES, FEW = 3, 8, 20, 5
+"""Thirty samples make batches of 8, 8, 7 and 7: of the last, parts differ, and the fourth of four is a single one."""
 WAYS = {
     "accumulated, clipped": ("bntt", Method(lr=0.05, accumulate=2, clip_norm=0.5)),
     "adamw, tet, average": ("tebn", Method(optimizer="adamw", lr=1e-3, loss="tet", average=0.9)),
@@ -63,7 +63,7 @@ def session(processes: Processes, norm: str, method: Method, kind: type = Wide, 
     learns = norm == "none"
     made = model(norm, learn_leak=True) if learns else model(norm)
     return Session(
-        made.double() if kind is Wide else made, loader, epochs=4, method=method, seed=3, processes=processes
+        made.double() if kind is Wide else made, loader, epochs=5, method=method, seed=3, processes=processes
     )
 
 

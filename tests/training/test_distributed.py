@@ -79,7 +79,7 @@ def test_what_they_tell_each_other(two):
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_many_train_the_network_of_one_under_every_norm_and_in_every_way(count, tmp_path):
-    """Of four processes two have a single sample of every batch."""
+    """Parts differ in size, and the fourth of four has a single sample of every other batch."""
     torch.set_num_threads(1)
     alone, many = shared_work.all_ways(Processes()), found_by(count, "all", tmp_path)
     for name, value in alone.items():
