@@ -57,9 +57,9 @@ def train(
     from bntt.cli import console
     from bntt.experiments.begin import Asked, begin_together
     from bntt.experiments.build import require_device
-    from bntt.training.distributed import joined_processes
+    from bntt.training.distributed import joined_processes, own_device
 
-    require_device(device)
+    require_device(own_device(device))
     asked = Asked(recipe, overrides, name, str(root), resume, forget_best, or_resume)
     with joined_processes(device) as processes, console.only_if(processes.first):
         begun = begin_together(asked, processes)

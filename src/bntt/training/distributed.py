@@ -101,6 +101,27 @@ class _Several(Processes):
         return data.numpy().tobytes()
 
 
+def own_device(device: str) -> str:
+    """Where this process computes: what was asked for, of GPUs by many processes that of its LOCAL_RANK.
+
+    Raises:
+        LaunchError: if the many were not started by torchrun, or a GPU is named.
+
+    >>> own_device("cpu")
+    'cpu'
+    """
+    if not _are_many():
+        return device
+    if missing := [name for name in NEEDED if name not in os.environ]:
+        raise LaunchError(
+            f"WORLD_SIZE says that there are many processes, and {', '.join(missing)} is missing: "
+            f"start them by torchrun"
+        )
+    if ":" in device:
+        raise LaunchError(f"of many processes each has a GPU of its own: device 'cuda', not {device!r}")
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+
+
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
     """The processes that torchrun started, within the block; one alone where it started none, or one.
@@ -111,29 +132,22 @@ def joined_processes(device: str) -> Iterator[Processes]:
         device: what was asked for: "cpu" or "cuda".
 
     Raises:
-        LaunchError: if they were not started by torchrun, or a GPU is named.
+        LaunchError: as :func:`own_device`.
         LostProcessError: within, where another process ended.
 
     >>> with joined_processes("cpu") as processes:
     ...     processes.count
     1
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Processes(device)
+    own = own_device(device)
+    if not _are_many():
+        yield Processes(own)
         return
-    if missing := [name for name in NEEDED if name not in os.environ]:
-        raise LaunchError(
-            f"WORLD_SIZE says that there are many processes, and {', '.join(missing)} is missing: "
-            f"start them by torchrun"
-        )
-    kind = torch.device(device)
-    if ":" in device:
-        raise LaunchError(f"of many processes each has a GPU of its own: device 'cuda', not {device!r}")
-    own = f"cuda:{os.environ['LOCAL_RANK']}" if kind.type == "cuda" else device
-    if kind.type == "cuda":
+    gpu = torch.device(own).type == "cuda"
+    if gpu:
         torch.cuda.set_device(own)
     try:
-        dist.init_process_group("nccl" if kind.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if gpu else "gloo")
         yield _Several(own)
         dist.destroy_process_group()
     except RuntimeError as error:
@@ -142,6 +156,10 @@ def joined_processes(device: str) -> Iterator[Processes]:
         raise LostProcessError(
             f"another process has ended or cannot be reached ({str(error).splitlines()[0][:200]})"
         ) from error
+
+
+def _are_many() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _is_of_the_connection(error: RuntimeError) -> bool:
