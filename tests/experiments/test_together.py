@@ -56,7 +56,7 @@ class Threads:
 def loader_of(kind, share):
     if kind == "part":
         return PartLoader(data(), torch.arange(2, 25), 5, share=share)
-    return SampleLoader(data(23), 3, share=share)
+    return SampleLoader(data(23), 4, share=share)
 
 
 @pytest.mark.parametrize("kind", ["part", "whole"])
@@ -117,7 +117,7 @@ def test_what_can_be_shared_is(small):
         ({"train": {"batch_size": 3}}, r"batches of 3 out of 60 samples, fewer than there are processes, 4"),
         (
             {"evaluate": {"batch_size": 3}},
-            r"the 55 validation samples in batches of 3 leave one of 4 processes without",
+            r"the 50 validation samples in batches of 3 leave one of 4 processes without",
         ),
         ({"evaluate": {"images": 2}}, r"the 2 test samples in batches of 2 leave one of 4 processes without any"),
         ({"convert": {"ann": "runs/ann"}}, r"balanced by one process, not by 4: begin the run with one"),

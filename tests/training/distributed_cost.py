@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -78,11 +77,12 @@ def measured(case: str, processes: Processes, updates: int) -> Cost:
     of = session(case, processes)
     if reduce is not None:
 
-        def hook(_: Any, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+        def hook(state: None, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
             note("gradients", bucket.buffer())
             whole = dist.all_reduce(bucket.buffer().div_(processes.count), async_op=True)
             return whole.get_future().then(lambda done: done.value()[0])
 
+        hook.__annotations__ = {"bucket": dist.GradBucket, "return": torch.futures.Future[Tensor]}  # no strings for DDP
         of._batch_loss.register_comm_hook(None, hook)
     records, seconds = of.records(), []
     next(records)

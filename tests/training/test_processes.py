@@ -25,7 +25,7 @@ class WithoutSamples(OneOfTwo):
 
 
 def test_alone_there_is_nobody_to_ask():
-    alone, layer = Processes(), nn.Linear(1, 1)
+    alone, layer = Processes(), nn.Identity()
     assert (alone.first, alone.device, alone.reduce) == (True, "cpu", None)
     assert alone.averaging(layer, all_learn=True) is layer
     with alone.waiting(layer):
