@@ -23,7 +23,7 @@ def test_the_cross_entropy_after_so_many_steps(soft):
     labels = torch.eye(5) if soft else LABELS
     loss, right = of(X, labels, INDEX, draw=2, steps=2)
     logits = made(X, seed=4, index=INDEX, draw=2, steps=2)
-    assert float(loss) == pytest.approx(float(cross_entropy(logits, labels, 0.1)))
+    assert loss.item() == pytest.approx(cross_entropy(logits, labels, 0.1).item())
     assert int(right) == int((logits.argmax(1) == LABELS).sum())
 
 
@@ -31,7 +31,7 @@ def test_temporal_efficient_of_every_step():
     of = BatchLoss(made := model(), Method(loss="tet", tet_share=0.2), seed=4)
     loss, right = of(X, LABELS, INDEX, draw=2, steps=3)
     each, _ = made.advance(X, steps=3, seed=4, index=INDEX, draw=2)
-    assert float(loss) == pytest.approx(float(temporal_efficient(each, LABELS, 0.2)))
+    assert loss.item() == pytest.approx(temporal_efficient(each, LABELS, 0.2).item())
     assert int(right) == int((each[-1].argmax(1) == LABELS).sum())
 
 
