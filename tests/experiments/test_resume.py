@@ -9,7 +9,8 @@ import torch
 from bntt.experiments import run as runs
 from bntt.experiments.directory import new_run_directory
 from bntt.experiments.recipe import RecipeError, load_recipe
-from bntt.experiments.run import check_resumable, train_run
+from bntt.experiments.resume import check_resumable
+from bntt.experiments.run import train_run
 from bntt.experiments.told import EpochResult, Notice
 from bntt.experiments.wishes import Interrupted, Wishes
 from bntt.training.checkpoint import CheckpointError, read_facts

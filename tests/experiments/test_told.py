@@ -13,7 +13,7 @@ def said(changed, *, done=1, then={}, **train):  # noqa: B006
     recipe = tiny.recipe(train=train)
     session = Session(build(), SampleLoader(data(), 10), epochs=recipe.train.epochs, method=recipe.train.method)
     session.position.updates = 7
-    facts = {"epochs_done": done, "machine": {**machine(session.model), **then}}
+    facts = {"epochs_done": done, "machine": {**machine(session), **then}}
     found = list(differences(changed, recipe, facts, session))
     assert all(isinstance(notice, Notice) for notice in found)
     return [notice.text for notice in found]

@@ -13,6 +13,7 @@ from bntt.experiments.parts import build_data, measured
 from bntt.experiments.run import train_run
 from bntt.experiments.told import Notice
 from bntt.experiments.unvarying import before_training, never_varied
+from bntt.training import Session
 from tests.experiments import tiny
 from tests.experiments.test_sequences_run import recipe
 
@@ -37,7 +38,8 @@ def bordered(of, inked=None):
 
 
 def said(of, data, model):
-    return list(before_training(data, model, training_loader(of, data), of.seed))
+    loader = training_loader(of, data)
+    return list(before_training(data, Session(model, loader, epochs=1, seed=of.seed), loader))
 
 
 def test_a_run_says_it_before_and_after(tmp_path, capsys):

@@ -12,6 +12,20 @@ PROCESSES = [
         "sums[:2]",
         ("tests/engine/test_reduce.py",),
     ),
+    Mutation(
+        "every process's loss counts alike, however many samples it has",
+        "training/session.py",
+        "share = len(part[1]) / total",
+        "share = 1 / (processes.count * len(parts))",
+        ("tests/training/test_session.py", "tests/training/test_distributed.py"),
+    ),
+    Mutation(
+        "statistics of the process's own part",
+        "training/session.py",
+        "compute, reduce=self.processes.reduce)",
+        "compute, reduce=None)",
+        ("tests/training/test_distributed.py",),
+    ),
 ]
 
 STATES = [

@@ -61,6 +61,9 @@ def evaluate(
     for draw in range(draws):
         hits: Tensor | None = None
         for inputs, labels, index in samples(batches, 0):
+            if not len(labels):  # of a batch that several processes share
+                progress(0)
+                continue
             trace = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw, steps=steps)
             check_labels(labels, trace.logits.shape[2])
             right = trace.logits.argmax(2) == labels.to(device)

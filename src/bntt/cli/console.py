@@ -41,6 +41,16 @@ QUIET = 60.0
 """Seconds without a word, at the most, where there is no bar."""
 
 
+@contextmanager
+def only_if(speaks: bool) -> Iterator[None]:
+    """Within, nothing is printed unless this process is the one that speaks."""
+    before, console.quiet = console.quiet, not speaks
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 def line(text: str) -> None:
     """One line of text, as it is."""
     console.print(text, markup=False, soft_wrap=True)
@@ -265,5 +275,5 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or console.quiet,
     )

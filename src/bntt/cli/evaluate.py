@@ -52,6 +52,7 @@ def evaluate(
     from bntt.experiments.recipe import RecipeError, load_recipe
     from bntt.experiments.retiming import retiming_of
     from bntt.training.checkpoint import read_facts
+    from bntt.training.processes import Processes
 
     require_device(device)
     if draws is not None and draws < 1:
@@ -74,4 +75,4 @@ def evaluate(
         data = build_data(recipe, progress)
     if images is not None:
         recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"images": images})})
-    measure(recipe, data, found, split=split, draws=draws, device=device, steps=at, json=json)
+    measure(recipe, data, found, split=split, draws=draws, processes=Processes(device), steps=at, json=json)

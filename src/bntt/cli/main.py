@@ -61,7 +61,8 @@ STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 DESCRIPTION = """\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
-exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device), 6 numbers not finite,
+exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device, another
+process of many), 6 numbers not finite,
 7 no answer within what was asked, or one that is worth nothing, 75 run directory in use, 130 interrupted (Ctrl-C),
 143 terminated (SIGTERM, SIGHUP).
 --debug shows the traceback of an error."""
@@ -108,6 +109,8 @@ def _run_or_explain(args: list[str], *, debug: bool) -> int:
     except Exception as error:
         code = exit_code(error)
         if debug or code is None:
+            if streams.rank() is not None:
+                streams.complain(f"{type(error).__name__}, and its traceback")
             raise
         streams.complain(str(error))
         return code
@@ -118,11 +121,10 @@ def _stopped(stop: BaseException) -> int:
         sys.stdout.flush()
     except OSError:
         streams.discard(sys.stdout)
-    if isinstance(stop, signals.Terminated | Interrupted):
-        streams.complain(str(stop))
-        return signals.code_of(stop.number)
-    streams.complain("interrupted")
-    return 130
+    told = stop if isinstance(stop, signals.Terminated | Interrupted) else None
+    if not streams.rank():  # of many processes one says it
+        streams.complain("interrupted" if told is None else str(told))
+    return 130 if told is None else signals.code_of(told.number)
 
 
 def _run(args: list[str]) -> int:
@@ -133,6 +135,9 @@ def _run(args: list[str]) -> int:
         near = difflib.get_close_matches(args[0], VERBS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(VERBS)}"
         streams.complain(f"unknown verb {args[0]!r}; {hint}")
+        return 2
+    if streams.rank() is not None and args[:1] != ["train"] and not HELP & set(args):
+        streams.complain(f"{' '.join(args[:1])} is for one process: only train is shared by many; leave torchrun away")
         return 2
     with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
         _call(args)
@@ -162,7 +167,9 @@ def exit_code(error: Exception) -> int | None:
     from bntt.experiments.recipe import RecipeError
     from bntt.models import PretrainedError
     from bntt.training.checkpoint import CheckpointError
+    from bntt.training.distributed import LaunchError
     from bntt.training.guard import NonFiniteError
+    from bntt.training.processes import LostProcessError
 
     if isinstance(error, StudyError):
         return error.code
@@ -170,11 +177,13 @@ def exit_code(error: Exception) -> int | None:
         return 5
     codes: dict[type[Exception], int] = {
         RecipeError: 2,
+        LaunchError: 2,
         DataError: 3,
         CheckpointError: 4,
         PretrainedError: 4,
         DeviceError: 5,
         BackendError: 5,
+        LostProcessError: 5,
         NonFiniteError: 6,
         ParityError: 6,
         LossBudgetError: 7,

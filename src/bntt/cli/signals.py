@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
+from bntt.cli import streams
 from bntt.experiments.wishes import Wishes
 
 Handler = Callable[[int, FrameType | None], Any]
@@ -158,7 +159,9 @@ def _save(number: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    """Not by print: the handler may have come in the midst of one."""
+    """Not by print: the handler may have come in the midst of one. Of many processes one says it."""
+    if streams.rank():
+        return
     with suppress(OSError):
         os.write(2, f"bntt: {text}\n".encode())
 

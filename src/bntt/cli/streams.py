@@ -79,10 +79,16 @@ def discard(stream: TextIO | io.FileIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def rank() -> int | None:
+    """Which of many processes this is, as torchrun says; None of one alone."""
+    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else None
+
+
 def complain(text: str) -> None:
-    """One line on standard error, if there is anybody to read it."""
+    """One line on standard error, if there is anybody to read it; of many processes it says which one complains."""
+    which = "" if rank() is None else f"process {rank()}: "
     try:
-        sys.stderr.write(f"bntt: {' '.join(text.split())}\n")
+        sys.stderr.write(f"bntt: {which}{' '.join(text.split())}\n")
         sys.stderr.flush()
     except OSError:
         discard(sys.stderr)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bntt.experiments.parts import Parts
     from bntt.experiments.recipe import Recipe
     from bntt.experiments.retiming import Retiming
+    from bntt.training.processes import Processes
 
 Overrides = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
@@ -36,7 +37,8 @@ def train(
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
-    SIGTERM, SIGHUP or Ctrl-C keep everything and stop, SIGUSR1 keeps everything and goes on.
+    SIGTERM, SIGHUP or Ctrl-C keep everything and stop, SIGUSR1 keeps everything and goes on. Started by torchrun, many
+    processes train it, each on its part of every batch of train.batch_size: docs/distributed.md.
 
     Example: bntt train fashion-mnist -s train.epochs=3 -s network.norm=bn
 
@@ -50,40 +52,18 @@ def train(
         forget_best: with --resume, go on though the best epoch's weights are lost.
         or_resume: begin in ROOT/NAME itself, or go on there where it was kept last: the same command begins a run and
             takes it up again.
-        device: cpu, or cuda.
+        device: cpu, or cuda; of many processes each takes the GPU of its LOCAL_RANK.
     """
-    from bntt.experiments.build import require_device, with_whole_root
-    from bntt.experiments.directory import begun_directory, find_run, new_run_directory
-    from bntt.experiments.lock import hold_run
-    from bntt.experiments.recipe import RecipeError, load_recipe
-    from bntt.experiments.run import check_resumable
+    from bntt.cli import console
+    from bntt.experiments.begin import Asked, begin_together
+    from bntt.experiments.build import require_device
+    from bntt.training.distributed import joined_processes, own_device
 
-    require_device(device)
-    if resume:
-        run = find_run(Path(recipe))
-        if name:
-            raise RecipeError("--resume goes on in the run's own directory: leave --name away")
-        begun = load_recipe(run.recipe, overrides, same_data=True)
-        with hold_run(run.path):  # who trains there now is told first
-            check_resumable(with_whole_root(begun), run, forget_best=forget_best)
-        run_recipe(begun, lambda: run, resume=True, device=device, forget_best=forget_best)
-        return
-    if forget_best:
-        raise RecipeError("--forget-best is for --resume: a new run has no best epoch yet")
-    chosen = load_recipe(recipe, overrides)
-    folder = name or Path(recipe).stem
-    if (
-        Path(folder).name != folder
-        or folder.strip() in ("", ".", "..")
-        or len(folder) > 100
-        or not folder.isprintable()
-    ):
-        raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
-    if or_resume:
-        run = begun_directory(folder, root)
-        run_recipe(chosen, lambda: run, resume=bool(run.kept.paths()), device=device)
-        return
-    run_recipe(chosen, lambda: new_run_directory(folder, root), device=device)
+    require_device(own_device(device))
+    asked = Asked(recipe, overrides, name, str(root), resume, forget_best, or_resume)
+    with joined_processes(device) as processes, console.only_if(processes.first):
+        begun = begin_together(asked, processes)
+        run_recipe(begun.recipe, begun.place, resume=begun.goes_on, forget_best=forget_best, processes=processes)
 
 
 def run_recipe(
@@ -91,29 +71,34 @@ def run_recipe(
     place: Callable[[], RunDirectory],
     *,
     resume: bool = False,
-    device: str = "cpu",
     forget_best: bool = False,
+    processes: Processes | None = None,
 ) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.experiments.build import build_model, describe_backend, with_whole_root
     from bntt.experiments.conversion import open_ann
+    from bntt.experiments.directory import RunDirectory
     from bntt.experiments.figures import save_curves
     from bntt.experiments.parts import build_data
     from bntt.experiments.run import train_run
+    from bntt.experiments.together import check_shareable
+    from bntt.training.processes import Processes
 
     _keep_freed_memory()
-    recipe = with_whole_root(recipe)
+    recipe, processes = with_whole_root(recipe), processes or Processes()
+    device, many = processes.device, processes.count
     with console.progress_of("preparing data") as progress:
         data = build_data(recipe, progress)
+    check_shareable(recipe, data, processes, begun=resume)
     build_model(recipe, data, device)
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
-    run = place()
+    run = RunDirectory(Path(processes.decided(lambda: str(place().path))))
     network, settings = recipe.network, recipe.train
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
-        f"images; {_called(recipe)}"
+        f"images; {_called(recipe)}{f', by {many} processes' if many > 1 else ''}"
     )
     console.line(describe_backend(recipe, device))
     if settings.lr == 0 and settings.epochs:
@@ -121,10 +106,19 @@ def run_recipe(
     if settings.average:
         console.line("validated, kept as the best and tested: the moving average of the weights")
     with signals.deferred() as wishes:
-        told = train_run(recipe, data, run, resume=resume, device=device, wishes=wishes, forget_best=forget_best)
+        told = train_run(
+            recipe,
+            data,
+            run,
+            resume=resume,
+            device=device,
+            wishes=wishes,
+            forget_best=forget_best,
+            processes=processes,
+        )
         console.training(told, settings.epochs, len(data.train))
-    measure(recipe, data, run, device=device)
-    if settings.epochs:
+    measure(recipe, data, run, processes=processes)
+    if settings.epochs and processes.first:
         what = "an ANN" if network.neuron == "relu" else network.norm
         save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {what}")
     console.line(f"run directory: {run.path}")
@@ -146,7 +140,7 @@ def measure(
     *,
     split: Split = "test",
     draws: int | None = None,
-    device: str = "cpu",
+    processes: Processes | None = None,
     steps: int | Retiming | None = None,
     json: bool = False,
 ) -> None:
@@ -155,10 +149,15 @@ def measure(
     from bntt.experiments.figures import save_overview
     from bntt.experiments.measure import as_json, draws_of, evaluate_run, write_result
     from bntt.experiments.parts import measured
+    from bntt.training.processes import Processes
 
-    images = measured(recipe, data, split).places
+    images, processes = measured(recipe, data, split).places, processes or Processes()
     with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
-        result = evaluate_run(recipe, data, run, split=split, draws=draws, device=device, steps=steps, progress=advance)
+        result = evaluate_run(
+            recipe, data, run, split=split, draws=draws, processes=processes, steps=steps, progress=advance
+        )
+    if not processes.first:
+        return
     console.as_json(as_json(result)) if json else console.result(result)
     write_result(run, result)
     save_overview(result, run.path / f"{result.stem}.png")

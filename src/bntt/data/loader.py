@@ -48,10 +48,12 @@ class SampleLoader:
         mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, as that one is augmented
             in this draw; "" for none.
         mix_alpha: α above 0: the share of the first is Beta(α, α).
+        share: ``(rank, count)``, of as many processes that share every batch the part of this one: consecutive samples,
+            whose numbers differ by one at most. All parts together are the batch, whatever their count.
 
     Raises:
-        ValueError: if the set is empty, the batch size below 1, α not a finite number above 0, or an augmentation or
-            mix unknown, or none for such samples.
+        ValueError: if the set is empty, the batch size below 1, α not a finite number above 0, an augmentation or mix
+            unknown, or none for such samples, or the rank none of that count.
 
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = SampleLoader(fashion_mnist_bundled().test, batch_size=300)
@@ -67,10 +69,13 @@ class SampleLoader:
     device: str = "cpu"
     mix: str = ""
     mix_alpha: float = 1.0
+    share: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
+        if not 0 <= self.share[0] < self.share[1]:
+            raise ValueError(f"share must be a rank and how many there are, from (0, 1) on, got {self.share}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
         if self.augment and not self._augmentations:
@@ -112,10 +117,13 @@ class SampleLoader:
             raise ValueError(f"an epoch has {len(self)} batches: it begins with number 0 to {len(self)}, got {first}")
         count = len(self.data)
         order = permutation(self.seed, Purpose.ORDER, draw, count) if self.shuffle else torch.arange(count)
-        for index in order.tensor_split(len(self))[first:]:
-            yield self._mixed(index, draw) if self.mix else self._batch(index, draw)
+        for whole in order.tensor_split(len(self))[first:]:
+            index = whole.tensor_split(self.share[1])[self.share[0]]
+            yield self._mixed(index, draw) if self.mix and len(index) else self._batch(index, draw)
 
     def _batch(self, index: Tensor, draw: int) -> Batch:
+        if not len(index):
+            return Batch(torch.empty(0), self.data.labels[index].to(self.device), index)
         inputs, labels = self.data.batch(index).to(self.device), self.data.labels[index].to(self.device)
         for name in self.augment:
             inputs = self._augmentations[name](inputs, seed=self.seed, draw=draw, index=index)

@@ -25,9 +25,10 @@ class PartLoader:
         places: of the samples, such as :func:`~bntt.data.subset.stratified` gives them.
         batch_size: the largest batch.
         device: where batches go.
+        share: ``(rank, count)``, as a :class:`SampleLoader`'s; a part of a batch may have no sample.
 
     Raises:
-        ValueError: if there is no place, or the batch size is below 1.
+        ValueError: if there is no place, or the batch size is below 1, or the rank none of that count.
 
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = PartLoader(fashion_mnist_bundled().test, torch.tensor([3, 500, 999]), batch_size=2)
@@ -39,6 +40,7 @@ class PartLoader:
     places: Int[Tensor, " M"]
     batch_size: int
     device: str = "cpu"
+    share: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         _ = self._loader  # refuses what cannot be loaded
@@ -46,7 +48,8 @@ class PartLoader:
     @cached_property
     def _loader(self) -> SampleLoader:
         whole = torch.equal(self.places, torch.arange(len(self.data)))  # which needs no copy
-        return SampleLoader(self.data if whole else self.data.select(self.places), self.batch_size, device=self.device)
+        data = self.data if whole else self.data.select(self.places)
+        return SampleLoader(data, self.batch_size, device=self.device, share=self.share)
 
     def __len__(self) -> int:
         """Batches in an epoch."""

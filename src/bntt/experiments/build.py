@@ -75,8 +75,8 @@ def describe_backend(recipe: Recipe, device: str) -> str:
     return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
 
 
-def training_loader(recipe: Recipe, data: Parts, device: str = "cpu") -> SampleLoader:
-    """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed.
+def training_loader(recipe: Recipe, data: Parts, device: str = "cpu", share: tuple[int, int] = (0, 1)) -> SampleLoader:
+    """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed; of a process its share.
 
     Raises:
         RecipeError: if these samples cannot be augmented or mixed so.
@@ -91,6 +91,7 @@ def training_loader(recipe: Recipe, data: Parts, device: str = "cpu") -> SampleL
             mix_alpha=recipe.data.mix_alpha,
             seed=recipe.seed,
             device=device,
+            share=share,
         )
     except ValueError as error:
         raise RecipeError(f"data: {error}") from None

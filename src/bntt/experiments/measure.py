@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
@@ -13,9 +13,12 @@ from bntt.experiments.identity import MEASURING, check_same_data, check_same_rec
 from bntt.experiments.parts import Parts, Split, measured
 from bntt.experiments.recipe import Recipe, RecipeError, load_recipe
 from bntt.experiments.retiming import Retiming, retimed
-from bntt.experiments.thresholds import load_best
+from bntt.experiments.thresholds import load_best, put_thresholds
+from bntt.experiments.together import for_all, whole_evaluation
 from bntt.experiments.unvarying import NeverVaried, never_varied
+from bntt.nn import SpikingClassifier
 from bntt.training.checkpoint import read_facts
+from bntt.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -63,29 +66,32 @@ def evaluate_run(
     *,
     split: Split = "test",
     draws: int | None = None,
-    device: str = "cpu",
+    processes: Processes | None = None,
     steps: int | Retiming | None = None,
     progress: Callable[[int], None] = lambda images: None,
 ) -> RunResult:
     """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says.
 
     Args:
+        processes: those that measure it together, each of which makes this call and finds the same; the first alone
+            reads the run directory. By default one, on the processor.
         steps: stop after so many, or another number than it was trained with; all of them by default.
 
     Raises:
         CheckpointError: if recipe or data are not those that the run was trained with.
         RecipeError: if more than one draw is asked for where nothing is drawn.
     """
-    draws = draws_of(recipe, draws)
-    check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
-    check_same_data(run.path, data.manifest)
+    draws, processes = draws_of(recipe, draws), processes or Processes()
+    device, share = processes.device, (processes.rank, processes.count)
     model = build_model(for_measuring(recipe), data, device)
-    facts = load_best(run, recipe, model, needs=("epoch", "averaged"))
-    loader = measured(recipe, data, split, device)
+    kept = _opened(recipe, data, run, model, processes)
+    facts, loader = kept["facts"], measured(recipe, data, split, device, share=share)
     asked, stop = (steps, steps.steps) if isinstance(steps, Retiming) else (None, steps)
     if asked is not None and asked.how != "truncate":
         model, asked = retimed(model, recipe, data, asked, device)
-    evaluation = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=progress)
+    advance = for_all(progress, len(loader.places) * draws, processes)
+    own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=advance)
+    evaluation = whole_evaluation(own, len(loader), processes)
     profile = gamma_profile(model.network)
     return RunResult(
         facts["epoch"],
@@ -98,12 +104,31 @@ def evaluate_run(
         retiming=asked,
         of=len(data.of(split)),
         training_images=(len(data.train), data.whole or len(data.train)),
-        spent=run.spent(),
+        spent=kept["spent"],
         conversion=facts.get("conversion"),
         trained=recipe.train.epochs > 0,
-        unvarying=never_varied(data, model, loader),
-        subset=some if (some := recipe.evaluate.images) != load_recipe(run.recipe).evaluate.images else None,
+        unvarying=never_varied(data, model, replace(loader, share=(0, 1))) if processes.first else None,
+        subset=some if (some := recipe.evaluate.images) != kept["images"] else None,
     )
+
+
+def _opened(
+    recipe: Recipe, data: Parts, run: RunDirectory, model: SpikingClassifier, processes: Processes
+) -> dict[str, Any]:
+    """Put the best epoch's weights into the model; returns what the run directory says of them and of the run."""
+
+    def look() -> dict[str, Any]:
+        check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
+        check_same_data(run.path, data.manifest)
+        facts = load_best(run, recipe, model, needs=("epoch", "averaged"))
+        return {"facts": facts, "spent": run.spent(), "images": load_recipe(run.recipe).evaluate.images}
+
+    found = processes.decided(look)
+    weights = processes.given(model.state_dict())
+    if not processes.first:
+        model.load_state_dict(dict(weights))
+        put_thresholds(model, recipe, found["facts"], run.best)
+    return found
 
 
 def write_result(run: RunDirectory, result: RunResult) -> None:

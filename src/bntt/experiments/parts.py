@@ -162,12 +162,21 @@ def framing_of(recipe: Recipe) -> Framing:
     return Framing(binning, wanted.format, sensor)
 
 
-def measured(recipe: Recipe, data: Parts, split: Split, device: str = "cpu", *, at_most: int = 0) -> PartLoader:
+def measured(
+    recipe: Recipe,
+    data: Parts,
+    split: Split,
+    device: str = "cpu",
+    *,
+    at_most: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> PartLoader:
     """What a recipe measures of a split, in batches: every image, or ``evaluate.images`` of them, as many of each class
     as its share; each keeps its place in the split, and so its noise.
 
     Args:
         at_most: how many, if the recipe measures more; 0 is no bound.
+        share: of one of several processes, see :class:`~bntt.data.loader.SampleLoader`.
 
     Raises:
         RecipeError: if the test images are fewer than the recipe says; of validation images all will do.
@@ -177,4 +186,4 @@ def measured(recipe: Recipe, data: Parts, split: Split, device: str = "cpu", *, 
     if count > len(images) and split == "test":
         raise RecipeError(f"evaluate.images: {count:,} of the {len(images):,} {split} images that there are")
     count = min(count, at_most or count, len(images))
-    return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device)
+    return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device, share)

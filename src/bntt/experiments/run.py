@@ -6,9 +6,12 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from bntt.analysis import Evaluation, evaluate, health
 from bntt.data import SampleLoader
@@ -17,12 +20,12 @@ from bntt.experiments.build import build_model, input_shape, training_loader
 from bntt.experiments.conversion import attending, conversion_run, converting
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.environment import write_environment
-from bntt.experiments.identity import RESUMING, check_same_data, check_same_recipe
-from bntt.experiments.kept import Found
 from bntt.experiments.lock import hold_run
 from bntt.experiments.parts import Parts
-from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
+from bntt.experiments.recipe import Recipe, dump_recipe
+from bntt.experiments.resume import Going, going_on
 from bntt.experiments.thresholds import put_thresholds
+from bntt.experiments.together import whole_evaluation
 from bntt.experiments.told import (
     EpochResult,
     Notice,
@@ -37,45 +40,11 @@ from bntt.experiments.told import (
 from bntt.experiments.tracking import event_writer
 from bntt.experiments.unvarying import before_training
 from bntt.experiments.wishes import Interrupted, Wishes
-from bntt.training.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint, write_whole
+from bntt.training.checkpoint import CheckpointError, write_checkpoint, write_whole
 from bntt.training.guard import check_state
+from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
-
-
-def check_resumable(
-    recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
-) -> tuple[Found, dict[str, tuple[Any, Any]]]:
-    """Look whether the run can go on with this recipe, before the data is read.
-
-    Returns:
-        The checkpoint to go on from, and the keys of the recipe that differ, each with its value then and now.
-
-    Raises:
-        CheckpointError: if nothing was kept, the recipe differs where it may not, or the best epoch's weights are lost.
-        RecipeError: if it asks for fewer epochs, or for more of a schedule that cannot be drawn out.
-    """
-    found = run.kept.latest()
-    facts = found.checkpoint.facts
-    changed = check_same_recipe(recipe, facts, found.path, RESUMING)
-    if "train.epochs" in changed:
-        begun, wanted = changed["train.epochs"]
-        if wanted < begun:
-            done = facts["epochs_done"]
-            raise RecipeError(f"train.epochs: {wanted} is fewer than the {begun} that it began with ({done} are done)")
-        if recipe.train.schedule == "one-cycle":
-            raise RecipeError(
-                f"train.epochs: a one-cycle schedule of {begun} epochs cannot be drawn out to {wanted}: its rates "
-                f"would have been others from the start; train a run of its own"
-            )
-    if facts["best"] is not None and not forget_best:
-        try:
-            read_checkpoint(run.best)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{error}: the best epoch's weights are lost; --forget-best goes on and takes the best of what comes"
-            ) from None
-    return found, changed
 
 
 def train_run(
@@ -87,6 +56,7 @@ def train_run(
     device: str = "cpu",
     wishes: Wishes | None = None,
     forget_best: bool = False,
+    processes: Processes | None = None,
 ) -> Iterator[Told]:
     """Train as the recipe says; yields every update, every epoch with its validation accuracy, and notices. Where it
     begins with an ANN, that is converted first; without an epoch that is all.
@@ -97,6 +67,8 @@ def train_run(
     Args:
         wishes: looked at after every update and every batch of a validation; what is wished is done there.
         forget_best: go on though the best epoch's weights are lost.
+        processes: those that train the run together, each of which makes this call. The first alone holds, reads and
+            writes the run directory; how many there are may change from one start to the next.
 
     Raises:
         RunLockedError: if another process trains in this directory.
@@ -107,39 +79,55 @@ def train_run(
     if recipe.train.epochs == 0:
         yield from conversion_run(recipe, data, run, device=device, wishes=wishes)
         return
-    with hold_run(run.path):
-        run.kept.tidy()
-        course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes)
+    processes = Processes() if processes is None else processes
+    with hold_run(run.path) if processes.first else nullcontext():
+        if processes.first:
+            run.kept.tidy()
+        course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes, processes)
         if resume:
-            found, changed = check_resumable(recipe, run, forget_best=forget_best)
-            yield from course.take_up(found, changed, forget_best)
-        else:
+            yield from course.take_up(going_on(recipe, data, run, processes, forget_best=forget_best))
+        elif processes.first:
             write_whole(run.recipe, course.written.encode())
-        write_environment(run.path, course.session.position.updates, {"device": device, **data.facts()})
+        if processes.first:
+            several = {"processes": processes.count} if processes.count > 1 else {}
+            facts = {"device": device, **several, **data.facts()}
+            write_environment(run.path, course.session.position.updates, facts)
         if recipe.convert.ann and not resume:
             yield from course.begin_with_an_ann()
-        with event_writer(run.path, course.epochs_done) as course.write_events:
+        with event_writer(run.path, course.epochs_done) if processes.first else nullcontext(_nothing) as write_events:
+            course.write_events = write_events
             yield from course.train()
+
+
+def _nothing(epoch: int, row: Mapping[str, Any]) -> None:
+    """What is written of an epoch where nothing is."""
 
 
 class _Course:
     """A run on its way."""
 
-    def __init__(self, recipe: Recipe, data: Parts, run: RunDirectory, device: str, wishes: Wishes) -> None:
+    def __init__(
+        self, recipe: Recipe, data: Parts, run: RunDirectory, device: str, wishes: Wishes, processes: Processes
+    ) -> None:
         self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
+        self.processes = processes
         self.written = dump_recipe(recipe)
         model = build_model(recipe, data, device)
-        model.network.compute = model.network.settled_compute(input_shape(recipe, data))
-        self.training = training_loader(recipe, data, device)
+        share = (processes.rank, processes.count)
+        if processes.count == 1:  # else it keeps all: what is free differs from one to the next
+            model.network.compute = model.network.settled_compute(input_shape(recipe, data))
+        self.training = training_loader(recipe, data, device, share)
         epochs, method = recipe.train.epochs, recipe.train.method
-        self.session = Session(model, self.training, epochs=epochs, method=method, seed=recipe.seed)
-        self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
+        self.session = Session(
+            model, self.training, epochs=epochs, method=method, seed=recipe.seed, processes=processes
+        )
+        self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
         self.epochs_done = 0
         self.best: float | None = None
         self.converted: dict[str, Any] = {}
         self.lines: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
-        self.write_events: Callable[[int, Mapping[str, Any]], None] = lambda epoch, row: None
+        self.write_events: Callable[[int, Mapping[str, Any]], None] = _nothing
         self.began = self.saved = time.monotonic()
 
     def begin_with_an_ann(self) -> Iterator[Notice]:
@@ -155,15 +143,15 @@ class _Course:
             if model is not None:
                 put_thresholds(model, self.recipe, facts, where)
 
-    def take_up(self, found: Found, changed: Mapping[str, tuple[Any, Any]], forget_best: bool) -> Iterator[Notice]:
+    def take_up(self, going: Going) -> Iterator[Notice]:
         """Go on from a checkpoint; says what is not as it was."""
-        check_same_data(self.run.path, self.data.manifest)
-        facts, session = found.checkpoint.facts, self.session
+        found, changed, session = going.found, going.changed, self.session
+        facts = found.checkpoint.facts
         for problem in found.passed_over:
             yield Notice(f"{problem}; going on from {found.path.name}, the one before")
-        network = session.model.network
-        if not changed.keys() & {"compute.recompute", "compute.backend"}:
-            network.compute = replace(network.compute, recompute=facts["compute"]["recompute"])
+        network, kept = session.model.network, facts["compute"]["recompute"]
+        if kept != "auto" and not changed.keys() & {"compute.recompute", "compute.backend"}:
+            network.compute = replace(network.compute, recompute=kept)
         crossover.remember(facts["compute"]["crossovers"])
         try:
             session.load(found.checkpoint.tensors, facts["session"])
@@ -171,28 +159,18 @@ class _Course:
             raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
         self._remember(facts, found.path)
         self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
-        self.best = self._best_so_far(facts, forget_best, "evaluate.every" in changed)
+        self.best = going.best
         self.began = time.monotonic() - facts["seconds"]
-        write_whole(self.run.recipe, self.written.encode())
-        if self.lines and not self.run.has_rows():
-            yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
-        self._write_metrics()
+        if self.processes.first:
+            write_whole(self.run.recipe, self.written.encode())
+            if self.lines and not self.run.has_rows():
+                yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
+            self._write_metrics()
         yield from differences(changed, self.recipe, facts, session)
-
-    def _best_so_far(self, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
-        """The best validation accuracy; a kill may have left the file one epoch ahead of the checkpoint, and where
-        that epoch is not validated again, the file has the say."""
-        best: float | None = facts["best"]
-        try:
-            file = read_facts(self.run.best)
-        except CheckpointError:
-            return None if forget_best else best
-        ahead = file["epoch"] >= facts["epochs_done"]
-        return float(file["validation_accuracy"]) if ahead and seldom else best
 
     def train(self) -> Iterator[Told]:
         if self.session.position.updates == 0:
-            yield from before_training(self.data, self.session.model, self.training, self.recipe.seed)
+            yield from before_training(self.data, self.session, self.training)
             yield from growth_of(self.session, 0)
         for record in self.session.records():
             if isinstance(record, StepRecord):
@@ -211,6 +189,9 @@ class _Course:
         if self.session.average is not None:
             check_state(self.session.average)
         evaluation = self._validate(record.epoch)
+        if not self.processes.first:
+            self.epochs_done = record.epoch + 1
+            return
         accuracy = None if evaluation is None else evaluation.accuracy.mean
         best = self.session.grown and accuracy is not None and (self.best is None or accuracy > self.best)
         result = EpochResult(
@@ -250,7 +231,8 @@ class _Course:
         if (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs:
             return None
         measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
-        return evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._attend_within)
+        own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._attend_within)
+        return whole_evaluation(own, len(self.held_out), self.processes)
 
     def _attend_within(self, images: int) -> None:
         """A safe point in a validation, where no update is new."""
@@ -260,17 +242,25 @@ class _Course:
         """A safe point: keep what is due, and stop if that is wished."""
         wishes, waited = self.wishes, time.monotonic() - self.saved
         due = due or (by_clock and waited >= 60 * self.recipe.checkpoint.every_minutes)
-        if due or wishes.save or wishes.stop is not None:
+        asked = torch.tensor([wishes.stop or 0, due or wishes.save])
+        stop, save = self.processes.largest(asked).tolist()  # what one process is asked for, all do
+        if save or stop:
             wishes.save = False
             self._save()
-        if wishes.stop is not None:
-            raise Interrupted(wishes.stop, f"everything is saved, go on with: bntt train {self._how_on()}")
+        if stop:
+            raise Interrupted(stop, f"everything is saved, go on with: {self._how_on()}")
 
     def _how_on(self) -> str:
-        device = "" if self.device == "cpu" else f" --device {self.device}"
-        return f"{shlex.quote(str(self.run.path))} --resume{device}"
+        many = self.processes.count
+        kind = self.device if many == 1 else self.device.partition(":")[0]  # of GPUs each process has its own
+        program = "bntt" if many == 1 else f"torchrun --nproc-per-node {many} -m bntt"
+        device = "" if kind == "cpu" else f" --device {kind}"
+        return f"{program} train {shlex.quote(str(self.run.path))} --resume{device}"
 
     def _save(self) -> None:
+        self.saved = time.monotonic()
+        if not self.processes.first:
+            return
         check_state(self.session.model, self.session.optimizer)
         tensors, session = self.session.state()
         facts = {
@@ -281,14 +271,13 @@ class _Course:
             "lines": self.lines,
             "recipe": self.written,
             **self.converted,
-            "machine": machine(self.session.model),
+            "machine": machine(self.session),
             "compute": {
                 "recompute": self.session.model.network.compute.recompute,
                 "crossovers": crossover.remembered(),
             },
         }
         self.run.kept.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
-        self.saved = time.monotonic()
 
     def _write_best(self, epoch: int, accuracy: float | None) -> None:
         tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from bntt.analysis import Evaluation, gamma_profile
 from bntt.engine.kernels import find_backend
@@ -52,11 +51,12 @@ class Notice:
 Told = StepRecord | EpochResult | Notice
 
 
-def machine(model: nn.Module) -> dict[str, Any]:
+def machine(session: Session) -> dict[str, Any]:
     """What decides how sums round, beside the recipe."""
     kernels = find_backend("cpu")
     return {
-        "device": str(next(model.parameters()).device),
+        "device": str(next(session.model.parameters()).device),
+        "processes": session.processes.count,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "kernels": kernels.detail if kernels.available else "none",
@@ -73,7 +73,7 @@ def differences(
     if "train.epochs" in changed and session.rates is not None:
         rates = [recipe.train.lr * session.rates.factor(epoch, 0) for epoch in range(done, epochs)]
         yield Notice(f"rates from epoch {done + 1} on: {', '.join(f'{rate:.3g}' for rate in rates)}")
-    ran, runs = facts["machine"], machine(session.model)
+    ran, runs = {"processes": 1, **facts["machine"]}, machine(session)
     other = [f"{key} is {runs[key]}, it was {ran.get(key)}" for key in runs if ran.get(key) != runs[key]]
     if other:
         yield Notice(f"warning: {', '.join(other)}: sums may round differently, so the bits will not be the same")

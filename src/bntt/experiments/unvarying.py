@@ -10,20 +10,23 @@ from bntt.analysis.health import spans
 from bntt.analysis.unvarying import Unvarying
 from bntt.data import PartLoader, SampleLoader, SequenceSet
 from bntt.experiments.parts import Parts
+from bntt.experiments.together import whole_activity
 from bntt.experiments.told import Notice
 from bntt.nn import Encoder, SpikingClassifier
+from bntt.training.session import Session
 
 AT_ONCE = 1000
 """Samples that are looked at together."""
 
 
-def before_training(data: Parts, model: SpikingClassifier, training: SampleLoader, seed: int) -> Iterator[Notice]:
+def before_training(data: Parts, session: Session, training: SampleLoader) -> Iterator[Notice]:
     """What is wrong before the first update: such steps of sequences, and layers, with one batch of the training."""
+    model, processes = session.model, session.processes
     if isinstance(data.train, SequenceSet) and (found := _still(data, model.encoder)).which:
         yield Notice(f"warning, before training: {_said(found)}: what would differ there is not learned")
     batch = next(training.epoch(0))
-    activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=seed)
-    for fault in health(activity, model.network):
+    activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=session.seed)
+    for fault in health(whole_activity(activity, processes), model.network):
         yield Notice(f"warning, before training: {fault.text}")
 
 

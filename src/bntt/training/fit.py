@@ -9,6 +9,7 @@ from torch import optim
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.samples import Loader
 from bntt.training.method import Method
+from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
 
@@ -21,6 +22,7 @@ def fit(
     method: Method | None = None,
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
+    processes: Processes | None = None,
 ) -> Iterator[StepRecord | EpochRecord]:
     """Train while the result is iterated: a record after every update and every epoch.
 
@@ -36,6 +38,7 @@ def fit(
         seed: of the encoder's noise.
         optimizer: yours, instead of the method's; without a method its rates are yours too, and nothing here changes
             them. With one, the method's schedule begins at the rates that its groups have.
+        processes: those that train this network together, see :class:`~bntt.training.session.Session`.
 
     Raises:
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
@@ -48,4 +51,5 @@ def fit(
     >>> [type(record).__name__ for record in bntt.fit(model, loader, epochs=1)]
     ['StepRecord', 'StepRecord', 'EpochRecord']
     """
-    return Session(model, loader, epochs=epochs, method=method, seed=seed, optimizer=optimizer).records()
+    session = Session(model, loader, epochs=epochs, method=method, seed=seed, optimizer=optimizer, processes=processes)
+    return session.records()

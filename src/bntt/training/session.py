@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sized
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -14,12 +15,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from bntt.nn.classifier import SpikingClassifier
 from bntt.nn.samples import Loader, Samples, samples
 from bntt.nn.statistics import hold_statistics
+from bntt.training.batch_loss import BatchLoss
 from bntt.training.checkpoint import misfits
 from bntt.training.grow import check_stages, hold_from, steps_in
-from bntt.training.guard import LossWatch, check_finite
+from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.objective import cross_entropy, temporal_efficient
 from bntt.training.optimizer import optimizer_of, optimizer_state, restored_state
+from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import Rates
 
@@ -55,14 +57,17 @@ class Session:
             leaves them to you, as no method does.
         seed: of the encoder's noise.
         optimizer: yours, instead of the method's.
+        processes: those that train this network together, from :func:`~bntt.training.distributed.joined_processes`;
+            the loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All have the same
+            weights, statistics and records then, those of the whole batches.
 
     Attributes:
         position: how far it is.
         average: the moving average of the model, a classifier too; None where the method has none.
 
     Raises:
-        ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length, or
-            stages of few steps that leave no epoch for all of them.
+        ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length,
+            stages of few steps that leave no epoch for all of them, or a loader that is not for these processes.
 
     >>> import bntt
     >>> def begin():
@@ -86,9 +91,12 @@ class Session:
         method: Method | None = None,
         seed: int = 0,
         optimizer: optim.Optimizer | None = None,
+        processes: Processes | None = None,
     ) -> None:
         if epochs < 1:
             raise ValueError(f"epochs must be 1 or more, got {epochs}")
+        self.processes = Processes() if processes is None else processes
+        _check_share(loader, self.processes)
         check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
         self.model, self.loader, self.epochs, self.seed = model, loader, epochs, seed
         self.method = PAPER if method is None else method
@@ -101,6 +109,10 @@ class Session:
                 group["initial_lr"] = group["lr"]
         self.position = Position()
         self._average = _averaged(model, self.method.average) if self.method.average else None
+        if self.processes.reduce is not None:  # after the average, which is evaluated alone
+            model.network.compute = replace(model.network.compute, reduce=self.processes.reduce)
+        batch_loss = BatchLoss(model, self.method, seed)
+        self._batch_loss = self.processes.averaging(batch_loss, all_learn=batch_loss.all_learn)
 
     @property
     def average(self) -> SpikingClassifier | None:
@@ -204,54 +216,71 @@ class Session:
 
     def _update(self, parts: list[Samples]) -> StepRecord:
         """Forward, backward, update. Statistics move with the weights, or not at all."""
-        now, method = self.position, self.method
+        now, method, processes = self.position, self.method, self.processes
         if self.rates is not None:
             self.rates.apply(self.optimizer, now.epoch, now.step)
         rate = float(self.optimizer.param_groups[0]["lr"])
-        total = sum(len(labels) for _, labels, _ in parts)
+        counts = [len(labels) for _, labels, _ in parts]
+        total, without = _summed(processes, sum(counts), 0 in counts)
+        if without:
+            raise ValueError(
+                f"a batch has no sample for {without:.0f} of {processes.count} processes: take larger ones"
+            )
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         loss, correct = torch.zeros(()), 0
         with hold_statistics(self.model) as held:
-            for inputs, labels, index in parts:
-                part, hits = self._loss(inputs, labels, index)
-                if len(parts) > 1:
-                    part = part * (len(labels) / total)
-                part.backward()  # type: ignore[no-untyped-call]
-                loss, correct = loss + part.detach().cpu(), correct + hits
-        norm = check_finite(self.model, loss, self.optimizer, held)
+            for number, part in enumerate(parts, start=1):
+                share = len(part[1]) / total
+                with nullcontext() if number == len(parts) else processes.waiting(self._batch_loss):
+                    mean, right = self._loss(*part)
+                    (mean * (share * processes.count)).backward()  # type: ignore[no-untyped-call]
+                loss, correct = loss + mean.detach().cpu() * share, correct + int(right)
+        problem: NonFiniteError | None = None
+        try:
+            norm = check_finite(self.model, loss, self.optimizer, held)
+        except NonFiniteError as error:
+            problem = error
+        whole, hits, stopped = _summed(processes, float(loss), correct, problem is not None)
+        if problem is not None or stopped:
+            raise problem or NonFiniteError("another process met numbers that are not finite: the update was not made")
         if method.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), method.clip_norm, norm)
         self.optimizer.step()
         held.take_in()
         if self._average is not None:
             self._average.update_parameters(self.model)
-        return self._recorded(float(loss), correct, rate, parts)
+        return self._recorded(whole, int(hits), rate, int(total), parts)
 
-    def _loss(self, inputs: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, int]:
+    def _loss(self, inputs: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Of one batch: the loss, and how many answers are right."""
-        model, method = self.model, self.method
-        device = next(model.parameters()).device
-        inputs, labels, draw = inputs.to(device), labels.to(device), self.position.epoch
-        if method.loss == "tet":
-            each, _ = model.advance(inputs, steps=self.steps, seed=self.seed, index=index, draw=draw)
-            loss = temporal_efficient(each, labels, method.tet_share, method.tet_target, method.label_smoothing)
-            logits = each[-1]
-        else:
-            logits = model(inputs, seed=self.seed, index=index, draw=draw, steps=self.steps)
-            loss = cross_entropy(logits, labels, method.label_smoothing)
-        true = labels.argmax(1) if labels.is_floating_point() else labels
-        return loss, int((logits.detach().argmax(1) == true).sum())
+        loss, right = self._batch_loss(inputs, labels, index, draw=self.position.epoch, steps=self.steps)
+        return loss, right
 
-    def _recorded(self, loss: float, correct: int, rate: float, parts: list[Samples]) -> StepRecord:
-        now, total = self.position, sum(len(labels) for _, labels, _ in parts)
+    def _recorded(self, loss: float, correct: int, rate: float, total: int, parts: list[Samples]) -> StepRecord:
+        now, jumped = self.position, tuple[int, ...]()
         if now.step == 0:
             now.lr = rate
-        jumped = tuple(torch.cat([index for *_, index in parts]).tolist()) if now.watch.jumped(loss) else ()
+        if now.watch.jumped(loss):
+            jumped = tuple(self.processes.joined(torch.cat([index for *_, index in parts])).tolist())
         record = StepRecord(now.epoch, now.step, loss, correct, total, rate, now.samples + total, jumped)
         now.step, now.updates, now.batches = now.step + 1, now.updates + 1, now.batches + len(parts)
         now.loss_sum, now.correct, now.samples = now.loss_sum + loss * total, now.correct + correct, now.samples + total
         return record
+
+
+def _check_share(loader: Loader, processes: Processes) -> None:
+    wanted = (processes.rank, processes.count)
+    if processes.count > 1 and getattr(loader, "share", None) != wanted:
+        raise ValueError(
+            f"process {processes.rank} of {processes.count} needs a loader of its part of every batch, "
+            f"SampleLoader(share={wanted}), or one of yours with a `share` that says so"
+        )
+
+
+def _summed(processes: Processes, *numbers: float) -> list[float]:
+    """Numbers of this process, added up over all."""
+    return processes.total(torch.tensor(numbers, dtype=torch.float64)).tolist()
 
 
 def _averaged(model: SpikingClassifier, decay: float) -> AveragedModel:

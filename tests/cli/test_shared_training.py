@@ -1,0 +1,136 @@
+"""``bntt train`` by many processes: one writes and prints, a lost one ends all, and any number of them goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bntt.cli.main import main
+from tests.training.launched import ALONE, ended, started
+
+SMALL = [
+    *("-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "data.images=60", "-s", "train.batch_size=20"),
+    *("-s", "train.epochs=3", "-s", "data.validation=0.0111", "-s", "evaluate.draws=2", "-s", "evaluate.images=41"),
+    *("-s", "evaluate.batch_size=7", "-s", "checkpoint.every_steps=1", "-s", "train.lr=0.1"),
+]
+"""Nine updates; 55 images to validate and 41 to test, by parts of seven."""
+
+
+def launched(folders, *arguments):
+    return started(len(folders), "bntt", "train", *arguments, folders=folders)
+
+
+def folders_of(count, tmp_path):
+    made = [tmp_path / f"rank{rank}" for rank in range(count)]
+    for folder in made:
+        folder.mkdir(exist_ok=True)
+    return made
+
+
+def lines(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_as_alone(run, alone):
+    for ours, theirs in zip(lines(run), lines(alone), strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-3)
+        assert ours["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=1 / 55 + 1e-9)
+        assert ours["updates"] == theirs["updates"]
+    ours, theirs = (json.loads((folder / "evaluation.json").read_text()) for folder in (run, alone))
+    assert ours["images"] == theirs["images"] == 41
+    assert ours["accuracy"] == pytest.approx(theirs["accuracy"], abs=1 / 41 + 1e-9)
+
+
+def wait_for(path: Path, pattern: str) -> Path:
+    for _ in range(6000):
+        if found := sorted(path.glob(pattern)):
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError(f"{pattern} never came")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    root = tmp_path_factory.mktemp("alone")
+    assert main(["train", "demo", *SMALL, "--root", str(root)]) == 0
+    return root / "demo"
+
+
+@pytest.mark.slow
+def test_one_is_killed_and_three_go_on_where_it_was(alone, tmp_path):
+    two, run = folders_of(2, tmp_path), tmp_path / "rank0" / "runs" / "demo"
+    begun = launched(two, "demo", *SMALL)
+    wait_for(tmp_path, "rank0/runs/demo/checkpoints/step-*2.safetensors")
+    begun[1].kill()
+    (code, _, told), (killed, *_) = ended(begun)
+    assert (code, killed) == (5, -signal.SIGKILL)
+    assert told.startswith("bntt: process 0: another process has ended or cannot be reached")
+    assert len(told.splitlines()) == 1
+    done = ended(launched(folders_of(3, tmp_path), str(run), "--resume"))
+    assert [code for code, *_ in done] == [0, 0, 0]
+    assert "processes is 3, it was 2: sums may round differently" in " ".join(done[0][1].split())
+    assert [out + err for _, out, err in done[1:]] == ["", ""]
+    assert [list(folder.iterdir()) for folder in (tmp_path / "rank1", tmp_path / "rank2")] == [[], []]
+    assert json.loads(wait_for(run, "environment-from-update-*.json").read_text())["processes"] == 3
+    assert_as_alone(run, alone)
+
+
+@pytest.mark.slow
+def test_torchrun_ends_when_its_first_process_is_killed_and_one_goes_on(alone, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    run = tmp_path / "runs" / "demo"
+    with subprocess.Popen(
+        [*torchrun, "-m", "bntt", "train", "demo", *SMALL],
+        env={**os.environ, **ALONE},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as whole:
+        wait_for(run, "checkpoints/step-*2.safetensors")
+        os.kill(json.loads((run / "lock.json").read_text())["pid"], signal.SIGKILL)
+        whole.communicate(timeout=600)
+    assert whole.returncode == 1
+    assert main(["train", str(run), "--resume"]) == 0
+    assert_as_alone(run, alone)
+
+
+@pytest.mark.slow
+def test_what_one_is_asked_for_all_do(tmp_path):
+    """SIGTERM to the second: both keep everything and stop, and the first says how it goes on."""
+    begun = launched(folders_of(2, tmp_path), "demo", *SMALL, "-s", "train.epochs=1000")
+    wait_for(tmp_path, "rank0/runs/demo/checkpoints/step-*2.safetensors")
+    begun[1].send_signal(signal.SIGTERM)
+    (first, _, told), (second, out, err) = ended(begun)
+    assert (first, second, out, err) == (143, 143, "", "")
+    assert told.startswith("bntt: process 0: stopped by SIGTERM; everything is saved, go on with: torchrun --nproc-per")
+    assert told.rstrip().endswith("-m bntt train runs/demo --resume")
+
+
+@pytest.mark.slow
+def test_numbers_that_are_not_finite_end_all_with_their_code(tmp_path):
+    done = ended(launched(folders_of(2, tmp_path), "demo", *SMALL, "-s", "train.lr=1e30"))
+    assert [code for code, *_ in done] == [6, 6]
+    for rank, (_, _, told) in enumerate(done):
+        assert told.startswith(f"bntt: process {rank}: ")
+
+
+@pytest.mark.parametrize("verb", ["demo", "list", "evaluate"])
+def test_other_verbs_are_for_one_process(verb, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert main([verb]) == 2
+    expected = f"bntt: process 1: {verb} is for one process: only train is shared by many; leave torchrun away\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_processes_that_do_not_know_each_other_are_refused(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["train", "demo"]) == 2
+    assert "start them by torchrun" in capsys.readouterr().err

@@ -1,0 +1,117 @@
+"""Real processes that share every batch train one network: the one that a process alone would have trained."""
+
+import pytest
+import torch
+
+from bntt.training.distributed import NEEDED, LaunchError, joined_processes
+from bntt.training.processes import Processes
+from tests.kernels import needs_kernels
+from tests.training import shared_work
+from tests.training.launched import ended, started
+
+
+def found_by(count, which, folder):
+    done = ended(started(count, "tests.training.shared_work", str(folder / "found"), which))
+    assert [(code, err) for code, _, err in done] == [(0, "")] * count
+    return [torch.load(folder / f"found.{rank}", weights_only=True) for rank in range(count)]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    return found_by(2, "some", tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def alone():
+    torch.set_num_threads(1)
+    return shared_work.some(Processes())
+
+
+def assert_same(alone, many):
+    """Weights, statistics, moments and averages to 1e-10, bit for bit the same in all processes, and what was told."""
+    for name, value in alone["state"].items():
+        assert all(torch.equal(one["state"][name], many[0]["state"][name]) for one in many), name
+        assert float((many[0]["state"][name] - value).abs().max()) <= 1e-10, name
+    for key in ("numbers", "epochs"):
+        for one in many:
+            assert len(one[key]) == len(alone[key]) > 0
+            for ours, theirs in zip(one[key], alone[key], strict=True):
+                assert ours == pytest.approx(theirs, abs=1e-10)
+
+
+@pytest.mark.parametrize("norm", ["bntt", "tebn"])
+def test_two_processes_train_the_network_of_one(norm, alone, two):
+    assert_same(alone[f"norm {norm}"], [one[f"norm {norm}"] for one in two])
+
+
+def test_statistics_taken_anew_are_those_of_the_whole_batches(alone, two):
+    for name, value in alone["recalibrated"]["state"].items():
+        assert all(float((one["recalibrated"]["state"][name] - value).abs().max()) <= 1e-10 for one in two)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("recompute", "spans"), [("never", [3]), (2, [2, 1])])
+def test_fused_layers_agree_by_one_call_forward_and_one_backward_a_span(recompute, spans, alone, two):
+    name = f"fused {recompute}"
+    forward = [(steps, 1 + 2 * channels) for steps in spans for channels in (5, 9)]
+    backward = [(2, steps, channels) for steps in reversed(spans) for channels in (9, 5)]
+    for one in two:
+        assert one[name]["calls"] == [*forward, *backward]
+        for key in ("mean", "var"):
+            assert float((one[name][key] - alone[name][key]).abs().max()) <= 1e-6
+
+
+def test_all_stop_where_one_has_a_number_that_is_not_finite(two):
+    for place, (first, last) in zip(shared_work.FAULTS, zip(*(one["faults"] for one in two), strict=True), strict=True):
+        assert place in last
+        assert "The update was not made" in first or first.startswith("another process met numbers that are not finite")
+
+
+def test_what_they_tell_each_other(two):
+    for one in two:
+        assert one["joined"] == [0, 0, 1]
+        assert one["largest"] == [1, 0]
+        assert one["given"] == [[1.0, 1.0], 0]
+        assert one["decided"] == ["of", 0]
+        assert one["refused"] in ("no", "process 0 has stopped: no")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_many_train_the_network_of_one_under_every_norm_and_in_every_way(count, tmp_path):
+    """Parts differ in size, and the fourth of four has a single sample of every other batch."""
+    torch.set_num_threads(1)
+    alone, many = shared_work.all_ways(Processes()), found_by(count, "all", tmp_path)
+    for name, value in alone.items():
+        assert_same(value, [one[name] for one in many])
+
+
+def test_one_that_is_killed_ends_the_others(tmp_path):
+    """Those that wait for it are told, and name what happened; nobody waits for ever."""
+    done = ended(started(2, "tests.training.shared_work", str(tmp_path / "found"), "killed"))
+    assert [code for code, _, _ in done] == [1, -9]
+    assert "LostProcessError: another process has ended" in done[0][2]
+
+
+def test_alone_it_is_one(monkeypatch):
+    for value in (None, "1"):
+        monkeypatch.delenv("WORLD_SIZE", raising=False)
+        if value:
+            monkeypatch.setenv("WORLD_SIZE", value)
+        with joined_processes("cpu") as processes:
+            assert (processes.rank, processes.count, processes.device) == (0, 1, "cpu")
+            assert processes.reduce is None
+
+
+def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in NEEDED:
+        monkeypatch.delenv(name, raising=False)
+    missing = r"RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is missing: start them by"
+    with pytest.raises(LaunchError, match=missing), joined_processes("cpu"):
+        pass
+    for name in NEEDED:
+        monkeypatch.setenv(name, "1")
+    named = "each has a GPU of its own: device 'cuda', not 'cuda:1'"
+    with pytest.raises(LaunchError, match=named), joined_processes("cuda:1"):
+        pass

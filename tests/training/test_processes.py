@@ -1,0 +1,56 @@
+"""One process alone answers what a training asks of many; real ones are in test_distributed.py."""
+
+import pytest
+import torch
+from torch import nn
+
+from bntt.data import SampleLoader
+from bntt.training import Method, Session, fit
+from bntt.training.processes import Processes
+from tests.training.test_fit import build, data
+
+
+class OneOfTwo(Processes):
+    """Whose other process has the same numbers."""
+
+    count = 2
+
+    def total(self, values):
+        return 2 * values
+
+
+class WithoutSamples(OneOfTwo):
+    def total(self, values):
+        return values + torch.tensor([5.0, 1.0], dtype=torch.float64)
+
+
+def test_alone_there_is_nobody_to_ask():
+    alone, layer = Processes(), nn.Identity()
+    assert (alone.first, alone.device, alone.reduce) == (True, "cpu", None)
+    assert alone.averaging(layer, all_learn=True) is layer
+    with alone.waiting(layer):
+        pass
+    with pytest.raises(ValueError, match="why"):
+        alone.decided(lambda: int("why"))
+
+
+def test_numbers_are_those_of_all():
+    loader = SampleLoader(data(), 10, shuffle=True, share=(0, 2))
+    (record,) = [told for told, _ in zip(fit(build(), loader, epochs=1, processes=OneOfTwo()), range(1), strict=False)]
+    alone = next(fit(build(), SampleLoader(data(), 10, shuffle=True, share=(0, 2)), epochs=1))
+    assert (record.samples, record.correct) == (2 * alone.samples, 2 * alone.correct)
+    assert record.loss == pytest.approx(alone.loss)
+
+
+@pytest.mark.parametrize("share", [(0, 1), (1, 2)])
+def test_a_loader_that_does_not_share_is_refused(share):
+    loader = SampleLoader(data(), 10, share=share)
+    with pytest.raises(ValueError, match=r"process 0 of 2 needs a loader of its part of every batch"):
+        Session(build(), loader, epochs=1, processes=OneOfTwo())
+
+
+def test_a_process_without_a_sample_ends_all():
+    loader = SampleLoader(data(), 10, share=(0, 2))
+    session = Session(build(), loader, epochs=1, method=Method(), processes=WithoutSamples())
+    with pytest.raises(ValueError, match="a batch has no sample for 1 of 2 processes: take larger ones"):
+        next(session.records())
