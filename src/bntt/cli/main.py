@@ -21,6 +21,7 @@ from bntt.cli.energy import energy
 from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
 from bntt.cli.exit import exit_early
+from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
@@ -47,6 +48,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "robust": robust,
     "attack": attack,
     "predict": predict,
+    "import": import_file,
     "study": study,
     "report": report,
     "show": show,

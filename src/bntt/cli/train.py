@@ -72,18 +72,25 @@ def train(
         raise RecipeError("--forget-best is for --resume: a new run has no best epoch yet")
     chosen = load_recipe(recipe, overrides)
     folder = name or Path(recipe).stem
-    if (
-        Path(folder).name != folder
-        or folder.strip() in ("", ".", "..")
-        or len(folder) > 100
-        or not folder.isprintable()
-    ):
-        raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
+    check_name(folder)
     if or_resume:
         run = begun_directory(folder, root)
         run_recipe(chosen, lambda: run, resume=bool(run.kept.paths()), device=device)
         return
     run_recipe(chosen, lambda: new_run_directory(folder, root), device=device)
+
+
+def check_name(folder: str) -> None:
+    """Refuse what is not the name of one folder.
+
+    Raises:
+        RecipeError: saying what is.
+    """
+    from bntt.experiments.recipe import RecipeError
+
+    one = Path(folder).name == folder and folder.strip() not in ("", ".", "..")
+    if not one or len(folder) > 100 or not folder.isprintable():
+        raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
 
 
 def run_recipe(
@@ -100,8 +107,11 @@ def run_recipe(
     from bntt.experiments.conversion import open_ann
     from bntt.experiments.figures import save_curves
     from bntt.experiments.parts import build_data
+    from bntt.experiments.recipe import RecipeError
     from bntt.experiments.run import train_run
 
+    if recipe.imported.file:
+        raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
     _keep_freed_memory()
     recipe = with_whole_root(recipe)
     with console.progress_of("preparing data") as progress:
