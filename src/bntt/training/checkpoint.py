@@ -66,11 +66,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: if it is missing or damaged, of another format, or holds numbers that are not finite.
     """
     payload, header = _verified(path)
-    tensors = safetensors.torch.load(payload)
+    try:
+        tensors = safetensors.torch.load(payload)
+    except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
+        raise CheckpointError(f"{path} holds no tensors that can be read ({error or type(error).__name__})") from None
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{path}: {bad[0]} holds numbers that are not finite")
-    return Checkpoint(tensors, json.loads(header["facts"]))
+    return Checkpoint(tensors, _facts_of(path, header))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -79,8 +82,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing or damaged, or of another format.
     """
-    facts: dict[str, Any] = json.loads(_verified(path)[1]["facts"])
-    return facts
+    return _facts_of(path, _verified(path)[1])
 
 
 def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
@@ -247,6 +249,16 @@ def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
     if len(told) != 64 or hashlib.sha256(payload.replace(told, _NO_SUM, 1)).hexdigest().encode() != told:
         raise CheckpointError(f"{path} is damaged: its bytes are not those that were written (SHA-256)")
     return payload, header
+
+
+def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        facts = json.loads(header["facts"])
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path} does not say its facts ({error or type(error).__name__})") from None
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} does not say its facts: {_kind_of(facts)} is none")
+    return facts
 
 
 def _bytes_of(path: Path, at_most: int | None = None) -> bytes:
