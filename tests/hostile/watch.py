@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -74,3 +75,9 @@ class Watch:
     def _inside(self, path: str | bytes) -> bool:
         place = os.path.realpath(os.fsdecode(path))
         return place in HARMLESS or place == self.folder or place.startswith(f"{self.folder}{os.sep}")
+
+
+@functools.cache
+def the_watch() -> Watch:
+    """The one of this process."""
+    return Watch()

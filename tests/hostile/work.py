@@ -70,7 +70,7 @@ def work(name: str, inputs: int, seed: int = 0, first: int = 0) -> Iterator[Told
     while at < end:
         number = context.Value("q", at)
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_process, args=(name, range(at, end), seed, number, sender))
+        process = context.Process(target=_process, args=([name], range(at, end), seed, number, sender))
         process.start()
         sender.close()
         told, left = Told(name), True
@@ -80,30 +80,57 @@ def work(name: str, inputs: int, seed: int = 0, first: int = 0) -> Iterator[Told
             except EOFError:
                 left = False
             else:
-                told, left = found, False if found.seen.total() + len(found.findings) >= end - at else True
+                told, left = found, _left(found, end - at)
         process.join()
-        ended = told.seen.total() + len(told.findings) < end - at
-        if ended:
+        if ended := _left(told, end - at):
             told.findings.append(Finding(name, number.value, f"ended the process ({process.exitcode})"))
         yield told
         at = number.value + 1 if ended else end
 
 
-def _process(name: str, numbers: range, seed: int, at: object, sender: Connection) -> None:
-    """The process: tells every now and then, and at the end."""
+def together(names: Sequence[str], count: int, seed: int = 0) -> list[Told]:
+    """A few inputs of several formats in one process, for a test; after a finding that ends it the rest is left."""
+    context = get_context("spawn")
+    number = context.Value("q", 0)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_process, args=(names, range(count), seed, number, sender))
+    process.start()
+    sender.close()
+    found: dict[str, Told] = {}
+    try:
+        while True:
+            told = receiver.recv()
+            found[told.format] = told
+    except EOFError:
+        process.join()
+    last = next((name for name in names if name not in found or _left(found[name], count)), "")
+    if last:
+        ended = f"ended the process ({process.exitcode})"
+        found.setdefault(last, Told(last)).findings.append(Finding(last, number.value, ended))
+    return list(found.values())
+
+
+def _left(told: Told, count: int) -> bool:
+    return told.seen.total() + len(told.findings) < count
+
+
+def _process(names: Sequence[str], numbers: range, seed: int, at: object, sender: Connection) -> None:
+    """The process: tells every now and then, and at the end of each format."""
     errors = os.fdopen(os.dup(2), "w")
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)  # what foreign code says when it panics
     sys.dont_write_bytecode = True
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        tempfile.tempdir = os.environ["TMPDIR"] = folder
-        os.environ["BNTT_DATA"] = f"{folder}/cache"
-        told = Told(name)
-        for _ in inputs(name, numbers, seed, Path(folder), told, at, errors):
+    for name in names:
+        tempfile.tempdir = None
+        with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+            tempfile.tempdir = folder
+            os.environ["BNTT_DATA"] = f"{folder}/cache"
+            told = Told(name)
+            for _ in inputs(name, numbers, seed, Path(folder), told, at, errors):
+                sender.send(told)
             sender.send(told)
-        sender.send(told)
 
 
 def inputs(
@@ -113,10 +140,10 @@ def inputs(
     import torch
 
     from tests.hostile.formats import FORMATS
-    from tests.hostile.watch import Watch
+    from tests.hostile.watch import the_watch
 
     torch.set_num_threads(1)
-    kind, watch = FORMATS[name], Watch()
+    kind, watch = FORMATS[name], the_watch()
     whole = list(kind.make(folder))
     for content in whole:  # imports everything, and shows that what is changed was readable
         kind.read(kind.put(folder, content))
@@ -167,7 +194,7 @@ def _outcome(name: str, content: bytes, folder: Path, watch: object) -> str:
 def _bound() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _resident() -> int:

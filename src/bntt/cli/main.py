@@ -58,6 +58,8 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 
 HELP = {"-h", "--help"}
+MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory")
+"""What PyTorch says in a plain RuntimeError where the machine failed."""
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 DESCRIPTION = """\
@@ -168,7 +170,7 @@ def exit_code(error: Exception) -> int | None:
 
     if isinstance(error, StudyError):
         return error.code
-    if "can't allocate memory" in str(error):
+    if any(said in str(error) for said in MACHINE):
         return 5
     codes: dict[type[Exception], int] = {
         RecipeError: 2,
