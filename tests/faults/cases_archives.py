@@ -118,11 +118,32 @@ class Code:
         return os.system, ("touch /tmp/canary",)
 
 
-imported(42, "weights of the released code", READ, lambda content: None)
+def without(name: str) -> Callable[[dict], None]:
+    def change(content: dict) -> None:
+        del content["state_dict"][name]
+
+    return change
+
+
+def negative(content: dict) -> None:
+    content["state_dict"]["bntt1.1.running_var"].fill_(-1)
+
+
+def with_a_shift(content: dict) -> None:
+    content["state_dict"]["fc2.bias"] = content["state_dict"]["bntt1.0.weight"]
+
+
+def as_it_is(content: dict) -> None:
+    pass
+
+
+CODE = r"exit 4: .*names 'posix system', which no weights need: it is not loaded$"
+imported(42, "weights of the released code", READ, as_it_is)
 imported(42, "the same, of several GPUs", READ, lambda c: {f"module.{k}": v for k, v in c["state_dict"].items()})
-imported(42, "the same without a layer", r"exit 4: .*conv2.weight is missing", lambda c: c["state_dict"].pop("conv2.weight") and None)
-imported(42, "the same with a shift", r"exit 4: .*no bias, no β\): fc2.bias", lambda c: c["state_dict"].update({"fc2.bias": c["state_dict"]["bntt1.0.weight"]}))
-imported(67, "the same with code in it", r"exit 4: .*names 'posix system', which no weights need: it is not loaded$", lambda c: c.update(accuracy=Code()))
-imported(56, "the same with a variance below 0", r"exit 4: .*bntt1 holds a negative variance", lambda c: c["state_dict"]["bntt1.1.running_var"].fill_(-1) is None or None)
-imported(38, "the same into fewer steps", r"exit 4: .*\[3, 2\], .* is torch.float32 \[2, 2\]", lambda c: None, "-s", "network.num_steps=2")
-imported(39, "the same into more steps", r"exit 4: .*\[3, 2\], .* is torch.float32 \[4, 2\]", lambda c: None, "-s", "network.num_steps=4")
+imported(42, "the same without a layer", r"exit 4: .*conv2.weight is missing", without("conv2.weight"))
+imported(42, "the same with a shift", r"exit 4: .*no bias, no β\): fc2.bias", with_a_shift)
+imported(67, "the same with code in it", CODE, lambda content: content.update(accuracy=Code()))
+imported(56, "the same with a variance below 0", r"exit 4: .*bntt1 holds a negative variance", negative)
+FEWER, MORE = r"exit 4: .*\[3, 2\], .* is torch.float32 \[2, 2\]", r"exit 4: .*\[3, 2\], .* is torch.float32 \[4, 2\]"
+imported(38, "the same into fewer steps", FEWER, as_it_is, "-s", "network.num_steps=2")
+imported(39, "the same into more steps", MORE, as_it_is, "-s", "network.num_steps=4")

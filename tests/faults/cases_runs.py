@@ -16,9 +16,7 @@ CASES: list[Case] = []
 case = adder(CASES)
 
 
-def checkpoint(
-    what: str, change: Callable[[dict[str, torch.Tensor]], object], expect: str, fault: int = 41
-) -> None:
+def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], expect: str, fault: int = 41) -> None:
     def do(tmp: Path) -> str:
         run = trained(tmp)
         path = run / "checkpoints" / "best.safetensors"
@@ -80,9 +78,7 @@ rewritten(
 )
 
 
-def harmed(
-    what: str, harm: Callable[[Path], object], verb: str, file: str, expect: str, fault: int = 66
-) -> None:
+def harmed(what: str, harm: Callable[[Path], object], verb: str, file: str, expect: str, fault: int = 66) -> None:
     """A checkpoint of a run that is damaged or gone."""
 
     def do(tmp: Path) -> str:
@@ -144,12 +140,14 @@ case(38, "a run at fewer steps, on purpose", r"exit 0")(
 
 def formatted(version: str) -> Callable[[Path], object]:
     def write(path: Path) -> None:
-        path.write_bytes(re.sub(rb'("format": ?")2"', rb'\g<1>' + version.encode() + b'"', path.read_bytes(), count=1))
+        path.write_bytes(re.sub(rb'("format": ?")2"', rb"\g<1>" + version.encode() + b'"', path.read_bytes(), count=1))
 
     return write
 
 
-harmed("a checkpoint of a later format", formatted("3"), "evaluate", BEST, r"exit 4: .*has format 3, this .* reads 2", 43)
+harmed(
+    "a checkpoint of a later format", formatted("3"), "evaluate", BEST, r"exit 4: .*has format 3, this .* reads 2", 43
+)
 harmed("a checkpoint of an earlier format", formatted("1"), "evaluate", BEST, r"exit 4: .*has format 1, this", 43)
 
 
@@ -168,5 +166,9 @@ def as_folder(path: Path) -> None:
 
 harmed("a folder in place of the best checkpoint", as_folder, "evaluate", BEST, r"exit 4: .*cannot be read", 68)
 harmed("a link to nowhere in its place", linked("/nowhere"), "evaluate", BEST, r"exit 4: .*does not exist", 68)
-harmed("a link to another file in its place", linked("/etc/passwd"), "evaluate", BEST, r"exit 4: .*not a checkpoint", 68)
-harmed("a folder in place of the latest checkpoint", as_folder, "resume", LAST, r"exit 4: .*no checkpoint can be used", 68)
+harmed(
+    "a link to another file in its place", linked("/etc/passwd"), "evaluate", BEST, r"exit 4: .*not a checkpoint", 68
+)
+harmed(
+    "a folder in place of the latest checkpoint", as_folder, "resume", LAST, r"exit 4: .*no checkpoint can be used", 68
+)

@@ -6,7 +6,9 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
         ("data/test_files.py::test_a_redirect_away_from_https_is_refused", "a redirect to http"),
         ("hostile/test_hostile.py::test_inputs_of_every_format_are_read_or_refused", "archives changed at random"),
     ],
-    37: [("faults/test_system.py::test_a_data_folder_that_cannot_be_written", "a data cache that is read-only or full")],
+    37: [
+        ("faults/test_system.py::test_a_data_folder_that_cannot_be_written", "a data cache that is read-only or full")
+    ],
     49: [
         ("nn/test_fused_paths.py::test_a_compiled_model_runs_as_it_is", "torch.compile"),
         ("nn/test_statistics.py::test_a_copy_made_inside_holds_nothing", "copies and pickles of a norm"),
@@ -38,7 +40,10 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
     62: [
         ("nn/test_norm.py::test_half_precision_is_normalised_in_float32", "inputs of half precision"),
         ("nn/test_norm.py::test_autocast_changes_no_statistics", "autocast"),
-        ("nn/test_fused_paths.py::test_weights_in_half_precision_are_refused_with_what_to_do", "weights of half precision"),
+        (
+            "nn/test_fused_paths.py::test_weights_in_half_precision_are_refused_with_what_to_do",
+            "weights of half precision",
+        ),
     ],
     63: [("ops/test_norm.py::test_every_row_belongs_to_its_own_step", "steps in another order")],
     64: [
@@ -51,7 +56,9 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
         ("faults/test_system.py::test_a_full_disk_leaves_what_was_there", "a file system of 1 MB"),
         ("cli/test_train.py::test_what_was_measured_is_shown_though_the_disk_is_full", "and what was measured"),
     ],
-    70: [("training/test_checkpoint.py::test_every_failing_call_leaves_the_old_file", "every call that fails, fsync too")],
+    70: [
+        ("training/test_checkpoint.py::test_every_failing_call_leaves_the_old_file", "every call that fails, fsync too")
+    ],
     71: [("faults/test_system.py::test_a_run_directory_that_becomes_read_only_or_goes_away", "mounted again, removed")],
     72: [("faults/test_system.py::test_no_more_files_can_be_opened", "a limit of open files")],
     73: [("experiments/test_kept.py::test_nothing_older_goes_before_the_new_one_is_there", "pruning, and a crash")],
@@ -70,16 +77,23 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
     80: [("cli/test_ends.py::test_a_storm_is_one_wish_and_one_end", "ten SIGTERM at once")],
     81: [("faults/test_system.py::test_a_process_that_was_stopped_goes_on", "SIGSTOP and SIGCONT")],
     84: [
-        ("experiments/test_lock.py::test_another_process_is_refused_and_told_who_holds_it", "two runs in one directory"),
+        (
+            "experiments/test_lock.py::test_another_process_is_refused_and_told_who_holds_it",
+            "two runs in one directory",
+        ),
         ("experiments/test_lock.py::test_a_killed_holder_is_no_obstacle", "the lock of a killed process"),
         ("experiments/test_lock.py::test_what_the_file_says_does_not_decide", "a number of a process used again"),
         ("experiments/test_lock.py::test_without_locks_a_file_decides", "a file system without locks"),
     ],
     85: [("cli/test_streams.py::test_a_window_that_is_closed_takes_nothing_with_it", "a terminal that is closed")],
-    86: [("cli/test_ends.py::test_no_import_handles_anything", "an import leaves signals alone; no test draws globally")],
+    86: [
+        ("cli/test_ends.py::test_no_import_handles_anything", "an import leaves signals alone; no test draws globally")
+    ],
     87: [("experiments/test_environment.py::test_it_is_json_and_names_the_versions", "threads stand beside numbers")],
     88: [("experiments/test_build.py::test_devices_that_are_not_here", "cuda:7, gpu, mps: never another one instead")],
-    89: [("cli/test_main.py::test_errors_end_in_one_line_and_their_code", "no memory on a device, a device that is lost")],
+    89: [
+        ("cli/test_main.py::test_errors_end_in_one_line_and_their_code", "no memory on a device, a device that is lost")
+    ],
     90: [
         (
             "training/test_checkpoint.py::test_round_trip_of_tensors_and_facts",

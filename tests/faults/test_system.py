@@ -83,10 +83,14 @@ def test_a_run_directory_that_becomes_read_only_or_goes_away(disk, tmp_path, cap
 
     of, run = recipe(train={"epochs": 3}), new_run_directory("gone", tmp_path)
     with pytest.raises(OSError, match="gone"):
-        for record in train_run(of, parts(of), run):
-            if isinstance(record, EpochResult):
-                shutil.rmtree(run.path)
+        _removed_on_the_way(train_run(of, parts(of), run), run.path)
     assert not run.path.exists()
+
+
+def _removed_on_the_way(told, path):
+    for record in told:
+        if isinstance(record, EpochResult):
+            shutil.rmtree(path)
 
 
 def test_a_data_folder_that_cannot_be_written(disk, tmp_path, capsys, monkeypatch):

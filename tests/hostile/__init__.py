@@ -5,6 +5,6 @@
     python -m tests.hostile --format png --seed 3 --first 41207 --inputs 1      # one input again
 
 A reader may give what it read, or raise the error that its format has for a file that is none. Anything else is a
-finding: another error, code that runs, a process or a socket that is opened, a write outside the folder, more memory or
-more time than there is reason for, a process that ends. Findings are kept as files, with the numbers that make them anew.
+finding: another error, code that runs, a process or a socket that is opened, a write outside the folder, more memory
+or more time than there is reason for, a process that ends. Each is told with the command that makes it anew.
 """

@@ -14,7 +14,9 @@ from tests.hostile.work import Finding, Told, work
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
     parser.add_argument("--inputs", type=int, default=100_000, help="of all formats together")
-    parser.add_argument("--format", action="append", choices=[*FORMATS], help="repeatable; all that are here by default")
+    parser.add_argument(
+        "--format", action="append", choices=[*FORMATS], help="repeatable; all that are here by default"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first input of each format")
     parser.add_argument("--keep", type=Path, help="a file that a line a format is added to")

@@ -17,7 +17,9 @@ SIGNS = (b"\0", b"\xff", b"\xc3\x28", b"../", b"/etc/passwd", b"\n", b'"', b"[" 
 DIGITS = re.compile(rb"-?\d+(\.\d+)?")
 
 
-def changed(content: bytes, rng: np.random.Generator, others: Sequence[bytes] = (), words: Sequence[bytes] = ()) -> bytes:
+def changed(
+    content: bytes, rng: np.random.Generator, others: Sequence[bytes] = (), words: Sequence[bytes] = ()
+) -> bytes:
     """One to four changes.
 
     Args:

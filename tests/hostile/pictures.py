@@ -25,7 +25,20 @@ from tests import fakes
 from tests.hostile.format import Format, as_file
 
 KINDS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"zTXt", b"tEXt", b"acTL", b"eXIf", b"\xff\xc0", b"\xff\xc2", b"\xff\xe1Exif", b"II*\0")
+CHUNKS = (
+    b"IHDR",
+    b"PLTE",
+    b"tRNS",
+    b"iCCP",
+    b"zTXt",
+    b"tEXt",
+    b"acTL",
+    b"eXIf",
+    b"\xff\xc0",
+    b"\xff\xc2",
+    b"\xff\xe1Exif",
+    b"II*\0",
+)
 
 
 def of_kind(kind: str) -> Format:
@@ -46,9 +59,7 @@ def of_kind(kind: str) -> Format:
 def idx(packed: bool) -> Format:
     def make(folder: Path) -> list[bytes]:
         name = "train-images-idx3-ubyte" + ".gz" * packed
-        return [
-            (fakes.write_mnist(folder / f"{count}", packed, train=count) / name).read_bytes() for count in (1, 2)
-        ]
+        return [(fakes.write_mnist(folder / f"{count}", packed, train=count) / name).read_bytes() for count in (1, 2)]
 
     return Format(make, as_file("images.gz" if packed else "images"), partial(read_idx, dimensions=3), (DataError,))
 
@@ -57,7 +68,9 @@ LAYOUT = fakes.TINY["cifar10"]
 
 
 def cifar_files(folder: Path) -> list[bytes]:
-    return [(fakes.write_cifar(folder / "cifar") / name).read_bytes() for name in ("test_batch.bin", "batches.meta.txt")]
+    return [
+        (fakes.write_cifar(folder / "cifar") / name).read_bytes() for name in ("test_batch.bin", "batches.meta.txt")
+    ]
 
 
 def put_cifar(folder: Path, content: bytes) -> Path:
@@ -81,7 +94,9 @@ def _tar(kind: int) -> bytes:
     """Not packed, so that changes reach the headers; with a link, a folder and a long name."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=kind) as tar:
-        for number, (name, what) in enumerate({"x" * 90: tarfile.DIRTYPE, "link": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE}.items()):
+        for number, (name, what) in enumerate(
+            {"x" * 90: tarfile.DIRTYPE, "link": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE}.items()
+        ):
             member = tarfile.TarInfo(name if kind == tarfile.USTAR_FORMAT else name * 3)
             member.type, member.linkname, member.mtime = what, "../../etc/passwd", number
             tar.addfile(member)
@@ -152,8 +167,16 @@ FORMATS = {
     "idx": idx(packed=False),
     "idx-gz": idx(packed=True),
     "cifar": Format(cifar_files, put_cifar, read_cifar, (DataError,)),
-    "cifar-tar": Format(tars, as_file("cifar.tar.gz"), read_cifar, (DataError,), (b"ustar\0", b"././@LongLink", b"00777777")),
-    "image-zip": Format(zips, as_file("images.zip"), read_images, (DataError,), (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6")),
-    "tiny-imagenet": Format(annotations, put_annotations, read_tiny_imagenet, (DataError,), (b"\t", b"/", b"val_1.JPEG")),
-    "prepared": Format(prepared, put_prepared, read_prepared, (DataError,), (b'"dtype"', b'"U8"', b'"data_offsets"', b'"shape"')),
+    "cifar-tar": Format(
+        tars, as_file("cifar.tar.gz"), read_cifar, (DataError,), (b"ustar\0", b"././@LongLink", b"00777777")
+    ),
+    "image-zip": Format(
+        zips, as_file("images.zip"), read_images, (DataError,), (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6")
+    ),
+    "tiny-imagenet": Format(
+        annotations, put_annotations, read_tiny_imagenet, (DataError,), (b"\t", b"/", b"val_1.JPEG")
+    ),
+    "prepared": Format(
+        prepared, put_prepared, read_prepared, (DataError,), (b'"dtype"', b'"U8"', b'"data_offsets"', b'"shape"')
+    ),
 }

@@ -14,7 +14,9 @@ def _of(read, content, **more) -> Format:
         frames = to_frames(events, Binning(3, min(events.height, 3), min(events.width, 4)))
         assert int(frames.counts.long().sum()) == len(events)
 
-    return Format(lambda folder: [content], as_file("one.events"), whole, (DataError,), (b"#", b"\r\n", b"PK\1\2"), **more)
+    return Format(
+        lambda folder: [content], as_file("one.events"), whole, (DataError,), (b"#", b"\r\n", b"PK\1\2"), **more
+    )
 
 
 FORMATS = {

@@ -1,4 +1,4 @@
-"""What belongs to runs: checkpoints, run directories, recipes, studies, tables of costs, results, and files of torch.save."""
+"""What belongs to runs: checkpoints, run directories, recipes, studies, costs, results, and files of torch.save."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ from tests.hostile.format import Format, as_file
 
 DOTS = ("·" * 32).encode()
 SUM = re.compile(rb'("sha256": ?")([^"]{0,80})(")')
-KEYS = (b'"__metadata__"', b'"format"', b'"sha256"', b'"facts"', b'"dtype"', b'"F32"', b'"data_offsets"', b'"shape"', b"\\u0000")
+KEYS = (
+    b'"__metadata__"',
+    b'"format"',
+    b'"sha256"',
+    b'"facts"',
+    b'"dtype"',
+    b'"F32"',
+    b'"data_offsets"',
+    b'"shape"',
+    b"\\u0000",
+)
 
 
 def signed(content: bytes) -> bytes:
@@ -47,7 +57,7 @@ def put_signed(folder: Path, content: bytes) -> Path:
 
 def read_both(path: Path) -> None:
     facts = read_facts(path)
-    assert facts == read_checkpoint(path).facts or facts != facts  # noqa: PLR0124 -- NaN is no fact, but may be read
+    assert facts == read_checkpoint(path).facts or facts != facts
 
 
 def pickles(folder: Path) -> list[bytes]:
@@ -60,7 +70,17 @@ def read_weights(path: Path) -> None:
     read_foreign(read_pickled(path))
 
 
-STEPS = (b"cposix\nsystem\n", b"R", b"\x81", b"b", b"ctorch.hub\nload\n", b"\x93", b"Q", b"tR.", b"ctorch\nFloatStorage\n")
+STEPS = (
+    b"cposix\nsystem\n",
+    b"R",
+    b"\x81",
+    b"b",
+    b"ctorch.hub\nload\n",
+    b"\x93",
+    b"Q",
+    b"tR.",
+    b"ctorch\nFloatStorage\n",
+)
 
 
 def run_of(folder: Path) -> Path:
@@ -74,7 +94,9 @@ def run_of(folder: Path) -> Path:
     return place
 
 
-def of_run(name: str, words: Sequence[bytes] = (), finish: Callable[[bytes], bytes] = lambda content: content) -> Format:
+def of_run(
+    name: str, words: Sequence[bytes] = (), finish: Callable[[bytes], bytes] = lambda content: content
+) -> Format:
     """A run of which one file is changed."""
 
     def put(folder: Path, content: bytes) -> Path:
@@ -104,7 +126,8 @@ def results(folder: Path) -> list[bytes]:
     numbers = (
         '{"dataset": "x", "split": "test", "epoch": 0, "images": 10, "steps": 2, "draws": 1, "accuracy": 0.5, '
         '"accuracy_sd_over_draws": 0.0, "accuracy_wilson_95": [0.4, 0.6], "accuracy_per_draw": [0.5], '
-        f'"accuracy_over_time": [0.25, 0.5], "gamma_magnitude": {rows}, "firing_rate": {rows}, "spikes_per_image": 7.5}}'
+        f'"accuracy_over_time": [0.25, 0.5], "gamma_magnitude": {rows}, "firing_rate": {rows}, '
+        '"spikes_per_image": 7.5}'
     )
     return [numbers.replace("'", '"').encode()]
 
@@ -135,7 +158,12 @@ FORMATS = {
         packaged("studies", "table-5", "figure-7"), as_file("mine.toml"), load_study, (RecipeError,), TOML, named=False
     ),
     "costs": Format(
-        packaged("costs", "digital-45nm", "neuromorphic"), as_file("m.toml"), load_costs, (RecipeError,), TOML, named=False
+        packaged("costs", "digital-45nm", "neuromorphic"),
+        as_file("m.toml"),
+        load_costs,
+        (RecipeError,),
+        TOML,
+        named=False,
     ),
     "run-recipe": of_run("recipe.toml", TOML),
     "run-environment": of_run("environment.json", (b'"shape"', b'"classes"', b"[", b"null")),

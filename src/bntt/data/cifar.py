@@ -119,14 +119,14 @@ class _TooLargeError(Exception):
     """More bytes than there may be."""
 
 
-class _Bounded:
+class _Bounded(io.RawIOBase):
     """A stream that ends in an error after so many bytes."""
 
     def __init__(self, stream: io.BufferedIOBase | io.BufferedReader, most: int) -> None:
         self.stream, self.left = stream, most
 
-    def read(self, size: int) -> bytes:
-        """The next bytes."""
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most so many: none is ever asked for without a number."""
         found = self.stream.read(min(size, self.left + 1))
         self.left -= len(found)
         if self.left < 0:
