@@ -88,12 +88,12 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
             sizes = _sizes(path, header, dimensions)
             count = int(np.prod([int(size) for size in sizes], dtype=object))
             length = path.stat().st_size
-            if count > LARGEST:
-                raise DataError(f"{path}: its header announces {count} bytes, at most {LARGEST} are read")
             if count > (length * DEFLATE_MOST if packed else length):
                 raise DataError(
                     f"{path}: its header announces {count} bytes, more than {length} bytes of file can hold"
                 )
+            if count > LARGEST:
+                raise DataError(f"{path}: its header announces {count} bytes, at most {LARGEST} are read")
             values = _values(path, file, count)
             if not count:
                 raise DataError(f"{path}: its header announces no value")
