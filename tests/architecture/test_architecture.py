@@ -31,7 +31,7 @@ OWNERS = {
     "urlopen": {"data/files.py"},
     "urllib": {"data/files.py"},
     "tarfile": {"data/cifar.py"},
-    "zipfile": {"data/folder.py"},
+    "zipfile": {"data/folder.py", "training/pickled.py"},
     "import_module": {"__init__.py"},
     "importlib.import_module": set(),
     "importlib.util.module_from_spec": set(),

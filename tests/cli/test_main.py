@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from bntt.analysis.attacks.descent import NoFoolboxError
 from bntt.analysis.attacks.gradient import NoGradientError
@@ -59,6 +60,9 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
         (PretrainedError("x"), 4),
         (OSError("x"), 5),
         (MemoryError("x"), 5),
+        (torch.OutOfMemoryError("x"), 5),
+        (RuntimeError("CUDA error: device-side assert triggered"), 5),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 5),
         (NonFiniteError("x"), 6),
         (BackendError("x"), 5),
         (ParityError("x"), 6),

@@ -1,5 +1,8 @@
 """CIFAR's binary records."""
 
+import gzip
+import tarfile
+
 import numpy as np
 import pytest
 import torch
@@ -75,4 +78,28 @@ def test_an_archive_that_is_not_whole(content, tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
     with pytest.raises(DataError):
+        read_cifar10(path, fakes.TINY["cifar10"])
+
+
+def test_an_archive_is_unpacked_to_no_more_than_is_wanted(tmp_path):
+    path = fakes.write_cifar_tar(tmp_path / "x.tar.gz")
+    whole = gzip.decompress(path.read_bytes())
+    stranger = tarfile.TarInfo("zeros")
+    stranger.size = 2 << 20
+    for content in (whole, stranger.tobuf() + bytes(stranger.size) + whole):
+        for packed in (content, gzip.compress(content)):
+            path.write_bytes(packed)
+            if content is whole:
+                assert len(read_cifar10(path, fakes.TINY["cifar10"]).train) == 50
+                continue
+            with pytest.raises(DataError, match="unpacks to more than CIFAR has"):
+                read_cifar10(path, fakes.TINY["cifar10"])
+
+
+def test_damage_within_the_packed_bytes(tmp_path):
+    path = fakes.write_cifar_tar(tmp_path / "x.tar.gz")
+    content = bytearray(path.read_bytes())
+    content[200:220] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.tar\.gz"):
         read_cifar10(path, fakes.TINY["cifar10"])

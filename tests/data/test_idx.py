@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+from bntt.data import idx
 from bntt.data.errors import DataError
 from bntt.data.idx import find, read_fashion_mnist, read_idx
 from tests import fakes
@@ -68,3 +69,16 @@ def test_labels_beyond_the_classes(tmp_path):
 def test_a_missing_file(tmp_path):
     with pytest.raises(DataError, match=r"holds neither train-images-idx3-ubyte nor train-images-idx3-ubyte\.gz"):
         find(tmp_path, "train-images-idx3-ubyte")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_sizes_of_nothing_or_of_too_much(packed, tmp_path, monkeypatch):
+    path = tmp_path / ("x.gz" if packed else "x")
+    put = gzip.compress if packed else bytes
+    path.write_bytes(put(bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1)))
+    with pytest.raises(DataError, match=r"x.*: its header announces no value"):
+        read_idx(path, 3)
+    monkeypatch.setattr(idx, "LARGEST", 8)
+    path.write_bytes(put(fakes.idx_bytes(np.zeros(9, "u1"))))
+    with pytest.raises(DataError, match="announces 9 bytes, at most 8 are read"):
+        read_idx(path, 1)

@@ -1,5 +1,7 @@
 """Tiny-ImageNet's own layout."""
 
+import os
+
 import pytest
 
 from bntt.data.errors import DataError
@@ -27,6 +29,15 @@ def test_gray_images_become_rgb(tmp_path):
     assert (train.images[0][0] != train.images[0][1]).any()
 
 
+def _name(root, name):
+    (root / "val" / "val_annotations.txt").write_text(f"{name}\tn01\n")
+
+
+def _pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -36,7 +47,16 @@ def test_gray_images_become_rgb(tmp_path):
         (lambda r: (r / "val" / "val_annotations.txt").write_text(""), "names no image"),
         (lambda r: [p.unlink() for p in (r / "train" / "n02" / "images").iterdir()], "n02/images holds no .JPEG"),
         (lambda r: (r / "val" / "images" / "val_0.JPEG").write_bytes(b""), "val_0.JPEG cannot be decoded"),
-        (lambda r: (r / "val" / "images" / "val_0.JPEG").unlink(), "val_0.JPEG cannot be decoded"),
+        (lambda r: (r / "val" / "images" / "val_0.JPEG").unlink(), "val_0.JPEG is missing, or no file"),
+        (
+            lambda r: _name(r, "../../../secret.JPEG"),
+            "val_annotations.txt names '../../../secret.JPEG': expected the name",
+        ),
+        (lambda r: _name(r, "/etc/passwd"), "names '/etc/passwd'"),
+        (lambda r: _name(r, "x" * 300), "names 'xxx"),
+        (lambda r: _name(r, "a\0b"), r"names 'a\\x00b'"),
+        (lambda r: (r / "wnids.txt").write_text("../n01\n"), r"wnids.txt names '../n01'"),
+        (lambda r: _pipe(r / "val" / "images" / "val_0.JPEG"), "val_0.JPEG is missing, or no file"),
     ],
 )
 def test_what_is_missing_is_named(change, message, tmp_path):

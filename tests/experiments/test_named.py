@@ -38,3 +38,12 @@ def test_what_cannot_be_read(tmp_path):
 
 def test_an_unknown_key_is_told_with_the_nearest_or_all():
     assert unknown_key("zzz", ["seed", "data"]) == "unknown key; known keys: seed, data"
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 5000 + "]" * 5000, "a." * 5000 + "b = 1", "a = " + "9" * 5000, "x.a.b." * 9 + "c = 1"]
+)
+def test_what_is_too_deep_or_too_long_is_no_toml_here(text, tmp_path):
+    (tmp_path / "deep.toml").write_text(text)
+    with pytest.raises(RecipeError, match=r"deep.toml is not TOML: (tables or lists in one another|Exceeds|Invalid)"):
+        read_named(tmp_path / "deep.toml", "recipes", "recipe", 1 << 20)

@@ -12,8 +12,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults import cases_attacks, cases_calls, cases_commands, cases_data, cases_events, cases_images, cases_runs
+from tests.faults import (
+    cases_archives,
+    cases_attacks,
+    cases_calls,
+    cases_commands,
+    cases_data,
+    cases_events,
+    cases_images,
+    cases_runs,
+)
 from tests.faults.case import Case
+from tests.faults.elsewhere import CANNOT, ELSEWHERE, NOT_MET
 
 TABLE = Path(__file__).parents[2] / "docs" / "faults.md"
 CASES = [
@@ -24,6 +34,7 @@ CASES = [
     *cases_runs.CASES,
     *cases_calls.CASES,
     *cases_attacks.CASES,
+    *cases_archives.CASES,
 ]
 
 
@@ -50,7 +61,19 @@ def table(outcomes: list[str]) -> str:
         "| fault | what | outcome |\n|---|---|---|\n"
     )
     rows = zip(CASES, outcomes, strict=True)
-    return head + "".join(f"| {row.fault} | {row.what} | {text.replace('|', '/')} |\n" for row, text in rows)
+    lines = [f"| {row.fault} | {row.what} | {text.replace('|', '/')} |\n" for row, text in rows]
+    others = [f"| {number} | {what} | `tests/{test}` |\n" for number, rows in ELSEWHERE.items() for test, what in rows]
+    left = [f"| {number} | {why} |\n" for number, why in {**CANNOT, **NOT_MET}.items()]
+    return "".join(
+        [
+            head,
+            *lines,
+            "\n## Shown by tests of their own\n\n| fault | what | test |\n|---|---|---|\n",
+            *others,
+            "\n## What cannot happen, and what is not done\n\n| fault | why |\n|---|---|\n",
+            *left,
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -60,3 +60,17 @@ case(48, "half precision images to a float32 network (normalising makes them flo
 case(48, "images on the meta device", r"TypeError: images on the meta device have no values")(
     classified(lambda: images().to("meta"))
 )
+
+
+@case(55, "γ that is 0 everywhere (silence, and no NaN)", r"ok: 0.0, no gradient that is not finite$")
+def gamma_of_zero(tmp: Path) -> str:
+    net = mlp(in_features=6, hidden=(8,), num_steps=4)
+    torch.nn.init.zeros_(net.blocks["fc1"].norm.gamma)
+
+    def told() -> str:
+        logits = net(torch.ones(4, 2, 6).cumsum(1))
+        logits.sum().backward()
+        finite = all(weight.grad.isfinite().all() for weight in net.parameters())
+        return f"{logits.abs().max().item()}, {'no' if finite else 'a'} gradient that is not finite"
+
+    return called(told)

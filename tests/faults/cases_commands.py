@@ -103,3 +103,6 @@ case(1, "a misspelt norm", r"exit 2: .*network.norm: unknown name; did you mean 
 case(10, "several draws of direct coding", r"exit 2: .*--draws 3: direct coding draws nothing")(
     lambda tmp: bntt("evaluate", str(trained(tmp, "encoder.name=direct")), "--draws", "3")
 )
+for value in ("0.0", "1.0"):
+    override(34, f"data.validation = {value}", f"data.validation={value}", r"exit 2: .*data.validation: ")
+override(65, "label_smoothing = 1.5", "train.label_smoothing=1.5", r"exit 2: .*train.label_smoothing: ")

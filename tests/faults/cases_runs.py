@@ -16,7 +16,7 @@ CASES: list[Case] = []
 case = adder(CASES)
 
 
-def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], expect: str) -> None:
+def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], expect: str, fault: int = 41) -> None:
     def do(tmp: Path) -> str:
         run = trained(tmp)
         path = run / "checkpoints" / "best.safetensors"
@@ -25,7 +25,7 @@ def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], e
         write_checkpoint(path, tensors, facts)
         return bntt("evaluate", str(run))
 
-    case(41, what, expect)(do)
+    case(fault, what, expect)(do)
 
 
 def rewritten(fault: int, what: str, verb: str, file: str, old: str, new: str, expect: str) -> None:
@@ -78,7 +78,7 @@ rewritten(
 )
 
 
-def harmed(what: str, harm: Callable[[Path], object], verb: str, file: str, expect: str) -> None:
+def harmed(what: str, harm: Callable[[Path], object], verb: str, file: str, expect: str, fault: int = 66) -> None:
     """A checkpoint of a run that is damaged or gone."""
 
     def do(tmp: Path) -> str:
@@ -86,7 +86,7 @@ def harmed(what: str, harm: Callable[[Path], object], verb: str, file: str, expe
         harm(next((run / "checkpoints").glob(file)))
         return bntt("evaluate", str(run)) if verb == "evaluate" else bntt("train", str(run), "--resume")
 
-    case(66, what, expect)(do)
+    case(fault, what, expect)(do)
 
 
 def cut(path: Path, size: int) -> None:
@@ -116,3 +116,59 @@ checkpoint("a key too many", lambda t: t.update({"model.x": torch.zeros(1)}), r"
 checkpoint("half precision", lambda t: t.update({READOUT: t[READOUT].half()}), r"exit 4: .*torch.float16")
 checkpoint("a transposed weight", lambda t: t.update({READOUT: t[READOUT].T.contiguous()}), r"exit 4: .*the model has")
 checkpoint("a NaN", lambda t: t[FC].fill_(float("nan")), r"exit 4: .*not finite")
+VARIANCE = "model.network.blocks.fc1.norm.running_var"
+checkpoint("a variance below 0", lambda t: t[VARIANCE].fill_(-1), r"exit 4: .*holds a negative variance", 56)
+checkpoint("a variance of NaN", lambda t: t[VARIANCE].fill_(float("nan")), r"exit 4: .*not finite", 56)
+checkpoint("a variance of 0 (allowed: a channel that was silent)", lambda t: t[VARIANCE][:, 0].fill_(0), r"exit 0", 56)
+for steps, which in ((1, "fewer"), (3, "more")):
+    rewritten(
+        38 if steps == 1 else 39,
+        f"a run's recipe with {which} steps, measured",
+        "evaluate",
+        RECIPE,
+        "num_steps = 2",
+        f"num_steps = {steps}",
+        rf"exit 4: .*network.num_steps is {steps}, it was trained with 2",
+    )
+case(39, "a run at more steps, without a word of what they have", r"exit 2: .*--longer")(
+    lambda tmp: bntt("evaluate", str(trained(tmp)), "--num-steps", "3")
+)
+case(38, "a run at fewer steps, on purpose", r"exit 0")(
+    lambda tmp: bntt("evaluate", str(trained(tmp)), "--num-steps", "1", "--images", "50")
+)
+
+
+def formatted(version: str) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        path.write_bytes(re.sub(rb'("format": ?")2"', rb"\g<1>" + version.encode() + b'"', path.read_bytes(), count=1))
+
+    return write
+
+
+harmed(
+    "a checkpoint of a later format", formatted("3"), "evaluate", BEST, r"exit 4: .*has format 3, this .* reads 2", 43
+)
+harmed("a checkpoint of an earlier format", formatted("1"), "evaluate", BEST, r"exit 4: .*has format 1, this", 43)
+
+
+def linked(to: str) -> Callable[[Path], object]:
+    def link(path: Path) -> None:
+        path.unlink()
+        path.symlink_to(to)
+
+    return link
+
+
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+harmed("a folder in place of the best checkpoint", as_folder, "evaluate", BEST, r"exit 4: .*cannot be read", 68)
+harmed("a link to nowhere in its place", linked("/nowhere"), "evaluate", BEST, r"exit 4: .*does not exist", 68)
+harmed(
+    "a link to another file in its place", linked("/etc/passwd"), "evaluate", BEST, r"exit 4: .*not a checkpoint", 68
+)
+harmed(
+    "a folder in place of the latest checkpoint", as_folder, "resume", LAST, r"exit 4: .*no checkpoint can be used", 68
+)

@@ -77,7 +77,7 @@ def classified(make: Callable[[], torch.Tensor]) -> Callable[[Path], str]:
 
 def shell(command: str) -> str:
     """A command line in a shell, with the code it ends with and the whole of its standard error."""
-    command = command.replace("bntt", f"{sys.executable} -m bntt", 1)
+    command = re.sub(r"\bbntt\b", f"{sys.executable} -m bntt", command, count=1)
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
     return f"exit {done.returncode}: {done.stderr.decode()}".strip()
 

@@ -74,3 +74,13 @@ def test_a_readout_that_counts_spikes(rng):
         vgg6(num_steps=3, readout="count")
     with pytest.raises(ValueError, match="no spikes to count"):
         vgg6(num_steps=1, neuron="relu", norm="none", readout="spikes")
+
+
+def test_epsilon_is_of_every_norm_that_has_one():
+    assert {block.norm.eps for block in mlp(num_steps=2, norm_eps=1e-5).blocks.values()} == {1e-5}
+    assert {block.norm.eps for block in mlp(num_steps=2, norm="layer", norm_eps=1e-3).blocks.values()} == {1e-3}
+    assert {block.norm.eps for block in mlp(num_steps=2).blocks.values()} == {1e-4}
+    with pytest.raises(ValueError, match=r"norm_eps=0\.1: a NoNorm has no ε"):
+        mlp(num_steps=2, norm="none", norm_eps=0.1)
+    with pytest.raises(ValueError, match="norm_eps must be above 0 and below 1"):
+        mlp(num_steps=2, norm_eps=-1e-4)

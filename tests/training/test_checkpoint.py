@@ -1,6 +1,7 @@
 """Round trip, atomic writing, every flipped bit, and every kind of file that must be refused."""
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -211,3 +212,32 @@ def test_windows_syncs_no_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint.os, "name", "nt")
     monkeypatch.setattr(os, "open", lambda *_: pytest.fail("Windows cannot open a folder"))
     sync_folder(tmp_path)
+
+
+def signed(path, change):
+    """The file with other bytes and a checksum that is right for them, as whoever makes files can write it."""
+    payload = path.read_bytes()
+    told = json.loads(payload[8 : 8 + int.from_bytes(payload[:8], "little")])["__metadata__"]["sha256"].encode()
+    blank = change(payload.replace(told, checkpoint._NO_SUM, 1))
+    path.write_bytes(blank.replace(checkpoint._NO_SUM, hashlib.sha256(blank).hexdigest().encode(), 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b'"F32"', b'"F99"', "holds no tensors that can be read"),
+        (b'"shape"', b'"shapf"', "holds no tensors that can be read"),
+        (b'"facts"', b'"fakts"', "does not say its facts"),
+        (b'"facts":"{', b'"facts":"[', "does not say its facts"),
+        (b'"facts":"{}"', b'"facts":"7 "', "does not say its facts: a int is none"),
+    ],
+)
+def test_a_head_that_lies_under_a_right_checksum(old, new, message, tmp_path):
+    path = tmp_path / "x"
+    write_checkpoint(path, {"w": torch.ones(2)}, {})
+    signed(path, lambda payload: payload)
+    assert read_checkpoint(path).facts == {}
+    assert old in path.read_bytes()
+    signed(path, lambda payload: payload.replace(old, new, 1))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(path)

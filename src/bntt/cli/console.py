@@ -124,6 +124,7 @@ def result(outcome: RunResult) -> None:
     accuracy, activity = outcome.evaluation.accuracy, outcome.evaluation.activity
     low, high = accuracy.interval
     draws, steps = len(accuracy.correct), len(accuracy.over_time)
+    untrained = "imported" if outcome.conversion is None else "converted"
     line("")
     if outcome.stopped:
         line(f"stopped after {steps} {'step' if steps == 1 else 'steps'}")
@@ -135,7 +136,7 @@ def result(outcome: RunResult) -> None:
         f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
         f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "
         f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), "
-        f"{f'epoch {outcome.epoch + 1}' if outcome.trained else 'converted'}"
+        f"{f'epoch {outcome.epoch + 1}' if outcome.trained else untrained}"
     )
     if outcome.of > accuracy.samples:
         line(f"{accuracy.samples:,} of the {outcome.of:,} images, as many of each class as its share")

@@ -21,6 +21,7 @@ from bntt.cli.energy import energy
 from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
 from bntt.cli.exit import exit_early
+from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
@@ -47,6 +48,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "robust": robust,
     "attack": attack,
     "predict": predict,
+    "import": import_file,
     "study": study,
     "report": report,
     "show": show,
@@ -56,6 +58,8 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 
 HELP = {"-h", "--help"}
+MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory")
+"""What PyTorch says in a plain RuntimeError where the machine failed."""
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 DESCRIPTION = """\
@@ -173,7 +177,7 @@ def exit_code(error: Exception) -> int | None:
 
     if isinstance(error, StudyError):
         return error.code
-    if "can't allocate memory" in str(error):
+    if any(said in str(error) for said in MACHINE):
         return 5
     codes: dict[type[Exception], int] = {
         RecipeError: 2,

@@ -75,7 +75,8 @@ def predict(
         draws = draws_of(loaded.recipe, draws)
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
         order = loaded.recipe.data.order
-        answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else 'converted'}"
+        untrained = "imported" if loaded.recipe.imported.file else "converted"
+        answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else untrained}"
     pictures = [read_picture(path, shape, invert=invert) for path in images]
     with console.progress("predicting", len(pictures)) as advance:
         said = []

@@ -81,10 +81,13 @@ def run_recipe(
     from bntt.experiments.directory import RunDirectory
     from bntt.experiments.figures import save_curves
     from bntt.experiments.parts import build_data
+    from bntt.experiments.recipe import RecipeError
     from bntt.experiments.run import train_run
     from bntt.experiments.together import check_shareable
     from bntt.training.processes import Processes
 
+    if recipe.imported.file:
+        raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
     _keep_freed_memory()
     recipe, processes = with_whole_root(recipe), processes or Processes()
     device, many = processes.device, processes.count

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from bntt.data.errors import DataError
 from bntt.data.images import ImageSet, Splits
 
 PIXELS = 3 * 32 * 32
+BESIDE = 1 << 20
+"""Bytes of an archive beside the files that are wanted: heads, a text, folders."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +87,48 @@ def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
 
 
 def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
-    """The wanted members, read by name and bounded in size; nothing is extracted to disk."""
+    """The wanted members, read by name and bounded in size; nothing is extracted to disk.
+
+    The archive is read once from its begin to its end, and unpacked to no more than the wanted files have.
+    """
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = member.name.rsplit("/", 1)[-1]
-                file = tar.extractfile(member) if name in limits and member.isfile() else None
-                if file is not None and name not in contents:
-                    contents[name] = file.read(limits[name] + 1)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{archive} is not a whole tar archive: {error}") from None
+        with archive.open("rb") as packed:
+            zipped = packed.read(2) == b"\x1f\x8b"
+            packed.seek(0)
+            stream = _Bounded(gzip.GzipFile(fileobj=packed) if zipped else packed, sum(limits.values()) + BESIDE)
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for member in tar:
+                    name = member.name.rsplit("/", 1)[-1]
+                    file = tar.extractfile(member) if name in limits and member.isreg() else None
+                    if file is not None and name not in contents:
+                        contents[name] = file.read(limits[name] + 1)
+    except _TooLargeError:
+        raise DataError(f"{archive} unpacks to more than CIFAR has: it is not read further") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # of foreign bytes, whatever they come to in the standard library
+        raise DataError(f"{archive} is not a whole tar archive: {error or type(error).__name__}") from None
     missing = [name for name in limits if name not in contents]
     if missing:
         raise DataError(f"{archive} has no {', '.join(missing)}: expected the binary version of CIFAR")
     return contents
+
+
+class _TooLargeError(Exception):
+    """More bytes than there may be."""
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends in an error after so many bytes."""
+
+    def __init__(self, stream: io.BufferedIOBase | io.BufferedReader, most: int) -> None:
+        self.stream, self.left = stream, most
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most so many: none is ever asked for without a number."""
+        found = self.stream.read(min(size, self.left + 1))
+        self.left -= len(found)
+        if self.left < 0:
+            raise _TooLargeError
+        return found

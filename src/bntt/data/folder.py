@@ -262,8 +262,8 @@ def _zip_listing(archive: Path) -> Listing:
     """Members read in memory by name, bounded in size; nothing is extracted."""
     try:
         reader = zipfile.ZipFile(archive)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{archive} is not a whole zip file: {error}") from None
+    except Exception as error:  # of foreign bytes, whatever they come to in the standard library
+        raise DataError(f"{archive} is not a whole zip file: {error or type(error).__name__}") from None
 
     def read(info: zipfile.ZipInfo) -> bytes:
         _check_size(f"{archive}:{info.filename}", info.file_size)

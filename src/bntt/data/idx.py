@@ -23,6 +23,8 @@ STEMS = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTE = 8
 DEFLATE_MOST = 1032
 """The most bytes that one byte of a gzip file can stand for."""
+LARGEST = 1 << 30
+"""Bytes that a file may unpack to, twice those of the largest that is published in this format."""
 
 
 def read_mnist(folder: Path) -> Splits:
@@ -90,7 +92,12 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
                 raise DataError(
                     f"{path}: its header announces {count} bytes, more than {length} bytes of file can hold"
                 )
-            return torch.from_numpy(_values(path, file, count).reshape(sizes))
+            if count > LARGEST:
+                raise DataError(f"{path}: its header announces {count} bytes, at most {LARGEST} are read")
+            values = _values(path, file, count)
+            if not count:
+                raise DataError(f"{path}: its header announces no value")
+            return torch.from_numpy(values.reshape(sizes))
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} is not a whole gzip file: {error}") from None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.folder import ImageFile, decode
+from bntt.data.folder import ImageFile, decode, file_at
 from bntt.data.images import ImageSet, Splits
 
 ANNOTATIONS = "val/val_annotations.txt"
@@ -29,6 +29,7 @@ def read_tiny_imagenet(root: Path, progress: Callable[[int, int], None] = lambda
         raise DataError(f"{root}/wnids.txt names no class")
     training: list[tuple[Path, int]] = []
     for wnid, label in number.items():
+        _check_name(root / "wnids.txt", wnid)
         found = sorted((root / "train" / wnid / "images").glob("*.JPEG"))
         if not found:
             raise DataError(f"{root}/train/{wnid}/images holds no .JPEG file")
@@ -38,6 +39,7 @@ def read_tiny_imagenet(root: Path, progress: Callable[[int, int], None] = lambda
         fields = line.split("\t")
         if len(fields) < 2 or fields[1] not in number:
             raise DataError(f"{root}/{ANNOTATIONS}, line {row}: expected <file> <wnid> ..., got {line[:60]!r}")
+        _check_name(root / ANNOTATIONS, fields[0])
         testing.append((root / "val" / "images" / fields[0], number[fields[1]]))
     if not testing:
         raise DataError(f"{root}/{ANNOTATIONS} names no image")
@@ -46,7 +48,7 @@ def read_tiny_imagenet(root: Path, progress: Callable[[int, int], None] = lambda
     for before, files in ((0, training), (len(training), testing)):
         images = torch.empty(len(files), 3, *_size(files[0][0]), dtype=torch.uint8)
         for row, (path, _) in enumerate(files):
-            pixels = decode(ImageFile(str(path), path.read_bytes))
+            pixels = decode(_image(path))
             if pixels.shape[1:] != images.shape[2:]:
                 raise DataError(f"{path} is {list(pixels.shape[1:])} pixels, {files[0][0]} is {list(images.shape[2:])}")
             images[row] = pixels.expand(3, -1, -1)
@@ -56,8 +58,25 @@ def read_tiny_imagenet(root: Path, progress: Callable[[int, int], None] = lambda
 
 
 def _size(path: Path) -> tuple[int, int]:
-    height, width = decode(ImageFile(str(path), path.read_bytes)).shape[1:]
+    height, width = decode(_image(path)).shape[1:]
     return height, width
+
+
+def _image(path: Path) -> ImageFile:
+    """A file: a pipe or a device would be waited for.
+
+    Raises:
+        DataError: if it is none.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing, or no file")
+    return file_at(path)
+
+
+def _check_name(where: Path, name: str) -> None:
+    """Refuse a name that would lead out of its folder, or that no file can have."""
+    if Path(name).name != name or len(name) > 200 or not name.isprintable():
+        raise DataError(f"{where} names {name[:60]!r}: expected the name of one file")
 
 
 def _text(path: Path) -> str:

@@ -60,17 +60,24 @@ def begin(asked: Asked) -> Begun:
         raise RecipeError("--forget-best is for --resume: a new run has no best epoch yet")
     chosen, root = load_recipe(asked.recipe, asked.overrides), Path(asked.root)
     folder = asked.name or Path(asked.recipe).stem
-    if (
-        Path(folder).name != folder
-        or folder.strip() in ("", ".", "..")
-        or len(folder) > 100
-        or not folder.isprintable()
-    ):
-        raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
+    check_name(folder)
     if asked.or_resume:
         run = begun_directory(folder, root)
         return Begun(chosen, lambda: run, bool(run.kept.paths()))
     return Begun(chosen, lambda: new_run_directory(folder, root), False)
+
+
+def check_name(folder: str) -> None:
+    """Refuse what is not the name of one folder.
+
+    Raises:
+        RecipeError: saying what is.
+
+    >>> check_name("fashion-mnist")
+    """
+    one = Path(folder).name == folder and folder.strip() not in ("", ".", "..")
+    if not one or len(folder) > 100 or not folder.isprintable():
+        raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
 
 
 def begin_together(asked: Asked, processes: Processes) -> Begun:

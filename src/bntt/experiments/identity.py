@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from bntt.data.prepared import Manifest
-from bntt.experiments.recipe import Recipe, RecipeError, parse_recipe
+from bntt.experiments.named import tables_of
+from bntt.experiments.recipe import Recipe, parse_recipe
 from bntt.training.checkpoint import CheckpointError
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
@@ -26,10 +26,10 @@ def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
         CheckpointError: if it holds none that this version can use.
     """
     try:
-        return parse_recipe(tomllib.loads(facts["recipe"]))
+        return parse_recipe(tables_of(facts["recipe"]))
     except KeyError:
         raise CheckpointError(f"{checkpoint} does not say which recipe it was trained with: train it again") from None
-    except (RecipeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"the recipe that {checkpoint} was trained with cannot be used by this version ({error}): train it again"
         ) from None

@@ -11,6 +11,9 @@ from typing import Any
 
 from bntt.experiments.schema import RecipeError
 
+DEEPEST = 20
+"""Tables within tables: far more than any file here has."""
+
 
 def names_in(folder: str) -> list[str]:
     """What comes with the package in a folder of this room.
@@ -39,9 +42,31 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
     else:
         text = _read_file(Path(source), known, what, largest)
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tables_of(text)
+    except ValueError as error:
         raise RecipeError(f"{source} is not TOML: {error}") from None
+
+
+def tables_of(text: str) -> dict[str, Any]:
+    """The tables of a TOML text, in one another to at most ``DEEPEST``.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+
+    >>> tables_of("a.b = 1"), tables_of("a = 1")
+    ({'a': {'b': 1}}, {'a': 1})
+    """
+    try:
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"tables or lists in one another to more than {DEEPEST}") from None
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        inner = [part for whole in level for part in (whole.values() if isinstance(whole, dict) else whole)]
+        level = [part for part in inner if isinstance(part, dict | list)]
+        if not level:
+            return values
+    raise ValueError(f"tables or lists in one another to more than {DEEPEST}")
 
 
 def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from bntt.experiments.named import names_in, read_named, unknown_key
+from bntt.experiments.named import names_in, read_named, tables_of, unknown_key
 from bntt.experiments.schema import Recipe as Recipe
 from bntt.experiments.schema import RecipeError as RecipeError
 from bntt.experiments.schema_data import Part
@@ -70,8 +69,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise RecipeError(f"-s {override}: expected key=value, such as train.epochs=3")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tables_of(f"value = {text}")["value"]
+    except ValueError:
         value = text
     *tables, last = key.strip().split(".")
     for table in tables:

@@ -54,6 +54,8 @@ class Network(Part):
     """λ; 1 is an integrator without leak."""
     norm: Annotated[str, names.one_of(names.norms)] = "bntt"
     """The normalisation; `bntt list norms` names them."""
+    norm_eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """ε of every norm, in place of its own 1e-4; 0 is its own."""
     width: Annotated[float, Field(gt=0, le=64)] = 1.0
     """Multiplies every layer's channels."""
     threshold: Annotated[float, Field(gt=0, lt=1e6)] = 1.0
@@ -96,11 +98,21 @@ class Convert(Part):
     """Validation images that it tries them on, at most, as many of each class as its share."""
 
 
+class Imported(Part):
+    """The file that the weights are from, where they were not trained here: see :mod:`bntt.experiments.imported`."""
+
+    file: str = ""
+    """Its name; "": they were trained here."""
+    sha256: str = ""
+    layout: str = ""
+    """Whose names it has."""
+
+
 class Train(Part):
     """How it is trained, the paper's SGD by default; :class:`bntt.training.Method` says what each key means."""
 
     epochs: Annotated[int, Field(ge=0, le=1_000_000)]
-    """0 for a converted network alone."""
+    """0 for a converted network alone, or an imported one."""
     batch_size: Positive
     optimizer: Annotated[str, names.one_of(names.optimizers)] = "sgd"
     """"sgd" with momentum, "adam" or "adamw"."""
@@ -215,6 +227,7 @@ class Recipe(Part):
     encoder: Encoder = Encoder()
     network: Network
     convert: Convert = Convert()
+    imported: Imported = Imported()
     train: Train
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
@@ -244,7 +257,9 @@ class Recipe(Part):
                 f"train.grow: must take fewer steps than network.num_steps = {network.num_steps}, and fewer epochs in "
                 f"all than train.epochs = {self.train.epochs}, got {grow}"
             )
-        if self.train.epochs == 0 and not converted:
+        if self.imported.file and (converted or self.train.epochs):
+            raise ValueError('imported.file: an imported network is measured as it is: convert.ann = "", epochs = 0')
+        if self.train.epochs == 0 and not converted and not self.imported.file:
             raise ValueError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
         if converted and network.neuron != "lif":
             raise ValueError(
@@ -256,7 +271,7 @@ class Recipe(Part):
             raise ValueError(
                 f"network.threshold: balancing sets them, convert.scale scales them; got {network.threshold}"
             )
-        if self.train.epochs == 0 and (network.leak != 1 or network.learn_leak):
+        if self.train.epochs == 0 and converted and (network.leak != 1 or network.learn_leak):
             raise ValueError(
                 f"network.leak: converted neurons that are not trained are integrators, leak = 1 and none learned, got "
                 f"{network.leak} and learn_leak = {network.learn_leak}"

@@ -13,6 +13,7 @@ from bntt.nn.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.dropout import SpikeDropout
 from bntt.nn.lif import LIF
 from bntt.nn.network import SpikingNetwork
+from bntt.nn.norm import LayerNorm, TemporalNorm
 from bntt.nn.norms import NORMS, NormBuilder
 from bntt.nn.readout import Readout, SpikeCount
 from bntt.nn.rectifier import Rectifier
@@ -51,6 +52,8 @@ class NeuronOptions(TypedDict, total=False):
     """"voltage" accumulated without firing (the paper, default), or a count of the "spikes" of output neurons."""
     learn_leak: bool | Literal["layer", "channel"]
     """A learnable leak, starting at ``leak``: one per layer (True, "layer"), or one per channel of each."""
+    norm_eps: float
+    """ε of every norm, in place of its own 1e-4; 0 (default) is its own."""
     dropout: float
     """Share of spikes that one mask for all steps drops in training, after every hidden layer that no pooling
     follows; 0 by default."""
@@ -73,10 +76,21 @@ class Maker:
     readout: ReadoutName
     seed: int
     """Of the start weights."""
+    norm_eps: float = 0.0
+    """0 is the norm's own."""
 
     def norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
-        """A norm; ``alpha`` scales the drive of those that give it the threshold's size, as α θ."""
-        return self.norm_builder(channels, self.num_steps, alpha * self.threshold)
+        """A norm; ``alpha`` scales the drive of those that give it the threshold's size, as α θ.
+
+        Raises:
+            ValueError: if it has no ε, and one is asked for.
+        """
+        norm = self.norm_builder(channels, self.num_steps, alpha * self.threshold)
+        if self.norm_eps:
+            if not isinstance(norm, TemporalNorm | LayerNorm):
+                raise ValueError(f"norm_eps={self.norm_eps}: a {type(norm).__name__} has no ε to set")
+            norm.eps = self.norm_eps
+        return norm
 
     def lif(self, channels: int) -> LIF | Rectifier:
         """The neurons of a layer."""
@@ -127,6 +141,7 @@ def maker(
     surrogate_scale: float = 0.0,
     readout: ReadoutName = "voltage",
     learn_leak: bool | Literal["layer", "channel"] = False,
+    norm_eps: float = 0.0,
     dropout: float = 0.0,
     seed: int = 0,
 ) -> Maker:
@@ -154,7 +169,10 @@ def maker(
         if readout != "voltage":
             raise ValueError(f"an ANN (neuron='relu') has no spikes to count, got readout={readout!r}")
     lif = values if neuron == "lif" else None
-    return Maker(num_steps, resolve("norm", NORMS, norm), threshold, lif, learn_leak, dropout, readout, seed)
+    if not 0 <= norm_eps < 1:
+        raise ValueError(f"norm_eps must be above 0 and below 1, or 0 for the norm's own, got {norm_eps}")
+    builder = resolve("norm", NORMS, norm)
+    return Maker(num_steps, builder, threshold, lif, learn_leak, dropout, readout, seed, norm_eps)
 
 
 def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:

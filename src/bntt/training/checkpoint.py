@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,10 @@ from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
+
+from bntt.training.pickled import LARGEST, PickledError, check_pickled
 
 FORMAT = "2"
 _NO_SUM = ("·" * 32).encode()
@@ -62,11 +66,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: if it is missing or damaged, of another format, or holds numbers that are not finite.
     """
     payload, header = _verified(path)
-    tensors = safetensors.torch.load(payload)
+    try:
+        tensors = safetensors.torch.load(payload)
+    except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
+        raise CheckpointError(f"{path} holds no tensors that can be read ({error or type(error).__name__})") from None
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{path}: {bad[0]} holds numbers that are not finite")
-    return Checkpoint(tensors, json.loads(header["facts"]))
+    return Checkpoint(tensors, _facts_of(path, header))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -75,8 +82,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing or damaged, or of another format.
     """
-    facts: dict[str, Any] = json.loads(_verified(path)[1]["facts"])
-    return facts
+    return _facts_of(path, _verified(path)[1])
 
 
 def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
@@ -96,6 +102,62 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
         raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
     model.load_state_dict(state)
     return facts
+
+
+def read_pickled(path: Path) -> dict[str, Tensor]:
+    """The weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``.
+
+    The file is looked at first (:mod:`bntt.training.pickled`) and then read by PyTorch's restricted loader alone; what
+    that refuses is refused.
+
+    Raises:
+        CheckpointError: if it is missing, larger than ``LARGEST``, damaged, names anything but tensors, or holds what
+            no state dict does: other values, tensors larger than their bytes, numbers that are not finite.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.pth.tar"
+    >>> torch.save({"global_step": 3, "state_dict": {"fc2.weight": torch.ones(2)}}, path)
+    >>> read_pickled(path)
+    {'fc2.weight': tensor([1., 1.])}
+    """
+    payload = _bytes_of(path, LARGEST)
+    try:
+        check_pickled(payload)
+    except PickledError as error:
+        raise CheckpointError(f"{path} {error}") from None
+    try:
+        found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # of hostile bytes, whatever the loader makes of them
+        said = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(f"{path} is damaged, or no file of weights ({said})") from None
+    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict) or not state:
+        raise CheckpointError(f"{path} holds no state dict, but {_kind_of(found)}")
+    for name, value in state.items():
+        if wrong := _no_weights(name, value):
+            raise CheckpointError(f"{path}: {str(name)[:100]!r} {wrong}")
+    if sum(value.numel() * value.element_size() for value in state.values()) > len(payload):
+        raise CheckpointError(f"{path} names its tensors more than once: they have more bytes than the file")
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name[:100]!r} holds numbers that are not finite")
+    return {name: value.detach() for name, value in state.items()}
+
+
+def _no_weights(name: object, value: object) -> str:
+    """Why an entry of a state dict is none; "" for a tensor of numbers that are there."""
+    if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
+        return f"is {_kind_of(value)}, and not a tensor by name"
+    assert isinstance(value, Tensor)
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        return f"is a tensor of another kind ({value.layout}, {value.device})"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"is {list(value.shape)} of fewer numbers than that"
+    return ""
+
+
+def _kind_of(value: object) -> str:
+    return f"a {type(value).__name__}"
 
 
 def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
@@ -175,12 +237,7 @@ def _told(error: OSError, path: Path, size: int) -> OSError:
 
 def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
     """A file's bytes and its header's notes, if it is what was written."""
-    try:
-        payload = path.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+    payload = _bytes_of(path)
     try:
         size = int.from_bytes(payload[:8], "little")
         header = json.loads(payload[8 : 8 + size])["__metadata__"]
@@ -192,3 +249,27 @@ def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
     if len(told) != 64 or hashlib.sha256(payload.replace(told, _NO_SUM, 1)).hexdigest().encode() != told:
         raise CheckpointError(f"{path} is damaged: its bytes are not those that were written (SHA-256)")
     return payload, header
+
+
+def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        facts = json.loads(header["facts"])
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path} does not say its facts ({error or type(error).__name__})") from None
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} does not say its facts: {_kind_of(facts)} is none")
+    return facts
+
+
+def _bytes_of(path: Path, at_most: int | None = None) -> bytes:
+    """What a file holds; a pipe or a device is none, and is not waited for."""
+    try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path} cannot be read: it is no file")
+        if at_most is not None and (size := path.stat().st_size) > at_most:
+            raise CheckpointError(f"{path} has {size:,} bytes, at most {at_most:,} are read")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None

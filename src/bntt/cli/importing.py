@@ -1,0 +1,62 @@
+"""``bntt import``: a network that was trained elsewhere, as a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from bntt.cli.train import Overrides
+
+
+def import_file(
+    file: tyro.conf.Positional[Path],
+    model: str,
+    data: str = "",
+    overrides: Overrides = (),
+    layout: Literal["auto", "released", "spikingjelly", "snntorch"] = "auto",
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    name: str = "",
+    root: Path = Path("runs"),
+) -> None:
+    """Read weights of BNTT's released code, or of SpikingJelly's or snnTorch's BNTT layers, and make a run of them.
+
+    The file is a state dict of torch.save (.pth.tar, .pt); only tensors are read, no code runs, and every entry must
+    have its place. Weights, γ, statistics and T are the file's; data, encoder and leak it does not say: what is assumed
+    is printed, and -s changes it. Without --data it becomes ROOT/NAME.safetensors, for Python alone.
+
+    Example: bntt import bestmodel.pth.tar --model vgg9 --data cifar10 -s network.leak=0.95
+
+    Args:
+        file: what torch.save wrote.
+        model: the network; `bntt list models` names them.
+        data: what it was trained for; `bntt list datasets` names them. It must be here.
+        overrides: a value of the recipe to say otherwise, repeatable: `-s network.fire=before -s encoder.name=direct`.
+        layout: whose names the file has; "auto" looks at them.
+        mean: of the pixels, per channel; the released code's, or the data's own, by default.
+        std: their deviation.
+        name: of the run directory; the file's by default.
+        root: where new run directories are made.
+    """
+    from bntt.cli import console
+    from bntt.experiments.begin import check_name
+    from bntt.experiments.imported import Wanted, import_network
+
+    folder = name or file.name.partition(".")[0]
+    check_name(folder)
+    wanted = Wanted(model, "" if layout == "auto" else layout, data, overrides, mean, std)
+    made = import_network(file, wanted, folder, root)
+    network, encoder = made.recipe.network, made.recipe.encoder
+    for note in made.notes:
+        console.line(note)
+    console.line(f"{file}: {made.layout} names, T = {made.num_steps}, {made.tensors} tensors, each in its place")
+    console.line(
+        f"assumed, as the file does not say it: leak {network.leak:g}, ε {network.norm_eps:g}, firing {network.fire} "
+        f"integration, {network.reset} reset" + (f", {encoder.name} coding" if data else "")
+    )
+    if data:
+        console.line(f"run directory: {made.path}; measure it: bntt evaluate {made.path}")
+    else:
+        console.line(f"written: {made.path}; bntt.training.checkpoint.load_checkpoint reads it into the network")

@@ -1,0 +1,218 @@
+"""State dicts of other BNTT networks, read as ours: the paper's released one, SpikingJelly's and snnTorch's.
+
+All three keep T modules of batch normalisation for a layer where we keep one γ ``[T, C]``. The released network is
+known by its names. In those that users build of SpikingJelly's or snnTorch's layers names mean nothing: weights and
+norms are taken in the order in which the file has them, which is that of the layers, and every shape must fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from bntt.nn.block import SpikingBlock
+from bntt.nn.network import SpikingNetwork
+from bntt.training.checkpoint import CheckpointError
+
+LAYOUTS = {"released": 1e-4, "spikingjelly": 1e-5, "snntorch": 1e-5}
+"""Each with the ε that its norms have when nobody says another: a state dict does not hold it."""
+NORM = ("weight", "running_mean", "running_var")
+COUNT = "num_batches_tracked"
+WRAPPER = "module."
+"""Before every name, where the network was wrapped for several GPUs."""
+NEURON = {"graded_spikes_factor": 1.0, "reset_mechanism_val": 0.0, "threshold": 1.0}
+"""What snnTorch's neurons keep beside their leak, and what it must be for a soft reset at θ = 1."""
+
+
+@dataclass
+class Foreign:
+    """What a state dict holds, sorted."""
+
+    layout: str
+    synapses: dict[str, Tensor]
+    """By name, in the file's order."""
+    norms: dict[str, dict[str, Tensor]]
+    """By the name of the T modules: γ, mean and variance, ``[T, C]``."""
+    num_steps: int
+    leak: float | None
+    """Where the file says it."""
+    notes: list[str] = field(default_factory=list)
+    """What is worth knowing about the reading."""
+
+
+def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
+    """Sort a state dict; every entry must have its place.
+
+    Args:
+        layout: in ``LAYOUTS``; "" looks at the names.
+
+    Raises:
+        CheckpointError: naming entries that belong to nothing here, or steps of a norm that are missing.
+
+    >>> bn = {f"bntt1.{t}.{name}": torch.ones(4) for t in range(3) for name in NORM}
+    >>> found = read_foreign({"conv1.weight": torch.ones(4, 1, 3, 3), **bn, "fc2.weight": torch.ones(2, 4)})
+    >>> found.layout, found.num_steps, list(found.synapses), list(found.norms)
+    ('released', 3, ['conv1.weight', 'fc2.weight'], ['bntt1'])
+    """
+    wrapped = bool(state) and all(name.startswith(WRAPPER) for name in state)
+    left = {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in state.items()}
+    norms = _norms(left)
+    steps = {name: len(rows["weight"]) for name, rows in norms.items()}
+    if len(set(steps.values())) != 1:
+        said = ", ".join(f"{name} {count}" for name, count in steps.items()) or "none"
+        raise CheckpointError(f"norms must have one number of steps T, each its own module at every step; found {said}")
+    synapses = {name: left.pop(name) for name in [*left] if name.endswith(".weight") and left[name].ndim in (2, 4)}
+    leak = _leak(left)
+    if left:
+        listed = ", ".join(list(left)[:5])
+        raise CheckpointError(
+            f"{len(left)} entries belong to nothing that BNTT networks here have (no bias, no β): {listed}"
+        )
+    layout = layout or _layout_of([*norms], [*synapses])
+    notes = [f"the prefix {WRAPPER!r} of every name was left away"] if wrapped else []
+    return Foreign(layout, synapses, norms, next(iter(steps.values())), leak, notes)
+
+
+def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
+    """The state dict of this network, with the weights, γ and statistics of the foreign one.
+
+    Raises:
+        CheckpointError: naming every entry that is missing, too much, or of another shape or type, with what it would
+            be here; or a variance below 0.
+    """
+    blocks = {name: block for name, block in network.blocks.items() if isinstance(block, SpikingBlock)}
+    if len(blocks) != len(network.blocks):
+        raise CheckpointError("only networks of one layer behind another are imported")
+    pairs = _by_name(foreign, [*blocks]) if foreign.layout == "released" else _by_order(foreign, [*blocks])
+    found: dict[str, Tensor] = {}
+    origin: dict[str, str] = {}
+    for (theirs, ours), values in pairs.items():
+        for key, value in values.items():
+            found[f"{ours}.{key}"], origin[f"{ours}.{key}"] = value, theirs
+    expected = network.state_dict()
+    wrong = [f"{name}, which nothing stands for" for name in expected if name not in found]
+    for name in [name for name in expected if name in found]:
+        have, want = found[name], expected[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            wrong.append(
+                f"{origin[name]} is {have.dtype} {list(have.shape)}, {name} is {want.dtype} {list(want.shape)}"
+            )
+        elif name.endswith("running_var") and (have < 0).any():
+            wrong.append(f"{origin[name]} holds a negative variance")
+    if wrong:
+        raise CheckpointError(f"does not fit this network ({len(wrong)} differences): {'; '.join(wrong[:5])}")
+    return {name: found[name].clone() for name in expected}
+
+
+def _norms(left: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Take the norms out of a state dict, with their steps stacked."""
+    modules = [name.removesuffix(".running_mean") for name in left if name.endswith(".running_mean")]
+    steps: dict[str, dict[int, str]] = {}
+    for module in modules:
+        match = re.fullmatch(r"(.*)\.(\d{1,6})", f".{module}", re.ASCII)
+        if match is None:
+            raise CheckpointError(f"{module} is one norm for all steps: BNTT has one for each (NAME.0, NAME.1, ...)")
+        steps.setdefault(match[1].removeprefix("."), {})[int(match[2])] = module
+    found = {}
+    for name, rows in steps.items():
+        missing = [f"{name}.{t}" for t in range(len(rows)) if t not in rows]
+        parts = {key: [left.pop(f"{rows[t]}.{key}", None) for t in sorted(rows)] for key in NORM}
+        missing += [
+            f"{rows[t]}.{key}"
+            for key in NORM
+            for t, value in zip(sorted(rows), parts[key], strict=True)
+            if value is None
+        ]
+        if missing:
+            raise CheckpointError(f"{len(missing)} entries are missing, the first is {missing[0]}")
+        for t in rows:
+            left.pop(f"{rows[t]}.{COUNT}", None)
+        found[name] = {key: _stacked(f"{name}.*.{key}", parts[key]) for key in NORM}
+    return found
+
+
+def _stacked(name: str, rows: list[Tensor | None]) -> Tensor:
+    whole = [row for row in rows if row is not None]
+    if len({(row.shape, row.dtype) for row in whole}) != 1 or whole[0].ndim != 1:
+        raise CheckpointError(f"{name} are vectors of one length and type at every step, got {whole[0].shape} first")
+    return torch.stack(whole)
+
+
+def _leak(left: dict[str, Tensor]) -> float | None:
+    """Take what neurons of snnTorch keep out of a state dict: one leak, a soft reset at θ = 1.
+
+    Raises:
+        CheckpointError: if leaks differ, or neurons are of another kind.
+    """
+    leaks: dict[str, float] = {}
+    for neuron in [name.removesuffix(".beta") for name in left if name.endswith(".beta")]:
+        beta = left.pop(f"{neuron}.beta")
+        if beta.numel() != 1:
+            raise CheckpointError(f"{neuron}.beta is {list(beta.shape)}: one leak for all neurons is read")
+        leaks[neuron] = round(float(beta), 6)
+        for key, expected in NEURON.items():
+            value = left.pop(f"{neuron}.{key}", None)
+            if value is not None and (value.numel() != 1 or float(value) != expected):
+                raise CheckpointError(f"{neuron}.{key} is {value.tolist()}: only {expected:g} is read")
+    if len(set(leaks.values())) > 1:
+        raise CheckpointError(f"neurons have different leaks ({leaks}): one for all is read")
+    return next(iter(leaks.values()), None)
+
+
+def _layout_of(norms: list[str], synapses: list[str]) -> str:
+    if all(name.endswith("bn_list") for name in norms):
+        return "spikingjelly"
+    released = re.compile(r"bntt(\d+|_fc)|(conv|fc)\d+\.weight", re.ASCII)
+    return "released" if all(released.fullmatch(name) for name in [*norms, *synapses]) else "snntorch"
+
+
+Pairs = dict[tuple[str, str], dict[str, Tensor]]
+"""By their name and ours: the values, each by ours of its own."""
+
+
+def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
+    """conv1 and bntt1, conv2 and bntt2, ...; fc1 and bntt_fc; fc2 is the readout.
+
+    Raises:
+        CheckpointError: naming what is missing and what is too much.
+    """
+    norm_of = {name: "bntt_fc" if name == "fc1" else name.replace("conv", "bntt") for name in blocks}
+    wanted = [f"{name}.weight" for name in [*blocks, "fc2"]] + [*norm_of.values()]
+    there = [*foreign.synapses, *foreign.norms]
+    wrong = [f"{name} is missing" for name in wanted if name not in there]
+    wrong += [f"{name} is too much" for name in there if name not in wanted]
+    if wrong:
+        raise CheckpointError(f"has other layers ({len(wrong)} differences): {'; '.join(wrong[:5])}")
+    pairs = [(f"{name}.weight", name, norm_of[name]) for name in blocks]
+    return _paired(foreign, pairs, "fc2.weight")
+
+
+def _by_order(foreign: Foreign, blocks: list[str]) -> Pairs:
+    """The first weights and the first norm are the first layer's, and so on; the last weights are the readout's.
+
+    Raises:
+        CheckpointError: if there are more or fewer.
+    """
+    synapses, norms = [*foreign.synapses], [*foreign.norms]
+    if len(synapses) != len(blocks) + 1 or len(norms) != len(blocks):
+        raise CheckpointError(
+            f"has {len(synapses)} weights and {len(norms)} norms, this network {len(blocks) + 1} and {len(blocks)}: "
+            f"{', '.join(synapses[:12])}; {', '.join(norms[:12])}"
+        )
+    return _paired(foreign, list(zip(synapses, blocks, norms, strict=False)), synapses[-1])
+
+
+def _paired(foreign: Foreign, pairs: list[tuple[str, str, str]], readout: str) -> Pairs:
+    found: Pairs = {(readout, "readout.synapse"): {"weight": foreign.synapses[readout]}}
+    for synapse, block, norm in pairs:
+        rows = foreign.norms[norm]
+        found[synapse, f"blocks.{block}.synapse"] = {"weight": foreign.synapses[synapse]}
+        found[norm, f"blocks.{block}.norm"] = {
+            "gamma": rows["weight"],
+            **{key: rows[key] for key in ("running_mean", "running_var")},
+        }
+    return found
