@@ -82,7 +82,7 @@ def test_one_is_killed_and_three_go_on_where_it_was(alone, tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_ends_when_its_first_process_is_killed_and_one_goes_on(alone, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     run = tmp_path / "runs" / "demo"
     with subprocess.Popen(
         [*torchrun, "-m", "bntt", "train", "demo", *SMALL],

@@ -138,7 +138,7 @@ def some(processes: Processes) -> dict[str, Any]:
     found["joined"] = processes.joined(torch.arange(processes.rank + 1)).tolist()
     found["largest"] = processes.largest(torch.tensor([processes.rank, -processes.rank])).tolist()
     given = processes.given({"a": torch.full((2,), float(processes.rank + 1)), "b": torch.tensor(processes.rank)})
-    found["given"] = [value.tolist() for value in given.values()]
+    found["given"] = [given[name].tolist() for name in ("a", "b")]
     found["decided"] = processes.decided(lambda: ["of", processes.rank])
     try:
         processes.decided(refuse)
