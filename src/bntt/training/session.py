@@ -238,7 +238,7 @@ class Session:
                 loss, correct = loss + mean.detach().cpu() * share, correct + int(right)
         problem: NonFiniteError | None = None
         try:
-            norm = check_finite(self.model, loss, self.optimizer, held)
+            norm = check_finite(self.model, loss * processes.count, self.optimizer, held)  # of its part
         except NonFiniteError as error:
             problem = error
         whole, hits, stopped = _summed(processes, float(loss), correct, problem is not None)
