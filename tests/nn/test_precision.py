@@ -39,6 +39,7 @@ class TestLowPrecision:
         assert all(torch.isfinite(p.grad).all() for p in nets[1].parameters())
 
 
+@needs_bf16
 def test_a_precision_without_kernels_is_refused(rng):
     """Nothing switches in silence: plain PyTorch has the precision of its weights."""
     net = small(3)

@@ -16,7 +16,7 @@ from bntt.engine import scan
 from bntt.engine.kernels import BackendError
 from bntt.nn import SpikingNetwork, plan
 from tests.engine._triton import DEVICE
-from tests.kernels import choose, needs_kernels
+from tests.kernels import choose, needs_bf16, needs_kernels
 from tests.nn.networks import FORMS, OPTIONS, close, residual, small, spikes_of
 
 
@@ -106,7 +106,7 @@ def door() -> SimpleNamespace:
 
 @pytest.mark.parametrize("backend", ["reference", "triton"])
 @pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
 @pytest.mark.parametrize("build", [bntt.models.vgg6, *(partial(residual_of, form) for form in FORMS)])
 def test_a_training_step_touches_no_other_device_and_waits_for_no_value(
     build, backend, recompute, precision, monkeypatch
