@@ -216,3 +216,13 @@ def test_strided_convolutions_against_float64(case, precision, rng):
     limit = 1e-5 if precision == "fp32" else 2e-2
     for ours, theirs in zip(found, (expected.detach(), wide_weight.grad, wide.grad), strict=True):
         assert float((ours - theirs).abs().max()) <= limit * float(theirs.abs().max())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_strided_convolution_gets_its_weights_channels_first(layout, rng):
+    """A kernel of 1x1 with its channels last calls itself contiguous; with it oneDNN 3.12 writes beyond its memory on
+    processors that have AVX2 alone."""
+    weight = torch.randn(68, 2, 1, 1, generator=rng).to(memory_format=layout)
+    synapse = Synapse(weight, None, Geometry((2, 1)))
+    assert synapse._weight(torch.float32).stride() == (2, 1, 1, 1)
+    assert torch.equal(synapse._weight(torch.float32), weight)

@@ -200,10 +200,12 @@ class Synapse:
     def _weight(self, dtype: torch.dtype) -> Tensor:
         """As the dense ways take it."""
         if dtype not in self._dense:
-            weight, last = self.weight.to(dtype), not self.linear and self.geometry.stride == (1, 1)
-            self._dense[dtype] = weight.contiguous(
-                memory_format=torch.channels_last if last else torch.contiguous_format
-            )
+            weight, strided = self.weight.to(dtype), self.geometry.stride != (1, 1)
+            if strided:  # as the images: a kernel of 1x1 is contiguous either way, and oneDNN looks at its strides
+                self._dense[dtype] = weight.reshape(-1).view(weight.shape)
+            else:
+                last = torch.contiguous_format if self.linear else torch.channels_last
+                self._dense[dtype] = weight.contiguous(memory_format=last)
         return self._dense[dtype]
 
     def _event_forward(self, x: Spikes, out: Tensor | None) -> Tensor:
