@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "GLOO_SOCKET_IFNAME": "lo", "BNTT_NUM_THREADS": "1"}
+ALONE["TORCH_CPP_LOG_LEVEL"] = "ERROR"
+"""DDP warns where it looked for parameters without a gradient and found none."""
 
 
 def free_port() -> int:

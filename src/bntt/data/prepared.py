@@ -68,13 +68,20 @@ def cache_root() -> Path:
 def write_prepared(
     folder: Path, splits: Splits, *, name: str, source: Path, check: str, fingerprint: str = ""
 ) -> Manifest:
-    """Write both parts and the manifest; a folder that exists is replaced when the new one is complete."""
+    """Write both parts and the manifest; a folder that exists is replaced when the new one is complete.
+
+    Raises:
+        OSError: if something cannot be written; what was there before stays.
+    """
 
     def write(temporary: Path) -> Manifest:
         sums = {}
         for part, data in zip(PARTS, splits, strict=True):
             file = temporary / f"{part}.safetensors"
-            safetensors.torch.save_file(_tensors(data), file)
+            try:
+                safetensors.torch.save_file(_tensors(data), file)
+            except safetensors.SafetensorError as error:  # what it makes of an OSError
+                raise OSError(f"{file} could not be written ({error})") from None
             sums[part] = digest(file)
         return _manifest(splits, name, str(source), check, sums, fingerprint)
 
