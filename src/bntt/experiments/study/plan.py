@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bntt.experiments.build import with_whole_root
@@ -24,7 +24,6 @@ class Start:
     recipe: Recipe
     """With its seed; without the place of the ANN that it begins with, which is not known yet."""
     recipe_name: str
-    overrides: tuple[str, ...]
     measures: Mapping[str, Measure]
     """That this network can be measured by."""
     begins_with: str
@@ -66,7 +65,7 @@ def _run(study: Study, run: RunPart, setting: SettingName, places: Mapping[str, 
     overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
     seeds = at.seeds or whole.seeds
     chosen = (*overrides, f"compute.precision={precision}") if precision != "fp32" else overrides
-    starts = tuple(replace(start, overrides=overrides) for start in _starts(study, run, recipe, chosen, seeds, places))
+    starts = tuple(_starts(study, run, recipe, chosen, seeds, places))
     return PlannedRun(run.name, at.label or run.label or run.name, recipe, overrides, starts)
 
 
@@ -89,7 +88,7 @@ def _starts(
             for name in study.measures_of(run)
             if takes(study.measures[name].kind, is_ann=network.neuron == "relu", norm=network.norm)
         }
-        yield Start(run.name, seed, with_whole_root(base), recipe, overrides, measures, run.begins_with, run.trained)
+        yield Start(run.name, seed, with_whole_root(base), recipe, measures, run.begins_with, run.trained)
 
 
 def _place(study: Study, recipe: str) -> str | Path:
