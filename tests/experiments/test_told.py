@@ -3,7 +3,7 @@
 import torch
 
 from bntt.data import SampleLoader
-from bntt.experiments.told import Notice, differences, jump_of, machine
+from bntt.experiments.told import EpochResult, Notice, differences, jump_of, machine, no_better_than_chance
 from bntt.training import Session, StepRecord
 from tests.experiments import tiny
 from tests.training.test_fit import build, data
@@ -41,3 +41,23 @@ def test_a_jump_names_the_samples():
     record = StepRecord(2, 4, 17.25, 3, 12, 0.1, 60, tuple(range(12)))
     text = "warning: the loss jumped to 17.2 in epoch 3, step 5, with the training samples 0, 1, 2, 3, 4, 5, 6, 7, ..."
     assert jump_of(record) == text
+
+
+def epoch(accuracy):
+    return EpochResult(2, 2.303, accuracy, None, 0.1, 7, 1.0, False, {}, {}, 4)
+
+
+def test_an_epoch_that_learned_nothing_is_told():
+    """Ten classes, 10,000 images: chance is 10 %, three standard deviations more are 10.9 %."""
+    (notice,) = no_better_than_chance(epoch(0.1089), 10_000, 10)
+    assert notice.text.startswith(
+        "warning: epoch 3 learned nothing: 10.9 % of 10,000 training images are right (by chance 10 %), "
+        "the loss is 2.3030 (by chance 2.3026)"
+    )
+    assert not list(no_better_than_chance(epoch(0.1091), 10_000, 10))
+    assert list(no_better_than_chance(epoch(0.02), 10_000, 10)), "worse than chance is not better"
+
+
+def test_few_images_say_nothing_about_chance():
+    assert list(no_better_than_chance(epoch(0.1), 1_000, 10))
+    assert not list(no_better_than_chance(epoch(0.1), 999, 10))

@@ -23,7 +23,7 @@ from tests.faults import (
     cases_runs,
 )
 from tests.faults.case import Case
-from tests.faults.elsewhere import CANNOT, ELSEWHERE, NOT_MET
+from tests.faults.elsewhere import CANNOT, ELSEWHERE
 
 TABLE = Path(__file__).parents[2] / "docs" / "faults.md"
 CASES = [
@@ -63,14 +63,14 @@ def table(outcomes: list[str]) -> str:
     rows = zip(CASES, outcomes, strict=True)
     lines = [f"| {row.fault} | {row.what} | {text.replace('|', '/')} |\n" for row, text in rows]
     others = [f"| {number} | {what} | `tests/{test}` |\n" for number, rows in ELSEWHERE.items() for test, what in rows]
-    left = [f"| {number} | {why} |\n" for number, why in {**CANNOT, **NOT_MET}.items()]
+    left = [f"| {number} | {why} |\n" for number, why in CANNOT.items()]
     return "".join(
         [
             head,
             *lines,
             "\n## Shown by tests of their own\n\n| fault | what | test |\n|---|---|---|\n",
             *others,
-            "\n## What cannot happen, and what is not done\n\n| fault | why |\n|---|---|\n",
+            "\n## What cannot happen\n\n| fault | why |\n|---|---|\n",
             *left,
         ]
     )

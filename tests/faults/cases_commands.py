@@ -33,6 +33,10 @@ override(4, "lr = nan", "train.lr=nan", r"exit 2: .*train.lr: ")
 override(4, "lr = inf", "train.lr=inf", r"exit 2: .*train.lr: ")
 override(4, "lr = 1e30", "train.lr=1e30", r"exit 6: .*first seen in")
 override(4, "lr = 0 (allowed, with a warning on the screen)", "train.lr=0.0", r"exit 0")
+silent = " ".join([*SMALL, "-s network.threshold=1000"])
+case(
+    59, "nothing is learned, for no layer ever fires (a warning after the epoch)", r"exit 0: warning: epoch 1 learned"
+)(lambda tmp: shell(f"bntt train demo {silent} --root {tmp} | grep 'learned nothing' >&2"))
 override(5, "batch_size = 0", "train.batch_size=0", r"exit 2: .*train.batch_size: ")
 override(5, "batch_size = -1", "train.batch_size=-1", r"exit 2: .*train.batch_size: ")
 override(5, "batch_size larger than the dataset (one batch)", "train.batch_size=99999", r"exit 0")

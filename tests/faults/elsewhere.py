@@ -1,4 +1,4 @@
-"""Faults that are shown by other tests, those that cannot happen here, and those whose wish is not met."""
+"""Faults that are shown by other tests, and those that cannot happen here."""
 
 ELSEWHERE: dict[int, list[tuple[str, str]]] = {
     32: [
@@ -118,9 +118,3 @@ CANNOT = {
     83: "likewise: what your own loader raises comes through `fit` as it is",
 }
 """By number: why it cannot happen here."""
-
-NOT_MET = {
-    59: "no notice says that nothing is learned: every epoch's line has loss and validation accuracy, `bntt stability` "
-    "counts a start below twice chance as failed",
-}
-"""By number: what is not done, and what there is instead."""

@@ -36,6 +36,7 @@ from bntt.experiments.told import (
     jump_of,
     machine,
     mean_gammas,
+    no_better_than_chance,
 )
 from bntt.experiments.tracking import event_writer
 from bntt.experiments.unvarying import before_training
@@ -219,6 +220,7 @@ class _Course:
         except OSError as error:
             problem = error
         yield result
+        yield from no_better_than_chance(result, record.samples, len(self.data.train.classes))
         for found in () if evaluation is None else health(evaluation.activity, self.session.measured.network):
             if (found.layer, found.kind) not in self.warned:
                 self.warned.add((found.layer, found.kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -113,3 +114,19 @@ def jump_of(record: StepRecord) -> str:
     shown = ", ".join(map(str, record.jumped[:8])) + (", ..." if len(record.jumped) > 8 else "")
     where = f"epoch {record.epoch + 1}, step {record.step + 1}"
     return f"warning: the loss jumped to {record.loss:.3g} in {where}, with the training samples {shown}"
+
+
+def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Iterator[Notice]:
+    """A line if an epoch's training accuracy is within three standard deviations of ``1 / classes``.
+
+    Args:
+        images: how many it was counted over; fewer than 100 a class say nothing.
+    """
+    chance = 1 / classes
+    within = chance + 3 * math.sqrt(chance * (1 - chance) / images)
+    if images >= 100 * classes and result.train_accuracy <= within:
+        yield Notice(
+            f"warning: epoch {result.epoch + 1} learned nothing: {100 * result.train_accuracy:.1f} % of {images:,} "
+            f"training images are right (by chance {100 * chance:.3g} %), the loss is {result.train_loss:.4f} (by "
+            f"chance {math.log(classes):.4f}); try another train.lr, and look for layers without spikes"
+        )

@@ -32,5 +32,7 @@ class EpochRecord:
     loss: float
     """Mean over the epoch's samples, each taken before its update."""
     accuracy: float
+    samples: int
+    """Of the whole epoch, those of all processes."""
     lr: float
     """Of the optimiser's first group, when the epoch began."""

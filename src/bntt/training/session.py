@@ -153,7 +153,8 @@ class Session:
                 raise ValueError(
                     f"the loader gave 0 training batches in epoch {now.epoch + 1}: it must be iterable every epoch"
                 )
-            yield EpochRecord(now.epoch, now.loss_sum / now.samples, now.correct / now.samples, now.lr)
+            count = now.samples
+            yield EpochRecord(now.epoch, now.loss_sum / count, now.correct / count, count, now.lr)
             now.epoch, now.step, now.batches = now.epoch + 1, 0, 0
             now.loss_sum, now.correct, now.samples = 0.0, 0, 0
 
