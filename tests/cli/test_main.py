@@ -62,6 +62,7 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
         (MemoryError("x"), 5),
         (torch.OutOfMemoryError("x"), 5),
         (RuntimeError("CUDA error: device-side assert triggered"), 5),
+        (RuntimeError("can't start new thread"), 5),
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 5),
         (NonFiniteError("x"), 6),
         (BackendError("x"), 5),
@@ -86,6 +87,18 @@ def test_errors_end_in_one_line_and_their_code(error, code, monkeypatch, capsys)
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert message.startswith("bntt: ")
+
+
+def test_what_was_added_to_an_error_is_told_with_it(monkeypatch, capsys):
+    def fail():
+        """Fails."""
+        error = MemoryError()
+        error.add_note("take a smaller batch")
+        raise error
+
+    monkeypatch.setitem(cli.VERBS, "fail", fail)
+    assert cli.main(["fail"]) == 5
+    assert capsys.readouterr().err == "bntt: MemoryError; take a smaller batch\n"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted(signal.SIGINT, "x")])

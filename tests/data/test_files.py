@@ -12,7 +12,7 @@ import pytest
 
 from bntt.data import files
 from bntt.data.errors import DataError
-from bntt.data.files import _HttpsOnly, digest, download
+from bntt.data.files import _HttpsOnly, digest, download, parse_json
 
 CONTENT = b"the published bytes" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -86,3 +86,10 @@ def test_a_redirect_away_from_https_is_refused():
     handler = _HttpsOnly()
     with open(os.devnull, "rb") as nowhere, pytest.raises(DataError, match="only https is used"):
         handler.redirect_request(Request("https://a.org"), nowhere, 302, "", HTTPMessage(), "http://a.org")
+
+
+def test_json_without_an_end_is_a_value_error():
+    assert parse_json('[1, {"a": null}]') == [1, {"a": None}]
+    for text in ("[" * 100_000, '{"a":' * 100_000, "[", ""):
+        with pytest.raises(ValueError, match=r"too deep|Expecting"):
+            parse_json(text)

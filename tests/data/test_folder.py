@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bntt.data import folder
 from bntt.data.errors import DataError
 from bntt.data.folder import ImageFile, decode, read_images
 from tests import fakes
@@ -61,6 +62,12 @@ def test_a_decompression_bomb_is_refused(tmp_path):
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
     with pytest.raises(DataError, match=r"bomb.png"):
         decode(ImageFile("bomb.png", buffer.getvalue))
+
+
+def test_more_pixels_than_are_read(monkeypatch):
+    monkeypatch.setattr(folder, "PIXELS", 63)
+    with pytest.raises(DataError, match=r"x.png has 8x8 pixels, more than 63"):
+        decode(ImageFile("x.png", lambda: encoded("L")))
 
 
 @pytest.mark.parametrize(
@@ -236,3 +243,16 @@ def test_one_folder_around_all_classes(tmp_path):
     (tmp_path / "around").rename(root / "train" / "around")
     (root / "train" / "around" / "README").write_text("two classes")
     assert read_images(root).train.classes == ("cat", "dog")
+
+
+def test_a_member_of_a_zip_that_announces_too_many_packed_bytes(tmp_path):
+    """Without a look at both of its sizes two gigabytes would be asked for, to read eight."""
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for part in ("train", "test"):
+            archive.writestr(f"{part}/cat/1.png", encoded("RGB"))
+    content, size = path.read_bytes(), len(encoded("RGB")).to_bytes(4, "little")
+    directory = content.index(b"PK\x01\x02")
+    path.write_bytes(content[:directory] + content[directory:].replace(size, b"\xff\xff\xff\x7f", 1))
+    with pytest.raises(DataError, match=r"x\.zip:train/cat/1\.png has 2147483647 bytes, more than"):
+        read_images(path)

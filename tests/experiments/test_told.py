@@ -1,9 +1,10 @@
 """What is said of a run that goes on, and of a loss that jumps."""
 
+import pytest
 import torch
 
 from bntt.data import SampleLoader
-from bntt.experiments.told import EpochResult, Notice, differences, jump_of, machine, no_better_than_chance
+from bntt.experiments.told import EpochResult, Notice, differences, jump_of, machine, memory_told, no_better_than_chance
 from bntt.training import Session, StepRecord
 from tests.experiments import tiny
 from tests.training.test_fit import build, data
@@ -61,3 +62,24 @@ def test_an_epoch_that_learned_nothing_is_told():
 def test_few_images_say_nothing_about_chance():
     assert list(no_better_than_chance(epoch(0.1), 1_000, 10))
     assert not list(no_better_than_chance(epoch(0.1), 999, 10))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_an_error_of_no_memory_says_what_was_asked_for(error):
+    with pytest.raises(type(error)) as caught, memory_told(tiny.recipe()):
+        raise error
+    (note,) = caught.value.__notes__
+    assert note.startswith("a batch of train.batch_size=20 samples with network.num_steps=3 does not fit")
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(RuntimeError) as caught, memory_told(tiny.recipe()):
+        raise RuntimeError("shapes differ")
+    assert not hasattr(caught.value, "__notes__")

@@ -241,3 +241,11 @@ def test_a_head_that_lies_under_a_right_checksum(old, new, message, tmp_path):
     signed(path, lambda payload: payload.replace(old, new, 1))
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(path)
+
+
+def test_a_head_beyond_any_is_not_parsed(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    path.write_bytes(((32 << 20) + 1).to_bytes(8, "little") + b"{}")
+    monkeypatch.setattr("bntt.training.checkpoint.json.loads", None)
+    with pytest.raises(CheckpointError, match="its header cannot be read"):
+        read_checkpoint(path)

@@ -196,3 +196,20 @@ def test_members_are_counted_before_they_are_read():
     payload[at : at + 4] = struct.pack("<I", 1 << 31)
     with pytest.raises(PickledError, match=r"announces more bytes than it has|is not whole"):
         check_pickled(bytes(payload))
+
+
+def test_an_older_pytorch_reads_none(tmp_path, monkeypatch):
+    path = tmp_path / "x.pth.tar"
+    torch.save(state(), path)
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    with pytest.raises(CheckpointError, match=r"x\.pth\.tar is not read: .* PyTorch 2\.9\.1\+cpu has known holes"):
+        read_pickled(path)
+    monkeypatch.setattr(torch, "__version__", "2.10.0")
+    assert read_pickled(path).keys() == {"conv1.weight"}
+
+
+def test_bytes_after_the_end_of_an_archive_are_refused():
+    """Where the weights come first, PyTorch reads them and passes over whatever follows."""
+    good = with_pickle(pickle.dumps({}))
+    with pytest.raises(PickledError, match="holds more after its end"):
+        check_pickled(good + b"cposix\nsystem\n(S'true'\ntR.")

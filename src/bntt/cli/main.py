@@ -58,8 +58,8 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 
 HELP = {"-h", "--help"}
-MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory")
-"""What PyTorch says in a plain RuntimeError where the machine failed."""
+MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory", "can't start new thread")
+"""What PyTorch or Python say in a plain RuntimeError where the machine failed."""
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 DESCRIPTION = """\
@@ -116,7 +116,7 @@ def _run_or_explain(args: list[str], *, debug: bool) -> int:
             if streams.rank() is not None:
                 streams.complain(f"{type(error).__name__}, and its traceback")
             raise
-        streams.complain(str(error))
+        streams.complain("; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])]))
         return code
 
 

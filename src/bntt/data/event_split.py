@@ -13,6 +13,7 @@ import numpy as np
 
 from bntt.data.errors import DataError
 from bntt.data.events import Events
+from bntt.data.files import parse_json
 
 TEST_SHARE = 0.1
 """9,000 and 1,000 of CIFAR10-DVS."""
@@ -118,7 +119,7 @@ def read_split(path: Path) -> RecordingSplit:
         DataError: if it is missing, cannot be understood, or has changed since.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         split = RecordingSplit(tuple(values["train"]), tuple(values["test"]))
         unchanged = values["sha256"] == split.sha256
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from http.client import HTTPMessage
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
@@ -22,6 +23,21 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
     """The checksum of a whole file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: if it is none; lists within lists beyond what Python follows are none either.
+
+    >>> parse_json('{"T": 8}')
+    {'T': 8}
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists or tables lie too deep within one another") from None
 
 
 class _HttpsOnly(HTTPRedirectHandler):

@@ -17,7 +17,7 @@ import safetensors.torch
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.files import digest
+from bntt.data.files import digest, parse_json
 from bntt.data.images import ImageSet, Splits
 
 FORMAT = 1
@@ -129,14 +129,14 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
             said = f"has format {values['format']!r}, this version reads {FORMAT}"
             raise DataError(f"{path} {said}: prepare the dataset again")
-        manifest = Manifest(**_of_types(values))
+        manifest = manifest_from(values)
     except DataError:
         raise
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
     if manifest.sha256.keys() != set(PARTS) or manifest.images.keys() != set(PARTS):
         raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
@@ -154,18 +154,22 @@ TYPES: dict[str, tuple[type, type]] = {
 """Of a manifest's values, and of what is in them."""
 
 
-def _of_types(values: dict[str, Any]) -> dict[str, Any]:
-    """The values, of the types that a manifest's have.
+def manifest_from(values: dict[str, Any]) -> Manifest:
+    """The manifest of these values, as they come from a file.
 
     Raises:
-        TypeError: naming the first that is not.
+        TypeError: naming the first that is of another type than a manifest's, or is missing, or one too many.
+        ValueError: on images without a pixel.
     """
     for name, (kind, inner) in TYPES.items():
         found = values.get(name, kind()) if isinstance(values, dict) else values
         items = found.values() if isinstance(found, dict) else found
         if not isinstance(found, kind) or not all(isinstance(value, inner) for value in items):
             raise TypeError(f"{name} is {found!r}")
-    return values
+    manifest = Manifest(**values)
+    if min(manifest.shape, default=0) < 1:
+        raise ValueError(f"shape is {manifest.shape}")
+    return manifest
 
 
 def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], None] = lambda part: None) -> None:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from bntt.data.files import parse_json
 from bntt.experiments.attack_plan import Job
 from bntt.training.checkpoint import CheckpointError, write_whole
 
@@ -117,7 +118,7 @@ def read_cell(path: Path, settings: Mapping[str, Any]) -> tuple[Piece, ...]:
         CheckpointError: if the file is damaged, or of other settings than its name says.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         pieces = tuple(_piece(one) for one in values["batches"])
         if values["settings"] != json.loads(json.dumps(settings)):
             raise ValueError("its settings are not those of its name")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bntt.data.files import parse_json
 from bntt.experiments.kept import Kept
 from bntt.training.checkpoint import CheckpointError, write_whole
 
@@ -33,7 +34,7 @@ class RunDirectory:
 
     def rows(self) -> list[dict[str, Any]]:
         """What ``metrics.jsonl`` says of every epoch."""
-        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        return [parse_json(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
 
     def has_rows(self) -> bool:
         """Whether ``metrics.jsonl`` is there and can be read."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import warnings
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from bntt.analysis import (
     stretches,
 )
 from bntt.analysis.early_exit import PAPER_THRESHOLD, READINGS, Reading, choice_at, envelope
+from bntt.data.files import parse_json
 from bntt.experiments.directory import RunDirectory
 from bntt.experiments.identity import trained_on
 from bntt.experiments.load import LoadedRun
@@ -234,7 +234,7 @@ def kept_exit(run: RunDirectory, num_steps: int) -> int:
     path = run.path / f"{STEM}.json"
     again = f"choose one: bntt exit {run.path} (of a network with a γ for each step)"
     try:
-        kept: Any = json.loads(path.read_text(encoding="utf-8"))
+        kept: Any = parse_json(path.read_text(encoding="utf-8"))
         steps, weights, data = kept["steps"], kept["weights_sha256"], kept["data_sha256"]
         if type(steps) is not int or not 1 <= steps <= num_steps:
             raise ValueError(f"steps is {steps!r}, of {num_steps}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from bntt.data.files import parse_json
 from bntt.data.prepared import Manifest
 from bntt.experiments.named import tables_of
 from bntt.experiments.recipe import Recipe, parse_recipe
@@ -87,7 +87,7 @@ def trained_on(run: Path) -> dict[str, Any]:
     file = run / "environment.json"
     again = "so nothing says whether this is the data that it was trained on: put the file back, or train again"
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = parse_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{file} is missing, {again}") from None
     except (OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from bntt.data import FrameSet, ImageSet, PartLoader
-from bntt.data.prepared import Manifest
+from bntt.data.prepared import manifest_from
 from bntt.experiments.build import build_model, for_measuring, require_device
 from bntt.experiments.directory import find_run
 from bntt.experiments.identity import MEASURING, check_same_data, check_same_recipe, trained_on
@@ -127,14 +127,14 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
     """
     facts = trained_on(run)
     try:
-        manifest = Manifest(**facts)
+        manifest = manifest_from(facts)
         total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
         count = recipe.data.images or total - round(recipe.data.validation * total)
         values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
         kind: type[ImageSet | FrameSet] = {3: ImageSet, 4: FrameSet}[len(manifest.shape)]
         samples = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
         channels = manifest.shape[0]
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, RuntimeError) as error:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None

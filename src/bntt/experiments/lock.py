@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from bntt.data.files import parse_json
 from bntt.training.checkpoint import write_whole
 
 _NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")} - {None}
@@ -95,7 +96,7 @@ def _write_owner(file: Path) -> None:
 
 def _owner(file: Path) -> str:
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = parse_json(file.read_text(encoding="utf-8"))
         return f"process {facts['pid']} on {facts['host']} since {facts['since']} ({facts['command']})"
     except (OSError, ValueError, LookupError, TypeError):
         return "another process"

@@ -36,6 +36,7 @@ from bntt.experiments.told import (
     jump_of,
     machine,
     mean_gammas,
+    memory_told,
     no_better_than_chance,
 )
 from bntt.experiments.tracking import event_writer
@@ -97,7 +98,8 @@ def train_run(
             yield from course.begin_with_an_ann()
         with event_writer(run.path, course.epochs_done) if processes.first else nullcontext(_nothing) as write_events:
             course.write_events = write_events
-            yield from course.train()
+            with memory_told(recipe):
+                yield from course.train()
 
 
 def _nothing(epoch: int, row: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bntt.analysis.stability import AlongGradient
+from bntt.data.files import parse_json
 from bntt.experiments.recipe import RecipeError
 from bntt.training.checkpoint import CheckpointError, write_whole
 
@@ -85,7 +86,7 @@ def read_cell(path: Path, settings: Mapping[str, Any]) -> Cell:
         CheckpointError: if the file is damaged.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         kept, _ = values.pop("settings"), values.pop("failed")
         moments = [Moment(one["updates"], _numbers(one["gradient"]), _along(one["along"])) for one in values["moments"]]
         cell = Cell(**(values | {"accuracy": _number(values["accuracy"]), "moments": tuple(moments)}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,3 +131,18 @@ def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Ite
             f"training images are right (by chance {100 * chance:.3g} %), the loss is {result.train_loss:.4f} (by "
             f"chance {math.log(classes):.4f}); try another train.lr, and look for layers without spikes"
         )
+
+
+@contextmanager
+def memory_told(recipe: Recipe) -> Iterator[None]:
+    """Adds to an error of no memory what was asked for, and what would take less. Nothing is changed in silence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+            error.add_note(
+                f"a batch of train.batch_size={recipe.train.batch_size} samples with network.num_steps="
+                f"{recipe.network.num_steps} does not fit the free memory: take a smaller batch, fewer steps, or "
+                f"compute.recompute=K, which keeps K steps at a time; what was kept can be resumed"
+            )
+        raise

@@ -17,6 +17,8 @@ LARGEST = 2 << 30
 MOST_OPERATIONS = 1_000_000
 """Of the pickles of a file; a VGG11 of 50 steps has 60,000."""
 MOST_MEMBERS = 100_000
+END = 22
+"""Bytes of what an archive ends with, where no comment follows: torch.save writes none."""
 _KINDS = ("BFloat16", "Bool", "Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short")
 KNOWN = {
     "collections OrderedDict",
@@ -72,6 +74,8 @@ def check_pickled(payload: bytes) -> None:
 
 def _pickle_of(payload: bytes) -> bytes:
     """The pickle of an archive, whose members are looked at by their announced sizes."""
+    if not payload[-END:].startswith(b"PK\5\6"):
+        raise PickledError("is not whole, or holds more after its end")
     try:
         with zipfile.ZipFile(io.BytesIO(payload)) as archive:
             members = archive.infolist()
@@ -79,7 +83,7 @@ def _pickle_of(payload: bytes) -> bytes:
                 raise PickledError(f"holds {len(members):,} members, more than weights need")
             if packed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
                 raise PickledError(f"holds a packed member, {packed[0]!r}, which torch.save does not write")
-            if sum(member.file_size for member in members) > len(payload):
+            if sum(max(member.file_size, member.compress_size) for member in members) > len(payload):
                 raise PickledError("announces more bytes than it has")
             names = [member.filename for member in members]
             if code := [name for name in names if "/code/" in name or name.endswith("/constants.pkl")]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from bntt.data.catalog import BUILT_IN, prepared_folder
 from bntt.data.event_sets import EVENT_SETS, frames_folder
+from bntt.data.files import parse_json
 from bntt.data.prepared import Manifest, manifest_of, read_manifest
 from bntt.experiments.build import for_measuring
 from bntt.experiments.directory import RunDirectory
@@ -111,7 +112,7 @@ def place_of(name: str, of: str, data: Mapping[str, str]) -> str:
 def read_json(path: Path) -> dict[str, Any] | None:
     """A file's table; None where there is none that can be read."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
