@@ -120,12 +120,14 @@ def hostile_files() -> Measured:
             found[name] = _apart(lambda path=path, read=read: read(path))  # type: ignore[misc]
         canaries = int(canary.exists())
     taken = [name for name, one in found.items() if not one.refused]
-    slowest = max(one.seconds for one in found.values())
-    grown, peak = (max(getattr(one, what) for one in found.values()) / 1e6 for what in ("grown", "peak"))
+    slowest, largest = (
+        max(found, key=lambda name, what=what: getattr(found[name], what)) for what in ("seconds", "grown")
+    )  # type: ignore[misc]
+    seconds, grown = found[slowest].seconds, found[largest].grown / 1e6
     said = f"{len(found)} files: {canaries} canaries, {len(found) - len(taken)} refused"
-    said += f"{' (read: ' + ', '.join(taken) + ')' if taken else ''}; at most {slowest:.2f} s and {grown:.0f} MB more "
-    said += f"than the process had, {peak:.0f} MB with PyTorch"
-    return Measured(said, len(found) >= 25 and not canaries and not taken and slowest <= 2 and grown <= 300)
+    said += f"{' (read: ' + ', '.join(taken) + ')' if taken else ''}; at most {seconds:.2f} s ({slowest}) and {grown:.0f} MB "
+    said += f"({largest}) beyond the {(found[largest].peak / 1e6 - grown):.0f} MB of a process with PyTorch"
+    return Measured(said, len(found) >= 25 and not canaries and not taken and seconds <= 2 and grown <= 300)
 
 
 Reader = Callable[[Path], Any]
