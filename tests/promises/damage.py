@@ -120,9 +120,7 @@ def hostile_files() -> Measured:
             found[name] = _apart(lambda path=path, read=read: read(path))  # type: ignore[misc]
         canaries = int(canary.exists())
     taken = [name for name, one in found.items() if not one.refused]
-    slowest, largest = (
-        max(found, key=lambda name, what=what: getattr(found[name], what)) for what in ("seconds", "grown")
-    )  # type: ignore[misc]
+    slowest, largest = max(found, key=lambda name: found[name].seconds), max(found, key=lambda name: found[name].grown)
     seconds, grown = found[slowest].seconds, found[largest].grown / 1e6
     said = f"{len(found)} files: {canaries} canaries, {len(found) - len(taken)} refused"
     said += f"{' (read: ' + ', '.join(taken) + ')' if taken else ''}; at most {seconds:.2f} s ({slowest}) and {grown:.0f} MB "

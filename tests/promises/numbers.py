@@ -176,7 +176,7 @@ def _vgg() -> SpikingClassifier:
 
 
 def _in_batches(images: Tensor, batch: int, order: Tensor, of: Any) -> list[Tensor]:
-    """Of images in an order and in batches; of the smallest batch a few images are enough."""
+    """Of images in an order and in batches."""
     return [of(images[index], index) for index in order.split(batch)]
 
 

@@ -216,7 +216,7 @@ TOLD = {
 
 
 def _limited(folder: Path, train: list[str]) -> tuple[dict[int, int], str]:
-    """The exit code under each limit (70: an error that nothing of ours expected), and the last message of those with 5."""
+    """The exit code under each limit (70: an error that nothing expected), and the last message of those with 5."""
     codes, message, log = dict[int, int](), "", folder / "limited"
     large = ["-s", "train.batch_size=4000", "-s", "network.num_steps=100", "--name", "limited"]
     for limit in LIMITS:
