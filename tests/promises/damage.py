@@ -123,8 +123,9 @@ def hostile_files() -> Measured:
     slowest, largest = max(found, key=lambda name: found[name].seconds), max(found, key=lambda name: found[name].grown)
     seconds, grown = found[slowest].seconds, found[largest].grown / 1e6
     said = f"{len(found)} files: {canaries} canaries, {len(found) - len(taken)} refused"
-    said += f"{' (read: ' + ', '.join(taken) + ')' if taken else ''}; at most {seconds:.2f} s ({slowest}) "
-    said += f"and {grown:.0f} MB ({largest}) beyond the {(found[largest].peak / 1e6 - grown):.0f} MB of a process with PyTorch"
+    said += f" (read: {', '.join(taken)})" if taken else ""
+    said += f"; at most {seconds:.2f} s ({slowest}) and {grown:.0f} MB ({largest}) beyond the "
+    said += f"{found[largest].peak / 1e6 - grown:.0f} MB of a process with PyTorch"
     return Measured(said, len(found) >= 25 and not canaries and not taken and seconds <= 2 and grown <= 300)
 
 
