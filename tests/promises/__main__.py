@@ -19,7 +19,7 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := [name for name in chosen.names if name not in BY_NAME]:
         parser.error(f"no promise is called {', '.join(unknown)}: {', '.join(BY_NAME)}")
-    kept, commit, failed = page.load(), page.commit(), 0
+    commit, failed = page.commit(), 0
     for promise in [] if chosen.page else PROMISES:
         if promise.name not in chosen.names if chosen.names else promise.long and not chosen.long:
             continue
@@ -30,11 +30,11 @@ def main() -> int:
             traceback.print_exc()
             failed += 1
             continue
-        kept[promise.name] = page.of(found, time.monotonic() - began, commit)
-        page.save(kept)
-        sys.stdout.write(page.describe(promise, kept[promise.name]) + "\n")
+        row = page.of(found, time.monotonic() - began, commit)
+        page.save({**page.load(), promise.name: row})  # somebody else may have measured another meanwhile
+        sys.stdout.write(page.describe(promise, row) + "\n")
         sys.stdout.flush()
-    page.save(kept)
+    page.save(page.load())
     return int(failed > 0)
 
 

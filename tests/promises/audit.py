@@ -44,7 +44,8 @@ class Seen:
         for path in paths:
             if isinstance(path, str | bytes | os.PathLike):
                 place = os.path.realpath(os.fsdecode(path))
-                if place.startswith(self.allowed) or place in HARMLESS:
+                within = any(f"{place}{os.sep}".startswith(f"{one}{os.sep}") for one in self.allowed)
+                if within or place in HARMLESS:
                     self.inside += 1
                 else:
                     self.writes.append(f"{event} {place}")

@@ -135,8 +135,8 @@ def failing_calls() -> Measured:
                 wrong.append(f"call {k}: {found}")
     calls = codes.total()
     said = f"one file: {survived} of {tried}; a run: {calls - len(wrong)} of {calls} calls"
-    said += f" ({codes[5]} ended with exit 5, {codes[0]} went on){': ' + wrong[0] if wrong else ''}"
-    return Measured(said, not wrong and survived == tried)
+    said += f" ({codes[5]} ended with exit 5, {codes[0]} went on)"
+    return Measured(said + _first(wrong, folder), not wrong and survived == tried)
 
 
 def _wrong_after(code: int, log: Path, directory: Path) -> str:
@@ -147,6 +147,11 @@ def _wrong_after(code: int, log: Path, directory: Path) -> str:
     if kept.folder.exists() and kept.paths() and (found := kept.latest().passed_over):
         return found[0]
     return ""
+
+
+def _first(wrong: list[str], folder: Path) -> str:
+    """What is wrong first, in few words and without the place where it was tried."""
+    return f"; {' '.join(wrong[0].replace(str(folder), '...').split())[:160]}" if wrong else ""
 
 
 WHERE = {
@@ -179,7 +184,7 @@ def signals() -> Measured:
     wrong += [found] if found else []
     said = f"{tried + 1 - len(wrong)} of {tried + 1} end with their code and go on with the same bits; "
     said += f"the slowest end after {slowest:.2f} s, after a second SIGINT {at_once:.2f} s"
-    return Measured(said + (f": {wrong[0]}" if wrong else ""), not wrong and slowest <= 5 and at_once <= 1)
+    return Measured(said + _first(wrong, folder), not wrong and slowest <= 5 and at_once <= 1)
 
 
 @promise(

@@ -151,14 +151,14 @@ def writes() -> Measured:
     """A training and an evaluation, and a training under every name; the folder around is listed afterwards."""
     with home() as folder:
         run = folder / "work" / "runs"
-        allowed = [run, folder / "cache", folder / "home" / ".cache", folder / "temporary"]
-        bntt("show", "demo")
-        with recorded(allowed) as seen:
+        run.mkdir()
+        allowed = [folder / "cache", folder / "home" / ".cache", folder / "temporary"]
+        with recorded([run / "demo", *allowed]) as seen:
             codes = [bntt(*TRAIN), bntt("evaluate", str(run / "demo"))]
         inside, outside, ends = seen.inside, list(seen.writes), dict[str, str]()
         for name in NAMES:
             given = name.replace("OUTSIDE", str(folder / "escaped"))
-            with recorded(allowed) as seen:
+            with recorded([run, *allowed]) as seen:
                 ends[name] = bntt(*TRAIN, "--name", given)
             outside += seen.writes
         left = {path.name for path in (*folder.iterdir(), *(folder / "work").iterdir())}
