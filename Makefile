@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-all chaos bench-peers faults-peers format clean
+.PHONY: demo test test-all chaos promises bench-peers faults-peers format clean
 
 .venv/installed: pyproject.toml $(wildcard src/bntt/engine/_cpu/*.cpp src/bntt/engine/_cpu/*.inl src/bntt/engine/_cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -26,6 +26,10 @@ test-all: test
 chaos: .venv/installed
 	$(BIN)/python -m tests.chaos stops
 	$(BIN)/python -m tests.chaos kills --kills 200
+
+# What is promised beside what is measured, docs/promises.md; with `--long` kills and mutations too, an hour more.
+promises: .venv/installed
+	$(BIN)/python -m tests.promises
 
 # SpikingJelly, snnTorch and Lightning, for the benchmark and for faults side by side, in an environment of their own.
 .venv-peers/installed: pyproject.toml

@@ -31,7 +31,8 @@ def start(args: list[str], log: Path, before: Callable[[], None] = lambda: None)
         os.dup2(out, 1)
         os.dup2(out, 2)
         torch.set_num_threads(1)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it,
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup's this
         before()
         code = cli.main(args)
     except SystemExit as stop:

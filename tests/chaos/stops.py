@@ -95,14 +95,26 @@ def out_of_memory() -> None:
     raise torch.OutOfMemoryError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
 
-STRIKES: dict[str, Callable[[], None]] = {
+STRIKES: dict[str, Callable[[], object]] = {
     "SIGKILL": by_signal(signal.SIGKILL),
     "SIGTERM": by_signal(signal.SIGTERM),
     "SIGINT": by_signal(signal.SIGINT),
+    "SIGHUP": by_signal(signal.SIGHUP),
+    "SIGUSR1": by_signal(signal.SIGUSR1),
+    "SIGINT twice": lambda: [by_signal(signal.SIGINT)() for _ in range(2)],
     "a full disk": disk_full,
     "no memory": out_of_memory,
 }
-CODES = {"SIGKILL": {-signal.SIGKILL}, "SIGTERM": {143}, "SIGINT": {130}, "a full disk": {5, 0}, "no memory": {5}}
+CODES = {
+    "SIGKILL": {-signal.SIGKILL},
+    "SIGTERM": {143},
+    "SIGINT": {130},
+    "SIGHUP": {143},
+    "SIGUSR1": {0},
+    "SIGINT twice": {130},
+    "a full disk": {5, 0},
+    "no memory": {5},
+}
 """How the command may end; a full disk lets an old checkpoint lie for longer, and no more."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.chaos.child import finished
 from tests.chaos.outcome import outcome
@@ -39,7 +40,7 @@ def stops(folder: Path, ways: int, places: str) -> int:
         expected = outcome(folder / "run")
         for place in PLACES:
             for strike in strikes_at(place) if places in place.name else ():
-                found = _stopped(folder, train, place, strike, expected)
+                found = stopped(folder, train, place, strike, expected)
                 tried += 1
                 wrong += bool(found)
                 if found:
@@ -48,24 +49,43 @@ def stops(folder: Path, ways: int, places: str) -> int:
     return wrong
 
 
-def _stopped(folder: Path, train: list[str], place: Place, strike: str, expected: dict[str, str]) -> str:
+class Struck(NamedTuple):
+    """What came of a strike."""
+
+    wrong: str
+    """"" where the process ended as it may."""
+    seconds: float
+    """From the strike to the end of the process."""
+
+
+def stopped(folder: Path, train: list[str], place: Place, strike: str, expected: dict[str, str]) -> str:
     """What is wrong with a run that is stopped there and goes on; "" if nothing is."""
-    log, directory, struck = folder / "log", folder / "run", folder / "struck"
-    shutil.rmtree(directory, ignore_errors=True)
+    return struck_at(folder, train, place, strike).wrong or goes_on(folder, train, place, expected)
+
+
+def struck_at(folder: Path, train: list[str], place: Place, strike: str) -> Struck:
+    """Begin a run anew and let the strike come there."""
+    log, struck = folder / "log", folder / "struck"
+    shutil.rmtree(folder / "run", ignore_errors=True)
     for old in (log, struck):
         old.unlink(missing_ok=True)
 
     def strikes() -> None:
-        struck.touch()
+        struck.write_text(str(time.monotonic()), encoding="utf-8")
         STRIKES[strike]()
 
     code = finished(train, log, lambda: place.trap(strikes))
     if not struck.exists():
-        return "it never came there"
+        return Struck("it never came there", 0.0)
+    seconds = time.monotonic() - float(struck.read_text(encoding="utf-8"))
     if code not in CODES[strike]:
-        return f"ended with {code}: {log.read_text()[-500:]}"
-    if "Traceback" in log.read_text():
-        return f"a traceback: {log.read_text()[-800:]}"
+        return Struck(f"ended with {code}: {log.read_text()[-500:]}", seconds)
+    return Struck(f"a traceback: {log.read_text()[-800:]}" if "Traceback" in log.read_text() else "", seconds)
+
+
+def goes_on(folder: Path, train: list[str], place: Place, expected: dict[str, str]) -> str:
+    """Take it up again; what is wrong with how it ends."""
+    log, directory = folder / "log", folder / "run"
     again = finished(["train", str(directory), "--resume"], log)
     if again == 4 and not place.keeps:
         shutil.rmtree(directory, ignore_errors=True)  # nothing was kept yet: begin again
