@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -91,6 +92,9 @@ def run_of(folder: Path) -> Path:
         (folder / "w.pt").write_bytes(saved(released(loop)))
         wanted = Wanted("vgg6", data="fashion-mnist-bundled", overrides=("network.width=0.125",))
         import_network(folder / "w.pt", wanted, "run", folder / "kept")
+        file = place / "environment.json"
+        same = {"started": "", "commit": "", "command": [], "processor": ""}  # the same file whenever it is made
+        file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **same}, indent=1))
     return place
 
 

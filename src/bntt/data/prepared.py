@@ -159,7 +159,7 @@ def manifest_from(values: dict[str, Any]) -> Manifest:
 
     Raises:
         TypeError: naming the first that is of another type than a manifest's, or is missing, or one too many.
-        ValueError: on images without a pixel.
+        ValueError: on no images, or images without a pixel.
     """
     for name, (kind, inner) in TYPES.items():
         found = values.get(name, kind()) if isinstance(values, dict) else values
@@ -167,8 +167,8 @@ def manifest_from(values: dict[str, Any]) -> Manifest:
         if not isinstance(found, kind) or not all(isinstance(value, inner) for value in items):
             raise TypeError(f"{name} is {found!r}")
     manifest = Manifest(**values)
-    if min(manifest.shape, default=0) < 1:
-        raise ValueError(f"shape is {manifest.shape}")
+    if min(*manifest.shape, *manifest.images.values(), 1) < 1 or not manifest.shape:
+        raise ValueError(f"images are {manifest.images}, of shape {manifest.shape}")
     return manifest
 
 
