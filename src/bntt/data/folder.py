@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bntt.data.errors import DataError
 from bntt.data.images import ImageSet, Splits
+from bntt.data.members import check_members
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
 """What Pillow may open: no other of its readers sees a byte, least of all those that start programs."""
@@ -263,10 +264,12 @@ def _check_size(where: str, size: int) -> None:
 
 def _zip_listing(archive: Path) -> Listing:
     """Members read in memory by name, bounded in size; nothing is extracted."""
+    check_members(archive)
     try:
         reader = zipfile.ZipFile(archive)
     except Exception as error:  # of foreign bytes, whatever they come to in the standard library
         raise DataError(f"{archive} is not a whole zip file: {error or type(error).__name__}") from None
+    check_members(archive, len(reader.infolist()))
 
     def read(info: zipfile.ZipInfo) -> bytes:
         _check_size(f"{archive}:{info.filename}", max(info.file_size, info.compress_size))
