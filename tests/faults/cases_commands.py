@@ -33,6 +33,12 @@ override(4, "lr = nan", "train.lr=nan", r"exit 2: .*train.lr: ")
 override(4, "lr = inf", "train.lr=inf", r"exit 2: .*train.lr: ")
 override(4, "lr = 1e30", "train.lr=1e30", r"exit 6: .*first seen in")
 override(4, "lr = 0 (allowed, with a warning on the screen)", "train.lr=0.0", r"exit 0")
+case(87, "64 threads asked for, and recorded how many there were", r'exit 0: "threads": N,')(
+    lambda tmp: shell(
+        f"OMP_NUM_THREADS=64 bntt train demo {' '.join(SMALL)} --root {tmp} >/dev/null && "
+        f"grep threads {tmp}/demo/environment.json | sed 's|[0-9][0-9]*|N|; s|^ *||' >&2"
+    )
+)
 silent = " ".join([*SMALL, "-s network.threshold=1000"])
 case(
     59, "nothing is learned, for no layer ever fires (a warning after the epoch)", r"exit 0: warning: epoch 1 learned"
