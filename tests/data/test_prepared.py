@@ -29,6 +29,13 @@ def prepared(splits, tmp_path):
     return folder, write_prepared(folder, splits, name="x", source=tmp_path, check="unchecked")
 
 
+def unsigned(folder):
+    """The manifest's values, without their checksum, which somebody who changes them can leave away."""
+    values = json.loads((folder / "manifest.json").read_text())
+    del values["checksum"]
+    return values
+
+
 def test_round_trip(prepared, splits):
     folder, manifest = prepared
     found = load_prepared(folder, manifest)
@@ -80,8 +87,7 @@ def test_a_damaged_manifest(text, prepared):
 )
 def test_a_manifest_with_values_of_other_types(key, value, prepared):
     folder, _ = prepared
-    values = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**values, key: value}))
+    (folder / "manifest.json").write_text(json.dumps({**unsigned(folder), key: value}))
     with pytest.raises(DataError, match=rf"is damaged \({key} is .*\)|lacks checksums or numbers of images"):
         read_manifest(folder)
 
@@ -115,7 +121,7 @@ def test_a_file_with_the_right_checksum_that_holds_something_else(tensors, messa
         file.write_bytes(bytes(range(200)))
     else:
         safetensors.torch.save_file(tensors, file)
-    values = json.loads((folder / "manifest.json").read_text())
+    values = unsigned(folder)
     values["sha256"]["train"], values["images"]["train"] = digest(file), 6
     (folder / "manifest.json").write_text(json.dumps(values))
     with pytest.raises(DataError, match=rf"train.safetensors cannot be read \(.*{message}.*prepare .* again"):
@@ -148,3 +154,25 @@ def test_where_prepared_data_is(monkeypatch, tmp_path):
     assert str(cache_root()) == "/cache/bntt"
     monkeypatch.setenv("BNTT_DATA", "/data")
     assert str(cache_root()) == "/data"
+
+
+def test_every_flipped_bit_of_a_manifest_is_noticed(prepared):
+    """R5 and S5, for the file whose own words nothing else holds a checksum of."""
+    folder, _ = prepared
+    file = folder / "manifest.json"
+    content = file.read_bytes()
+    for place in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        file.write_bytes(changed)
+        with pytest.raises(DataError):
+            read_manifest(folder)
+    file.write_bytes(content)
+    assert read_manifest(folder).name
+
+
+def test_a_manifest_of_before_there_was_a_checksum(prepared):
+    folder, _ = prepared
+    manifest = read_manifest(folder)
+    (folder / "manifest.json").write_text(json.dumps(unsigned(folder)))
+    assert read_manifest(folder) == manifest

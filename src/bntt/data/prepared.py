@@ -94,7 +94,9 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
     temporary = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
     try:
         manifest = write(temporary)
-        (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+        values = asdict(manifest)
+        text = json.dumps({**values, "checksum": checksum(values)}, indent=1)
+        (temporary / "manifest.json").write_text(f"{text}\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
         return manifest
@@ -133,14 +135,21 @@ def read_manifest(folder: Path) -> Manifest | None:
         if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
             said = f"has format {values['format']!r}, this version reads {FORMAT}"
             raise DataError(f"{path} {said}: prepare the dataset again")
+        if isinstance(values, dict) and (told := values.pop("checksum", None)) not in (None, checksum(values)):
+            raise ValueError(f"its values are not those of its checksum, {str(told)[:64]}")
         manifest = manifest_from(values)
     except DataError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
     if manifest.sha256.keys() != set(PARTS) or manifest.images.keys() != set(PARTS):
         raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
     return manifest
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """SHA-256 of a manifest's values. Manifests that were written before there was one have none."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 TYPES: dict[str, tuple[type, type]] = {
