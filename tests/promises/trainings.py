@@ -20,7 +20,8 @@ from bntt.data import SampleLoader
 from bntt.data.images import ImageSet
 from bntt.experiments.build import build_model, training_loader
 from bntt.experiments.kept import Kept
-from bntt.experiments.recipe import load_recipe
+from bntt.experiments.parts import Parts
+from bntt.experiments.recipe import Recipe, load_recipe
 from bntt.models import vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.training import Method, NonFiniteError, Session
@@ -42,6 +43,12 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return whole.hexdigest()
 
 
+def session_of(recipe: Recipe, parts: Parts) -> Session:
+    """The training of a run, without its validations and files."""
+    model, loader = build_model(recipe, parts), training_loader(recipe, parts)
+    return Session(model, loader, epochs=recipe.train.epochs, method=recipe.train.method, seed=recipe.seed)
+
+
 @promise(
     "R2", "evaluation does not disturb training", "evaluated every epoch, every fifth and never: identical parameters"
 )
@@ -53,13 +60,7 @@ def evaluated() -> Measured:
         for every in (1, 5):
             run, _ = tiny.trained(tiny.edited(recipe, evaluate={"every": every}), parts, Path(folder))
             found.add(digest(dict(run.kept.latest().checkpoint.tensors)))
-    never = Session(
-        build_model(recipe, parts),
-        training_loader(recipe, parts),
-        epochs=6,
-        method=recipe.train.method,
-        seed=recipe.seed,
-    )
+    never = session_of(recipe, parts)
     list(never.records())
     found.add(digest(never.state()[0]))
     return Measured(f"{len(found)} SHA-256 of three trainings", len(found) == 1)
@@ -239,7 +240,7 @@ def leaks() -> Measured:
     return Measured(said, len(seen) >= UPDATES and slope <= 1 and len(files) == 1)
 
 
-def _watched(recipe, parts, folder: Path) -> Iterator[tuple[int, int, int]]:  # type: ignore[no-untyped-def]
+def _watched(recipe: Recipe, parts: Parts, folder: Path) -> Iterator[tuple[int, int, int]]:
     """Updates done, bytes of resident memory, open files: after every update."""
     from bntt.experiments.directory import new_run_directory
     from bntt.experiments.run import train_run
@@ -275,13 +276,7 @@ def same_seed() -> Measured:
     return Measured(f"{said}GPU not run", equal == len(found))
 
 
-def _fifty(recipe, parts) -> str:  # type: ignore[no-untyped-def]
-    one = Session(
-        build_model(recipe, parts),
-        training_loader(recipe, parts),
-        epochs=17,
-        method=recipe.train.method,
-        seed=recipe.seed,
-    )
+def _fifty(recipe: Recipe, parts: Parts) -> str:
+    one = session_of(recipe, parts)
     losses = [record.loss for record, _ in zip(one.records(), range(STEPS), strict=False)]
     return digest({**one.state()[0], "losses": torch.tensor(losses, dtype=torch.float64)})

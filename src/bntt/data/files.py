@@ -1,4 +1,4 @@
-"""Files as they come from outside: checksums, and the only download of the project (https alone)."""
+"""Files as they come from outside: checksums, JSON, and the only download of the project (https alone)."""
 
 from __future__ import annotations
 
