@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import os
@@ -12,8 +11,9 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 from bntt.data.cifar import CIFAR10
 from tests import fakes
@@ -57,7 +57,7 @@ def archives() -> Measured:
     for what, make in made().items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place).resolve()
-            with _cache(folder / "cache"):
+            with patch.dict(os.environ, BNTT_DATA=f"{folder}/cache"):
                 name, archive = make(folder)
                 before, began = set(folder.rglob("*")), time.monotonic()
                 flags = ["--allow-modified-data"] * (name == "cifar10")
@@ -76,18 +76,6 @@ def archives() -> Measured:
     said += f"refused; the slowest, {last}, in {slowest[last]:.1f} s"
     well = not (outside or odd or stood) and len(ends) >= 14 and slowest[last] <= 2
     return Measured(said + (f"; {odd[0]}" if odd else ""), well)
-
-
-@contextlib.contextmanager
-def _cache(folder: Path) -> Iterator[None]:
-    before = os.environ.get("BNTT_DATA")
-    os.environ["BNTT_DATA"] = str(folder)
-    try:
-        yield
-    finally:
-        del os.environ["BNTT_DATA"]
-        if before is not None:
-            os.environ["BNTT_DATA"] = before
 
 
 Make = Callable[[Path], tuple[str, Path]]
