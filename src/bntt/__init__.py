@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import SpikingClassifier as SpikingClassifier
     from bntt.nn import SpikingNetwork as SpikingNetwork
     from bntt.nn import Trace as Trace
+    from bntt.nn import weights_changed as weights_changed
     from bntt.training import Method as Method
     from bntt.training import Session as Session
     from bntt.training import fit as fit
@@ -62,6 +63,7 @@ _HOMES = {
         "SpikingClassifier",
         "SpikingNetwork",
         "Trace",
+        "weights_changed",
     ],
     "bntt.training": ["Method", "Session", "fit"],
     "bntt.experiments.load": ["load_run"],

@@ -86,13 +86,14 @@ def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: floa
     down, across = synapse.geometry.out_size((place[0], place[1]), synapse.kernel)
     work = synapse.weight.numel() * down * across
     images = min(512, max(2 * torch.get_num_threads(), (1 << 28) // max(1, work)))
-    generator = torch.Generator().manual_seed(0)
+    generator, cpu = torch.Generator("cpu").manual_seed(0), torch.device("cpu")
     samples = []
     for density in (0.05, 0.4):
-        counts = (torch.rand(images, 1, *place, generator=generator) < density).to(torch.uint8)
+        drawn = torch.rand(images, 1, *place, generator=generator, dtype=torch.float32, device=cpu)
+        counts = (drawn < density).to(torch.uint8)
         samples.append(Spikes(counts, scale, largest, float(counts.sum()) / counts.numel()))
     grad = synapse.forward(samples[0], events=False).to(synapse.backward_dtype)
-    total = torch.zeros(synapse.weight.shape)
+    total = torch.zeros(synapse.weight.shape, dtype=torch.float32, device=cpu)
 
     def work_of(x: Spikes, events: bool) -> Callable[[], object]:
         if backward:

@@ -97,7 +97,7 @@ class Layer:
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """What one step of it needs, see :class:`~bntt.engine.node.Node`."""
-        current = torch.empty(self.current_shape(self.enter(inputs[0])), device="meta")
+        current = torch.empty(self.current_shape(self.enter(inputs[0])), dtype=torch.float32, device="meta")
         if self.neuron is None:
             return Size(Spikes(current), 2 * current.numel(), 0)
         counts = torch.empty(pooled_shape(current, self.window), dtype=torch.uint8, device="meta")

@@ -80,7 +80,7 @@ def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None 
         sign, wide, slope = (_wide(table) for table in (neuron.turned, neuron.threshold, neuron.slope))
         sign, amount = 1 - 2 * sign, wide if neuron.amount is None else neuron.amount
         values = neuron.leak, sign, sign * wide, amount, 1 / wide, first * sign * slope
-    tables = torch.empty(6, steps, channels, device=device)
+    tables = torch.empty(6, steps, channels, dtype=torch.float32, device=device or torch.device("cpu"))
     for rows, value in zip(tables, values, strict=True):
         _ = rows.copy_(value.detach()) if isinstance(value, Tensor) else rows.fill_(value)
     return NeuronTables(*tables)
@@ -124,7 +124,7 @@ class Affine:
     @staticmethod
     def identity(steps: int, channels: int, device: torch.device) -> Affine:
         """z is the current."""
-        zeros = torch.zeros(steps, channels, device=device)
+        zeros = torch.zeros(steps, channels, dtype=torch.float32, device=device)
         return Affine(zeros, torch.ones_like(zeros), zeros)
 
     def before(self, neuron: AnyNeuron) -> Affine:

@@ -14,7 +14,8 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.measure import Measure, Seen
 from bntt.engine.neuron import SpikeGrad
-from bntt.engine.synapse import Prepared, Spikes
+from bntt.engine.prepared import Prepared
+from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Lease
 from bntt.ops.norm import Moments
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
+from torch.utils._device import DeviceContext
 
 
 def processor_has_bf16() -> bool:
@@ -28,6 +29,18 @@ def being_watched() -> bool:
     False
     """
     return torch._C._len_torch_dispatch_stack() > 0
+
+
+def being_overridden() -> bool:
+    """Whether a mode gives PyTorch's functions another meaning. One that only says where new tensors go does not: what
+    the kernels make says that itself.
+
+    >>> with torch.device("cpu"):
+    ...     being_overridden()
+    False
+    """
+    modes = [torch._C._get_function_stack_at(i) for i in range(torch._C._len_torch_function_stack())]
+    return any(not isinstance(mode, DeviceContext) for mode in modes)
 
 
 def being_transformed() -> bool:

@@ -23,8 +23,9 @@ from bntt.engine.layer_pass import LayerPass
 from bntt.engine.measure import Measure, Seen, joined_seen, moments_taken
 from bntt.engine.neuron import SpikeGrad
 from bntt.engine.node import Carry, How, Node, NodePass, Start, Towards
+from bntt.engine.prepared import Prepared
 from bntt.engine.spans import Span, saves_memory, sizes, span_of
-from bntt.engine.synapse import Prepared, Spikes
+from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
 
@@ -278,7 +279,7 @@ def _carries(
         if membrane is not None:
             membrane = membrane.contiguous().clone()
         elif every and shape is not None:
-            membrane = torch.zeros(shape, device=like.device)
+            membrane = torch.zeros(shape, dtype=torch.float32, device=like.device)
         carries.append(Carry(membrane, _of_moments(mean, var)))
     return carries
 

@@ -7,7 +7,7 @@ activity: :mod:`bntt.engine.crossover`.
 
 from __future__ import annotations
 
-import ctypes
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine._cpu.library import LIBRARY, Events, call
+from bntt.engine._cpu.library import LIBRARY, Events, call, packed_size
 from bntt.engine.compute import Precision
+from bntt.engine.door import Buffer
 from bntt.engine.workspace import WORKSPACE
 
 
@@ -72,7 +73,7 @@ class Spikes:
         """
         if self.values.is_floating_point():
             return self.values.float().contiguous()
-        return self.floats_into(torch.empty(self.values.shape, device=self.values.device))
+        return self.floats_into(torch.empty(self.values.shape, dtype=torch.float32, device=self.values.device))
 
     @contextmanager
     def as_floats(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
@@ -97,7 +98,8 @@ class Spikes:
         """The values as floats in ``out``."""
         if LIBRARY is not None and self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
             size, threads = self.values.numel(), torch.get_num_threads()
-            call("bntt_unpack", self.values.data_ptr(), out.data_ptr(), size, self.scale, threads)
+            values, floats = Buffer(self.values, torch.uint8, size), Buffer(out, torch.float32, size)
+            call("bntt_unpack", values, floats, size, self.scale, threads)
             return out
         out.copy_(self.values)
         return out if self.scale == 1 else out.mul_(self.scale)
@@ -111,7 +113,8 @@ class Synapse:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision = "fp32") -> None:
-        self.weight, self.bias, self.geometry = weight.detach(), None if bias is None else bias.detach(), geometry
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach().contiguous()
+        self.geometry = geometry
         self.forward_dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.backward_dtype = torch.float32 if precision == "fp32" else torch.bfloat16
         self._dense: dict[torch.dtype, Tensor] = {}
@@ -158,9 +161,10 @@ class Synapse:
             grad_out: ``[T, B, H', W', Co]``, contiguous, float32 or :attr:`backward_dtype`.
         """
         if events:
-            job, grad_out = self._job(x), grad_out.float()
-            job.grad_out, job.grad_weight = grad_out.data_ptr(), total.data_ptr()
-            call("bntt_events_weight_grad", ctypes.byref(job))
+            job = self._job(x)
+            job.give("grad_out", Buffer(grad_out.float(), torch.float32, self._out_size(x)))
+            job.give("grad_weight", Buffer(total, torch.float32, self._weights(x)))
+            call("bntt_events_weight_grad", job)
             return
         with x.as_floats(grad_out.dtype) as floats:
             if not self.linear:
@@ -209,28 +213,43 @@ class Synapse:
         return self._dense[dtype]
 
     def _event_forward(self, x: Spikes, out: Tensor | None) -> Tensor:
-        job = self._job(x)
-        key = (x.scale, x.values.shape[-1])
-        if key not in self._packed:
-            self._packed[key] = torch.empty(LIBRARY.bntt_packed_size(ctypes.byref(job)))
-            weight = self.weight.contiguous()
-            call("bntt_pack", ctypes.byref(job), weight.data_ptr(), self._packed[key].data_ptr())
-        size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), self.kernel)
-        shape = (*x.values.shape[:2], *size, self.weight.shape[0])
-        out = torch.empty(shape, dtype=self.forward_dtype) if out is None else out
+        job, packed = self._job(x), self._packed_for(x)
+        shape = self._out_shape(x)
+        out = torch.empty(shape, dtype=self.forward_dtype, device=x.values.device) if out is None else out
         with WORKSPACE.lease() as lease:
             sums = out if out.dtype == torch.float32 else lease.take(*shape)
-            job.weight, job.out = self._packed[key].data_ptr(), sums.data_ptr()
-            job.bias = None if self.bias is None else self.bias.data_ptr()
-            call("bntt_events_forward", ctypes.byref(job))
+            job.give("weight", Buffer(packed, torch.float32, packed.numel()))
+            job.give("bias", Buffer(self.bias, torch.float32, self.weight.shape[0]))
+            job.give("out", Buffer(sums, torch.float32, self._out_size(x)))
+            call("bntt_events_forward", job)
             return out if sums is out else out.copy_(sums)
+
+    def _packed_for(self, x: Spikes) -> Tensor:
+        """The weights as the event-driven kernels take them; others see them only when they are finished."""
+        key = (x.scale, x.values.shape[-1])
+        packed = self._packed.get(key)
+        if packed is None:
+            job, weight = self._job(x), Buffer(self.weight.contiguous(), torch.float32, self._weights(x))
+            packed = torch.empty(packed_size(job), dtype=torch.float32, device=x.values.device)
+            call("bntt_pack", job, weight, Buffer(packed, torch.float32, packed.numel()))
+            self._packed[key] = packed
+        return packed
+
+    def _weights(self, x: Spikes) -> int:
+        """How many weights a kernel takes there to be, by the channels of its input."""
+        return self.weight.shape[0] * x.values.shape[-1] * self.kernel[0] * self.kernel[1]
+
+    def _out_shape(self, x: Spikes) -> tuple[int, ...]:
+        size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), self.kernel)
+        return (*x.values.shape[:2], *size, self.weight.shape[0])
+
+    def _out_size(self, x: Spikes) -> int:
+        return math.prod(self._out_shape(x))
 
     def _job(self, x: Spikes) -> Events:
         steps, batch, height, width, channels = x.values.shape
-        assert x.counted
-        assert x.values.is_contiguous()
         return Events(
-            counts=x.values.data_ptr(),
+            counts=Buffer(x.values, torch.uint8, steps * batch * height * width * channels),
             images=steps * batch,
             height=height,
             width=width,
@@ -246,27 +265,3 @@ class Synapse:
             scale=x.scale,
             threads=torch.get_num_threads(),
         )
-
-
-class Prepared:
-    """Weights as passes without gradients took them, to be used again from step to step: to pack them anew is what a
-    single step would mostly consist of. It lives as long as the state that carries it; a weight whose version counter
-    has moved is taken anew.
-
-    >>> weight, kept = torch.nn.Parameter(torch.ones(2, 4)), Prepared()
-    >>> first = kept.synapse(weight, None, Geometry(), "fp32")
-    >>> kept.synapse(weight, None, Geometry(), "fp32") is first
-    True
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[int, tuple[Tensor, tuple[object, ...], Synapse]] = {}
-
-    def synapse(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision) -> Synapse:
-        if not isinstance(weight, torch.nn.Parameter) or weight.is_inference():  # of this pass; without versions
-            return Synapse(weight, bias, geometry, precision)
-        version = (weight._version, weight.data_ptr(), None if bias is None else bias._version, geometry, precision)
-        held = self._held.get(id(weight))
-        if held is None or held[1] != version:
-            held = self._held[id(weight)] = (weight, version, Synapse(weight, bias, geometry, precision))
-        return held[2]

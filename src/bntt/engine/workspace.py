@@ -55,7 +55,7 @@ class Workspace:
         return held
 
     def _fresh(self, size: int) -> Tensor:
-        held = torch.empty(size, dtype=torch.uint8)
+        held = torch.empty(size, dtype=torch.uint8, device=torch.device("cpu"))
         self._alive += size
         weakref.finalize(held.untyped_storage(), self._forget, size).atexit = False
         return held
@@ -108,7 +108,7 @@ class Lease:
         """
         size = math.prod(shape) * dtype.itemsize
         if size < _SMALL or (device is not None and device.type != "cpu"):
-            buffer = torch.empty(shape, dtype=dtype, device=device)
+            buffer = torch.empty(shape, dtype=dtype, device=device or torch.device("cpu"))
             if size:
                 self._out[buffer.data_ptr()] = buffer, False
             return buffer

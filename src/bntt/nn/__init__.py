@@ -1,6 +1,7 @@
 """Modules: they own parameters and start values; the equations are in :mod:`bntt.ops`."""
 
 from bntt.engine.compute import Compute
+from bntt.engine.prepared import weights_changed
 from bntt.nn.analog import DirectEncoder, FrameEncoder
 from bntt.nn.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.call import Call, Noise
@@ -99,4 +100,5 @@ __all__ = [
     "retime",
     "soft_reset",
     "straight_through",
+    "weights_changed",
 ]

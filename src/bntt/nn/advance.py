@@ -14,8 +14,9 @@ from bntt.engine.flow import readers_of
 from bntt.engine.layer import Layer
 from bntt.engine.measure import Seen
 from bntt.engine.node import Node
+from bntt.engine.prepared import Prepared
 from bntt.engine.stack import Stack, run_stack
-from bntt.engine.synapse import Prepared, Spikes
+from bntt.engine.synapse import Spikes
 from bntt.nn.call import Call
 from bntt.nn.fuse import FusedBlock
 from bntt.nn.measure import Measure, Measured, of_seen

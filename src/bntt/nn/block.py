@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from bntt.nn.call import Call, check_call
 from bntt.nn.rectifier import Rectifier
 from bntt.nn.stage import SpikingLayer, check_stage, fold_time, passed
+from bntt.nn.weights import check_input, weigh
 
 
 class BlockState(NamedTuple):
@@ -165,7 +165,7 @@ def _normalised(
     """The normalised current of an input, and the norm's state."""
     check_call(call)
     check_input(block.name, block.synapse, x)
-    current = fold_time(block.synapse, x)
+    current = weigh(block.name, block.synapse, x)
     return passed(f"the norm of {block.name}", block.norm, current, call, None if state is None else state.norm)
 
 
@@ -180,34 +180,3 @@ def _fired(
     if block.dropout is not None:
         pooled, _ = passed(f"the dropout of {block.name}", block.dropout, pooled, call, None)
     return pooled, membrane
-
-
-def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
-    """Compare an input with the first weights that it meets, if they are of a kind that says what it takes.
-
-    Raises:
-        TypeError: on weights of a type that cannot be.
-        ValueError: on an input that does not fit them.
-    """
-    for layer in synapse.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            break
-    else:
-        return
-    if isinstance(layer, nn.Conv2d):
-        fits, wanted = x.ndim == 5 and x.shape[2] == layer.in_channels, f"{layer.in_channels}, H, W"
-    else:
-        fits, wanted = math.prod(x.shape[2:]) == layer.in_features, f"{layer.in_features}"
-    dtype = layer.weight.dtype
-    if dtype.itemsize < 4:
-        raise TypeError(
-            f"{name} has weights of {dtype}: statistics and membranes need float32 at least, so weights are float32 or "
-            f"float64; for less use precision='bf16-grad' or 'bf16', or torch.autocast"
-        )
-    if not fits or x.dtype != dtype:
-        reason = (
-            "time comes first, and channels and image size are those that the network was built for"
-            if not fits
-            else f"convert the input, or the network with .to({x.dtype})"
-        )
-        raise ValueError(f"{name} takes {dtype} [S, B, {wanted}], got {x.dtype} {list(x.shape)}: {reason}")

@@ -16,24 +16,36 @@ from torch import Tensor, nn
 
 from bntt.engine.between import Fire, Mask, MaxPool, Sum
 from bntt.engine.compute import Compute
+from bntt.engine.door import is_plain
 from bntt.engine.layer import Layer
 from bntt.engine.node import Node, Start
 from bntt.engine.private import parts_of
-from bntt.engine.synapse import Geometry
 from bntt.nn.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.call import Call
 from bntt.nn.dropout import SpikeDropout
 from bntt.nn.folded import FoldedLIF
-from bntt.nn.known import Layout, Pooled, drive_of, normalisation_of, pool_of, synapse_of, why_not_neuron, why_not_norm
+from bntt.nn.known import (
+    Layout,
+    Pooled,
+    drive_of,
+    geometry_of,
+    normalisation_of,
+    pool_of,
+    synapse_of,
+    why_not_neuron,
+    why_not_norm,
+    why_not_values,
+)
 from bntt.nn.lif import LIF
 from bntt.nn.norm import NoNorm, TemporalNorm
 from bntt.nn.residual import Residual
-from bntt.nn.untouched import why_touched
+from bntt.nn.untouched import remember, why_touched
 from bntt.ops.folded import AnyNeuron
 from bntt.ops.norm import Moments
 
 UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
 """Blocks of one layer; each has a :class:`~bntt.nn.block.BlockState`."""
+remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF)
 
 
 class FusedNode(NamedTuple):
@@ -74,7 +86,7 @@ class FusedNode(NamedTuple):
                     f"the membrane is {membrane.dtype} {list(membrane.shape)} and a step's current torch.float32 "
                     f"{list(wanted)}: begin every batch with state=None"
                 )
-            membrane = membrane[:, None, None, :] if self.flat else membrane.permute(0, 2, 3, 1).contiguous()
+            membrane = (membrane[:, None, None, :] if self.flat else membrane.permute(0, 2, 3, 1)).contiguous()
         return Start(membrane, past if isinstance(past, Moments) else None)
 
     def leave(self, end: Start, state: BlockState | None) -> BlockState:
@@ -135,6 +147,8 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
             return f"{name or 'it'} {reason}"
         for tensor in tensors:
             wanted = torch.bool if isinstance(module, FoldedLIF) and tensor is module.turned else torch.float32
+            if not is_plain(tensor):
+                return f"{name or 'it'} has a {type(tensor).__name__}, which is no plain tensor"
             if tensor.dtype != wanted or tensor.device != site.device:
                 return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
     making, entered = _Making(site), _Place(0, layout)
@@ -211,7 +225,7 @@ class _Making:
         if isinstance(synapse, str):
             return synapse
         weights, flatten, (height, width, channels) = synapse
-        flat, geometry, site = isinstance(weights, nn.Linear), Geometry(), self.site
+        flat, site = isinstance(weights, nn.Linear), self.site
         firing = self._firing(block, (channels, height, width), flat) if isinstance(block, SpikingBlock) else None
         if isinstance(firing, str):
             return firing
@@ -221,13 +235,14 @@ class _Making:
         folded = firing is not None and firing.gain is not None
         if folded and type(block.norm) is not NoNorm:
             return f"its norm is {type(block.norm).__name__}, and the kernels know folded neurons without one alone"
-        if isinstance(weights, nn.Conv2d):
-            geometry = Geometry(weights.stride, weights.padding, weights.dilation, weights.groups)  # type: ignore[arg-type]
         window, neuron = ((1, 1), None) if firing is None else (firing.pooled.average, firing.neuron)
         tables = normalisation_of(block.norm, site.steps, channels, site.device)
         if folded and firing is not None:  # its gain and bias are what a norm's γ and β would be
             tables |= {"gamma": firing.gain, "beta": firing.bias}
-        layer = Layer(geometry, flatten, window, neuron, weights.weight, weights.bias, **tables)
+        given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
+        if reason := why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device):
+            return reason
+        layer = Layer(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
         fused = FusedNode(layer, unit, name, block.norm, (height, width, channels), flat)
         shape = (channels,) if flat else (channels, height, width)
         now = self.add(fused, at, layout=Layout(shape, (height, width, channels)))

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bntt.engine.compute import KernelName
+from bntt.engine.door import is_plain
 from bntt.engine.neuron import PoolSize
 from bntt.engine.synapse import Geometry
 from bntt.nn.norm import LayerNorm, NoNorm, TemporalNorm
+from bntt.nn.untouched import remember
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
 LARGEST_WINDOW = 255
 """Spikes of a pooling window are counted in a byte."""
+remember(nn.Sequential, nn.Flatten, nn.Identity, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
+remember(TemporalNorm, LayerNorm, NoNorm)
 
 
 class Layout(NamedTuple):
@@ -44,16 +49,62 @@ def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linea
     if type(synapse) is nn.Linear:
         if not (flattens or len(layout.shape) == 1) or synapse.in_features != height * width * channels:
             return "its input does not fit, or is not flat"
-        return synapse, height * width > 1, (1, 1, synapse.out_features)
+        return _misfit(synapse, (synapse.out_features, synapse.in_features)) or (
+            synapse,
+            height * width > 1,
+            (1, 1, synapse.out_features),
+        )
     if type(synapse) is not nn.Conv2d or flattens:
         return "its synapse is neither nn.Conv2d nor nn.Linear"
     if len(layout.shape) != 3 or synapse.in_channels != channels:
         return "its input does not fit"
     if isinstance(synapse.padding, str) or synapse.padding_mode != "zeros":
         return f"its convolution pads with {synapse.padding_mode}, {synapse.padding!r}"
-    kernel, stride = synapse.kernel_size, synapse.stride
-    size = Geometry(stride, synapse.padding, synapse.dilation).out_size((height, width), kernel)  # type: ignore[arg-type]
+    kernel, geometry = _pair(synapse.kernel_size), geometry_of(synapse)
+    whole = (kernel, geometry.stride, geometry.padding, geometry.dilation)
+    if not all(_is_size(pair, least) for pair, least in zip(whole, (1, 1, 0, 1), strict=True)):
+        return f"its kernel, stride, padding and dilation are {whole}, not pairs of whole numbers"
+    if synapse.groups < 1 or channels % synapse.groups:
+        return f"its {channels} input channels are not {synapse.groups} groups"
+    if reason := _misfit(synapse, (synapse.out_channels, channels // synapse.groups, *kernel)):
+        return reason
+    size = geometry.out_size((height, width), kernel)
     return (synapse, False, (*size, synapse.out_channels)) if min(size) > 0 else "its input is smaller than its kernel"
+
+
+def geometry_of(weights: nn.Conv2d | nn.Linear) -> Geometry:
+    """How a convolution moves over its input; a fully connected layer does not."""
+    if isinstance(weights, nn.Linear):
+        return Geometry()
+    return Geometry(_pair(weights.stride), _pair(weights.padding), _pair(weights.dilation), weights.groups)
+
+
+def _is_size(pair: tuple[Any, ...], least: int) -> bool:
+    return len(pair) == 2 and all(type(size) is int and size >= least for size in pair)
+
+
+def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
+    """What of a layer's parameters is not of the size that the layer says; "" if nothing."""
+    for name, value, wanted in (("weight", weights.weight, shape), ("bias", weights.bias, shape[:1])):
+        if isinstance(value, Tensor) and value.shape != wanted:
+            return f"its {name} is {list(value.shape)}, a {type(weights).__name__} of its sizes has {list(wanted)}"
+    return ""
+
+
+def why_not_values(values: Mapping[str, Tensor | None], device: torch.device) -> str:
+    """What the kernels could not read of a layer's tensors; "" if they can read all.
+
+    >>> why_not_values({"weight": torch.ones(1), "bias": torch.ones(1).double()}, torch.device("cpu"))
+    'its bias is torch.float64 on cpu'
+    """
+    for name, tensor in values.items():
+        if tensor is None:
+            continue
+        if not is_plain(tensor):
+            return f"its {name} is a {type(tensor).__name__}, which is no plain tensor"
+        if tensor.dtype != torch.float32 or tensor.device != device:
+            return f"its {name} is {tensor.dtype} on {tensor.device}"
+    return ""
 
 
 def _is_flatten(module: nn.Module) -> bool:
@@ -96,7 +147,8 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
 
 
 def _pair(size: Any) -> tuple[int, int]:
-    return size if isinstance(size, tuple) else (size, size)
+    """As PyTorch reads a size: of both directions, or of each."""
+    return tuple(size) if isinstance(size, tuple | list) else (size, size)
 
 
 def _largest(module: nn.Module) -> PoolSize | None:
@@ -165,14 +217,18 @@ def drive_of(neuron: AnyNeuron, steps: range, channels: int) -> tuple[AnyNeuron,
     if not isinstance(neuron, FoldedNeuron):
         return neuron, None, None
     neuron = neuron.steps(steps.start, steps.stop)
-    gain, bias = (torch.as_tensor(table).expand(len(steps), channels) for table in (neuron.gain, neuron.bias))
+    tables = (neuron.gain, neuron.bias)
+    device = next((table.device for table in tables if isinstance(table, Tensor)), torch.device("cpu"))
+    gain, bias = (
+        torch.as_tensor(table, dtype=torch.float32, device=device).expand(len(steps), channels) for table in tables
+    )
     return neuron.with_tables(gain=1.0, bias=0.0), gain, bias
 
 
 def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
     """Of a layer: γ and β of every step, the statistics where they are given and their pooling where not, and ε."""
     if not isinstance(norm, TemporalNorm):
-        one = torch.ones(1, 1, device=device)
+        one = torch.ones(1, 1, dtype=torch.float32, device=device)
         ones, zeros = one.expand(len(steps), channels), torch.zeros_like(one).expand(len(steps), channels)
         tables = {"gamma": ones, "beta": None, "mean": zeros, "var": ones, "eps": 0.0}
         if isinstance(norm, LayerNorm):

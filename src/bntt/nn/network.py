@@ -11,23 +11,20 @@ from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
-from bntt.engine.private import has_global_hooks
 from bntt.nn.advance import Work, advance_blocks, layers_of, real
 from bntt.nn.call import Call, Noise, noise_of
 from bntt.nn.measure import Measure, joined
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import Plan, plan_of, settled
-from bntt.nn.readout import Readout
+from bntt.nn.readout import is_linear
 from bntt.nn.settle import settle
 from bntt.nn.stage import SpikingLayer, check_layers, check_stage, passed
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
-from bntt.nn.untouched import why_touched
+from bntt.nn.weights import weigh
 
 STEPS_AT_ONCE = 25
 """Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""
-LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-"""What a readout may be made of to be applied once, to the mean over time, in place of every step."""
 
 
 class SpikingNetwork(nn.Module):
@@ -97,7 +94,7 @@ class SpikingNetwork(nn.Module):
         Raises:
             BackendError: as :meth:`forward` does.
         """
-        stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
+        stand_in = self._stand_in(shape)
         whole = self._is_whole(first, shape[0])
         return plan_of(dict(self.blocks.items()), stand_in, self.compute, Call(first, whole))
 
@@ -106,8 +103,13 @@ class SpikingNetwork(nn.Module):
 
         A training that shall have the same bits after a stop decides once.
         """
-        stand_in = torch.zeros(1, device=next(self.parameters()).device).expand(*shape)
+        stand_in = self._stand_in(shape)
         return settled(dict(self.blocks.items()), stand_in, self.compute, Call(0, self._is_whole(0, shape[0])))
+
+    def _stand_in(self, shape: Sequence[int]) -> Tensor:
+        """An input of no content."""
+        like = next(self.parameters())
+        return torch.zeros(1, dtype=like.dtype, device=like.device).expand(*shape)
 
     def _is_whole(self, first: int, steps: int) -> bool:
         """Whether so many steps are all that there will be."""
@@ -162,16 +164,11 @@ class SpikingNetwork(nn.Module):
 
     def _whole(self, x: Tensor, call: Call) -> Tensor:
         check_finite_input(x, 0)
-        work, plain = Work(call, self.compute, Measure(), goes_on=False), self._plain_readout()
+        work, plain = Work(call, self.compute, Measure(), goes_on=False), is_linear(self.readout)
         went = advance_blocks(dict(self.blocks.items()), x, work, [None] * len(self.blocks), mean=plain)
         if went.is_mean:
-            return self.readout.synapse(went.out)  # type: ignore[no-any-return, operator]
+            return weigh("the readout", self.readout.synapse, went.out[None])[0]  # type: ignore[arg-type]
         return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
-
-    def _plain_readout(self) -> bool:
-        """Whether all that it does is to apply linear weights of ours, so that the mean over time is enough."""
-        known = all(type(part) in LINEAR and not why_touched(part) for part in self.readout.modules())
-        return known and type(self.readout) is Readout and not has_global_hooks()
 
     def advance(
         self,
@@ -189,7 +186,7 @@ class SpikingNetwork(nn.Module):
         Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
         batch. In training, running statistics take every call's batches in, and γ of steps that never come gets no
         gradient, though it decays all the same. The state keeps weights as the kernels packed them, and notices when
-        they change, but through ``.data``: begin a new stream after that.
+        they change or are replaced, but through ``.data`` or NumPy: call ``bntt.weights_changed()`` after that.
 
         Args:
             x: what drives the first layer, floating point or int8.

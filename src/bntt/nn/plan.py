@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName, Recompute
+from bntt.engine.door import is_plain
 from bntt.engine.kernels import BackendError, device_of, find_backend, require_precision
 from bntt.engine.spans import saves_memory
 from bntt.engine.synapse import Spikes
@@ -35,6 +36,8 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
     if not found.available:
         return found.detail
     device = device_of(kernels)
+    if not is_plain(x):
+        return f"the kernels take plain tensors, the input is a {type(x).__name__}, {x.layout}"
     if x.device.type != device or x.dtype not in (torch.float32, torch.int8):
         return f"the kernels take float32 or int8 on {device}, the input is {x.dtype} on {x.device}"
     if x.numel() == 0:
@@ -45,6 +48,8 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
         return "a hook for all modules is registered"
     if private.being_transformed():
         return "forward-mode differentiation or a function transform is on"
+    if private.being_overridden():
+        return "a mode gives PyTorch's functions another meaning"
     return "something watches PyTorch's operations, such as a FlopCounterMode" if private.being_watched() else ""
 
 

@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bntt.engine.door import is_plain
+from bntt.engine.private import has_global_hooks
 from bntt.nn.call import Call, check_call
 from bntt.nn.lif import LIF
-from bntt.nn.stage import fold_time
+from bntt.nn.untouched import remember, why_touched
+from bntt.nn.weights import weigh
 
 
 class Readout(nn.Module):
@@ -36,7 +39,9 @@ class Readout(nn.Module):
         """``(logits after each step, voltage after the last)``; a voltage of None is 0."""
         check_call(call)
         after: list[Tensor] = []
-        for drive in fold_time(self.synapse, spikes):  # one after another: no scan of CUDA's is deterministic
+        for drive in weigh(
+            "the readout", self.synapse, spikes
+        ):  # one after another: no scan of CUDA's is deterministic
             last = after[-1] if after else voltage
             after.append(drive if last is None else last + drive)
         taken = torch.arange(call.first + 1, call.first + 1 + len(after), dtype=after[0].dtype, device=spikes.device)
@@ -68,10 +73,28 @@ class SpikeCount(nn.Module):
     ) -> tuple[Float[Tensor, "S B K"], tuple[Tensor, Tensor]]:
         """``(logits after each step, (membrane, counts) after the last)``; a state of None is rest."""
         check_call(call)
-        fired, membrane = self.lif(fold_time(self.synapse, spikes), call, None if state is None else state[0])
+        fired, membrane = self.lif(
+            weigh("the readout", self.synapse, spikes), call, None if state is None else state[0]
+        )
         after: list[Tensor] = []
         for step in fired:
             last = after[-1] if after else None if state is None else state[1]
             after.append(step if last is None else last + step)
         taken = torch.arange(call.first + 1, call.first + 1 + len(after), dtype=after[0].dtype, device=spikes.device)
         return torch.stack(after) / taken[:, None, None], (membrane, after[-1])
+
+
+LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+"""What a readout may be made of to be applied once, to the mean over time, in place of every step."""
+remember(*LINEAR)
+
+
+def is_linear(readout: nn.Module) -> bool:
+    """Return whether all that a readout does is to apply linear weights of ours, so that the mean over time is enough.
+
+    >>> is_linear(Readout(nn.Linear(8, 3)))
+    True
+    """
+    if type(readout) is not Readout or has_global_hooks() or not all(map(is_plain, readout.parameters())):
+        return False
+    return all(type(part) in LINEAR and not why_touched(part) for part in readout.modules())

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.engine.synapse import Prepared
+from bntt.engine.prepared import Prepared
 from bntt.nn.call import Noise
 from bntt.nn.measure import Measured
 from bntt.ops.norm import Moments

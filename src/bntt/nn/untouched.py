@@ -1,17 +1,45 @@
-"""Whether a module is exactly the class that it is an instance of."""
+"""Whether a module is exactly the class that it is an instance of, and the class what it was when this was imported."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from bntt.engine.private import has_hooks
 
+CALLED = ("__call__", "forward", "_conv_forward")
+"""What a call of a module goes through, as methods of its class."""
+_TORCH = str(Path(torch.__file__).parent)
+_remembered: dict[type[nn.Module], tuple[object, ...]] = {}
+
+
+def remember(*kinds: type[nn.Module]) -> None:
+    """Remember the methods of classes that a fused path computes in their place.
+
+    One of PyTorch's that somebody replaced before this was imported counts as replaced.
+    """
+    for kind in kinds:
+        methods = _methods_called(kind)
+        foreign = kind.__module__.startswith("torch.") and not all(map(_is_of_torch, methods))
+        _remembered[kind] = () if foreign else methods
+
+
+def _methods_called(kind: type[nn.Module]) -> tuple[object, ...]:
+    return tuple([getattr(kind, name, None) for name in CALLED])
+
+
+def _is_of_torch(method: object) -> bool:
+    code = getattr(method, "__code__", None)
+    return method is None or (code is not None and code.co_filename.startswith(_TORCH))
+
 
 def why_touched(module: nn.Module) -> str:
-    """What somebody did to a module that a fused path would by-pass: hooks, or methods set on the instance; "" if none.
+    """What somebody did to a module that a fused path would by-pass: hooks, or methods set on the instance or on its
+    class; "" if nothing.
 
     >>> layer = nn.Linear(2, 2)
     >>> why_touched(layer)
@@ -23,8 +51,10 @@ def why_touched(module: nn.Module) -> str:
     if has_hooks(module):
         return "has a hook"
     kind: Any = type(module)
-    methods, own = _methods(kind), vars(module)
-    return "" if methods.isdisjoint(own) else f"has a method of its own, {min(methods & own.keys())}"
+    if (methods := _remembered.get(kind)) is not None and methods != _methods_called(kind):
+        return f"is of a class whose methods were replaced, {kind.__name__}"
+    names, own = _methods(kind), vars(module)
+    return "" if names.isdisjoint(own) else f"has a method of its own, {min(names & own.keys())}"
 
 
 @cache

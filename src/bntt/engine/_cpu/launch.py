@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import torch
 from torch import Tensor
 
 from bntt.engine._cpu.library import Scan, call
+from bntt.engine.door import Buffer, KernelInputError
 from bntt.engine.neuron import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_before, hard_reset
 
+CPU = torch.device("cpu")
+F32, F64, I64, U8 = torch.float32, torch.float64, torch.int64, torch.uint8
+
 
 def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
     """See :func:`bntt.engine.scan.moments`."""
-    steps, channels = current.shape[0], current.shape[-1]
-    mean, var = torch.empty(steps, channels), torch.empty(steps, channels)
+    steps, channels, size, dtype = current.shape[0], current.shape[-1], current.numel(), current.dtype
+    mean, var = (torch.empty(steps, channels, dtype=F32, device=CPU) for _ in range(2))
+    tables = (Buffer(table, F32, steps * channels) for table in (mean, var))
     rows, threads = current[0].numel() // channels, torch.get_num_threads()
-    call("bntt_moments", _at(current), steps, rows, channels, _at(copy), _at(mean), _at(var), _bf16(current), threads)
+    values = Buffer(current, dtype, size), steps, rows, channels, Buffer(copy, dtype, size)
+    call("bntt_moments", *values, *tables, _is_bf16(current), threads)
     return mean, var
 
 
@@ -26,50 +30,60 @@ def scan(
     current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
-    fired = torch.empty(current.shape[0], current.shape[-1], dtype=torch.int64)
+    fired = torch.empty(current.shape[0], current.shape[-1], dtype=I64, device=CPU)
     job = _job(current, affine, neuron, window)
-    job.counts, job.fired, job.membrane = _at(counts), _at(fired), _at(membrane)
-    call("bntt_scan_forward", ctypes.byref(job))
+    job.give("counts", Buffer(counts, U8, _pooled(current, window)))
+    job.give("fired", Buffer(fired, I64, fired.numel()))
+    job.give("membrane", Buffer(membrane, F32, current[0].numel()))
+    call("bntt_scan_forward", job)
     return fired
 
 
 def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
     """Sums over rows of g, of g x̂, and of λ dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
     steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
-    sums = torch.empty(3 if leak else 2, steps, channels, dtype=torch.float64)
+    sums = torch.empty(3 if leak else 2, steps, channels, dtype=F64, device=CPU)
     job = _reverse_job(reverse)
-    job.sum_grad, job.sum_product = _at(sums[0]), _at(sums[1])
-    job.sum_leak = _at(sums[2]) if leak else None
-    call("bntt_scan_sums", ctypes.byref(job))
+    for name, rows in zip(("sum_grad", "sum_product", "sum_leak"), sums, strict=False):
+        job.give(name, Buffer(rows, F64, steps * channels))
+    call("bntt_scan_sums", job)
     return sums
 
 
 def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
     """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
-    job = _reverse_job(reverse)
-    job.offset, job.slope, job.grad_current = _at(offset), _at(slope), _at(out)
-    call("bntt_scan_backward", ctypes.byref(job))
+    current, job = reverse.current, _reverse_job(reverse)
+    rows = current.shape[0] * current.shape[-1]
+    job.give("offset", Buffer(offset, F32, rows))
+    job.give("slope", Buffer(slope, F32, rows))
+    job.give("grad_current", Buffer(out, current.dtype, current.numel()))
+    call("bntt_scan_backward", job)
 
 
 def _reverse_job(reverse: Reverse) -> Scan:
-    job = _job(reverse.current, reverse.affine, reverse.neuron, reverse.window)
-    job.grad_spikes, job.grad_scale = _at(reverse.grad_spikes), reverse.grad_scale
-    job.grad_step = 0 if len(reverse.grad_spikes) == 1 else reverse.grad_spikes.stride(0)
-    job.inverse, job.membrane, job.carry = _at(reverse.inverse), _at(reverse.membrane), _at(reverse.carry)
+    current, grad = reverse.current, reverse.grad_spikes
+    job = _job(current, reverse.affine, reverse.neuron, reverse.window)
+    step, neurons = _pooled(current, reverse.window) // len(current), current[0].numel()
+    shared = len(grad) == 1
+    job.grad_scale, job.grad_step = reverse.grad_scale, 0 if shared else step
+    job.give("grad_spikes", Buffer(grad, current.dtype, step if shared else step * len(current)))
+    job.give("inverse", Buffer(reverse.inverse, F32, current.shape[0] * current.shape[-1]))
+    job.give("membrane", Buffer(reverse.membrane, F32, neurons))
+    job.give("carry", Buffer(reverse.carry, F32, neurons))
     return job
 
 
 def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -> Scan:
     steps, images, height, width, channels = current.shape
     kind, _, second = surrogate_constants(neuron)
-    tables = neuron_tables(neuron, channels)
-    assert len(tables.leak) in (1, steps)
+    tables, table = neuron_tables(neuron, channels, CPU), steps * channels
+    rows = channels if tables.step == 0 else table
     job = Scan(
-        current=_at(current),
-        mean=_at(affine.mean),
-        scale=_at(affine.scale),
-        shift=_at(affine.shift),
-        **{name: _at(table) for name, table in tables._asdict().items()},
+        current=Buffer(current, current.dtype, table * images * height * width),
+        mean=Buffer(affine.mean, F32, table),
+        scale=Buffer(affine.scale, F32, table),
+        shift=Buffer(affine.shift, F32, table),
+        **{name: Buffer(values, F32, rows) for name, values in tables._asdict().items()},
         neuron_step=tables.step,
         steps=steps,
         images=images,
@@ -83,22 +97,20 @@ def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -
         hard_reset=neuron.reset is hard_reset,
         surrogate=kind,
         threads=torch.get_num_threads(),
-        bf16=_bf16(current),
+        bf16=_is_bf16(current),
     )
     if not isinstance(neuron, FoldedNeuron):
         job.sign = None
-    job.held = tables  # for as long as the job points at it
     return job
 
 
-def _bf16(current: Tensor) -> bool:
-    assert current.dtype in (torch.float32, torch.bfloat16)
+def _pooled(current: Tensor, window: PoolSize) -> int:
+    """How many windows all steps have."""
+    steps, images, height, width, channels = current.shape
+    return steps * images * (height // window[0]) * (width // window[1]) * channels
+
+
+def _is_bf16(current: Tensor) -> bool:
+    if current.dtype not in (F32, torch.bfloat16):
+        raise KernelInputError(f"a kernel takes currents for float32 or bfloat16, got {current.dtype}")
     return current.dtype == torch.bfloat16
-
-
-def _at(tensor: Tensor | None) -> int | None:
-    if tensor is None:
-        return None
-    assert tensor.is_contiguous()
-    assert tensor.device.type == "cpu"
-    return tensor.data_ptr()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_double, c_int, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, byref, c_double, c_int, c_int32, c_int64, c_void_p
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
+
+from bntt.engine.door import Buffer
 
 VARIANTS = ("portable", "avx2", "avx512")
 
@@ -16,7 +18,28 @@ def _fields(**of_type: tuple[Any, str]) -> Any:
     return [(name, kind) for kind, names in of_type.values() for name in names.split()]
 
 
-class Scan(Structure):
+class Job(Structure):
+    """A structure that a kernel is called with: numbers, and pointers to buffers, which it keeps alive.
+
+    Raises:
+        KernelInputError: on a buffer that is not what the kernel takes it for.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__()
+        self.held: list[Buffer] = []
+        for name, value in values.items():
+            self.give(name, value)
+
+    def give(self, name: str, value: Any) -> None:
+        """Set one field: a number as it is, a buffer as its address."""
+        if isinstance(value, Buffer):
+            self.held.append(value)
+            value = value.address(name)
+        setattr(self, name, value)
+
+
+class Scan(Job):
     """``BnttScan``."""
 
     _fields_ = _fields(
@@ -31,7 +54,7 @@ class Scan(Structure):
     )
 
 
-class Events(Structure):
+class Events(Job):
     """``BnttEvents``."""
 
     _fields_ = _fields(
@@ -88,16 +111,23 @@ def variants() -> list[str]:
     return [name for bit, name in enumerate(VARIANTS) if mask >> bit & 1]
 
 
+def packed_size(job: Events) -> int:
+    """Return how many floats a layer's weights take, packed for the event-driven kernels."""
+    return int(LIBRARY.bntt_packed_size(byref(job)))
+
+
 def use_variant(name: str | None = None) -> str:
     """Use one instruction set from now on, in this process; None only asks which one is in use."""
     return VARIANTS[LIBRARY.bntt_use_variant(-1 if name is None else VARIANTS.index(name))]
 
 
 def call(function: str, *arguments: Any) -> None:
-    """Call a kernel.
+    """Call a kernel with numbers, buffers and jobs, all of which live until it returns.
 
     Raises:
+        KernelInputError: on a buffer that is not what the kernel takes it for.
         MemoryError: if it found no memory for its work.
     """
-    if getattr(LIBRARY, function)(*arguments) != 0:
+    given = [a.address(f"argument {i} of {function}") if isinstance(a, Buffer) else a for i, a in enumerate(arguments)]
+    if getattr(LIBRARY, function)(*(byref(value) if isinstance(value, Job) else value for value in given)) != 0:
         raise MemoryError(f"{function} could not have the memory that it works in")

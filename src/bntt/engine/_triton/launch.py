@@ -33,7 +33,7 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
         copy.copy_(current)
     shift = current.reshape(steps, rows, channels)[:, :SHIFT_ROWS].float().mean(1)
     chunks, block = triton.cdiv(rows, CHUNK), min(64, triton.next_power_of_2(channels))
-    partial = torch.empty(chunks, 2, steps, channels, device=current.device)
+    partial = torch.empty(chunks, 2, steps, channels, dtype=torch.float32, device=current.device)
     grid = (chunks, steps, triton.cdiv(channels, block))
     with _on(current):
         kernels.moments[grid](current, shift, partial, steps, rows, channels, CHUNK, ROWS=32, CHANNELS=block)
@@ -90,8 +90,8 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
     blocks, spans = triton.cdiv(channels, tile["CHANNELS"]), triton.cdiv(steps, SPAN)
     programs = min(tiles, max(1, _programs(current) // blocks))
     lanes = tile["ROWS"] * tile["WINDOW"] * tile["CHANNELS"]
-    starts = torch.empty(programs * blocks * spans * lanes, device=current.device)
-    potentials = torch.empty(programs * blocks * SPAN * lanes, device=current.device)
+    starts = torch.empty(programs * blocks * spans * lanes, dtype=torch.float32, device=current.device)
+    potentials = torch.empty(programs * blocks * SPAN * lanes, dtype=torch.float32, device=current.device)
     partial = torch.zeros(programs if sums else 0, 2, steps, channels, dtype=torch.float64, device=current.device)
     grad, unused = reverse.grad_spikes, current
     kind, _, second = surrogate_constants(neuron)
