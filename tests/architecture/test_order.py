@@ -14,9 +14,10 @@ ORDER = {
     ],
     "engine": [
         ["__init__", "_cpu.__init__", "_triton.__init__"],
-        ["private", "workspace", "compute", "neuron", "_cpu.library", "_triton.kernels"],
+        ["private", "workspace", "compute", "neuron", "door", "_triton.kernels"],
+        ["_cpu.library"],
         ["_cpu.launch", "_triton.launch", "poisson", "synapse"],
-        ["kernels", "crossover", "arrivals"],
+        ["kernels", "crossover", "arrivals", "prepared"],
         ["scan", "measure", "drive"],
         ["node"],
         ["layer", "firing", "flow"],
@@ -27,6 +28,7 @@ ORDER = {
     "nn": [
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
         ["stage", "norm", "lif", "state", "pixels", "dropout", "rectifier"],
+        ["weights"],
         ["readout", "block", "norms", "statistics", "watch", "analog", "expected", "sequence", "residual", "folded"],
         ["known", "settle"],
         ["fuse"],

@@ -32,6 +32,14 @@ def linear(*args) -> nn.Linear:
     return nn.utils.skip_init(nn.Linear, *args, bias=False)
 
 
+def dense(inputs: int, outputs: int, rng: torch.Generator) -> nn.Linear:
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=rng))
+    return layer
+
+
 def small(steps: int = 5, norm=BNTT, **neuron) -> SpikingNetwork:
     """Two convolutions with poolings, odd sizes and channel counts, and a hidden layer."""
     torch_weights = torch.Generator().manual_seed(3)

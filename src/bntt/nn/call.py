@@ -41,7 +41,7 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
         came = f"{index.dtype} {list(index.shape)}"
         raise ValueError(f"index must name each of the {batch} samples by an integer, got {came}")
     if known is None:
-        return Noise(seed or 0, draw or 0, torch.arange(batch) if index is None else index)
+        return Noise(seed or 0, draw or 0, torch.arange(batch, device="cpu") if index is None else index)
     same = index is None or bool((index.to(known.index.device) == known.index).all())
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(

@@ -96,7 +96,7 @@ def _numbered(loader: Any) -> Iterator[Samples]:
     for batch in loader:
         inputs, given = _pair(batch)
         labels = _labels(given, len(inputs))
-        yield inputs, labels, torch.arange(start, start + len(labels))
+        yield inputs, labels, torch.arange(start, start + len(labels), device="cpu")
         start += len(labels)
 
 

@@ -65,7 +65,7 @@ class Window:
         return False
 
     def weights(self, num_steps: int) -> Float[Tensor, "T T"]:
-        held = self._held(num_steps, 0).double()
+        held = self._held(num_steps, 0)
         return held / held.sum(1, keepdim=True)
 
     def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
@@ -73,7 +73,7 @@ class Window:
             return own, None
         before = 0 if past is None else len(past.count)
         every = own if past is None else joined_moments([past, own])
-        values = self._held(len(own.count), before) * torch.tensor(every.count, dtype=torch.float64)
+        values = self._held(len(own.count), before) * torch.tensor(every.count, dtype=torch.float64, device="cpu")
         pooled = pool_moments(every, values / values.sum(1, keepdim=True))
         kept = pooled if self.back is None else every
         rows = slice(-(self.back or 1), None)
@@ -81,7 +81,7 @@ class Window:
 
     def _held(self, steps: int, before: int) -> Float[Tensor, "S rows"]:
         """Which of the rows, ``before`` earlier ones and then these steps' own, make up each step's statistics."""
-        held = torch.ones(steps, before + steps).tril(before)
+        held = torch.ones(steps, before + steps, dtype=torch.float64, device="cpu").tril(before)
         return held if self.back is None else held.triu(before - self.back)
 
 
@@ -98,7 +98,7 @@ class AllSteps:
         return True
 
     def weights(self, num_steps: int) -> Float[Tensor, "1 T"]:
-        return torch.full((1, num_steps), 1 / num_steps, dtype=torch.float64)
+        return torch.full((1, num_steps), 1 / num_steps, dtype=torch.float64, device="cpu")
 
     def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
         return pool_moments(own, self.weights(len(own.count))), None

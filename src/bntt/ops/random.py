@@ -131,4 +131,4 @@ def permutation(seed: int, purpose: Purpose, draw: int, count: int) -> Int[Tenso
     >>> permutation(0, Purpose.ORDER, 0, 5).sort().values
     tensor([0, 1, 2, 3, 4])
     """
-    return torch.argsort(sample_keys(seed, purpose, draw, torch.arange(count)), stable=True)
+    return torch.argsort(sample_keys(seed, purpose, draw, torch.arange(count, device="cpu")), stable=True)
