@@ -1,4 +1,4 @@
-"""Weights and biases of any make: applied as plain PyTorch applies them, or refused by the name of layer and parameter."""
+"""Weights and biases of any make: applied as plain PyTorch does, or refused by the name of layer and parameter."""
 
 from __future__ import annotations
 
