@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.mutations.borders import BORDERS
 from tests.mutations.equations import EQUATIONS
 from tests.mutations.fused import FUSED
 from tests.mutations.graphs import GRAPHS
 from tests.mutations.states import PROCESSES, STATES
 
-MUTATIONS = [*EQUATIONS, *FUSED, *GRAPHS, *PROCESSES, *STATES]
+MUTATIONS = [*BORDERS, *EQUATIONS, *FUSED, *GRAPHS, *PROCESSES, *STATES]

@@ -1,0 +1,114 @@
+"""Faults at the borders: of what enters a kernel, of prepared weights, of what stands between."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation
+
+DOOR = ("tests/engine/test_door.py",)
+WITHIN = ("tests/nn/test_borders.py",)
+STREAMS = ("tests/nn/test_streams.py", "tests/engine/test_prepared.py")
+WEIGHTS = ("tests/nn/test_weights.py",)
+
+BORDERS = [
+    Mutation(
+        "a kernel reads another type",
+        "engine/door.py",
+        "tensor.dtype is self.dtype and tensor.numel()",
+        "tensor.numel()",
+        DOOR,
+    ),
+    Mutation("a kernel reads beyond the end", "engine/door.py", "tensor.numel() == self.size and ", "", DOOR),
+    Mutation(
+        "a kernel reads strided values as if they lay together",
+        "engine/door.py",
+        "return tensor.is_contiguous() and not",
+        "return not",
+        DOOR,
+    ),
+    Mutation(
+        "a subclass may keep its values elsewhere",
+        "engine/door.py",
+        "fits = type(tensor) in PLAIN and tensor.is_cpu",
+        "fits = tensor.is_cpu",
+        DOOR,
+    ),
+    Mutation(
+        "a buffer of the default type",
+        "engine/_cpu/launch.py",
+        "mean, var = (torch.empty(steps, channels, dtype=F32, device=CPU)",
+        "mean, var = (torch.empty(steps, channels, device=CPU)",
+        (*DOOR, *WITHIN),
+    ),
+    Mutation(
+        "a bias is read as if it lay together",
+        "engine/synapse.py",
+        "bias.detach().contiguous()",
+        "bias.detach()",
+        WEIGHTS,
+    ),
+    Mutation(
+        "a bias of another length",
+        "nn/known.py",
+        '("bias", weights.bias, shape[:1])',
+        '("bias", weights.bias, ())',
+        WEIGHTS,
+    ),
+    Mutation(
+        "parameters that are plain tensors are not looked at",
+        "nn/known.py",
+        "if tensor.dtype != torch.float32 or tensor.device != device:",
+        "if False:",
+        WEIGHTS,
+    ),
+    Mutation(
+        "tied weights share the first layer's bias",
+        "engine/prepared.py",
+        "key, version = (id(weight), id(bias)),",
+        "key, version = (id(weight), 0),",
+        STREAMS,
+    ),
+    Mutation(
+        "a replaced bias stays the old one",
+        "engine/prepared.py",
+        "or not held.is_of(weight, bias):",
+        "or held.weight() is not weight:",
+        STREAMS,
+    ),
+    Mutation(
+        "fused optimizers are not noticed",
+        "engine/prepared.py",
+        "register_optimizer_step_post_hook(lambda *_: weights_changed())",
+        "register_optimizer_step_post_hook(lambda *_: None)",
+        STREAMS,
+    ),
+    Mutation(
+        "packed weights are seen before they are finished",
+        "engine/synapse.py",
+        '            call("bntt_pack", job, weight, Buffer(packed, torch.float32, packed.numel()))\n'
+        "            self._packed[key] = packed\n",
+        "            self._packed[key] = packed\n"
+        '            call("bntt_pack", job, weight, Buffer(packed, torch.float32, packed.numel()))\n',
+        STREAMS,
+    ),
+    Mutation(
+        "a mode over functions is passed by",
+        "nn/plan.py",
+        "if private.being_overridden():",
+        "if False:",
+        WITHIN,
+    ),
+    Mutation(
+        "a patched class is passed by",
+        "nn/untouched.py",
+        "methods != _methods_called(kind):",
+        "False:",
+        WITHIN,
+    ),
+    Mutation(
+        "weights of a subclass are taken for numbers",
+        "nn/fuse.py",
+        "            if not is_plain(tensor):\n",
+        "            if False:\n",
+        WITHIN,
+    ),
+]
