@@ -13,23 +13,23 @@ BORDERS = [
     Mutation(
         "a kernel reads another type",
         "engine/door.py",
-        "tensor.dtype is self.dtype and tensor.numel()",
-        "tensor.numel()",
+        "        and tensor.dtype is dtype\n",
+        "",
         DOOR,
     ),
-    Mutation("a kernel reads beyond the end", "engine/door.py", "tensor.numel() == self.size and ", "", DOOR),
+    Mutation("a kernel reads beyond the end", "engine/door.py", "        and tensor.numel() == size\n", "", DOOR),
     Mutation(
         "a kernel reads strided values as if they lay together",
         "engine/door.py",
-        "return tensor.is_contiguous() and not",
-        "return not",
+        "        and tensor.is_contiguous()\n",
+        "",
         DOOR,
     ),
     Mutation(
         "a subclass may keep its values elsewhere",
         "engine/door.py",
-        "fits = type(tensor) in PLAIN and tensor.is_cpu",
-        "fits = tensor.is_cpu",
+        "        type(tensor) in PLAIN\n        and ",
+        "        ",
         DOOR,
     ),
     Mutation(
@@ -84,10 +84,10 @@ BORDERS = [
     Mutation(
         "packed weights are seen before they are finished",
         "engine/synapse.py",
-        '            call("bntt_pack", job, weight, Buffer(packed, torch.float32, packed.numel()))\n'
+        '            call("bntt_pack", job, weight, (packed, torch.float32, packed.numel()))\n'
         "            self._packed[key] = packed\n",
         "            self._packed[key] = packed\n"
-        '            call("bntt_pack", job, weight, Buffer(packed, torch.float32, packed.numel()))\n',
+        '            call("bntt_pack", job, weight, (packed, torch.float32, packed.numel()))\n',
         STREAMS,
     ),
     Mutation(

@@ -1,12 +1,12 @@
 """The one door into the kernels: nothing gets there but the address of a tensor that was proven to be what they expect.
 
-A kernel sees addresses and sizes, and believes them. So every tensor comes as a :class:`Buffer`, which says what the
+A kernel sees addresses and sizes, and believes them. So every tensor comes as a :data:`Buffer`, which says what the
 kernel will take it for, and is refused unless it is a plain strided tensor of exactly that, in the processor's memory.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,36 +19,41 @@ class KernelInputError(TypeError):
     """A tensor that a kernel would misread; to meet one is a fault of this library."""
 
 
-class Buffer(NamedTuple):
-    """A tensor that a kernel reads or writes, and what the kernel takes it for."""
+Buffer = tuple[Tensor | None, torch.dtype, int]
+"""A tensor that a kernel reads or writes, None where the kernel knows that it may be missing, and what the kernel takes
+it for: its type and how many elements it has. A plain tuple, since a step of one sample makes a hundred."""
 
-    tensor: Tensor | None
-    """None where the kernel knows that it may be missing."""
-    dtype: torch.dtype
-    size: int
-    """How many elements."""
 
-    def address(self, name: str) -> int | None:
-        """Where the values lie.
+def address(buffer: Buffer, name: str) -> int | None:
+    """Return where the values of a buffer lie.
 
-        Raises:
-            KernelInputError: if the tensor is not what the kernel takes it for; the message says in what they differ.
+    Args:
+        name: what the message calls it.
 
-        >>> Buffer(torch.zeros(3), torch.float32, 4).address("bias")
-        Traceback (most recent call last):
-        bntt.engine.door.KernelInputError: a kernel takes bias for a contiguous float32 of 4 elements, it is a \
+    Raises:
+        KernelInputError: if the tensor is not what the kernel takes it for; the message says in what they differ.
+
+    >>> address((torch.zeros(3), torch.float32, 4), "bias")
+    Traceback (most recent call last):
+    bntt.engine.door.KernelInputError: a kernel takes bias for a contiguous float32 of 4 elements, it is a \
 contiguous float32 of 3
-        """
-        tensor = self.tensor
-        if tensor is None:
-            return None
-        fits = type(tensor) in PLAIN and tensor.is_cpu and tensor.layout is torch.strided
-        if not (fits and tensor.dtype is self.dtype and tensor.numel() == self.size and _is_dense(tensor)):
-            raise KernelInputError(
-                f"a kernel takes {name} for a contiguous {_short(self.dtype)} of {self.size} elements, it is "
-                f"{_described(tensor)}"
-            )
+    """
+    tensor, dtype, size = buffer
+    if tensor is None:
+        return None
+    if (
+        type(tensor) in PLAIN
+        and tensor.layout is torch.strided
+        and tensor.is_cpu
+        and tensor.dtype is dtype
+        and tensor.numel() == size
+        and tensor.is_contiguous()
+        and not tensor.is_neg()  # a lazily negated view has the other sign in memory
+    ):
         return tensor.data_ptr()
+    raise KernelInputError(
+        f"a kernel takes {name} for a contiguous {_short(dtype)} of {size} elements, it is {_described(tensor)}"
+    )
 
 
 def is_plain(tensor: Any) -> bool:
@@ -60,10 +65,6 @@ def is_plain(tensor: Any) -> bool:
     return type(tensor) in PLAIN and tensor.layout is torch.strided
 
 
-def _is_dense(tensor: Tensor) -> bool:
-    return tensor.is_contiguous() and not tensor.is_neg()  # a lazily negated view has the other sign in memory
-
-
 def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
@@ -72,5 +73,5 @@ def _described(tensor: Tensor) -> str:
     if not is_plain(tensor):
         return f"a {type(tensor).__name__} of layout {tensor.layout}"
     where = "" if tensor.is_cpu else f" on {tensor.device}"
-    dense = "a contiguous" if _is_dense(tensor) else "a strided"
+    dense = "a contiguous" if tensor.is_contiguous() and not tensor.is_neg() else "a strided"
     return f"{dense} {_short(tensor.dtype)} of {tensor.numel()}{where}"

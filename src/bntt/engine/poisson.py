@@ -7,7 +7,6 @@ from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
 from bntt.engine._cpu.library import call
-from bntt.engine.door import Buffer
 
 
 def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, signed: bool) -> Int8[Tensor, "T B C H W"]:
@@ -22,9 +21,9 @@ def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, sign
     batch, channels, height, width = x.shape
     spikes = torch.empty(len(keys), batch, height, width, channels, dtype=torch.int8, device=torch.device("cpu"))
     buffers = (
-        Buffer(pixels, torch.float32, batch * channels * height * width),
-        Buffer(keys, torch.int64, len(keys) * batch),
-        Buffer(spikes, torch.int8, len(keys) * batch * channels * height * width),
+        (pixels, torch.float32, batch * channels * height * width),
+        (keys, torch.int64, len(keys) * batch),
+        (spikes, torch.int8, len(keys) * batch * channels * height * width),
     )
     call("bntt_poisson", *buffers, len(keys), batch, channels, height * width, signed, torch.get_num_threads())
     return spikes.permute(0, 1, 4, 2, 3)

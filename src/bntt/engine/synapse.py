@@ -19,7 +19,6 @@ from torch import Tensor
 
 from bntt.engine._cpu.library import LIBRARY, Events, call, packed_size
 from bntt.engine.compute import Precision
-from bntt.engine.door import Buffer
 from bntt.engine.workspace import WORKSPACE
 
 
@@ -98,7 +97,7 @@ class Spikes:
         """The values as floats in ``out``."""
         if LIBRARY is not None and self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
             size, threads = self.values.numel(), torch.get_num_threads()
-            values, floats = Buffer(self.values, torch.uint8, size), Buffer(out, torch.float32, size)
+            values, floats = (self.values, torch.uint8, size), (out, torch.float32, size)
             call("bntt_unpack", values, floats, size, self.scale, threads)
             return out
         out.copy_(self.values)
@@ -162,8 +161,8 @@ class Synapse:
         """
         if events:
             job = self._job(x)
-            job.give("grad_out", Buffer(grad_out.float(), torch.float32, self._out_size(x)))
-            job.give("grad_weight", Buffer(total, torch.float32, self._weights(x)))
+            job.give(grad_out=(grad_out.float(), torch.float32, self._out_size(x)))
+            job.give(grad_weight=(total, torch.float32, self._weights(x)))
             call("bntt_events_weight_grad", job)
             return
         with x.as_floats(grad_out.dtype) as floats:
@@ -218,9 +217,9 @@ class Synapse:
         out = torch.empty(shape, dtype=self.forward_dtype, device=x.values.device) if out is None else out
         with WORKSPACE.lease() as lease:
             sums = out if out.dtype == torch.float32 else lease.take(*shape)
-            job.give("weight", Buffer(packed, torch.float32, packed.numel()))
-            job.give("bias", Buffer(self.bias, torch.float32, self.weight.shape[0]))
-            job.give("out", Buffer(sums, torch.float32, self._out_size(x)))
+            job.give(weight=(packed, torch.float32, packed.numel()))
+            job.give(bias=(self.bias, torch.float32, self.weight.shape[0]))
+            job.give(out=(sums, torch.float32, self._out_size(x)))
             call("bntt_events_forward", job)
             return out if sums is out else out.copy_(sums)
 
@@ -229,9 +228,9 @@ class Synapse:
         key = (x.scale, x.values.shape[-1])
         packed = self._packed.get(key)
         if packed is None:
-            job, weight = self._job(x), Buffer(self.weight.contiguous(), torch.float32, self._weights(x))
+            job, weight = self._job(x), (self.weight.contiguous(), torch.float32, self._weights(x))
             packed = torch.empty(packed_size(job), dtype=torch.float32, device=x.values.device)
-            call("bntt_pack", job, weight, Buffer(packed, torch.float32, packed.numel()))
+            call("bntt_pack", job, weight, (packed, torch.float32, packed.numel()))
             self._packed[key] = packed
         return packed
 
@@ -249,7 +248,7 @@ class Synapse:
     def _job(self, x: Spikes) -> Events:
         steps, batch, height, width, channels = x.values.shape
         return Events(
-            counts=Buffer(x.values, torch.uint8, steps * batch * height * width * channels),
+            counts=(x.values, torch.uint8, steps * batch * height * width * channels),
             images=steps * batch,
             height=height,
             width=width,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine._cpu.library import Scan, call
-from bntt.engine.door import Buffer, KernelInputError
+from bntt.engine.door import KernelInputError
 from bntt.engine.neuron import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_before, hard_reset
@@ -19,9 +19,9 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
     """See :func:`bntt.engine.scan.moments`."""
     steps, channels, size, dtype = current.shape[0], current.shape[-1], current.numel(), current.dtype
     mean, var = (torch.empty(steps, channels, dtype=F32, device=CPU) for _ in range(2))
-    tables = (Buffer(table, F32, steps * channels) for table in (mean, var))
-    rows, threads = current[0].numel() // channels, torch.get_num_threads()
-    values = Buffer(current, dtype, size), steps, rows, channels, Buffer(copy, dtype, size)
+    tables = ((table, F32, steps * channels) for table in (mean, var))
+    rows, threads = size // (steps * channels), torch.get_num_threads()
+    values = (current, dtype, size), steps, rows, channels, (copy, dtype, size)
     call("bntt_moments", *values, *tables, _is_bf16(current), threads)
     return mean, var
 
@@ -32,9 +32,9 @@ def scan(
     """See :func:`bntt.engine.scan.scan`."""
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=I64, device=CPU)
     job = _job(current, affine, neuron, window)
-    job.give("counts", Buffer(counts, U8, _pooled(current, window)))
-    job.give("fired", Buffer(fired, I64, fired.numel()))
-    job.give("membrane", Buffer(membrane, F32, current[0].numel()))
+    job.give(counts=(counts, U8, _pooled(current, window)))
+    job.give(fired=(fired, I64, fired.numel()))
+    job.give(membrane=(membrane, F32, current.numel() // current.shape[0]))
     call("bntt_scan_forward", job)
     return fired
 
@@ -45,7 +45,7 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
     sums = torch.empty(3 if leak else 2, steps, channels, dtype=F64, device=CPU)
     job = _reverse_job(reverse)
     for name, rows in zip(("sum_grad", "sum_product", "sum_leak"), sums, strict=False):
-        job.give(name, Buffer(rows, F64, steps * channels))
+        job.give(**{name: (rows, F64, steps * channels)})
     call("bntt_scan_sums", job)
     return sums
 
@@ -54,22 +54,23 @@ def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor
     """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
     current, job = reverse.current, _reverse_job(reverse)
     rows = current.shape[0] * current.shape[-1]
-    job.give("offset", Buffer(offset, F32, rows))
-    job.give("slope", Buffer(slope, F32, rows))
-    job.give("grad_current", Buffer(out, current.dtype, current.numel()))
+    job.give(offset=(offset, F32, rows))
+    job.give(slope=(slope, F32, rows))
+    job.give(grad_current=(out, current.dtype, current.numel()))
     call("bntt_scan_backward", job)
 
 
 def _reverse_job(reverse: Reverse) -> Scan:
     current, grad = reverse.current, reverse.grad_spikes
     job = _job(current, reverse.affine, reverse.neuron, reverse.window)
-    step, neurons = _pooled(current, reverse.window) // len(current), current[0].numel()
-    shared = len(grad) == 1
+    steps = current.shape[0]
+    step, neurons = _pooled(current, reverse.window) // steps, current.numel() // steps
+    shared = grad.shape[0] == 1
     job.grad_scale, job.grad_step = reverse.grad_scale, 0 if shared else step
-    job.give("grad_spikes", Buffer(grad, current.dtype, step if shared else step * len(current)))
-    job.give("inverse", Buffer(reverse.inverse, F32, current.shape[0] * current.shape[-1]))
-    job.give("membrane", Buffer(reverse.membrane, F32, neurons))
-    job.give("carry", Buffer(reverse.carry, F32, neurons))
+    job.give(grad_spikes=(grad, current.dtype, step if shared else step * steps))
+    job.give(inverse=(reverse.inverse, F32, steps * current.shape[-1]))
+    job.give(membrane=(reverse.membrane, F32, neurons))
+    job.give(carry=(reverse.carry, F32, neurons))
     return job
 
 
@@ -79,11 +80,11 @@ def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -
     tables, table = neuron_tables(neuron, channels, CPU), steps * channels
     rows = channels if tables.step == 0 else table
     job = Scan(
-        current=Buffer(current, current.dtype, table * images * height * width),
-        mean=Buffer(affine.mean, F32, table),
-        scale=Buffer(affine.scale, F32, table),
-        shift=Buffer(affine.shift, F32, table),
-        **{name: Buffer(values, F32, rows) for name, values in tables._asdict().items()},
+        current=(current, current.dtype, table * images * height * width),
+        mean=(affine.mean, F32, table),
+        scale=(affine.scale, F32, table),
+        shift=(affine.shift, F32, table),
+        **{name: (values, F32, rows) for name, values in tables._asdict().items()},
         neuron_step=tables.step,
         steps=steps,
         images=images,

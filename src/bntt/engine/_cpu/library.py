@@ -8,7 +8,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-from bntt.engine.door import Buffer
+from bntt.engine.door import address
 
 VARIANTS = ("portable", "avx2", "avx512")
 
@@ -27,16 +27,16 @@ class Job(Structure):
 
     def __init__(self, **values: Any) -> None:
         super().__init__()
-        self.held: list[Buffer] = []
-        for name, value in values.items():
-            self.give(name, value)
+        self.held: list[Any] = []
+        self.give(**values)
 
-    def give(self, name: str, value: Any) -> None:
-        """Set one field: a number as it is, a buffer as its address."""
-        if isinstance(value, Buffer):
-            self.held.append(value)
-            value = value.address(name)
-        setattr(self, name, value)
+    def give(self, **values: Any) -> None:
+        """Set fields: numbers as they are, buffers as their addresses."""
+        for name, value in values.items():
+            if type(value) is tuple:
+                self.held.append(value[0])
+                value = address(value, name)
+            setattr(self, name, value)
 
 
 class Scan(Job):
@@ -128,6 +128,10 @@ def call(function: str, *arguments: Any) -> None:
         KernelInputError: on a buffer that is not what the kernel takes it for.
         MemoryError: if it found no memory for its work.
     """
-    given = [a.address(f"argument {i} of {function}") if isinstance(a, Buffer) else a for i, a in enumerate(arguments)]
-    if getattr(LIBRARY, function)(*(byref(value) if isinstance(value, Job) else value for value in given)) != 0:
+    given = []
+    for one in arguments:
+        if type(one) is tuple:
+            one = address(one, f"an argument of {function}")
+        given.append(byref(one) if isinstance(one, Job) else one)
+    if getattr(LIBRARY, function)(*given) != 0:
         raise MemoryError(f"{function} could not have the memory that it works in")
