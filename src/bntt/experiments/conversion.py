@@ -164,9 +164,9 @@ def conversion_run(
         held_out = measured(recipe, data, "validation", device)
         evaluation = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=attend)
         accuracy = evaluation.accuracy.mean
-        facts = {"epoch": 0, "validation_accuracy": accuracy, "averaged": False, "recipe": written, **rules_told(recipe)}
+        facts = {"epoch": 0, "validation_accuracy": accuracy, "averaged": False, "recipe": written}
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        write_checkpoint(run.best, tensors, {**facts, "conversion": asdict(conversion)})
+        write_checkpoint(run.best, tensors, {**facts, **rules_told(recipe), "conversion": asdict(conversion)})
         row = {
             "epoch": 0,
             "validation_accuracy": accuracy,

@@ -51,8 +51,8 @@ def check_same_recipe(
         The free ones that differ, each with its value then and now.
 
     Raises:
-        CheckpointError: naming every key that differs with both values, or an option that changes what a trained network
-            computes and meant something else then; or if the checkpoint holds no recipe.
+        CheckpointError: naming every key that differs with both values, or an option that meant something else to a
+            trained network then; or if the checkpoint holds no recipe.
     """
     run = checkpoint.parent.parent
     found = changes(recipe, trained_recipe(facts, checkpoint))

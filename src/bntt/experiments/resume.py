@@ -26,8 +26,8 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
         The checkpoint to go on from, and the keys of the recipe that differ, each with its value then and now.
 
     Raises:
-        CheckpointError: if nothing was kept, the recipe differs where it may not, one of its options meant something else
-            then, or the best epoch's weights are lost.
+        CheckpointError: if nothing was kept, the recipe differs where it may not or one of its options meant something
+            else then, or the best epoch's weights are lost.
         RecipeError: if it asks for fewer epochs, or for more of a schedule that cannot be drawn out.
     """
     found = run.kept.latest()

@@ -56,7 +56,7 @@ class Method:
     """Epochs, also a part of one, in which the rate rises in a straight line, update by update whatever ``lr_every``
     says, before the schedule begins; "one-cycle" has its own."""
     clip_norm: float = 0.0
-    """The largest norm of all gradients together, longer ones are shortened to it; 0: as they are."""
+    """The largest norm of the gradients of all that is stepped, longer ones are shortened to it; 0: as they are."""
     accumulate: int = 1
     """Batches to an update, whose gradient is that of the mean over all of their samples. Each batch is normalised by
     statistics of its own, and running statistics take them in one after another."""

@@ -134,19 +134,21 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 def kept_run(path: Path) -> KeptRun | None:
     """The run in this directory, if it was measured and can be understood; whether it is complete, it says itself."""
     evaluation, environment = read_json(path / "evaluation.json") or {}, read_json(path / "environment.json")
-    if environment is None or (evaluation.get("split") != "test" and environment.get("trained") is not False):
+    if environment is None:
+        return None
+    trained = environment.get("trained") is not False
+    if trained and evaluation.get("split") != "test":
         return None
     data = environment.get("data")
     try:
         recipe = load_recipe(path / "recipe.toml", same_data=True)
-        of = identity(recipe, _ann_of(recipe, path, evaluation), rules_in(environment))
+        of = identity(recipe, _ann_of(recipe, path, evaluation), rules_in(environment)) + UNTRAINED * (not trained)
     except (RecipeError, CheckpointError, OSError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
         return None
-    trained = environment.get("trained") is not False
     short = _unfinished(recipe, path, evaluation) if trained else ""
-    return KeptRun(path, of + UNTRAINED * (not trained), data["sha256"], environment, evaluation, short, recipe.compute.precision)
+    return KeptRun(path, of, data["sha256"], environment, evaluation, short, recipe.compute.precision)
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
