@@ -95,7 +95,7 @@ def test_no_class_is_lost_to_validation(seed):
         training, validation, _ = split_validation(data, count, seed)
         assert training.counts() == [10 - count, 1, 0]
         assert validation.counts() == [count, 0, 0]
-    with pytest.raises(ValueError, match=r"1 to 5 of 11 samples, got 6: more would leave the class 'cat' none to train"):
+    with pytest.raises(ValueError, match="1 to 5 of 11 samples, got 6: more would leave the class 'cat' none"):
         split_validation(data, 6, seed)
 
 
