@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.equations import EQUATIONS
 from tests.mutations.fused import FUSED
 from tests.mutations.graphs import GRAPHS
+from tests.mutations.options import OPTIONS
 from tests.mutations.states import PROCESSES, STATES
 
-MUTATIONS = [*EQUATIONS, *FUSED, *GRAPHS, *PROCESSES, *STATES]
+MUTATIONS = [*EQUATIONS, *FUSED, *GRAPHS, *OPTIONS, *PROCESSES, *STATES]
