@@ -55,10 +55,11 @@ def summary(name: str, facts: dict) -> str:
     """One row of the table of runs."""
     recipe, found, seconds = facts["recipe"], facts["evaluation"], facts["seconds"]
     network, low_high = recipe["network"], found["accuracy_wilson_95"]
+    spread = f" ± {found['accuracy_sd_over_draws']:.2%}" if found["draws"] > 1 else ", one draw"
     return (
         f"| [{name}](#{name.lower()}) | {found['dataset']} | {network['name']} x{network['width']:g}, "
         f"{network['norm']}, T={network['num_steps']} | {recipe['train']['epochs']} | "
-        f"**{found['accuracy']:.2%} ± {found['accuracy_sd_over_draws']:.2%}** | "
+        f"**{found['accuracy']:.2%}{spread}** | "
         f"{low_high[0]:.1%}-{low_high[1]:.1%} | {found['spikes_per_image']:,.0f} | "
         f"{seconds / 60:.1f} min, {path(facts)} |"
     )

@@ -14,8 +14,8 @@ def test_by_hand():
     assert a.over_time == pytest.approx((0.2, 0.6))
 
 
-def test_one_draw_has_no_spread():
-    assert Accuracy(10, ((3,),)).spread == 0
+def test_the_spread_of_one_draw_is_not_known():
+    assert Accuracy(10, ((3,),)).spread is None
 
 
 @pytest.mark.parametrize(

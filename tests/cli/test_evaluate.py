@@ -41,12 +41,23 @@ def test_progress_ends_at_its_total(run, counted):
     assert counted == [("measuring", 2000, 2000), ("measuring", 500, 500)]
 
 
+def test_the_spread_of_one_draw_is_not_known(run, capsys):
+    assert cli.main(["evaluate", str(run), "--draws", "1"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "% (one Poisson seed, the spread over others is not known; 95% interval for 1,000 images" in out
+    assert "±" not in out
+    assert json.loads((run / "evaluation.json").read_text())["accuracy_sd_over_draws"] is None
+    assert cli.main(["evaluate", str(run), "--draws", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy_sd_over_draws"] is None
+
+
 def test_direct_coding_is_measured_once(counted, tmp_path, capsys):
     flags = [part for option in (*SMALL, "encoder.name=direct", "evaluate.draws=5") for part in ("-s", option)]
     assert cli.main(["train", "demo", *flags, "--root", str(tmp_path)]) == 0
+    capsys.readouterr()
     assert cli.main(["evaluate", str(tmp_path / "demo")]) == 0
     assert counted == [("measuring", 1000, 1000)] * 2
-    capsys.readouterr()
+    assert "% (one pass; 95% interval for" in " ".join(capsys.readouterr().out.split())
     assert cli.main(["evaluate", str(tmp_path / "demo"), "--draws", "2"]) == 2
     assert "--draws 2: direct coding draws nothing" in capsys.readouterr().err
 

@@ -62,7 +62,7 @@ def test_ours_and_yours_are_sample_sets(make):
 
 
 @MAKERS
-@pytest.mark.parametrize("count", [1, 3, 7, 29])
+@pytest.mark.parametrize("count", [1, 3, 7, 27])
 def test_validation_is_disjoint_complete_and_balanced(make, count):
     data = make(30)
     train, validation, index = split_validation(data, count, seed=1)
@@ -81,10 +81,34 @@ def test_validation_depends_on_the_seed_alone():
     assert torch.equal(split_validation(words(30), 6, 1)[2], first)
 
 
-@pytest.mark.parametrize("count", [0, -1, 30, 31])
-def test_both_parts_need_a_sample(count):
-    with pytest.raises(ValueError, match="validation needs 1 to 29 of 30 samples"):
+@pytest.mark.parametrize("count", [0, -1, 28, 30, 31])
+def test_both_parts_need_samples(count):
+    with pytest.raises(ValueError, match=rf"validation needs 1 to 27 of 30 samples, got {count}: more would leave the"):
         split_validation(images(30), count, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_class_is_lost_to_validation(seed):
+    """Of eleven samples one is a cat and none a cow."""
+    data = ImageSet(torch.zeros(11, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 10 + [1]), ("dog", "cat", "cow"))
+    for count in range(1, 6):
+        training, validation, _ = split_validation(data, count, seed)
+        assert training.counts() == [10 - count, 1, 0]
+        assert validation.counts() == [count, 0, 0]
+    with pytest.raises(ValueError, match="1 to 5 of 11 samples, got 6: more would leave the class 'cat' none"):
+        split_validation(data, 6, seed)
+
+
+def test_a_set_without_samples_has_no_validation():
+    data = ImageSet(torch.zeros(0, 1, 2, 2, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), ("cat",))
+    with pytest.raises(ValueError, match="validation needs 1 to 0 of 0 samples, got 1"):
+        split_validation(data, 1, seed=0)
+
+
+def test_classes_of_two_keep_one_each():
+    data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.arange(8) // 2, tuple("abcd"))
+    training, validation, _ = split_validation(data, 4, seed=0)
+    assert training.counts() == validation.counts() == [1, 1, 1, 1]
 
 
 @MAKERS

@@ -66,7 +66,7 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
     )
     seen = [line.partition('Revealed type is "')[2] for line in done.stdout.splitlines() if "Revealed" in line]
     parts = (
-        ("model: bntt.nn.classifier.SpikingClassifier", "typing.Iterator[bntt.training.records.StepRecord"),
+        ("model: bntt.nn.classifier.SpikingClassifier", "-> bntt.training.fit.Fitting"),
         ("channels: int, num_steps: int", "-> bntt.nn.norm.TemporalNorm"),
         ("encoder: bntt.nn.encoder.Encoder", "-> bntt.nn.classifier.SpikingClassifier"),
         ("num_steps: int", "-> bntt.nn.network.SpikingNetwork"),

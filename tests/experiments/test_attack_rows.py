@@ -55,7 +55,7 @@ def test_what_a_row_says():
         "accuracy": 0.3,
         "low_95": wilson(0.3, 100)[0],
         "high_95": wilson(0.3, 100)[1],
-        "sd_over_draws": 0.0,
+        "sd_over_draws": None,
         "clean_accuracy": 0.9,
         "images": 100,
         "chosen": "100 of 200",

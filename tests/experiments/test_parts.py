@@ -27,6 +27,11 @@ def test_validation_must_leave_something(share):
         build_data(parse_recipe(changed(data={"validation": share})))
 
 
+def test_validation_must_leave_every_class_something():
+    with pytest.raises(RecipeError, match=r"data\.validation: 0.9995 of 5000 images: .* leave the class '.*' none"):
+        build_data(parse_recipe(changed(data={"validation": 0.9995})))
+
+
 def test_some_of_the_training_images_are_chosen_after_validation_was_held_out():
     whole, some, other = (
         build_data(parse_recipe({**changed(data={"images": count}), "seed": seed}))

@@ -2,7 +2,8 @@
 
     python -m tests.golden.make_losses
 
-Only after ``NUMERICS`` in src/bntt/experiments/numerics.py was raised, with a line under *Numerics* in CHANGELOG.md.
+Only after ``NUMERICS`` in src/bntt/experiments/numerics.py was raised, or an option got a version of its own in
+src/bntt/experiments/rules.py; with a line under *Numerics* in CHANGELOG.md.
 """
 
 import json

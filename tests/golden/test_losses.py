@@ -11,7 +11,8 @@ from tests.golden.make_losses import FILE
 
 KEPT = json.loads(FILE.read_text(encoding="utf-8"))
 RAISE = (
-    "the same recipe gives other numbers than before: if that is meant, raise NUMERICS in experiments/numerics.py, run "
+    "the same recipe gives other numbers than before: if that is meant, raise NUMERICS in experiments/numerics.py, or, "
+    "where one option alone changed, give it a version in experiments/rules.py; then run "
     "python -m tests.golden.make_losses, and say under Numerics in CHANGELOG.md what changed"
 )
 

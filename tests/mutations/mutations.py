@@ -6,6 +6,7 @@ from tests.mutations.borders import BORDERS
 from tests.mutations.equations import EQUATIONS
 from tests.mutations.fused import FUSED
 from tests.mutations.graphs import GRAPHS
+from tests.mutations.options import OPTIONS
 from tests.mutations.states import PROCESSES, STATES
 
-MUTATIONS = [*BORDERS, *EQUATIONS, *FUSED, *GRAPHS, *PROCESSES, *STATES]
+MUTATIONS = [*BORDERS, *EQUATIONS, *FUSED, *GRAPHS, *OPTIONS, *PROCESSES, *STATES]

@@ -139,6 +139,9 @@ def some(processes: Processes) -> dict[str, Any]:
     found["largest"] = processes.largest(torch.tensor([processes.rank, -processes.rank])).tolist()
     given = processes.given({"a": torch.full((2,), float(processes.rank + 1)), "b": torch.tensor(processes.rank)})
     found["given"] = [given[name].tolist() for name in ("a", "b")]
+    weight = torch.tensor([float(processes.rank + 1)])
+    tied = processes.given({"one": weight, "other": weight})
+    found["given tied"] = [tied[name].tolist() for name in ("one", "other")]
     found["decided"] = processes.decided(lambda: ["of", processes.rank])
     try:
         processes.decided(refuse)

@@ -1,6 +1,8 @@
 """Algorithm 2's loop: one hand-made step, what it yields, plain loaders, and what it refuses."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -176,6 +178,69 @@ def test_a_schedule_for_ones_own_optimiser_begins_at_its_rates():
     records = fit(model, loader(), epochs=4, optimizer=optimizer, method=Method())
     assert [r.lr for r in records if isinstance(r, EpochRecord)] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-6])
     assert rates(optimizer) == pytest.approx([1e-6, 1e-5, 1e-4])
+
+
+def partial(model):
+    """An optimiser of γ alone."""
+    return torch.optim.SGD([p for name, p in model.named_parameters() if name.endswith("gamma")], lr=0.1)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1e-3])
+def test_an_optimizer_of_some_parameters_steps_by_their_gradients_alone(clip_norm):
+    """What is frozen has the same gradients, added up over no updates, and no part in the norm."""
+    method = Method(schedule="constant", clip_norm=clip_norm)
+    model, frozen = build(), build()
+    for name, parameter in frozen.named_parameters():
+        parameter.requires_grad_(name.endswith("gamma"))
+    both = [fit(one, loader(), epochs=2, method=method, optimizer=partial(one)) for one in (model, frozen)]
+    assert [record.loss for record in both[0]] == [record.loss for record in both[1]]
+    assert all(torch.equal(value, frozen.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_gradients_of_what_is_not_stepped_do_not_add_up():
+    """Twice the same update, of a rate of 0: the second gradient is the first."""
+    model, seen = build(), []
+    weight, optimizer = model.network.blocks["fc1"].synapse[1].weight, partial(model)
+    optimizer.param_groups[0]["lr"] = 0.0
+    for _ in range(2):
+        list(fit(model, SampleLoader(data(), 30), epochs=1, optimizer=optimizer))
+        seen.append(weight.grad.clone())
+    assert torch.equal(*seen)
+    assert seen[0].any()
+
+
+def test_a_gradient_that_is_not_stepped_may_be_anything():
+    model = build()
+    hook = model.network.blocks["fc1"].synapse[1].weight.register_hook(lambda grad: grad * math.nan)
+    records = list(fit(model, loader(), epochs=1, optimizer=partial(model)))
+    hook.remove()
+    assert all(math.isfinite(record.loss) for record in records)
+
+
+def test_the_average_is_reached_from_the_result():
+    model = build()
+    training = fit(model, loader(), epochs=2, method=Method(lr=0.1, average=0.5))
+    before = parameters(training.average)
+    assert sum(isinstance(record, EpochRecord) for record in training) == 2
+    after, last = training.average.state_dict(), model.state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in after.items())
+    assert any(not torch.equal(value, last[name]) for name, value in after.items())
+    assert training.measured is training.average is training.session.average
+
+
+def test_without_an_average_the_model_is_what_is_measured():
+    model = build()
+    training = fit(model, loader(), epochs=1)
+    assert training.average is None
+    assert training.measured is model
+
+
+def test_the_readmes_method_warms_up_from_the_first_update():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"`bntt\.(Method\([^`]*warmup=1[^`]*\))`", readme)[1]
+    method = eval(said, {"Method": Method})
+    rates = [r.lr for r in fit(build(), loader(), epochs=2, method=method) if isinstance(r, StepRecord)]
+    assert rates == pytest.approx([method.lr * share for share in (1 / 3, 2 / 3, 1, 1, 1, 1)])
 
 
 def test_a_mistake_is_told_before_the_first_step():

@@ -1,4 +1,4 @@
-"""Rates against PyTorch's own schedulers, the paper's drops in whole numbers, warm-up by hand."""
+"""Rates and warm-up against PyTorch's own schedulers, the paper's drops in whole numbers."""
 
 import math
 
@@ -7,6 +7,7 @@ import torch
 
 from bntt.training import Method, drops_reached
 from bntt.training.schedule import Rates
+from tests.training import warmup_table
 
 
 def ours(method, epochs, updates):
@@ -56,15 +57,22 @@ def test_step_is_pytorchs_by_epoch_and_by_update():
     assert ours(Method(**drops, lr_every="step"), 2, 5) == pytest.approx([rate for rate, _ in by_step])
 
 
-def test_warm_up_rises_in_a_straight_line_and_the_cosine_takes_the_rest():
-    got = ours(Method(lr=1.0, schedule="cosine", warmup=1.5, lr_every="step"), 3, 4)
-    expected = [(u + 1) / 6 for u in range(6)] + [(1 + math.cos(math.pi * u / 6)) / 2 for u in range(6)]
+@pytest.mark.parametrize("case", warmup_table.CASES, ids=str)
+def test_every_schedule_with_a_warm_up_is_pytorchs_update_by_update(case):
+    assert warmup_table.ours(*case) == pytest.approx(warmup_table.theirs(*case), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("every", ["epoch", "step"])
+def test_warm_up_rises_in_a_straight_line_and_the_cosine_takes_the_rest(every):
+    got = ours(Method(lr=1.0, schedule="cosine", warmup=1.5, lr_every=every), 3, 4)
+    left = [u - u % 4 if every == "epoch" else u for u in range(6, 12)]
+    expected = [(u + 1) / 6 for u in range(6)] + [(1 + math.cos(math.pi * max(0, u - 6) / 6)) / 2 for u in left]
     assert got == pytest.approx(expected)
 
 
-def test_warm_up_by_epoch():
-    got = ours(Method(lr=1.0, schedule="constant", warmup=2), 4, 3)
-    assert got == pytest.approx([0.5] * 3 + [1.0] * 9)
+def test_a_warm_up_of_less_than_an_update_is_none():
+    got = ours(Method(lr=1.0, schedule="constant", warmup=0.1), 2, 4)
+    assert got == [1.0] * 8
 
 
 def test_apply_sets_rates_and_momentum_of_every_group():

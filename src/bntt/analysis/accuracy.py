@@ -32,9 +32,10 @@ class Accuracy:
         return mean(self.per_draw)
 
     @property
-    def spread(self) -> float:
-        """Standard deviation over the draws (n - 1); 0 for one draw. It says nothing of the choice of samples."""
-        return stdev(self.per_draw) if len(self.correct) > 1 else 0.0
+    def spread(self) -> float | None:
+        """Standard deviation over the draws (n - 1); None for one draw, of which it is not known. It says nothing of
+        the choice of samples."""
+        return stdev(self.per_draw) if len(self.correct) > 1 else None
 
     @property
     def interval(self) -> tuple[float, float]:

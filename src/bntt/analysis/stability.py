@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float64, Int
+from jaxtyping import Float64, Integer
 from torch import Tensor
 
 from bntt.analysis.evaluation import FIRST_DRAW
@@ -80,7 +80,7 @@ def gradient_norms(
     inputs: Tensor,
     labels: Tensor,
     *,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
     draw: int = FIRST_DRAW,
     loss: Loss = F.cross_entropy,
@@ -123,7 +123,7 @@ def loss_along_gradient(
     labels: Tensor,
     steps: Sequence[float],
     *,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
     draw: int = FIRST_DRAW,
     loss: Loss = F.cross_entropy,

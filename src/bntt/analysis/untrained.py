@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Integer
 from torch import Tensor, nn
 
 from bntt.analysis.evaluation import FIRST_DRAW
@@ -24,7 +24,7 @@ def untrained_activity(
     model: SpikingClassifier,
     inputs: Tensor,
     *,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
     draw: int = FIRST_DRAW,
 ) -> Activity:

@@ -112,7 +112,7 @@ def _cells(row: Mapping[str, Any], *, several: bool) -> Sequence[str]:
         " ".join(word for word in words if word not in ("", "any", "exact")) + by,
         f"{row['accuracy']:.1%}",
         f"{100 * low:.0f}-{100 * high:.0f}",
-        f"{100 * row['sd_over_draws']:.1f}",
+        "-" if (spread := row["sd_over_draws"]) is None else f"{100 * spread:.1f}",
         _share(row["zero_gradient_share"]),
         _share(row["sign_agreement"]),
         f"{row['seconds']:.0f}",

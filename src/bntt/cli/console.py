@@ -123,7 +123,7 @@ def result(outcome: RunResult) -> None:
     """Accuracy with its spread and interval, then accuracy, γ and firing rates over time."""
     accuracy, activity = outcome.evaluation.accuracy, outcome.evaluation.activity
     low, high = accuracy.interval
-    draws, steps = len(accuracy.correct), len(accuracy.over_time)
+    steps = len(accuracy.over_time)
     untrained = "imported" if outcome.conversion is None else "converted"
     line("")
     if outcome.stopped:
@@ -133,8 +133,7 @@ def result(outcome: RunResult) -> None:
         if outcome.retiming.warning:
             line(f"warning: {outcome.retiming.warning}")
     line(
-        f"{outcome.split} accuracy {accuracy.mean:.1%} ± {accuracy.spread:.1%} "
-        f"({f'sd over {draws} Poisson seeds' if draws > 1 else 'one pass'}; "
+        f"{outcome.split} accuracy {accuracy.mean:.1%}{_spread(outcome)}; "
         f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), "
         f"{f'epoch {outcome.epoch + 1}' if outcome.trained else untrained}"
     )
@@ -153,6 +152,14 @@ def result(outcome: RunResult) -> None:
     line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
     if outcome.unvarying is not None:
         line(outcome.unvarying.text)
+
+
+def _spread(outcome: RunResult) -> str:
+    """What is known of other draws of the noise, up to where the brackets go on."""
+    accuracy = outcome.evaluation.accuracy
+    if accuracy.spread is not None:
+        return f" ± {accuracy.spread:.1%} (sd over {len(accuracy.correct)} Poisson seeds"
+    return " (one Poisson seed, the spread over others is not known" if outcome.drawn else " (one pass"
 
 
 def _spent(outcome: RunResult) -> Iterator[str]:

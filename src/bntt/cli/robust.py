@@ -98,7 +98,7 @@ def _show_run(run: NoisyRun, first: NoisyRun) -> None:
     rows = []
     for row in run.rows:
         found, draws = row.accuracy, len(row.accuracy.correct)
-        spread, seconds = f"{found.spread:.2%}" if draws > 1 else "-", f"{row.seconds:.1f}"
+        spread, seconds = "-" if found.spread is None else f"{found.spread:.2%}", f"{row.seconds:.1f}"
         interval = "{:.1%} to {:.1%}".format(*found.interval)
         rows.append((f"{row.sigma:g}", f"{found.mean:.1%}", interval, spread, str(draws), row.random, seconds))
     heads = ("σ", "accuracy", "95% interval", "sd over draws", "draws", "drawn", "seconds")

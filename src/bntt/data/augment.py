@@ -6,7 +6,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor
 
 from bntt.data.boxes import inside
@@ -21,7 +21,7 @@ ASPECT = (0.3, 3.3)
 
 
 def random_crop(
-    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"], padding: int = 4
+    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], padding: int = 4
 ) -> Shaped[Tensor, "B C H W"]:
     """Pad with black on every side and cut the size back out, at an offset of each image's own (0..2·padding).
 
@@ -39,7 +39,7 @@ def random_crop(
 
 
 def random_flip(
-    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"]
+    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Shaped[Tensor, "B C H W"]:
     """Mirror left and right, each image with probability one half.
 
@@ -51,7 +51,7 @@ def random_flip(
 
 
 def cutout(
-    images: Float[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"]
+    images: Float[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Float[Tensor, "B C H W"]:
     """Fill one square, half as long as the image's shorter side, with the image's mean colour (DeVries & Taylor 2017).
 
@@ -73,7 +73,7 @@ def cutout(
 
 
 def random_erasing(
-    images: Float[Tensor, "B C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"]
+    images: Float[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Float[Tensor, "B C H W"]:
     """Fill a rectangle of about half of the images with random pixels (Zhong et al. 2020, "RE-R").
 

@@ -5,14 +5,14 @@ Counts move to other cells and are neither mixed nor changed. Time and polarity 
 
 from __future__ import annotations
 
-from jaxtyping import Int, Shaped
+from jaxtyping import Integer, Shaped
 from torch import Tensor
 
 from bntt.data.augment import random_crop, random_flip
 
 
 def flip_frames(
-    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"]
+    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Shaped[Tensor, "B T C H W"]:
     """Mirror left and right, each recording with probability one half.
 
@@ -25,7 +25,7 @@ def flip_frames(
 
 
 def shift_frames(
-    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Int[Tensor, " B"], most: int = 4
+    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], most: int = 4
 ) -> Shaped[Tensor, "B T C H W"]:
     """Move by -most..most rows and columns, drawn for each recording; what leaves the frame is lost, 0 comes in.
 

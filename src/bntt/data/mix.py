@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from bntt.data.boxes import inside
@@ -33,7 +33,7 @@ class Pairs:
     """In [0, 1): how far down and to the right the centre of a box is."""
 
 
-def pair(*, seed: int, draw: int, index: Int[Tensor, " B"], count: int, alpha: float) -> Pairs:
+def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alpha: float) -> Pairs:
     """A partner for each sample, any of the set's (itself too), and a share λ of Beta(α, α).
 
     Args:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bntt.data.subset import stratified
+from bntt.data.subset import fair_order, stratified
 
 Same = TypeVar("Same")
 """A set of the kind that it is taken from."""
@@ -82,7 +82,8 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
         ``(training, validation, index)``: ``index`` holds the places that the validation samples had.
 
     Raises:
-        ValueError: unless both parts get at least one sample.
+        ValueError: if the count is below 1, or so large that a class would have no sample left to train on, which is
+            named.
 
     >>> from bntt.data import ImageSet
     >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1] * 4), ("cat", "dog"))
@@ -90,9 +91,14 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
     >>> training.counts(), validation.counts()
     ([3, 3], [1, 1])
     """
-    if not 0 < count < len(samples):
-        raise ValueError(f"validation needs 1 to {len(samples) - 1} of {len(samples)} samples, got {count}")
-    chosen = stratified(samples, count, seed)
+    order = fair_order(samples, seed)
+    labels = samples.labels[order].tolist()
+    ends = {label: place for place, label in enumerate(labels)}
+    most = min(ends.values(), default=0)
+    if not 0 < count <= most:
+        more = f": more would leave the class {samples.classes[labels[most]]!r} none to train on" if ends else ""
+        raise ValueError(f"validation needs 1 to {most} of {len(samples)} samples, got {count}{more}")
+    chosen = order[:count].sort().values
     rest = torch.ones(len(samples), dtype=torch.bool)
     rest[chosen] = False
     return samples.select(rest.nonzero().squeeze(1)), samples.select(chosen), chosen

@@ -21,6 +21,7 @@ from bntt.experiments.load import LoadedRun, load_run
 from bntt.experiments.lock import hold_run
 from bntt.experiments.parts import Parts, measured
 from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe
+from bntt.experiments.rules import rules_told
 from bntt.experiments.told import Notice, firing_rates
 from bntt.experiments.wishes import Interrupted, Wishes
 from bntt.models.spiking import FIRE_RULES, RESETS
@@ -157,7 +158,7 @@ def conversion_run(
     attend, began = attending(wishes or Wishes()), time.monotonic()
     with hold_run(run.path):
         write_whole(run.recipe, (written := dump_recipe(recipe)).encode())
-        write_environment(run.path, 0, {"device": device, **data.facts()})
+        write_environment(run.path, 0, {"device": device, **rules_told(recipe), **data.facts()})
         model = build_model(recipe, data, device)
         conversion = yield from converting(recipe, data, model, attend)
         held_out = measured(recipe, data, "validation", device)
@@ -165,7 +166,7 @@ def conversion_run(
         accuracy = evaluation.accuracy.mean
         facts = {"epoch": 0, "validation_accuracy": accuracy, "averaged": False, "recipe": written}
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        write_checkpoint(run.best, tensors, {**facts, "conversion": asdict(conversion)})
+        write_checkpoint(run.best, tensors, {**facts, **rules_told(recipe), "conversion": asdict(conversion)})
         row = {
             "epoch": 0,
             "validation_accuracy": accuracy,

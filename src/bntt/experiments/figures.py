@@ -33,7 +33,8 @@ def save_overview(result: RunResult, path: Path) -> None:
     for draw in accuracy.correct:
         left.plot(steps, [100 * hits / accuracy.samples for hits in draw], color="0.7", linewidth=0.8)
     left.plot(steps, [100 * a for a in accuracy.over_time], color="C0", marker=_dots(len(steps)), markersize=3)
-    left.set_title(f"{accuracy.mean:.1%} ± {accuracy.spread:.1%} after all steps")
+    spread = "" if accuracy.spread is None else f" ± {accuracy.spread:.1%}"
+    left.set_title(f"{accuracy.mean:.1%}{spread} after all steps")
     label_steps(left, "accuracy when stopped after this step (%)")
     if gamma:
         layer_lines(others.pop(0), gamma, "mean |γ| over channels")
@@ -41,7 +42,8 @@ def save_overview(result: RunResult, path: Path) -> None:
         right = others.pop(0)
         layer_lines(right, {name: [100 * r for r in row] for name, row in rates.items()}, "firing rate (%)")
         right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
-    seen = f"{result.split}: {accuracy.samples:,} images, {len(accuracy.correct)} draws"
+    draws = "one draw" if len(accuracy.correct) == 1 else f"{len(accuracy.correct)} draws"
+    seen = f"{result.split}: {accuracy.samples:,} images, {draws}"
     figure.suptitle(f"{result.dataset}, {seen}", parse_math=False)
     save_figure(figure, path)
 

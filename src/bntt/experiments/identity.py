@@ -10,6 +10,7 @@ from bntt.data.files import parse_json
 from bntt.data.prepared import Manifest
 from bntt.experiments.named import tables_of
 from bntt.experiments.recipe import Recipe, parse_recipe
+from bntt.experiments.rules import check_same_rules
 from bntt.training.checkpoint import CheckpointError
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
@@ -50,7 +51,8 @@ def check_same_recipe(
         The free ones that differ, each with its value then and now.
 
     Raises:
-        CheckpointError: naming every key that differs with both values, or if the checkpoint holds no recipe.
+        CheckpointError: naming every key that differs with both values, or an option that meant something else to a
+            trained network then; or if the checkpoint holds no recipe.
     """
     run = checkpoint.parent.parent
     found = changes(recipe, trained_recipe(facts, checkpoint))
@@ -61,6 +63,7 @@ def check_same_recipe(
             f"{run} was trained with another recipe ({listed}): put the old values back, or train what it says now as "
             f"a run of its own: bntt train {run}/recipe.toml --name NAME"
         )
+    check_same_rules(recipe, facts, checkpoint, resuming=False)
     return found
 
 

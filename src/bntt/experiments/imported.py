@@ -19,6 +19,7 @@ from bntt.experiments.directory import RunDirectory, new_run_directory
 from bntt.experiments.environment import write_environment
 from bntt.experiments.parts import Parts, build_data
 from bntt.experiments.recipe import Recipe, RecipeError, dump_recipe, parse_recipe
+from bntt.experiments.rules import rules_told
 from bntt.models import MODELS
 from bntt.nn import SpikingNetwork
 from bntt.training.checkpoint import CheckpointError, read_pickled, write_checkpoint, write_whole
@@ -122,8 +123,8 @@ def _as_run(file: Path, foreign: Foreign, recipe: Recipe, wanted: Wanted, place:
 
 def _write(run: RunDirectory, recipe: Recipe, tensors: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     written = dump_recipe(recipe)
-    facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written}
-    write_environment(run.path, 0, {"device": "cpu", **data})
+    facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_told(recipe)}
+    write_environment(run.path, 0, {"device": "cpu", **rules_told(recipe), **data})
     write_checkpoint(run.best, tensors, facts)
     write_whole(run.recipe, written.encode())  # last: a directory without it is no run
 

@@ -46,6 +46,8 @@ class RunResult:
     """What the training cost, see :meth:`~bntt.experiments.directory.RunDirectory.spent`."""
     conversion: Mapping[str, Any] | None = None
     """Of a network that began with an ANN: see :class:`~bntt.experiments.conversion.Conversion`."""
+    drawn: bool = False
+    """Whether another draw of the input's noise could give another accuracy."""
     trained: bool = True
     """Whether it was trained, and not converted alone."""
     unvarying: NeverVaried | None = None
@@ -106,6 +108,7 @@ def evaluate_run(
         training_images=(len(data.train), data.whole or len(data.train)),
         spent=kept["spent"],
         conversion=facts.get("conversion"),
+        drawn=_draws(recipe),
         trained=recipe.train.epochs > 0,
         unvarying=never_varied(data, model, replace(loader, share=(0, 1))) if processes.first else None,
         subset=some if (some := recipe.evaluate.images) != kept["images"] else None,
@@ -146,7 +149,7 @@ def draws_of(recipe: Recipe, asked: int | None = None) -> int:
     Raises:
         RecipeError: if more than one draw is asked for where nothing is drawn.
     """
-    if recipe.encoder.name in ("poisson", "poisson-unsigned"):
+    if _draws(recipe):
         return recipe.evaluate.draws if asked is None else asked
     if asked is not None and asked > 1:
         raise RecipeError(
@@ -154,6 +157,11 @@ def draws_of(recipe: Recipe, asked: int | None = None) -> int:
             f"every pass would be the same; leave --draws away"
         )
     return 1
+
+
+def _draws(recipe: Recipe) -> bool:
+    """Whether the recipe's encoder draws numbers."""
+    return recipe.encoder.name in ("poisson", "poisson-unsigned")
 
 
 def as_json(result: RunResult) -> dict[str, object]:

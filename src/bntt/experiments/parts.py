@@ -79,7 +79,10 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         raise RecipeError(
             f"data.validation: {wanted.validation} of {len(published.train)} images leaves a part without any"
         )
-    every, validation, _ = split_validation(published.train, count, recipe.seed)
+    try:
+        every, validation, _ = split_validation(published.train, count, recipe.seed)
+    except ValueError as error:
+        raise RecipeError(f"data.validation: {wanted.validation} of {len(published.train)} images: {error}") from None
     train = _some(every, wanted.images, recipe.seed)
     mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
     if min(std, default=1) == 0:

@@ -11,6 +11,7 @@ from bntt.experiments.identity import RESUMING, check_same_data, check_same_reci
 from bntt.experiments.kept import Found
 from bntt.experiments.parts import Parts
 from bntt.experiments.recipe import Recipe, RecipeError
+from bntt.experiments.rules import check_same_rules
 from bntt.training.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
 from bntt.training.processes import Processes
 
@@ -25,12 +26,14 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
         The checkpoint to go on from, and the keys of the recipe that differ, each with its value then and now.
 
     Raises:
-        CheckpointError: if nothing was kept, the recipe differs where it may not, or the best epoch's weights are lost.
+        CheckpointError: if nothing was kept, the recipe differs where it may not or one of its options meant something
+            else then, or the best epoch's weights are lost.
         RecipeError: if it asks for fewer epochs, or for more of a schedule that cannot be drawn out.
     """
     found = run.kept.latest()
     facts = found.checkpoint.facts
     changed = check_same_recipe(recipe, facts, found.path, RESUMING)
+    check_same_rules(recipe, facts, found.path, resuming=True)
     if "train.epochs" in changed:
         begun, wanted = changed["train.epochs"]
         if wanted < begun:

@@ -24,6 +24,7 @@ from bntt.experiments.lock import hold_run
 from bntt.experiments.parts import Parts
 from bntt.experiments.recipe import Recipe, dump_recipe
 from bntt.experiments.resume import Going, going_on
+from bntt.experiments.rules import rules_told
 from bntt.experiments.thresholds import put_thresholds
 from bntt.experiments.together import whole_evaluation
 from bntt.experiments.told import (
@@ -92,7 +93,7 @@ def train_run(
             write_whole(run.recipe, course.written.encode())
         if processes.first:
             several = {"processes": processes.count} if processes.count > 1 else {}
-            facts = {"device": device, **several, **data.facts()}
+            facts = {"device": device, **several, **rules_told(recipe), **data.facts()}
             write_environment(run.path, course.session.position.updates, facts)
         if recipe.convert.ann and not resume:
             yield from course.begin_with_an_ann()
@@ -114,7 +115,7 @@ class _Course:
     ) -> None:
         self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
         self.processes = processes
-        self.written = dump_recipe(recipe)
+        self.written, self.rules = dump_recipe(recipe), rules_told(recipe)
         model = build_model(recipe, data, device)
         share = (processes.rank, processes.count)
         if processes.count == 1:  # else it keeps all: what is free differs from one to the next
@@ -274,6 +275,7 @@ class _Course:
             "seconds": time.monotonic() - self.began,
             "lines": self.lines,
             "recipe": self.written,
+            **self.rules,
             **self.converted,
             "machine": machine(self.session),
             "compute": {
@@ -287,7 +289,7 @@ class _Course:
         tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}
         averaged = self.session.average is not None
         facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.written}
-        write_checkpoint(self.run.best, tensors, {**facts, **self.converted})
+        write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.converted})
 
     def _write_metrics(self) -> None:
         write_whole(self.run.metrics, "".join(json.dumps(line) + "\n" for line in self.lines).encode())

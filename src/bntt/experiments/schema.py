@@ -134,9 +134,10 @@ class Train(Part):
     lr_factor: Fraction = 0.1
     """"step": by which factor."""
     lr_every: Literal["epoch", "step"] = "epoch"
-    """Rates change with every "epoch" or every "step"; those of "one-cycle" always with every step."""
+    """Rates change with every "epoch" or every "step"; those of "one-cycle" and a warm-up always with every step."""
     warmup: Rate = 0.0
-    """Epochs in which the rate rises in a straight line before the schedule begins; "one-cycle" has its own."""
+    """Epochs, also a part of one, in which the rate rises update by update before the schedule begins; "one-cycle" has
+    its own."""
     clip_norm: Rate = 0.0
     """The largest norm of all gradients together; 0: as they are."""
     accumulate: Positive = 1

@@ -22,6 +22,7 @@ from bntt.experiments.build import build_model, training_loader
 from bntt.experiments.lock import hold_run
 from bntt.experiments.parts import Parts, build_data
 from bntt.experiments.recipe import Recipe, RecipeError, parse_recipe
+from bntt.experiments.rules import rules_told
 from bntt.experiments.stability_cell import Cell, Moment, as_json, read_cell, write_cell
 from bntt.nn import SpikingClassifier
 from bntt.training import NonFiniteError, Session, StepRecord
@@ -177,6 +178,8 @@ def _settings(recipe: Recipe, grid: Grid) -> dict[str, Any]:
         del values["network"][key]
     for key in ("lr", "schedule", "lr_drops", "lr_factor", "lr_every", "warmup", "average", "epochs"):
         del values["train"][key]
+    network, train = recipe.network, recipe.train
+    values |= rules_told(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
     return values | {"steps": grid.steps, "images": grid.images}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Integer
 from torch import Tensor
 
 
@@ -16,7 +16,7 @@ class Noise:
 
     seed: int
     draw: int
-    index: Int[Tensor, " B"]
+    index: Integer[Tensor, " B"]
     """Each sample's place in its dataset."""
 
     def rows(self, keep: Tensor) -> Noise:
@@ -41,7 +41,8 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
         came = f"{index.dtype} {list(index.shape)}"
         raise ValueError(f"index must name each of the {batch} samples by an integer, got {came}")
     if known is None:
-        return Noise(seed or 0, draw or 0, torch.arange(batch, device="cpu") if index is None else index)
+        own = torch.arange(batch, device="cpu") if index is None else index.to(torch.int64)
+        return Noise(seed or 0, draw or 0, own)
     same = index is None or bool((index.to(known.index.device) == known.index).all())
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(

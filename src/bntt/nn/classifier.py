@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.private import has_hooks
@@ -52,7 +52,7 @@ class SpikingClassifier(nn.Module):
         x: Tensor,
         *,
         seed: int = 0,
-        index: Int[Tensor, " B"] | None = None,
+        index: Integer[Tensor, " B"] | None = None,
         draw: int = 0,
         steps: int | None = None,
     ) -> Float[Tensor, "B K"]:
@@ -92,7 +92,7 @@ class SpikingClassifier(nn.Module):
         steps: int = 1,
         measure: Measure = Measure(),
         seed: int | None = None,
-        index: Int[Tensor, " B"] | None = None,
+        index: Integer[Tensor, " B"] | None = None,
         draw: int | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
         """The next steps of the same samples from a state: the encoder draws them, the network advances by them.
@@ -132,7 +132,7 @@ class SpikingClassifier(nn.Module):
         x: Tensor,
         *,
         seed: int = 0,
-        index: Int[Tensor, " B"] | None = None,
+        index: Integer[Tensor, " B"] | None = None,
         draw: int = 0,
         steps: int | None = None,
     ) -> Trace:

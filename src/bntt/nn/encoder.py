@@ -93,7 +93,7 @@ def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
     """
     if index is None:
         return torch.arange(len(x), device=x.device)
-    if index.shape != x.shape[:1] or index.is_floating_point():
+    if index.shape != x.shape[:1] or index.is_floating_point() or index.dtype == torch.bool:
         raise ValueError(
             f"index must name each of the {len(x)} samples by an integer, got {index.dtype} {list(index.shape)}"
         )

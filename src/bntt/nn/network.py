@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
@@ -122,7 +122,7 @@ class SpikingNetwork(nn.Module):
         steps: int | None = None,
         seed: int | None = None,
         draw: int | None = None,
-        index: Int[Tensor, " B"] | None = None,
+        index: Integer[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K"]:
         """Logits after all steps, from rest; what training uses.
 
@@ -178,7 +178,7 @@ class SpikingNetwork(nn.Module):
         measure: Measure = Measure(),
         seed: int | None = None,
         draw: int | None = None,
-        index: Int[Tensor, " B"] | None = None,
+        index: Integer[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
         """The next S steps from a state, layer by layer: the same numbers however the steps are cut.
 
@@ -264,7 +264,7 @@ class SpikingNetwork(nn.Module):
         *,
         seed: int | None = None,
         draw: int | None = None,
-        index: Int[Tensor, " B"] | None = None,
+        index: Integer[Tensor, " B"] | None = None,
     ) -> Trace:
         """Advance in evaluation mode and record logits and spike counts; beside these, memory does not grow with T.
 

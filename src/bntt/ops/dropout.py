@@ -6,14 +6,14 @@ sample and unit, so it is the same however a sequence is cut, whatever the batch
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Integer
 from torch import Tensor
 
 from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
 
 
 def dropout_mask(
-    p: float, shape: tuple[int, ...], layer: int, *, seed: int, draw: int, index: Int[Tensor, " B"]
+    p: float, shape: tuple[int, ...], layer: int, *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Bool[Tensor, "B *shape"]:
     """Which units stay, each with probability ``1 - p``.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, SplitMix64's increment, as a signed 64-bit integer
@@ -52,20 +52,20 @@ def _mix(z: Tensor) -> Tensor:
 
 def _child(key: Tensor, counter: Tensor) -> Tensor:
     """Key number ``counter`` below ``key``: output ``counter + 1`` of SplitMix64 seeded with the key."""
-    return _mix(key + (counter + 1) * _GOLDEN)
+    return _mix(key + (counter.to(torch.int64) + 1) * _GOLDEN)
 
 
-def sample_keys(seed: int, purpose: Purpose, draw: int, index: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, " B"]) -> Int[Tensor, " B"]:
     """One 64-bit key for each sample: the seed, then the purpose, the draw and the sample's index mixed in, in turn.
 
     Args:
         seed: the run's seed, 0 to 2**63 - 1.
         purpose: what the numbers are for.
         draw: which repetition: the epoch in training, the draw in evaluation; 0 or more.
-        index: the sample's place in its dataset, int64.
+        index: the sample's place in its dataset, of any integer type.
 
     Raises:
-        ValueError: if seed or draw is out of range.
+        ValueError: if seed or draw is out of range, or the index is of no integer type.
 
     >>> keys = sample_keys(0, Purpose.SPIKES, 0, torch.arange(3))
     >>> bool((keys[2:] == sample_keys(0, Purpose.SPIKES, 0, torch.tensor([2]))).all())
@@ -74,6 +74,8 @@ def sample_keys(seed: int, purpose: Purpose, draw: int, index: Int[Tensor, " B"]
     for name, value in (("seed", seed), ("draw", draw)):
         if not 0 <= value < 1 << 63:
             raise ValueError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"index must name samples by integers, got {index.dtype}")
     key = torch.tensor([seed], device=index.device)
     for counter in (int(purpose), draw):
         key = _child(key, torch.tensor([counter], device=index.device))

@@ -16,13 +16,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
 from bntt.training.pickled import LARGEST, PickledError, check_pickled
+from bntt.training.tied import pack, unpack
 
 FORMAT = "2"
 SAFE = "2.10"
@@ -48,6 +47,8 @@ class Checkpoint(NamedTuple):
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts.
 
+    Tensors that are one, as those of tied weights, are written once and read under all of their names.
+
     Raises:
         OSError: if it cannot be written; what was there before is then still there.
 
@@ -57,9 +58,8 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     >>> read_checkpoint(path)
     Checkpoint(tensors={'gamma': tensor([1., 1.])}, facts={'epoch': 3})
     """
-    kept = {name: value.detach().contiguous() for name, value in tensors.items()}
     notes = {"format": FORMAT, "sha256": _NO_SUM.decode(), "facts": json.dumps(facts, allow_nan=False)}
-    payload = safetensors.torch.save(kept, metadata=notes)
+    payload = pack(tensors, notes)
     payload = payload.replace(_NO_SUM, hashlib.sha256(payload).hexdigest().encode(), 1)
     write_whole(path, payload)
 
@@ -72,7 +72,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     payload, header = _verified(path)
     try:
-        tensors = safetensors.torch.load(payload)
+        tensors = unpack(payload)
     except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
         raise CheckpointError(f"{path} holds no tensors that can be read ({error or type(error).__name__})") from None
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]

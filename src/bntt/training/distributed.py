@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-import safetensors.torch
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bntt.training.processes import LostProcessError, Processes
+from bntt.training.tied import pack, unpack
 
 T = TypeVar("T")
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -75,8 +75,8 @@ class _Several(Processes):
 
     def given(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if not self.first:
-            return safetensors.torch.load(self._broadcast(b""))
-        self._broadcast(safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()}))
+            return unpack(self._broadcast(b""))
+        self._broadcast(pack(tensors, {}))
         return tensors
 
     def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:

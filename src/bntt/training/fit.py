@@ -14,6 +14,30 @@ from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
 
 
+class Fitting(Iterator[StepRecord | EpochRecord]):
+    """The records of a training as they come, and what it trains.
+
+    Attributes:
+        session: what trains.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session, self._records = session, session.records()
+
+    @property
+    def average(self) -> SpikingClassifier | None:
+        """The moving average of the model so far, a classifier too; None where the method has none."""
+        return self.session.average
+
+    @property
+    def measured(self) -> SpikingClassifier:
+        """What to evaluate: the average where there is one, else the model."""
+        return self.session.measured
+
+    def __next__(self) -> StepRecord | EpochRecord:
+        return next(self._records)
+
+
 def fit(
     model: SpikingClassifier,
     loader: Loader,
@@ -23,11 +47,15 @@ def fit(
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
     processes: Processes | None = None,
-) -> Iterator[StepRecord | EpochRecord]:
+) -> Fitting:
     """Train while the result is iterated: a record after every update and every epoch.
 
     Between two records the model may be measured. A :class:`~bntt.training.session.Session` does the same, and can be
     kept between two updates and taken up later.
+
+    The model has the weights of the last update. Where the method averages them (``Method(average=0.999)``), the
+    average is a model of its own, the result's ``average``, and it is what recipes validate, keep and test; the
+    result's ``measured`` is that, or the model where there is no average.
 
     Args:
         model: trained in place; put into training mode before every update.
@@ -50,6 +78,11 @@ def fit(
     >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500, shuffle=True)
     >>> [type(record).__name__ for record in bntt.fit(model, loader, epochs=1)]
     ['StepRecord', 'StepRecord', 'EpochRecord']
+    >>> training = bntt.fit(model, loader, epochs=1, method=bntt.Method(average=0.9))
+    >>> for record in training:
+    ...     pass
+    >>> bntt.analysis.evaluate(training.measured, loader, draws=1).accuracy.samples
+    1000
     """
     session = Session(model, loader, epochs=epochs, method=method, seed=seed, optimizer=optimizer, processes=processes)
-    return session.records()
+    return Fitting(session)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from bntt.nn.statistics import HeldStatistics
+from bntt.training.optimizer import stepped
 
 Named = tuple[str, Tensor]
 
@@ -25,11 +26,11 @@ def check_finite(
 
     Args:
         model: its parameters, γ among them, their gradients, and its buffers, running statistics among them.
-        optimizer: its state.
+        optimizer: its state; the gradients are then those of the parameters that it steps.
         held: the batch statistics that will go into the running ones.
 
     Returns:
-        The norm of all gradients together.
+        The norm of all these gradients together.
 
     Raises:
         NonFiniteError: naming where it was found first; this update has changed nothing.
@@ -39,7 +40,7 @@ def check_finite(
     >>> check_finite(layer, torch.zeros(()))
     tensor(1.4142)
     """
-    norm = _norm(value for _, value in _gradients(model))
+    norm = _norm(value for _, value in _gradients(model, optimizer))
     others = [value for _, value in _read(model, optimizer, held)]
     if bool(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(_norm(others))):
         return norm
@@ -74,8 +75,11 @@ def _norm(values: Iterable[Tensor]) -> Tensor:
     return torch.nn.utils.get_total_norm(listed) if listed else torch.zeros(())
 
 
-def _gradients(model: nn.Module) -> Iterator[Named]:
-    return ((f"the gradient of {n}", p.grad) for n, p in model.named_parameters() if p.grad is not None)
+def _gradients(model: nn.Module, optimizer: optim.Optimizer | None) -> Iterator[Named]:
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    for parameter in names if optimizer is None else stepped(optimizer):
+        if parameter.grad is not None:
+            yield f"the gradient of {names.get(parameter, 'a parameter')}", parameter.grad
 
 
 def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None = None) -> Iterator[Named]:
@@ -95,7 +99,7 @@ def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatist
 def _sites(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None) -> Iterator[Named]:
     """In the order in which one makes the others so."""
     yield from _read(model, optimizer, held)
-    yield from _gradients(model)
+    yield from _gradients(model, optimizer)
 
 
 @dataclass

@@ -50,11 +50,13 @@ class Method:
     lr_factor: float = 0.1
     """"step": by which factor."""
     lr_every: Every = "epoch"
-    """Whether rates change with every epoch, or with every update; "one-cycle" always does with every update."""
+    """Whether rates change with every epoch, or with every update; "one-cycle" and a warm-up always do with every
+    update."""
     warmup: float = 0.0
-    """Epochs in which the rate rises in a straight line before the schedule begins; "one-cycle" has its own."""
+    """Epochs, also a part of one, in which the rate rises in a straight line, update by update whatever ``lr_every``
+    says, before the schedule begins; "one-cycle" has its own."""
     clip_norm: float = 0.0
-    """The largest norm of all gradients together, longer ones are shortened to it; 0: as they are."""
+    """The largest norm of the gradients of all that is stepped, longer ones are shortened to it; 0: as they are."""
     accumulate: int = 1
     """Batches to an update, whose gradient is that of the mean over all of their samples. Each batch is normalised by
     statistics of its own, and running statistics take them in one after another."""

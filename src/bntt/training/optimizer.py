@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +43,16 @@ def _kinds(model: nn.Module) -> dict[int, str]:
                 for part, kind in ((layer.norm, "gamma"), (layer.lif, "leaks")):
                     found |= dict.fromkeys(map(id, part.parameters() if isinstance(part, nn.Module) else ()), kind)
     return found
+
+
+def stepped(optimizer: optim.Optimizer) -> list[Tensor]:
+    """The parameters that an optimiser steps, in its order; all others of a model stay what they are.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> len(stepped(optim.SGD([layer.bias], lr=0.1)))
+    1
+    """
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -97,5 +106,4 @@ def restored_state(
 def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:
     """Of the optimiser's parameters, by their number."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    listed = itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups)
-    return {number: names.get(id(parameter), f"other{number}") for number, parameter in enumerate(listed)}
+    return {number: names.get(id(parameter), f"other{number}") for number, parameter in enumerate(stepped(optimizer))}

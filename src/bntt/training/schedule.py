@@ -8,8 +8,11 @@
   goes from 0.95 down to 0.85 and up again (Smith & Topin 2018), as ``OneCycleLR``'s defaults;
 * "constant": 1.
 
-A warm-up of w epochs goes before "step", "cosine" and "constant": update u of its U (from 1) has the factor u / U, and
-"cosine" then descends over what is left.
+A warm-up of w epochs goes before "step", "cosine" and "constant". It moves by updates, whatever the schedule moves
+by: of its ``U = round(w · updates an epoch)`` updates number u, from 1, has the factor ``u / U``, as
+``LinearLR(1 / U, total_iters=U - 1)``. Then "cosine" descends over what is left, ``x = max(0, n - U) / (N - U)`` of N
+updates in all, where n is the updates done by now, or, with ``lr_every = "epoch"``, when the epoch began. "step" drops
+at the same percentages of the whole training as without a warm-up, and "constant" is 1.
 """
 
 from __future__ import annotations
@@ -50,8 +53,7 @@ class Rates:
         total, warm = self.epochs * self.updates, round(method.warmup * self.updates)
         done = epoch * self.updates + update
         if done < warm:
-            risen = done + 1 if by_step else min(warm, (epoch + 1) * self.updates)
-            return risen / warm
+            return (done + 1) / warm
         if not by_step:
             done = epoch * self.updates
         if method.schedule == "step":

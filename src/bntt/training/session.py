@@ -20,7 +20,7 @@ from bntt.training.checkpoint import misfits
 from bntt.training.grow import check_stages, hold_from, steps_in
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.optimizer import optimizer_of, optimizer_state, restored_state
+from bntt.training.optimizer import optimizer_of, optimizer_state, restored_state, stepped
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import Rates
@@ -54,7 +54,7 @@ class Session:
         epochs: of the whole schedule.
         method: how to train; the paper's by default. With an optimiser of yours its ``optimizer``, ``lr`` and decays
             are not used: its schedule begins at the rates that your groups have, and "constant" without a warm-up
-            leaves them to you, as no method does.
+            leaves them to you, as no method does. Parameters that it does not step are no part of the gradients' norm.
         seed: of the encoder's noise.
         optimizer: yours, instead of the method's.
         processes: those that train this network together, from :func:`~bntt.training.distributed.joined_processes`;
@@ -228,6 +228,7 @@ class Session:
                 f"a batch has no sample for {without:.0f} of {processes.count} processes: take larger ones"
             )
         self.model.train()
+        self.model.zero_grad(set_to_none=True)  # also of what the optimiser does not step
         self.optimizer.zero_grad(set_to_none=True)
         loss, correct = torch.zeros(()), 0
         with hold_statistics(self.model) as held:
@@ -246,7 +247,7 @@ class Session:
         if problem is not None or stopped:
             raise problem or NonFiniteError("another process met numbers that are not finite: the update was not made")
         if method.clip_norm:
-            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), method.clip_norm, norm)
+            torch.nn.utils.clip_grads_with_norm_(stepped(self.optimizer), method.clip_norm, norm)
         self.optimizer.step()
         held.take_in()
         if self._average is not None:

@@ -18,6 +18,13 @@ def test_a_kept_evaluation():
     assert "10,000 images, 5 draws" in section.charts[0].caption
 
 
+@pytest.mark.parametrize("kept", [None, 0.0], ids=["null", "as it was kept before"])
+def test_of_one_draw_the_spread_is_not_known(kept):
+    values = {"split": "test", "images": 60, "accuracy": 0.4, "draws": 1, "accuracy_sd_over_draws": kept}
+    (table,) = evaluations({"evaluation": Values(values, "evaluation.json")}).tables
+    assert table.rows[0][3].text == "one draw"
+
+
 def test_shorter_evaluations_stand_below():
     names = ("evaluation", "evaluation-4-steps-truncate")
     section = evaluations({name: values("rival-bntt-0", name) for name in names})

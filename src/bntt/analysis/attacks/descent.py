@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from bntt.analysis.attacks.gradient import InputGradient, input_gradient, mean_loss
@@ -50,7 +50,7 @@ def descend(
     threat: Threat,
     *,
     estimator: str,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
 ) -> Attacked:
     """FGSM or PGD: ``x ← clip(x + α sign(dL/dx))``, within ε of the image and [0, 1], as often as the threat says.
@@ -105,7 +105,7 @@ def descend(
 
 
 def random_signs(
-    images: Float[Tensor, "B *shape"], eps: float, *, index: Int[Tensor, " B"], seed: int = 0
+    images: Float[Tensor, "B *shape"], eps: float, *, index: Integer[Tensor, " B"], seed: int = 0
 ) -> Float[Tensor, "B *shape"]:
     """``clip(x ± ε)`` with fair signs: a change as large as FGSM's that knows nothing, to compare with.
 

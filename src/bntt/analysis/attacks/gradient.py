@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from bntt.analysis.attacks.threat import ATTACK_DRAW
@@ -74,7 +74,7 @@ def input_gradient(
     draws: int = 1,
     seed: int = 0,
     draw: int = ATTACK_DRAW,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
 ) -> InputGradient:
     """The gradient of cross entropy towards the images, in evaluation mode, averaged over draws.
 
@@ -118,7 +118,7 @@ def mean_loss(
     draws: int,
     seed: int = 0,
     draw: int = ATTACK_DRAW,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
 ) -> Float[Tensor, " B"]:
     """Cross entropy of each image, mean over draws, without a gradient."""
     loss = images.new_zeros(len(images))

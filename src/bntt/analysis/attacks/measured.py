@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy import Accuracy
@@ -19,7 +19,7 @@ def right_under(
     *,
     draws: int,
     seed: int = 0,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
 ) -> Bool[Tensor, "draws B"]:
     """Whether each image is classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`.
 

@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from bntt.analysis.attacks.descent import Attacked, fair_signs
@@ -36,7 +36,7 @@ def search(
     eps: float,
     *,
     queries: int,
-    index: Int[Tensor, " B"] | None = None,
+    index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
 ) -> Attacked:
     """Squares of ±ε at random places, each kept if the margin ``z_y - max_{k≠y} z_k`` is smaller with it.

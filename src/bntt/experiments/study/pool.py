@@ -25,6 +25,7 @@ from bntt.experiments.measure import draws_of
 from bntt.experiments.numerics import NUMERICS, numerics_of
 from bntt.experiments.parts import checksums, framing_of
 from bntt.experiments.recipe import RecipeError, load_recipe
+from bntt.experiments.rules import rules_in, rules_of
 from bntt.experiments.schema import Recipe
 from bntt.experiments.study.measures import EVALUATE, Measure, agree
 from bntt.training.checkpoint import CheckpointError
@@ -80,7 +81,7 @@ class KeptRun:
         return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
 
 
-def identity(recipe: Recipe, ann: str = "") -> str:
+def identity(recipe: Recipe, ann: str = "", rules: Mapping[str, Any] | None = None) -> str:
     """A digest of what the numbers of a recipe depend on, data and code apart.
 
     Only values that are not the default count, so that a key that is new, and off, changes no identity. Gradients in
@@ -88,6 +89,8 @@ def identity(recipe: Recipe, ann: str = "") -> str:
 
     Args:
         ann: the identity of the run that it begins with, in place of where that lies.
+        rules: the versions of its options that a kept run was made under; by default those of this code, see
+            :mod:`bntt.experiments.rules`.
     """
     values: dict[str, Any] = for_measuring(recipe).model_dump(exclude_defaults=True)
     for key in ("notes", "checkpoint"):
@@ -99,6 +102,7 @@ def identity(recipe: Recipe, ann: str = "") -> str:
         values["convert"]["ann"] = ann
     else:
         values.pop("convert", None)
+    values["rules"] = dict(rules_of(recipe) if rules is None else rules)
     full = {key: value for key, value in values.items() if value != {}}
     return hashlib.sha256(json.dumps(full, sort_keys=True).encode()).hexdigest()
 
@@ -130,17 +134,20 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 def kept_run(path: Path) -> KeptRun | None:
     """The run in this directory, if it was measured and can be understood; whether it is complete, it says itself."""
     evaluation, environment = read_json(path / "evaluation.json") or {}, read_json(path / "environment.json")
-    if environment is None or (evaluation.get("split") != "test" and environment.get("trained") is not False):
+    if environment is None:
+        return None
+    trained = environment.get("trained") is not False
+    if trained and evaluation.get("split") != "test":
         return None
     data = environment.get("data")
     try:
         recipe = load_recipe(path / "recipe.toml", same_data=True)
-        of = identity(recipe, _ann_of(recipe, path, evaluation)) + UNTRAINED * (environment.get("trained") is False)
+        of = identity(recipe, _ann_of(recipe, path, evaluation), rules_in(environment)) + UNTRAINED * (not trained)
     except (RecipeError, CheckpointError, OSError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
         return None
-    short = "" if environment.get("trained") is False else _unfinished(recipe, path, evaluation)
+    short = _unfinished(recipe, path, evaluation) if trained else ""
     return KeptRun(path, of, data["sha256"], environment, evaluation, short, recipe.compute.precision)
 
 
@@ -174,7 +181,8 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
     made = evaluation.get("conversion") or {}
     for place in dict.fromkeys((was, path.parent / was.name)):
         if (place / "recipe.toml").is_file() and _is_ann(place, made.get("ann") or {}):
-            return identity(load_recipe(place / "recipe.toml", same_data=True))
+            rules = rules_in(read_json(place / "environment.json") or {})
+            return identity(load_recipe(place / "recipe.toml", same_data=True), rules=rules)
     raise RecipeError(f"{path}: the ANN that it began with is not known any more")
 
 

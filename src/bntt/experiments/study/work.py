@@ -23,6 +23,7 @@ from bntt.experiments.environment import environment
 from bntt.experiments.lock import RunLockedError, hold_run
 from bntt.experiments.parts import build_data
 from bntt.experiments.recipe import dump_recipe
+from bntt.experiments.rules import rules_told
 from bntt.experiments.schema import Recipe
 from bntt.experiments.study.items import Item, choose
 from bntt.experiments.study.measures import Measure
@@ -197,7 +198,7 @@ def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
     """The directory of what trains by itself: its recipe and where it is made."""
     run.mkdir(exist_ok=True)
     write_whole(run / "recipe.toml", dump_recipe(recipe).encode())
-    facts = {"device": device, "trained": False, "data": asdict(build_data(recipe).manifest)}
+    facts = {"device": device, "trained": False, **rules_told(recipe), "data": asdict(build_data(recipe).manifest)}
     write_whole(run / "environment.json", (json.dumps({**environment(), **facts}, indent=1) + "\n").encode())
 
 

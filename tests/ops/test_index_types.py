@@ -1,0 +1,65 @@
+"""A sample's random numbers depend on its index, not on the type that the index has: every consumer, every type."""
+
+from inspect import unwrap
+
+import pytest
+import torch
+
+from bntt.data.augment import AUGMENTATIONS
+from bntt.data.event_augment import EVENT_AUGMENTATIONS
+from bntt.data.mix import pair
+from bntt.models import mlp
+from bntt.nn import Call, ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn.call import Noise
+from bntt.nn.dropout import SpikeDropout
+from bntt.ops.dropout import dropout_mask
+from bntt.ops.random import Purpose, sample_keys
+
+TYPES = (torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
+INDEX = torch.tensor([0, 1, 5, 127])
+IMAGES = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+NAMED = {"seed": 1, "draw": 2}
+
+
+def classifier(dropout=0.0):
+    net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=3, seed=0, leak=0.9, dropout=dropout)
+    return SpikingClassifier(PoissonEncoder(3, mean=[0.5], std=[0.25]), net)
+
+
+CONSUMERS = {
+    "keys": lambda index: sample_keys(1, Purpose.SPIKES, 2, index),
+    "dropout mask": lambda index: dropout_mask(0.5, (8,), 0, index=index, **NAMED),
+    "dropout": lambda index: SpikeDropout(0.5)(torch.ones(2, 4, 8), Call(noise=Noise(1, 2, index)))[0],
+    "poisson": lambda index: PoissonEncoder(3)(IMAGES, index=index, **NAMED),
+    "noisy": lambda index: NoisyEncoder(ExpectedEncoder(3), 0.5, seed=3)(IMAGES, index=index, **NAMED),
+    "classifier": lambda index: classifier().eval()(IMAGES, index=index, **NAMED),
+    "classifier with dropout": lambda index: classifier(dropout=0.5).train()(IMAGES, index=index, **NAMED),
+    "advance": lambda index: classifier().eval().advance(IMAGES, steps=2, index=index, **NAMED)[0],
+    "trace": lambda index: classifier().trace(IMAGES, index=index, **NAMED).logits,
+    **{name: lambda index, of=of: of(IMAGES, index=index, **NAMED) for name, of in AUGMENTATIONS.items()},
+    **{
+        f"events {name}": lambda index, of=of: of(IMAGES.unsqueeze(1), index=index, **NAMED)
+        for name, of in EVENT_AUGMENTATIONS.items()
+    },
+    "mix": lambda index: pair(count=10, alpha=1.0, index=index, **NAMED).partner,
+}
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("consumer", CONSUMERS.values(), ids=CONSUMERS)
+def test_the_type_of_an_index_changes_nothing(consumer, dtype):
+    assert torch.equal(consumer(INDEX.to(dtype)), consumer(INDEX))
+
+
+@pytest.mark.parametrize("dtype", TYPES[:4], ids=str)
+def test_a_state_may_be_named_again_in_another_type(dtype):
+    model = classifier().eval()
+    _, state = model.advance(IMAGES, steps=1, index=INDEX.to(dtype), **NAMED)
+    assert state.noise.index.dtype == torch.int64
+    model.advance(IMAGES, state, steps=1, index=INDEX)
+
+
+@pytest.mark.parametrize("wrong", [INDEX.float(), INDEX > 0, INDEX.to(torch.complex64)], ids=str)
+def test_an_index_of_no_integers_is_refused(wrong):
+    with pytest.raises(ValueError, match="index must name samples by integers, got torch"):
+        unwrap(sample_keys)(1, Purpose.SPIKES, 2, wrong)  # past the tests' check of types
