@@ -52,6 +52,7 @@ SAID = (
     ("better than layer normalisation", "table-5", 0),
     ("better than standard BN with a learned leak", "table-4", 0),
     ("better than tdBN", "table-4", 1),
+    ("better than PLIF with standard BN", "table-4", 4),
     ("better than TEBN and TAB, which came later", "table-4", 2),
     ("100 classes", "table-1", 5),
     ("200 classes", "table-1", 6),
@@ -97,11 +98,16 @@ def cell(row: Facts, key: str) -> str:
     return said + (f" [{paper['value']:g}]" if "value" in paper else "")
 
 
+def same(row: Facts) -> str:
+    """Which row of the table this one is by definition."""
+    return f" (by definition {row['same_as']})" if "same_as" in row else ""
+
+
 def study(name: str, found: Facts) -> list[str]:
     """A study: what it asks, its table, its claims, its pictures."""
     columns = found["table"]["columns"]
     heads = ("", *(f"{c['title']}{', ' + c['unit'] if c['unit'] else ''}" for c in columns))
-    rows = [[row["label"], *(cell(row, c["key"]) for c in columns)] for row in found["table"]["rows"]]
+    rows = [[row["label"] + same(row), *(cell(row, c["key"]) for c in columns)] for row in found["table"]["rows"]]
     few = " Preliminary: fewer than five starts." if found["preliminary"] else ""
     pictures = [f"[{figure['title']}](studies/{name}-small/{figure['file']})" for figure in found["figures"]]
     return [

@@ -29,6 +29,7 @@ def to_reference(net: SpikingNetwork) -> reference.Network:
         momentum=norm.momentum,
         fire_before=lif.rule is fire_before,
         hard_reset=lif.reset is hard_reset,
+        decay_input=lif.decay_input,
     )
 
 

@@ -130,6 +130,12 @@ class Network:
     momentum: float = 0.1
     fire_before: bool = False
     hard_reset: bool = False
+    decay_input: bool = False
+    """Fang et al. 2021, Eq. 4 with a resting potential of 0: H = V + (X - V) / tau, of leak 1 - 1 / tau."""
+
+    @property
+    def input_gain(self) -> float:
+        return 1 - self.leak if self.decay_input else 1.0
 
 
 @dataclass
@@ -140,6 +146,7 @@ class Tape:
     xhat: list[list[Array]] = field(default_factory=list)
     var: list[list[Array]] = field(default_factory=list)
     drive: list[list[Array]] = field(default_factory=list)
+    """The normalised current, before neurons that decay their input scale it."""
     fired_on: list[list[Array]] = field(default_factory=list)
     """The potential that the threshold was compared with."""
     spikes: list[list[Array]] = field(default_factory=list)
@@ -166,7 +173,8 @@ def forward(net: Network, inputs: Array, training: bool = True) -> Tape:
             z = x @ layer.weight.T if layer.dense else convolve(x, layer.weight)
             mean, var = _statistics(layer, z, t, training, net.momentum)
             y, xhat = bntt(z, layer.gamma[t], mean, var, net.eps)
-            u = membranes[i]
+            u, x_in = membranes[i], y
+            y = net.input_gain * y
             if net.fire_before:
                 potential = u + np.zeros_like(y)
                 o = (potential > net.threshold).astype(np.float64)
@@ -177,7 +185,7 @@ def forward(net: Network, inputs: Array, training: bool = True) -> Tape:
                 o = (potential > net.threshold).astype(np.float64)
                 u_next = potential * (1 - o) if net.hard_reset else potential - net.threshold * o
             membranes[i] = u_next
-            for key, value in zip(rows, (x, xhat, var, y, potential, o), strict=True):
+            for key, value in zip(rows, (x, xhat, var, x_in, potential, o), strict=True):
                 rows[key].append(value)
             after.append(u_next)
             x = pool(o, layer.pool)
@@ -234,6 +242,7 @@ class Gradients:
     gammas: list[Array]
     readout: Array
     inputs: Array
+    leaks: list[float]
 
 
 def backward(net: Network, tape: Tape, labels: Array, frozen_statistics: bool = False) -> Gradients:
@@ -242,7 +251,7 @@ def backward(net: Network, tape: Tape, labels: Array, frozen_statistics: bool = 
     weights = [np.zeros_like(layer.weight) for layer in net.layers]
     gammas = [np.zeros_like(layer.gamma) for layer in net.layers]
     readout = np.zeros_like(net.readout)
-    dinputs = []
+    dinputs, leaks = [], [0.0] * len(net.layers)
     exp = np.exp(tape.logits - tape.logits.max(1, keepdims=True))
     onehot = np.eye(net.readout.shape[0])[labels]
     dvoltage = (exp / exp.sum(1, keepdims=True) - onehot) / batch / steps  # Eq. 7, for u^T / T
@@ -258,10 +267,14 @@ def backward(net: Network, tape: Tape, labels: Array, frozen_statistics: bool = 
             keep = 1 - o if net.hard_reset else 1.0
             if net.fire_before:
                 dy = carried[i] + np.zeros_like(o)
+                dleak = keep * dy * tape.fired_on[t][i]  # of what leaks: u before the reset
                 carried[i] = net.leak * keep * dy + slope
             else:
                 dy = slope + carried[i] * keep
+                dleak = dy * (tape.membrane[t - 1][i] if t else 0.0)
                 carried[i] = net.leak * dy
+            leaks[i] += float((dleak - net.decay_input * dy * tape.drive[t][i]).sum())  # d(1 - leak) = -d(leak)
+            dy = net.input_gain * dy
             if frozen_statistics:
                 gain = channels(layer.gamma[t] / np.sqrt(tape.var[t][i] + net.eps), dy.ndim)
                 dz = dy * gain
@@ -276,4 +289,4 @@ def backward(net: Network, tape: Tape, labels: Array, frozen_statistics: bool = 
                 d, dw = convolve_backward(dz, x, layer.weight)
                 weights[i] += dw
         dinputs.append(d)
-    return Gradients(weights, gammas, readout, np.stack(dinputs[::-1]))
+    return Gradients(weights, gammas, readout, np.stack(dinputs[::-1]), leaks)

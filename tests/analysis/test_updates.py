@@ -27,6 +27,8 @@ def done(norm, lif, *, bias=False, weights=True):
         ((NoNorm(), LIF(0.9)), ([6, 6], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
         ((NoNorm(), LIF(1.0)), ([0, 0], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
         ((NoNorm(), LIF(0.9, learn_leak=True)), ([6, 6], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
+        ((NoNorm(), LIF(0.9, decay_input=True)), ([12, 12], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
+        ((BNTT(2, num_steps=2), LIF(0.9, decay_input=True)), ([12, 12], [6 * 3 + 3, 6 * 3 + 0.5], 12)),  # in its scale
         ((NoNorm(), LIF(0.9, reset=hard_reset)), ([6, 6], [12, 12], 6)),
         ((LayerNorm(2), LIF(0.9)), ([18, 18], [6 * 5 + 3, 6 * 5 + 0.5], 12)),
         ((NoNorm(), FoldedLIF(FoldedNeuron(leak=0.9, threshold=1.0))), ([12, 12], [21, 18.5], 6)),

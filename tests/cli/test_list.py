@@ -25,5 +25,15 @@ def test_backends_and_what_they_do_for_every_norm_neuron_and_block(capsys):
     assert cli.main(["list", "backends"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("reference  plain PyTorch")
-    parts = ["LIF", "LIF, learned leak", "FoldedLIF", "MaxPool2d", "SpikeDropout", "NeuronBlock", "Residual"]
+    parts = [
+        "LIF",
+        "LIF, learned leak",
+        "LIF, input decays",
+        "PLIF",
+        "FoldedLIF",
+        "MaxPool2d",
+        "SpikeDropout",
+        "NeuronBlock",
+        "Residual",
+    ]
     assert all(f"  {name:<17} fused in training and evaluation" in shown for name in [*NORMS, *parts])

@@ -33,6 +33,8 @@ CHECKPOINT = Path("run/checkpoints/best.safetensors")
         (changed(data={"augment": ["flip"]}), False, False),
         (changed(encoder={"name": "direct"}), False, False),
         (changed(network={"norm": "bn"}), False, False),
+        (changed(network={"decay_input": False}), True, True),
+        (changed(network={"decay_input": True}), False, False),
         (changed(train={"lr_drops": [50]}), False, False),
     ],
 )

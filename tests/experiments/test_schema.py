@@ -103,6 +103,10 @@ def test_defaults_are_the_papers():
             "convert.ann: an ANN .* is what is converted",
         ),
         (
+            changed(convert={"ann": "x"}, network={"norm": "none", "decay_input": True}),
+            "network.decay_input: .* a converted network has decay_input = false",
+        ),
+        (
             changed(convert={"ann": "x"}, network={"norm": "none", "threshold": 2.0}),
             "network.threshold: balancing sets them, convert.scale scales them; got 2.0",
         ),

@@ -25,4 +25,5 @@ def neurons(dice: Dice, steps: int, threshold: float) -> LIF:
         rule=dice.pick((fire_after, fire_before), (3, 1 if steps > 1 else 0)),  # one step of it never fires
         reset=dice.pick((soft_reset, hard_reset), (2, 1)),
         surrogate=surrogate,
+        decay_input=leak < 1 and dice.chance(0.15),
     )

@@ -41,7 +41,8 @@ def network(**rules: bool) -> reference.Network:
         return reference.Layer(weight, gamma, np.zeros((STEPS, channels)), np.ones((STEPS, channels)), pool)
 
     layers = [layer(numbers((2, 1, 3, 3), 11, 2.0), 12, "halve"), layer(numbers((3, 8), 13, 2.0), 14, None)]
-    return reference.Network(layers, numbers((3, 3), 15, 2.0), leak=0.9, **rules)
+    leak = 0.5 if rules.get("decay_input") else 0.9  # so that half of the input drives them
+    return reference.Network(layers, numbers((3, 3), 15, 2.0), leak=leak, **rules)
 
 
 RULES = {
@@ -49,6 +50,9 @@ RULES = {
     "after, hard": {"hard_reset": True},
     "before, soft": {"fire_before": True},
     "before, hard": {"fire_before": True, "hard_reset": True},
+    "after, soft, input decays": {"decay_input": True},
+    "after, hard, input decays": {"hard_reset": True, "decay_input": True},
+    "before, soft, input decays": {"fire_before": True, "decay_input": True},
 }
 
 
@@ -65,6 +69,7 @@ def trace(**rules: bool) -> dict[str, object]:
         "loss": reference.cross_entropy(tape.logits, np.array(LABELS)),
         "weight gradients": [g.tolist() for g in gradients.weights],
         "gamma gradients": [g.tolist() for g in gradients.gammas],
+        "leak gradients": gradients.leaks,
         "readout gradient": gradients.readout.tolist(),
         "running mean": [layer.running_mean.tolist() for layer in net.layers],
         "running variance": [layer.running_var.tolist() for layer in net.layers],

@@ -1,6 +1,7 @@
 """The stored trace of a small network: the oracle still computes it, and so does the library."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -23,9 +24,11 @@ def library_network(oracle) -> SpikingNetwork:
         kind = (nn.Conv2d, (inside, out, 3), {"padding": 1}) if conv else (nn.Linear, (inside, out), {})
         synapse = nn.utils.skip_init(kind[0], *kind[1], bias=False, **kind[2])
         pool = nn.Sequential(nn.AvgPool2d(2), nn.Flatten()) if layer.pool else None
-        block = SpikingBlock(synapse, BNTT(out, num_steps=make_traces.STEPS), LIF(0.9, rule=rule, reset=reset), pool)
+        lif = LIF(oracle.leak, learn_leak=True, rule=rule, reset=reset, decay_input=oracle.decay_input)
+        block = SpikingBlock(synapse, BNTT(out, num_steps=make_traces.STEPS), lif, pool)
         blocks.append(block.double())
         with torch.no_grad():
+            lif.leak_logit.fill_(math.log(oracle.leak / (1 - oracle.leak)))
             synapse.weight.copy_(torch.from_numpy(layer.weight))
             block.norm.gamma.copy_(torch.from_numpy(layer.gamma))
     readout = nn.utils.skip_init(nn.Linear, 3, 3, bias=False).double()
@@ -67,6 +70,8 @@ def test_the_library_gives_the_stored_trace(name):
     for i, block in enumerate(blocks):
         assert np.allclose(block.synapse.weight.grad, expected["weight gradients"][i], atol=1e-12)
         assert np.allclose(block.norm.gamma.grad, expected["gamma gradients"][i], atol=1e-12)
+        leak = float(block.lif.neuron.leak.detach())
+        assert float(block.lif.leak_logit.grad) / (leak * (1 - leak)) == pytest.approx(expected["leak gradients"][i])
         assert np.allclose(block.norm.running_mean, expected["running mean"][i], atol=1e-12)
         assert np.allclose(block.norm.running_var, expected["running variance"][i], atol=1e-12)
     assert np.allclose(net.readout.synapse.weight.grad, expected["readout gradient"], atol=1e-12)

@@ -62,6 +62,20 @@ EQUATIONS = [
         ("tests/ops/test_lif.py",),
     ),
     Mutation(
+        "an input that decays does not",
+        "ops/lif.py",
+        "return neuron.rule(neuron.drive(current), membrane, neuron)",
+        "return neuron.rule(current, membrane, neuron)",
+        ("tests/ops/test_lif.py", "tests/golden/test_traces.py"),
+    ),
+    Mutation(
+        "a fold forgets that the input decays",
+        "ops/fold.py",
+        "    scale, shift = (rows * _column(neuron.input_gain, rows) for rows in (scale, shift))\n",
+        "",
+        ("tests/ops/test_fold.py",),
+    ),
+    Mutation(
         "TAB pools the future",
         "ops/pooling.py",
         'device="cpu").tril(before)',

@@ -176,6 +176,20 @@ FUSED = [
         ("tests/engine/test_scan.py",),
     ),
     Mutation(
+        "a leak gets no gradient through the input that decays with it",
+        "nn/known.py",
+        "gain = torch.as_tensor(neuron.input_gain, dtype",
+        "gain = torch.as_tensor(torch.as_tensor(neuron.input_gain).detach(), dtype",
+        ("tests/nn/test_fused_parity.py",),
+    ),
+    Mutation(
+        "nor where the neurons have no weights",
+        "engine/between.py",
+        "                scale[first:last] = sums[1]\n",
+        "                pass\n",
+        ("tests/nn/test_residual.py",),
+    ),
+    Mutation(
         "a sample's own mean keeps its gradient",
         "engine/normalisation.py",
         "grad.sub_(mean).addcmul_",

@@ -111,8 +111,10 @@ def test_every_spike_of_a_loop(rng):
 
 
 @pytest.mark.parametrize("learn_leak", ["layer", "channel"])
-def test_leaks_that_were_learned(learn_leak, rng):
-    net = mlp(in_features=6, hidden=(9, 8), num_steps=STEPS, learn_leak=learn_leak, leak=0.8)
+@pytest.mark.parametrize("decay_input", [False, True])
+def test_leaks_that_were_learned(learn_leak, decay_input, rng):
+    leak = 0.4 if decay_input else 0.8
+    net = mlp(in_features=6, hidden=(9, 8), num_steps=STEPS, learn_leak=learn_leak, leak=leak, decay_input=decay_input)
     with torch.no_grad():
         for block in net.blocks.values():
             block.lif.leak_logit.add_(torch.randn(block.lif.leak_logit.shape, generator=rng))

@@ -112,6 +112,36 @@ def test_a_learned_leak(options, each, recompute, training, rng):
     assert all(block.lif.leak_logit.grad.abs().max() > 0 for block in list(ours.blocks.values())[:1])
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("recompute", ["never", 2])
+@pytest.mark.parametrize("each", ["fixed", "layer", "channel"])
+@pytest.mark.parametrize("name", ["bntt", "tdbn", "layer", "none"])
+def test_an_input_that_decays(name, each, recompute, training, rng):
+    """By a gain that is a part of γ and β; a learned leak gets the gradient of both of its places, by every norm."""
+    net = small(6, norm=lambda channels, steps: bntt.nn.NORMS[name](channels, steps, 1.0))
+    for block in net.blocks.values():
+        channels = len(block.synapse.weight) if each == "channel" else None
+        block.lif = LIF(0.4, 0.6, learn_leak=each != "fixed", channels=channels, decay_input=True)
+        if (logit := block.lif.leak_logit) is not None:
+            with torch.no_grad():
+                logit.add_(torch.linspace(-0.5, 1, logit.numel()).reshape(logit.shape))
+    ours, theirs = pair(net.train(training))
+    choose(ours, recompute=recompute)
+    x = spikes_of(6, 4, rng)
+    assert not ours.plan(x.shape).reason
+    assert close(backward(ours, x), backward(theirs, x))
+    for (part, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        if part != "blocks.conv2.synapse.bias" or not training:
+            assert close(p.grad, q.grad), part
+    if name != "tdbn" or not training:  # whose statistics are over all steps
+        theirs.requires_grad_(False), ours.requires_grad_(False)
+        state, parts = None, []
+        for part in x.split(2):
+            logits, state = ours.advance(part, state)
+            parts.append(logits)
+        assert close(parts[-1][-1], theirs(x)), "step by step, from a state"
+
+
 @pytest.mark.parametrize("name", bntt.nn.NORMS)
 def test_every_norm_in_evaluation(name, rng):
     build = bntt.nn.NORMS[name]

@@ -80,5 +80,17 @@ def test_no_state_stays_behind(rng):
     assert not module.state_dict()
 
 
+def test_plif_is_a_learned_leak_whose_input_decays(rng):
+    """Fang et al. 2021: H = V + (X - V) / τ, 1/τ = 1 - λ; and without the decay it is another neuron."""
+    current = torch.randn(5, 2, 3, generator=rng)
+    plif, learned = LIF(0.75, learn_leak=True, decay_input=True), LIF(0.75, learn_leak=True)
+    assert torch.equal(plif(4 * current)[0], learned(current)[0])
+    assert not torch.equal(plif(current)[0], learned(current)[0])
+    assert "decay_input=True" in repr(plif)
+    assert "decay_input" not in repr(learned)
+    with pytest.raises(ValueError, match="leak must be below 1 where the input decays"):
+        LIF(1.0, decay_input=True)
+
+
 def test_repr_says_the_rules():
     assert "rule=fire_before, reset=soft_reset, surrogate=Triangle(scale=0.3)" in repr(LIF(rule=fire_before))

@@ -67,6 +67,7 @@ def test_nothing_spikes_in_an_ann():
         ({"num_steps": 2}, "has one step, got num_steps=2"),
         ({"norm": "bntt"}, "no norm here.*got 'bntt'"),
         ({"learn_leak": True}, "no leak to learn"),
+        ({"decay_input": True}, "no membrane that its input could decay with"),
         ({"neuron": "relu6"}, "unknown neuron 'relu6': choose one of lif, relu"),
     ],
 )

@@ -236,3 +236,24 @@ def test_block_by_block_at_25_steps_teacher_forced(form, rng):
         x = outputs[1].detach()
     assert wrong <= 4
     assert compared >= 8
+
+
+@needs_kernels
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("each", ["fixed", "layer", "channel"])
+def test_neurons_that_decay_their_input(each, form, rng):
+    """Those without weights too, whose gain is then learned beside their leak."""
+    net, x, channels = residual(form), spikes_of(5, 3, rng), dict[nn.Module, int]()
+    for part in net.modules():
+        if isinstance(part, LIF):
+            part.register_forward_hook(lambda lif, args, out: channels.update({lif: out[0].shape[2]}))
+    choose(net, backend="reference")
+    net(x)
+    for block in [*net.modules()]:
+        if isinstance(block, SpikingBlock | NeuronBlock):
+            many = channels[block.lif] if each == "channel" else None
+            block.lif = LIF(0.4, 0.4, learn_leak=each != "fixed", channels=many, decay_input=True)
+    ours, theirs = pair(net)
+    assert not ours.plan(x.shape).reason
+    assert close(backward(ours, x), backward(theirs, x))
+    same_everywhere(ours, theirs)

@@ -71,6 +71,20 @@ def test_spikes_are_those_of_a_loop(rule, reset, mean, ratio, leak, rng):
     assert torch.equal(spikes, exact) == (mean and ratio)
 
 
+@pytest.mark.parametrize("leak", [0.4, torch.tensor(0.6), torch.tensor([0.1, 0.5, 0.2, 0.7, 0.4])], ids=str)
+@pytest.mark.parametrize(("rule", "reset"), RULES)
+def test_neurons_that_decay_their_input_fold(rule, reset, leak, rng):
+    """Of (1 - λ) z, that is (1 - λ) a_t and (1 - λ) β_t, by the same loop."""
+    before, neuron = random(rng), Neuron(leak, 0.3, rule, reset, decay_input=True)
+    current = torch.randn(STEPS, 30, CHANNELS, generator=rng, dtype=torch.float64) * 1.5
+    gain = 1 - torch.as_tensor(leak, dtype=torch.float64)
+    scaled = before._replace(scale=before.scale * gain, shift=before.shift * gain)
+    expected = by_hand(current.numpy(), scaled, neuron, mean=True, ratio=True)
+    spikes, _ = folded_sequence(current, None, fold_neuron(neuron, before))
+    assert np.array_equal(spikes.numpy(), expected)
+    assert 0.05 < expected.mean() < 0.7
+
+
 @pytest.mark.parametrize("surrogate", [Triangle(0.7), FastSigmoid(2.0), ArcTan()], ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize(("rule", "reset"), RULES)
 def test_a_folded_normalisation_is_the_normalisation(rule, reset, surrogate, rng):

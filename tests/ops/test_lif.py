@@ -37,12 +37,14 @@ def test_fire_before_answers_one_step_later_and_leaks_before_the_reset():
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("reset", RESETS)
-def test_sequence_is_step_after_step(rule, reset, rng):
+@pytest.mark.parametrize("decay_input", [False, True])
+def test_sequence_is_step_after_step(rule, reset, decay_input, rng):
     current = torch.randn(7, 3, 4, generator=rng, dtype=torch.float64) * 2
-    spikes, membrane = lif_sequence(current, neuron=Neuron(rule=rule, reset=reset))
+    neuron = Neuron(0.6, rule=rule, reset=reset, decay_input=decay_input)
+    spikes, membrane = lif_sequence(current, neuron=neuron)
     state = None
     for t in range(7):
-        one, state = lif_step(current[t], state, neuron=Neuron(rule=rule, reset=reset))
+        one, state = lif_step(current[t], state, neuron=neuron)
         assert torch.equal(one, spikes[t])
     assert torch.equal(state, membrane)
 
@@ -78,6 +80,34 @@ def test_a_learnable_leak_gets_the_gradient_of_the_leak_path():
     _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), neuron=Neuron(leak=leak))
     membrane.sum().backward()
     assert float(leak.grad) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("tau", [1.0, 2.0, 5.0])
+def test_an_input_that_decays_is_that_of_fang_et_al(tau, rule, rng):
+    """Their Eq. 4 with V_reset = 0, H = V + (X - V) / τ, beside the paper's λV + X, at λ = 1 - 1/τ."""
+    current = torch.randn(6, 3, generator=rng, dtype=torch.float64) * 2
+    neuron = Neuron(leak=1 - 1 / tau, threshold=50.0, rule=rule, decay_input=True)  # which never fires
+    v = torch.zeros(3, dtype=torch.float64)
+    for x in current:
+        v = v + (x - v) / tau
+    assert torch.allclose(lif_sequence(current, neuron=neuron)[1], v, rtol=1e-13)
+    paper = lif_sequence(current, neuron=Neuron(leak=1 - 1 / tau, threshold=50.0, rule=rule))[1]
+    assert torch.allclose(paper, v * tau, rtol=1e-13), "the same but for τ, as nothing fired"
+
+
+def test_a_learnable_leak_gets_the_inputs_part_where_that_decays():
+    """u' = λ((1 - λ)a) + (1 - λ)b before any spike: du'/dλ = (1 - 2λ)a - b."""
+    leak = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    neuron = Neuron(leak=leak, decay_input=True)
+    _, membrane = lif_sequence(torch.tensor([[0.4], [0.3]], dtype=torch.float64), neuron=neuron)
+    membrane.sum().backward()
+    assert float(leak.grad) == pytest.approx(0.4 * 0.4 - 0.3)
+
+
+def test_an_input_that_decays_to_nothing_is_refused():
+    with pytest.raises(ValueError, match="leak must be below 1 where the input decays"):
+        Neuron(leak=1.0, decay_input=True)
 
 
 def soft_fire(membrane, threshold, surrogate):

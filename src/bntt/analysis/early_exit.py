@@ -1,4 +1,4 @@
-"""Static early exit (paper Section 3.6): γ says, before any image is seen, after how many steps a network may stop."""
+"""Static early exit (paper Section 3.4): γ says, before any image is seen, after how many steps a network may stop."""
 
 from __future__ import annotations
 

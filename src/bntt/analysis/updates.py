@@ -23,8 +23,9 @@ class Updates:
     Of every value that is normalised, in a step: a multiplication and an addition, since running statistics, γ and β
     make one scale and one shift; LayerNorm, which takes its statistics of every image, two and three. Without a norm,
     an addition for a bias. Of every neuron, in a step: a multiplication for the leak, unless it is 1, an addition for
-    the current and one for the comparison with the threshold; folded neurons scale and shift their current too. Of
-    every spike an addition, unless the reset is hard.
+    the current and one for the comparison with the threshold; folded neurons scale and shift their current too, and
+    neurons that decay their input scale it where no norm's scale takes that in. Of every spike an addition, unless the
+    reset is hard.
     """
 
     multiplications: Float64[Tensor, " T"]
@@ -54,6 +55,8 @@ def updates_of(site: Site, *, spikes: Float64[Tensor, " T"]) -> Updates:
     resets = 0
     if site.lif is not None:
         scales, adds, resets = _of_neuron(site.lif)
+        if multiplications == 0 and isinstance(site.lif, LIF):
+            scales += site.lif.neuron.decay_input
         multiplications, additions, ann = multiplications + scales, additions + adds, ann + 1
     size, none = prod(site.out), spikes * 0
     return Updates(none + size * multiplications, none + size * additions + resets * spikes, size * ann)

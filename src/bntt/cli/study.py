@@ -203,7 +203,7 @@ def _tell_result(path: Path) -> None:
     console.line(f"{values['title']}, {values['setting']} setting{few}")
     heads = ("", *(f"{c['title']}{', ' + c['unit'] if c['unit'] else ''}" for c in table["columns"]))
     rows = [
-        (row["label"], *(_cell(row["cells"][c["key"]], row["paper"][c["key"]]) for c in table["columns"]))
+        (row["label"] + _same(row), *(_cell(row["cells"][c["key"]], row["paper"][c["key"]]) for c in table["columns"]))
         for row in table["rows"]
     ]
     if table["columns"]:
@@ -211,6 +211,10 @@ def _tell_result(path: Path) -> None:
     for claim in values["claims"]:
         console.line(f"{claim['verdict'].upper()}: {claim['says']}: {claim['because']}")
     console.line(f"written: {path}")
+
+
+def _same(row: Any) -> str:
+    return f" (by definition {row['same_as']})" if "same_as" in row else ""
 
 
 def _cell(cell: Any, paper: Any) -> str:

@@ -26,7 +26,7 @@ LARGEST_COUNT = 255
 
 @dataclass(frozen=True)
 class Fire:
-    """Neurons that a value drives as it is, or by ``scale`` and ``shift``."""
+    """Neurons that a value drives as it is, or by ``scale`` and ``shift``; of these the scale may learn."""
 
     neuron: AnyNeuron
     window: PoolSize = (1, 1)
@@ -39,7 +39,8 @@ class Fire:
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
-        return (learned_leak(self.neuron),)
+        scale = self.scale if self.scale is not None and self.scale.requires_grad else None
+        return learned_leak(self.neuron), scale
 
     def affine(self, first: int, last: int, current: Tensor) -> Affine:
         """What some steps of the current go through first."""
@@ -136,7 +137,7 @@ class FirePass:
 
     def zero(self, norms: Tensor | None, *, weight: bool) -> list[Tensor | None]:
         """See :class:`~bntt.engine.node.NodePass`."""
-        return [None if leak is None else torch.zeros_like(leak) for leak in self.node.learned]
+        return [None if tensor is None else torch.zeros_like(tensor) for tensor in self.node.learned]
 
     def backward(
         self,
@@ -150,14 +151,18 @@ class FirePass:
         wants: Sequence[bool],
     ) -> list[Towards | None]:
         """See :class:`~bntt.engine.node.NodePass`."""
-        current, node, (leak,) = _floats(done.source), self.node, learned
+        current, node, (leak, scale) = _floats(done.source), self.node, learned
         last = first + len(current)
         affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
         grad, none = towards.grad.of_type(current.dtype), torch.zeros_like(affine.mean)
-        made = Reverse(current, affine, affine.scale, neuron, node.window, grad, done.start, carry.membrane)
+        plain = torch.ones_like(affine.scale)  # the sums are then over the current as it came
+        made = Reverse(current, affine, plain, neuron, node.window, grad, done.start, carry.membrane)
         reverse = FiringReverse(made, self.how.compute.kernels)
         if leak is not None:
-            leak += leak_gradient(neuron, reverse.sums(leak=True)[2], leak.shape)
+            sums = reverse.sums(leak=True)
+            leak += leak_gradient(neuron, sums[2], leak.shape)
+            if scale is not None:
+                scale[first:last] = sums[1]
         out = self.how.lease.take(*current.shape, device=current.device)
         reverse.into_current(none, none, out)
         return [Towards(SpikeGrad(out), out)]

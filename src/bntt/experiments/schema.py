@@ -72,6 +72,8 @@ class Network(Part):
     """What the output layer says: its accumulated voltage (the paper), or a count of its spikes."""
     learn_leak: Annotated[bool | Literal["layer", "channel"], BeforeValidator(_learn_leak)] = False
     """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
+    decay_input: bool = False
+    """Whether the input decays as the membrane does, m = λu + (1 - λ)y (with learn_leak: PLIF, Fang et al. 2021)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
 
@@ -271,6 +273,11 @@ class Recipe(Part):
         if converted and network.threshold != 1:
             raise ValueError(
                 f"network.threshold: balancing sets them, convert.scale scales them; got {network.threshold}"
+            )
+        if converted and network.decay_input:
+            raise ValueError(
+                "network.decay_input: thresholds are balanced with the input as it is, a converted network has "
+                "decay_input = false"
             )
         if self.train.epochs == 0 and converted and (network.leak != 1 or network.learn_leak):
             raise ValueError(

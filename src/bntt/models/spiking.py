@@ -52,6 +52,9 @@ class NeuronOptions(TypedDict, total=False):
     """"voltage" accumulated without firing (the paper, default), or a count of the "spikes" of output neurons."""
     learn_leak: bool | Literal["layer", "channel"]
     """A learnable leak, starting at ``leak``: one per layer (True, "layer"), or one per channel of each."""
+    decay_input: bool
+    """Whether the input decays as the membrane does, ``m = λu + (1 - λ)y`` (with a learned leak: PLIF,
+    Fang et al. 2021), or not, ``m = λu + y`` (the paper, default)."""
     norm_eps: float
     """ε of every norm, in place of its own 1e-4; 0 (default) is its own."""
     dropout: float
@@ -141,6 +144,7 @@ def maker(
     surrogate_scale: float = 0.0,
     readout: ReadoutName = "voltage",
     learn_leak: bool | Literal["layer", "channel"] = False,
+    decay_input: bool = False,
     norm_eps: float = 0.0,
     dropout: float = 0.0,
     seed: int = 0,
@@ -161,11 +165,12 @@ def maker(
         "rule": resolve("fire rule", FIRE_RULES, fire),
         "reset": resolve("reset", RESETS, reset),
         "surrogate": _scaled(resolve("surrogate", SURROGATES, surrogate), surrogate_scale),
+        "decay_input": decay_input,
     }
     if readout not in get_args(ReadoutName):
         raise ValueError(f"unknown readout {readout!r}: choose one of {', '.join(get_args(ReadoutName))}")
     if neuron == "relu":
-        _check_ann(num_steps, norm, learn_leak)
+        _check_ann(num_steps, norm, learn_leak, decay_input)
         if readout != "voltage":
             raise ValueError(f"an ANN (neuron='relu') has no spikes to count, got readout={readout!r}")
     lif = values if neuron == "lif" else None
@@ -191,7 +196,7 @@ def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
     return scaled
 
 
-def _check_ann(num_steps: int, norm: str | NormBuilder, learn_leak: object) -> None:
+def _check_ann(num_steps: int, norm: str | NormBuilder, learn_leak: object, decay_input: bool) -> None:
     """Refuse what an ANN does not have.
 
     Raises:
@@ -203,6 +208,8 @@ def _check_ann(num_steps: int, norm: str | NormBuilder, learn_leak: object) -> N
         raise ValueError(f"an ANN (neuron='relu') has no norm here, as conversion needs it: norm='none', got {norm!r}")
     if learn_leak:
         raise ValueError(f"an ANN (neuron='relu') has no leak to learn, got learn_leak={learn_leak!r}")
+    if decay_input:
+        raise ValueError("an ANN (neuron='relu') has no membrane that its input could decay with, got decay_input=True")
 
 
 def spiking_network(

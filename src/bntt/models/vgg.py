@@ -34,7 +34,7 @@ def vgg9(
         norm: a name in ``bntt.nn.NORMS``, or ``(channels, num_steps, threshold) -> module``.
         width: multiplies every layer's channels.
         in_channels, image_size: of the square input; the size must be a multiple of 8.
-        **options: neuron, threshold, fire, reset, surrogate, learn_leak, dropout, seed; see
+        **options: neuron, threshold, fire, reset, surrogate, learn_leak, decay_input, dropout, seed; see
             :class:`~bntt.models.spiking.NeuronOptions`.
 
     Raises:

@@ -40,7 +40,7 @@ from bntt.nn.lif import LIF
 from bntt.nn.norm import NoNorm, TemporalNorm
 from bntt.nn.residual import Residual
 from bntt.nn.untouched import remember, why_touched
-from bntt.ops.folded import AnyNeuron
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.norm import Moments
 
 UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
@@ -169,7 +169,7 @@ class _Firing(NamedTuple):
 
     neuron: AnyNeuron
     gain: Tensor | None
-    """Of what drives them, ``[steps, C]``; None, where they are not folded: 1."""
+    """Of what drives them, ``[steps, C]``: of folded neurons, and of those that decay their input; None: 1."""
     bias: Tensor | None
     """As well; None: 0."""
     pooled: Pooled
@@ -232,13 +232,14 @@ class _Making:
         single = site.compute.reduce is None and site.batch * height * width == 1
         if reason := why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single):
             return reason
-        folded = firing is not None and firing.gain is not None
+        folded = firing is not None and isinstance(firing.neuron, FoldedNeuron)
         if folded and type(block.norm) is not NoNorm:
             return f"its norm is {type(block.norm).__name__}, and the kernels know folded neurons without one alone"
         window, neuron = ((1, 1), None) if firing is None else (firing.pooled.average, firing.neuron)
         tables = normalisation_of(block.norm, site.steps, channels, site.device)
-        if folded and firing is not None:  # its gain and bias are what a norm's γ and β would be
-            tables |= {"gamma": firing.gain, "beta": firing.bias}
+        if firing is not None and firing.gain is not None:  # a part of γ and β; without a norm they are 1 and 0
+            beta = firing.bias if tables["beta"] is None else tables["beta"] * firing.gain
+            tables |= {"gamma": tables["gamma"] * firing.gain, "beta": beta}
         given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
         if reason := why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device):
             return reason
@@ -271,7 +272,11 @@ class _Making:
         if reason := why_not_neuron(neuron, steps, image[0], self.site.compute.kernels):
             return reason
         pooled = pool_of(block.pool, image, flat)
-        return pooled if isinstance(pooled, str) else _Firing(*drive_of(neuron, steps, image[0]), pooled, dropout)
+        return (
+            pooled
+            if isinstance(pooled, str)
+            else _Firing(*drive_of(neuron, steps, image[0], self.site.device), pooled, dropout)
+        )
 
     def _followed(self, firing: _Firing, at: _Place) -> _Place:
         """What comes after the neurons."""

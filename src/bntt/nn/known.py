@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -212,15 +213,19 @@ def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
     return "its folded neurons learn, which the kernels do not know" if learns else ""
 
 
-def drive_of(neuron: AnyNeuron, steps: range, channels: int) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
+def drive_of(
+    neuron: AnyNeuron, steps: range, channels: int, device: torch.device
+) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
     """Neurons of these steps without gain and bias, and these by themselves, ``[steps, C]``; None where none is."""
     if not isinstance(neuron, FoldedNeuron):
-        return neuron, None, None
+        if not neuron.decay_input:
+            return neuron, None, None
+        gain = torch.as_tensor(neuron.input_gain, dtype=torch.float32, device=device)
+        return replace(neuron, decay_input=False), gain.expand(len(steps), channels), None
     neuron = neuron.steps(steps.start, steps.stop)
-    tables = (neuron.gain, neuron.bias)
-    device = next((table.device for table in tables if isinstance(table, Tensor)), torch.device("cpu"))
     gain, bias = (
-        torch.as_tensor(table, dtype=torch.float32, device=device).expand(len(steps), channels) for table in tables
+        torch.as_tensor(table, dtype=torch.float32, device=device).expand(len(steps), channels)
+        for table in (neuron.gain, neuron.bias)
     )
     return neuron.with_tables(gain=1.0, bias=0.0), gain, bias
 

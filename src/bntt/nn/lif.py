@@ -31,14 +31,18 @@ def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons (Eq. 4): ``m = λu + y``, a spike where ``m > θ``, then the reset.
 
+    With ``decay_input`` it is ``m = λu + (1 - λ)y``, λ = 1 - 1/τ. With ``learn_leak`` the first is a LIF with a learned
+    leak, the second the PLIF of Fang et al. (2021).
+
     Args:
         leak: λ in [0, 1]; 1 is an integrator without leak. A learnable leak starts here and stays inside (0, 1).
         threshold: θ > 0.
-        learn_leak: make λ = sigmoid(w) a parameter of the layer (PLIF, Fang et al. 2021).
+        learn_leak: make λ = sigmoid(w) a parameter of the layer.
         channels: of the layer, for a learnable λ in each of them; None: one for all.
         rule: ``fire_after`` integration (the paper) or ``fire_before`` it (the authors' first upload).
         reset: ``soft_reset`` (the paper) or ``hard_reset``.
         surrogate: do/du, Eq. 8 by default.
+        decay_input: multiply the input by 1 - λ, see above; λ is then below 1.
 
     The membrane is an argument and a return value, never an attribute: there is nothing to reset between batches.
 
@@ -57,9 +61,10 @@ class LIF(nn.Module):
         rule: FireRule = fire_after,
         reset: Reset = soft_reset,
         surrogate: Surrogate = Triangle(),
+        decay_input: bool = False,
     ) -> None:
         super().__init__()
-        self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate)
+        self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input)
         if learn_leak and leak in (0, 1):
             raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
         if channels is not None and (not learn_leak or channels < 1):
@@ -100,4 +105,5 @@ class LIF(nn.Module):
         learned = "" if logit is None else " (learned)" if logit.ndim == 0 else f" (mean of {len(logit)}, learned)"
         rules = f"rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"
         leak = float(torch.as_tensor(neuron.leak).detach().mean())
-        return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}"
+        decays = ", decay_input=True" if neuron.decay_input else ""
+        return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}{decays}"

@@ -41,6 +41,8 @@ def fused_parts() -> dict[str, str]:
     kinds: dict[str, nn.Module] = {
         "LIF": _layer(LIF()),
         "LIF, learned leak": _layer(LIF(0.5, learn_leak=True)),
+        "LIF, input decays": _layer(LIF(0.5, decay_input=True)),
+        "PLIF": _layer(LIF(0.5, learn_leak=True, decay_input=True)),
         "FoldedLIF": _layer(FoldedLIF(FoldedNeuron(0.9, 1.0))),
         "AvgPool2d": _layer(LIF(), pool=nn.AvgPool2d(2)),
         "MaxPool2d": _layer(LIF(), pool=nn.MaxPool2d(2)),

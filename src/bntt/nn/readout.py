@@ -1,4 +1,4 @@
-"""The output layer (paper section 3.2): it accumulates voltage, does not leak, does not fire and is not normalised; and
+"""The output layer (paper section 3.1): it accumulates voltage, does not leak, does not fire and is not normalised; and
 one that fires, to compare it with."""
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bntt.ops.folded import FoldedNeuron
-from bntt.ops.lif import Neuron, fire_before
+from bntt.ops.lif import Leak, Neuron, fire_before
 
 
 class Normalisation(NamedTuple):
@@ -100,7 +100,8 @@ def fold_neuron(
     neuron never fires and β_t is lost; a soft reset of ``fire_before`` takes there what the spike took, θ / a_{t-1}.
 
     Args:
-        neuron: of any leak: a number, or a tensor of one or of each channel's.
+        neuron: of any leak: a number, or a tensor of one or of each channel's. One that decays its input (1 - λ) has
+            ``(1 - λ) a_t`` and ``(1 - λ) β_t`` in place of a_t and β_t.
         mean: whether μ̄ stays; dropped in Eq. 12. β stays.
         ratio: whether a_{t-1} / a_t stays in the leak; dropped in Eq. 13.
         dtype: what the neurons will be computed in, whose range decides; the tables are float64.
@@ -118,12 +119,13 @@ def fold_neuron(
     tensor([[0.5000]], dtype=torch.float64)
     """
     theta, (scale, centre, shift) = neuron.threshold, (rows.double() for rows in before)
+    scale, shift = (rows * _column(neuron.input_gain, rows) for rows in (scale, shift))
     unit = frame(scale, theta, dtype) if ratio else scale
     last = torch.cat([torch.ones_like(unit[:1]), unit[:-1]])
     fires = last if neuron.rule is fire_before else unit
     threshold, taken = (thresholds_through_time(rows, theta, dtype) for rows in (fires, unit))
     lost = taken.abs() > torch.finfo(dtype).max ** 0.5  # never where the ratio stays
-    leak = torch.as_tensor(neuron.leak, dtype=torch.float64, device=unit.device).detach().reshape(1, -1)
+    leak = _column(neuron.leak, unit)
     gain = torch.where(unit == scale, 1.0, scale)
     bias = torch.where(lost, 0.0, shift / unit)
     return FoldedNeuron(
@@ -138,3 +140,8 @@ def fold_neuron(
         reset=neuron.reset,
         surrogate=neuron.surrogate,
     )
+
+
+def _column(value: Leak, rows: Tensor) -> Tensor:
+    """A number of all channels, or of each, as ``[1, C]`` in float64, without its graph."""
+    return torch.as_tensor(value, dtype=torch.float64, device=rows.device).detach().reshape(1, -1)

@@ -1,6 +1,7 @@
 """The leaky integrate-and-fire neuron in discrete time (paper Eq. 4 and 9): its record, one step, and all T steps.
 
-``current`` is what drives the neuron: the synaptic sum, normalised (y = BNTT(Σ w o), Eq. 9) or not (Eq. 4).
+``current`` is what drives the neuron: the synaptic sum, normalised (y = BNTT(Σ w o), Eq. 9) or not (Eq. 4). Neurons
+that decay their input scale it first (:meth:`Neuron.drive`): Fang et al. (2021), Eq. 4, with λ = 1 - 1/τ.
 Firing rules and resets are values, so a variant is an argument and not another class. The spikes that reset the
 membrane are constants: no gradient passes through the reset, the leak path keeps its gradient (as the released code).
 """
@@ -104,12 +105,35 @@ class Neuron:
     """What a spike does to the membrane: ``soft_reset`` (the paper) or ``hard_reset``."""
     surrogate: Surrogate = Triangle()
     """do/du, Eq. 8."""
+    decay_input: bool = False
+    """Whether the input decays as the membrane does: ``m = λu + (1 - λ)y``, else the paper's ``m = λu + y``."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.leak, Tensor) and not 0 <= self.leak <= 1:
             raise ValueError(f"leak must be a number from 0 to 1, got {self.leak}")
         if not 0 < self.threshold < math.inf:
             raise ValueError(f"threshold must be a number above 0, got {self.threshold}")
+        if self.decay_input and not isinstance(self.leak, Tensor) and self.leak == 1:
+            raise ValueError(
+                "leak must be below 1 where the input decays (decay_input): 1 - leak multiplies it, and nothing would "
+                "drive the neurons"
+            )
+
+    @property
+    def input_gain(self) -> Leak:
+        """What the input is multiplied by: 1 - λ where it decays, else 1."""
+        return 1 - self.leak if self.decay_input else 1.0
+
+    def drive(self, current: Tensor) -> Tensor:
+        """What is added to the membrane: the current y; where the input decays, ``(1 - λ) y``.
+
+        With λ = 1 - 1/τ that is ``m = u + (y - u) / τ`` (Fang et al. 2021, "Incorporating Learnable Membrane Time
+        Constant ...", Eq. 4 with a resting potential of 0), the PLIF neuron where the leak is learned.
+
+        >>> Neuron(leak=0.75, decay_input=True).drive(torch.tensor([2.0]))
+        tensor([0.5000])
+        """
+        return self.input_gain * current if self.decay_input else current
 
     def fire(self, potential: Tensor) -> Tensor:
         """Spikes where a potential is above the threshold: :func:`bntt.ops.spike.fire`."""
@@ -121,13 +145,14 @@ class Neuron:
 
 
 FireRule = Callable[[Tensor, Tensor, Neuron], tuple[Tensor, Tensor]]
-"""``(current, membrane, neuron)`` → ``(spikes, membrane)``."""
+"""``(current, membrane, neuron)`` → ``(spikes, membrane)``; the current as :meth:`Neuron.drive` gives it."""
 
 
 def lif_step(
     current: Float[Tensor, "*shape"], membrane: Float[Tensor, "*shape"] | None = None, neuron: Neuron = Neuron()
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """One time step of Eq. 4 (or Eq. 9 when ``current`` is normalised).
+    """One time step of Eq. 4 (or Eq. 9 when ``current`` is normalised), by the neuron's rule and its
+    :meth:`~Neuron.drive`.
 
     Args:
         current: y, the drive of this step, ``[B, ...]``.
@@ -142,7 +167,7 @@ def lif_step(
     """
     if membrane is None:
         membrane = torch.zeros_like(current)
-    return neuron.rule(current, membrane, neuron)
+    return neuron.rule(neuron.drive(current), membrane, neuron)
 
 
 def lif_sequence(

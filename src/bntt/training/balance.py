@@ -169,6 +169,11 @@ def _check_balanceable(network: SpikingNetwork) -> None:
             raise ValueError(
                 f"layer {name!r} has no threshold to balance: it is a {kind}, not a SpikingBlock of LIF neurons"
             )
+        if block.lif.neuron.decay_input:
+            raise ValueError(
+                f"the neurons of layer {name!r} decay their input (decay_input), and thresholds are balanced with the "
+                f"input as it is: take decay_input=False"
+            )
 
 
 class _Largest(nn.Module):

@@ -32,6 +32,13 @@ def test_ours_stand_beside_the_papers(tmp_path):
     assert "Preliminary" in section(subject, "Results").words[0]
 
 
+def test_a_row_that_is_another_by_definition_says_so(tmp_path):
+    rows = study()["table"]
+    rows["rows"][1]["same_as"] = "BNTT"
+    (table,) = section(of(tmp_path, table=rows), "Results").tables
+    assert [row[0].note for row in table.rows] == ["", "by definition BNTT", ""]
+
+
 def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):
     held = study()
     held["table"]["rows"][0]["cells"] = {

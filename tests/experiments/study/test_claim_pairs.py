@@ -131,6 +131,27 @@ def test_order_has_four_answers(runs, answer):
     assert claim.judge(numbers(**runs), {}).answer == answer
 
 
+def test_a_run_by_another_name_is_no_rival():
+    claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+    found = numbers(a=HIGH, b=LOW, c=HIGH)
+    assert claim.judge(found, {}).answer == "not decided", "as c ties with a"
+    verdict = claim.judge(found, {}, {"c": "a"})
+    assert verdict.answer == "holds"
+    assert "c is a by definition, and no rival; 3 starts" in verdict.because
+    alone = Better(says="x", rule="better", of="acc", run="a", than=["c"]).judge(found, {}, {"c": "a"})
+    assert (alone.answer, alone.because) == ("not decided", "c is a by definition, and no rival")
+
+
+def test_two_names_of_one_rival_count_once():
+    found = numbers(a=HIGH, b=LOW, c=LOW)
+    said = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found, {}, {"c": "b"}).because
+    assert said.count("a - ") == 1
+    assert "c is b by definition, and counted once" in said
+    order = Order(says="x", rule="order", of="acc", runs=["a", "b", "c"])
+    assert order.judge(found, {}).answer == "not decided"
+    assert order.judge(found, {}, {"c": "b"}).answer == "holds"
+
+
 def test_rules_are_told_in_words_and_say_what_they_look_at():
     assert better().uses() == (["a", "b"], ["acc"])
     assert "at least 75% of the shared starts" in better().told()

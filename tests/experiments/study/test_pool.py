@@ -36,6 +36,7 @@ ANN = ["convert.ann=runs/a", "network.norm=none"]
         "compute.events=measured",
         "compute.recompute=3",
         "compute.precision=bf16-grad",
+        "network.decay_input=false",
     ],
 )
 def test_what_changes_no_number_changes_no_identity(override):
@@ -53,6 +54,7 @@ def test_what_changes_no_number_changes_no_identity(override):
         "train.gamma_decay=0.0",
         "encoder.name=direct",
         "evaluate.every=2",
+        "network.decay_input=true",
     ],
 )
 def test_what_changes_numbers_changes_the_identity(override):

@@ -131,7 +131,8 @@ def _table(values: Values, folder: Path) -> Section:
 def _row(row: Values, keys: Sequence[str], units: Sequence[str]) -> tuple[Cell, ...]:
     cells = row.inside("cells")
     paper = row.inside("paper") if "paper" in row else Values({}, row.where)
-    found = [Cell(row.said("label") or row.text("run"))]
+    same = row.said("same_as")
+    found = [Cell(row.said("label") or row.text("run"), note=f"by definition {same}" if same else "")]
     for key, unit in zip(keys, units, strict=True):
         found += [_ours(cells.inside(key), unit) if key in cells else gap("not run"), _published(paper, key)]
     return tuple(found)

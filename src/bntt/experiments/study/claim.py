@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,6 +20,9 @@ from bntt.experiments.schema_data import Part
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 Numbers = Mapping[tuple[str, str], Mapping[int, float]]
 """Of a run and a column, the number of every start, by seed."""
+Same = Mapping[str, str]
+"""Of runs that are another by definition, which: :func:`~bntt.experiments.study.definition.same_runs`."""
+NONE_SAME: Same = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Claim(Part):
         """The runs and the columns that it looks at."""
         raise NotImplementedError  # each rule says its own
 
-    def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
         """The answer that these numbers give."""
         raise NotImplementedError  # each rule says its own
 

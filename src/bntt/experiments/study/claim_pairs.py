@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bntt.analysis.starts import FEW, Difference, paired_difference
-from bntt.experiments.study.claim import Answer, Claim, Numbers, Verdict, with_starts
+from bntt.experiments.study.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, with_starts
 
 SUPERIOR = 0.75
 """P(A > B) that "better" asks for (Bouthillier et al. 2021)."""
@@ -38,9 +38,10 @@ class _Pairs(Claim):
         """Of a pair, by at least two starts."""
         raise NotImplementedError  # each rule says its own
 
-    def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
         answers, said, starts = list[Answer](), list[str](), list[int]()
-        for run, other in self.pairs():
+        pairs, once = _once(self.pairs(), same)
+        for run, other in pairs:
             shared = _shared(numbers, self.of, run, other)
             if shared is None:
                 answers.append("not run")
@@ -49,7 +50,8 @@ class _Pairs(Claim):
             starts.append(shared.n)
             answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.one(shared))
             said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''), self.side)}")
-        return Verdict(_all(answers), with_starts("; ".join(said), min(starts, default=0)))
+        answer = _all(answers) if answers else "not decided"
+        return Verdict(answer, with_starts("; ".join([*said, *once]), min(starts, default=0)))
 
 
 class _Against(_Pairs):
@@ -127,6 +129,18 @@ def _ahead(found: Difference, by: float = 0.0) -> Answer:
     if found.mean >= by and low > 0 and found.superiority >= SUPERIOR:
         return "holds"
     return "does not hold" if high < by else "not decided"
+
+
+def _once(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str, str]], list[str]]:
+    """The pairs without those of one run by two names, and without those that were had; and what is said of these."""
+    counted, said = dict[tuple[str, str], tuple[str, str]](), list[str]()
+    for pair in pairs:
+        run, other = (same.get(name, name) for name in pair)
+        if run == other:
+            said.append(f"{pair[1]} is {pair[0]} by definition, and no rival")
+        elif (had := counted.setdefault((run, other), pair)) != pair:
+            said.append(f"{pair[1]} is {had[1]} by definition, and counted once")
+    return [*counted.values()], said
 
 
 def _all(answers: Sequence[Answer]) -> Answer:

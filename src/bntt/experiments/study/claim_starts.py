@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.experiments.study.claim import Answer, Claim, Numbers, Verdict, with_starts
+from bntt.experiments.study.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, with_starts
 
 
 class _Starts(Claim):
@@ -26,7 +26,7 @@ class _Starts(Claim):
     def uses(self) -> tuple[list[str], list[str]]:
         return [self.run], self.columns()
 
-    def judge(self, numbers: Numbers, units: Mapping[str, str]) -> Verdict:
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
         found = [numbers.get((self.run, column), {}) for column in self.columns()]
         seeds = sorted(set.intersection(*(set(one) for one in found)))
         if not seeds:

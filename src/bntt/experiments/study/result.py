@@ -13,6 +13,7 @@ from typing import Any
 from bntt.analysis.starts import FEW, Summary, summary
 from bntt.experiments.environment import environment
 from bntt.experiments.numerics import NUMERICS, numerics_of
+from bntt.experiments.study.definition import same_runs
 from bntt.experiments.study.metrics import METRICS
 from bntt.experiments.study.plan import PlannedRun, Start
 from bntt.experiments.study.pool import KeptRun
@@ -96,7 +97,7 @@ def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[st
 
 def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
     """The numbers of a result with their names, ready for ``json``."""
-    study, numbers = result.study, result.numbers()
+    study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
     units = {column.key: METRICS[column.metric].unit for column in study.table}
     columns = [column for column in study.table if column.shown]
     return {
@@ -114,10 +115,10 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
         "runs": [_run(result, run) for run in result.runs],
         "table": {
             "columns": [{"key": c.key, "title": _title(c), "unit": units[c.key]} for c in columns],
-            "rows": [_row(result, run, columns, numbers) for run in result.runs],
+            "rows": [_row(result, run, columns, numbers) | _same_as(result, run, same) for run in result.runs],
         },
         "figures": [dict(figure) for figure in figures],
-        "claims": list(judged(study.claims, numbers, units)),
+        "claims": list(judged(study.claims, numbers, units, same)),
     }
 
 
@@ -182,6 +183,13 @@ def _row(
     cells = {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns}
     paper = {column.key: paper_cell(result.study.name, run.name, column.key) for column in columns}
     return {"run": run.name, "label": run.label, "cells": cells, "paper": paper}
+
+
+def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:
+    """The label of the run that this one is by definition; nothing where it is none."""
+    if run.name not in same:
+        return {}
+    return {"same_as": next(one.label for one in result.runs if one.name == same[run.name])}
 
 
 def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bntt.experiments.study.claim import Claim, Numbers
+from bntt.experiments.study.claim import NONE_SAME, Claim, Numbers, Same
 from bntt.experiments.study.claim_pairs import Better, NoWorse, Order
 from bntt.experiments.study.claim_starts import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
 
@@ -22,10 +22,12 @@ RULES: dict[str, type[Claim]] = {
 """By name."""
 
 
-def judged(claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Every claim with its verdict, as a result has it."""
+def judged(
+    claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME
+) -> Iterator[dict[str, Any]]:
+    """Every claim with its verdict, as a result has it; runs that are one by definition are counted once."""
     for claim in claims:
-        found = claim.judge(numbers, units)
+        found = claim.judge(numbers, units, same)
         yield {
             "says": claim.says,
             "source": claim.source,
