@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call, check_call
+from bntt.nn.call import ALL_STEPS, Call, check_call
+from bntt.nn.given import check_tensor
 from bntt.nn.rectifier import Rectifier
 from bntt.nn.stage import SpikingLayer, check_stage, fold_time, passed
 
@@ -67,7 +68,7 @@ class SpikingBlock(nn.Module):
         return (SpikingLayer("", self.synapse, self.norm, _spiking(self.lif)),)
 
     def forward(
-        self, x: Float[Tensor, "S B *in_shape"], call: Call = Call(), state: BlockState | None = None
+        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
         """``(pooled spikes, state)``: time is folded into the batch where the layer has no memory.
 
@@ -104,7 +105,7 @@ class CurrentBlock(nn.Module):
         return (SpikingLayer("", self.synapse, self.norm, None),)
 
     def forward(
-        self, x: Float[Tensor, "S B *in_shape"], call: Call = Call(), state: BlockState | None = None
+        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
         """``(current, state)``.
 
@@ -141,7 +142,7 @@ class NeuronBlock(nn.Module):
         return (SpikingLayer("", None, None, _spiking(self.lif)),)
 
     def forward(
-        self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: BlockState | None = None
+        self, x: Float[Tensor, "S B *shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
         """``(pooled spikes, state)``."""
         spikes, membrane = _fired(self, x, call, state)
@@ -186,9 +187,10 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     """Compare an input with the first weights that it meets, if they are of a kind that says what it takes.
 
     Raises:
-        TypeError: on weights of a type that cannot be.
+        TypeError: on what is no tensor, or weights of a type that cannot be.
         ValueError: on an input that does not fit them.
     """
+    check_tensor(x, name, "an input [S, B, ...]")
     for layer in synapse.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             break

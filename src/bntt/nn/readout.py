@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.call import Call, check_call
+from bntt.nn.given import check_tensor
 from bntt.nn.lif import LIF
 from bntt.nn.stage import fold_time
 
@@ -35,6 +36,7 @@ class Readout(nn.Module):
     ) -> tuple[Float[Tensor, "S B K"], Float[Tensor, "B K"]]:
         """``(logits after each step, voltage after the last)``; a voltage of None is 0."""
         check_call(call)
+        check_tensor(spikes, "the readout", "spikes [S, B, ...]")
         after: list[Tensor] = []
         for drive in fold_time(self.synapse, spikes):  # one after another: no scan of CUDA's is deterministic
             last = after[-1] if after else voltage
@@ -68,6 +70,7 @@ class SpikeCount(nn.Module):
     ) -> tuple[Float[Tensor, "S B K"], tuple[Tensor, Tensor]]:
         """``(logits after each step, (membrane, counts) after the last)``; a state of None is rest."""
         check_call(call)
+        check_tensor(spikes, "the readout", "spikes [S, B, ...]")
         fired, membrane = self.lif(fold_time(self.synapse, spikes), call, None if state is None else state[0])
         after: list[Tensor] = []
         for step in fired:
