@@ -144,6 +144,67 @@ def test_events_that_begin_like_a_header_line(header, first, tmp_path):
     assert (len(events), events.y.tolist()) == (1, [int(first[:8], 16) >> 22])
 
 
+LINES = {
+    "one event": (b"#A 0AB \n",),
+    "as jAER ends lines": (b"#A 0AB\r\n",),
+    "two in one line": (b"#A 0AB 1", b"\x80A 0AB 9", b"$A\n0AB A"),
+    "two lines": (b"#A 0AB \n", b"#B 0AB0\n"),
+    "a line and a half": (b"#A 0AB \n", b"#@0\nAB \1"),
+    "a line feed in the address": (b"#A\n0AB \1",),
+    "no pixel's event": (b"#A$\nAB \1",),
+    "no line feed": (b"#A 0AB 0",),
+}
+"""Events whose first bytes are those of a header's line, some of them up to its end."""
+
+
+@pytest.mark.parametrize("behind", [0, 1, 3])
+@pytest.mark.parametrize(
+    "header", [b"#!AER-DAT2.0\r\n", b"#!AER-DAT2.0\n", HEADER, HEADER + b"#\r\n", HEADER + b"# 6\r\n# 45678\r\n"]
+)
+@pytest.mark.parametrize("lines", LINES)
+def test_no_event_is_lost_that_looks_like_a_header_line(lines, header, behind, tmp_path):
+    """Whatever the header's length, with events behind it or none: all there are, at their times."""
+    events = [event[-8:] for event in LINES[lines]]
+    clock = int.from_bytes(events[-1][4:], "big")
+    events += [(1 << 22).to_bytes(4, "big") + (clock + 900 * step).to_bytes(4, "big") for step in range(1, behind + 1)]
+    path = write(tmp_path, b"".join(events), header)
+    assert header_length(path, path.read_bytes(), DAVIS240) == len(header)
+    if lines == "no pixel's event" and not behind:
+        return
+    for layout in (DAVIS240, DAVIS346):
+        found = read_aedat2(path, layout, falling="sort")
+        assert len(found) + found.left_out == len(events)
+        assert {*found.t.tolist()} <= {int.from_bytes(event[4:], "big") for event in events}
+
+
+@pytest.mark.parametrize("layout", [DVS128, DAVIS240, DAVIS346])
+@pytest.mark.parametrize("first", [7, 1 << 29, 0x20202020, (1 << 32) - 9])
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_a_header_line_is_no_event(ending, first, layout, tmp_path):
+    """Lines of every length, so that each is a whole number of events once, in words that addresses of a DAVIS fit."""
+    for length in range(1, 42):
+        for text in (b" created by hand " * 3, b"A" * 48, b"-" * 48, b"Date=2017-02-08, sensor=DAVIS240C, user=me "):
+            header = b"#!AER-DAT2.0" + ending + b"#" + text[:length] + ending
+            path = write(tmp_path, b"".join(word.to_bytes(4, "big") for word in (2, first, 4, first + 5)), header)
+            assert header_length(path, path.read_bytes(), layout) == len(header)
+
+
+def test_a_header_that_nothing_follows_is_no_recording(tmp_path):
+    with pytest.raises(DataError, match="there is no event"):
+        read_aedat2(write(tmp_path, b"", HEADER + b"# 45678\n"), DAVIS346)
+    with pytest.raises(DataError, match="its header has a line that does not end"):
+        read_aedat2(write(tmp_path, b"", HEADER + b"# 4567 without an end"), DAVIS346)
+
+
+def test_a_file_cut_within_an_event_keeps_its_header(tmp_path):
+    """The last line is as long as what is missing: only so would its bytes be a whole number of events."""
+    path = write(tmp_path, "00001000 00000007 0000", HEADER + b"# 12\r\n")
+    with pytest.raises(
+        DataError, match=rf"ends within an event: 2 of 8 bytes follow .*its header has {len(HEADER) + 6}"
+    ):
+        read_aedat2(path, DAVIS346)
+
+
 def test_after_the_end_of_the_header_nothing_is_text(tmp_path):
     path = write(tmp_path, b"#\x0a\x20\x20###$", HEADER + b"#End Of ASCII Header\r\n")
     events = read_aedat2(path, DAVIS346)

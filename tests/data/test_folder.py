@@ -27,15 +27,26 @@ def test_gray_images_have_one_channel(tmp_path):
     assert read_images(fakes.write_image_folder(tmp_path, channels=1)).train.images.shape == (8, 1, 8, 8)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_images_stand_upright(kind, tmp_path):
+    """All images of a folder, whichever way their camera lay: one size, and the same pixels."""
+    root, pixels = fakes.write_image_folder(tmp_path), fakes.pixels(8, 8, 3, seed=9)
+    turned = Image.fromarray(np.rot90(pixels))  # to the left: its first row is the last column
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(root / "train" / "cat" / "0.png", kind, exif=exif)
+    assert np.array_equal(read_images(root).train.images[0].permute(1, 2, 0).numpy(), pixels)
+
+
 def test_progress_counts_images(tmp_path):
     seen = []
     read_images(fakes.write_image_folder(tmp_path), lambda done, total: seen.append((done, total)))
     assert seen == [(i, 12) for i in range(1, 13)]
 
 
-def encoded(mode, kind="PNG"):
+def encoded(mode, kind="PNG", **options):
     buffer = io.BytesIO()
-    Image.new(mode, (8, 8)).save(buffer, kind)
+    Image.new(mode, (8, 8)).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -48,8 +59,27 @@ def encoded(mode, kind="PNG"):
         (encoded("RGBA"), "has mode RGBA: only 8-bit gray and RGB"),
         (encoded("CMYK", "JPEG"), "has mode CMYK"),
         (encoded("I;16"), "has mode I"),
+        (encoded("P", transparency=0), "has mode P with transparency: only 8-bit gray and RGB"),
+        (encoded("P", transparency=bytes([0, 128])), "has mode P with transparency"),
+        (encoded("L", transparency=7), "has mode L with transparency"),
+        (encoded("1", transparency=0), "has mode 1 with transparency"),
+        (encoded("RGB", transparency=(1, 2, 3)), "has mode RGB with transparency"),
+        (encoded("P", "GIF", transparency=0), "has mode P with transparency"),
     ],
-    ids=["empty", "text", "truncated", "RGBA", "CMYK", "16 bit"],
+    ids=[
+        "empty",
+        "text",
+        "truncated",
+        "RGBA",
+        "CMYK",
+        "16 bit",
+        "palette with tRNS",
+        "palette with alpha in tRNS",
+        "gray with tRNS",
+        "one bit with tRNS",
+        "RGB with tRNS",
+        "GIF",
+    ],
 )
 def test_image_files_that_are_refused(content, message):
     with pytest.raises(DataError, match=f"here/x.png {message}"):

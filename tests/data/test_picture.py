@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bntt.data.errors import DataError
 from bntt.data.folder import ImageFile, decode
@@ -40,6 +40,35 @@ def test_gray_of_rgb_and_rgb_of_gray(tmp_path):
     rgb = read_picture(written(tmp_path / "gray.png", values), (3, 4, 6))
     assert rgb.changes == ("RGB from gray",)
     assert np.array_equal(rgb.pixels.numpy(), np.stack([values] * 3))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_upright_and_it_is_said(orientation, kind, tmp_path):
+    """Pillow's own function is the judge; a TIFF is turned by Pillow as it is read."""
+    path, exif = tmp_path / "stored", Image.Exif()
+    exif[0x0112] = orientation
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    Image.fromarray(fakes.pixels(16, 24, 3)).save(path, kind, exif=exif, **lossless)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    picture = read_picture(path, (3, *expected.shape[:2]))
+    assert np.array_equal(picture.pixels.permute(1, 2, 0).numpy(), expected)
+    assert expected.shape[:2] == ((24, 16) if orientation >= 5 else (16, 24))
+    assert picture.changes == ((f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ())
+
+
+def test_it_is_turned_before_it_is_scaled(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = tmp_path / "wide.png"
+    Image.fromarray(fakes.pixels(16, 24, 3)).save(path, exif=exif)
+    picture = read_picture(path, (1, 8, 8))
+    assert picture.changes == (
+        "turned upright (EXIF orientation 8)",
+        "gray from RGB",
+        "resized from 16x24 to 8x8",
+    )
 
 
 def test_another_size_is_scaled_as_a_whole(tmp_path):
@@ -95,11 +124,12 @@ def sparse(path, size):
         (lambda path: path.write_bytes(b"hello"), "cannot be decoded .*: convert it, or move it away"),
         (lambda path: path.write_bytes(fakes.image_bytes(fakes.pixels(9, 9))[:-30]), "cannot be decoded"),
         (lambda path: Image.new("RGBA", (4, 4)).save(path), "has mode RGBA"),
+        (lambda path: Image.new("P", (4, 4)).save(path, transparency=0), "has mode P with transparency"),
         (lambda path: path.write_bytes(bomb()), "cannot be decoded .*bomb"),
         (lambda path: path.write_bytes(half_a_bomb()), "has 10000x9000 pixels, more than"),
         (lambda path: sparse(path, 1 << 27), "has 134217728 bytes, more than 67108864"),
     ],
-    ids=["missing", "folder", "pipe", "link", "empty", "text", "cut", "RGBA", "bomb", "half a bomb", "large"],
+    ids=["missing", "folder", "pipe", "link", "empty", "text", "cut", "RGBA", "tRNS", "bomb", "half a bomb", "large"],
 )
 def test_what_is_no_picture_is_named(make, message, tmp_path):
     path = tmp_path / "x.png"

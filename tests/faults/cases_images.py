@@ -95,13 +95,13 @@ case(36, "mixup of frames", r"ValueError: mixup is for images, an ImageSet, got 
 )
 
 
-def image_file(what: str, mode: str, kind: str, expect: str, keep: int | None = None) -> None:
+def image_file(what: str, mode: str, kind: str, expect: str, keep: int | None = None, **options: object) -> None:
     def do(tmp: Path) -> str:
         from PIL import Image
 
         root = fakes.write_image_folder(tmp / "mine")
         buffer = io.BytesIO()
-        Image.new(mode, (8, 8)).save(buffer, kind)
+        Image.new(mode, (8, 8)).save(buffer, kind, **options)
         (root / "train" / "cat" / "1.png").write_bytes(buffer.getvalue()[:keep])
         return prepare("images", root)
 
@@ -109,6 +109,9 @@ def image_file(what: str, mode: str, kind: str, expect: str, keep: int | None = 
 
 
 image_file("a PNG with transparency", "RGBA", "PNG", r"exit 3: .*1.png has mode RGBA")
+image_file(
+    "a PNG with a transparent colour", "P", "PNG", r"exit 3: .*1.png has mode P with transparency", transparency=0
+)
 image_file("a CMYK JPEG", "CMYK", "JPEG", r"exit 3: .*1.png has mode CMYK")
 image_file("a 16-bit PNG", "I;16", "PNG", r"exit 3: .*1.png has mode I")
 image_file("a truncated JPEG", "RGB", "JPEG", r"exit 3: .*1.png cannot be decoded", keep=-20)

@@ -7,7 +7,23 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import BNTT, TAB, TDBN, Call, LayerNorm, NoNorm, NormMethod, TemporalNorm, Window
+from bntt.nn import (
+    BNTT,
+    LIF,
+    TAB,
+    TDBN,
+    Call,
+    CurrentBlock,
+    LayerNorm,
+    NoNorm,
+    NormMethod,
+    Residual,
+    SharedBN,
+    SpikingBlock,
+    TemporalNorm,
+    Window,
+)
+from tests.nn.networks import linear
 
 
 def separate_batch_norms(num_steps, channels, dims, dtype, momentum=0.1):
@@ -78,7 +94,44 @@ def test_a_step_beyond_the_last_says_what_to_do():
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         norm(torch.ones(1, 2, 4), Call(25))
     with pytest.raises(ValueError, match=r"has 25 time steps .*got t=25"):
-        norm(torch.ones(26, 2, 4))
+        norm(torch.ones(26, 2, 4), Call())
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("make", [BNTT, TDBN, SharedBN, TAB])
+def test_a_norm_called_alone_takes_all_of_its_steps(make, training):
+    """Images without time, whose height is the number of channels, would be steps of sequences otherwise."""
+    norm = make(8, 6).train(training)
+    for wrong in (torch.ones(4, 8, 8, 5), torch.ones(5, 2, 8), torch.ones(7, 2, 8, 4, 4)):
+        with pytest.raises(ValueError, match=r"takes all of its 6 time steps .*Call\(first=0\).* advance\(x, state\)"):
+            norm(wrong)
+        if len(wrong) < 6:
+            assert norm(wrong, Call(0))[0].shape == wrong.shape
+    with pytest.raises(ValueError, match=r"\[6, 8, 8, 5\] may as well be images \[B, C, H, W\]: .*norm\(x, Call\(\)\)"):
+        norm(torch.ones(6, 8, 8, 5))
+    x = torch.arange(6 * 8 * 8 * 5.0).reshape(6, 8, 8, 5)
+    sequences, _ = norm(x, Call())
+    assert torch.equal(sequences, make(8, 6).train(training)(x.unsqueeze(-1))[0].squeeze(-1))
+    for right in (torch.ones(6, 2, 8), torch.ones(6, 8, 8), torch.ones(6, 3, 8, 5), torch.ones(6, 8, 8, 5, 8)):
+        assert norm(right)[0].shape == right.shape
+
+
+def test_a_block_called_alone_hands_the_question_on():
+    block = SpikingBlock(linear(4, 8), BNTT(8, 6), LIF())
+    with pytest.raises(ValueError, match="takes all of its 6 time steps"):
+        block(torch.ones(5, 2, 4))
+    assert block(torch.ones(5, 2, 4), Call())[0].shape == (5, 2, 8)
+    residual = Residual({"a": CurrentBlock(linear(8, 8), TDBN(8, 6))})
+    with pytest.raises(ValueError, match="takes all of its 6 time steps"):
+        residual(torch.ones(5, 2, 8))
+
+
+def test_layer_norm_looks_at_what_it_is_given():
+    with pytest.raises(ValueError, match="LayerNorm has 8 channels, got an input with 6"):
+        LayerNorm(8)(torch.ones(4, 8, 6, 5))
+    with pytest.raises(ValueError, match=r"LayerNorm takes .*may as well be images"):
+        LayerNorm(8)(torch.ones(4, 8, 8, 5))
+    assert LayerNorm(8)(torch.ones(4, 8, 8, 5), Call())[0].shape == (4, 8, 8, 5)
 
 
 def test_wrong_channels_and_empty_batches_are_refused():

@@ -98,7 +98,6 @@ def test_labels_that_are_none(labels, message):
         ({"images": IMAGES}, "got dict"),
         ((IMAGES,), "got tuple of 1"),
         ((IMAGES, [0, 1, 2], [0, 1, 2]), "got tuple of 3"),
-        (([[0.0]], [0]), "samples of a batch must be one tensor .* got list"),
         ((torch.tensor(1.0), [0]), "samples of a batch must be one tensor .* got a single number"),
     ],
 )

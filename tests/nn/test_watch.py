@@ -71,10 +71,10 @@ def test_nothing_asked_for_is_nothing_hooked(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
     with watching({"it": block.layers[0]}, x, Measure()) as found:
         assert not block.lif._forward_hooks
-        block(x)
+        block(x, Call())
     assert found == {}
     with watching({"it": block.layers[0]}, x, Measure(samples=True)) as found:
-        block(x)
+        block(x, Call())
     assert not block.lif._forward_hooks
     assert not block.norm._forward_pre_hooks
     assert not block.synapse._forward_pre_hooks
@@ -93,16 +93,16 @@ def test_a_layer_that_was_not_called_for_every_step_is_named(block, rng):
         pytest.raises(TypeError, match="layer 'it' cannot be measured: its norm was called for 2 of 3 steps"),
         watching({"it": block.layers[0]}, torch.zeros(3, 5), EVERYTHING),
     ):
-        block(x)
+        block(x, Call())
 
 
 def test_other_threads_are_not_watched(block, rng):
     x = torch.randn(2, 5, 2, 6, 6, generator=rng, dtype=torch.float64)
     with watching({"it": block.layers[0]}, x, Measure(spikes=True)) as found:
-        other = threading.Thread(target=lambda: block(x))
+        other = threading.Thread(target=lambda: block(x, Call()))
         other.start()
         other.join()
-        spikes, _ = block(x)
+        spikes, _ = block(x, Call())
     assert found["it"].spikes.shape == (2, 3)
     assert spikes.shape[0] == 2
 

@@ -13,7 +13,7 @@ from bntt.analysis.delays import delays
 from bntt.analysis.evaluation import FIRST_DRAW, check_labels
 from bntt.analysis.firing import Activity
 from bntt.analysis.passing import passing
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.measure import Measure, joined
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.samples import Loader, Samples, samples
@@ -59,6 +59,7 @@ def class_activity(
     >>> class_activity(model, loader, classes=10).by_class["fc1"].shape
     torch.Size([10, 2])
     """
+    check_classifier(model, "class_activity() takes")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device, steps = next(model.parameters()).device, model.encoder.num_steps

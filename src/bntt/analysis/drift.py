@@ -15,7 +15,7 @@ from bntt.analysis.delays import delays
 from bntt.analysis.evaluation import FIRST_DRAW
 from bntt.analysis.passing import passing
 from bntt.engine.measure import distribution
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.measure import Measure, joined
 from bntt.nn.network import SpikingNetwork
 from bntt.nn.norm import TemporalNorm
@@ -97,6 +97,7 @@ def drift(
     >>> drift(model, [(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))])["fc1"].distance.shape
     torch.Size([3])
     """
+    check_classifier(model, "drift() takes")
     norms, sums = held_norms(model.network), dict[str, Tensor]()
     device = next(model.parameters()).device
     with torch.no_grad(), evaluating(model):
@@ -170,6 +171,7 @@ def layer_inputs(
     >>> found.counts.sum(1)
     tensor([40, 40, 40])
     """
+    check_classifier(model, "layer_inputs() takes")
     if layer not in (names := held_norms(model.network)):
         raise ValueError(f"there is no layer {layer!r} that holds statistics: choose one of {', '.join(names)}")
     wanted = tuple(Measure(current=edges).current)

@@ -16,7 +16,7 @@ from bntt.analysis.evaluation import FIRST_DRAW
 from bntt.nn.advance import Work, advance_blocks, real
 from bntt.nn.block import SpikingBlock
 from bntt.nn.call import Call, noise_of
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.fold import fold
 from bntt.nn.measure import Measure
 from bntt.nn.network import SpikingNetwork
@@ -130,6 +130,7 @@ def equivalence(
     >>> list(found.folds), float(found.folds["no mean"].own["fc1"].sum())
     (['exact', 'no mean', 'no ratio', 'Eq. 15'], 0.0)
     """
+    check_classifier(model, "equivalence() takes")
     network = model.network
     check_sequence(network)
     folded = {name: fold(network, mean=kept.mean, ratio=kept.ratio) for name, kept in FOLDS.items()}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.firing import Activity
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.samples import Loader, samples
 
 FIRST_DRAW = 1 << 32
@@ -54,6 +54,7 @@ def evaluate(
     >>> evaluate(model, loader, draws=2).accuracy.samples
     1000
     """
+    check_classifier(model, "evaluate() takes")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device = next(model.parameters()).device

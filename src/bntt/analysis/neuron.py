@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bntt.analysis.evaluation import FIRST_DRAW
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.lif import LIF
 from bntt.nn.measure import LayerMeasures, Measure
 from bntt.nn.network import SpikingNetwork
@@ -80,6 +80,7 @@ def neuron_trace(
     >>> neuron_trace(model, torch.ones(1, 1, 2, 2), "fc1", (3,)).membrane.shape
     torch.Size([5])
     """
+    check_classifier(model, "neuron_trace() takes")
     if len(inputs) != 1:
         raise ValueError(f"a neuron is followed while it sees one sample, got {len(inputs)}")
     found = neuron_of(model.network, layer)

@@ -25,7 +25,7 @@ from bntt.analysis.fan_out import fan_out
 from bntt.analysis.passing import Leaves, passing
 from bntt.analysis.sites import READOUT, Site, sites
 from bntt.analysis.updates import Updates, updates_of
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.measure import Arrivals, LayerMeasures, Measure, Measured, joined
 from bntt.nn.pixels import StillEncoder
 from bntt.nn.samples import Loader, samples
@@ -156,6 +156,7 @@ def count_operations(
     >>> count_operations(model, loader).dense == 784 * 16 + 16 * 10
     True
     """
+    check_classifier(model, "count_operations() takes")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     total, correct = _Total(), []

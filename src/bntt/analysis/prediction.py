@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bntt.analysis.evaluation import FIRST_DRAW
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
+from bntt.nn.given import check_tensor
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def predict(
     >>> [said.label for said in predict(bntt.models.pretrained(), images.batch(torch.tensor([333, 555])), classes)]
     ['Sneaker', 'Trouser']
     """
+    check_classifier(model, "predict() takes")
+    check_tensor(images, "predict()", "images [B, ...]")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device = next(model.parameters()).device

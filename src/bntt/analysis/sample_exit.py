@@ -14,7 +14,7 @@ from torch import Tensor
 from bntt.analysis.early_exit import ROUNDING
 from bntt.analysis.evaluation import FIRST_DRAW, check_labels
 from bntt.analysis.passing import Leaves, passing
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.measure import Measure
 from bntt.nn.samples import Loader, samples
 from bntt.nn.trace import evaluating
@@ -75,6 +75,7 @@ def record_running(
     Raises:
         ValueError: if there are no samples, or draws is below 1.
     """
+    check_classifier(model, "record_running() takes")
     device, right = next(model.parameters()).device, list[Tensor]()
     sure: dict[Criterion, list[Tensor]] = {criterion: [] for criterion in CRITERIA}
     for draw in range(draws):
@@ -197,6 +198,7 @@ def exit_each(
     Raises:
         ValueError: on a threshold that is negative or NaN, draws below 1, or if there are no samples.
     """
+    check_classifier(model, "exit_each() takes")
     if not threshold >= 0:
         raise ValueError(f"a threshold of certainty must be 0 or above, got {threshold}")
     if draws < 1:

@@ -13,7 +13,7 @@ from jaxtyping import Float64, Integer
 from torch import Tensor
 
 from bntt.analysis.evaluation import FIRST_DRAW
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.measure import Measure
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -102,6 +102,7 @@ def gradient_norms(
     >>> gradient_norms(model, torch.rand(5, 1, 2, 2), torch.arange(5)).norms["fc1"].shape
     torch.Size([3])
     """
+    check_classifier(model, "gradient_norms() takes")
     probe = _probe(model)
     logits, state = probe.advance(
         inputs,
@@ -147,6 +148,7 @@ def loss_along_gradient(
     >>> len(found.loss), found.predicted[1] < found.start
     (2, True)
     """
+    check_classifier(model, "loss_along_gradient() takes")
     if not steps or not all(0 < eta < math.inf for eta in steps):
         raise ValueError(f"step sizes along the gradient must be finite numbers above 0, got {list(steps)}")
     probe = _probe(model)

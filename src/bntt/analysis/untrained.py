@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bntt.analysis.evaluation import FIRST_DRAW
 from bntt.analysis.firing import Activity
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.measure import Measure, joined
 from bntt.nn.network import STEPS_AT_ONCE
 from bntt.nn.norm import TemporalNorm
@@ -51,6 +51,7 @@ def untrained_activity(
     >>> untrained_activity(model, torch.rand(3, 1, 2, 2)).spikes["fc1"].shape
     torch.Size([6, 8])
     """
+    check_classifier(model, "untrained_activity() takes")
     total, norms = model.encoder.num_steps, _norms(model)
     at_once = total if any(norm.method.pooling.looks_ahead for norm in norms) else STEPS_AT_ONCE
     parts, state = [], None

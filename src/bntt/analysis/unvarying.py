@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.encoder import Encoder
 from bntt.nn.measure import Measure
 from bntt.nn.network import SpikingNetwork
@@ -101,6 +101,7 @@ def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Su
     >>> found.differ, found.first.step, round(found.first.gain, 1)
     (2, 2, 1.0)
     """
+    check_classifier(model, "surprises() takes")
     count, differ, first = 0, 0, None
     for inputs, _, index in samples(batches, 0):
         drive = model.encoder(inputs, index=index)

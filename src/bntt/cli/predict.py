@@ -37,7 +37,7 @@ def predict(
 
     By default by the network that comes with the package: it knows the ten kinds of clothes of Fashion-MNIST, as 28x28
     gray images, light on dark. A colour image is made gray and one of another size is scaled as a whole, where the
-    network asks for it; the answer says so.
+    network asks for it, and one whose EXIF orientation says so is turned upright; the answer names what was done.
 
     Example: bntt predict shoe.png bag.jpg --invert
 

@@ -5,6 +5,7 @@ The layouts of addresses are those of iniVation's page "AEDAT 2.0". CIFAR10-DVS 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ LONGEST_HEADER = 1 << 20
 """Bytes; preferences that jAER writes into headers have some ten thousand."""
 WORDS = 8
 """Bytes of an event."""
+NEIGHBOURS = 1_000_000
+"""Microseconds: less than this lies between two events that follow each other, of a sensor that sees or hisses."""
 NOT_TEXT = bytes(set(range(32)) - {9}) + b"\x7f"
 ORIENTATIONS = ("common", "raw")
 FALLING = ("refuse", "sort")
@@ -59,8 +62,9 @@ def read_aedat2(
     """The events of an AEDAT 2.0 file.
 
     A header line begins with "#", ends with a line feed and has no control characters in it; the header ends with the
-    line "#End Of ASCII Header", or where no such line follows. So events whose first byte is "#" are no header; what
-    looks like the last line of one is events too, where only so their number is whole.
+    line "#End Of ASCII Header". Without that line it ends where no such line follows, or before the first line from
+    which on the bytes are a whole number of events of this layout, each less than a second from the next: for events
+    may begin with the byte of "#" and look like text.
 
     Times are 32 bits and wrap round after 71 minutes: from each event to the next is the step of -2³¹ to 2³¹ - 1
     microseconds that leads there. Words that are no pixel's events are left out and counted in ``left_out``.
@@ -88,7 +92,7 @@ def read_aedat2(
         if chosen not in choices:
             raise ValueError(f"choose out of {', '.join(choices)}, got {chosen!r}")
     content = bytes_of(path)
-    start = header_length(path, content)
+    start = header_length(path, content, layout)
     if (len(content) - start) % WORDS:
         whole = start + (len(content) - start) // WORDS * WORDS
         raise DataError(
@@ -127,14 +131,20 @@ def _pixels(path: Path, address: np.ndarray, layout: AddressLayout, start: int) 
 
 
 def _decode(t: np.ndarray, address: np.ndarray, layout: AddressLayout, orientation: str, left_out: int) -> Events:
-    x, y = (
-        ((address >> np.uint32(first)) & np.uint32((1 << count) - 1)).astype(np.uint16)
-        for first, count in (layout.x, layout.y)
-    )
+    x, y = _place(address, layout)
     p = ((address >> np.uint32(layout.p)) & np.uint32(1)).astype(np.uint8)
     if layout.turned and orientation == "common":
         x, y, p = np.uint16(layout.width - 1) - y, np.uint16(layout.height - 1) - x, np.uint8(1) - p
     return Events(t, x, y, p, layout.height, layout.width, left_out)
+
+
+def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.ndarray]:
+    """X and Y as the addresses have them."""
+    x, y = (
+        ((address >> np.uint32(first)) & np.uint32((1 << count) - 1)).astype(np.uint16)
+        for first, count in (layout.x, layout.y)
+    )
+    return x, y
 
 
 def unwrapped(clock: np.ndarray) -> np.ndarray:
@@ -152,8 +162,8 @@ def unwrapped(clock: np.ndarray) -> np.ndarray:
     return t
 
 
-def header_length(path: Path, content: bytes) -> int:
-    """Bytes of an AEDAT 2.0 file in front of its first event.
+def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) -> int:
+    """Bytes of an AEDAT 2.0 file in front of its first event, as :func:`read_aedat2` says.
 
     Raises:
         DataError: if it does not begin as such a file, or its header does not end.
@@ -162,18 +172,40 @@ def header_length(path: Path, content: bytes) -> int:
         begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
         hint = "; AEDAT 4 is read by read_aedat4" if content.startswith(MAGIC + b"4") else ""
         raise DataError(f"{path} begins with {begins!r}, an AEDAT 2.0 file with {VERSION.decode()!r}{hint}")
-    place = last = 0
+    place, ends = 0, list[int]()
     while content[place : place + 1] == b"#":
         if place > LONGEST_HEADER:
             raise DataError(f"{path}, byte {place}: its header has more than {LONGEST_HEADER} bytes and does not end")
         end = content.find(b"\n", place, place + LONGEST_HEADER)
         line = content[place : end if end >= 0 else place + LONGEST_HEADER].rstrip(b"\r")
         if len(line.translate(None, NOT_TEXT)) < len(line):
-            return place  # events, of which the first byte is that of "#"
+            break  # events, of which the first byte is that of "#"
         if end < 0:
-            raise DataError(f"{path}, byte {place}: its header has a line that does not end")
-        last, place = place, end + 1
+            if (first := _among_lines(content, ends, len(content), layout)) is None:
+                raise DataError(f"{path}, byte {place}: its header has a line that does not end")
+            return first
+        place = end + 1
         if line.startswith(HEADER_ENDS):
             return place
-    unwhole = (len(content) - place) % WORDS != 0
-    return last if unwhole and last and (len(content) - last) % WORDS == 0 else place
+        ends.append(place)
+    first = _among_lines(content, ends, place, layout)
+    return place if first is None else first
+
+
+def _among_lines(content: bytes, ends: Sequence[int], last: int, layout: AddressLayout) -> int | None:
+    """Where lines of a header have ended and what seems to be further lines, up to ``last``, is events instead."""
+    return next((place for place in ends if place < last and _are_events(content, place, last, layout)), None)
+
+
+def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) -> bool:
+    """Whether what begins at ``place`` can be events: those up to ``last``, and the one behind them where it is."""
+    if (len(content) - place) % WORDS:
+        return False
+    whole = content[place : last + 2 * WORDS]
+    pairs = np.frombuffer(whole[: len(whole) // WORDS * WORDS], ">u4").reshape(-1, 2).astype(np.uint32)
+    address, steps = pairs[:, 0], np.diff(pairs[:, 1]).view(np.int32)
+    x, y = _place(address, layout)
+    known = (x < layout.width) & (y < layout.height) | ((address & layout.other) != 0)
+    return bool(
+        (known & ((address & layout.never) == 0)).all() and ((steps < NEIGHBOURS) & (steps > -NEIGHBOURS)).all()
+    )

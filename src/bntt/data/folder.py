@@ -19,6 +19,7 @@ from torch import Tensor
 from bntt.data.errors import DataError
 from bntt.data.images import ImageSet, Splits
 from bntt.data.members import check_members
+from bntt.data.upright import Seen, orientation_of, upright, why_refused
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
 """What Pillow may open: no other of its readers sees a byte, least of all those that start programs."""
@@ -103,10 +104,19 @@ def listing_digest(root: Path, paths: Iterable[Path]) -> str:
 
 
 def decode(file: ImageFile) -> Tensor:
-    """uint8 ``[C, H, W]``: gray has one channel, RGB (or a palette) three. Nothing truncated is accepted.
+    """uint8 ``[C, H, W]``, upright: gray has one channel, RGB (or a palette) three. Nothing truncated is accepted.
 
     Raises:
         DataError: naming the file.
+    """
+    return decode_as_seen(file).pixels
+
+
+def decode_as_seen(file: ImageFile) -> Seen:
+    """The pixels of :func:`decode`, turned as the file's EXIF orientation asks, and that orientation.
+
+    Raises:
+        DataError: naming the file, if it is no whole, opaque, 8-bit gray or RGB image, too large, or one of several.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -117,10 +127,11 @@ def decode(file: ImageFile) -> Tensor:
             count = getattr(image, "n_frames", 1)
             if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
                 raise DataError(f"{file.where} holds {count} images: one a file is read")
-            if image.mode not in ("L", "RGB", "P", "1"):
-                raise DataError(f"{file.where} has mode {image.mode}: only 8-bit gray and RGB images are read")
-            mode = "L" if image.mode in ("L", "1") else "RGB"
-            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+            if why := why_refused(image):
+                raise DataError(f"{file.where} has mode {why}: only 8-bit gray and RGB images are read")
+            orientation, mode = orientation_of(image), "L" if image.mode in ("L", "1") else "RGB"
+            seen = upright(image)
+            pixels = np.asarray(seen if seen.mode == mode else seen.convert(mode))
     except (DataError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -130,7 +141,7 @@ def decode(file: ImageFile) -> Tensor:
         ) from None
     except Exception as error:  # foreign bytes make decoders fail in every way
         raise DataError(f"{file.where} cannot be decoded ({error}): repair it, or remove it") from None
-    return torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1)
+    return Seen(torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1), orientation)
 
 
 def file_at(path: Path) -> ImageFile:

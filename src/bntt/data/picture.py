@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.folder import decode, file_at
+from bntt.data.folder import decode_as_seen, file_at
 
 MODES = {1: "L", 3: "RGB"}
 NAMES = {1: "gray", 3: "RGB"}
@@ -26,11 +26,14 @@ class Picture:
     pixels: Tensor
     """uint8 ``[C, H, W]``."""
     changes: tuple[str, ...]
-    """What was done to it, in words: "gray from RGB", "resized from 640x480 to 28x28" (width x height), "inverted"."""
+    """What was done to it, in words: "turned upright (EXIF orientation 6)", "gray from RGB", "resized from 640x480 to
+    28x28" (width x height), "inverted"."""
 
 
 def read_picture(path: Path, shape: Sequence[int], *, invert: bool = False) -> Picture:
     """Read one image file for a network that takes images of this shape.
+
+    It is turned or mirrored as its EXIF orientation asks, as viewers show it.
 
     Gray is made of RGB as ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), RGB of gray by saying it three times. A
     picture of another size is scaled as a whole, with Pillow's bilinear filter, which averages where it shrinks:
@@ -42,8 +45,8 @@ def read_picture(path: Path, shape: Sequence[int], *, invert: bool = False) -> P
             dark.
 
     Raises:
-        DataError: naming the file, if it is missing, no file, no image, damaged, too large, or of a mode that is not
-            8-bit gray or RGB; or if the network takes other images than gray or RGB.
+        DataError: naming the file, if it is missing, no file, no image, damaged, too large, transparent, or of a mode
+            that is not 8-bit gray or RGB; or if the network takes other images than gray or RGB.
 
     >>> import tempfile; from PIL import Image
     >>> path = Path(tempfile.mkdtemp()) / "green.png"
@@ -60,8 +63,10 @@ def read_picture(path: Path, shape: Sequence[int], *, invert: bool = False) -> P
     _check_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # decode refuses smaller ones
-        pixels = decode(file_at(path))
+        pixels, orientation = decode_as_seen(file_at(path))
     image, changes = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy()), list[str]()
+    if orientation != 1:
+        changes.append(f"turned upright (EXIF orientation {orientation})")
     if len(pixels) != channels:
         changes.append(f"{NAMES[channels]} from {NAMES[len(pixels)]}")
         image = image.convert(MODES[channels])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call, check_call
+from bntt.nn.call import ALL_STEPS, Call, check_call
 from bntt.nn.rectifier import Rectifier
 from bntt.nn.stage import SpikingLayer, check_stage, fold_time, passed
 from bntt.nn.weights import check_input, weigh
@@ -67,7 +67,7 @@ class SpikingBlock(nn.Module):
         return (SpikingLayer("", self.synapse, self.norm, _spiking(self.lif)),)
 
     def forward(
-        self, x: Float[Tensor, "S B *in_shape"], call: Call = Call(), state: BlockState | None = None
+        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
         """``(pooled spikes, state)``: time is folded into the batch where the layer has no memory.
 
@@ -104,7 +104,7 @@ class CurrentBlock(nn.Module):
         return (SpikingLayer("", self.synapse, self.norm, None),)
 
     def forward(
-        self, x: Float[Tensor, "S B *in_shape"], call: Call = Call(), state: BlockState | None = None
+        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
         """``(current, state)``.
 
@@ -141,7 +141,7 @@ class NeuronBlock(nn.Module):
         return (SpikingLayer("", None, None, _spiking(self.lif)),)
 
     def forward(
-        self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: BlockState | None = None
+        self, x: Float[Tensor, "S B *shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
         """``(pooled spikes, state)``."""
         spikes, membrane = _fired(self, x, call, state)

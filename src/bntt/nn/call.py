@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
+from bntt.nn.given import check_tensor
+
 
 @dataclass(frozen=True, eq=False)
 class Noise:
@@ -32,11 +34,14 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
     """The noise of a call: a state's, or what is named, by default seed 0, draw 0 and samples 0 to B-1.
 
     Raises:
+        TypeError: if ``index`` is no tensor.
         ValueError: if what is named is another than the state's, or ``index`` does not name each sample by an integer.
 
     >>> noise_of(None, 2, None, 7, None).index
     tensor([0, 1])
     """
+    if index is not None:
+        check_tensor(index, "the network", "index")
     if index is not None and (index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool):
         came = f"{index.dtype} {list(index.shape)}"
         raise ValueError(f"index must name each of the {batch} samples by an integer, got {came}")
@@ -76,6 +81,10 @@ class Call:
     def steps(self, x: Tensor) -> slice:
         """The steps that an input ``[S, ...]`` has."""
         return slice(self.first, self.first + len(x))
+
+
+ALL_STEPS = Call()
+"""What a part is told where nobody tells it anything; a norm then looks whether these are all steps that it has."""
 
 
 def check_call(call: Call) -> Call:

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from bntt.engine.private import has_hooks
 from bntt.nn.call import Noise, noise_of
 from bntt.nn.encoder import Encoder
+from bntt.nn.given import check_tensor
 from bntt.nn.measure import Measure
 from bntt.nn.network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, evaluating
+
+SAMPLES = "samples [B, ...]"
 
 
 class SpikingClassifier(nn.Module):
@@ -25,6 +28,7 @@ class SpikingClassifier(nn.Module):
         network: what the encoded samples drive.
 
     Raises:
+        TypeError: if the first is no encoder, or the second no network.
         ValueError: if encoder and network differ in their number of steps.
 
     >>> from bntt.models import mlp
@@ -40,6 +44,7 @@ class SpikingClassifier(nn.Module):
 
     def __init__(self, encoder: Encoder, network: SpikingNetwork) -> None:
         super().__init__()
+        _check_parts(encoder, network)
         if network.num_steps not in (None, encoder.num_steps):
             raise ValueError(
                 f"the encoder has num_steps={encoder.num_steps} and the network num_steps={network.num_steps}: "
@@ -70,9 +75,10 @@ class SpikingClassifier(nn.Module):
                 :meth:`~bntt.nn.network.SpikingNetwork.forward`.
 
         Raises:
-            TypeError: if the samples are not floating point.
+            TypeError: if the samples are no tensor, or not floating point.
             ValueError: if they are none that the encoder takes: of another shape, not finite, pixels not in [0, 1].
         """
+        check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
         at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled()
         if at_once or any(part.training for part in self.network.modules()):
@@ -120,6 +126,7 @@ class SpikingClassifier(nn.Module):
         >>> logits.shape, state.noise.draw
         (torch.Size([4, 3, 10]), 7)
         """
+        check_tensor(x, "the classifier", SAMPLES)
         if state is not None and state.batch != len(x):
             raise ValueError(f"the state is of {state.batch} samples, and {len(x)} are given: select them too")
         first = 0 if state is None else state.steps
@@ -144,6 +151,7 @@ class SpikingClassifier(nn.Module):
         Raises:
             ValueError: if there are not so many steps.
         """
+        check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps
         if steps is not None and not 1 <= steps <= total:
             raise ValueError(f"a trace stops after 1 to {total} steps, got steps={steps}")
@@ -166,3 +174,29 @@ class SpikingClassifier(nn.Module):
         hooked = isinstance(encoder, nn.Module) and any(has_hooks(module) for module in encoder.modules())
         compact = compute.backend != "reference" and compute.kernels == "cpu" and not hooked
         return encoder(x, seed=noise.seed, index=noise.index, draw=noise.draw, steps=steps, compact=compact)
+
+
+def _check_parts(encoder: object, network: object) -> None:
+    if not isinstance(network, SpikingNetwork) or not isinstance(encoder, Encoder):
+        came = f"{type(encoder).__name__} and {type(network).__name__}"
+        raise TypeError(f"a SpikingClassifier is made of an Encoder and a SpikingNetwork, in this order, got {came}")
+
+
+def check_classifier(model: object, verb: str) -> None:
+    """Refuse what is no classifier in the place of one.
+
+    Args:
+        verb: what is done to it, for the message.
+
+    Raises:
+        TypeError: saying what came, and how a network becomes one.
+
+    >>> check_classifier([], "fit trains")
+    Traceback (most recent call last):
+    TypeError: fit trains a SpikingClassifier, got list
+    """
+    if isinstance(model, SpikingClassifier):
+        return
+    way = ": put an encoder before it, SpikingClassifier(PoissonEncoder(num_steps=...), network)"
+    way = way if isinstance(model, SpikingNetwork) else ""
+    raise TypeError(f"{verb} a SpikingClassifier, got {type(model).__name__}{way}")

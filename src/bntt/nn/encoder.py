@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from bntt.nn.given import check_tensor
+
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -86,6 +88,7 @@ def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
     """Each sample's place in its dataset, int64 on the samples' device: 0..B-1 where none is named.
 
     Raises:
+        TypeError: if it is no tensor.
         ValueError: if it does not name each sample by an integer.
 
     >>> index_of(None, torch.zeros(3, 1))
@@ -93,6 +96,7 @@ def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
     """
     if index is None:
         return torch.arange(len(x), device=x.device)
+    check_tensor(index, "the encoder", "index")
     if index.shape != x.shape[:1] or index.is_floating_point() or index.dtype == torch.bool:
         raise ValueError(
             f"index must name each of the {len(x)} samples by an integer, got {index.dtype} {list(index.shape)}"
@@ -107,11 +111,12 @@ def check_values(x: Tensor, what: str) -> None:
         what: what to call its values.
 
     Raises:
-        TypeError: if it is not floating point, or on the meta device.
+        TypeError: if it is no tensor, not floating point, or on the meta device.
         ValueError: if it is empty, or a value is not finite.
 
     >>> check_values(torch.zeros(2, 1, 4, 4), "pixels")
     """
+    check_tensor(x, "the encoder", what)
     if not x.is_floating_point():
         raise TypeError(f"the encoder takes floating point {what}, got {x.dtype}: convert them with .float()")
     if x.is_meta:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.call import Call, check_call
+from bntt.nn.given import check_tensor
 from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, soft_reset
 from bntt.ops.spike import Surrogate, Triangle
 
@@ -17,10 +18,12 @@ def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
     """Refuse a membrane that is not of the neurons which a current drives.
 
     Raises:
+        TypeError: if the current is no tensor.
         ValueError: if its shape is not that of a step's current.
 
     >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))
     """
+    check_tensor(current, "a layer of neurons", "a current [S, B, ...]")
     if membrane is not None and membrane.shape != current.shape[1:]:
         raise ValueError(
             f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "

@@ -18,7 +18,7 @@ from bntt.nn.norm import TemporalNorm
 from bntt.nn.plan import Plan, plan_of, settled
 from bntt.nn.readout import is_linear
 from bntt.nn.settle import settle
-from bntt.nn.stage import SpikingLayer, check_layers, check_stage, passed
+from bntt.nn.stage import SpikingLayer, check_drive, check_layers, check_stage, passed
 from bntt.nn.state import NetworkState
 from bntt.nn.trace import Trace, check_finite_input, evaluating
 from bntt.nn.weights import weigh
@@ -137,25 +137,24 @@ class SpikingNetwork(nn.Module):
         Raises:
             BackendError: if ``compute`` insists on the kernels and a block is none of those that they know, or if the
                 machine does not have its precision.
-            ValueError: on a wrong number of steps, or a value that is not finite: a NaN membrane would never fire
-                again.
+            TypeError: if x is no tensor.
+            ValueError: on a wrong number of steps, of which :meth:`advance` takes any, or a value that is not finite: a
+                NaN membrane would never fire again.
         """
-        if len(x) == 0:
-            raise ValueError("a network needs at least one time step, got a sequence of 0")
+        check_drive(x)
         wanted = steps if steps is not None else self.num_steps
         if wanted not in (None, len(x)):
-            way = "" if steps is not None else "; to stop earlier on purpose, say steps="
+            way = "; to stop earlier on purpose, say steps=; advance(x, state) takes any number of steps"
+            way = "" if steps is not None else way
             raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
-        self._check_shape(x, 0)
+        self._check_steps(x, 0)
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
             out: Tensor = torch.compiler.disable(SpikingNetwork._whole)(self, x, call)  # type: ignore[no-untyped-call]
             return out
         return self._whole(x, call)
 
-    def _check_shape(self, x: Tensor, first: int) -> None:
-        if x.ndim < 3:
-            raise ValueError(f"a network takes [S, B, ...], steps first, then samples, got {list(x.shape)}")
+    def _check_steps(self, x: Tensor, first: int) -> None:
         if self.num_steps is not None and (last := first + len(x) - 1) >= self.num_steps:
             raise ValueError(
                 f"this network has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: build the "
@@ -210,9 +209,8 @@ class SpikingNetwork(nn.Module):
         >>> bool(torch.allclose(rest[-1], net(x), atol=1e-6)), state.steps
         (True, 6)
         """
-        if len(x) == 0:
-            raise ValueError("a network advances by at least one time step, got 0")
-        self._check_shape(x, 0 if state is None else state.steps)
+        check_drive(x)
+        self._check_steps(x, 0 if state is None else state.steps)
         if state is not None and state.batch != x.shape[1]:
             raise ValueError(f"the state is of {state.batch} samples, the input of {x.shape[1]}")
         if state is not None and len(state.blocks) != len(self.blocks):

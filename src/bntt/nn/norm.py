@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call, check_call
+from bntt.nn.call import ALL_STEPS, Call, check_call
+from bntt.nn.given import check_tensor
 from bntt.ops.norm import Moments, add_up, normalize, step_moments, update_running
 from bntt.ops.pooling import Pooling, Window
 
@@ -94,12 +95,16 @@ class TemporalNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(running_rows, channels))
 
     def forward(
-        self, x: Float[Tensor, "S B C *space"], call: Call = Call(), state: Moments | None = None
+        self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: Moments | None = None
     ) -> tuple[Float[Tensor, "S B C *space"], Moments | None]:
         """The steps of a call. ``state`` holds what the pooling needs of the steps before, in training.
 
+        Without a call they are all T steps.
+
         Raises:
-            ValueError: if the model has no such steps, or if in training the statistics need steps that are not there.
+            TypeError: if x is no tensor.
+            ValueError: if the model has no such steps; without a call, if they are not T, or if x may as well be a
+                batch of images; or if in training the statistics need steps that are not there.
         """
         x = self._check(x, check_call(call), state)
         steps = call.steps(x)
@@ -125,10 +130,14 @@ class TemporalNorm(nn.Module):
 
     def _check(self, x: Tensor, call: Call, state: Moments | None) -> Tensor:
         """The input, in float32 at least: statistics and membranes are not kept in half precision."""
-        if x.ndim < 3:
-            raise ValueError(f"{self._label} takes [S, B, C, ...], steps first, got {list(x.shape)}")
-        if x.shape[2] != self.channels:
-            raise ValueError(f"{self._label} has {self.channels} channels, got an input with {x.shape[2]}")
+        check_current(self._label, self.channels, x)
+        if call is ALL_STEPS and len(x) != self.num_steps:
+            raise ValueError(
+                f"{self._label} takes all of its {self.num_steps} time steps where nothing else is said, "
+                f"got [S, B, C, ...] = {list(x.shape)}: say which of them these are, norm(x, Call(first=0), state), or "
+                f"let a network take them, whose advance(x, state) takes any number"
+            )
+        check_space(self._label, self.channels, x, call)
         if x.numel() == 0:
             raise ValueError(f"{self._label} got an empty batch, of shape {list(x.shape[1:])}")
         if (last := call.first + len(x) - 1) >= self.num_steps:
@@ -193,6 +202,39 @@ PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
 """Takes a norm's batch statistics, and the running rows that they are for, in place of these; None: nobody does."""
 
 
+def check_current(name: str, channels: int, x: Tensor) -> None:
+    """Compare what a norm of so many channels is given with ``[S, B, C, *space]``.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: if it has too few dimensions, or other channels.
+
+    >>> check_current("BNTT", 8, torch.zeros(5, 2, 4))
+    Traceback (most recent call last):
+    ValueError: BNTT has 8 channels, got an input with 4
+    """
+    check_tensor(x, name, "a current [S, B, C, ...]")
+    if x.ndim < 3:
+        raise ValueError(f"{name} takes [S, B, C, ...], steps first, got {list(x.shape)}")
+    if x.shape[2] != channels:
+        raise ValueError(f"{name} has {channels} channels, got an input with {x.shape[2]}")
+
+
+def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
+    """Refuse what may be a batch of images without time, where nothing is said of its steps.
+
+    Raises:
+        ValueError: if ``[B, C, H, W]`` fits as well as ``[S, B, C, L]``.
+
+    >>> check_space("BNTT", 8, torch.zeros(6, 2, 8, 5), ALL_STEPS)
+    """
+    if call is ALL_STEPS and x.ndim == 4 and x.shape[1] == channels:
+        raise ValueError(
+            f"{name} takes [S, B, C, ...], steps first, and {list(x.shape)} may as well be images [B, C, H, W]: "
+            f"images are [S, B, C, H, W], and norm(x, Call()) says that these are steps of sequences [S, B, C, L]"
+        )
+
+
 class LayerNorm(nn.Module):
     """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
 
@@ -210,9 +252,10 @@ class LayerNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(1, channels))
 
     def forward(
-        self, x: Float[Tensor, "S B C *space"], call: Call = Call(), state: None = None
+        self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: None = None
     ) -> tuple[Float[Tensor, "S B C *space"], None]:
-        check_call(call)
+        check_current("LayerNorm", self.channels, x)
+        check_space("LayerNorm", self.channels, x, check_call(call))
         dims = tuple(range(2, x.ndim))
         centred = x - x.mean(dims, keepdim=True)
         inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()

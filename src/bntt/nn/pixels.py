@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.nn.encoder import check_values, steps_of, whole_steps
+from bntt.nn.given import check_tensor
 
 PerChannel = Sequence[float] | float | Tensor | None
 """One number a channel, or none."""
@@ -42,12 +43,13 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
         mean, std: as :func:`channel_scales` gives them.
 
     Raises:
-        TypeError: if the images are not floating point, or have no values.
+        TypeError: if the images are no tensor, not floating point, or have no values.
         ValueError: if they are not ``[B, C, H, W]``, not finite, not within [0, 1], or of other channels.
 
     >>> normalized(torch.ones(1, 1, 1, 2), *channel_scales(0.5, 0.25)).flatten()
     tensor([2., 2.])
     """
+    check_tensor(images, "the encoder", "images [B, C, H, W]")
     if not images.is_floating_point():
         raise TypeError(f"images must be floating point with pixels in [0, 1], got {images.dtype}: divide by 255")
     if images.is_meta:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bntt.engine.door import is_plain
 from bntt.engine.private import has_global_hooks
 from bntt.nn.call import Call, check_call
+from bntt.nn.given import check_tensor
 from bntt.nn.lif import LIF
 from bntt.nn.untouched import remember, why_touched
 from bntt.nn.weights import weigh
@@ -38,10 +39,10 @@ class Readout(nn.Module):
     ) -> tuple[Float[Tensor, "S B K"], Float[Tensor, "B K"]]:
         """``(logits after each step, voltage after the last)``; a voltage of None is 0."""
         check_call(call)
+        check_tensor(spikes, "the readout", "spikes [S, B, ...]")
         after: list[Tensor] = []
-        for drive in weigh(
-            "the readout", self.synapse, spikes
-        ):  # one after another: no scan of CUDA's is deterministic
+        drives = weigh("the readout", self.synapse, spikes)
+        for drive in drives:  # one after another: no scan of CUDA's is deterministic
             last = after[-1] if after else voltage
             after.append(drive if last is None else last + drive)
         taken = torch.arange(call.first + 1, call.first + 1 + len(after), dtype=after[0].dtype, device=spikes.device)
@@ -73,9 +74,9 @@ class SpikeCount(nn.Module):
     ) -> tuple[Float[Tensor, "S B K"], tuple[Tensor, Tensor]]:
         """``(logits after each step, (membrane, counts) after the last)``; a state of None is rest."""
         check_call(call)
-        fired, membrane = self.lif(
-            weigh("the readout", self.synapse, spikes), call, None if state is None else state[0]
-        )
+        check_tensor(spikes, "the readout", "spikes [S, B, ...]")
+        current = weigh("the readout", self.synapse, spikes)
+        fired, membrane = self.lif(current, call, None if state is None else state[0])
         after: list[Tensor] = []
         for step in fired:
             last = after[-1] if after else None if state is None else state[1]

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.call import Call, check_call
+from bntt.nn.call import ALL_STEPS, Call, check_call
 from bntt.nn.stage import SpikingLayer, check_layers, check_stage, passed
 
 
@@ -72,7 +72,7 @@ class Residual(nn.Module):
         return tuple(layer.under(name) for name, part in parts for layer in part.layers)
 
     def forward(
-        self, x: Float[Tensor, "S B *in_shape"], call: Call = Call(), state: Sequence[Any] | None = None
+        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: Sequence[Any] | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], tuple[Any, ...]]:
         """``(y, the states of its parts)``."""
         check_call(call)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bntt.nn.given import check_tensor
+
 Samples = tuple[Tensor, Tensor, Tensor]
 """``(inputs, labels, index)``: a batch as the encoder takes it, index naming each sample in its dataset."""
 
@@ -50,6 +52,7 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     loader must give the same batches again for them to be the same samples.
 
     Raises:
+        TypeError: if the loader yields nothing, or samples, or an index, that are no tensor.
         ValueError: on a batch that is not inputs and labels; labels that are neither one integer a sample nor shares of
             classes; or fewer batches than are to be left out.
 
@@ -85,13 +88,20 @@ def _skips(loader: Any) -> TypeGuard[_Skipping]:
 
 
 def _checked(batches: Iterator[Samples]) -> Iterator[Samples]:
-    for inputs, labels, index in batches:
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 3:
+            raise ValueError(f"a loader's epoch(draw) must yield (inputs, labels, index), got {_kind(batch)}")
+        inputs, labels, index = batch
+        check_tensor(index, "a classifier", "the index of a batch, each sample's place in its set,")
         yield _inputs(inputs), _labels(labels, len(inputs)), index
 
 
 def _numbered(loader: Any) -> Iterator[Samples]:
     if not isinstance(loader, Iterable):
-        raise ValueError(f"a loader yields (inputs, labels), got {type(loader).__name__}, which yields nothing")
+        raise TypeError(
+            f"a loader yields (inputs, labels), got {type(loader).__name__}, which yields nothing: give a "
+            f"bntt.data.SampleLoader of a set, a torch DataLoader, or a list of such pairs"
+        )
     start = 0
     for batch in loader:
         inputs, given = _pair(batch)
@@ -102,16 +112,20 @@ def _numbered(loader: Any) -> Iterator[Samples]:
 
 def _pair(batch: Any) -> tuple[Tensor, Any]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        came = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise ValueError(f"a loader must yield pairs (inputs, labels), got {came}")
+        raise ValueError(f"a loader must yield pairs (inputs, labels), got {_kind(batch)}")
     return _inputs(batch[0]), batch[1]
 
 
+def _kind(batch: Any) -> str:
+    """What a batch is, in words."""
+    return type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
+
+
 def _inputs(inputs: Any) -> Tensor:
-    if not isinstance(inputs, Tensor) or inputs.ndim == 0:
-        came = "a single number" if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise ValueError(f"the samples of a batch must be one tensor [B, ...], such as images [B, C, H, W], got {came}")
-    return inputs
+    check_tensor(inputs, "a classifier", "the samples of a batch, such as images [B, C, H, W],")
+    if inputs.ndim == 0:
+        raise ValueError("the samples of a batch must be one tensor [B, ...], got a single number")
+    return inputs  # type: ignore[no-any-return]
 
 
 def _labels(given: Any, count: int) -> Tensor:

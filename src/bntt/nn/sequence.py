@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from bntt.nn.encoder import check_values, steps_of, whole_steps
+from bntt.nn.given import check_tensor
 from bntt.nn.pixels import channel_scales
 
 
@@ -57,10 +58,11 @@ class SequenceEncoder(nn.Module):
         """All steps, or some; the rest of a call changes nothing.
 
         Raises:
-            TypeError: if the sequences are not floating point.
+            TypeError: if the sequences are no tensor, or not floating point.
             ValueError: if they are not ``[B, T, F]`` with the encoder's T, not finite, or of other features.
         """
         wanted = steps_of(steps, self.num_steps)
+        check_tensor(sequences, "the encoder", "sequences [B, T, F]")
         if sequences.ndim != 3 or sequences.shape[1] != self.num_steps:
             raise ValueError(
                 f"sequences must be [B, T, F] with the encoder's T = {self.num_steps} steps, got shape "

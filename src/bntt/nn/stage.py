@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.call import Call
+from bntt.nn.given import check_tensor
 
 
 @runtime_checkable
@@ -109,6 +110,25 @@ def check_layers(block: nn.Module, name: str) -> None:
             f"{name} lists two layers by one name, {names}: name those of its parts apart, by layer.under('a') for "
             f"layer in self.a.layers"
         )
+
+
+def check_drive(x: Tensor) -> None:
+    """Refuse what cannot drive a network.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: if it is not ``[S, B, ...]`` with a step or more.
+
+    >>> import torch
+    >>> check_drive(torch.zeros(5, 2))
+    Traceback (most recent call last):
+    ValueError: a network takes [S, B, ...], steps first, then samples, got [5, 2]
+    """
+    check_tensor(x, "a network", "what drives it, [S, B, ...],")
+    if x.ndim < 3:
+        raise ValueError(f"a network takes [S, B, ...], steps first, then samples, got {list(x.shape)}")
+    if len(x) == 0:
+        raise ValueError("a network needs at least one time step, got a sequence of 0")
 
 
 def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:

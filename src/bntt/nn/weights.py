@@ -6,6 +6,7 @@ import math
 
 from torch import Tensor, nn
 
+from bntt.nn.given import check_tensor
 from bntt.nn.stage import fold_time
 
 
@@ -55,9 +56,10 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     """Compare an input with the first weights that it meets, if they are of a kind that says what it takes.
 
     Raises:
-        TypeError: on weights of a type that cannot be.
+        TypeError: on what is no tensor, or weights of a type that cannot be.
         ValueError: on an input that does not fit them.
     """
+    check_tensor(x, name, "an input [S, B, ...]")
     layer = first_weights(synapse)
     if layer is None:
         return

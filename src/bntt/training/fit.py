@@ -69,6 +69,7 @@ def fit(
         processes: those that train this network together, see :class:`~bntt.training.session.Session`.
 
     Raises:
+        TypeError: if the model is no :class:`SpikingClassifier`, or method, optimizer or a batch something else.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: on a label outside the classes, or a loader that gives no batch.
 

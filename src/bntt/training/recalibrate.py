@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.norm import TemporalNorm
 from bntt.nn.samples import Loader, samples
 from bntt.nn.statistics import hold_statistics
@@ -43,6 +43,7 @@ def recalibrate(
     >>> recalibrate(model, bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().train, 100), batches=3)
     300
     """
+    check_classifier(model, "recalibrate() takes")
     norms = [module for module in model.modules() if isinstance(module, TemporalNorm)]
     if not norms:
         raise ValueError("no norm of the network has running statistics: there is nothing to take anew")

@@ -17,6 +17,7 @@ from bntt.nn.samples import Loader, Samples, samples
 from bntt.nn.statistics import hold_statistics
 from bntt.training.batch_loss import BatchLoss
 from bntt.training.checkpoint import misfits
+from bntt.training.given import check_given
 from bntt.training.grow import check_stages, hold_from, steps_in
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
@@ -66,6 +67,7 @@ class Session:
         average: the moving average of the model, a classifier too; None where the method has none.
 
     Raises:
+        TypeError: if the model is no classifier, or method or optimizer something else.
         ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length,
             stages of few steps that leave no epoch for all of them, or a loader that is not for these processes.
 
@@ -93,6 +95,7 @@ class Session:
         optimizer: optim.Optimizer | None = None,
         processes: Processes | None = None,
     ) -> None:
+        check_given(model, method, optimizer)
         if epochs < 1:
             raise ValueError(f"epochs must be 1 or more, got {epochs}")
         self.processes = Processes() if processes is None else processes

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bntt.analysis.attacks.gradient import InputGradient, input_gradient, mean_loss
 from bntt.analysis.attacks.threat import ATTACK_DRAW, Threat
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.encoder import index_of
 from bntt.ops.random import Purpose, sample_keys, uniform
 
@@ -76,6 +76,7 @@ def descend(
     >>> set(found.images.flatten().tolist()) <= {0.25, 0.5, 0.75}
     True
     """
+    check_classifier(model, "descend() takes")
     (kind, pixels), places = _foolbox(), index_of(index, images)
     noise: dict[str, Any] = {"seed": seed, "index": places}
     seen: list[InputGradient] = []

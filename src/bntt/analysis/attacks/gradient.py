@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bntt.analysis.attacks.threat import ATTACK_DRAW
 from bntt.analysis.evaluation import check_labels
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.poisson import PoissonEncoder
 from bntt.nn.trace import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
@@ -62,6 +62,7 @@ def estimators_of(model: SpikingClassifier) -> tuple[str, ...]:
     >>> estimators_of(SpikingClassifier(DirectEncoder(2), mlp(num_steps=2)))
     ('exact',)
     """
+    check_classifier(model, "estimators_of() takes")
     return tuple(ESTIMATORS) if isinstance(model.encoder, PoissonEncoder) else (EXACT,)
 
 
@@ -96,6 +97,7 @@ def input_gradient(
     >>> input_gradient(model, images, labels, estimator="expected", draws=4).gradient.shape
     torch.Size([2, 1, 2, 2])
     """
+    check_classifier(model, "input_gradient() takes")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     halves, loss = [torch.zeros_like(images), torch.zeros_like(images)], images.new_zeros(len(images))
@@ -138,6 +140,7 @@ def is_random(model: SpikingClassifier, images: Tensor) -> bool:
     >>> is_random(SpikingClassifier(DirectEncoder(2), net), images)
     False
     """
+    check_classifier(model, "is_random() takes")
     with torch.no_grad(), evaluating(model):
         first, second = (model.encoder(images, draw=ATTACK_DRAW + number) for number in range(2))
     return not torch.equal(first, second)

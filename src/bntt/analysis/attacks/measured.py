@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.evaluation import FIRST_DRAW, check_labels
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.trace import evaluating
 
 
@@ -34,6 +34,7 @@ def right_under(
     >>> right_under(model, torch.rand(5, 1, 2, 2), torch.arange(5), draws=2).shape
     torch.Size([2, 5])
     """
+    check_classifier(model, "right_under() takes")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     found = []

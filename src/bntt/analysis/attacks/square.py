@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bntt.analysis.attacks.descent import Attacked, fair_signs
 from bntt.analysis.attacks.threat import ATTACK_DRAW, check_eps
-from bntt.nn.classifier import SpikingClassifier
+from bntt.nn.classifier import SpikingClassifier, check_classifier
 from bntt.nn.encoder import index_of
 from bntt.nn.trace import evaluating
 from bntt.ops.random import Purpose, sample_keys, uniform
@@ -60,6 +60,7 @@ def search(
     >>> set(found.images.flatten().tolist()) <= {0.25, 0.75}, int(found.queries.max()) <= 8
     (True, True)
     """
+    check_classifier(model, "search() takes")
     check_eps(eps)
     if queries < 2:
         raise ValueError(f"queries must be 2 or more, a round of the search, got {queries}")

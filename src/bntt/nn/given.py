@@ -1,0 +1,29 @@
+"""What is given in the place of a tensor: refused in a sentence, before an attribute is missing somewhere below."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+ARRAY = "torch.from_numpy(...) makes one of an array"
+VALUES = "torch.as_tensor(...) makes one of such values"
+
+
+def check_tensor(given: object, who: str, what: str) -> None:
+    """Refuse what is no tensor.
+
+    Args:
+        who: what takes it, for the message.
+        what: what it takes it for, with its shape.
+
+    Raises:
+        TypeError: saying what was expected, what came, and what makes a tensor of it.
+
+    >>> check_tensor(None, "the network", "an input [T, B, ...]")
+    Traceback (most recent call last):
+    TypeError: the network takes an input [T, B, ...] as a torch.Tensor, got NoneType
+    """
+    if isinstance(given, Tensor):
+        return
+    way = ARRAY if isinstance(given, np.ndarray) else VALUES if isinstance(given, list | tuple | int | float) else ""
+    raise TypeError(f"{who} takes {what} as a torch.Tensor, got {type(given).__name__}{': ' * bool(way)}{way}")
