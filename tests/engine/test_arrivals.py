@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.engine.arrivals import Arrivals, arrivals, joined_arrivals
+from bntt.engine.arrivals import MOST_SIZES, Arrivals, arrivals, joined_arrivals
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
 
@@ -53,3 +53,42 @@ def test_a_fully_connected_layer_has_one_place_and_steps_are_joined(rng):
     parts = joined_arrivals([found(Spikes(part), places=False) for part in counts.split(3)])
     assert torch.equal(parts.active, whole.active)
     assert torch.equal(parts.amount, whole.amount)
+
+
+def test_sizes_tell_spikes_from_what_only_adds_up_like_them():
+    """Sums of a half and a half, or of three halves and a half, are those of spikes; sizes are not."""
+    for values, worth, whole in (
+        ([0.5, 0.5], 1, False),
+        ([1.5, 0.5], 1, False),
+        ([0.37, 0.63], 1, False),
+        ([0.99, 0.0], 1, False),
+        ([torch.nan, 1.0], 1, False),
+        ([torch.inf, 1.0], 1, False),
+        ([1.0, -1.0], 1, True),
+        ([0.0, 0.0], 1, True),
+        ([0.5, 0.75], 0.25, True),
+        ([1 / 3, 2 / 3], 1 / 9, True),
+        ([0.5, 0.75], 1 / 3, False),
+    ):
+        assert found(Spikes(torch.tensor(values).reshape(1, 1, 1, 1, 2))).are_whole(worth) is whole, values
+
+
+def test_sizes_of_parts_are_those_of_the_whole(rng):
+    counts = torch.randint(0, 5, (4, 6, 2, 2, 3), generator=rng)
+    parts = [found(Spikes(part.float() / 4)) for part in counts.split(1)]
+    assert joined_arrivals(parts).sizes.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert found(Spikes(counts.to(torch.uint8), 0.25, 4)).sizes.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert found(Spikes(-counts.to(torch.int8))).sizes.tolist() == [1, 2, 3, 4]
+    assert (parts[0] + found(Spikes(torch.full((1, 6, 2, 2, 3), 7.5)))).sizes[-1] == 7.5
+
+
+def test_real_numbers_of_too_many_sizes_are_no_spikes(rng):
+    many = found(Spikes(torch.rand(2, 5, 30, 30, 4, generator=rng)))
+    assert many.sizes is None
+    assert not many.are_whole(1)
+    one = found(Spikes(torch.ones(2, 5, 30, 30, 4)))
+    assert not (many + one).are_whole(1)
+    assert not joined_arrivals([one, many]).are_whole(1)
+    edge = torch.arange(1.0, MOST_SIZES + 2).reshape(1, 1, 1, 1, -1)
+    assert found(Spikes(edge)).sizes is None
+    assert found(Spikes(edge[..., 1:])).are_whole(1)

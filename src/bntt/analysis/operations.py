@@ -36,8 +36,6 @@ Arriving = Literal["spikes", "counts", "analog", "nothing"]
 """Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""
 Price = Literal["spikes", "values"]
 """How counts are paid: every spike in them by an addition, or every value by a multiply-accumulate."""
-WITHIN = 0.1
-"""How far from a whole number a sum of spikes may come out, for the rounding of averages."""
 
 
 class Synaptic(NamedTuple):
@@ -195,9 +193,7 @@ class _Total:
                 self.spikes[name] = self.spikes[name] + spikes if name in self.spikes else spikes
             if (now := layer.arrivals) is not None:
                 so_far = self.arrived.get(name)
-                self.arrived[name] = (
-                    now if so_far is None else Arrivals(so_far.amount + now.amount, so_far.active + now.active)
-                )
+                self.arrived[name] = now if so_far is None else so_far + now
 
 
 def _passed(
@@ -233,7 +229,7 @@ def _nothing(part: Measured) -> Measured:
             spikes=None if layer.spikes is None else 0 * layer.spikes[:1],
             arrivals=None
             if layer.arrivals is None
-            else Arrivals(0 * layer.arrivals.amount[:1], 0 * layer.arrivals.active[:1]),
+            else Arrivals(0 * layer.arrivals.amount[:1], 0 * layer.arrivals.active[:1], layer.arrivals.sizes),
         )
         for name, layer in part.items()
     }
@@ -242,7 +238,7 @@ def _nothing(part: Measured) -> Measured:
 def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, LayerOperations]]:
     arrived, steps = total.arrived, model.encoder.num_steps
     first = next(iter(arrived.values()))
-    spikes = bool((first.amount == first.active).all())  # of real numbers only those that are all 1 in size
+    spikes = first.are_whole(1) and bool((first.amount == first.active).all())  # all of them 1 in size
     found = sites(model.network, total.shape, Fraction(1) if spikes else None)
     none = torch.zeros(steps, dtype=torch.float64)
     for name in [*model.network.layers, READOUT]:
@@ -272,8 +268,7 @@ def _events(name: str, site: Site, arrived: Arrivals) -> tuple[Arriving, Tensor]
     worth, amount, active = site.into.worth, arrived.amount.cpu(), arrived.active.cpu()
     if worth is None:
         return "analog", torch.zeros_like(amount)
-    counts = amount / float(worth)
-    events = counts.round()
-    if bool(((counts - events).abs() > WITHIN).any()):
+    if not arrived.are_whole(float(worth)):
         raise ValueError(f"what arrives at layer {name!r} is not whole spikes: its input's neurons gave other values")
+    events = (amount / float(worth)).round()
     return ("spikes" if worth == 1 and torch.equal(events, active.double()) else "counts"), events

@@ -12,6 +12,11 @@ from torch import Tensor
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Lease
 
+MOST_SIZES = 4096
+"""More sizes than averages of spikes have, unless they are taken over whole images of 64 by 64."""
+WITHIN = 1e-3
+"""How far from a whole number of spikes one value may be, for the rounding of averages."""
+
 
 @dataclass(frozen=True)
 class Arrivals:
@@ -24,11 +29,45 @@ class Arrivals:
     """Σ|x|: k spikes that were averaged over an area of A places are worth k / A."""
     active: Int64[Tensor, "S H W"]
     """How many x are not 0."""
+    sizes: Float64[Tensor, " N"] | None
+    """Every |x| that may have come, but 0, each once; None where there were more than ``MOST_SIZES``."""
+
+    def __add__(self, other: object) -> Arrivals:
+        """Of the same steps of more samples."""
+        if not isinstance(other, Arrivals):
+            return NotImplemented
+        return Arrivals(self.amount + other.amount, self.active + other.active, _together([self.sizes, other.sizes]))
+
+    def are_whole(self, worth: float) -> bool:
+        """Whether every x is a whole number of spikes that are worth so much each.
+
+        >>> Arrivals(torch.ones(1, 1, 1), torch.ones(1, 1, 1), torch.tensor([0.25, 0.75])).are_whole(0.25)
+        True
+        """
+        if self.sizes is None:
+            return False
+        counts = self.sizes / worth
+        return bool(((counts - counts.round()).abs() < WITHIN).all())  # written so that NaN fails
 
 
 def joined_arrivals(parts: Sequence[Arrivals]) -> Arrivals:
     """Of consecutive steps, as of one run of them."""
-    return Arrivals(torch.cat([part.amount for part in parts]), torch.cat([part.active for part in parts]))
+    amount, active = torch.cat([part.amount for part in parts]), torch.cat([part.active for part in parts])
+    return Arrivals(amount, active, _together([part.sizes for part in parts]))
+
+
+def _together(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """All sizes of several inputs."""
+    known = [sizes for sizes in parts if sizes is not None]
+    return _few(torch.cat(known)) if len(known) == len(parts) else None
+
+
+def _few(sizes: Tensor) -> Tensor | None:
+    """Each size once; None where there are too many."""
+    if len(sizes) > 4 * MOST_SIZES and len(sizes[: 2 * MOST_SIZES].unique()) > MOST_SIZES:
+        return None
+    found = sizes.unique()
+    return found.double() if len(found) <= MOST_SIZES else None
 
 
 def arrivals(x: Spikes, lease: Lease, *, places: bool = True) -> Arrivals:
@@ -48,28 +87,34 @@ def arrivals(x: Spikes, lease: Lease, *, places: bool = True) -> Arrivals:
     steps, values = len(x.values), x.values
     if steps > 1 and values.stride(0) == 0:  # one image for all steps, as direct coding gives it
         values = values[:1]
-    amount, active = _counted(values, x.largest, lease) if values.dtype.itemsize == 1 else _added(values)
+    amount, active, sizes = _counted(values, x.largest, lease) if values.dtype.itemsize == 1 else _added(values)
     amount = amount.double()
     if x.scale != 1:
-        amount *= x.scale
+        amount, sizes = amount * x.scale, None if sizes is None else sizes * x.scale
     if not places:
         amount, active = amount.sum((1, 2), keepdim=True), active.sum((1, 2), keepdim=True)
     if len(values) < steps:
         amount, active = amount.repeat(steps, 1, 1), active.repeat(steps, 1, 1)
-    return Arrivals(amount, active)
+    return Arrivals(amount, active, sizes)
 
 
-def _added(values: Shaped[Tensor, "S B H W C"]) -> tuple[Tensor, Tensor]:
+Counted = tuple[Tensor, Tensor, Tensor | None]
+"""Amount, active and sizes."""
+
+
+def _added(values: Shaped[Tensor, "S B H W C"]) -> Counted:
     """Of real numbers, a step at a time."""
     amount = torch.stack([step.abs().sum((0, 3), dtype=torch.float64) for step in values])
-    return amount, torch.stack([(step != 0).sum((0, 3)) for step in values])
+    sizes = _together([_few(step[step != 0].abs()) for step in values])
+    return amount, torch.stack([(step != 0).sum((0, 3)) for step in values]), sizes
 
 
-def _counted(values: Shaped[Tensor, "S B H W C"], largest: int, lease: Lease) -> tuple[Tensor, Tensor]:
+def _counted(values: Shaped[Tensor, "S B H W C"], largest: int, lease: Lease) -> Counted:
     """Of counts; or of signed spikes, whose sign says nothing here."""
     if values.device.type != "cpu":
         wide = values.to(torch.int16)
-        return wide.abs().sum((1, 4), dtype=torch.int64), (wide != 0).sum((1, 4))
+        sizes = _whole(int(wide.abs().max()), values)
+        return wide.abs().sum((1, 4), dtype=torch.int64), (wide != 0).sum((1, 4)), sizes
     buffer = lease.take(*values.shape, dtype=values.dtype)
     if values.dtype == torch.int8:
         values = torch.abs(values, out=buffer).view(torch.uint8)  # |-128| is 128 here
@@ -78,7 +123,12 @@ def _counted(values: Shaped[Tensor, "S B H W C"], largest: int, lease: Lease) ->
     if largest > 1:
         active = _over_batch(torch.clamp(values, max=1, out=buffer.view(torch.uint8)), 1)
     lease.give(buffer)
-    return amount, active
+    return amount, active, _whole(largest, values)
+
+
+def _whole(largest: int, values: Tensor) -> Tensor:
+    """All counts that there may be."""
+    return torch.arange(1, largest + 1, dtype=torch.float64, device=values.device)
 
 
 def _over_batch(counts: Shaped[Tensor, "S B H W C"], largest: int) -> Int64[Tensor, "S H W"]:
