@@ -157,7 +157,7 @@ class FirePass:
         made = Reverse(current, affine, affine.scale, neuron, node.window, grad, done.start, carry.membrane)
         reverse = FiringReverse(made, self.how.compute.kernels)
         if leak is not None:
-            leak += leak_gradient(neuron, reverse.sums(leak=True)[2], leak.shape)
+            leak += leak_gradient(reverse.sums(leak=True)[2], leak.shape)
         out = self.how.lease.take(*current.shape, device=current.device)
         reverse.into_current(none, none, out)
         return [Towards(SpikeGrad(out), out)]

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from bntt.engine.private import is_mapped
+
 
 @dataclass(frozen=True, eq=False)
 class Noise:
@@ -42,7 +44,8 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
         raise ValueError(f"index must name each of the {batch} samples by an integer, got {came}")
     if known is None:
         return Noise(seed or 0, draw or 0, torch.arange(batch) if index is None else index)
-    same = index is None or bool((index.to(known.index.device) == known.index).all())
+    mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: nobody can compare them
+    same = index is None or mapped or bool((index.to(known.index.device) == known.index).all())
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(
             f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
