@@ -113,6 +113,7 @@ def test_the_gradient_of_a_leak_in_every_channel(shape, neuron, variant, rng):
     """From a membrane on, and with what later steps want of it, against autograd in float64."""
     current, gamma, beta = make(shape, rng)
     leak = torch.rand(shape[4], generator=rng) * 0.6 + 0.3
+    leak[0], leak[-1] = 0.0, 1e-30  # nobody may divide by them
     affine, inverse = affine_of(current, gamma, beta) if rows_of(current) > 1 else (Affine(beta, gamma, beta), gamma)
     start = torch.randn(shape[1:5], generator=rng) * 0.3
     carry, exact = torch.randn(shape[1:5], generator=rng), leak.double().requires_grad_()
@@ -133,9 +134,9 @@ def test_the_gradient_of_a_leak_in_every_channel(shape, neuron, variant, rng):
     reverse = Reverse(current, affine, inverse, found, window, SpikeGrad(gradient), start, carry)
     sums = scan_sums(reverse, leak=True)
     assert torch.allclose(sums[:2], scan_sums(reverse), rtol=1e-4, atol=1e-4)
-    ours = sums[2].sum(0) / leak
+    ours = sums[2].sum(0)
     assert (ours - exact.grad).abs().max() <= 3e-5 * (10 if shape[0] > 100 else 1) * exact.grad.abs().max()
-    assert exact.grad.abs().max() > 0
+    assert exact.grad[[0, -1]].abs().max() > 0
 
 
 def test_ties_are_rare_enough_for_the_strict_half_of_the_test(rng):

@@ -171,8 +171,8 @@ FUSED = [
     Mutation(
         "a leak's gradient is that of the whole potential",
         "engine/_cpu/scan_reverse.inl",
-        "drive * (potential - (away * scale[n] + shift[n]));",
-        "drive * potential;",
+        "(Before ? kept : drive) * held;",
+        "(Before ? kept : drive) * potential;",
         ("tests/engine/test_scan.py",),
     ),
     Mutation(
@@ -188,6 +188,27 @@ FUSED = [
         "                scale[first:last] = sums[1]\n",
         "                pass\n",
         ("tests/nn/test_residual.py",),
+    ),
+    Mutation(
+        "a bias before statistics of other calls' steps too gets no gradient",
+        "engine/layer_pass.py",
+        "shifts = found.past is not None or carry.past is not None",
+        "shifts = False",
+        ("tests/nn/test_detached_parts.py",),
+    ),
+    Mutation(
+        "a leak's gradient is divided by the leak that it was never multiplied by",
+        "engine/neuron.py",
+        "return sums.sum(0).sum_to_size(shape)",
+        "return (sums.sum(0) / 0.9).sum_to_size(shape)",
+        ("tests/nn/test_learned_constants.py",),
+    ),
+    Mutation(
+        "a learned threshold is a number to the kernels",
+        "nn/known.py",
+        "if isinstance(threshold, Tensor):",
+        "if False:",
+        ("tests/nn/test_learned_constants.py",),
     ),
     Mutation(
         "a sample's own mean keeps its gradient",

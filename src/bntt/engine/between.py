@@ -160,7 +160,7 @@ class FirePass:
         reverse = FiringReverse(made, self.how.compute.kernels)
         if leak is not None:
             sums = reverse.sums(leak=True)
-            leak += leak_gradient(neuron, sums[2], leak.shape)
+            leak += leak_gradient(sums[2], leak.shape)
             if scale is not None:
                 scale[first:last] = sums[1]
         out = self.how.lease.take(*current.shape, device=current.device)

@@ -77,7 +77,7 @@ class FiringReverse:
     kernels: KernelName
 
     def sums(self, *, leak: bool) -> Tensor:
-        """dL/dβ, dL/dγ and, if it is wanted, λ dL/dλ: see :func:`~bntt.engine.scan.scan_sums`."""
+        """dL/dβ, dL/dγ and, if it is wanted, dL/dλ: see :func:`~bntt.engine.scan.scan_sums`."""
         return scan_sums(self.reverse, leak=leak, kernels=self.kernels)
 
     def into_current(self, offset: Tensor, slope: Tensor, out: Tensor) -> None:

@@ -146,6 +146,7 @@ class LayerPass:
         tail = self._tail(done, current, towards.grad, first, carry)
         sums = tail.sums(leak=learned.leak is not None)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
+        shifts = found.past is not None or carry.past is not None  # statistics that are of other steps too
         if found.moments is not None:
             reduce = self.compute.reduce
             offset, slope, carry.past = towards_current(
@@ -156,15 +157,15 @@ class LayerPass:
         learned.gamma[first:last] = sums[1]
         if learned.beta is not None:
             learned.beta[first:last] = sums[0]
-        if learned.leak is not None and layer.neuron is not None:
-            learned.leak += leak_gradient(layer.neuron, sums[2], learned.leak.shape)
+        if learned.leak is not None:
+            learned.leak += leak_gradient(sums[2], learned.leak.shape)
         if done.spread is not None:
             self._through_samples(out, current, done.spread)
             if done_with:
                 self.lease.give(current)
-        if learned.bias is not None and not layer.batch_statistics:  # a constant before them changes nothing
-            one_step = (found.affine.scale * sums[0]).sum(0) if done.spread is None else out.sum((0, 1, 2, 3))
-            learned.bias += one_step
+        if learned.bias is not None and (shifts or not layer.batch_statistics):  # else a constant cancels in them
+            whole = shifts or done.spread is not None
+            learned.bias += out.sum((0, 1, 2, 3)) if whole else (found.affine.scale * sums[0]).sum(0)
         if learned.norms is not None:
             write_norms(out, learned.norms[first:last])
         input_grad, held = self._synapse_backward(done, out, learned.weight, wants_input=wants[0])

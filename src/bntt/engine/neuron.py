@@ -104,13 +104,16 @@ def learned_leak(neuron: AnyNeuron) -> Tensor | None:
     return neuron.leak if isinstance(neuron.leak, Tensor) and neuron.leak.requires_grad else None
 
 
-def leak_gradient(neuron: AnyNeuron, sums: Tensor, shape: torch.Size) -> Tensor:
+def leak_gradient(sums: Tensor, shape: torch.Size) -> Tensor:
     """dL/dλ of one leak or of every channel's.
 
     Args:
-        sums: of every step and channel, of λ dL/dλ, ``[T, C]``.
+        sums: of every step and channel, ``[T, C]``.
+
+    >>> leak_gradient(torch.tensor([[1.0, 2.0], [0.5, 0.5]]), torch.Size([2]))
+    tensor([1.5000, 2.5000])
     """
-    return (sums.sum(0) / neuron_tables(neuron, sums.shape[1], sums.device).leak[0]).sum_to_size(shape)
+    return sums.sum(0).sum_to_size(shape)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,20 @@ def being_transformed() -> bool:
     return forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def is_mapped(tensor: torch.Tensor) -> bool:
+    """Whether a tensor stands for many, one for each turn of ``torch.func.vmap``: its values cannot be looked at.
+
+    >>> is_mapped(torch.ones(2))
+    False
+    """
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        if functorch.is_batchedtensor(tensor):
+            return True
+        tensor = functorch.get_unwrapped(tensor)
+    return False
+
+
 def keeps_graph() -> bool:
     """In a backward pass: whether it was asked to keep the graph for another one."""
     return bool(torch._C._autograd._get_current_graph_task_keep_graph())

@@ -65,7 +65,7 @@ def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cp
     """dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64.
 
     Args:
-        leak: whether a third sum is wanted, of λ dL/dλ: what every step's leaking membrane λu gets, times itself.
+        leak: whether a third sum is wanted, of dL/dλ: what every step's leaking membrane λu gets, times u.
     """
     return open_kernels(kernels).reverse_sums(reverse, leak=leak)
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
+from bntt.engine.private import is_mapped
 from bntt.nn.given import check_tensor
 
 
@@ -48,7 +49,8 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
     if known is None:
         own = torch.arange(batch, device="cpu") if index is None else index.to(torch.int64)
         return Noise(seed or 0, draw or 0, own)
-    same = index is None or bool((index.to(known.index.device) == known.index).all())
+    mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: nobody can compare them
+    same = index is None or mapped or bool((index.to(known.index.device) == known.index).all())
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(
             f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "

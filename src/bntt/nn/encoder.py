@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from bntt.engine.private import is_mapped
 from bntt.nn.given import check_tensor
 
 
@@ -124,7 +125,7 @@ def check_values(x: Tensor, what: str) -> None:
     if x.numel() == 0:
         raise ValueError(f"the encoder got an empty batch, of shape {list(x.shape)}")
     finite = torch.isfinite(x)
-    if not finite.all():
+    if not is_mapped(x) and not finite.all():
         first = int((~finite).flatten(1).any(1).nonzero()[0]) if x.ndim > 1 else 0
         raise ValueError(
             f"the encoder got {what} that are not finite, first in sample {first} of the batch: a NaN would be silence"

@@ -178,12 +178,16 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
     """
     if type(norm) is NoNorm:
         return ""
+    if isinstance(getattr(norm, "eps", None), Tensor):
+        return "its norm's eps is a tensor: kernels take a number"
     if type(norm) is LayerNorm:
         return "" if norm.channels == channels else f"its norm takes {norm.channels} channels"
     if type(norm) is not TemporalNorm:
         return f"its norm is {type(norm).__name__}, which the kernels do not know"
     if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
+    if norm.running_mean.requires_grad or norm.running_var.requires_grad:
+        return "its running statistics are learned"
     if norm.training and norm.method.pooling.looks_ahead and not whole:
         return f"{norm.method.name} takes its training statistics over all steps, and the call has not all"
     return "its statistics would be of a single value" if norm.training and single else ""
@@ -193,8 +197,13 @@ def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: Kern
     """What kernels do not know of neurons on some steps of so many channels; "" if nothing."""
     if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
         return "its surrogate is one of yours"
+    if any(isinstance(constant, Tensor) for constant in vars(neuron.surrogate).values()):
+        return "its surrogate's constants are tensors"
     if isinstance(neuron, FoldedNeuron):
         return _why_not_folded(neuron, steps, channels)
+    threshold: Any = neuron.threshold  # a number, says its type, and nobody checks that it is
+    if isinstance(threshold, Tensor):
+        return f"its threshold is {'learned' if threshold.requires_grad else 'a tensor'}: kernels take a number"
     if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
         return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
     if isinstance(neuron.leak, Tensor) and kernels != "cpu":

@@ -234,7 +234,7 @@ class SpikingNetwork(nn.Module):
     def _advance(
         self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise
     ) -> tuple[Tensor, NetworkState]:
-        before = state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)
+        before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
         call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
         work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared)
         went = advance_blocks(dict(self.blocks.items()), x, work, before.blocks, mean=False)

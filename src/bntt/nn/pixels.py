@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bntt.engine.private import is_mapped
 from bntt.nn.encoder import check_values, steps_of, whole_steps
 from bntt.nn.given import check_tensor
 
@@ -57,7 +58,7 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
     if images.ndim != 4 or images.numel() == 0:
         raise ValueError(f"images must be [B, C, H, W] with B >= 1, got shape {list(images.shape)}")
     low, high = images.detach().aminmax()
-    if not (low >= 0 and high <= 1):  # written so that NaN fails
+    if not is_mapped(images) and not (low >= 0 and high <= 1):  # written so that NaN fails
         wrong = ~((images >= 0) & (images <= 1)).flatten(1).all(1)
         raise ValueError(
             f"pixels must be finite and from 0 to 1, got {float(low):.4g} to {float(high):.4g}, "
@@ -81,7 +82,7 @@ def check_rates(x: Tensor, signed: bool) -> None:
     >>> check_rates(torch.tensor([[-2.0, 0.5]]), signed=True)
     """
     check_values(x, "pixels")
-    if not signed and (x.amin() < 0 or x.amax() > 1):
+    if not signed and not is_mapped(x) and (x.amin() < 0 or x.amax() > 1):
         raise ValueError(
             f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
             f"leave mean and std away, or take signed=True"

@@ -79,6 +79,19 @@ class NetworkState:
         """
         return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
 
+    def tracked(self) -> NetworkState:
+        """The same numbers where gradients can begin: what ``torch.inference_mode()`` made is copied while they are on,
+        for autograd can keep none of it.
+
+        >>> with torch.inference_mode():
+        ...     state = NetworkState(1, 1, (), torch.ones(1, 1))
+        >>> state.tracked().readout.is_inference()
+        False
+        """
+        if not torch.is_grad_enabled():
+            return self
+        return replace(self, blocks=tuple(map(_tracked, self.blocks)), readout=_tracked(self.readout))
+
 
 def rows_of(state: Any, keep: Tensor) -> Any:
     """Some samples' part of a block's state: None, a tensor ``[B, ...]``, a tuple or dict of such, or anything with a
@@ -106,6 +119,15 @@ def detached(state: Any) -> Any:
     if isinstance(state, Moments):
         return Moments(state.mean.detach(), state.var.detach(), state.count)
     return _through(state, "detach", detached)
+
+
+def _tracked(state: Any) -> Any:
+    """A block's state as :meth:`NetworkState.tracked` has it; an object of yours is left as it is."""
+    if isinstance(state, Tensor):
+        return state.clone() if state.is_inference() else state
+    if isinstance(state, Moments):
+        return Moments(_tracked(state.mean), _tracked(state.var), state.count)
+    return _through(state, "", _tracked) if isinstance(state, dict | tuple) else state
 
 
 def _through(state: Any, method: str, each: Any, *arguments: Tensor) -> Any:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.engine.private import being_traced
+from bntt.engine.private import being_traced, is_mapped
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def check_finite_input(x: Tensor, first: int) -> None:
-    """Refuse NaN and infinity in an input ``[T, B, ...]`` whose first step is ``first``.
+    """Refuse NaN and infinity in an input ``[T, B, ...]`` whose first step is ``first``, where it has values.
 
     >>> check_finite_input(torch.zeros(2, 1, 3), 0)
     """
-    if not x.is_floating_point() or x.is_meta or torch.compiler.is_compiling() or being_traced():
+    if not x.is_floating_point() or x.is_meta or torch.compiler.is_compiling() or being_traced() or is_mapped(x):
         return
     seen = x[:1] if x.stride(0) == 0 else x  # one image for all steps, as direct coding gives it
     if bool(torch.isfinite(seen).all()):

@@ -98,7 +98,7 @@ class Neuron:
     leak: Leak = 0.95
     """λ."""
     threshold: float = 1.0
-    """θ."""
+    """θ, a number. A tensor that learns gets a gradient from the soft reset alone, and runs in plain PyTorch."""
     rule: FireRule = fire_after
     """When it fires: ``fire_after`` integration (the paper) or ``fire_before``."""
     reset: Reset = soft_reset

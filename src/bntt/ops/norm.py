@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,21 @@ def add_up(moments: Moments, reduce: Callable[[Tensor], Tensor]) -> Moments:
 
 class _AddUp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, sums: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.reduce = reduce
+    def forward(sums: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
         return reduce(sums.clone())
 
     @staticmethod
-    @once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Callable[[Tensor], Tensor]], output: Tensor) -> None:
+        _, ctx.reduce = inputs
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.reduce(grad.clone()), None
+        return _AddUp.apply(grad, ctx.reduce), None  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: Any) -> Tensor:
+        summed: Tensor = _AddUp.apply(tangent, ctx.reduce)  # type: ignore[no-untyped-call]
+        return summed
 
 
 def update_running(

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from bntt.ops.spike import Underived
 
 GradientEstimator = Callable[[Tensor, bool], Tensor]
 """``(x, signed)`` → what stands in for ``dE[s]/dx``, element by element, of x's shape."""
@@ -71,16 +72,27 @@ def expected(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"
 
 
 class _Estimated(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, spikes: Tensor, x: Tensor, factor: Tensor) -> Tensor:
-        ctx.save_for_backward(factor)
+    def forward(spikes: Tensor, x: Tensor, factor: Tensor) -> Tensor:
         return spikes.view_as(spikes)
 
     @staticmethod
-    @once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[None, Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        return None, grad_spikes.sum(0) * factor, None
+        _, x, factor = ctx.saved_tensors
+        return None, grad_spikes.sum(0) * Underived.apply(factor, x), None  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, tangent: Tensor, *__: Any) -> Tensor:
+        spikes, x, factor = ctx.saved_tensors
+        towards: Tensor = tangent * Underived.apply(factor, x)  # type: ignore[no-untyped-call]
+        return towards.expand_as(spikes)
 
 
 def estimated(

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 Surrogate = Callable[[Tensor], Tensor]
 """``v = u/θ - 1`` → ``do/du``, element by element, both of the membrane's shape."""
@@ -62,25 +61,59 @@ class ArcTan:
         return self.alpha / 2 / (1 + (pi / 2 * self.alpha * v).square())
 
 
-class _Fire(torch.autograd.Function):
+class Underived(torch.autograd.Function):
+    """A value that depends on a tensor, by a derivative that there is none of: to ask for it raises.
+
+    It says so to every transform of ``torch.func``, too, for which ``once_differentiable`` would be a constant.
+    """
+
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, membrane: Tensor, threshold: float | Tensor, surrogate: Surrogate) -> Tensor:
-        ctx.save_for_backward(membrane)
-        ctx.save_for_forward(membrane)
-        ctx.threshold, ctx.surrogate = threshold, surrogate
+    def forward(value: Tensor, of: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        return
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise RuntimeError("trying to differentiate twice: a surrogate or an estimator is a derivative and has none")
+
+    jvp = backward
+
+
+class _Fire(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(membrane: Tensor, threshold: float | Tensor, surrogate: Surrogate) -> Tensor:
         return (membrane > threshold).to(membrane.dtype)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
-        (membrane,) = ctx.saved_tensors
-        return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1), None, None
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float | Tensor, Surrogate], output: Tensor) -> None:
+        membrane, threshold, ctx.surrogate = inputs
+        held = (membrane, threshold) if isinstance(threshold, Tensor) else (membrane,)
+        ctx.threshold = None if isinstance(threshold, Tensor) else threshold
+        ctx.save_for_backward(*held)
+        ctx.save_for_forward(*held)
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        (membrane,) = ctx.saved_tensors
-        slope: Tensor = ctx.surrogate(membrane / ctx.threshold - 1)
-        return tangent * slope
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
+        return grad_spikes * _slope(ctx), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
+        return tangent * _slope(ctx)
+
+
+def _slope(ctx: Any) -> Tensor:
+    membrane, *threshold = ctx.saved_tensors
+    with torch.no_grad():
+        slope = ctx.surrogate(membrane / (threshold[0] if threshold else ctx.threshold) - 1)
+    found: Tensor = Underived.apply(slope, membrane)  # type: ignore[no-untyped-call]
+    return found
 
 
 def fire(

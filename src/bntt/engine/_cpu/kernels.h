@@ -25,7 +25,7 @@ struct BnttScan {
   std::int64_t grad_step;              // elements from one step's gradient to the next; 0: all steps share one
   const float* inverse;                // 1 / sqrt(var + eps), [T, C]
   double *sum_grad, *sum_product;      // [T, C]: over rows, of g and of g (current - mean) inverse
-  double* sum_leak;                    // [T, C]: over rows, of leak dL/d(leak); null: not wanted
+  double* sum_leak;                    // [T, C]: over rows, of dL/d(leak); null: not wanted
   const float *offset, *slope;         // [T, C]: grad_current = scale g - offset - slope (current - mean)
   void* grad_current;                  // out; may be `current` itself
   float* carry;                        // [N, H, W, C], in: dL/d(membrane after the last step); out, of the second sweep:

@@ -40,7 +40,7 @@ def scan(
 
 
 def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
-    """Sums over rows of g, of g x̂, and of λ dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
+    """Sums over rows of g, of g x̂, and of dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
     steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
     sums = torch.empty(3 if leak else 2, steps, channels, dtype=F64, device=CPU)
     job = _reverse_job(reverse)

@@ -25,6 +25,7 @@ enum Sweep { kCurrent, kSums, kSumsAndLeak };
 template <class X, bool Before, bool Hard, int Kind, Sweep Which>
 struct BackwardJob {
   static constexpr bool Sums = Which != kCurrent, Leak = Which == kSumsAndLeak;
+  static constexpr bool Membranes = Leak && !Before;  // what is held of a step is the membrane that leaks, not m
   static constexpr long sums_kept = Leak ? 3 : 2;
   const BnttScan& s;
   const Geometry& g;
@@ -51,9 +52,10 @@ struct BackwardJob {
         const long i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);  // one step ahead: a tile's rows are too short for the hardware to see
         V membrane = L::load(u + i), fired_on;
+        if (Membranes) L::store(p + i, membrane);
         neuron.step(i, leak[n], (L::load(x + i) - mean[n]) * scale[n] + shift[n], membrane, fired_on);
         L::store(u + i, membrane);
-        L::store(p + i, fired_on);
+        if (!Membranes) L::store(p + i, fired_on);
       }
   }
 
@@ -65,7 +67,7 @@ struct BackwardJob {
     const V worth = L::fill(static_cast<float>(s.grad_scale));
     const Surrogate<L, Kind> surrogate(s);
     V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
-    V scale[N], shift[N], three[N];  // three: the sum of leak dL/d(leak)
+    V scale[N], shift[N], three[N];  // three: the sum of dL/d(leak)
     V leak[N], per_threshold[N], steepest[N];
     const Neuron<L, Before, Hard> neuron(s, t, base + c);
     for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
@@ -86,15 +88,16 @@ struct BackwardJob {
       for (long n = 0; n < N; ++n) {
         const long i = n * L::width;
         if (towards) __builtin_prefetch(towards + i - s.grad_step);
-        const V potential = L::load(p + i);
+        const V held = L::load(p + i);
+        V potential = held;
+        if (Membranes) potential = leak[n] * held + ((L::load(x + r * C + i) - mean[n]) * scale[n] + shift[n]);
         const V spike_part = towards ? L::load(towards + i) * surrogate(potential, per_threshold[n], steepest[n]) : V{};
         const V next = L::load(carry + i);  // dL/d(membrane after step t)
         const V kept = Hard ? L::choose(neuron.fires(i, potential), V{}, next) : next;
         const V drive = Before ? next : kept + spike_part;  // g = dL/dz
         L::store(carry + i, Before ? leak[n] * kept + spike_part : leak[n] * drive);
         const V away = L::load(x + r * C + i) - mean[n];
-        if (Leak)  // the membrane that leaked: of Before it is the potential, else it is what the drive did not bring
-          three[n] += Before ? kept * (leak[n] * potential) : drive * (potential - (away * scale[n] + shift[n]));
+        if (Leak) three[n] += (Before ? kept : drive) * held;  // the membrane that leaked: of Before it is the potential
         if (Sums)
           one[n] += drive, two[n] += drive * (away * factor[n]);
         else
