@@ -39,7 +39,7 @@ def draw_tiny(
 
 
 def draw_parted(dice: Dice) -> Drawn:
-    """Of several steps, with a bias in most layers and every norm, TAB, which looks back, most often; in training, where
+    """Of several steps, with a bias in most layers and every norm, TAB most often, which looks back; in training, where
     some refuse to go in parts."""
     apart = (*(name for name in NORMS if name not in AHEAD), "tab", "tab", "tab")
     norms = tuple(NORMS) if dice.chance(0.3) else apart
