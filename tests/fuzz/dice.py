@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 class Dice:
-    """Draws of one part of one case: what another part draws changes none of them.
+    """Draws of one part of one case: what another part draws changes none of them, and no default of PyTorch's does.
 
     >>> Dice(3, "network").integer(1, 6) == Dice(3, "network").integer(1, 6)
     True
@@ -21,7 +21,7 @@ class Dice:
 
     def __init__(self, case: int, part: str) -> None:
         self._random = random.Random(f"{case} {part}")
-        self._generator = torch.Generator().manual_seed(self._random.getrandbits(62))
+        self._generator = torch.Generator("cpu").manual_seed(self._random.getrandbits(62))
 
     def integer(self, low: int, high: int) -> int:
         """From low to high, both included."""
@@ -37,7 +37,7 @@ class Dice:
         return self._random.choices(values, weights)[0]
 
     def normal(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self._generator)
+        return torch.randn(shape, generator=self._generator, dtype=torch.float32, device="cpu")
 
     def rand(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self._generator)
+        return torch.rand(shape, generator=self._generator, dtype=torch.float32, device="cpu")

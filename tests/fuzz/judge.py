@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -20,16 +20,16 @@ import torch
 from torch import Tensor
 
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, CurrentBlock, FoldedLIF, SpikingBlock, SpikingNetwork
+from bntt.nn import CurrentBlock, SpikingBlock, SpikingNetwork
 from bntt.nn.norm import TemporalNorm
 from bntt.ops import folded as folded_ops
 from bntt.ops import lif as lif_ops
+from tests.fuzz.case import Case, draw_case
 from tests.fuzz.choices import choose
-from tests.fuzz.conditions import Conditions, draw_conditions, holding
+from tests.fuzz.conditions import holding
 from tests.fuzz.dice import Dice
-from tests.fuzz.intrusions import INTRUSIONS, global_hook
-from tests.fuzz.networks import Drawn, draw_network
-from tests.fuzz.uses import USES, Job, recorded, tell
+from tests.fuzz.intrusions import global_hook
+from tests.fuzz.uses import Job, recorded
 
 TIE = 1e-5
 """Nearer than this to its threshold, relative to the larger of the two, a potential is a tie."""
@@ -48,55 +48,30 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """``kind``: same, tie, noise, refused (a precision without kernels) or different."""
+    """``kind``: same, tie, noise, refused (a precision without kernels; what plain PyTorch refuses too) or different;
+    of a worker also crashed, hung or mistaken."""
 
     case: int
     kind: str
     fused: bool
     what: str = ""
+    of: str = "ordinary"
+    """Which kind of case it is."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """All of one case but the passes themselves."""
-
-    number: int
-    drawn: Drawn
-    conditions: Conditions
-    use: Any
-    intrusion: Any
-    everywhere: bool
-    """Whether there is a global hook."""
-
-
-def draw_case(number: int, nudge: int = 0) -> Case:
-    dice = Dice(number, "use")
-    drawn = draw_network(Dice(number, "network"))
-    for lif in drawn.net.modules():
-        if isinstance(lif, FoldedLIF):
-            lif.threshold.mul_(1 + 0.003 * nudge)
-        elif isinstance(lif, LIF):
-            lif.neuron = replace(lif.neuron, threshold=lif.neuron.threshold * (1 + 0.003 * nudge))
-    intrusion = dice.pick(INTRUSIONS) if dice.chance(0.25) else None
-    use = dice.pick(list(USES), list(USES.values()))
-    conditions = draw_conditions(Dice(number, "conditions"))
-    everywhere = dice.chance(0.03)
-    if len(drawn.place) == 1 and dice.chance(0.5):  # last, so that the other draws of a number are as they were
-        use = tell
-    return Case(number, drawn, conditions, use, intrusion, everywhere)
-
-
-def judge(number: int) -> Verdict:
+def judge(number: int, draw: Callable[[int, int], Case] = draw_case) -> Verdict:
     """Run a case and say how it ended."""
     kind = "same"
     fused = False
     for nudge in range(NUDGES + 1):
-        case = draw_case(number, nudge)
+        case = draw(number, nudge)
         if breaks_onednn(case.drawn.net):
             return Verdict(number, "not run", fused)
         ours, theirs = run(case, fused=True), run(case, fused=False)
         fused = ours.pop("fused", False) or fused
         if ours.get("error") is BackendError and case.conditions.precision != "fp32":
+            return Verdict(number, "refused", fused)
+        if case.refuses and "error" in ours and "error" in run(case, fused=False, ours=True):
             return Verdict(number, "refused", fused)
         wrong = differences(case, ours, theirs)
         if not wrong:
@@ -123,8 +98,8 @@ def breaks_onednn(net: torch.nn.Module) -> bool:
     return any(one.kernel_size == (1, 1) and one.stride != (1, 1) and one.in_channels < 4 for one in convolutions)
 
 
-def run(case: Case, *, fused: bool, double: bool = False) -> Record:
-    """What one path makes of a case."""
+def run(case: Case, *, fused: bool, ours: bool | None = None, double: bool = False) -> Record:
+    """What one path makes of a case; ``ours``: whether it is the one that is judged, by default the fused one."""
     net = copy.deepcopy(case.drawn.net)
     net = net.double() if double else net
     how = case.conditions
@@ -133,10 +108,11 @@ def run(case: Case, *, fused: bool, double: bool = False) -> Record:
     dice = Dice(case.number, "intrusion")
     if case.intrusion is not None:
         case.intrusion(dice, net, seen)
-    job = Job(net, case.drawn, Dice(case.number, "inputs"), double)
+    job = Job(net, case.drawn, Dice(case.number, "inputs"), double, fused if ours is None else ours)
     everywhere = global_hook(dice, seen) if case.everywhere else nullcontext()
     fuses = False
-    with quiet(), holding(how, fused=fused), everywhere, recorded(job):
+    around = case.around(job, Dice(case.number, case.kind))
+    with quiet(), holding(how, fused=fused), everywhere, around, recorded(job):
         if fused:
             fuses = not net.plan((case.drawn.steps, case.drawn.batch, *case.drawn.place)).reason
         case.use(job)
@@ -264,8 +240,8 @@ def margins() -> Iterator[list[float]]:
 def describe(case: Case) -> str:
     """All that was drawn, to read."""
     job = Job(copy.deepcopy(case.drawn.net), case.drawn, Dice(case.number, "inputs"), False)
-    with quiet(), recorded(job):
-        choose(job.net, "reference", "never", "never", "fp32")
+    choose(job.net, "reference", "never", "never", "fp32")
+    with quiet(), case.around(job, Dice(case.number, case.kind)), recorded(job):
         case.use(job)
     intrusion = case.intrusion.__name__ if case.intrusion is not None else "none"
     modes = {name: getattr(layer.norm, "training", None) for name, layer in case.drawn.net.layers.items()}

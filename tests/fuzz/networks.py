@@ -45,8 +45,8 @@ def draw_network(dice: Dice) -> Drawn:
         block.pool = nn.Flatten() if isinstance(block.pool, nn.Identity) else nn.Sequential(block.pool, nn.Flatten())
     readout = nn.utils.skip_init(nn.Linear, _size(shape), CLASSES, bias=dice.chance(0.3))
     net = SpikingNetwork(blocks, Readout(readout))
-    _randomize(dice, net)
-    _modes(dice, net)
+    randomize(dice, net)
+    set_modes(dice, net)
     for parameter in net.parameters():
         parameter.requires_grad_(not dice.chance(0.06))
     plain = [block for block in net.blocks.values() if isinstance(block, SpikingBlock)]
@@ -72,7 +72,7 @@ def _block(dice: Dice, shape: tuple[int, ...], steps: int) -> tuple[SpikingBlock
         flat = len(shape) == 3 and not dice.chance(0.01)
         linear = nn.utils.skip_init(nn.Linear, _size(shape), width := _channels(dice), bias=dice.chance(0.4))
         synapse, shape = nn.Sequential(nn.Flatten(), linear) if flat else linear, (width,)
-    pool, out = _pool(dice, shape) if len(shape) == 3 else (None, shape)
+    pool, out = draw_pool(dice, shape) if len(shape) == 3 else (None, shape)
     threshold = dice.uniform(0.3, 1.4)
     name = dice.pick(list(NORMS), [8 if name in ("bntt", "bn", "none") else 1.2 for name in NORMS])
     return SpikingBlock(
@@ -117,7 +117,7 @@ def _convolution(dice: Dice, shape: tuple[int, ...]) -> tuple[nn.Module, tuple[i
     return synapse, (features, *out)
 
 
-def _pool(dice: Dice, image: tuple[int, ...]) -> tuple[nn.Module | None, tuple[int, ...]]:
+def draw_pool(dice: Dice, image: tuple[int, ...]) -> tuple[nn.Module | None, tuple[int, ...]]:
     """What follows the spikes, and the shape that leaves it."""
     channels, height, width = image
     kind = dice.pick(("none", "window", "all", "flat", "max"), (5, 5, 1, 1, 1))
@@ -168,7 +168,7 @@ def _folded(dice: Dice, block: SpikingBlock, steps: int) -> FoldedLIF:
 
 
 @torch.no_grad()
-def _randomize(dice: Dice, net: SpikingNetwork) -> None:
+def randomize(dice: Dice, net: SpikingNetwork) -> None:
     """No weight, factor or statistic stands at 0 or 1, so that every term of every equation is seen."""
     for name, p in net.named_parameters():
         if name.endswith("weight"):
@@ -182,7 +182,7 @@ def _randomize(dice: Dice, net: SpikingNetwork) -> None:
         buffer.copy_(dice.normal(*buffer.shape) * 0.3 if name.endswith("mean") else dice.rand(*buffer.shape) * 2 + 0.2)
 
 
-def _modes(dice: Dice, net: SpikingNetwork) -> None:
+def set_modes(dice: Dice, net: SpikingNetwork) -> None:
     mode = dice.pick(("train", "eval", "mixed"), (5, 2, 2))
     net.train(mode != "eval")
     for layer in net.layers.values():

@@ -1,4 +1,5 @@
-"""A minute of the fuzzer. A case that differs is looked at with ``python -m tests.fuzz --first NUMBER --cases 1``."""
+"""A minute of the fuzzer. A case that differs is looked at with
+``python -m tests.fuzz --kinds ordinary --first NUMBER --cases 1``."""
 
 from __future__ import annotations
 

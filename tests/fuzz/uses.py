@@ -38,6 +38,8 @@ class Job:
     drawn: Drawn
     dice: Dice
     double: bool
+    ours: bool = False
+    """Whether it is the one that is judged; else the standard."""
     notes: list[str] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     leaves: list[Tensor] = field(default_factory=list)
@@ -190,7 +192,7 @@ def advance(job: Job) -> None:
         if job.dice.chance(0.2):
             state = state.detach()
         if not state.pooled and job.dice.chance(0.3):
-            keep = torch.arange(x.shape[1]) != job.dice.integer(0, x.shape[1] - 1)
+            keep = torch.arange(x.shape[1], device=x.device) != job.dice.integer(0, x.shape[1] - 1)
             if keep.any():
                 x, state = x[:, keep], state.rows(keep)
     units = [one for block in state.blocks for one in ([block] if isinstance(block, BlockState) else block)]
