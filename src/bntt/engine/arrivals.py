@@ -64,9 +64,9 @@ def _together(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 def _few(sizes: Tensor) -> Tensor | None:
     """Each size once; None where there are too many."""
-    if len(sizes) > 4 * MOST_SIZES and len(sizes[: 2 * MOST_SIZES].unique()) > MOST_SIZES:
+    if len(sizes) > 4 * MOST_SIZES and len(torch.unique(sizes[: 2 * MOST_SIZES])) > MOST_SIZES:
         return None
-    found = sizes.unique()
+    found: Tensor = torch.unique(sizes)
     return found.double() if len(found) <= MOST_SIZES else None
 
 
