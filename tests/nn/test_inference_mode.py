@@ -33,7 +33,7 @@ def went_on(net: SpikingNetwork, x: Tensor, *, inference: bool, change=lambda st
 @pytest.mark.parametrize("change", [lambda state: state, NetworkState.detach], ids=["as it is", "detached"])
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("options", [{}, {"norm": TAB}, {"learn_leak": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"norm": TAB}, {"learn_leak": True}], ids=["plain", "TAB", "learned leak"])
 def test_a_state_of_inference_mode_is_a_state(options, training, backend, change, rng):
     net = small(**options).train(training)
     wide, x = copy.deepcopy(net).double(), spikes_of(5, 4, rng)
