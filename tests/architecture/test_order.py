@@ -6,8 +6,8 @@ from tests.architecture.source import FILES, SOURCE, imports, name
 
 ORDER = {
     "ops": [
-        ["random", "spike", "poisson", "norm"],
-        ["lif", "pooling", "dropout", "retime"],
+        ["random", "spike", "norm"],
+        ["lif", "poisson", "pooling", "dropout", "retime"],
         ["folded"],
         ["fold"],
         ["__init__"],
@@ -26,6 +26,7 @@ ORDER = {
         ["stack"],
     ],
     "nn": [
+        ["given"],
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
         ["stage", "norm", "lif", "state", "pixels", "dropout", "rectifier"],
         ["weights"],

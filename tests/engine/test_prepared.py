@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bntt.engine import synapse as synapse_module
-from bntt.engine.prepared import Prepared, weights_changed
+from bntt.engine.prepared import BIASES, Prepared, weights_changed
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from tests.kernels import needs_kernels
 
@@ -45,11 +45,20 @@ def test_a_change_makes_it_anew(kind, which):
     assert of(held, weight, bias) is not before
 
 
-def test_what_is_gone_is_not_kept():
-    held, weight = Prepared(), parameter(2, 4)
-    for _ in range(5):
+def test_biases_that_were_replaced_do_not_add_up():
+    held, weight, last = Prepared(), parameter(2, 4), parameter(2)
+    for _ in range(3 * BIASES):
         of(held, weight, parameter(2))
-    assert len(held._held) == 1
+    kept = of(held, weight, last)
+    assert of(held, weight, last) is kept
+    assert len(held._held) == BIASES
+
+
+def test_parameters_can_be_swapped():
+    held, weight = Prepared(), parameter(2, 4)
+    before = of(held, weight)
+    torch.utils.swap_tensors(weight, nn.Parameter(torch.zeros(2, 4)))
+    assert of(held, weight) is not before
 
 
 def test_a_tensor_of_one_pass_is_not_kept():

@@ -68,10 +68,10 @@ BORDERS = [
         STREAMS,
     ),
     Mutation(
-        "a replaced bias stays the old one",
+        "a bias that was changed stays the old one",
         "engine/prepared.py",
-        "or not held.is_of(weight, bias):",
-        "or held.weight() is not weight:",
+        "(_changes, *_version(weight), *_version(bias), geometry",
+        "(_changes, *_version(weight), geometry",
         STREAMS,
     ),
     Mutation(

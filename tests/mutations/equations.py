@@ -85,8 +85,8 @@ EQUATIONS = [
     Mutation(
         "another 1/θ in the surrogate",
         "ops/spike.py",
-        "return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1), None, None",
-        "return grad_spikes * ctx.surrogate(membrane / ctx.threshold - 1) / ctx.threshold, None, None",
+        "return grad_spikes * _slope(ctx), None, None",
+        "return grad_spikes * _slope(ctx) / ctx.threshold, None, None",
         ("tests/ops/test_spike.py",),
     ),
     Mutation(

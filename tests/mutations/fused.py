@@ -136,7 +136,7 @@ FUSED = [
     Mutation(
         "a constant before batch statistics has a gradient",
         "engine/layer_pass.py",
-        "if learned.bias is not None and not layer.batch_statistics:",
+        "if learned.bias is not None and (shifts or not layer.batch_statistics):",
         "if learned.bias is not None:",
         FUZZ,
     ),

@@ -3,7 +3,6 @@ one sample costs."""
 
 from __future__ import annotations
 
-import weakref
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ def weights_changed() -> None:
     >>> import bntt, torch
     >>> net, x = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=4).eval(), torch.ones(2, 1, 4)
     >>> _, state = net.advance(x)
-    >>> net.blocks["fc1"].synapse.weight.data.mul_(2.0).shape
+    >>> next(net.parameters()).data.mul_(2.0).shape
     torch.Size([8, 4])
     >>> bntt.weights_changed()
     >>> logits, state = net.advance(x, state)
@@ -38,19 +37,15 @@ def weights_changed() -> None:
 register_optimizer_step_post_hook(lambda *_: weights_changed())  # fused optimizers move no version counter
 
 
+BIASES = 4
+"""How many biases of one weight are kept: layers that share it have their own, and one that was replaced is gone."""
+
+
 class _Held(NamedTuple):
-    weight: weakref.ref[Tensor]
-    bias: weakref.ref[Tensor] | None
+    weight: Tensor
+    bias: Tensor | None
     version: tuple[object, ...]
     synapse: Synapse
-
-    def is_of(self, weight: Tensor, bias: Tensor | None) -> bool:
-        """Whether it was made of these very tensors; an address may be another's by now."""
-        return self.weight() is weight and (None if self.bias is None else self.bias()) is bias
-
-    @property
-    def lives(self) -> bool:
-        return self.weight() is not None and (self.bias is None or self.bias() is not None)
 
 
 class Prepared:
@@ -78,10 +73,11 @@ class Prepared:
             return Synapse(weight, bias, geometry, precision)
         key, version = (id(weight), id(bias)), (_changes, *_version(weight), *_version(bias), geometry, precision)
         held = self._held.get(key)
-        if held is None or held.version != version or not held.is_of(weight, bias):
-            refs = weakref.ref(weight), None if bias is None else weakref.ref(bias)
-            held = _Held(*refs, version, Synapse(weight, bias, geometry, precision))
-            self._held = {k: other for k, other in self._held.items() if other.lives} | {key: held}
+        if held is None or held.version != version:
+            held = _Held(weight, bias, version, Synapse(weight, bias, geometry, precision))
+            same = [other for other in self._held if other[0] == key[0] and other != key]
+            stale = set(same[: len(same) - BIASES + 1]) | {key}
+            self._held = {k: one for k, one in self._held.items() if k not in stale} | {key: held}
         return held.synapse
 
 

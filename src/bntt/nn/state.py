@@ -80,15 +80,15 @@ class NetworkState:
         return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
 
     def tracked(self) -> NetworkState:
-        """The same numbers where gradients can begin: what ``torch.inference_mode()`` made is copied while they are on,
-        for autograd can keep none of it.
+        """The same numbers as ordinary tensors: what ``torch.inference_mode()`` made is copied outside of it, where
+        autograd cannot keep it and nobody may write over it.
 
         >>> with torch.inference_mode():
         ...     state = NetworkState(1, 1, (), torch.ones(1, 1))
         >>> state.tracked().readout.is_inference()
         False
         """
-        if not torch.is_grad_enabled():
+        if torch.is_inference_mode_enabled():
             return self
         return replace(self, blocks=tuple(map(_tracked, self.blocks)), readout=_tracked(self.readout))
 
