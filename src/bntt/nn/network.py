@@ -46,7 +46,7 @@ class SpikingNetwork(nn.Module):
         compute: as above; it may be set at any time.
         num_steps: T, as the norms and folded neurons have it; None if none depends on it.
 
-    >>> from bntt.nn import BNTT, LIF, SpikingBlock
+    >>> from bntt.nn import BNTT, LIF, Readout, SpikingBlock
     >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
     >>> net = SpikingNetwork([hidden], Readout(nn.Linear(8, 3, bias=False)))
     >>> net(torch.ones(5, 2, 6)).shape
