@@ -26,6 +26,7 @@ ORDER = {
         ["stack"],
     ],
     "nn": [
+        ["given"],
         ["call", "untouched", "trace", "samples", "encoder", "measure"],
         ["stage", "norm", "lif", "state", "pixels", "dropout", "rectifier"],
         ["weights"],
