@@ -41,7 +41,8 @@ class Arrivals:
     def are_whole(self, worth: float) -> bool:
         """Whether every x is a whole number of spikes that are worth so much each.
 
-        >>> Arrivals(torch.ones(1, 1, 1), torch.ones(1, 1, 1), torch.tensor([0.25, 0.75])).are_whole(0.25)
+        >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
+        >>> Arrivals(one, 2 * one.long(), torch.tensor([0.25, 0.75]).double()).are_whole(0.25)
         True
         """
         if self.sizes is None:
