@@ -2,7 +2,6 @@
 
 import inspect
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -25,21 +24,11 @@ from bntt.nn import (
     SpikingBlock,
     SpikingClassifier,
 )
-from bntt.training import Session
 
+pytestmark = pytest.mark.usefixtures("no_hook")
 NET = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4)
 MODEL = SpikingClassifier(PoissonEncoder(4), NET)
 IMAGES, LABELS = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, dtype=torch.int64)
-
-
-@pytest.fixture(autouse=True)
-def as_users_have_it():
-    """Without the tests' own checks of types, which users do not have."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 DOORS = {
     "a network": (NET, (4, 2, 4)),
     "advance": (NET.advance, (4, 2, 4)),
@@ -114,37 +103,3 @@ def test_a_network_is_no_classifier(function):
     for wrong, came in ((NET, "SpikingNetwork: put an encoder before it"), (nn.Identity(), "Identity$"), ([], "list$")):
         with pytest.raises(TypeError, match=rf"a SpikingClassifier, got {came}"):
             function(wrong, **others)
-
-
-def test_what_a_training_is_given():
-    pairs = [(IMAGES, LABELS)]
-    assert next(bntt.fit(MODEL, [(IMAGES, LABELS.numpy())], epochs=1)).samples == 4
-    for wrong, message in (
-        ({"method": {"lr": 0.1}}, "method must be of class Method, or left away, got dict"),
-        ({"optimizer": "sgd"}, "optimizer must be of class Optimizer, or left away, got str"),
-    ):
-        with pytest.raises(TypeError, match=message):
-            Session(MODEL, pairs, epochs=1, **wrong)
-    for loader, message in (
-        ([(IMAGES.numpy(), LABELS)], r"the samples of a batch.* torch\.Tensor, got ndarray: torch\.from_numpy"),
-        ([(IMAGES.tolist(), LABELS)], r"the samples of a batch.* torch\.Tensor, got list: torch\.as_tensor"),
-        (bntt.data.synthetic().train, r"got ImageSet, which yields nothing: give a bntt\.data\.SampleLoader"),
-        (Epochs(IMAGES, LABELS, np.arange(4)), r"the index of a batch.* torch\.Tensor, got ndarray"),
-    ):
-        with pytest.raises(TypeError, match=message):
-            next(bntt.fit(MODEL, loader, epochs=1))
-    with pytest.raises(ValueError, match=r"epoch\(draw\) must yield \(inputs, labels, index\), got tuple of 2"):
-        next(bntt.fit(MODEL, Epochs(IMAGES, LABELS), epochs=1))
-
-
-class Epochs:
-    """A loader of one batch."""
-
-    def __init__(self, *batch):
-        self.batch = batch
-
-    def __len__(self):
-        return 1
-
-    def epoch(self, draw):
-        yield self.batch

@@ -42,7 +42,7 @@ class Arrivals:
         """Whether every x is a whole number of spikes that are worth so much each.
 
         >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
-        >>> Arrivals(one, one.long(), torch.tensor([0.25, 0.75], dtype=torch.float64)).are_whole(0.25)
+        >>> Arrivals(one, 2 * one.long(), torch.tensor([0.25, 0.75]).double()).are_whole(0.25)
         True
         """
         if self.sizes is None:

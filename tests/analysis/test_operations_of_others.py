@@ -1,4 +1,4 @@
-"""What is counted as spikes: values that are neither spikes nor one pooled worth of them are not."""
+"""Counted operations of neurons and inputs whose values only add up to spikes: in pairs they look like whole ones."""
 
 import pytest
 import torch
@@ -11,33 +11,15 @@ from bntt.nn import (
     DirectEncoder,
     FrameEncoder,
     NoNorm,
-    PoissonEncoder,
     Readout,
     SpikingBlock,
     SpikingClassifier,
     SpikingNetwork,
 )
-from tests.analysis.test_operations import LABELS, model_of
 from tests.kernels import choose
 from tests.nn.networks import conv, linear
 
-
-def test_nothing_to_count_and_what_is_no_spike():
-    model, images = model_of("plain", direct=False)
-    with pytest.raises(ValueError, match="there are no samples to count"):
-        count_operations(model, [])
-    with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
-        count_operations(model, [(images, LABELS)], draws=0)
-    model.network.blocks["conv1"].lif = Graded()
-    with pytest.raises(ValueError, match="what arrives at layer 'conv2' is not whole spikes"):
-        count_operations(model, [(images, LABELS)])
-
-
-class Graded(nn.Module):
-    """No spikes: the current as it is."""
-
-    def forward(self, x, call=None, state=None):
-        return x * 0.37, None
+LABELS = torch.zeros(3, dtype=torch.int64)
 
 
 class Saying(nn.Module):
@@ -99,42 +81,3 @@ def test_an_input_that_only_adds_up_to_spikes_is_multiplied(backend):
         found.append(count_operations(SpikingClassifier(FrameEncoder(2), net), [(frames, LABELS[:1])]).layers["fc1"])
     assert [layer.arrives for layer in found] == ["analog", "spikes"]
     assert [layer.synaptic() for layer in found] == [Synaptic(0, 48), Synaptic(48, 0)]
-
-
-def test_nothing_is_counted_of_those_who_left(rng):
-    """Who leaves after which step is known beforehand: operations are those of passes stopped there."""
-    net = mlp(in_features=16, hidden=(8, 8), num_classes=3, num_steps=5, seed=1)
-    model = SpikingClassifier(PoissonEncoder(5, mean=[0.5], std=[0.25]), net).double()
-    pixels = torch.rand(6, 1, 4, 4, generator=rng, dtype=torch.float64)
-    batches = [(pixels, torch.zeros(6, dtype=torch.int64))]
-    alone = [
-        count_operations(model, OneOf(pixels, row), seed=3).synaptic(steps).additions
-        for row, steps in enumerate((1, 2, 2, 5, 5, 5))
-    ]
-    took = iter([[0], [0, 1], []])
-
-    def leaves(logits):
-        gone = torch.zeros(len(logits), dtype=torch.bool)
-        gone[next(took, [])] = True
-        return gone
-
-    found = count_operations(model, batches, seed=3, leaves=leaves)
-    assert found.synaptic().additions == pytest.approx(sum(alone) / 6)
-    whole = count_operations(model, batches, seed=3)
-    everyone = count_operations(model, batches, seed=3, leaves=lambda logits: torch.ones(len(logits), dtype=torch.bool))
-    assert everyone.synaptic().additions == whole.synaptic(1).additions
-    assert everyone.accuracy.over_time == (whole.accuracy.over_time[0],) * 5
-
-
-class OneOf:
-    """A loader of one sample, by its own number."""
-
-    def __init__(self, pixels, row):
-        self.pixels, self.row = pixels, row
-
-    def __len__(self):
-        return 1
-
-    def epoch(self, draw):
-        row = self.row
-        yield self.pixels[row : row + 1], torch.zeros(1, dtype=torch.int64), torch.tensor([row])
