@@ -99,3 +99,13 @@ def test_buffers_of_growing_sizes_do_not_add_up_and_two_networks_in_turn_keep_th
             with space.lease() as lease:
                 turns.append({lease.take(size, dtype=torch.uint8).data_ptr() for _ in range(2)})
     assert turns[:2] == turns[2:]
+
+
+def test_a_buffer_of_inference_mode_is_written_over_outside():
+    space = Workspace()
+    with torch.inference_mode(), space.lease() as lease:
+        place = lease.take(1000, 1000).data_ptr()
+    with space.lease() as lease:
+        again = lease.take(1000, 1000)
+        assert again.data_ptr() == place
+        assert again.zero_().sum() == 0

@@ -76,7 +76,7 @@ class Prepared:
         if held is None or held.version != version:
             held = _Held(weight, bias, version, Synapse(weight, bias, geometry, precision))
             same = [other for other in self._held if other[0] == key[0] and other != key]
-            stale = set(same[: len(same) - BIASES + 1]) | {key}
+            stale = {*same[: max(0, len(same) - BIASES + 1)], key}
             self._held = {k: one for k, one in self._held.items() if k not in stale} | {key: held}
         return held.synapse
 

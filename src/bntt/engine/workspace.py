@@ -55,7 +55,8 @@ class Workspace:
         return held
 
     def _fresh(self, size: int) -> Tensor:
-        held = torch.empty(size, dtype=torch.uint8, device=torch.device("cpu"))
+        with torch.inference_mode(False):  # it outlives the mode, and what that makes cannot be written over outside
+            held = torch.empty(size, dtype=torch.uint8, device=torch.device("cpu"))
         self._alive += size
         weakref.finalize(held.untyped_storage(), self._forget, size).atexit = False
         return held
