@@ -195,6 +195,8 @@ def advance(job: Job) -> None:
             keep = torch.arange(x.shape[1], device=x.device) != job.dice.integer(0, x.shape[1] - 1)
             if keep.any():
                 x, state = x[:, keep], state.rows(keep)
+    if state is None:  # no steps: both ways refuse them
+        job.net.advance(x)
     units = [one for block in state.blocks for one in ([block] if isinstance(block, BlockState) else block)]
     for i, one in enumerate(units):
         if one.membrane is not None:
