@@ -16,6 +16,16 @@ from tests.nn.networks import backward, close, dense, pair, small, spikes_of
 pytestmark = needs_kernels
 
 
+def test_a_lazily_negated_bias_is_what_it_says(rng):
+    net, x = small(5).eval(), spikes_of(5, 3, rng)
+    synapse = net.blocks["conv2"].synapse
+    ours, theirs = pair(net)
+    ours.compute = bntt.Compute()
+    as_plain(ours.blocks["conv2"].synapse, "bias", torch._neg_view(-synapse.bias.detach()))
+    assert "no plain tensor" in ours.plan(x.shape).reason
+    assert close(ours(x), theirs(x))
+
+
 BIASES: dict[str, Callable[[Tensor], Tensor]] = {
     "a column": lambda bias: torch.stack([bias, bias + 1], 1)[:, 0],
     "backwards": lambda bias: torch.stack([bias, bias + 1], 1).flip(1)[:, 1],

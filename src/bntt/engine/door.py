@@ -57,12 +57,12 @@ contiguous float32 of 3
 
 
 def is_plain(tensor: Any) -> bool:
-    """Return whether a value is a strided tensor that no subclass stands between.
+    """Return whether a value is a strided tensor whose memory has its values: no subclass, no lazy sign between.
 
     >>> is_plain(nn.Parameter(torch.ones(1))), is_plain(1.0), is_plain(torch.ones(1, 1).to_sparse())
     (True, False, False)
     """
-    return type(tensor) in PLAIN and tensor.layout is torch.strided
+    return type(tensor) in PLAIN and tensor.layout is torch.strided and not tensor.is_neg()
 
 
 def _short(dtype: torch.dtype) -> str:
@@ -70,7 +70,7 @@ def _short(dtype: torch.dtype) -> str:
 
 
 def _described(tensor: Tensor) -> str:
-    if not is_plain(tensor):
+    if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
         return f"a {type(tensor).__name__} of layout {tensor.layout}"
     where = "" if tensor.is_cpu else f" on {tensor.device}"
     dense = "a contiguous" if tensor.is_contiguous() and not tensor.is_neg() else "a strided"

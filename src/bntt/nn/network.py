@@ -108,7 +108,7 @@ class SpikingNetwork(nn.Module):
 
     def _stand_in(self, shape: Sequence[int]) -> Tensor:
         """An input of no content."""
-        like = next(self.parameters())
+        like = next(self.parameters(), torch.empty(0, dtype=torch.float32, device="cpu"))
         return torch.zeros(1, dtype=like.dtype, device=like.device).expand(*shape)
 
     def _is_whole(self, first: int, steps: int) -> bool:

@@ -50,6 +50,7 @@ def along_input(job: Job, x: Tensor, towards: Tensor) -> None:
 
 def along_direction(job: Job, x: Tensor, towards: Tensor) -> None:
     """The sum of a tangent against an output is the same both ways round."""
+    x = x.contiguous()  # PyTorch's jvp takes no expanded tensor of any function
     direction = job.dice.normal(*x.shape).to(x.dtype)
     if job.ours:
         out, tangent = func.jvp(job.net, (x,), (direction,))
