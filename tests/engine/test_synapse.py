@@ -226,3 +226,13 @@ def test_a_strided_convolution_gets_its_weights_channels_first(layout, rng):
     synapse = Synapse(weight, None, Geometry((2, 1)))
     assert synapse._weight(torch.float32).stride() == (2, 1, 1, 1)
     assert torch.equal(synapse._weight(torch.float32), weight)
+
+
+@needs_kernels
+@pytest.mark.parametrize("events", [True, False])
+def test_a_bias_may_lie_anyhow(events, rng):
+    weight, columns = torch.randn(8, 6, generator=rng), torch.randn(8, 2, generator=rng)
+    counts = Spikes(torch.randint(0, 2, (3, 2, 1, 1, 6), generator=rng, dtype=torch.uint8))
+    found = Synapse(weight, columns[:, 0], Geometry()).forward(counts, events=events)
+    expected = torch.nn.functional.linear(counts.floats().flatten(2), weight, columns[:, 0])
+    assert torch.allclose(found.flatten(2), expected, atol=1e-6)

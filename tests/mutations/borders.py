@@ -44,7 +44,7 @@ BORDERS = [
         "engine/synapse.py",
         "bias.detach().contiguous()",
         "bias.detach()",
-        WEIGHTS,
+        ("tests/engine/test_synapse.py",),
     ),
     Mutation(
         "a bias of another length",
@@ -106,9 +106,9 @@ BORDERS = [
     ),
     Mutation(
         "weights of a subclass are taken for numbers",
-        "nn/fuse.py",
-        "            if not is_plain(tensor):\n",
-        "            if False:\n",
+        "engine/door.py",
+        "return type(tensor) in PLAIN and tensor.layout is",
+        "return tensor.layout is",
         WITHIN,
     ),
 ]
