@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: demo test test-all chaos promises bench-peers faults-peers format clean
 
-.venv/installed: pyproject.toml $(wildcard src/bntt/engine/_cpu/*.cpp src/bntt/engine/_cpu/*.inl src/bntt/engine/_cpu/*.h)
+.venv/installed: pyproject.toml $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[test]'

@@ -25,7 +25,7 @@ def measure() -> dict[str, object]:
     import torch.nn.functional as F
 
     from bntt.bench.cases import STANDARD, images, network
-    from bntt.experiments.environment import environment
+    from bntt.runs.environment import environment
     from bntt.nn import PoissonEncoder, Readout, SpikingNetwork
 
     rows = []

@@ -24,8 +24,8 @@ import torch
 from bntt.analysis import evaluate
 from bntt.data import fashion_mnist_bundled
 from bntt.engine.compute import Compute
-from bntt.experiments.load import LoadedRun, load_run
-from bntt.experiments.recipe import dump_recipe
+from bntt.runs.open_run import LoadedRun, load_run
+from bntt.runs.recipe.file import dump_recipe
 from bntt.models import MODELS, PRETRAINED, PretrainedFacts
 from bntt.models.pretrained import read_pretrained
 from bntt.nn import SpikingClassifier

@@ -13,7 +13,7 @@ from pathlib import Path
 import kept
 from kept import HERE, RUNS, epochs
 
-from bntt.experiments.recipe import load_recipe
+from bntt.runs.recipe.file import load_recipe
 
 ORDER = (
     "fashion-mnist",

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bntt.data import Splits
-from bntt.data.cifar import CIFAR10, CIFAR100, CifarLayout
+from bntt.data.images.cifar import CIFAR10, CIFAR100, CifarLayout
 
 WNIDS = ("n02", "n01", "n03")
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt import nn as nn
     from bntt import ops as ops
     from bntt import training as training
-    from bntt.experiments.load import load_run as load_run
     from bntt.nn import BNTT as BNTT
     from bntt.nn import LIF as LIF
     from bntt.nn import TAB as TAB
@@ -37,6 +36,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import SpikingNetwork as SpikingNetwork
     from bntt.nn import Trace as Trace
     from bntt.nn import weights_changed as weights_changed
+    from bntt.runs.open_run import load_run as load_run
     from bntt.training import Method as Method
     from bntt.training import Session as Session
     from bntt.training import fit as fit
@@ -66,7 +66,7 @@ _HOMES = {
         "weights_changed",
     ],
     "bntt.training": ["Method", "Session", "fit"],
-    "bntt.experiments.load": ["load_run"],
+    "bntt.runs.open_run": ["load_run"],
 }
 _ROOMS = ["analysis", "data", "models", "nn", "ops", "training"]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

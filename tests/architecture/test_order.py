@@ -13,30 +13,33 @@ ORDER = {
         ["__init__"],
     ],
     "engine": [
-        ["__init__", "_cpu.__init__", "_triton.__init__"],
-        ["private", "workspace", "compute", "neuron", "door", "_triton.kernels"],
-        ["_cpu.library"],
-        ["_cpu.launch", "_triton.launch", "poisson", "synapse"],
-        ["kernels", "crossover", "arrivals", "prepared"],
-        ["scan", "measure", "drive"],
-        ["node"],
-        ["layer", "firing", "flow"],
-        ["normalisation", "between", "spans"],
-        ["layer_pass"],
-        ["stack"],
+        ["__init__", "cpu.__init__", "triton.__init__", "graph.__init__"],
+        ["private", "workspace", "compute", "layer_spec", "door", "triton.kernels"],
+        ["cpu.library"],
+        ["cpu.launch", "triton.launch", "rate_coding", "synapse"],
+        ["kernels", "crossover", "presynaptic", "packed_weights"],
+        ["scan", "graph.recording", "drive"],
+        ["graph.node"],
+        ["graph.layer", "graph.fire", "graph.flow"],
+        ["graph.normalisation", "graph.weightless", "graph.spans"],
+        ["graph.layer_pass"],
+        ["graph.stack"],
     ],
     "nn": [
-        ["given"],
-        ["call", "untouched", "trace", "samples", "encoder", "measure"],
-        ["stage", "norm", "lif", "state", "pixels", "dropout", "rectifier"],
-        ["weights"],
-        ["readout", "block", "norms", "statistics", "watch", "analog", "expected", "sequence", "residual", "folded"],
-        ["known", "settle"],
-        ["fuse"],
-        ["plan", "parts"],
-        ["advance", "poisson"],
-        ["network", "noisy"],
-        ["classifier", "fold", "retime"],
+        ["norms.__init__", "neurons.__init__", "encoders.__init__", "blocks.__init__", "network.__init__"],
+        ["fusion.__init__", "tensor_checks"],
+        ["network.call", "fusion.untouched", "network.trace", "network.labelled_batch", "encoders.encoder"],
+        ["network.measured"],
+        ["blocks.stage", "norms.temporal", "neurons.lif", "network.state", "encoders.pixels", "blocks.dropout"],
+        ["neurons.rectifier", "blocks.weights"],
+        ["blocks.readout", "blocks.block", "norms.methods", "norms.held_statistics", "network.watch"],
+        ["encoders.analog", "encoders.expected", "encoders.sequence", "blocks.residual", "neurons.varying_lif"],
+        ["fusion.supported", "network.settings"],
+        ["fusion.fuse"],
+        ["fusion.plan", "fusion.coverage"],
+        ["network.advance", "encoders.poisson"],
+        ["network.spiking_network", "encoders.noisy"],
+        ["network.classifier", "network.fold", "network.retime"],
         ["__init__"],
     ],
 }
@@ -74,6 +77,6 @@ def test_imports_point_up_the_list(path):
 
 
 def test_a_name_is_found_in_its_file():
-    assert file_of("engine.layer.Gradients") == file_of("engine.layer") == "engine.layer"
-    assert file_of("engine._cpu.library.call") == file_of("engine._cpu.library") == "engine._cpu.library"
+    assert file_of("engine.graph.layer.Gradients") == file_of("engine.graph.layer") == "engine.graph.layer"
+    assert file_of("engine.cpu.library.call") == file_of("engine.cpu.library") == "engine.cpu.library"
     assert file_of("nn.BNTT") == "nn.__init__"

@@ -1,4 +1,4 @@
-"""The standard benchmark of two source trees in alternation: ``python -m tests.bench.alternate OTHER/src [--rounds 12]``.
+"""The standard benchmark of two source trees in alternation: ``python -m tests.bench.alternate OTHER/src``.
 
 Both trees' workers live at once, and a round is one step of each, in an order that turns round. The ratio of a case is
 the geometric mean of this tree's seconds over the other's within rounds, with its 95 % interval; below 1 is faster.
@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bntt.analysis.student import student_quantile
+from bntt.analysis.accuracy.student_t import student_quantile
 from bntt.bench.cases import STANDARD, Case
 
 OURS = Path(__file__).parents[2] / "src"

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bntt.bench.cases import STANDARD, SWEEP, Case, dense_limit, firing_rates, images, network, own_step, step_of
-from bntt.engine import spans as recompute
-from bntt.engine import stack as fused
+from bntt.engine.graph import spans as recompute
+from bntt.engine.graph import stack as fused
 from tests.kernels import needs_kernels
 
 SMALL = Case("small", num_steps=2, batch=3, width=0.1)

@@ -9,9 +9,9 @@ import signal
 import time
 from pathlib import Path
 
-from bntt.experiments.directory import RunDirectory
+from bntt.io.checkpoint import CheckpointError
+from bntt.runs.directory import RunDirectory
 from bntt.training import session
-from bntt.training.checkpoint import CheckpointError
 from tests.chaos.child import ended, finished, start
 from tests.chaos.outcome import outcome
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from bntt.experiments.directory import RunDirectory
-from bntt.training.checkpoint import Checkpoint, read_checkpoint
+from bntt.io.checkpoint import Checkpoint, read_checkpoint
+from bntt.runs.directory import RunDirectory
 
 CLOCKS = {"seconds"}
 

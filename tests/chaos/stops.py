@@ -12,10 +12,17 @@ from typing import Any
 
 import torch
 
-from bntt.analysis import evaluation
+from bntt.analysis.accuracy.accuracy import evaluation
 from bntt.data import SampleLoader
-from bntt.experiments import build, directory, figures, kept, measure, parts, run
-from bntt.training import checkpoint, session
+from bntt.io import whole_file
+from bntt.runs import directory
+from bntt.runs.figures import figures
+from bntt.runs.measures import evaluate as measure
+from bntt.runs.recipe import build
+from bntt.runs.recipe import datasets as parts
+from bntt.runs.training import checkpoints as kept
+from bntt.runs.training import train as run
+from bntt.training import session
 
 
 @dataclass(frozen=True)
@@ -70,14 +77,14 @@ PLACES = [
     Place("opening a file", Path, "open", 9, keeps=False, saving=True),
     Place("syncing a file", os, "fsync", 8, saving=True),
     Place("renaming a file", Path, "replace", 7, saving=True),
-    Place("syncing the folder", checkpoint, "sync_folder", 6, saving=True),
+    Place("syncing the folder", whole_file, "sync_folder", 6, saving=True),
     Place("deleting an old checkpoint", Path, "unlink", 6, saving=True),  # after five temporary files, which are gone
     Place("the second epoch", session.Session, "_update", 14),
     Place("a validation in the second epoch", run, "evaluate", 2),
     Place("keeping the last epoch", kept, "write_checkpoint", 6, saving=True),
     Place("drawing the curves", figures, "save_curves"),
     Place("the test", measure, "evaluate"),
-    Place("writing the evaluation", directory, "write_whole", saving=True),
+    Place("writing the evaluation", directory, "write_json", saving=True),
     Place("drawing the evaluation", figures, "save_overview", saving=True),
 ]
 """From the first line to the last."""

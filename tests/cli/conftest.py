@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.experiments.measured import copy_of, small_run
+from tests.runs.measured import copy_of, small_run
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bntt.cli import main as cli
-from bntt.experiments import attack
+from bntt.runs.measures import attack
 from tests.cli.test_evaluate import counted
 
 __all__ = ["counted"]
@@ -19,8 +19,8 @@ SMALL = ["--eps", "8/255", "--images", "6", "--eot", "2", "--steps", "2", "--que
 def weak(monkeypatch):
     """So small a run is at chance, and its silent layers have no gradient: it is not asked for what it cannot have."""
     monkeypatch.setattr(attack, "SWEEP", (1,))
-    monkeypatch.setattr("bntt.experiments.attack_rows.zero_gradients", lambda zero: "")
-    monkeypatch.setattr("bntt.experiments.attack_rows.still_right", lambda right, classes: "")
+    monkeypatch.setattr("bntt.runs.measures.attack_rows.zero_gradients", lambda zero: "")
+    monkeypatch.setattr("bntt.runs.measures.attack_rows.still_right", lambda right, classes: "")
 
 
 def test_tables_files_and_progress(run, weak, counted, capsys):

@@ -9,8 +9,8 @@ import torch
 
 from bntt.analysis import Accuracy, Activity, Evaluation, GammaProfile
 from bntt.cli import console
-from bntt.experiments.measure import RunResult
-from bntt.experiments.told import EpochResult, Notice
+from bntt.runs.measures.evaluate import RunResult
+from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.training import StepRecord
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bntt.cli import main as cli
-from bntt.experiments import recipe as recipes
+from bntt.runs.recipe import file as recipes
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ STOPPED = "bntt: stopped by {}; it is saved\n"
 CHILD = """
 import sys, time
 from bntt.cli import main, signals
-from bntt.experiments.wishes import Interrupted
+from bntt.runs.training.requests import Interrupted
 
 def work():
     '''Works as standard input says, a line a phase.'''
@@ -139,7 +139,7 @@ def test_no_import_handles_anything():
         "import signal\n"
         "def now(): return [signal.getsignal(n) for n in range(1, signal.NSIG) if n in signal.valid_signals()]\n"
         "before = now()\n"
-        "import bntt.cli.main, bntt.cli.signals, bntt.experiments.run, bntt.cli.console\n"
+        "import bntt.cli.main, bntt.cli.signals, bntt.runs.training.train, bntt.cli.console\n"
         "assert now() == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -8,7 +8,7 @@ import pytest
 
 from bntt.cli import main as cli
 from bntt.cli.equivalence import _share
-from tests.experiments.tiny import parts, recipe, trained
+from tests.runs.tiny import parts, recipe, trained
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bntt.cli import main as cli
-from tests.experiments.measured import small_run
+from tests.runs.measured import small_run
 
 
 def test_an_exit_is_chosen_kept_and_used(run, capsys):
@@ -88,6 +88,6 @@ def test_a_loss_that_cannot_be_kept(run, monkeypatch, capsys):
     def refuse(*args, **options):
         raise LossBudgetError("no threshold loses at most 0.5 points")
 
-    monkeypatch.setattr("bntt.experiments.exits.choose_exit", refuse)
+    monkeypatch.setattr("bntt.runs.measures.exits.choose_exit", refuse)
     assert cli.main(["exit", str(run), "--draws", "1", "--split", "validation"]) == 7
     assert "no threshold loses" in capsys.readouterr().err

@@ -3,9 +3,9 @@
 import pytest
 
 from bntt.cli.framing import FrameFlags
-from bntt.data.binning import Binning
 from bntt.data.errors import DataError
-from bntt.data.event_sets import Framing
+from bntt.data.events.binning import Binning
+from bntt.data.events.event_sets import Framing
 
 
 def test_flags_become_a_framing():

@@ -9,19 +9,19 @@ import sys
 import pytest
 import torch
 
-from bntt.analysis.attacks.descent import NoFoolboxError
-from bntt.analysis.attacks.gradient import NoGradientError
+from bntt.analysis.attack.descent import NoFoolboxError
+from bntt.analysis.attack.gradient import NoGradientError
 from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.cli import signals
 from bntt.engine.kernels import BackendError
-from bntt.experiments.attack_rows import InvalidAttackError
-from bntt.experiments.lock import RunLockedError
-from bntt.experiments.recipe import RecipeError
-from bntt.experiments.wishes import Interrupted
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.lock import RunLockedError
 from bntt.models import PretrainedError
+from bntt.runs.measures.attack_rows import InvalidAttackError
+from bntt.runs.recipe.file import RecipeError
+from bntt.runs.training.requests import Interrupted
 from bntt.training import NonFiniteError
-from bntt.training.checkpoint import CheckpointError
 
 
 def test_version(capsys):

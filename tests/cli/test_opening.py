@@ -8,9 +8,9 @@ from PIL import Image
 
 from bntt.cli import main as cli
 from bntt.cli import opening
-from bntt.experiments.recipe import RecipeError
-from tests.experiments.measured import small_run
-from tests.experiments.tiny import parts, recipe, trained
+from bntt.runs.recipe.file import RecipeError
+from tests.runs.measured import small_run
+from tests.runs.tiny import parts, recipe, trained
 
 
 @pytest.fixture(scope="module")

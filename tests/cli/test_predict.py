@@ -13,9 +13,9 @@ from bntt.cli import console
 from bntt.cli import main as cli
 from bntt.cli import predict as verb
 from bntt.data import fashion_mnist_bundled
-from bntt.data.picture import Picture
-from bntt.experiments.load import load_run
+from bntt.data.images.picture import Picture
 from bntt.models import pretrained, pretrained_facts
+from bntt.runs.open_run import load_run
 
 SMALL = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1")
 TEST = fashion_mnist_bundled().test

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bntt.cli import main as cli
-from tests.experiments.report.results import write_run, write_study
+from tests.studies.report.results import write_run, write_study
 
 
 def lines(capsys):

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from bntt.cli import main as cli
-from bntt.experiments.recipe import load_recipe, parse_recipe, recipe_names
+from bntt.runs.recipe.file import load_recipe, parse_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

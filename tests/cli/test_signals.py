@@ -7,7 +7,7 @@ import pytest
 
 from bntt.cli import main as cli
 from bntt.cli import signals
-from bntt.experiments.wishes import Interrupted
+from bntt.runs.training.requests import Interrupted
 
 INT, TERM, HUP, USR1 = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
 STOPPED = "bntt: stopped by {}; it is saved\n"

@@ -144,7 +144,7 @@ IN_A_WINDOW = """
 import fcntl, os, sys, termios, time
 from pathlib import Path
 from bntt.cli import console, main, signals
-from bntt.experiments.wishes import Interrupted
+from bntt.runs.training.requests import Interrupted
 
 owns, folder = sys.argv[1] == "owns", Path(sys.argv[2])
 if owns:

@@ -12,9 +12,9 @@ import pytest
 
 from bntt.cli import main as cli
 from bntt.cli import study as verb
-from bntt.experiments.study.study import study_names
-from bntt.experiments.study.work import Outcome
-from tests.experiments.study.test_items import items
+from bntt.studies.study_file import study_names
+from bntt.studies.workers import Outcome
+from tests.studies.test_work_items import items
 
 STUDY = """
 title = "Two norms on the demo"

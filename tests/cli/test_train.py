@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from bntt.cli import main as cli
-from bntt.training import Session, StepRecord, checkpoint
+from bntt.io.json_file import write_json
+from bntt.training import Session, StepRecord
 
 SMALL = ["-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "train.epochs=2", "-s", "train.batch_size=900"]
 
@@ -87,14 +88,13 @@ def test_what_may_change_on_the_command_line(root, tmp_path, capsys):
 
 
 def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, capsys, monkeypatch):
-    real = checkpoint.write_whole
 
-    def full(path, payload):
+    def full(path, values):
         if path.name.startswith("evaluation"):
             raise OSError(28, "No space left on device")
-        real(path, payload)
+        write_json(path, values)
 
-    monkeypatch.setattr("bntt.experiments.directory.write_whole", full)
+    monkeypatch.setattr("bntt.runs.directory.write_json", full)
     assert train("demo", *SMALL, "-s", "evaluate.draws=1", *root) == 5
     captured = capsys.readouterr()
     assert "test accuracy" in captured.out

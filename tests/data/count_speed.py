@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from bntt.data.binning import Binning, to_frames
-from bntt.data.bundled import fashion_mnist_bundled
-from bntt.data.simulate import simulate
+from bntt.data.events.binning import Binning, to_frames
+from bntt.data.events.camera import simulate
+from bntt.data.images.bundled import fashion_mnist_bundled
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 
 RECORDINGS = 8

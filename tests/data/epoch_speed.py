@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from bntt.data import FrameSet, SampleLoader
-from bntt.data.binning import Binning, to_frames
-from bntt.data.bundled import fashion_mnist_bundled
-from bntt.data.simulate import simulate
+from bntt.data.events.binning import Binning, to_frames
+from bntt.data.events.camera import simulate
+from bntt.data.images.bundled import fashion_mnist_bundled
 from bntt.models import vgg6
 from bntt.nn import FrameEncoder, PoissonEncoder, SpikingClassifier
 from bntt.training import fit

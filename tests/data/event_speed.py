@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.aedat2 import read_aedat2
-from bntt.data.binning import Binning, to_frames
-from bntt.data.event_archive import read_event_archive
-from bntt.data.nmnist import read_nmnist
+from bntt.data.events.aedat2 import read_aedat2
+from bntt.data.events.binning import Binning, to_frames
+from bntt.data.events.nmnist import read_nmnist
+from bntt.data.events.npz import read_event_archive
 from tests.data.damaged import VERSION
 
 

@@ -21,15 +21,15 @@ from unittest import mock
 import numpy as np
 import torch
 
-from bntt.data.binning import Binning
 from bntt.data.errors import DataError
-from bntt.data.event_folder import FrameSplits
-from bntt.data.event_sets import Framing, open_event_set, prepare_event_set
-from bntt.data.files import digest
+from bntt.data.events.binning import Binning
+from bntt.data.events.event_folder import FrameSplits
+from bntt.data.events.event_sets import Framing, open_event_set, prepare_event_set
+from bntt.io.digest import digest
 from tests import fakes
-from tests.data.aedat4_files import recording
 from tests.data.damaged import VERSION
 from tests.data.event_fuzz import changed
+from tests.data.events.aedat4_files import recording
 
 PREPARED = ("train.safetensors", "test.safetensors", "split.json", "manifest.json")
 

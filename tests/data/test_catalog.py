@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bntt.data import catalog, files
+from bntt.data import catalog
 from bntt.data.errors import DataError
+from bntt.io.digest import digest
 from tests import fakes
 
 
@@ -54,7 +55,7 @@ def test_a_source_that_is_not_there(state, tmp_path):
 def test_download_of_every_file_and_then_no_more(monkeypatch, tmp_path):
     source = fakes.write_mnist(tmp_path / "server")
     published = tuple(
-        catalog.Published(item.url, files.digest(source / item.name, "md5"), (source / item.name).stat().st_size)
+        catalog.Published(item.url, digest(source / item.name, "md5"), (source / item.name).stat().st_size)
         for item in catalog.DATASETS["mnist"].published
     )
     entry(monkeypatch, "mnist", published=published)
@@ -121,8 +122,7 @@ def test_the_jpeg_copy_of_cifar10_is_complete():
 def published(monkeypatch, source):
     """The Fashion-MNIST entry as if ``source`` held the published files."""
     items = [
-        catalog.Published(i.url, files.digest(source / i.name, "md5"), 1)
-        for i in catalog.DATASETS["fashion-mnist"].published
+        catalog.Published(i.url, digest(source / i.name, "md5"), 1) for i in catalog.DATASETS["fashion-mnist"].published
     ]
     sums = [hashlib.sha256(fakes.gzip.decompress((source / i.name).read_bytes())).hexdigest() for i in items]
     entry(monkeypatch, "fashion-mnist", published=tuple(items), sha256=tuple(sums), usual=())
@@ -154,7 +154,7 @@ def test_damaged_gzip_files_are_modified(monkeypatch, tmp_path):
 
 def test_an_archive_may_have_any_name(monkeypatch, tmp_path):
     archive = fakes.write_cifar_tar(tmp_path / "cifar-10-binary (1).tar.gz")
-    item = catalog.Published("https://x.org/y.tar.gz", files.digest(archive, "md5"), 1)
+    item = catalog.Published("https://x.org/y.tar.gz", digest(archive, "md5"), 1)
     entry(monkeypatch, "cifar10", published=(item,))
     assert catalog.check_published(catalog.DATASETS["cifar10"], archive) == "published"
 

@@ -15,14 +15,14 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 import bntt
 from bntt.cli.main import main
-from bntt.experiments.recipe import recipe_names
 from bntt.nn import NORMS
+from bntt.runs.recipe.file import recipe_names
 from tests.faults.user import SMALL
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 MODULES = sorted(
-    m.name for m in pkgutil.walk_packages(bntt.__path__, "bntt.") if not m.name.endswith(("__main__", "_cpu.kernels"))
+    m.name for m in pkgutil.walk_packages(bntt.__path__, "bntt.") if not m.name.endswith(("__main__", "cpu.kernels"))
 )
 
 
@@ -136,7 +136,7 @@ def test_pages_of_numbers_are_made_from_what_was_measured(name):
 
 def test_the_page_of_gpus_has_its_text_and_a_row_for_every_case(monkeypatch):
     """The errors are measured, and differ with the machine: text, heads and the names of the rows are compared."""
-    kernels = pytest.importorskip("tests.engine._triton.test_kernels")
+    kernels = pytest.importorskip("tests.engine.triton.test_kernels")
     blank = kernels.Errors(*[0 for _ in kernels.Errors._fields])
     monkeypatch.setattr(kernels, "judge", lambda *case: blank)
     expected = maker("gpu").page(kernels.table()).splitlines()
@@ -162,9 +162,9 @@ def test_the_readme_names_every_norm_and_recipe():
 
 def test_contributing_names_the_files_that_open_the_kernels():
     engine = ROOT / "src" / "bntt" / "engine"
-    doors = {p.name for p in engine.glob("*.py") if re.search(r"bntt\.engine\._(cpu|triton)", p.read_text("utf-8"))}
+    doors = {p.name for p in engine.glob("*.py") if re.search(r"bntt\.engine\.(cpu|triton)", p.read_text("utf-8"))}
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = text.split("**Few files open the kernels**: ")[1].split(";")[0]
     assert set(re.findall(r"`(\w+\.py)`", named)) == doors
     others = [p for p in engine.parent.rglob("*.py") if not p.is_relative_to(engine)]
-    assert not [p.name for p in others if re.search(r"import.*_(cpu|triton)\b", p.read_text(encoding="utf-8"))]
+    assert not [p.name for p in others if re.search(r"engine\.(cpu|triton)\b", p.read_text(encoding="utf-8"))]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bntt.experiments.study.measures import MEASURES
-from bntt.experiments.study.metrics import METRICS
-from bntt.experiments.study.pictures import FIGURES
-from bntt.experiments.study.plan import plan_study
-from bntt.experiments.study.result import as_json
-from bntt.experiments.study.run import Places, plan, results_of
-from bntt.experiments.study.study import load_study, parse_study
-from bntt.experiments.study.verdicts import RULES
+from bntt.studies.measures import MEASURES
+from bntt.studies.metrics import METRICS
+from bntt.studies.pictures import FIGURES
+from bntt.studies.run_studies import Places, plan, results_of
+from bntt.studies.start_plan import plan_study
+from bntt.studies.study_file import load_study, parse_study
+from bntt.studies.study_result import as_json
+from bntt.studies.verdicts import RULES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")

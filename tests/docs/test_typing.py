@@ -66,12 +66,12 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
     )
     seen = [line.partition('Revealed type is "')[2] for line in done.stdout.splitlines() if "Revealed" in line]
     parts = (
-        ("model: bntt.nn.classifier.SpikingClassifier", "-> bntt.training.fit.Fitting"),
-        ("channels: int, num_steps: int", "-> bntt.nn.norm.TemporalNorm"),
-        ("encoder: bntt.nn.encoder.Encoder", "-> bntt.nn.classifier.SpikingClassifier"),
-        ("num_steps: int", "-> bntt.nn.network.SpikingNetwork"),
+        ("model: bntt.nn.network.classifier.SpikingClassifier", "-> bntt.training.fit.Fitting"),
+        ("channels: int, num_steps: int", "-> bntt.nn.norms.temporal.TemporalNorm"),
+        ("encoder: bntt.nn.encoders.encoder.Encoder", "-> bntt.nn.network.classifier.SpikingClassifier"),
+        ("num_steps: int", "-> bntt.nn.network.spiking_network.SpikingNetwork"),
         ("data: bntt.data.samples.SampleSet", "-> bntt.data.loader.SampleLoader"),
-        ("draws: int", "-> bntt.analysis.evaluation.Evaluation"),
+        ("draws: int", "-> bntt.analysis.accuracy.evaluation.Evaluation"),
     )
     for (first, last), line in zip(parts, seen, strict=True):
         assert first in line, done.stdout

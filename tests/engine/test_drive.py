@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bntt.engine.drive import DriveReverse, drive
-from bntt.engine.neuron import Affine, SpikeGrad
+from bntt.engine.layer_spec import Affine, SpikeGrad
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

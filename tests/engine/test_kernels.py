@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bntt.engine import kernels as backend
-from bntt.engine._cpu import library
 from bntt.engine.compute import Compute
+from bntt.engine.cpu import library
 
 
 def test_reference_always_runs_and_comes_first():

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine import firing, workspace
-from bntt.engine import layer as engine_layer
+from bntt.engine import workspace
 from bntt.engine.compute import Compute
-from bntt.engine.layer import Layer
-from bntt.engine.measure import Measure
-from bntt.engine.stack import Stack, run_stack
+from bntt.engine.graph import fire as firing
+from bntt.engine.graph import layer as engine_layer
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.recording import Measure
+from bntt.engine.graph.stack import Stack, run_stack
 from bntt.engine.synapse import Spikes
-from tests.engine.test_stack import layers
+from tests.engine.graph.test_stack import layers
 from tests.kernels import needs_kernels, poisoned
 
 pytestmark = needs_kernels

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine import layer as engine_layer
-from bntt.engine import spans
 from bntt.engine.compute import Compute
-from bntt.engine.layer import Layer
-from bntt.engine.measure import Measure
-from bntt.engine.stack import Ran, Stack, run_stack
+from bntt.engine.graph import layer as engine_layer
+from bntt.engine.graph import spans
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.recording import Measure
+from bntt.engine.graph.stack import Ran, Stack, run_stack
 from bntt.engine.synapse import Spikes
-from tests.engine.test_stack import layer, layers
+from tests.engine.graph.test_stack import layer, layers
 from tests.kernels import needs_kernels
 from tests.processes import Processes
 

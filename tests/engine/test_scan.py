@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine.neuron import Affine, Reverse, SpikeGrad
+from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_sums
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle

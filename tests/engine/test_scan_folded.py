@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import KernelName
-from bntt.engine.neuron import Affine, Reverse, SpikeGrad
+from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
 from bntt.engine.scan import pooled_shape, scan, scan_reference
 from bntt.ops.folded import FoldedNeuron, folded_sequence
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bntt.data.cifar import CIFAR10
+from bntt.data.images.cifar import CIFAR10
 from tests import fakes
 from tests.faults.case import Case, adder
 from tests.faults.user import bntt, prepare, shell

@@ -8,12 +8,12 @@ from unittest import mock
 
 import torch
 
-from bntt.analysis.attacks.descent import descend
-from bntt.analysis.attacks.gradient import input_gradient
-from bntt.analysis.attacks.threat import Threat
-from bntt.experiments import attack
+from bntt.analysis.attack.descent import descend
+from bntt.analysis.attack.gradient import input_gradient
+from bntt.analysis.attack.threat import Threat
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
+from bntt.runs.measures import attack
 from tests.faults.case import Case, adder
 from tests.faults.user import bntt, called, images, trained
 

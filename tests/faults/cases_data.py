@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from bntt.data.cifar import CIFAR10
+from bntt.data.images.cifar import CIFAR10
 from bntt.training import fit
 from tests import fakes
 from tests.faults.case import Case, adder

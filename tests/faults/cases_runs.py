@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from bntt.training.checkpoint import read_checkpoint, write_checkpoint
+from bntt.io.checkpoint import read_checkpoint, write_checkpoint
 from tests.faults.case import Case, adder
 from tests.faults.user import bntt, trained
 

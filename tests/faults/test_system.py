@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from bntt.cli import main as cli
-from bntt.experiments.run import EpochResult, train_run
-from bntt.training.checkpoint import read_checkpoint, write_checkpoint, write_whole
+from bntt.io.checkpoint import read_checkpoint, write_checkpoint
+from bntt.io.whole_file import write_whole
+from bntt.runs.training.train import EpochResult, train_run
 from tests import fakes
-from tests.experiments.tiny import parts, recipe
 from tests.faults.user import SMALL
+from tests.runs.tiny import parts, recipe
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +80,7 @@ def test_a_run_directory_that_becomes_read_only_or_goes_away(disk, tmp_path, cap
     assert (place / "demo" / "evaluation.json").read_bytes() == before
     assert cli.main(["train", str(place / "demo"), "--resume"]) == 5
 
-    from bntt.experiments.directory import new_run_directory
+    from bntt.runs.directory import new_run_directory
 
     of, run = recipe(train={"epochs": 3}), new_run_directory("gone", tmp_path)
     with pytest.raises(OSError, match="gone"):

@@ -19,7 +19,7 @@ import torch
 
 from bntt.cli import main as cli
 from bntt.data import catalog
-from bntt.data.cifar import read_cifar10
+from bntt.data.images.cifar import read_cifar10
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from tests import fakes

@@ -11,8 +11,9 @@ from unittest.mock import patch
 
 import torch
 
-from bntt.engine import crossover, layer, spans
-from bntt.engine._cpu import library
+from bntt.engine import crossover
+from bntt.engine.cpu import library
+from bntt.engine.graph import layer, spans
 from bntt.engine.kernels import has_bf16
 from tests.fuzz.dice import Dice
 from tests.kernels import poisoned

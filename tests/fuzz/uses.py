@@ -24,7 +24,7 @@ from bntt.nn import (
     expected,
     straight_through,
 )
-from bntt.nn.network import Trace
+from bntt.nn.network.spiking_network import Trace
 from tests.fuzz.dice import Dice
 from tests.fuzz.inputs import Input, draw_input
 from tests.fuzz.networks import CLASSES, Drawn

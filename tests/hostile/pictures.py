@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from bntt.data.cifar import read_cifar10
 from bntt.data.errors import DataError
-from bntt.data.files import digest
-from bntt.data.folder import read_images
-from bntt.data.idx import read_idx
-from bntt.data.images import ImageSet, Splits
-from bntt.data.picture import read_picture
-from bntt.data.prepared import load_prepared, read_manifest, write_prepared
-from bntt.data.tiny_imagenet import read_tiny_imagenet
+from bntt.data.images.cifar import read_cifar10
+from bntt.data.images.idx import read_idx
+from bntt.data.images.image_folder import read_images
+from bntt.data.images.image_set import ImageSet, Splits
+from bntt.data.images.picture import read_picture
+from bntt.data.images.tiny_imagenet import read_tiny_imagenet
+from bntt.data.prepared.prepared_set import load_prepared, read_manifest, write_prepared
+from bntt.io.digest import digest
 from tests import fakes
 from tests.hostile.format import Format, as_file
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from bntt.data.errors import DataError
-from bntt.experiments.costs import load_costs
-from bntt.experiments.imported import Wanted, import_network
-from bntt.experiments.load import load_run
-from bntt.experiments.recipe import RecipeError, dump_recipe, load_recipe
-from bntt.experiments.report.page import html_of, page_of
-from bntt.experiments.study.study import load_study
-from bntt.training.checkpoint import CheckpointError, read_checkpoint, read_facts, read_pickled, write_checkpoint
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, read_pickled, write_checkpoint
+from bntt.runs.imported import Wanted, import_network
+from bntt.runs.measures.costs import load_costs
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
+from bntt.studies.report.page import html_of, page_of
+from bntt.studies.study_file import load_study
 from bntt.training.foreign import read_foreign
 from tests.foreign import VGG6, Loop, released, saved, snntorch, spikingjelly
 from tests.hostile.format import Format, as_file
@@ -114,7 +114,7 @@ def of_run(
 
 
 def packaged(folder: str, *names: str) -> Callable[[Path], list[bytes]]:
-    return lambda _: [files("bntt.experiments").joinpath(f"{folder}/{name}.toml").read_bytes() for name in names]
+    return lambda _: [files("bntt.runs").joinpath(f"{folder}/{name}.toml").read_bytes() for name in names]
 
 
 def read_recipe(path: Path) -> None:

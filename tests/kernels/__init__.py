@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from bntt.engine import workspace
-from bntt.engine._cpu import library
 from bntt.engine.compute import KernelName
+from bntt.engine.cpu import library
 from bntt.engine.kernels import has_bf16
-from bntt.engine.neuron import Reverse
+from bntt.engine.layer_spec import Reverse
 from bntt.engine.scan import scan_reverse, scan_sums
 from bntt.nn import SpikingNetwork
 

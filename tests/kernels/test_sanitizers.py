@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "src" / "bntt" / "engine" / "_cpu"
+SOURCES = Path(__file__).parents[2] / "src" / "bntt" / "engine" / "cpu"
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 
 

@@ -15,10 +15,10 @@ import torch
 from bntt.analysis import evaluate, gamma_profile
 from bntt.cli import main as cli
 from bntt.data import SampleLoader, fashion_mnist_bundled
-from bntt.experiments.load import load_run
-from bntt.experiments.recipe import parse_recipe
 from bntt.models import MODELS, PRETRAINED, PretrainedError, pretrained, pretrained_facts
 from bntt.models.pretrained import read_facts, read_pretrained
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.file import parse_recipe
 
 ROOT = Path(__file__).parents[2]
 NAME = "fashion-mnist-vgg6"

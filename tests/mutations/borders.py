@@ -6,8 +6,8 @@ from tests.mutations.mutation import Mutation
 
 DOOR = ("tests/engine/test_door.py",)
 WITHIN = ("tests/nn/test_borders.py",)
-STREAMS = ("tests/nn/test_streams.py", "tests/engine/test_prepared.py")
-WEIGHTS = ("tests/nn/test_weights.py",)
+STREAMS = ("tests/nn/test_streams.py", "tests/engine/test_packed_weights.py")
+WEIGHTS = ("tests/nn/blocks/test_weights.py",)
 
 BORDERS = [
     Mutation(
@@ -34,7 +34,7 @@ BORDERS = [
     ),
     Mutation(
         "a buffer of the default type",
-        "engine/_cpu/launch.py",
+        "engine/cpu/launch.py",
         "mean, var = (torch.empty(steps, channels, dtype=F32, device=CPU)",
         "mean, var = (torch.empty(steps, channels, device=CPU)",
         (*DOOR, *WITHIN),
@@ -48,35 +48,35 @@ BORDERS = [
     ),
     Mutation(
         "a bias of another length",
-        "nn/known.py",
+        "nn/fusion/supported.py",
         '("bias", weights.bias, shape[:1])',
         '("bias", weights.bias, ())',
         WEIGHTS,
     ),
     Mutation(
         "parameters that are plain tensors are not looked at",
-        "nn/known.py",
+        "nn/fusion/supported.py",
         "if tensor.dtype != torch.float32 or tensor.device != device:",
         "if False:",
         WEIGHTS,
     ),
     Mutation(
         "tied weights share the first layer's bias",
-        "engine/prepared.py",
+        "engine/packed_weights.py",
         "key, version = (id(weight), id(bias)),",
         "key, version = (id(weight), 0),",
         STREAMS,
     ),
     Mutation(
         "a bias that was changed stays the old one",
-        "engine/prepared.py",
+        "engine/packed_weights.py",
         "(_changes, *_version(weight), *_version(bias), geometry",
         "(_changes, *_version(weight), geometry",
         STREAMS,
     ),
     Mutation(
         "fused optimizers are not noticed",
-        "engine/prepared.py",
+        "engine/packed_weights.py",
         "register_optimizer_step_post_hook(lambda *_: weights_changed())",
         "register_optimizer_step_post_hook(lambda *_: None)",
         STREAMS,
@@ -92,14 +92,14 @@ BORDERS = [
     ),
     Mutation(
         "a mode over functions is passed by",
-        "nn/plan.py",
+        "nn/fusion/plan.py",
         "if private.being_overridden():",
         "if False:",
         WITHIN,
     ),
     Mutation(
         "a patched class is passed by",
-        "nn/untouched.py",
+        "nn/fusion/untouched.py",
         "methods != _methods_called(kind):",
         "False:",
         WITHIN,

@@ -24,14 +24,14 @@ EQUATIONS = [
         "ops/poisson.py",
         "(x.abs() < 2).to(x.dtype) / 2 if signed",
         "(x.abs() < 2).to(x.dtype) if signed",
-        ("tests/nn/test_poisson.py",),
+        ("tests/nn/encoders/test_poisson.py",),
     ),
     Mutation(
         "frames come one step late",
-        "nn/analog.py",
+        "nn/encoders/analog.py",
         "frames.transpose(0, 1)[",
         "frames.transpose(0, 1).roll(1, 0)[",
-        ("tests/nn/test_analog.py",),
+        ("tests/nn/encoders/test_analog.py",),
     ),
     Mutation(
         "the mean is added",
@@ -42,10 +42,10 @@ EQUATIONS = [
     ),
     Mutation(
         "γ of the next step",
-        "nn/norm.py",
+        "nn/norms/temporal.py",
         "gamma = self.scale * self.gamma[affine]",
         "gamma = self.scale * self.gamma.roll(-1, 0)[affine]",
-        ("tests/nn/test_norm.py", "tests/golden/test_traces.py"),
+        ("tests/nn/norms/test_temporal.py", "tests/golden/test_traces.py"),
     ),
     Mutation(
         "time runs backwards",

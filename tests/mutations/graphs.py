@@ -4,43 +4,43 @@ from __future__ import annotations
 
 from tests.mutations.mutation import Mutation
 
-RESIDUAL = ("tests/nn/test_residual.py",)
+RESIDUAL = ("tests/nn/blocks/test_residual.py",)
 
 GRAPHS = [
     Mutation(
         "a value goes back before its last reader",
-        "engine/flow.py",
+        "engine/graph/flow.py",
         "            value.readers -= 1\n",
         "            value.readers = 0\n",
         RESIDUAL,
     ),
     Mutation(
         "a value goes back before the way back has read it",
-        "engine/flow.py",
+        "engine/graph/flow.py",
         "            value.keepers += keep and keeps\n",
         "            value.keepers += keep and keeps and one is passes[0]\n",
         RESIDUAL,
     ),
     Mutation(
         "only one reader's gradient comes back",
-        "engine/flow.py",
+        "engine/graph/flow.py",
         "                into[at] = _added(into[at], grad, lease)\n",
         "                into[at] = grad\n",
         RESIDUAL,
     ),
     Mutation(
         "scales of gradients that add up are not looked at",
-        "engine/flow.py",
+        "engine/graph/flow.py",
         "    a.values.add_(b.values, alpha=b.scale / a.scale)\n",
         "    a.values.add_(b.values)\n",
-        ("tests/engine/test_flow.py",),
+        ("tests/engine/graph/test_flow.py",),
     ),
     Mutation(
         "a sum's two gradients are one buffer",
-        "engine/between.py",
+        "engine/graph/weightless.py",
         "return [towards, Towards(SpikeGrad(copy.copy_(grad.values), grad.scale), copy)]",
         "return [towards, towards]",
-        ("tests/engine/test_between.py",),
+        ("tests/engine/graph/test_weightless.py",),
     ),
     Mutation(
         "the way back of a current forgets its mean",
@@ -51,21 +51,21 @@ GRAPHS = [
     ),
     Mutation(
         "what is made again is given back with a graph that is kept",
-        "engine/layer_pass.py",
+        "engine/graph/layer_pass.py",
         "        if not keep:\n            self.lease.give(done.moved)\n",
         "        if done_with:\n            self.lease.give(done.moved)\n",
-        ("tests/nn/test_fused_reuse.py",),
+        ("tests/nn/fusion/test_fused_reuse.py",),
     ),
     Mutation(
         "every layer has the same mask",
-        "nn/settle.py",
+        "nn/network/settings.py",
         "            module.number, dropouts = dropouts, dropouts + 1\n",
         "            module.number = dropouts\n",
-        ("tests/nn/test_settle.py", "tests/nn/test_dropout.py"),
+        ("tests/nn/network/test_settings.py", "tests/nn/blocks/test_dropout.py"),
     ),
     Mutation(
         "the mask's units lie in the order of memory",
-        "nn/fuse.py",
+        "nn/fusion/fuse.py",
         "            stays: Tensor = dropout.stays(noise, (channels, height, width), self.site.device)\n"
         "            return stays.permute(0, 2, 3, 1).to(torch.uint8).contiguous()\n",
         "            stays: Tensor = dropout.stays(noise, (height, width, channels), self.site.device)\n"
@@ -74,7 +74,7 @@ GRAPHS = [
     ),
     Mutation(
         "what remains after dropout is not scaled",
-        "engine/between.py",
+        "engine/graph/weightless.py",
         "        return Passed(Spikes(out, x.scale / left,",
         "        return Passed(Spikes(out, x.scale,",
         RESIDUAL,

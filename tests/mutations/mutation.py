@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FUZZ = ("tests/fuzz/test_fuzz.py",)
-ADVANCE = ("tests/nn/test_advance.py",)
+ADVANCE = ("tests/nn/network/test_advance.py",)
 LEASES = ("tests/engine/test_leases.py",)
 
 

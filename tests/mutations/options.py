@@ -14,24 +14,24 @@ OPTIONS = [
     ),
     Mutation(
         "an option that changed has no version",
-        "experiments/rules.py",
+        "runs/recipe/option_versions.py",
         "for rule in RULES if rule.applies(recipe)}",
         "for rule in RULES if not recipe}",
-        ("tests/experiments/test_rules.py",),
+        ("tests/runs/recipe/test_option_versions.py",),
     ),
     Mutation(
         "a kept run takes the rules of this code",
-        "experiments/study/pool.py",
+        "studies/pool.py",
         "_ann_of(recipe, path, evaluation), rules_in(environment))",
         "_ann_of(recipe, path, evaluation))",
-        ("tests/experiments/test_rules.py",),
+        ("tests/runs/recipe/test_option_versions.py",),
     ),
     Mutation(
         "a run of an old rule is resumed",
-        "experiments/resume.py",
+        "runs/training/resume.py",
         "found.path, resuming=True)",
         "found.path, resuming=False)",
-        ("tests/experiments/test_rules.py",),
+        ("tests/runs/recipe/test_option_versions.py",),
     ),
     Mutation(
         "gradients of what is not stepped add up",
@@ -49,10 +49,10 @@ OPTIONS = [
     ),
     Mutation(
         "tied weights are not told apart",
-        "training/tied.py",
+        "io/shared_storage.py",
         "if value.numel() and view in views:",
         "if False:",
-        ("tests/training/test_tied.py",),
+        ("tests/io/test_shared_storage.py",),
     ),
     Mutation(
         "a counter of few bits runs over",
@@ -70,9 +70,9 @@ OPTIONS = [
     ),
     Mutation(
         "one draw has a spread of 0",
-        "analysis/accuracy.py",
+        "analysis/accuracy/accuracy.py",
         "if len(self.correct) > 1 else None",
         "if len(self.correct) > 1 else 0.0",
-        ("tests/analysis/test_accuracy.py",),
+        ("tests/analysis/accuracy/test_accuracy.py",),
     ),
 ]

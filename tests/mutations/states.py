@@ -7,7 +7,7 @@ from tests.mutations.mutation import ADVANCE, LEASES, Mutation
 PROCESSES = [
     Mutation(
         "reduce is forgotten in the backward pass",
-        "engine/layer_pass.py",
+        "engine/graph/layer_pass.py",
         "sums[:2] if reduce is None else reduce(sums[:2].clone())",
         "sums[:2]",
         ("tests/engine/test_reduce.py",),
@@ -31,35 +31,35 @@ PROCESSES = [
 STATES = [
     Mutation(
         "the membrane of another sample",
-        "nn/state.py",
+        "nn/network/state.py",
         "        return state[keep]\n",
         "        return state[keep].roll(1, 0)\n",
         ADVANCE,
     ),
     Mutation(
         "γ of the first steps, whatever the state",
-        "nn/known.py",
+        "nn/fusion/supported.py",
         "which = slice(steps.start, steps.stop)",
         "which = slice(0, len(steps))",
         ADVANCE,
     ),
     Mutation(
         "statistics of the first steps take the batch in",
-        "nn/advance.py",
+        "nn/network/advance.py",
         "    steps = work.call.steps(x)\n",
         "    steps = slice(0, len(x))\n",
         ADVANCE,
     ),
     Mutation(
         "the state forgets a step",
-        "nn/network.py",
+        "nn/network/spiking_network.py",
         "steps=before.steps + len(x),",
         "steps=before.steps + len(x) - 1,",
         ADVANCE,
     ),
     Mutation(
         "no gradient comes from the last membranes",
-        "engine/stack.py",
+        "engine/graph/stack.py",
         "        if membrane is not None:\n            membrane = membrane.contiguous().clone()\n",
         "        if membrane is not None and not len(membrane):\n"
         "            membrane = membrane.contiguous().clone()\n",
@@ -67,14 +67,14 @@ STATES = [
     ),
     Mutation(
         "the membranes that a state holds are the workspace's",
-        "engine/stack.py",
+        "engine/graph/stack.py",
         "ends = [_kept(end, lease) for end in ends]",
         "ends = list(ends)",
         LEASES,
     ),
     Mutation(
         "without gradients too",
-        "engine/stack.py",
+        "engine/graph/stack.py",
         "ends = tuple(_kept(end, lease) for end in carried) if stack.wants_ends else ()",
         "ends = tuple(carried) if stack.wants_ends else ()",
         ADVANCE,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bntt import Compute
 from bntt.nn import LIF, Triangle, fire_after, fire_before, hard_reset, soft_reset
-from bntt.nn.network import SpikingNetwork
+from bntt.nn.network.spiking_network import SpikingNetwork
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, small, spikes_of
 

@@ -5,13 +5,13 @@ from inspect import unwrap
 import pytest
 import torch
 
-from bntt.data.augment import AUGMENTATIONS
-from bntt.data.event_augment import EVENT_AUGMENTATIONS
-from bntt.data.mix import pair
+from bntt.data.events.event_augment import EVENT_AUGMENTATIONS
+from bntt.data.images.augment import AUGMENTATIONS
+from bntt.data.images.mix import pair
 from bntt.models import mlp
 from bntt.nn import Call, ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
-from bntt.nn.call import Noise
-from bntt.nn.dropout import SpikeDropout
+from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.network.call import Noise
 from bntt.ops.dropout import dropout_mask
 from bntt.ops.random import Purpose, sample_keys
 

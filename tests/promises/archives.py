@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from bntt.data.cifar import CIFAR10
+from bntt.data.images.cifar import CIFAR10
 from tests import fakes
 from tests.faults.user import prepare
 from tests.promises.audit import recorded

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.event_archive import read_event_archive
-from bntt.experiments.kept import Kept
+from bntt.data.events.npz import read_event_archive
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_pickled, write_checkpoint
 from bntt.models import mlp
-from bntt.training.checkpoint import CheckpointError, read_checkpoint, read_pickled, write_checkpoint
+from bntt.runs.training.checkpoints import Kept
 from tests.architecture.source import ROOT
 from tests.hostile.runs import signed
+from tests.io.test_pickled import BOMBS, Code, dangerous
 from tests.promises.promise import Measured, NotRunError, Promise, adder
-from tests.training.test_pickled import BOMBS, Code, dangerous
 
 PROMISES: list[Promise] = []
 promise = adder(PROMISES)

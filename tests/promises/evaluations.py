@@ -14,9 +14,9 @@ from bntt.analysis import evaluate
 from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from tests.experiments import tiny
 from tests.faults.user import SMALL, bntt
 from tests.promises.promise import Measured, Promise, adder
+from tests.runs import tiny
 
 PROMISES: list[Promise] = []
 promise = adder(PROMISES)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bntt.experiments.kept import Kept
+from bntt.runs.training.checkpoints import Kept
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EINTR)
 

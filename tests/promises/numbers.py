@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from bntt.analysis import evaluate
 from bntt.data import fashion_mnist_bundled
-from bntt.engine._cpu import library
+from bntt.engine.cpu import library
 from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.ops.poisson import signed_rate, unsigned_rate
@@ -36,7 +36,11 @@ promise = adder(PROMISES)
 REPEATS = 20
 MEAN, STD = 0.286, 0.353
 """Of Fashion-MNIST's training images."""
-PARITY = ("tests/nn/test_fused_parity.py", "tests/nn/test_fused_paths.py", "tests/nn/test_fused_reuse.py")
+PARITY = (
+    "tests/nn/fusion/test_fused_parity.py",
+    "tests/nn/fusion/test_fused_paths.py",
+    "tests/nn/fusion/test_fused_reuse.py",
+)
 
 
 @promise(
@@ -82,7 +86,7 @@ def devices() -> Measured:
     """Needs a GPU: the tests marked so."""
     if not torch.cuda.is_available():
         raise NotRunError("there is no GPU here")
-    ran = passed(["tests/engine/_triton", "tests/nn/test_triton.py"])
+    ran = passed(["tests/engine/triton", "tests/nn/test_triton.py"])
     return Measured(ran.text, ran.well)
 
 
@@ -228,7 +232,13 @@ def noticed() -> Measured:
     return Measured(said, well)
 
 
-CRITICAL = ("training/checkpoint.py", "training/pickled.py", "data/idx.py", "data/cifar.py", "data/prepared.py")
+CRITICAL = (
+    "io/checkpoint.py",
+    "io/pickled.py",
+    "data/images/idx.py",
+    "data/images/cifar.py",
+    "data/prepared/prepared_set.py",
+)
 
 
 def covered() -> tuple[float, dict[str, float]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bntt.experiments.environment import environment
+from bntt.runs.environment import environment
 from tests.architecture.source import ROOT
 from tests.promises.promise import Measured, Promise
 from tests.promises.promises import GROUPS, PROMISES

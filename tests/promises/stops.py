@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bntt.analysis import evaluation
+from bntt.analysis.accuracy.accuracy import evaluation
 from bntt.cli.main import VERBS
-from bntt.experiments.directory import RunDirectory
+from bntt.runs.directory import RunDirectory
 from bntt.training import session
 from tests.chaos.child import ended, finished, start
 from tests.chaos.kills import kills

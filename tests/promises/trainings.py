@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from bntt.data import SampleLoader
-from bntt.data.images import ImageSet
-from bntt.experiments.build import build_model, training_loader
-from bntt.experiments.kept import Kept
-from bntt.experiments.parts import Parts
-from bntt.experiments.recipe import Recipe, load_recipe
+from bntt.data.images.image_set import ImageSet
+from bntt.io.checkpoint import read_checkpoint
 from bntt.models import vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.runs.recipe.build import build_model, training_loader
+from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.file import Recipe, load_recipe
+from bntt.runs.training.checkpoints import Kept
 from bntt.training import Method, NonFiniteError, Session
-from bntt.training.checkpoint import read_checkpoint
-from tests.experiments import tiny
 from tests.faults.user import SMALL, bntt
 from tests.promises.promise import Measured, Promise, adder
+from tests.runs import tiny
 from tests.training.test_fit import build, data
 
 PROMISES: list[Promise] = []
@@ -242,8 +242,8 @@ def leaks() -> Measured:
 
 def _watched(recipe: Recipe, parts: Parts, folder: Path) -> Iterator[tuple[int, int, int]]:
     """Updates done, bytes of resident memory, open files: after every update."""
-    from bntt.experiments.directory import new_run_directory
-    from bntt.experiments.run import train_run
+    from bntt.runs.directory import new_run_directory
+    from bntt.runs.training.train import train_run
     from bntt.training import StepRecord
 
     done = 0

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bntt.experiments.environment import environment
+from bntt.runs.environment import environment
 from tests.side_by_side.contenders import contenders
 from tests.side_by_side.faults import FAULTS
 

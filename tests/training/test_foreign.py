@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from bntt.io.checkpoint import CheckpointError
 from bntt.models import mlp, resnet20, vgg6, vgg9, vgg11
-from bntt.training.checkpoint import CheckpointError
 from bntt.training.foreign import LAYOUTS, as_ours, read_foreign
 from tests.foreign import VGG6, VGG9, Delayed, Loop, make_even, released, snntorch, spikingjelly
 

@@ -7,7 +7,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
-from bntt.nn.retime import step_tables
+from bntt.nn.network.retime import step_tables
 from bntt.training import EpochRecord, Method, Session, StepRecord, fit
 from bntt.training.grow import check_stages, hold_from, steps_in
 from tests.kernels import choose

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from bntt.experiments.recipe import load_recipe
+from bntt.runs.recipe.file import load_recipe
 from bntt.training import Method
 
 

@@ -1,9 +1,18 @@
 """Measuring a network: read-only, frozen results."""
 
-from bntt.analysis.accuracy import Accuracy
-from bntt.analysis.activity import class_activity
-from bntt.analysis.drift import LayerDrift, LayerInputs, drift, layer_inputs
-from bntt.analysis.early_exit import (
+from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy.evaluation import Evaluation, evaluate
+from bntt.analysis.accuracy.paired import Paired, paired
+from bntt.analysis.activity.constant_input import Surprise, Surprises, Unvarying, surprises, unvarying
+from bntt.analysis.activity.firing_rate import Activity
+from bntt.analysis.activity.health import Finding, health
+from bntt.analysis.activity.spike_activity import class_activity
+from bntt.analysis.activity.untrained import untrained_activity
+from bntt.analysis.drift.input_drift import LayerDrift, LayerInputs, drift, layer_inputs
+from bntt.analysis.energy.operations import Operations, count_operations
+from bntt.analysis.equivalence.folding import Differences, Equivalence, equivalence
+from bntt.analysis.equivalence.similarity import likeness
+from bntt.analysis.exit.early_exit import (
     Choice,
     LossBudgetError,
     NoGammaError,
@@ -12,20 +21,11 @@ from bntt.analysis.early_exit import (
     exit_step,
     stretches,
 )
-from bntt.analysis.equivalence import Differences, Equivalence, equivalence
-from bntt.analysis.evaluation import Evaluation, evaluate
-from bntt.analysis.firing import Activity
-from bntt.analysis.gamma import GammaProfile, gamma_profile, gamma_spread, looks_untrained, stepwise_norms
-from bntt.analysis.health import Finding, health
-from bntt.analysis.likeness import likeness
-from bntt.analysis.neuron import NeuronTrace, neuron_trace
-from bntt.analysis.operations import Operations, count_operations
-from bntt.analysis.paired import Paired, paired
-from bntt.analysis.prediction import Prediction, predict
-from bntt.analysis.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
-from bntt.analysis.stability import AlongGradient, GradientNorms, gradient_norms, loss_along_gradient
-from bntt.analysis.untrained import untrained_activity
-from bntt.analysis.unvarying import Surprise, Surprises, Unvarying, surprises, unvarying
+from bntt.analysis.exit.gamma import GammaProfile, gamma_profile, gamma_spread, looks_untrained, stepwise_norms
+from bntt.analysis.exit.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
+from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_trace
+from bntt.analysis.prediction.prediction import Prediction, predict
+from bntt.analysis.stability.gradients import AlongGradient, GradientNorms, gradient_norms, loss_along_gradient
 
 __all__ = [
     "Accuracy",

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.compute import BackendName, Compute, Precision, Recompute
-from bntt.engine.layer import Layer
-from bntt.engine.spans import sizes
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.spans import sizes
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.models import mlp, resnet19, vgg9
 from bntt.nn import NORMS, PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm

@@ -10,7 +10,7 @@ import tyro
 from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
-    from bntt.experiments.activity import ActivityResult
+    from bntt.runs.measures.activity import ActivityResult
 
 
 def activity(
@@ -38,13 +38,13 @@ def activity(
         csv: print a line for every layer and step as comma-separated values.
     """
     from bntt.cli import console, opening
-    from bntt.experiments.activity import activity_json, activity_rows, activity_run, places_file
-    from bntt.experiments.activity_figure import save_activity, save_gamma
-    from bntt.experiments.build import require_device
-    from bntt.experiments.directory import RunDirectory, stem_of
-    from bntt.experiments.measure import draws_of
-    from bntt.experiments.recipe import RecipeError
-    from bntt.training.checkpoint import write_whole
+    from bntt.io.whole_file import write_whole
+    from bntt.runs.directory import RunDirectory, stem_of
+    from bntt.runs.figures.activity_figure import save_activity, save_gamma
+    from bntt.runs.measures.activity import activity_json, activity_rows, activity_run, places_file
+    from bntt.runs.measures.evaluate import draws_of
+    from bntt.runs.recipe.build import require_device
+    from bntt.runs.recipe.file import RecipeError
 
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")

@@ -58,11 +58,11 @@ def attack(
         csv: print a line for each row as CSV instead.
     """
     from bntt.cli import console, opening
-    from bntt.experiments.attack import attack_cells, enough_draws, victims
-    from bntt.experiments.attack_figure import save_attack
-    from bntt.experiments.attack_plan import Plan, parse_eps
-    from bntt.experiments.attack_rows import attack_json, attack_rows, check_valid
-    from bntt.experiments.directory import RunDirectory, stem_of
+    from bntt.runs.directory import RunDirectory, stem_of
+    from bntt.runs.figures.attack_figure import save_attack
+    from bntt.runs.measures.attack import attack_cells, enough_draws, victims
+    from bntt.runs.measures.attack_plan import Plan, parse_eps
+    from bntt.runs.measures.attack_rows import attack_json, attack_rows, check_valid
 
     opening.check_form(as_json=json, as_csv=csv)
     bounds, names = tuple(dict.fromkeys(parse_eps(one) for one in eps)), tuple(dict.fromkeys(attack))

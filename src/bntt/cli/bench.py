@@ -45,10 +45,10 @@ def bench(
     from bntt.cli import console
     from bntt.engine.compute import Compute
     from bntt.engine.kernels import require
-    from bntt.experiments.bench_figure import save_bench
-    from bntt.experiments.build import require_device
-    from bntt.experiments.environment import environment
-    from bntt.experiments.recipe import RecipeError
+    from bntt.runs.environment import environment
+    from bntt.runs.figures.bench_figure import save_bench
+    from bntt.runs.recipe.build import require_device
+    from bntt.runs.recipe.file import RecipeError
 
     if rounds < 1:
         raise RecipeError(f"--rounds must be 1 or more, got {rounds}")

@@ -17,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bntt.analysis.gamma import GammaProfile
+from bntt.analysis.exit.gamma import GammaProfile
 from bntt.cli import streams
-from bntt.experiments.measure import RunResult
-from bntt.experiments.told import EpochResult, Notice, Told
+from bntt.runs.measures.evaluate import RunResult
+from bntt.runs.training.epoch_log import EpochResult, Notice, Told
 
 
 class _Screen(Console):

@@ -13,7 +13,7 @@ from bntt.cli.opening import Split
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
-    from bntt.data.prepared import Manifest
+    from bntt.data.prepared.prepared_set import Manifest
 
 
 class Name(str):
@@ -35,7 +35,7 @@ def _names(
     if wanted.type not in (Name, Images):
         return None
     from bntt.data.catalog import BUILT_IN, DATASETS
-    from bntt.data.event_sets import EVENT_SETS
+    from bntt.data.events.event_sets import EVENT_SETS
 
     names = (*DATASETS, *EVENT_SETS) if wanted.type is Name else (*BUILT_IN, *DATASETS)
     return tyro.constructors.PrimitiveConstructorSpec(
@@ -70,7 +70,7 @@ def prepare(
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
     from bntt.data.errors import DataError
-    from bntt.data.event_sets import prepare_event_set
+    from bntt.data.events.event_sets import prepare_event_set
 
     framing = frames.framing(name)
     if framing is not None and (download or allow_modified_data):
@@ -110,8 +110,8 @@ def simulate(
     from bntt.cli import console
     from bntt.data.catalog import open_dataset
     from bntt.data.errors import DataError
-    from bntt.data.event_sets import simulated_root
-    from bntt.data.simulated_set import simulate_set
+    from bntt.data.events.event_sets import simulated_root
+    from bntt.data.events.simulated_set import simulate_set
 
     if name == "images" and to is None:
         raise DataError("recordings of your own images need a folder of their own: --to FOLDER")
@@ -137,8 +137,8 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder
     from bntt.data.errors import DataError
-    from bntt.data.event_sets import EVENT_SETS, prepared_frames
-    from bntt.data.prepared import cache_root, read_manifest, verify_prepared
+    from bntt.data.events.event_sets import EVENT_SETS, prepared_frames
+    from bntt.data.prepared.prepared_set import cache_root, read_manifest, verify_prepared
 
     if name in EVENT_SETS:
         place, found = cache_root(), dict(prepared_frames(name))
@@ -160,8 +160,8 @@ def where() -> None:
     """
     from bntt.cli import console
     from bntt.data.catalog import BUILT_IN, DATASETS, locate, prepared_folder
-    from bntt.data.event_sets import EVENT_SETS, prepared_frames, recordings_root
-    from bntt.data.prepared import cache_root, read_manifest
+    from bntt.data.events.event_sets import EVENT_SETS, prepared_frames, recordings_root
+    from bntt.data.prepared.prepared_set import cache_root, read_manifest
 
     for name in BUILT_IN:
         console.line(f"{name}: built in")
@@ -207,9 +207,9 @@ def show(
         picture: the PNG to write; by default <name>-<split>-<index>.png here.
     """
     from bntt.cli import console
-    from bntt.experiments.parts import build_data
-    from bntt.experiments.sample import recipe_for, sample_of
-    from bntt.experiments.sample_figure import save_sample
+    from bntt.runs.figures.sample_figure import save_sample
+    from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.recipe.first_sample import recipe_for, sample_of
 
     recipe = recipe_for(name, overrides)
     with console.progress_of(f"preparing {recipe.data.name}") as progress:

@@ -14,7 +14,7 @@ def demo(root: Path = Path("runs")) -> None:
         root: where run directories are made.
     """
     from bntt.cli.train import run_recipe
-    from bntt.experiments.directory import new_run_directory
-    from bntt.experiments.recipe import load_recipe
+    from bntt.runs.directory import new_run_directory
+    from bntt.runs.recipe.file import load_recipe
 
     run_recipe(load_recipe("demo"), lambda: new_run_directory("demo", root))

@@ -35,9 +35,9 @@ def drift(
         csv: print a line for each layer and step as CSV instead.
     """
     from bntt.cli import console, opening
-    from bntt.experiments.directory import RunDirectory, stem_of
-    from bntt.experiments.drift import drift_json, drift_rows, drift_run, images_in_all
-    from bntt.experiments.drift_figure import save_drift
+    from bntt.runs.directory import RunDirectory, stem_of
+    from bntt.runs.figures.drift_figure import save_drift
+    from bntt.runs.measures.drift import drift_json, drift_rows, drift_run, images_in_all
 
     loaded = opening.opened(run, device, as_json=json, as_csv=csv)
     with console.progress("measuring", images_in_all(loaded, split, images)) as advance:

@@ -11,7 +11,7 @@ import tyro
 from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
-    from bntt.experiments.energy import EnergyResult
+    from bntt.runs.measures.energy import EnergyResult
 
 
 def energy(
@@ -41,10 +41,10 @@ def energy(
         csv: print the layers as comma-separated values instead of tables.
     """
     from bntt.cli import console, opening
-    from bntt.experiments.directory import RunDirectory, stem_of
-    from bntt.experiments.energy import as_json, energy_run, layer_rows
-    from bntt.experiments.energy_figure import save_energy
-    from bntt.experiments.recipe import RecipeError
+    from bntt.runs.directory import RunDirectory, stem_of
+    from bntt.runs.figures.energy_figure import save_energy
+    from bntt.runs.measures.energy import as_json, energy_run, layer_rows
+    from bntt.runs.recipe.file import RecipeError
 
     if draws < 1:
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
@@ -65,7 +65,7 @@ def energy(
 def _show(result: EnergyResult) -> None:
     """Layers, then costs."""
     from bntt.cli import console
-    from bntt.experiments.energy import ANN_NOTE, LEFT_OUT, NOTE, counted, energy_rows, layer_rows, readable
+    from bntt.runs.measures.energy import ANN_NOTE, LEFT_OUT, NOTE, counted, energy_rows, layer_rows, readable
 
     found = result.operations
     for steps in result.stops:

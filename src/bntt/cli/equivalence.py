@@ -10,7 +10,7 @@ import tyro
 from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
-    from bntt.experiments.equivalence import RunEquivalence
+    from bntt.runs.measures.equivalence import RunEquivalence
 
 
 def equivalence(
@@ -40,9 +40,9 @@ def equivalence(
     """
     from bntt.cli import console
     from bntt.cli.opening import opened, told
-    from bntt.experiments.directory import find_run, stem_of
-    from bntt.experiments.equivalence import as_json, as_rows, equivalence_run
-    from bntt.experiments.equivalence_figure import save_equivalence
+    from bntt.runs.directory import find_run, stem_of
+    from bntt.runs.figures.equivalence_figure import save_equivalence
+    from bntt.runs.measures.equivalence import as_json, as_rows, equivalence_run
 
     loaded = opened(run, device, as_json=json, as_csv=csv)
     with console.progress("comparing", len(loaded.loader(split, images).places)) as advance:
@@ -60,7 +60,7 @@ def equivalence(
 def _show(result: RunEquivalence) -> None:
     """Networks, and their layers in each of the two ways to feed them."""
     from bntt.cli import console
-    from bntt.experiments.equivalence import FED
+    from bntt.runs.measures.equivalence import FED
 
     found = result.found
     console.line("")

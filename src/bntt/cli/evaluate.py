@@ -43,15 +43,15 @@ def evaluate(
     """
     from bntt.cli import console
     from bntt.cli.train import measure
-    from bntt.experiments.build import require_device
-    from bntt.experiments.directory import find_run
-    from bntt.experiments.exits import kept_exit
-    from bntt.experiments.identity import MEASURING, check_same_recipe
-    from bntt.experiments.measure import draws_of
-    from bntt.experiments.parts import build_data
-    from bntt.experiments.recipe import RecipeError, load_recipe
-    from bntt.experiments.retiming import retiming_of
-    from bntt.training.checkpoint import read_facts
+    from bntt.io.checkpoint import read_facts
+    from bntt.runs.directory import find_run
+    from bntt.runs.identity import MEASURING, check_same_recipe
+    from bntt.runs.measures.evaluate import draws_of
+    from bntt.runs.measures.exits import kept_exit
+    from bntt.runs.measures.retiming import retiming_of
+    from bntt.runs.recipe.build import require_device
+    from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.recipe.file import RecipeError, load_recipe
     from bntt.training.processes import Processes
 
     require_device(device)

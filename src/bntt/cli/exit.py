@@ -12,10 +12,10 @@ from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
     from bntt.analysis import Choice
-    from bntt.analysis.operations import Synaptic
-    from bntt.experiments.exits import Asked, ExitResult
-    from bntt.experiments.load import LoadedRun
-    from bntt.experiments.sample_exits import SampleExitResult
+    from bntt.analysis.energy.operations import Synaptic
+    from bntt.runs.measures.exits import Asked, ExitResult
+    from bntt.runs.measures.sample_exits import SampleExitResult
+    from bntt.runs.open_run import LoadedRun
 
 
 def exit_early(
@@ -51,10 +51,10 @@ def exit_early(
         csv: print the grid as comma-separated values.
     """
     from bntt.cli import opening
-    from bntt.experiments.build import require_device
-    from bntt.experiments.exits import Asked
-    from bntt.experiments.measure import draws_of
-    from bntt.experiments.recipe import RecipeError
+    from bntt.runs.measures.evaluate import draws_of
+    from bntt.runs.measures.exits import Asked
+    from bntt.runs.recipe.build import require_device
+    from bntt.runs.recipe.file import RecipeError
 
     if wrong := _refusal(loss, threshold, draws, choose_on, per_sample=per_sample):
         raise RecipeError(wrong)
@@ -87,10 +87,10 @@ def _refusal(loss: float, threshold: float | None, draws: int | None, choose_on:
 def _by_gamma(loaded: LoadedRun, asked: Asked, threshold: float | None, *, json: bool, csv: bool) -> None:
     from bntt.analysis import NoGammaError
     from bntt.cli import console, opening, streams
-    from bntt.experiments.directory import RunDirectory
-    from bntt.experiments.exit_figure import save_exit
-    from bntt.experiments.exits import STEM, exit_json, exit_rows, exit_run
-    from bntt.experiments.recipe import RecipeError
+    from bntt.runs.directory import RunDirectory
+    from bntt.runs.figures.exit_figure import save_exit
+    from bntt.runs.measures.exits import STEM, exit_json, exit_rows, exit_run
+    from bntt.runs.recipe.file import RecipeError
 
     images = sum(len(loaded.loader(split).places) for split in {"validation", asked.split})
     with console.progress("measuring", images * asked.draws) as advance, warnings.catch_warnings(record=True) as told:
@@ -112,7 +112,7 @@ def _by_gamma(loaded: LoadedRun, asked: Asked, threshold: float | None, *, json:
 
 def _show(result: ExitResult) -> None:
     from bntt.cli import console
-    from bntt.experiments.exits import threshold_told
+    from bntt.runs.measures.exits import threshold_told
 
     steps, reported = len(result.validation.over_time), result.reported.over_time
     threshold = threshold_told(result.chosen.threshold, stated=result.stated)
@@ -146,9 +146,9 @@ def _show(result: ExitResult) -> None:
 
 def _per_sample(loaded: LoadedRun, asked: Asked, *, json: bool, csv: bool) -> None:
     from bntt.cli import console, opening
-    from bntt.experiments.directory import RunDirectory
-    from bntt.experiments.exit_figure import save_sample_exit
-    from bntt.experiments.sample_exits import PASSES, sample_exit_json, sample_exit_rows, sample_exit_run
+    from bntt.runs.directory import RunDirectory
+    from bntt.runs.figures.exit_figure import save_sample_exit
+    from bntt.runs.measures.sample_exits import PASSES, sample_exit_json, sample_exit_rows, sample_exit_run
 
     images = len(loaded.loader("validation").places) + PASSES * len(loaded.loader(asked.split).places)
     with console.progress("measuring", images * asked.draws) as advance:

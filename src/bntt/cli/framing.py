@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from bntt.data.event_sets import Framing
+    from bntt.data.events.event_sets import Framing
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class FrameFlags:
         Raises:
             DataError: if they are given for images, or cannot be.
         """
-        from bntt.data.binning import Binning
         from bntt.data.errors import DataError
-        from bntt.data.event_sets import EVENT_SETS, Framing
+        from bntt.data.events.binning import Binning
+        from bntt.data.events.event_sets import EVENT_SETS, Framing
 
         if name not in EVENT_SETS:
             given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]

@@ -41,8 +41,8 @@ def import_file(
         root: where new run directories are made.
     """
     from bntt.cli import console
-    from bntt.experiments.begin import check_name
-    from bntt.experiments.imported import Wanted, import_network
+    from bntt.runs.imported import Wanted, import_network
+    from bntt.runs.training.start import check_name
 
     folder = name or file.name.partition(".")[0]
     check_name(folder)
@@ -59,4 +59,4 @@ def import_file(
     if data:
         console.line(f"run directory: {made.path}; measure it: bntt evaluate {made.path}")
     else:
-        console.line(f"written: {made.path}; bntt.training.checkpoint.load_checkpoint reads it into the network")
+        console.line(f"written: {made.path}; bntt.io.checkpoint.load_checkpoint reads it into the network")

@@ -21,7 +21,7 @@ def list_names(
 
     if what == "backends":
         from bntt.engine.kernels import backends
-        from bntt.nn.parts import fused_norms, fused_parts
+        from bntt.nn.fusion.coverage import fused_norms, fused_parts
 
         for backend in backends():
             console.line(f"{backend.name:10} {'' if backend.available else 'not available: '}{backend.detail}")
@@ -29,10 +29,10 @@ def list_names(
             console.line(f"  {part:17} {where}")
         return
     from bntt.data.catalog import BUILT_IN, DATASETS
-    from bntt.experiments.recipe import recipe_names
-    from bntt.experiments.study.study import load_study, study_names
     from bntt.models import MODELS, PRETRAINED
     from bntt.nn import NORMS
+    from bntt.runs.recipe.file import recipe_names
+    from bntt.studies.study_file import load_study, study_names
 
     if what == "studies":
         for name in study_names():

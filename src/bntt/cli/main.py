@@ -31,7 +31,7 @@ from bntt.cli.show import show
 from bntt.cli.stability import stability
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import train
-from bntt.experiments.wishes import Interrupted
+from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
 
 VERBS: dict[str, Callable[..., None]] = {
@@ -160,17 +160,17 @@ def exit_code(error: Exception) -> int | None:
     import torch
 
     from bntt.analysis import LossBudgetError
-    from bntt.analysis.attacks.descent import NoFoolboxError
-    from bntt.analysis.attacks.gradient import NoGradientError
+    from bntt.analysis.attack.descent import NoFoolboxError
+    from bntt.analysis.attack.gradient import NoGradientError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
-    from bntt.experiments.attack_rows import InvalidAttackError
-    from bntt.experiments.build import DeviceError
-    from bntt.experiments.lock import RunLockedError
-    from bntt.experiments.recipe import RecipeError
+    from bntt.io.checkpoint import CheckpointError
+    from bntt.io.lock import RunLockedError
     from bntt.models import PretrainedError
-    from bntt.training.checkpoint import CheckpointError
+    from bntt.runs.measures.attack_rows import InvalidAttackError
+    from bntt.runs.recipe.build import DeviceError
+    from bntt.runs.recipe.file import RecipeError
     from bntt.training.distributed import LaunchError
     from bntt.training.guard import NonFiniteError
     from bntt.training.processes import LostProcessError

@@ -37,9 +37,9 @@ def neuron(
         csv: print a line for each step as CSV instead.
     """
     from bntt.cli import console, opening
-    from bntt.experiments.directory import RunDirectory, stem_of
-    from bntt.experiments.neuron import neuron_json, neuron_rows, neuron_run
-    from bntt.experiments.neuron_figure import save_neuron
+    from bntt.runs.directory import RunDirectory, stem_of
+    from bntt.runs.figures.neuron_figure import save_neuron
+    from bntt.runs.measures.neuron import neuron_json, neuron_rows, neuron_run
 
     loaded = opening.opened(run, device, as_json=json, as_csv=csv)
     result = neuron_run(loaded, layer=layer, place=place, image=image, split=split)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from bntt.experiments.load import LoadedRun
+    from bntt.runs.open_run import LoadedRun
 
 Split = Literal["test", "validation"]
 """Which images: those of the test split, or those held out of the training split."""
@@ -26,8 +26,8 @@ def opened(run: Path, device: str, *, as_json: bool = False, as_csv: bool = Fals
     """
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams
-    from bntt.experiments.load import load_run
-    from bntt.experiments.recipe import RecipeError
+    from bntt.runs.open_run import load_run
+    from bntt.runs.recipe.file import RecipeError
 
     check_form(as_json=as_json, as_csv=as_csv)
     loaded = load_run(run, device=device)
@@ -49,7 +49,7 @@ def check_form(*, as_json: bool, as_csv: bool) -> None:
     Raises:
         RecipeError: if both forms are asked for.
     """
-    from bntt.experiments.recipe import RecipeError
+    from bntt.runs.recipe.file import RecipeError
 
     if as_json and as_csv:
         raise RecipeError("--json and --csv: choose one")

@@ -10,7 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from bntt.analysis import Prediction
-    from bntt.data.picture import Picture
+    from bntt.data.images.picture import Picture
 
 Images = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)")
@@ -52,13 +52,13 @@ def predict(
     """
     from bntt.analysis import predict as predictions
     from bntt.cli import console
-    from bntt.data.picture import read_picture
+    from bntt.data.images.picture import read_picture
     from bntt.data.sequences import arrange
-    from bntt.experiments.figures import save_predictions
-    from bntt.experiments.load import load_run
-    from bntt.experiments.measure import draws_of
-    from bntt.experiments.recipe import RecipeError
     from bntt.models import pretrained, pretrained_facts
+    from bntt.runs.figures.figures import save_predictions
+    from bntt.runs.measures.evaluate import draws_of
+    from bntt.runs.open_run import load_run
+    from bntt.runs.recipe.file import RecipeError
 
     if wrong := _refusal(images, draws, seed, picture):
         raise RecipeError(wrong)

@@ -21,10 +21,10 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
         out: the file to write.
     """
     from bntt.cli import console
-    from bntt.experiments.recipe import RecipeError
-    from bntt.experiments.report.blocks import plural
-    from bntt.experiments.report.find import chosen
-    from bntt.experiments.report.page import counted, page_of, save_page
+    from bntt.runs.recipe.file import RecipeError
+    from bntt.studies.report.blocks import plural
+    from bntt.studies.report.find import chosen
+    from bntt.studies.report.page import counted, page_of, save_page
 
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")

@@ -10,7 +10,7 @@ import tyro
 from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
-    from bntt.experiments.robust import NoisyRun, RobustResult
+    from bntt.runs.measures.robust import NoisyRun, RobustResult
 
 Runs = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")
@@ -55,11 +55,11 @@ def robust(
         csv: print a line for each run and σ as CSV instead.
     """
     from bntt.cli import console, opening
-    from bntt.experiments.build import require_device
-    from bntt.experiments.directory import RunDirectory, stem_of
-    from bntt.experiments.recipe import RecipeError
-    from bntt.experiments.robust import Noise, images_in_all, robust_json, robust_rows, robust_run
-    from bntt.experiments.robust_figure import save_robust
+    from bntt.runs.directory import RunDirectory, stem_of
+    from bntt.runs.figures.robust_figure import save_robust
+    from bntt.runs.measures.robust import Noise, images_in_all, robust_json, robust_rows, robust_run
+    from bntt.runs.recipe.build import require_device
+    from bntt.runs.recipe.file import RecipeError
 
     if not runs:
         raise RecipeError("name a run directory, or several to be compared: bntt robust RUN [RUN ...]")

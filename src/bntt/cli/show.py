@@ -20,6 +20,6 @@ def show(
         overrides: a value to change, repeatable.
     """
     from bntt.cli import console
-    from bntt.experiments.recipe import dump_recipe, load_recipe
+    from bntt.runs.recipe.file import dump_recipe, load_recipe
 
     console.line(dump_recipe(load_recipe(recipe, overrides)).rstrip())

@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bntt.cli import streams
-from bntt.experiments.wishes import Wishes
+from bntt.runs.training.requests import Wishes
 
 Handler = Callable[[int, FrameType | None], Any]
 PATIENCE = 3.0

@@ -11,8 +11,8 @@ import tyro
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
-    from bntt.experiments.stability import Grid
-    from bntt.experiments.stability_cell import Cell
+    from bntt.runs.measures.stability import Grid
+    from bntt.runs.measures.stability_cell import Cell
 
 
 def stability(
@@ -53,11 +53,11 @@ def stability(
         csv: print a line for each start as CSV instead.
     """
     from bntt.cli import console, opening
-    from bntt.experiments.build import require_device, with_whole_root
-    from bntt.experiments.directory import RunDirectory
-    from bntt.experiments.recipe import load_recipe
-    from bntt.experiments.stability import Grid, grid_json, rows, stability_cells
-    from bntt.experiments.stability_figure import save_stability
+    from bntt.runs.directory import RunDirectory
+    from bntt.runs.figures.stability_figure import save_stability
+    from bntt.runs.measures.stability import Grid, grid_json, rows, stability_cells
+    from bntt.runs.recipe.build import require_device, with_whole_root
+    from bntt.runs.recipe.file import load_recipe
 
     opening.check_form(as_json=json, as_csv=csv)
     require_device(device)
@@ -85,7 +85,7 @@ def _line(cell: Cell) -> str:
 
 def _show(grid: Grid, cells: Sequence[Cell]) -> None:
     from bntt.cli import console
-    from bntt.experiments.stability import failures
+    from bntt.runs.measures.stability import failures
 
     found = failures(cells)
     for network in grid.networks:

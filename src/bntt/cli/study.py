@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
+from bntt.io.json_file import read_json
+
 if TYPE_CHECKING:
-    from bntt.experiments.study.items import Item
-    from bntt.experiments.study.run import Planned
-    from bntt.experiments.study.schema import SettingName
-    from bntt.experiments.study.study import Study
-    from bntt.experiments.study.work import Outcome
+    from bntt.studies.run_studies import Planned
+    from bntt.studies.study_file import Study
+    from bntt.studies.study_schema import SettingName
+    from bntt.studies.work_items import Item
+    from bntt.studies.workers import Outcome
 
 
 class StudyError(Exception):
@@ -42,7 +43,7 @@ def study(
     """Make the runs of a study that are missing, measure them, and write its numbers, pictures and verdicts.
 
     Runs are shared by all studies and kept in --pool; a run is used again where recipe, seed, checksums of the data and
-    the number of the numerics agree, also where its weights are gone. That number stands in experiments/numerics.py and
+    the number of the numerics agree, also where its weights are gone. That number stands in runs/recipe/numerics.py and
     is raised by hand whenever the same recipe gives other numbers, which a test sees to; runs from before there was one
     count as 1. Interrupt it as you like, or kill it: the same command goes on. A run that fails stops no other; the
     exit code is then that of the first that failed. Writes result.json and figures into OUT/NAME, or OUT/NAME-small.
@@ -67,9 +68,9 @@ def study(
 
     from bntt.cli import console, streams
     from bntt.engine.kernels import require_precision
-    from bntt.experiments.build import require_device
-    from bntt.experiments.recipe import RecipeError
-    from bntt.experiments.study.run import Places, plan
+    from bntt.runs.recipe.build import require_device
+    from bntt.runs.recipe.file import RecipeError
+    from bntt.studies.run_studies import Places, plan
 
     if not names:
         raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
@@ -84,7 +85,7 @@ def study(
     if dry_run:
         _tell_plan(planned)
         return
-    from bntt.experiments.study.run import results_of, write_results
+    from bntt.studies.run_studies import results_of, write_results
 
     outcomes = [] if only_kept else _work(planned, places.pool, jobs, device)
     for path in write_results(results_of(planned, places, outcomes, device), places):
@@ -99,7 +100,7 @@ def study(
 
 
 def _place(text: str) -> tuple[str, str]:
-    from bntt.experiments.recipe import RecipeError
+    from bntt.runs.recipe.file import RecipeError
 
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
@@ -108,8 +109,8 @@ def _place(text: str) -> tuple[str, str]:
 
 
 def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
-    from bntt.experiments.recipe import RecipeError
-    from bntt.experiments.study.study import load_study, study_names
+    from bntt.runs.recipe.file import RecipeError
+    from bntt.studies.study_file import load_study, study_names
 
     if "all" in names:
         if len(names) > 1:
@@ -141,7 +142,7 @@ def _counts(items: Sequence[Item]) -> str:
 
 def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]:
     from bntt.cli import console, signals, streams
-    from bntt.experiments.study.work import Workshop, work
+    from bntt.studies.workers import Workshop, work
 
     console.line(_counts(planned.items))
     left, outcomes, watch = planned.left(), list[Any](), _Watch(planned.left(), jobs)
@@ -197,7 +198,7 @@ class _Watch:
 def _tell_result(path: Path) -> None:
     from bntt.cli import console
 
-    values = json.loads(path.read_text(encoding="utf-8"))
+    values = read_json(path)
     table, few = values["table"], " (preliminary: fewer than 5 starts)" if values["preliminary"] else ""
     console.line("")
     console.line(f"{values['title']}, {values['setting']} setting{few}")

@@ -13,10 +13,10 @@ import tyro
 from bntt.cli.opening import Split
 
 if TYPE_CHECKING:
-    from bntt.experiments.directory import RunDirectory
-    from bntt.experiments.parts import Parts
-    from bntt.experiments.recipe import Recipe
-    from bntt.experiments.retiming import Retiming
+    from bntt.runs.directory import RunDirectory
+    from bntt.runs.measures.retiming import Retiming
+    from bntt.runs.recipe.datasets import Parts
+    from bntt.runs.recipe.file import Recipe
     from bntt.training.processes import Processes
 
 Overrides = Annotated[
@@ -55,8 +55,8 @@ def train(
         device: cpu, or cuda; of many processes each takes the GPU of its LOCAL_RANK.
     """
     from bntt.cli import console
-    from bntt.experiments.begin import Asked, begin_together
-    from bntt.experiments.build import require_device
+    from bntt.runs.recipe.build import require_device
+    from bntt.runs.training.start import Asked, begin_together
     from bntt.training.distributed import joined_processes, own_device
 
     require_device(own_device(device))
@@ -76,14 +76,14 @@ def run_recipe(
 ) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
-    from bntt.experiments.build import build_model, describe_backend, with_whole_root
-    from bntt.experiments.conversion import open_ann
-    from bntt.experiments.directory import RunDirectory
-    from bntt.experiments.figures import save_curves
-    from bntt.experiments.parts import build_data
-    from bntt.experiments.recipe import RecipeError
-    from bntt.experiments.run import train_run
-    from bntt.experiments.together import check_shareable
+    from bntt.runs.directory import RunDirectory
+    from bntt.runs.figures.figures import save_curves
+    from bntt.runs.recipe.build import build_model, describe_backend, with_whole_root
+    from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.recipe.file import RecipeError
+    from bntt.runs.training.from_ann import open_ann
+    from bntt.runs.training.shared import check_shareable
+    from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
 
     if recipe.imported.file:
@@ -149,9 +149,9 @@ def measure(
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
     from bntt.cli import console
-    from bntt.experiments.figures import save_overview
-    from bntt.experiments.measure import as_json, draws_of, evaluate_run, write_result
-    from bntt.experiments.parts import measured
+    from bntt.runs.figures.figures import save_overview
+    from bntt.runs.measures.evaluate import as_json, draws_of, evaluate_run, write_result
+    from bntt.runs.recipe.datasets import measured
     from bntt.training.processes import Processes
 
     images, processes = measured(recipe, data, split).places, processes or Processes()

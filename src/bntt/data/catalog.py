@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bntt.data import files
-from bntt.data.bundled import fashion_mnist_bundled
-from bntt.data.cifar import read_cifar10, read_cifar100
+from bntt.data.download import download
 from bntt.data.errors import DataError
-from bntt.data.folder import fingerprint, read_images
-from bntt.data.idx import content_digest, find, read_fashion_mnist, read_mnist
-from bntt.data.images import Splits
-from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
-from bntt.data.synthetic import synthetic
-from bntt.data.tiny_imagenet import read_tiny_imagenet
+from bntt.data.images.bundled import fashion_mnist_bundled
+from bntt.data.images.cifar import read_cifar10, read_cifar100
+from bntt.data.images.idx import content_digest, find, read_fashion_mnist, read_mnist
+from bntt.data.images.image_folder import fingerprint, read_images
+from bntt.data.images.image_set import Splits
+from bntt.data.images.synthetic import synthetic
+from bntt.data.images.tiny_imagenet import read_tiny_imagenet
+from bntt.data.prepared.prepared_set import (
+    Manifest,
+    cache_root,
+    load_prepared,
+    manifest_of,
+    read_manifest,
+    write_prepared,
+)
+from bntt.io.digest import digest, digest_of_text
 
 Progress = Callable[[int, int], None]
 
@@ -116,7 +123,7 @@ def prepared_folder(name: str, root: Path | None = None) -> Path:
     if root is None:
         raise DataError("the dataset 'images' needs the folder that it is in")
     place = root.expanduser().resolve()
-    return cache_root() / f"images-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
+    return cache_root() / f"images-{place.name}-{digest_of_text(str(place))[:12]}"
 
 
 def prepare(
@@ -179,7 +186,7 @@ def check_published(dataset: Dataset, source: Path) -> str:
     if not dataset.published:
         return "unchecked"
     if source.is_file() and len(dataset.published) == 1:
-        return "published" if files.digest(source, "md5") == dataset.published[0].md5 else "modified"
+        return "published" if digest(source, "md5") == dataset.published[0].md5 else "modified"
     if source.is_file() or len(dataset.published) == 1:
         return "unchecked"  # an archive's unpacked files, for which nothing is published, or no source at all
     known = dataset.sha256 or ("",) * len(dataset.published)
@@ -192,7 +199,7 @@ WORSE = ("published", "unchecked", "modified").index
 
 def _check_file(path: Path, item: Published, sha256: str) -> str:
     packed = path.suffix == ".gz"
-    if packed and files.digest(path, "md5") == item.md5:
+    if packed and digest(path, "md5") == item.md5:
         return "published"
     if not sha256:
         return "modified" if packed else "unchecked"
@@ -235,8 +242,8 @@ def _download(name: str, dataset: Dataset, progress: Progress) -> Path:
     folder = cache_root() / "downloads" / name
     for item in dataset.published:
         target = folder / item.name
-        if not (target.is_file() and files.digest(target, "md5") == item.md5):
-            files.download(item.url, target, md5=item.md5, size=item.size, progress=progress)
+        if not (target.is_file() and digest(target, "md5") == item.md5):
+            download(item.url, target, md5=item.md5, size=item.size, progress=progress)
     return folder if len(dataset.published) > 1 else folder / dataset.published[0].name
 
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bntt.data.augment import AUGMENTATIONS
-from bntt.data.event_augment import EVENT_AUGMENTATIONS
+from bntt.data.events.event_augment import EVENT_AUGMENTATIONS
 from bntt.data.frames import FrameSet
-from bntt.data.images import ImageSet
-from bntt.data.mix import MIXES, pair, soft_labels
+from bntt.data.images.augment import AUGMENTATIONS
+from bntt.data.images.image_set import ImageSet
+from bntt.data.images.mix import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
 from bntt.ops.random import Purpose, permutation
 

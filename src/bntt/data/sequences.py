@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from bntt.data.images import ImageSet
+from bntt.data.images.image_set import ImageSet
+from bntt.io.digest import digest_of_text
 from bntt.ops.random import Purpose, permutation
 
 ORDERS = ("pixels", "rows", "permuted")
@@ -32,7 +32,7 @@ def digest_of(order: str, pixels: int) -> str:
     """What a run says of the order of its pixels, beside the checksums of its data: SHA-256 of the order's name and,
     where they are permuted, of the places as text."""
     listed = ",".join(map(str, places(pixels).tolist())) if order == "permuted" else ""
-    return hashlib.sha256(f"{order}:{listed}".encode()).hexdigest()
+    return digest_of_text(f"{order}:{listed}")
 
 
 def arrange(images: Shaped[Tensor, "N C H W"], order: str) -> Shaped[Tensor, "N T F"]:

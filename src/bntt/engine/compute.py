@@ -19,7 +19,7 @@ every run; or never. See :mod:`bntt.engine.crossover`."""
 Recompute = Literal["auto", "never"] | int
 """Whether a backward pass finds the currents and spikes of all time steps (``"never"``), or computes them again so many
 steps at a time; ``"auto"`` does that where memory would not suffice, and never where sums are added up over processes:
-what is free may differ between them. See :mod:`bntt.engine.spans`."""
+what is free may differ between them. See :mod:`bntt.engine.graph.spans`."""
 Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Of the products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: the forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, and currents and gradients lie in memory as bfloat16.

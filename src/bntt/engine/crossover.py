@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bntt.engine._cpu.library import use_variant
 from bntt.engine.compute import Compute
+from bntt.engine.cpu.library import use_variant
 from bntt.engine.synapse import Spikes, Synapse
 
 FIXED_DENSITY = 0.5

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bntt.engine.neuron import Affine, SpikeGrad
+from bntt.engine.layer_spec import Affine, SpikeGrad
 
 
 def drive(current: Tensor, affine: Affine, out: Tensor) -> None:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from bntt.engine import private
-from bntt.engine._cpu import library
 from bntt.engine.compute import Compute, KernelName, Precision
-from bntt.engine.neuron import Affine, PoolSize, Reverse
+from bntt.engine.cpu import library
+from bntt.engine.layer_spec import Affine, PoolSize, Reverse
 from bntt.ops.folded import AnyNeuron
 
 
@@ -42,10 +42,10 @@ class Kernels(Protocol):
 def open_kernels(name: KernelName) -> Kernels:
     """The set of this name; each is loaded when it is first asked for."""
     if name == "triton":
-        from bntt.engine._triton import launch as triton_kernels
+        from bntt.engine.triton import launch as triton_kernels
 
         return triton_kernels
-    from bntt.engine._cpu import launch as cpu_kernels
+    from bntt.engine.cpu import launch as cpu_kernels
 
     return cpu_kernels
 

@@ -1,7 +1,7 @@
 """The fused scan of a layer over time: normalise, integrate, fire, reset and pool in one pass, and its reverse.
 
-Paper Eq. 4, 9 (forward), 6, 8, 10, 11 (reverse), by the C++ kernels of ``_cpu/scan*.inl`` or the Triton kernels of
-``_triton/kernels.py``; :func:`scan_reference` is the readable twin of both. Activations lie in memory as
+Paper Eq. 4, 9 (forward), 6, 8, 10, 11 (reverse), by the C++ kernels of ``cpu/scan*.inl`` or the Triton kernels of
+``triton/kernels.py``; :func:`scan_reference` is the readable twin of both. Activations lie in memory as
 ``[T, B, H, W, C]``, contiguous; a fully connected layer has H = W = 1.
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bntt.engine.compute import KernelName
 from bntt.engine.kernels import open_kernels
-from bntt.engine.neuron import Affine, PoolSize, Reverse
+from bntt.engine.layer_spec import Affine, PoolSize, Reverse
 from bntt.ops.folded import AnyNeuron, FoldedNeuron, folded_sequence
 from bntt.ops.lif import lif_sequence
 

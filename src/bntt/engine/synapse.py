@@ -1,6 +1,6 @@
 """Weight layers on spikes: convolutions and fully connected layers whose input is a count of spikes for every place.
 
-Two ways with the same sums: dense (PyTorch's, on the counts as floats) and event-driven (``_cpu/events.inl``: only the
+Two ways with the same sums: dense (PyTorch's, on the counts as floats) and event-driven (``cpu/events.inl``: only the
 weights of active inputs are added, so the cost falls with the firing rate). Which one is faster depends on the
 activity: :mod:`bntt.engine.crossover`.
 """
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine._cpu.library import LIBRARY, Events, call, packed_size
 from bntt.engine.compute import Precision
+from bntt.engine.cpu.library import LIBRARY, Events, call, packed_size
 from bntt.engine.workspace import WORKSPACE
 
 

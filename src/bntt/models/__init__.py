@@ -7,7 +7,7 @@ from bntt.models.mlp import mlp
 from bntt.models.pretrained import PRETRAINED, PretrainedError, PretrainedFacts, pretrained, pretrained_facts
 from bntt.models.resnet import resnet19, resnet20
 from bntt.models.vgg import vgg6, vgg9, vgg11
-from bntt.nn.network import SpikingNetwork
+from bntt.nn.network.spiking_network import SpikingNetwork
 
 MODELS: dict[str, Callable[..., SpikingNetwork]] = {
     "vgg6": vgg6,

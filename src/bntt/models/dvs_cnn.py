@@ -9,8 +9,8 @@ from torch import nn
 
 from bntt.models.plan import HiddenLayer, convolution, linear, scaled
 from bntt.models.spiking import NeuronOptions, spiking_network
-from bntt.nn.network import SpikingNetwork
-from bntt.nn.norms import NormBuilder
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.methods import NormBuilder
 
 CONVOLUTIONS = (128, 128, 384, 384)
 """Channels; the second and the fourth are followed by 2x2 average pooling."""
@@ -32,7 +32,7 @@ def dvs_cnn(
 
     The paper says "similar to Wu et al. 2019" and seven layers; its table of layers and the leak are not known. This is
     the CIFAR10-DVS network of Wu et al. as reviews quote it, with a linear readout for their voting. A pooling leaves
-    an odd last row and column out, as PyTorch's does: 42, 21, 10. Other arguments: see :func:`~bntt.models.vgg.vgg9`.
+    an odd last row and column out, as PyTorch's does: 42, 21, 10. Other arguments: see :func:`~bntt.models.vgg9`.
 
     Args:
         in_channels: 2, a polarity each.

@@ -9,8 +9,8 @@ from torch import nn
 
 from bntt.models.plan import HiddenLayer, linear, scaled
 from bntt.models.spiking import NeuronOptions, spiking_network
-from bntt.nn.network import SpikingNetwork
-from bntt.nn.norms import NormBuilder
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.methods import NormBuilder
 
 
 def mlp(
@@ -27,7 +27,7 @@ def mlp(
     """Fully connected layers on a sequence ``[T, B, in_features]``; one pixel a step by default.
 
     Inputs of more dimensions are flattened: ``[T, B, C, H, W]`` has ``C·H·W`` features. Other arguments: see
-    :func:`~bntt.models.vgg.vgg9`. The paper does not give the leak of this network; 0.99 is our choice.
+    :func:`~bntt.models.vgg9`. The paper does not give the leak of this network; 0.99 is our choice.
 
     >>> import torch
     >>> mlp(num_steps=7)(torch.ones(7, 2, 1)).shape

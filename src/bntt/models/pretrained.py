@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from bntt.io.digest import digest_of_bytes
 from bntt.models.spiking import resolve
 from bntt.models.vgg import vgg6
-from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.network import SpikingNetwork
-from bntt.nn.poisson import PoissonEncoder
+from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.spiking_network import SpikingNetwork
 
 PRETRAINED: dict[str, Callable[..., SpikingNetwork]] = {"fashion-mnist-vgg6": vgg6}
 """The builder of each network that comes trained. ``docs/make_pretrained.py`` makes its files of a run."""
@@ -38,7 +38,7 @@ class PretrainedFacts:
     network: dict[str, Any]
     """The arguments of its builder."""
     encoder: dict[str, Any]
-    """The arguments of its :class:`~bntt.nn.poisson.PoissonEncoder`: mean and std are of the training images."""
+    """The arguments of its :class:`~bntt.nn.PoissonEncoder`: mean and std are of the training images."""
     seed: int
     epoch: int
     """The epoch that validated best, from 1."""
@@ -97,7 +97,7 @@ def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
     """As :func:`pretrained`, from files in a folder."""
     facts, build = read_facts(name, folder), resolve("pretrained network", PRETRAINED, name)
     payload = _bytes(folder.joinpath(f"{name}.safetensors"))
-    if hashlib.sha256(payload).hexdigest() != facts.sha256:
+    if digest_of_bytes(payload) != facts.sha256:
         raise PretrainedError(f"{name}.safetensors is not the file that {name}.json describes (SHA-256): {AGAIN}")
     model = SpikingClassifier(PoissonEncoder(**facts.encoder), build(**facts.network))
     try:

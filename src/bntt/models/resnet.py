@@ -1,5 +1,5 @@
 """Residual networks: ResNet-19 of Zheng et al. (2021), and ResNet-20 for small machines in all three forms of residual
-addition (see :class:`~bntt.nn.residual.Residual`)."""
+addition (see :class:`~bntt.nn.Residual`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import nn
 
 from bntt.models.plan import convolution, linear, scaled
 from bntt.models.spiking import Maker, NeuronOptions, check_classes, maker
-from bntt.nn.network import SpikingNetwork
-from bntt.nn.norms import NormBuilder
-from bntt.nn.residual import Residual
+from bntt.nn.blocks.residual import Residual
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.methods import NormBuilder
 
 Form = Literal["basic", "sew", "ms"]
 """Spikes or the shortcut's current, before the neurons; spikes after them; currents with the neurons first."""
@@ -48,7 +48,7 @@ def resnet19(
     Args:
         alpha_at_sums: α of the norms before a sum, for norms that scale the drive by α θ (tdBN, scaled BNTT); 1/√2 in
             the codes. Other norms know no α.
-        **options: see :func:`~bntt.models.vgg.vgg9`; dropout follows the first convolution of every block.
+        **options: see :func:`~bntt.models.vgg9`; dropout follows the first convolution of every block.
 
     >>> net = resnet19(num_classes=10, num_steps=2, norm="none")
     >>> round(sum(p.numel() for p in net.parameters()) / 1e6, 2)

@@ -9,14 +9,14 @@ from typing import Any, Literal, TypedDict, TypeVar, get_args
 from torch import nn
 
 from bntt.models.plan import HiddenLayer, initialize, linear
-from bntt.nn.block import CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.dropout import SpikeDropout
-from bntt.nn.lif import LIF
-from bntt.nn.network import SpikingNetwork
-from bntt.nn.norm import LayerNorm, TemporalNorm
-from bntt.nn.norms import NORMS, NormBuilder
-from bntt.nn.readout import Readout, SpikeCount
-from bntt.nn.rectifier import Rectifier
+from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.readout import Readout, SpikeCount
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons.rectifier import Rectifier
+from bntt.nn.norms.methods import NORMS, NormBuilder
+from bntt.nn.norms.temporal import LayerNorm, TemporalNorm
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
 

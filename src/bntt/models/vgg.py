@@ -6,8 +6,8 @@ from typing import Unpack
 
 from bntt.models.plan import AVERAGE, HALVE, VGGPlan, vgg_layers
 from bntt.models.spiking import NeuronOptions, spiking_network
-from bntt.nn.network import SpikingNetwork
-from bntt.nn.norms import NormBuilder
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.methods import NormBuilder
 
 VGG6 = VGGPlan((16, 16, HALVE, 32, 32, HALVE), hidden=128)
 VGG9 = VGGPlan((64, 64, HALVE, 128, 128, HALVE, 256, 256, 256, HALVE), hidden=1024)

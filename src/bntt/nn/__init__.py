@@ -1,32 +1,32 @@
 """Modules: they own parameters and start values; the equations are in :mod:`bntt.ops`."""
 
 from bntt.engine.compute import Compute
-from bntt.engine.prepared import weights_changed
-from bntt.nn.analog import DirectEncoder, FrameEncoder
-from bntt.nn.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.call import Call, Noise
-from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.dropout import SpikeDropout
-from bntt.nn.encoder import Encoder
-from bntt.nn.expected import ExpectedEncoder
-from bntt.nn.fold import fold
-from bntt.nn.folded import FoldedLIF
-from bntt.nn.lif import LIF
-from bntt.nn.measure import Currents, LayerMeasures, Measure, Measured
-from bntt.nn.network import SpikingNetwork
-from bntt.nn.noisy import NoisyEncoder
-from bntt.nn.norm import LayerNorm, NoNorm, NormMethod, TemporalNorm
-from bntt.nn.norms import BNTT, NORMS, TAB, TDBN, TEBN, BetaBNTT, NormBuilder, PooledBN, ScaledBNTT, SharedBN
-from bntt.nn.poisson import PoissonEncoder
-from bntt.nn.readout import Readout, SpikeCount
-from bntt.nn.rectifier import Rectifier
-from bntt.nn.residual import Residual
-from bntt.nn.retime import retime
-from bntt.nn.sequence import SequenceEncoder
-from bntt.nn.stage import Block, SpikingLayer, Stage
-from bntt.nn.state import NetworkState
-from bntt.nn.statistics import HeldStatistics, hold_statistics
-from bntt.nn.trace import Trace, evaluating
+from bntt.engine.packed_weights import weights_changed
+from bntt.nn.blocks.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.readout import Readout, SpikeCount
+from bntt.nn.blocks.residual import Residual
+from bntt.nn.blocks.stage import Block, SpikingLayer, Stage
+from bntt.nn.encoders.analog import DirectEncoder, FrameEncoder
+from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.encoders.expected import ExpectedEncoder
+from bntt.nn.encoders.noisy import NoisyEncoder
+from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.nn.encoders.sequence import SequenceEncoder
+from bntt.nn.network.call import Call, Noise
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.fold import fold
+from bntt.nn.network.measured import Currents, LayerMeasures, Measure, Measured
+from bntt.nn.network.retime import retime
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.state import NetworkState
+from bntt.nn.network.trace import Trace, evaluating
+from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons.rectifier import Rectifier
+from bntt.nn.neurons.varying_lif import FoldedLIF
+from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
+from bntt.nn.norms.methods import BNTT, NORMS, TAB, TDBN, TEBN, BetaBNTT, NormBuilder, PooledBN, ScaledBNTT, SharedBN
+from bntt.nn.norms.temporal import LayerNorm, NoNorm, NormMethod, TemporalNorm
 from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.poisson import expectation, expected, straight_through

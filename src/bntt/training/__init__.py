@@ -1,7 +1,7 @@
 """The training procedure: it yields records and prints nothing; measuring is :mod:`bntt.analysis`'s."""
 
-from bntt.training.balance import balance, balancing, set_thresholds, thresholds_of
-from bntt.training.convert import convert
+from bntt.training.conversion.ann_to_snn import convert
+from bntt.training.conversion.thresholds import balance, balancing, set_thresholds, thresholds_of
 from bntt.training.fit import fit
 from bntt.training.guard import NonFiniteError
 from bntt.training.method import Method

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from bntt.io.shared_storage import pack, unpack
 from bntt.training.processes import LostProcessError, Processes
-from bntt.training.tied import pack, unpack
 
 T = TypeVar("T")
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from torch import optim
 
-from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.samples import Loader
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.labelled_batch import Loader
 from bntt.training.method import Method
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
@@ -50,7 +50,7 @@ def fit(
 ) -> Fitting:
     """Train while the result is iterated: a record after every update and every epoch.
 
-    Between two records the model may be measured. A :class:`~bntt.training.session.Session` does the same, and can be
+    Between two records the model may be measured. A :class:`~bntt.training.Session` does the same, and can be
     kept between two updates and taken up later.
 
     The model has the weights of the last update. Where the method averages them (``Method(average=0.999)``), the
@@ -62,11 +62,11 @@ def fit(
         loader: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: of the whole schedule.
-        method: how to train, a :class:`~bntt.training.method.Method`; the paper's SGD, rate 0.3, by default.
+        method: how to train, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
         seed: of the encoder's noise.
         optimizer: yours, instead of the method's; without a method its rates are yours too, and nothing here changes
             them. With one, the method's schedule begins at the rates that its groups have.
-        processes: those that train this network together, see :class:`~bntt.training.session.Session`.
+        processes: those that train this network together, see :class:`~bntt.training.Session`.
 
     Raises:
         TypeError: if the model is no :class:`SpikingClassifier`, or method, optimizer or a batch something else.

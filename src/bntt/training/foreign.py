@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from bntt.nn.block import SpikingBlock
-from bntt.nn.network import SpikingNetwork
-from bntt.training.checkpoint import CheckpointError
+from bntt.io.checkpoint import CheckpointError
+from bntt.nn.blocks.block import SpikingBlock
+from bntt.nn.network.spiking_network import SpikingNetwork
 
 LAYOUTS = {"released": 1e-4, "spikingjelly": 1e-5, "snntorch": 1e-5}
 """Each with the ε that its norms have when nobody says another: a state dict does not hold it."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn, optim
 
-from bntt.nn.norm import TemporalNorm
-from bntt.nn.retime import step_tables
+from bntt.nn.network.retime import step_tables
+from bntt.nn.norms.temporal import TemporalNorm
 
 Stages = Sequence[tuple[int, int]]
 """``(steps, epochs)``: with how many steps for how many epochs, in order; all steps from then on."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn, optim
 
-from bntt.nn.statistics import HeldStatistics
+from bntt.nn.norms.held_statistics import HeldStatistics
 from bntt.training.optimizer import stepped
 
 Named = tuple[str, Tensor]

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn, optim
 
-from bntt.nn.network import SpikingNetwork
+from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.training.method import PAPER, Method
 
 

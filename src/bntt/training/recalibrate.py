@@ -6,11 +6,11 @@ import itertools
 
 import torch
 
-from bntt.nn.classifier import SpikingClassifier, check_classifier
-from bntt.nn.norm import TemporalNorm
-from bntt.nn.samples import Loader, samples
-from bntt.nn.statistics import hold_statistics
-from bntt.nn.trace import evaluating
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.trace import evaluating
+from bntt.nn.norms.held_statistics import hold_statistics
+from bntt.nn.norms.temporal import TemporalNorm
 
 BATCHES = 20
 
@@ -27,7 +27,7 @@ def recalibrate(
 
     Args:
         model: changed in place; its modes stay as they are.
-        loader: of training samples, as :func:`~bntt.training.fit.fit`'s; its batches should be as large as those were.
+        loader: of training samples, as :func:`~bntt.training.fit`'s; its batches should be as large as those were.
         batches: how many are taken, or all where there are fewer.
         seed, draw: of order, augmentation and noise.
 

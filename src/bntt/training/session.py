@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, optim
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bntt.nn.classifier import SpikingClassifier
-from bntt.nn.samples import Loader, Samples, samples
-from bntt.nn.statistics import hold_statistics
+from bntt.io.checkpoint import misfits
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.labelled_batch import Loader, Samples, samples
+from bntt.nn.norms.held_statistics import hold_statistics
+from bntt.training.argument_checks import check_given
 from bntt.training.batch_loss import BatchLoss
-from bntt.training.checkpoint import misfits
-from bntt.training.given import check_given
 from bntt.training.grow import check_stages, hold_from, steps_in
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
@@ -51,7 +51,7 @@ class Session:
 
     Args:
         model: trained in place; put into training mode before every update.
-        loader: as :func:`~bntt.training.fit.fit`'s.
+        loader: as :func:`~bntt.training.fit`'s.
         epochs: of the whole schedule.
         method: how to train; the paper's by default. With an optimiser of yours its ``optimizer``, ``lr`` and decays
             are not used: its schedule begins at the rates that your groups have, and "constant" without a warm-up

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from bntt.engine._cpu.library import LIBRARY
+from bntt.engine.cpu.library import LIBRARY
 from tests.fuzz.borders.parameters import numbers, weighted
 from tests.fuzz.dice import Dice
 from tests.fuzz.uses import Job

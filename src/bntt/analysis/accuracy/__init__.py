@@ -1,0 +1,1 @@
+"""Accuracy over time, its intervals, and comparisons of networks and of starts."""

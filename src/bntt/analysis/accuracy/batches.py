@@ -1,0 +1,70 @@
+"""One batch on its way through a model: some steps at a time, measured, and whoever is done leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.measured import Measure, Measured
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE
+from bntt.nn.network.watch import watching
+
+Leaves = Callable[[Tensor], Tensor]
+"""Logits ``[B, K]`` of those who are there → who leaves, ``[B]``."""
+
+
+class Part(NamedTuple):
+    """Some steps of those who were there."""
+
+    logits: Float[Tensor, "S there K"]
+    measured: Measured
+    there: Int[Tensor, " there"]
+    """Which samples of the batch they are."""
+
+
+def passing(
+    model: SpikingClassifier,
+    inputs: Tensor,
+    measure: Measure,
+    noise: Mapping[str, Any],
+    *,
+    leaves: Leaves | None = None,
+    beside: Mapping[str, SpikingLayer] = {},
+) -> Iterator[Part]:
+    """Advance a batch from rest to its last step, in the mode that the model is in; ends early where all have left.
+
+    As many steps at a time as a pass without gradients takes where the network is fused, else one; where samples may
+    leave, one.
+
+    Args:
+        noise: seed, index and draw, as :meth:`~bntt.nn.SpikingClassifier.advance` takes them.
+        leaves: asked after every step who leaves; by default nobody does.
+        beside: weights that the network does not list as a layer, to be measured too.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3)).eval()
+    >>> first = lambda logits: torch.arange(len(logits)) == 0
+    >>> [len(part.there) for part in passing(model, torch.ones(2, 1, 2, 2), Measure(), {}, leaves=first)]
+    [2, 1]
+    """
+    total, state = model.encoder.num_steps, None
+    at_once, there = 1, torch.arange(len(inputs), device=inputs.device)
+    if leaves is None:
+        shape = model.encoder(inputs, steps=range(1), **noise).shape[1:]
+        at_once = 1 if model.network.plan((total, *shape)).reason else STEPS_AT_ONCE
+    while (done := 0 if state is None else state.steps) < total and len(there):
+        steps = min(at_once, total - done)
+        with watching(beside, torch.empty(steps, len(inputs), device="meta"), measure) as found:
+            logits, state = model.advance(
+                inputs, state, steps=steps, measure=measure, **(noise if state is None else {})
+            )
+        yield Part(logits, (state.measured or {}) | found, there)
+        if leaves is not None and bool((gone := leaves(logits[-1])).any()):
+            inputs, state, there = inputs[~gone], state.rows(~gone), there[~gone]

@@ -1,0 +1,1 @@
+"""Who fires, when, and which layers are unwell."""

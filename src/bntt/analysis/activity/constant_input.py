@@ -1,0 +1,140 @@
+"""Steps whose input is the same for all training samples, and what another sample does there.
+
+Border pixels of MNIST told pixel by pixel never vary: the first layer's current has no variance at such a step, its
+running variance sinks to 0, and a normalisation of that step multiplies whatever comes later by up to γ / √ε, which is
+100 γ with ε = 1e-4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.measured import Measure
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.trace import evaluating
+from bntt.nn.norms.temporal import TemporalNorm
+
+
+@dataclass(frozen=True)
+class Unvarying:
+    """What drives a network at every step, as far as it is the same for all samples."""
+
+    samples: int
+    """How many were looked at."""
+    steps: Bool[Tensor, " T"]
+    """Where nothing of the input varies."""
+    usual: Float[Tensor, "T *shape"]
+    """The input of the first sample, at those steps that of all."""
+
+    @property
+    def which(self) -> tuple[int, ...]:
+        """The steps, from 0."""
+        return tuple(self.steps.nonzero().flatten().tolist())
+
+
+def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
+    """Where the encoder gives the same for all samples of a loader, in its draw 0.
+
+    Raises:
+        ValueError: if there are no samples.
+
+    >>> from bntt.nn import SequenceEncoder
+    >>> x = torch.tensor([[0.0, 0.2, 0.0], [0.0, 0.7, 0.0]]).unsqueeze(2)
+    >>> unvarying(SequenceEncoder(3), [(x, [0, 1])]).which
+    (0, 2)
+    """
+    usual, same, count = None, torch.ones(()), 0
+    for inputs, _, index in samples(batches, 0):
+        drive = encoder(inputs, index=index)
+        usual = drive[:, 0].clone() if usual is None else usual
+        same, count = same * (drive == usual[:, None]).flatten(1).all(1), count + len(inputs)
+    if usual is None:
+        raise ValueError("there are no samples whose input could vary")
+    return Unvarying(count, same.bool(), usual)
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """A sample whose input differs where that of no training sample did; and the same one with that step as usual."""
+
+    index: int
+    """Its place in its set."""
+    step: int
+    """The first such step, from 0."""
+    gain: float | None
+    """Largest ``|γ| / √(σ̄² + ε)`` of the first layer there; None where its norm has no statistics."""
+    current: tuple[float, float]
+    """The largest input of a neuron of the first layer at that step, θ being 1 as a rule, and what it is as usual."""
+    spikes: tuple[float, float]
+    """Of all layers at all steps."""
+    answer: tuple[int, int]
+    """The class."""
+
+
+@dataclass(frozen=True)
+class Surprises:
+    """What :func:`surprises` found."""
+
+    samples: int
+    """How many were looked at."""
+    differ: int
+    """How many of them have another input at one of the steps."""
+    first: Surprise | None
+    """The first of these."""
+
+
+def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Surprises:
+    """How many samples differ at a step that never varied, and what the first of them does, in evaluation mode.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import SequenceEncoder
+    >>> model = SpikingClassifier(SequenceEncoder(3), mlp(hidden=(4,), num_steps=3))
+    >>> x = torch.tensor([[0.0, 0.2, 0.0], [0.0, 0.7, 0.0]]).unsqueeze(2)
+    >>> found = surprises(model, unvarying(model.encoder, [(x, [0, 1])]), [(x + torch.eye(3)[2, :, None], [0, 1])])
+    >>> found.differ, found.first.step, round(found.first.gain, 1)
+    (2, 2, 1.0)
+    """
+    check_classifier(model, "surprises() takes")
+    count, differ, first = 0, 0, None
+    for inputs, _, index in samples(batches, 0):
+        drive = model.encoder(inputs, index=index)
+        other = (drive != still.usual[:, None]).flatten(2).any(2) & still.steps[:, None]
+        if first is None and bool(other.any()):
+            row = int(other.any(0).nonzero()[0])
+            first = _surprise(
+                model.network, drive[:, row], still.usual, int(other[:, row].nonzero()[0]), int(index[row])
+            )
+        count, differ = count + len(inputs), differ + int(other.any(0).sum())
+    return Surprises(count, differ, first)
+
+
+def _surprise(
+    network: SpikingNetwork, drive: Float[Tensor, "T *shape"], usual: Float[Tensor, "T *shape"], step: int, index: int
+) -> Surprise:
+    twin = drive.clone()
+    twin[step] = usual[step]
+    name, layer = next(iter(network.layers.items()))
+    current, spikes, answer = [], [], []
+    with evaluating(network), torch.no_grad():
+        for one in (drive, twin):
+            logits, state = network.advance(one[:, None], measure=Measure(spikes=True, current=(-1.0, 1.0)))
+            found = state.measured or {}
+            driven = found[name].current
+            current.append(float("nan") if driven is None else float(driven.maximum[step]))
+            spikes.append(sum(float(part.spikes.sum()) for part in found.values() if part.spikes is not None))
+            answer.append(int(logits[-1, 0].argmax()))
+    gain = _gain(layer.norm, step) if isinstance(layer.norm, TemporalNorm) else None
+    return Surprise(index, step, gain, (current[0], current[1]), (spikes[0], spikes[1]), (answer[0], answer[1]))
+
+
+def _gain(norm: TemporalNorm, step: int) -> float:
+    steps = slice(step, step + 1)
+    running = norm.running_var if norm.method.shared_running else norm.running_var[steps]
+    return float((norm.scale_and_shift(steps)[0].detach().abs() * (running + norm.eps).rsqrt()).max())

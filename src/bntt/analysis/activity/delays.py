@@ -1,0 +1,119 @@
+"""How many steps late each layer is: what of its silence is the firing rule's, and no fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from bntt.nn.blocks.residual import Residual
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons.varying_lif import FoldedLIF
+from bntt.ops.lif import fire_after
+
+
+@dataclass(frozen=True)
+class Delay:
+    """By how many steps a layer is late.
+
+    >>> second_of_three = Delay(before=1, own=1, after=1)
+    >>> list(second_of_three.driven(6)), list(second_of_three.heard(6))
+    ([1, 2, 3], [2, 3, 4])
+    """
+
+    before: int
+    """After so many steps it is driven as it should be."""
+    own: int
+    """Its neurons answer so many steps later: 0 of ``fire_after``, 1 of ``fire_before``."""
+    after: int
+    """Its spikes reach the readout so many steps later, on the shortest way."""
+
+    @property
+    def needed(self) -> int:
+        """How many steps are enough for it to say something."""
+        return self.before + self.own + self.after + 1
+
+    def driven(self, num_steps: int) -> range:
+        """The steps whose current is not silent by rule, and reaches the readout: those whose γ gets a gradient. Of too
+        few steps there are none, and the range is empty."""
+        return range(self.before, max(self.before, num_steps - self.own - self.after))
+
+    def heard(self, num_steps: int) -> range:
+        """The steps in which it should fire, and its spikes reach the readout."""
+        first = self.before + self.own
+        return range(first, max(first, num_steps - self.after))
+
+
+def delays(network: SpikingNetwork) -> dict[str, Delay]:
+    """The delay of every layer, by its name in ``network.layers``.
+
+    The sum of a :class:`~bntt.nn.Residual` is there when the first of its parts is; but neurons ``after`` it
+    wait for the last, since a spike of the shortcut may be too little for them. In blocks that are not the library's,
+    layers count as one behind another; neurons that are not count as a step late.
+
+    >>> from bntt.models import mlp
+    >>> delays(mlp(hidden=(4, 4, 4), fire="before"))["fc2"]
+    Delay(before=1, own=1, after=1)
+    """
+    return dict(_in_order(dict(network.blocks.items()), 0, 0))
+
+
+def _in_order(parts: Mapping[str, Any], before: int, after: int) -> Iterator[tuple[str, Delay]]:
+    """Of the layers of parts one behind another, before and after which there are such delays."""
+    after += _through(parts)
+    for name, part in parts.items():
+        after -= _of_block(part)
+        for inner, delay in _inside(part, before, after):
+            yield f"{name}.{inner}".rstrip("."), delay
+        before += _of_block(part, waiting=True)
+
+
+def _inside(part: Any, before: int, after: int) -> Iterator[tuple[str, Delay]]:
+    if type(part) is Residual:
+        last = _last(part)
+        for side in (part.body, part.shortcut):
+            yield from _in_order(dict(side.items()), before, after + _through(last))
+        there = _of_block(part, waiting=True) - _through(last, waiting=True)
+        yield from _in_order(last, before + there, after)
+        return
+    after += _of_block(part)
+    for layer in part.layers:
+        own = _of_neurons(layer.lif)
+        after -= own
+        yield layer.name, Delay(before, own, after)
+        before += own
+
+
+def _of_block(part: Any, *, waiting: bool = False) -> int:
+    """From its input to what leaves it: on the shortest way; or waiting, where neurons do, for all of a sum."""
+    if type(part) is not Residual:
+        return sum(_of_neurons(layer.lif) for layer in part.layers)
+    sides = [_through(dict(side.items()), waiting=waiting) for side in (part.body, part.shortcut)]
+    there = max(sides) if waiting and part.after is not None else min(sides)
+    return there + _through(_last(part), waiting=waiting)
+
+
+def _through(parts: Mapping[str, Any], *, waiting: bool = False) -> int:
+    return sum(_of_block(part, waiting=waiting) for part in parts.values())
+
+
+def _last(block: Residual) -> dict[str, nn.Module]:
+    return {} if block.after is None else {"after": block.after}
+
+
+def _of_neurons(lif: nn.Module | None) -> int:
+    return 0 if lif is None or rule_of(lif) is fire_after else 1
+
+
+def rule_of(lif: nn.Module) -> object:
+    """The firing rule of neurons; None where they are not the library's.
+
+    >>> rule_of(LIF()) is fire_after, rule_of(nn.ReLU())
+    (True, None)
+    """
+    if isinstance(lif, LIF | FoldedLIF) and type(lif) in (LIF, FoldedLIF):
+        return lif.neuron.rule
+    return None

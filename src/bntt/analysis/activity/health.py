@@ -1,0 +1,156 @@
+"""What is wrong with a network's layers: silent, saturated and dead ones, and variances that have collapsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from bntt.analysis.activity.delays import Delay, delays, rule_of
+from bntt.analysis.activity.firing_rate import Activity
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.temporal import NoNorm, TemporalNorm
+from bntt.ops.lif import fire_before
+
+SATURATED = 0.95
+"""Spikes per neuron and step above which a layer says little of its input."""
+MANY = 0.1
+"""Share of a layer's channels from which on it is told that they never fired."""
+
+Kind = Literal["dead", "silent", "saturated", "idle", "collapsed"]
+"""No spike at all; none in some steps; one of nearly every neuron; channels without a spike; running variances below ε,
+which then alone says how much the norm amplifies."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a layer."""
+
+    layer: str
+    kind: Kind
+    steps: tuple[int, ...]
+    """In which, from 0."""
+    share: float
+    """How much of the layer it is: of its steps ("dead", "silent", "saturated"), of its channels ("idle"), or of its
+    running variances ("collapsed")."""
+    text: str
+    """A line that says so, and what may help."""
+
+
+def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
+    """What is wrong with the layers of a network whose spikes these are, in their order.
+
+    What a firing rule explains is no fault: in ``fire_before`` hidden layer l of L, from 1, is silent in its first l
+    steps, nobody hears its last L - l, and the running variances of what never drives it collapse
+    (:mod:`bntt.analysis.activity.delays`).
+
+    Running variances are those of the network as it is now. They collapse where training brings a channel the same
+    current always, as silence does: what comes there later is multiplied by up to ``γ / √ε``.
+
+    Raises:
+        ValueError: if the activity has other layers than the network.
+
+    >>> import torch
+    >>> from bntt.models import mlp
+    >>> network = mlp(hidden=(2, 2), num_steps=3)
+    >>> ones, none = torch.ones(3, 2), torch.zeros(3, 2)
+    >>> activity = Activity(4, {"fc1": ones, "fc2": none}, {"fc1": 2, "fc2": 2})
+    >>> [(found.layer, found.kind, found.steps) for found in health(activity, network)]
+    [('fc2', 'dead', (0, 1, 2))]
+    """
+    spiking = [name for name, layer in network.layers.items() if layer.lif is not None]
+    if spiking != list(activity.spikes):
+        raise ValueError(f"the activity is of layers {list(activity.spikes)}, the network has {spiking}")
+    late, found, dead = delays(network), list[Finding](), ""
+    for name, layer in network.layers.items():
+        if layer.lif is not None:
+            if activity.spikes[name].any():
+                found += _of_spikes(name, activity, late[name], layer.norm)
+            else:
+                steps = len(activity.spikes[name])
+                by_rule = rule_of(layer.lif) is fire_before and late[name].needed > steps
+                needed = max(delay.needed for delay in late.values()) if by_rule else 0
+                found.append(_dead(name, steps, needed, dead, layer.norm))
+                dead = dead or name
+        if isinstance(layer.norm, TemporalNorm):
+            found += _collapsed(name, layer.norm, late[name])
+    return tuple(found)
+
+
+def _dead(name: str, steps: int, needed: int, before: str, norm: nn.Module | None) -> Finding:
+    if before:
+        why = f"never fires either: layer {before} comes before it, see to that one first"
+    elif needed:
+        why = (
+            f"never fires, which may be for want of steps: neurons that fire before they integrate answer a step later "
+            f"in every layer; take num_steps={needed} or more in place of {steps}, or fire='after'"
+        )
+    else:
+        why = f"never fires: the weights that its spikes meet get no gradient; {_more_spikes(norm)}"
+    return Finding(name, "dead", tuple(range(steps)), 1.0, f"layer {name} {why}")
+
+
+def _of_spikes(name: str, activity: Activity, late: Delay, norm: nn.Module | None) -> Iterator[Finding]:
+    counts, rate = activity.spikes[name], activity.rate(name)
+    steps, heard = len(counts), late.heard(len(counts))
+    if silent := tuple(t for t in heard if not counts[t].any()):
+        way = "fewer steps may do" if silent == tuple(heard)[-len(silent) :] else _more_spikes(norm)
+        what = f"layer {name} is silent at {spans(silent)}, where it could fire: {way}"
+        yield Finding(name, "silent", silent, len(silent) / steps, what)
+    if full := tuple(t for t in range(steps) if rate[t] > SATURATED):
+        way = "give it a norm, or raise its threshold" if isinstance(norm, NoNorm) else "raise its threshold"
+        what = f"{max(rate[list(full)]):.1%} of the neurons of layer {name} fire at {spans(full)}"
+        yield Finding(name, "saturated", full, len(full) / steps, f"{what}, which says little of the input: {way}")
+    idle = int((counts.sum(0) == 0).sum())
+    if (share := idle / counts.shape[1]) >= MANY:
+        what = f"{idle} of the {counts.shape[1]} channels of layer {name} never fire: {_more_spikes(norm)}"
+        yield Finding(name, "idle", tuple(range(steps)), share, f"{what}, or make the layer narrower")
+
+
+def _more_spikes(norm: nn.Module | None) -> str:
+    if isinstance(norm, NoNorm):
+        return "give it a norm, or lower its threshold"
+    return "lower its threshold, the weight decay of γ, or the learning rate"
+
+
+def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
+    var = norm.running_var
+    low, every = var < norm.eps, range(norm.num_steps)
+    if not norm.method.shared_running:
+        driven = late.driven(norm.num_steps)
+        low = low & torch.tensor([t in driven for t in every], device=var.device)[:, None]
+    if not low.any():
+        return
+    gain = norm.scale_and_shift()[0].detach().abs() * (var + norm.eps).rsqrt()
+    largest = float(gain[low.expand_as(gain)].max())
+    pairs, rows = int(low.sum()), low.any(1).tolist()
+    steps = tuple(every) if norm.method.shared_running else tuple(t for t in every if rows[t])
+    of = "channels" if norm.method.shared_running else f"(step, channel) pairs, at {spans(steps)}"
+    what = (
+        f"layer {name} was always given the same current in training in {pairs} of {var.numel()} {of}: any other would "
+        f"be multiplied by up to {largest:.3g}"
+    )
+    yield Finding(name, "collapsed", steps, pairs / var.numel(), what)
+
+
+def spans(steps: Iterable[int]) -> str:
+    """Steps in order as a reader says them.
+
+    >>> spans([0, 1, 2, 5])
+    't=0-2, 5'
+    """
+    found: list[list[int]] = []
+    for t in steps:
+        if found and t == found[-1][-1] + 1:
+            found[-1][1:] = [t]
+        else:
+            found.append([t])
+    more = ", ..." if len(found) > MOST_SPANS else ""
+    return "t=" + ", ".join("-".join(map(str, span)) for span in found[:MOST_SPANS]) + more
+
+
+MOST_SPANS = 4
+"""Of a line."""

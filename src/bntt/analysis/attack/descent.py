@@ -1,0 +1,173 @@
+"""FGSM and PGD by foolbox, along gradients, from starts and with noise that are ours.
+
+Foolbox (3.3.4) has the loop of signs and steps. What it cannot do with a random model is overridden where it says that
+users may: it knows no numbered draws, its gradient would reach the parameters' own, its mean over draws is of logits
+with all graphs in memory, its random starts are torch's global generator's, and its projection rounds (x + ε) - x. Its
+default step of ε/30, its pick among restarts by one draw, and what it says of success by one more are not used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int, Integer
+from torch import Tensor
+
+from bntt.analysis.attack.gradient import InputGradient, input_gradient, mean_loss
+from bntt.analysis.attack.threat import ATTACK_DRAW, Threat
+from bntt.nn.encoders.encoder import index_of
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.ops.random import Purpose, sample_keys, uniform
+
+
+class NoFoolboxError(ImportError):
+    """FGSM and PGD need the extra ``robust``."""
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Changed images, and what there is to say of how they came about, each of them a row."""
+
+    images: Float[Tensor, "B *shape"]
+    zero: Bool[Tensor, " B"] | None = None
+    """Whether the first gradient was zero in every pixel; None without gradients."""
+    agreement: Float[Tensor, " B"] | None = None
+    """Of the first gradient, see :class:`~bntt.analysis.attack.gradient.InputGradient`."""
+    queries: Int[Tensor, " B"] | None = None
+    """Times that a search asked the model."""
+
+
+def descend(
+    model: SpikingClassifier,
+    images: Float[Tensor, "B *shape"],
+    labels: Int[Tensor, " B"],
+    threat: Threat,
+    *,
+    estimator: str,
+    index: Integer[Tensor, " B"] | None = None,
+    seed: int = 0,
+) -> Attacked:
+    """FGSM or PGD: ``x ← clip(x + α sign(dL/dx))``, within ε of the image and [0, 1], as often as the threat says.
+
+    Goodfellow et al. 2015; Madry et al. 2018. Gradient k, counted over steps and starts, takes the draws
+    ``2**40 + k draws`` and on; of several starts each image keeps the one of the largest loss over fresh draws. Nothing
+    in the model changes, nor do the images given.
+
+    Args:
+        images: pixels in [0, 1].
+        estimator: one of :func:`~bntt.analysis.attack.gradient.estimators_of`.
+        index, seed: of the noise and of random starts.
+
+    Raises:
+        NoFoolboxError: if foolbox is not installed.
+        NoGradientError: if no gradient connects the output with the images.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import DirectEncoder
+    >>> model = SpikingClassifier(DirectEncoder(2), mlp(in_features=4, hidden=(8,), num_steps=2))
+    >>> images, labels = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
+    >>> found = descend(model, images, labels, Threat(0.25, draws=1), estimator="exact")
+    >>> set(found.images.flatten().tolist()) <= {0.25, 0.5, 0.75}
+    True
+    """
+    check_classifier(model, "descend() takes")
+    (kind, pixels), places = _foolbox(), index_of(index, images)
+    noise: dict[str, Any] = {"seed": seed, "index": places}
+    seen: list[InputGradient] = []
+
+    def gradient(x: Tensor) -> InputGradient:
+        draw = ATTACK_DRAW + len(seen) * threat.draws
+        seen.append(input_gradient(model, x, labels, estimator=estimator, draws=threat.draws, draw=draw, **noise))
+        return seen[-1]
+
+    best = worst = None
+    for restart in range(threat.restarts):
+        start = _start(images, threat, places, seed, restart) if threat.random_start else images
+        found = kind(gradient, start, threat).run(pixels, images.detach(), labels, epsilon=threat.eps)
+        if threat.restarts == 1:
+            best = found
+            break
+        draw = ATTACK_DRAW + threat.restarts * threat.steps * threat.draws
+        loss = mean_loss(model, found, labels, draws=threat.draws, draw=draw, **noise)
+        if best is None or worst is None:
+            best, worst = found, loss
+            continue
+        better = loss > worst
+        best = torch.where(better.reshape(-1, *[1] * (images.ndim - 1)), found, best)
+        worst = torch.maximum(loss, worst)
+    assert best is not None
+    return Attacked(best, seen[0].zero, seen[0].agreement)
+
+
+def random_signs(
+    images: Float[Tensor, "B *shape"], eps: float, *, index: Integer[Tensor, " B"], seed: int = 0
+) -> Float[Tensor, "B *shape"]:
+    """``clip(x ± ε)`` with fair signs: a change as large as FGSM's that knows nothing, to compare with.
+
+    >>> random_signs(torch.full((1, 1, 1, 2), 0.5), 0.25, index=torch.tensor([7])).flatten()
+    tensor([0.7500, 0.2500])
+    """
+    keys = sample_keys(seed, Purpose.START, 0, index)
+    return (images + eps * fair_signs(uniform(keys, *images.shape[1:]), images)).clamp(0, 1)
+
+
+def fair_signs(numbers: Tensor, like: Tensor) -> Tensor:
+    """A sign for every uniform number, +1 below one half, of another tensor's type.
+
+    >>> fair_signs(torch.tensor([0.2, 0.7]), torch.ones(()))
+    tensor([ 1., -1.])
+    """
+    return (numbers < 0.5).to(like.dtype) * 2 - 1
+
+
+def _start(images: Tensor, threat: Threat, index: Tensor, seed: int, restart: int) -> Tensor:
+    """Uniform within ε; its numbers are those of no other restart, and not those of :func:`random_signs`."""
+    keys = sample_keys(seed, Purpose.START, 1 + restart, index)
+    return images + threat.eps * (2 * uniform(keys, *images.shape[1:]).to(images.dtype) - 1)
+
+
+def require_foolbox() -> None:
+    """See that foolbox is here.
+
+    Raises:
+        NoFoolboxError: saying how to install it.
+    """
+    if find_spec("foolbox") is None:
+        raise NoFoolboxError('FGSM and PGD are foolbox\'s, which is not installed: pip install "bntt[robust]"')
+
+
+@cache
+def _foolbox() -> tuple[Any, Any]:
+    """Its gradient descent, with our gradient and starts; and all that it then asks of a model: the range of pixels.
+
+    Raises:
+        NoFoolboxError: if it is not installed.
+    """
+    require_foolbox()
+    with warnings.catch_warnings(action="ignore"):  # it takes a name of SciPy's that is going
+        from eagerpy.astensor import astensor
+        from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
+        from foolbox.types import Bounds
+
+    class Descent(LinfProjectedGradientDescentAttack):
+        def __init__(self, gradient: Any, start: Tensor, threat: Threat) -> None:
+            super().__init__(abs_stepsize=threat.length, steps=threat.steps, random_start=True)
+            self.gradient, self.start = gradient, start
+
+        def get_random_start(self, x0: Any, epsilon: float) -> Any:
+            return astensor(self.start)
+
+        def value_and_grad(self, loss_fn: Any, x: Any) -> tuple[Any, Any]:
+            found = self.gradient(x.raw)
+            return astensor(found.loss.sum()), astensor(found.gradient)
+
+        def project(self, x: Any, x0: Any, epsilon: float) -> Any:
+            return astensor(torch.clamp(x.raw, x0.raw - epsilon, x0.raw + epsilon))
+
+    return Descent, SimpleNamespace(bounds=Bounds(0, 1))

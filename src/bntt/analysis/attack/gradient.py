@@ -1,0 +1,196 @@
+"""The gradient of a model's loss towards the pixels of its images, averaged over the model's noise.
+
+A random spike has no derivative, so that an estimator stands in for it; what is averaged is the loss over fresh draws,
+before any sign is taken (expectation over transformation: Athalye, Carlini & Wagner 2018). For a network whose first
+layer is linear, the straight-through estimator is Sharmin et al. 2020: the gradient at the first layer's output, summed
+over time, goes back through its weights. At the output, not at the membrane: BNTT's factor of each step lies between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Integer
+from torch import Tensor, nn
+
+from bntt.analysis.accuracy.evaluation import check_labels
+from bntt.analysis.attack.threat import ATTACK_DRAW
+from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.trace import evaluating
+from bntt.ops.poisson import GradientEstimator, expected, straight_through
+
+ESTIMATORS: dict[str, GradientEstimator] = {"straight_through": straight_through, "expected": expected}
+"""What may stand in for the derivative of a random spike, by name."""
+EXACT = "exact"
+"""The name of an encoder's own derivative."""
+
+
+class NoGradientError(ValueError):
+    """A model whose output no gradient connects with its images: it cannot be attacked along one."""
+
+
+@dataclass(frozen=True)
+class InputGradient:
+    """What :func:`input_gradient` found."""
+
+    gradient: Float[Tensor, "B *shape"]
+    """``d/dx mean_d L(x; draw d)`` of each image's own loss: the batch's size is no part of it."""
+    loss: Float[Tensor, " B"]
+    """``mean_d L``."""
+    agreement: Float[Tensor, " B"]
+    """Share of pixels whose sign is the same in the first and in the second half of the draws, of those that have one
+    in either; NaN where there is none, or one draw."""
+
+    @property
+    def zero(self) -> Bool[Tensor, " B"]:
+        """Whether an image's gradient is zero in every pixel: an attack leaves the image as it is."""
+        return (self.gradient == 0).flatten(1).all(1)
+
+
+def estimators_of(model: SpikingClassifier) -> tuple[str, ...]:
+    """The names of the estimators that an attack can take: all, for random spikes; "exact" for any other encoder.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import DirectEncoder
+    >>> estimators_of(SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2)))
+    ('straight_through', 'expected')
+    >>> estimators_of(SpikingClassifier(DirectEncoder(2), mlp(num_steps=2)))
+    ('exact',)
+    """
+    check_classifier(model, "estimators_of() takes")
+    return tuple(ESTIMATORS) if isinstance(model.encoder, PoissonEncoder) else (EXACT,)
+
+
+def input_gradient(
+    model: SpikingClassifier,
+    images: Float[Tensor, "B *shape"],
+    labels: Int[Tensor, " B"],
+    *,
+    estimator: str,
+    draws: int = 1,
+    seed: int = 0,
+    draw: int = ATTACK_DRAW,
+    index: Integer[Tensor, " B"] | None = None,
+) -> InputGradient:
+    """The gradient of cross entropy towards the images, in evaluation mode, averaged over draws.
+
+    Nothing in the model changes: parameters, their gradients, statistics, modes and the encoder's own estimator.
+
+    Args:
+        images: as the encoder takes them: pixels in [0, 1].
+        estimator: one of :func:`estimators_of`.
+        draws: how many; the noise has the numbers ``draw`` to ``draw + draws - 1``.
+        seed, index: of the noise, see :class:`~bntt.nn.SpikingClassifier`.
+
+    Raises:
+        NoGradientError: if no gradient connects the output with the images.
+        ValueError: if the estimator is not one for this model, draws is below 1, or labels are no classes.
+
+    >>> from bntt.models import mlp
+    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
+    >>> images, labels = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
+    >>> input_gradient(model, images, labels, estimator="expected", draws=4).gradient.shape
+    torch.Size([2, 1, 2, 2])
+    """
+    check_classifier(model, "input_gradient() takes")
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
+    halves, loss = [torch.zeros_like(images), torch.zeros_like(images)], images.new_zeros(len(images))
+    with torch.enable_grad(), still(model), estimating(model, estimator):
+        for number in range(draws):
+            x = images.detach().clone().requires_grad_()
+            logits = model(x, seed=seed, index=index, draw=draw + number)
+            check_labels(labels, logits.shape[1])
+            each = F.cross_entropy(logits, labels, reduction="none")
+            halves[2 * number // draws] += _slope(each, x)
+            loss += each.detach()
+    return InputGradient((halves[0] + halves[1]) / draws, loss / draws, _agreement(*halves))
+
+
+def mean_loss(
+    model: SpikingClassifier,
+    images: Float[Tensor, "B *shape"],
+    labels: Int[Tensor, " B"],
+    *,
+    draws: int,
+    seed: int = 0,
+    draw: int = ATTACK_DRAW,
+    index: Integer[Tensor, " B"] | None = None,
+) -> Float[Tensor, " B"]:
+    """Cross entropy of each image, mean over draws, without a gradient."""
+    loss = images.new_zeros(len(images))
+    with torch.no_grad(), evaluating(model):
+        for number in range(draws):
+            logits = model(images, seed=seed, index=index, draw=draw + number)
+            loss += F.cross_entropy(logits, labels, reduction="none")
+    return loss / draws
+
+
+def is_random(model: SpikingClassifier, images: Tensor) -> bool:
+    """Whether a model's encoder gives something else of the same images in another draw.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import DirectEncoder
+    >>> net, images = mlp(in_features=4, num_steps=2), torch.full((2, 1, 2, 2), 0.5)
+    >>> is_random(SpikingClassifier(DirectEncoder(2), net), images)
+    False
+    """
+    check_classifier(model, "is_random() takes")
+    with torch.no_grad(), evaluating(model):
+        first, second = (model.encoder(images, draw=ATTACK_DRAW + number) for number in range(2))
+    return not torch.equal(first, second)
+
+
+@contextmanager
+def still(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and no gradient for any parameter inside the block; afterwards all is as it was."""
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    with evaluating(model):
+        try:
+            model.requires_grad_(False)
+            yield
+        finally:
+            for parameter, wants in wanted:
+                parameter.requires_grad_(wants)
+
+
+@contextmanager
+def estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
+    """This estimator inside the block, the encoder's own afterwards.
+
+    Raises:
+        ValueError: if it is not one of :func:`estimators_of`.
+    """
+    if estimator not in (known := estimators_of(model)):
+        raise ValueError(f"estimator {estimator!r}: for this model choose one of {', '.join(known)}")
+    encoder = model.encoder
+    if not isinstance(encoder, PoissonEncoder):
+        yield
+        return
+    own, encoder.gradient = encoder.gradient, ESTIMATORS[estimator]
+    try:
+        yield
+    finally:
+        encoder.gradient = own
+
+
+def _slope(each: Tensor, x: Tensor) -> Tensor:
+    found = torch.autograd.grad(each.sum(), x, allow_unused=True)[0] if each.requires_grad else None
+    if found is None:
+        raise NoGradientError(
+            "no gradient connects the model's output with its images, so it cannot be attacked along one: give its "
+            "encoder a derivative, such as PoissonEncoder's estimators, or attack by random search alone"
+        )
+    return found
+
+
+def _agreement(first: Tensor, second: Tensor) -> Tensor:
+    first, second = first.sign().flatten(1), second.sign().flatten(1)
+    either = (first != 0) | (second != 0)
+    same = ((first == second) & either).sum(1).to(first.dtype)
+    return torch.where((second != 0).any(1), same / either.sum(1), torch.nan)

@@ -1,0 +1,115 @@
+"""A search without gradients: the Square attack, asking the model alone (Andriushchenko et al. 2020, l∞).
+
+Where it finds what gradients did not, gradients hide something.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+
+import torch
+from jaxtyping import Float, Int, Integer
+from torch import Tensor
+
+from bntt.analysis.attack.descent import Attacked, fair_signs
+from bntt.analysis.attack.threat import ATTACK_DRAW, check_eps
+from bntt.nn.encoders.encoder import index_of
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.trace import evaluating
+from bntt.ops.random import Purpose, sample_keys, uniform
+
+SHARE = 0.8
+"""Of an image's area that the first squares have."""
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""After so many of 10,000 rounds the area is halved; other budgets in proportion."""
+SURE = 4
+"""An image leaves when it was wrong in so many draws one after another."""
+SEARCH_DRAW = 2 * ATTACK_DRAW
+"""Draws of a search count from here."""
+
+
+def search(
+    model: SpikingClassifier,
+    images: Float[Tensor, "B C H W"],
+    labels: Int[Tensor, " B"],
+    eps: float,
+    *,
+    queries: int,
+    index: Integer[Tensor, " B"] | None = None,
+    seed: int = 0,
+) -> Attacked:
+    """Squares of ±ε at random places, each kept if the margin ``z_y - max_{k≠y} z_k`` is smaller with it.
+
+    It begins with vertical stripes of ±ε. The model is random, so that the image so far and the one with a square are
+    both asked in every round, in the same fresh draw: a lucky draw is never remembered as progress. Squares become
+    smaller with the rounds. Images that are wrong four draws in a row leave. Nothing in the model changes.
+
+    Args:
+        images: pixels in [0, 1].
+        queries: the most times that the model is asked of an image: two a round.
+        index, seed: of the noise, and of stripes and squares.
+
+    Raises:
+        ValueError: if ε is no bound, or there are fewer than 2 queries.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import DirectEncoder
+    >>> model = SpikingClassifier(DirectEncoder(2), mlp(in_features=4, hidden=(8,), num_steps=2))
+    >>> found = search(model, torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1]), 0.25, queries=8)
+    >>> set(found.images.flatten().tolist()) <= {0.25, 0.75}, int(found.queries.max()) <= 8
+    (True, True)
+    """
+    check_classifier(model, "search() takes")
+    check_eps(eps)
+    if queries < 2:
+        raise ValueError(f"queries must be 2 or more, a round of the search, got {queries}")
+    places = index_of(index, images)
+    best, asked = _stripes(images, eps, places, seed), torch.zeros_like(places)
+    wrong, alive = torch.zeros_like(places), torch.arange(len(images), device=images.device)
+    with torch.no_grad(), evaluating(model):
+        for number in range(queries // 2):
+            few, truth, names = best[alive], labels[alive], places[alive]
+            side = _side(images.shape[2:], number, queries // 2)
+            tried = _with_square(few, images[alive], eps, side, sample_keys(seed, Purpose.SEARCH, 1 + number, names))
+            noise = {"seed": seed, "index": names, "draw": SEARCH_DRAW + number}
+            before, after = (_margin(model(x, **noise), truth) for x in (few, tried))
+            taken = after < before
+            best[alive] = torch.where(taken.reshape(-1, 1, 1, 1), tried, few)
+            asked[alive] += 2
+            wrong[alive] = torch.where(torch.minimum(before, after) < 0, wrong[alive] + 1, 0)
+            alive = alive[wrong[alive] < SURE]
+            if len(alive) == 0:
+                break
+    return Attacked(best, queries=asked)
+
+
+def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+    others = logits.scatter(1, labels[:, None], -math.inf)
+    return logits.gather(1, labels[:, None])[:, 0] - others.amax(1)
+
+
+def _stripes(images: Tensor, eps: float, index: Tensor, seed: int) -> Tensor:
+    keys = sample_keys(seed, Purpose.SEARCH, 0, index)
+    return (images + eps * fair_signs(uniform(keys, images.shape[1], 1, images.shape[3]), images)).clamp(0, 1)
+
+
+def _side(size: torch.Size, number: int, rounds: int) -> int:
+    """Of a square: the root of its share of the area, at least a pixel and at most the image's shorter side.
+
+    >>> [_side(torch.Size((28, 28)), number, 10_000) for number in (0, 11, 51, 9000)]
+    [25, 18, 13, 1]
+    """
+    share = SHARE / 2 ** bisect_left(HALVINGS, 10_000 * number / rounds)
+    return max(1, min(size[0], size[1], round(math.sqrt(share * size[0] * size[1]))))
+
+
+def _with_square(x: Tensor, images: Tensor, eps: float, side: int, keys: Tensor) -> Tensor:
+    """One square a picture, each channel's ±ε from the image as it was."""
+    _, channels, height, width = x.shape
+    numbers = uniform(keys, 2 + channels)
+    top, left = ((numbers[:, i] * (n - side + 1)).long()[:, None] for i, n in enumerate((height, width)))
+    rows, columns = (torch.arange(n, device=x.device)[None] for n in (height, width))
+    inside = ((rows >= top) & (rows < top + side))[:, :, None] & ((columns >= left) & (columns < left + side))[:, None]
+    moved = (images + eps * fair_signs(numbers[:, 2:], images)[:, :, None, None]).clamp(0, 1)
+    return torch.where(inside[:, None], moved, x)

@@ -1,0 +1,1 @@
+"""What enters the normalised layers, against the statistics that they hold."""

@@ -1,0 +1,1 @@
+"""Synaptic operations and state updates, counted."""

@@ -1,0 +1,275 @@
+"""Synaptic operations, counted from the spikes that there were, and those of an ANN of the same plan.
+
+One spike that meets one weight is one operation. A spike at an image's border meets fewer weights than one inside
+(:func:`~bntt.analysis.energy.fan_out.fan_out`), and so does an input of the ANN. Weights that are 0 count; dropout is
+off.
+
+Not counted: pooling itself, the sums of residual blocks, the encoder's random numbers, and memory: every access costs
+more than the arithmetic on what it brings. What neurons do, norm and leak and reset, is a line of its own
+(:class:`~bntt.analysis.energy.state_updates.Updates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy.batches import Leaves, passing
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.energy.fan_out import fan_out
+from bntt.analysis.energy.state_updates import Updates, updates_of
+from bntt.analysis.energy.weight_inputs import READOUT, Site, sites
+from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.encoders.pixels import StillEncoder
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, joined
+from bntt.nn.network.trace import evaluating
+
+Arriving = Literal["spikes", "counts", "analog", "nothing"]
+"""Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""
+Price = Literal["spikes", "values"]
+"""How counts are paid: every spike in them by an addition, or every value by a multiply-accumulate."""
+
+
+class Synaptic(NamedTuple):
+    """Operations of weights."""
+
+    additions: float
+    macs: float
+    """Multiply-accumulates."""
+
+    def __add__(self, other: object) -> Synaptic:
+        """Of both."""
+        if not isinstance(other, Synaptic):
+            return NotImplemented
+        return Synaptic(self.additions + other.additions, self.macs + other.macs)
+
+
+@dataclass(frozen=True)
+class LayerOperations:
+    """What one layer does for one image, on average; by step where it is ``[T]``."""
+
+    arrives: Arriving
+    events: Float64[Tensor, " T"]
+    """Σ spikes × the weights that they meet; of real numbers 0."""
+    active: Float64[Tensor, " T"]
+    """Σ values that are not 0 × the weights that they meet."""
+    dense: int
+    """Σ values × the weights that they meet: the multiply-accumulates of an ANN, in its one pass."""
+    spikes: Float64[Tensor, " T"]
+    """Of its own neurons."""
+    neurons: int
+    updates: Updates
+
+    def synaptic(self, steps: int | None = None, price: Price = "spikes") -> Synaptic:
+        """Operations of its weights in the first steps, all by default.
+
+        Single spikes are always added, and real numbers always multiplied.
+        """
+        events, active = float(self.events[:steps].sum()), float(self.active[:steps].sum())
+        if self.arrives == "analog" or (self.arrives == "counts" and price == "values"):
+            return Synaptic(0.0, active)
+        return Synaptic(events, 0.0)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What :func:`count_operations` counted, layer by layer, the readout last."""
+
+    accuracy: Accuracy
+    layers: dict[str, LayerOperations]
+    constant_input: bool
+    """Whether the input is the same at every step, so that the first layer's current can be computed once."""
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.accuracy.correct[0])
+
+    @property
+    def dense(self) -> int:
+        """Multiply-accumulates of an ANN of the same plan, of one image: no input is taken to be 0."""
+        return sum(layer.dense for layer in self.layers.values())
+
+    def synaptic(self, steps: int | None = None, price: Price = "spikes", *, input_once: bool = False) -> Synaptic:
+        """Operations of all weights of one image, if it is stopped after so many steps; all T by default.
+
+        Args:
+            price: how a pooled count is paid.
+            input_once: compute the current of an input that is the same at every step once, and keep it.
+        """
+        self.check_steps(steps)
+        total = Synaptic(0.0, 0.0)
+        for i, layer in enumerate(self.layers.values()):
+            total += layer.synaptic(1 if i == 0 and input_once and self.constant_input else steps, price)
+        return total
+
+    def spikes(self, steps: int | None = None) -> float:
+        """Of all neurons for one image; those of the input are not among them."""
+        self.check_steps(steps)
+        return sum(float(layer.spikes[:steps].sum()) for layer in self.layers.values())
+
+    def check_steps(self, steps: int | None) -> None:
+        """Refuse what is no count of its steps.
+
+        Raises:
+            ValueError: below 1, or above T.
+        """
+        if steps is not None and not 1 <= steps <= self.num_steps:
+            raise ValueError(f"steps must be 1 to {self.num_steps}, as the network has, got {steps}")
+
+
+@torch.no_grad()
+def count_operations(
+    model: SpikingClassifier,
+    batches: Loader,
+    *,
+    seed: int = 0,
+    draws: int = 1,
+    leaves: Leaves | None = None,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> Operations:
+    """Count the operations of every sample ``draws`` times, in evaluation mode; nothing in the model changes.
+
+    Args:
+        batches: as :func:`~bntt.analysis.evaluate`'s, whose noise the samples get too.
+        leaves: takes the logits ``[B, K]`` of those who are still there after a step, and says who leaves now, ``[B]``:
+            nothing is counted of them from then on, and their answer stays. By default nobody leaves early.
+        progress: called with the number of samples of every batch done.
+
+    Raises:
+        TypeError: if the network has a part of which it is not known what it makes of spikes.
+        ValueError: if there are no samples, or what arrives behind spikes is not whole spikes.
+
+    >>> import bntt
+    >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
+    >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
+    >>> count_operations(model, loader).dense == 784 * 16 + 16 * 10
+    True
+    """
+    check_classifier(model, "count_operations() takes")
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
+    total, correct = _Total(), []
+    with evaluating(model):
+        for draw in range(draws):
+            hits: Tensor | None = None
+            for inputs, labels, index in samples(batches, 0):
+                noise: dict[str, Any] = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
+                logits, shape, measured = _passed(model, inputs, leaves, noise)
+                right = (logits.argmax(2).cpu() == labels.cpu()).sum(1)
+                hits = right if hits is None else hits + right
+                total.add(measured, shape, len(labels))
+                progress(len(labels))
+            if hits is None:
+                raise ValueError("there are no samples to count")
+            correct.append(tuple(hits.tolist()))
+    accuracy = Accuracy(total.samples // draws, tuple(correct))
+    return Operations(accuracy, dict(_layers(model, total)), isinstance(model.encoder, StillEncoder))
+
+
+class _Total:
+    """What was measured of all batches."""
+
+    def __init__(self) -> None:
+        self.samples, self.shape = 0, torch.Size()
+        self.arrived: dict[str, Arrivals] = {}
+        self.spikes: dict[str, Tensor] = {}
+        self.neurons: dict[str, int] = {}
+
+    def add(self, measured: Mapping[str, LayerMeasures], shape: torch.Size, samples: int) -> None:
+        self.samples, self.shape = self.samples + samples, shape
+        for name, layer in measured.items():
+            self.neurons[name] = layer.neurons
+            if layer.spikes is not None:
+                spikes = layer.spikes.sum(1)
+                self.spikes[name] = self.spikes[name] + spikes if name in self.spikes else spikes
+            if (now := layer.arrivals) is not None:
+                so_far = self.arrived.get(name)
+                self.arrived[name] = now if so_far is None else so_far + now
+
+
+def _passed(
+    model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
+) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
+    """The logits of every step, the shape of what drives the network in one, and what was measured."""
+    inputs, total = inputs.to(next(model.parameters()).device), model.encoder.num_steps
+    shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
+    readout = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}
+    logits, parts = list[Tensor](), list[Measured]()
+    measure = Measure(spikes=True, arrivals=True)
+    for part in passing(model, inputs, measure, noise, leaves=leaves, beside=readout):
+        logits.append(_answers(logits[-1][-1:], part.logits, part.there) if logits else part.logits)
+        parts.append(part.measured)
+    missing = total - sum(map(len, logits))
+    logits += [logits[-1][-1:]] * missing
+    parts += [_nothing(parts[-1])] * missing
+    return torch.cat(logits), shape, joined(parts)
+
+
+def _answers(before: Tensor, some: Tensor, there: Tensor) -> Tensor:
+    """What everybody says: those who have left what they said last."""
+    whole = before.repeat(len(some), 1, 1)
+    whole[:, there] = some
+    return whole
+
+
+def _nothing(part: Measured) -> Measured:
+    """Of a step in which nobody is there any more."""
+    return {
+        name: replace(
+            layer,
+            spikes=None if layer.spikes is None else 0 * layer.spikes[:1],
+            arrivals=None
+            if layer.arrivals is None
+            else Arrivals(0 * layer.arrivals.amount[:1], 0 * layer.arrivals.active[:1], layer.arrivals.sizes),
+        )
+        for name, layer in part.items()
+    }
+
+
+def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, LayerOperations]]:
+    arrived, steps = total.arrived, model.encoder.num_steps
+    first = next(iter(arrived.values()))
+    spikes = first.are_whole(1) and bool((first.amount == first.active).all())  # all of them 1 in size
+    found = sites(model.network, total.shape, Fraction(1) if spikes else None)
+    none = torch.zeros(steps, dtype=torch.float64)
+    for name in [*model.network.layers, READOUT]:
+        site, own = found[name], total.spikes.get(name)
+        fired = none if own is None else own.cpu() / total.samples
+        updates = updates_of(site, spikes=fired)
+        neurons = total.neurons[name]
+        if site.weights is None:
+            yield name, LayerOperations("nothing", none, none, 0, fired, neurons, updates)
+            continue
+        reach = _reach(site)
+        active = (arrived[name].active.cpu() * reach).sum((1, 2)).double() / total.samples
+        dense = int(reach.sum()) * (site.into.size // reach.numel())
+        arrives, events = _events(name, site, arrived[name])
+        events = (events * reach).sum((1, 2)) / total.samples
+        yield name, LayerOperations(arrives, events, active, dense, fired, neurons, updates)
+
+
+def _reach(site: Site) -> Tensor:
+    assert site.weights is not None
+    shape = site.into.shape
+    return fan_out(site.weights, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))
+
+
+def _events(name: str, site: Site, arrived: Arrivals) -> tuple[Arriving, Tensor]:
+    """What kind of input a layer has, and the spikes in it by step and place."""
+    worth, amount, active = site.into.worth, arrived.amount.cpu(), arrived.active.cpu()
+    if worth is None:
+        return "analog", torch.zeros_like(amount)
+    if not arrived.are_whole(float(worth)):
+        raise ValueError(f"what arrives at layer {name!r} is not whole spikes: its input's neurons gave other values")
+    events = (amount / float(worth)).round()
+    return ("spikes" if worth == 1 and torch.equal(events, active.double()) else "counts"), events

@@ -1,0 +1,1 @@
+"""The paper's equivalence of BNTT and a threshold that varies with time."""

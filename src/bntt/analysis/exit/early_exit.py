@@ -1,0 +1,197 @@
+"""Static early exit (paper Section 3.4): γ says, before any image is seen, after how many steps a network may stop."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bntt.analysis.exit.gamma import GammaProfile
+
+Reading = Literal["magnitude", "signed", "relative"]
+"""Which mean over channels is compared with the threshold, see :class:`~bntt.analysis.GammaProfile`: that of |γ|;
+that of γ, as the paper words it; or that of |γ|/σ̄ in the unit of γ."""
+READINGS: tuple[Reading, ...] = ("magnitude", "signed", "relative")
+PAPER_THRESHOLD = 0.1
+"""Of the paper's Figure 4."""
+ROUNDING = 1e-9
+"""Of shares: less than one image in any data set."""
+
+
+class NoGammaError(ValueError):
+    """A network without a γ for each step that reaches its readout: nothing says when it may stop."""
+
+
+def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:
+    """The largest mean of all normalised layers at every step; −∞ where none is driven.
+
+    Raises:
+        NoGammaError: if no layer has a γ for each step, or none that reaches the readout.
+
+    >>> rows, no = {"conv1": torch.tensor([0.9, 0.2]), "fc1": torch.tensor([0.1, 0.3])}, {}
+    >>> envelope(GammaProfile(rows, no, {"conv1": range(2), "fc1": range(2)}, no, no))
+    tensor([0.9000, 0.3000])
+    """
+    rows: dict[str, Tensor] = getattr(profile, reading)
+    if not rows:
+        raise NoGammaError(
+            "no layer has a γ for each step, from which an early exit is read: train with a norm that has one "
+            "(network.norm='bntt'); stopping early by accuracy alone needs no γ (truncation)"
+        )
+    largest = torch.full_like(next(iter(rows.values())), -math.inf)
+    for name, row in rows.items():
+        steps = slice(profile.driven[name].start, profile.driven[name].stop)
+        largest[steps] = torch.maximum(largest[steps], row[steps])
+    if not any(profile.driven[name] for name in rows):
+        raise NoGammaError(
+            f"of {len(largest)} steps there is none whose γ has a path from the input to the readout: train with more "
+            f"steps (network.num_steps), or fire after integration (network.fire='after')"
+        )
+    return largest
+
+
+def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
+    """After how many steps to stop, 1 to T: one more than the last t at which some layer's mean reaches the threshold.
+
+    From there on every layer's mean γ stays below it: the rest is silent enough to be left away. Where no mean reaches
+    it at any step it is 1, with a warning.
+
+    Raises:
+        ValueError: on a threshold that is negative or no number.
+        NoGammaError: if no layer has a γ for each step.
+
+    >>> rows, no = {"fc1": torch.tensor([0.02, 0.9, 0.3, 0.05])}, {}
+    >>> exit_step(GammaProfile(rows, no, {"fc1": range(4)}, no, no), 0.1)
+    3
+    """
+    if not (threshold >= 0 and math.isfinite(threshold)):
+        raise ValueError(f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
+    reached = (envelope(profile, reading) >= threshold).nonzero()
+    if len(reached) == 0:
+        warnings.warn(
+            f"no mean γ reaches the exit threshold {threshold:g} at any step: stopping after 1; take a lower one",
+            stacklevel=2,
+        )
+        return 1
+    return int(reached[-1]) + 1
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The thresholds that stop after one number of steps."""
+
+    steps: int
+    above: float
+    """Thresholds above this one, 0 or more ..."""
+    to: float
+    """... up to this one, which still stops there; ∞ of those that nothing reaches."""
+
+
+def stretches(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[Stretch, ...]:
+    """Every number of steps that some threshold gives, from most to fewest: the whole grid of the paper's Figure 7.
+
+    Raises:
+        NoGammaError: if no layer has a γ for each step.
+
+    >>> rows, no = {"fc1": torch.tensor([0.25, 1.0, 0.5])}, {}
+    >>> [(s.steps, s.above, s.to) for s in stretches(GammaProfile(rows, no, {"fc1": range(3)}, no, no))]
+    [(3, 0.0, 0.5), (2, 0.5, 1.0), (1, 1.0, inf)]
+    """
+    found, above = list[Stretch](), 0.0
+    largest = envelope(profile, reading).tolist()
+    for t in range(len(largest) - 1, -1, -1):
+        if largest[t] > above or (not found and largest[t] == above):
+            found.append(Stretch(t + 1, above, largest[t]))
+            above = largest[t]
+    if found and found[-1].steps == 1:
+        return (*found[:-1], Stretch(1, found[-1].above, math.inf))
+    return (*found, Stretch(1, above, math.inf))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where to stop, as it was chosen on validation."""
+
+    steps: int
+    threshold: float | None
+    """The highest that stops there; None of a truncation."""
+    accuracy: float
+    """On validation, when stopped there."""
+    lost: float
+    """Of the accuracy after all steps, on validation; negative where it is higher."""
+
+
+class LossBudgetError(ValueError):
+    """No threshold keeps the loss that was stated."""
+
+
+def choose_exit(
+    profile: GammaProfile, over_time: Sequence[float], loss: float, reading: Reading = "magnitude"
+) -> Choice:
+    """The threshold that stops earliest and loses at most so much of the accuracy after all steps; of those that some
+    layer reaches, the highest.
+
+    Args:
+        over_time: accuracy on validation when stopped after step t, of all T steps.
+        loss: a share: 0.005 is half a point.
+
+    Raises:
+        LossBudgetError: if every threshold loses more.
+        ValueError: on a loss that is negative or no number, or accuracies of another number of steps.
+        NoGammaError: if no layer has a γ for each step.
+
+    >>> rows, no = {"fc1": torch.tensor([0.25, 1.0, 0.5])}, {}
+    >>> profile = GammaProfile(rows, no, {"fc1": range(3)}, no, no)
+    >>> choose_exit(profile, (0.5, 0.75, 0.75), 0.01)
+    Choice(steps=2, threshold=1.0, accuracy=0.75, lost=0.0)
+    """
+    lines = envelope(profile, reading)
+    if len(lines) != len(over_time):
+        raise ValueError(f"γ has {len(lines)} steps, the accuracies have {len(over_time)}")
+    highest = float(lines.max())
+    reachable = {s.steps: min(s.to, highest) for s in stretches(profile, reading) if s.above < highest}
+    steps = _earliest(over_time, loss, reachable)
+    if steps is None:
+        gentle = max(reachable or {1: 0.0}, key=lambda count: over_time[count - 1])
+        raise LossBudgetError(
+            f"no threshold loses at most {100 * loss:g} points on validation: the gentlest stops after {gentle} of "
+            f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: state a larger loss"
+        )
+    return choice_at(over_time, steps, reachable[steps])
+
+
+def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
+    """The fewest steps that lose at most so much, whatever γ says: what an exit by γ is compared with.
+
+    Raises:
+        ValueError: on a loss that is negative or no number.
+
+    >>> choose_truncation((0.5, 0.7, 0.75, 0.74), 0.005).steps
+    3
+    """
+    steps = _earliest(over_time, loss, range(1, len(over_time) + 1))
+    assert steps is not None  # all of them lose nothing
+    return choice_at(over_time, steps, None)
+
+
+def _earliest(over_time: Sequence[float], loss: float, counts: Iterable[int]) -> int | None:
+    if not (loss >= 0 and math.isfinite(loss)):
+        raise ValueError(f"the loss that may be must be 0 or above, as a share, got {loss}")
+    kept = [count for count in counts if over_time[count - 1] >= over_time[-1] - loss - ROUNDING]
+    return min(kept, default=None)
+
+
+def choice_at(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:
+    """A stop after so many steps, by whatever it was chosen.
+
+    >>> choice_at((0.5, 0.75), 1, None)
+    Choice(steps=1, threshold=None, accuracy=0.5, lost=0.25)
+    """
+    accuracy = over_time[steps - 1]
+    return Choice(steps, threshold, accuracy, over_time[-1] - accuracy)

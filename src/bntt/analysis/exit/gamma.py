@@ -1,0 +1,146 @@
+"""γ over time, from which the paper reads when a network may stop (Fig. 4 and 6), and what it is divided by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bntt.analysis.activity.delays import delays
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.temporal import TemporalNorm
+
+NEAR_START = 1e-3
+"""A γ that is nearer to 1 than this, everywhere, was hardly trained."""
+
+
+@dataclass(frozen=True)
+class GammaProfile:
+    """Means over the channels of every layer that has a γ for each step, ``[T]`` each.
+
+    Some γ have no path from input to readout, in ``fire_before`` those of a layer's first and last steps: nothing but
+    weight decay ever moved them, so that they count in no peak and no exit (see :attr:`driven`).
+    """
+
+    magnitude: dict[str, Float[Tensor, " T"]]
+    """Mean of |γ|: what early exit reads."""
+    signed: dict[str, Float[Tensor, " T"]]
+    """Mean of γ: the paper's wording."""
+    driven: dict[str, range]
+    """The steps whose γ has a path from the input to the readout."""
+    deviation: dict[str, Float[Tensor, " T"]]
+    """Mean of σ̄ = √(running variance + ε)."""
+    relative: dict[str, Float[Tensor, " T"]]
+    """Mean of |γ_t| σ̄ / σ̄_t, where σ̄ is each channel's mean over the driven steps: what multiplies the current, in
+    the unit of γ. It equals ``magnitude`` where σ̄ does not vary, as the paper's Section 3.3 takes it."""
+
+    def where_driven(self, field: Literal["magnitude", "deviation"]) -> dict[str, list[float]]:
+        """The rows of a field, NaN where γ has no path to the readout.
+
+        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
+        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).where_driven("magnitude")
+        {'fc1': [nan, 1.0, 2.0]}
+        """
+        rows: dict[str, Tensor] = getattr(self, field)
+        return {
+            name: [value if t in self.driven[name] else math.nan for t, value in enumerate(row.tolist())]
+            for name, row in rows.items()
+        }
+
+    def peak(self, layer: str) -> int | None:
+        """The step, from 0, at which a layer's mean |γ| is largest of those that are driven; None if none is.
+
+        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
+        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).peak("fc1")
+        2
+        """
+        steps = self.driven[layer]
+        if not steps:
+            return None
+        return steps.start + int(self.magnitude[layer][steps.start : steps.stop].argmax())
+
+
+def gamma_profile(network: SpikingNetwork) -> GammaProfile:
+    """Read γ and σ̄ from every layer whose norm has a γ for each step; other layers are left out.
+
+    >>> from bntt.models import vgg6
+    >>> gamma_profile(vgg6(num_steps=3)).magnitude["conv1"]
+    tensor([1., 1., 1.])
+    """
+    late, found = delays(network), GammaProfile({}, {}, {}, {}, {})
+    for name, norm in stepwise_norms(network).items():
+        gamma, deviation = norm.gamma.detach(), deviations(norm)
+        steps = late[name].driven(norm.num_steps)
+        usual = deviation[steps.start : steps.stop].mean(0) if steps else deviation.mean(0)
+        found.magnitude[name], found.signed[name] = gamma.abs().mean(1), gamma.mean(1)
+        found.driven[name] = steps
+        found.deviation[name] = deviation.mean(1)
+        found.relative[name] = (gamma.abs() * usual / deviation).mean(1)
+    return found
+
+
+def deviations(norm: TemporalNorm) -> Float[Tensor, "T C"]:
+    """σ̄ of every step and channel, ``√(running variance + ε)``.
+
+    >>> from bntt.nn import BNTT
+    >>> deviations(BNTT(1, num_steps=2, eps=3.0))
+    tensor([[2.],
+            [2.]])
+    """
+    return (norm.running_var + norm.eps).sqrt().expand_as(norm.gamma)
+
+
+def stepwise_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
+    """The norms that have a γ for each step, by layer.
+
+    >>> from bntt.models import mlp
+    >>> list(stepwise_norms(mlp(hidden=(4,), num_steps=3))), list(stepwise_norms(mlp(hidden=(4,), norm="bn")))
+    (['fc1'], [])
+    """
+    norms = {name: layer.norm for name, layer in network.layers.items()}
+    return {n: norm for n, norm in norms.items() if isinstance(norm, TemporalNorm) and not norm.method.shared_gamma}
+
+
+def looks_untrained(network: SpikingNetwork) -> bool:
+    """Whether every γ is still about 1, as it starts; never of a network without γ.
+
+    >>> from bntt.models import mlp
+    >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
+    (True, False)
+    """
+    gammas = [module.gamma.detach() for module in network.modules() if isinstance(module, TemporalNorm)]
+    return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
+
+
+@dataclass(frozen=True)
+class GammaSpread:
+    """How γ of one layer is spread over its channels (Fig. 6)."""
+
+    smallest: Float[Tensor, " T"]
+    largest: Float[Tensor, " T"]
+    edges: Float[Tensor, " edges"]
+    counts: Int[Tensor, "T bins"]
+    """Channels between two edges; the last bin has its upper edge too."""
+
+
+def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpread]:
+    """Of every layer that has a γ for each step, in bins from its smallest to its largest γ of all steps.
+
+    >>> from bntt.models import mlp
+    >>> gamma_spread(mlp(hidden=(4,), num_steps=2), bins=2)["fc1"].counts
+    tensor([[0, 4],
+            [0, 4]])
+    """
+    found = {}
+    for name, norm in stepwise_norms(network).items():
+        gamma = norm.gamma.detach()
+        low, high = float(gamma.min()), float(gamma.max())
+        edges = torch.linspace(low if low < high else low - 0.5, high if low < high else high + 0.5, bins + 1)
+        which = torch.bucketize(gamma.cpu().float(), edges[1:-1], right=True)
+        counts = torch.stack([row.bincount(minlength=bins) for row in which])
+        found[name] = GammaSpread(gamma.amin(1), gamma.amax(1), edges, counts)
+    return found

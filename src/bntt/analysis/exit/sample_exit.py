@@ -1,0 +1,228 @@
+"""Early exit of each sample by itself: whoever is sure enough leaves the batch, and the others go on without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from bntt.analysis.accuracy.batches import Leaves, passing
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
+from bntt.analysis.exit.early_exit import ROUNDING
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.measured import Measure
+from bntt.nn.network.trace import evaluating
+
+Criterion = Literal["confidence", "margin", "entropy"]
+CRITERIA: tuple[Criterion, ...] = ("confidence", "margin", "entropy")
+CANDIDATES = 500
+"""Thresholds tried when one is chosen: so many quantiles of what was seen."""
+
+
+def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Tensor, "..."]:
+    """How sure a network is, from 0 to 1, with p the softmax of its logits so far.
+
+    ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 where
+    all classes are alike and 1 where one has everything.
+
+    >>> certainty(torch.tensor([[0.0, 0.0], [0.0, 40.0]]), "margin")
+    tensor([0., 1.])
+    """
+    if criterion == "entropy":
+        logs = logits.log_softmax(-1)
+        return 1 + (logs.exp() * logs).sum(-1) / math.log(logits.shape[-1])
+    best = logits.softmax(-1).topk(min(2, logits.shape[-1]), dim=-1).values
+    return best[..., 0] if criterion == "confidence" or best.shape[-1] < 2 else best[..., 0] - best[..., 1]
+
+
+def leaving(criterion: Criterion, threshold: float) -> Leaves:
+    """The rule by which samples leave: all that are so sure.
+
+    >>> leaving("confidence", 0.9)(torch.tensor([[0.0, 0.0], [0.0, 40.0]]))
+    tensor([False,  True])
+    """
+    return lambda logits: certainty(logits, criterion) >= threshold
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a network said of every presentation of a sample after each step, for a threshold to be chosen on."""
+
+    certainty: dict[Criterion, Float[Tensor, "N T"]]
+    right: Bool[Tensor, "N T"]
+    """Whether the class was right when stopped after step t."""
+
+
+@torch.no_grad()
+def record_running(
+    model: SpikingClassifier,
+    batches: Loader,
+    *,
+    seed: int = 0,
+    draws: int = 1,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> Running:
+    """All steps of every sample, in evaluation mode; the noise is that of :func:`~bntt.analysis.evaluate`.
+
+    Nothing in the model changes.
+
+    Raises:
+        ValueError: if there are no samples, or draws is below 1.
+    """
+    check_classifier(model, "record_running() takes")
+    device, right = next(model.parameters()).device, list[Tensor]()
+    sure: dict[Criterion, list[Tensor]] = {criterion: [] for criterion in CRITERIA}
+    for draw in range(draws):
+        for inputs, labels, index in samples(batches, 0):
+            logits = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw).logits
+            check_labels(labels, logits.shape[2])
+            right.append((logits.argmax(2) == labels.to(device)).T.cpu())
+            for criterion, found in sure.items():
+                found.append(certainty(logits, criterion).T.cpu())
+            progress(len(labels))
+    if not right:
+        raise ValueError("there are no samples to look at")
+    return Running({criterion: torch.cat(found) for criterion, found in sure.items()}, torch.cat(right))
+
+
+def exits_at(sure: Float[Tensor, "N T"], threshold: float) -> Int[Tensor, " N"]:
+    """After how many steps each sample leaves: the first at which it is that sure, or all.
+
+    >>> exits_at(torch.tensor([[0.2, 0.9, 0.3], [0.1, 0.2, 0.3]]), 0.9)
+    tensor([2, 3])
+    """
+    leaves = sure >= threshold
+    leaves[:, -1] = True
+    return leaves.to(torch.uint8).argmax(1) + 1
+
+
+@dataclass(frozen=True)
+class SampleChoice:
+    """A threshold for each sample's exit, as it was chosen on validation."""
+
+    criterion: Criterion
+    threshold: float
+    """∞ where nobody may leave early."""
+    accuracy: float
+    """On validation."""
+    lost: float
+    """Of the accuracy after all steps."""
+    mean_steps: float
+
+
+def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> SampleChoice:
+    """The threshold with the fewest steps on average among those that lose at most so much, of 500 quantiles.
+
+    Args:
+        loss: a share: 0.005 is half a point.
+
+    Raises:
+        ValueError: on a loss that is negative or no number.
+
+    >>> seen = Running({"margin": torch.tensor([[0.1, 0.9], [0.6, 0.9]])}, torch.tensor([[False, True], [True, True]]))
+    >>> choose_sample_exit(seen, "margin", 0.0).mean_steps
+    1.5
+    """
+    if not (loss >= 0 and math.isfinite(loss)):
+        raise ValueError(f"the loss that may be must be 0 or above, as a share, got {loss}")
+    sure, right = running.certainty[criterion], running.right
+    whole = float(right[:, -1].double().mean())
+    early = sure[:, :-1].flatten().double()
+    tried = [math.inf]
+    if early.numel():
+        ordered = early.sort().values
+        places = torch.linspace(0, len(ordered) - 1, min(CANDIDATES, len(ordered))).round().long()
+        tried += sorted(set(ordered[places].tolist()))
+    best: SampleChoice | None = None
+    for threshold in tried:
+        steps = exits_at(sure, threshold)
+        accuracy = float(right.gather(1, steps[:, None] - 1).double().mean())
+        choice = SampleChoice(criterion, threshold, accuracy, whole - accuracy, float(steps.double().mean()))
+        if choice.lost <= loss + ROUNDING and (best is None or choice.mean_steps < best.mean_steps):
+            best = choice
+    assert best is not None  # nobody leaves early at ∞
+    return best
+
+
+@dataclass(frozen=True)
+class SampleExits:
+    """What samples that left by themselves said, and when; every draw of a sample counts as one more."""
+
+    classes: Int[Tensor, " N"]
+    right: Bool[Tensor, " N"]
+    steps: Int[Tensor, " N"]
+    """After how many steps each left."""
+    spikes: Float[Tensor, " T"]
+    """Of all layers at each step, of those who were still there, per presentation of a sample."""
+    num_steps: int
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.double().mean())
+
+    @property
+    def mean_steps(self) -> float:
+        return float(self.steps.double().mean())
+
+    @property
+    def distribution(self) -> tuple[float, ...]:
+        """The share of samples that left after 1, 2, ... T steps."""
+        counts = self.steps.bincount(minlength=self.num_steps + 1)[1:]
+        return tuple((counts / len(self.steps)).tolist())
+
+
+@torch.no_grad()
+def exit_each(
+    model: SpikingClassifier,
+    batches: Loader,
+    criterion: Criterion,
+    threshold: float,
+    *,
+    seed: int = 0,
+    draws: int = 1,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> SampleExits:
+    """Classify step by step; samples whose :func:`certainty` reaches the threshold leave the batch with their class.
+
+    A sample keeps its own noise whoever else has left, so that it says what it says alone. The model stays as it is.
+
+    Args:
+        batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s.
+
+    Raises:
+        ValueError: on a threshold that is negative or NaN, draws below 1, or if there are no samples.
+    """
+    check_classifier(model, "exit_each() takes")
+    if not threshold >= 0:
+        raise ValueError(f"a threshold of certainty must be 0 or above, got {threshold}")
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
+    device, total = next(model.parameters()).device, model.encoder.num_steps
+    leaves, measure = leaving(criterion, threshold), Measure(spikes=True)
+    classes, right, steps = list[Tensor](), list[Tensor](), list[Tensor]()
+    spikes, seen = torch.zeros(total, dtype=torch.float64), 0
+    with evaluating(model):
+        for draw in range(draws):
+            for inputs, labels, index in samples(batches, 0):
+                noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
+                said = left = torch.zeros(len(labels), dtype=torch.int64, device=device)
+                for t, part in enumerate(passing(model, inputs.to(device), measure, noise, leaves=leaves)):
+                    if t == 0:
+                        check_labels(labels, part.logits.shape[2])
+                    said = said.index_copy(0, part.there, part.logits[-1].argmax(1))
+                    left = left.index_fill(0, part.there, t + 1)
+                    for layer in part.measured.values():
+                        spikes[t] += 0.0 if layer.spikes is None else float(layer.spikes.sum())
+                classes, steps = [*classes, said.cpu()], [*steps, left.cpu()]
+                right.append(classes[-1] == labels)
+                seen += len(labels)
+                progress(len(labels))
+    if not seen:
+        raise ValueError("there are no samples to classify")
+    return SampleExits(torch.cat(classes), torch.cat(right), torch.cat(steps), spikes / seen, total)

@@ -1,0 +1,134 @@
+"""One neuron through time: its membrane, its spikes, and the surrogate gradient of each step (the paper's Figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.measured import LayerMeasures, Measure
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.trace import evaluating
+from bntt.nn.neurons.lif import LIF
+from bntt.ops.lif import Neuron, fire_before, soft_reset
+
+
+@dataclass(frozen=True)
+class NeuronTrace:
+    """What a neuron did while it saw one sample."""
+
+    layer: str
+    place: tuple[int, ...]
+    """Channel, row and column; in a fully connected layer the channel alone."""
+    neuron: Neuron
+    membrane: Float[Tensor, " T"]
+    """u after each step, the reset included."""
+    spikes: Bool[Tensor, " T"]
+
+    @property
+    def potential(self) -> Float[Tensor, " T"]:
+        """What each step's spike was decided on: m before the reset; in ``fire_before`` u of the step before. NaN in
+        steps of ``fire_after`` whose spike a reset that is not the soft one erased.
+
+        >>> from bntt.ops.lif import Neuron
+        >>> two = NeuronTrace("fc1", (0,), Neuron(), torch.tensor([0.5, 0.25]), torch.tensor([False, True]))
+        >>> two.potential
+        tensor([0.5000, 1.2500])
+        """
+        if self.neuron.rule is fire_before:
+            return torch.cat([torch.zeros_like(self.membrane[:1]), self.membrane[:-1]])
+        taken = self.neuron.threshold if self.neuron.reset is soft_reset else torch.nan
+        return torch.where(self.spikes, self.membrane + taken, self.membrane)
+
+    @property
+    def gradient(self) -> Float[Tensor, " T"]:
+        """The surrogate's do/du of each step; NaN where the potential is."""
+        slope: Tensor = self.neuron.surrogate(self.potential / self.neuron.threshold - 1)
+        return torch.where(self.potential.isnan(), torch.nan, slope)
+
+
+@torch.no_grad()
+def neuron_trace(
+    model: SpikingClassifier,
+    inputs: Tensor,
+    layer: str,
+    place: Sequence[int] | None = None,
+    *,
+    index: int = 0,
+    seed: int = 0,
+    draw: int = FIRST_DRAW,
+) -> NeuronTrace:
+    """Follow one neuron through all steps, in evaluation mode. The model is left as it was.
+
+    Args:
+        inputs: one sample, ``[1, ...]``, as the encoder takes it.
+        place: of the neuron; by default the first whose spikes come nearest to every second step.
+        index, seed, draw: which noise; ``index`` is the sample's place in its dataset.
+
+    Raises:
+        ValueError: if there is no such layer or neuron, its neurons are no :class:`~bntt.nn.LIF`, or there is not
+            one sample.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(5), mlp(in_features=4, hidden=(8,), num_steps=5))
+    >>> neuron_trace(model, torch.ones(1, 1, 2, 2), "fc1", (3,)).membrane.shape
+    torch.Size([5])
+    """
+    check_classifier(model, "neuron_trace() takes")
+    if len(inputs) != 1:
+        raise ValueError(f"a neuron is followed while it sees one sample, got {len(inputs)}")
+    found = neuron_of(model.network, layer)
+    with evaluating(model):
+        if place is None:
+            place = _lively(_measured(model, inputs, Measure(places=True), layer, index, seed, draw))
+        at = tuple(place)
+        measured = _measured(model, inputs, Measure(places=True, membrane=(layer, at)), layer, index, seed, draw)
+    assert measured.membrane is not None
+    spikes = _places(measured)
+    for here in at:
+        spikes = spikes[:, here]
+    return NeuronTrace(layer, at, found, measured.membrane[:, 0].cpu(), (spikes > 0).cpu())
+
+
+def neuron_of(network: SpikingNetwork, layer: str) -> Neuron:
+    """What the neurons of a layer are; a learned leak of each channel as a tensor.
+
+    Raises:
+        ValueError: if there is no such layer, or its neurons are of another kind than :class:`~bntt.nn.LIF`.
+
+    >>> from bntt.models import mlp
+    >>> neuron_of(mlp(hidden=(4,), leak=0.5), "fc1").leak
+    0.5
+    """
+    spiking = {name: part.lif for name, part in network.layers.items() if part.lif is not None}
+    if layer not in spiking:
+        raise ValueError(f"there are no neurons in a layer {layer!r}: choose one of {', '.join(spiking)}")
+    if not isinstance(lif := spiking[layer], LIF):
+        raise ValueError(f"the neurons of {layer!r} are {type(lif).__name__}, which has no single threshold to show")
+    return lif.neuron
+
+
+def _measured(
+    model: SpikingClassifier, inputs: Tensor, measure: Measure, layer: str, index: int, seed: int, draw: int
+) -> LayerMeasures:
+    steps = model.encoder.num_steps
+    _, state = model.advance(inputs, steps=steps, measure=measure, seed=seed, index=torch.tensor([index]), draw=draw)
+    assert state.measured is not None
+    return state.measured[layer]
+
+
+def _places(measured: LayerMeasures) -> Tensor:
+    assert measured.places is not None
+    return measured.places
+
+
+def _lively(measured: LayerMeasures) -> tuple[int, ...]:
+    places = _places(measured)
+    off = (places.sum(0) - len(places) / 2).abs()
+    return tuple(int(at) for at in torch.unravel_index(off.argmin(), off.shape))

@@ -1,0 +1,1 @@
+"""What a network says of an image, step by step."""

@@ -1,0 +1,102 @@
+"""What a network says of an image after every step, and from which step on it says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.tensor_checks import check_tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The confidence in every class after every step.
+
+    >>> seen = Prediction(("cat", "dog"), torch.tensor([[0.5, 0.5], [0.4, 0.6], [0.1, 0.9]]))
+    >>> seen.label, seen.stable_from
+    ('dog', 2)
+    """
+
+    classes: tuple[str, ...]
+    confidence: Float[Tensor, "T K"]
+    """Row t: the softmax of the logits of a network that is stopped after step t + 1, mean over the draws."""
+
+    @property
+    def label(self) -> str:
+        """The class with the highest confidence after the last step; of several the first, as accuracy counts it."""
+        return self.classes[int(self.confidence[-1].argmax())]
+
+    @property
+    def stable_from(self) -> int:
+        """A count of steps, 1 to T: whoever stops after so many, or more, hears the same class as after the last.
+
+        While another class is as high, as all are before the first spike arrives, nothing has been said.
+        """
+        final = int(self.confidence[-1].argmax())
+        others = self.confidence.clone()
+        others[:, final] = -1.0
+        open_steps = (self.confidence[:, final] <= others.amax(1)).nonzero()
+        first = int(open_steps[-1]) + 2 if len(open_steps) else 1
+        return min(first, len(self.confidence))
+
+    def leading(self, count: int) -> list[int]:
+        """The final class, then those with the highest confidence on average over the steps: at most ``count`` numbers.
+
+        >>> Prediction(("a", "b", "c"), torch.tensor([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])).leading(2)
+        [0, 2]
+        """
+        average = self.confidence.mean(0)
+        average[int(self.confidence[-1].argmax())] = 2.0
+        return average.argsort(descending=True, stable=True)[:count].tolist()
+
+
+def predict(
+    model: SpikingClassifier,
+    images: Float[Tensor, "B *shape"],
+    classes: Sequence[str],
+    *,
+    seed: int = 0,
+    draws: int = 1,
+) -> list[Prediction]:
+    """What a model says of each image, in evaluation mode: ``mean_d softmax(logits[t])`` after every step t.
+
+    Images are shown one at a time, each with the noise of sample 0, so that what is said of one does not depend on what
+    else is asked. Nothing in the model changes.
+
+    Args:
+        images: as the encoder takes them, pixels in [0, 1]; sequences of a model of such.
+        classes: names of the K classes.
+        seed: of the noise; draw d is the noise's ``draw`` number 2**32 + d, as in :func:`~bntt.analysis.evaluate`.
+        draws: how often an image is shown, each time with fresh noise.
+
+    Raises:
+        ValueError: if ``draws`` is below 1, or there are more or fewer names than classes; and what the model raises on
+            images that it does not take.
+
+    >>> import bntt
+    >>> images, classes = bntt.data.fashion_mnist_bundled().test, bntt.models.pretrained_facts().classes
+    >>> [said.label for said in predict(bntt.models.pretrained(), images.batch(torch.tensor([333, 555])), classes)]
+    ['Sneaker', 'Trouser']
+    """
+    check_classifier(model, "predict() takes")
+    check_tensor(images, "predict()", "images [B, ...]")
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
+    device = next(model.parameters()).device
+    first = torch.zeros(1, dtype=torch.int64, device=device)
+    found = []
+    for row in range(len(images)):
+        image, shares = images[row : row + 1].to(device), list[Tensor]()
+        for draw in range(draws):
+            logits = model.trace(image, seed=seed, index=first, draw=FIRST_DRAW + draw).logits
+            if logits.shape[2] != len(classes):
+                raise ValueError(f"the model tells {logits.shape[2]} classes apart, {len(classes)} are named")
+            shares.append(logits[:, 0].double().softmax(1))
+        found.append(Prediction(tuple(classes), torch.stack(shares).mean(0).cpu()))
+    return found

@@ -1,0 +1,75 @@
+"""The only download of the project: https alone, into a file that counts once its checksum is right."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from http.client import HTTPMessage
+from pathlib import Path
+from typing import IO
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+
+from bntt.data.errors import DataError
+
+CHUNK = 1 << 20
+Progress = Callable[[int, int], None]
+"""Called with ``(bytes done, bytes in all)``."""
+
+
+class _HttpsOnly(HTTPRedirectHandler):
+    """A redirect to anything but https is refused, as is such an address in the first place."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        _require_https(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _require_https(url: str) -> None:
+    if urlsplit(url).scheme != "https":
+        raise DataError(f"refused to download {url}: only https is used")
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    md5: str,
+    size: int,
+    progress: Progress = lambda done, total: None,
+    opener: OpenerDirector | None = None,
+) -> None:
+    """Fetch ``url`` to ``target``: into a ``.part`` file first, which becomes the target when its checksum is right.
+
+    Args:
+        md5: the checksum that the distributor publishes.
+        size: the published size in bytes; nothing beyond it is read.
+
+    Raises:
+        DataError: if the address is not https, the server fails, or size or checksum differ; no target is left then.
+    """
+    _require_https(url)
+    part = target.with_name(target.name + ".part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hasher, done = hashlib.md5(usedforsecurity=False), 0
+    try:
+        with (opener or build_opener(_HttpsOnly)).open(Request(url), timeout=60) as answer, part.open("wb") as file:
+            while chunk := answer.read(CHUNK):
+                done += len(chunk)
+                if done > size:
+                    raise DataError(f"{url} sent more than the {size} bytes that it should have")
+                hasher.update(chunk)
+                file.write(chunk)
+                progress(done, size)
+        if done != size or hasher.hexdigest() != md5:
+            raise DataError(
+                f"{url} sent {done} bytes with MD5 {hasher.hexdigest()}; the distributor publishes {size} and {md5}"
+            )
+        part.replace(target)
+    except (URLError, TimeoutError, ConnectionError) as error:
+        raise DataError(f"could not download {url}: {error}; fetch it by hand and pass it with --from") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Recordings of event cameras, their formats, and the frames made of them."""

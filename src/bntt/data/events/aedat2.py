@@ -1,0 +1,211 @@
+"""AEDAT 2.0, as jAER writes it: header lines, then big-endian pairs of 32 bits, an address and a time.
+
+The layouts of addresses are those of iniVation's page "AEDAT 2.0". CIFAR10-DVS (Li et al. 2017) has that of the DVS128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bntt.data.errors import DataError
+from bntt.data.events.recording import Events, bytes_of, recorded
+
+MAGIC = b"#!AER-DAT"
+VERSION = b"#!AER-DAT2.0"
+HEADER_ENDS = b"#End Of ASCII Header"
+LONGEST_HEADER = 1 << 20
+"""Bytes; preferences that jAER writes into headers have some ten thousand."""
+WORDS = 8
+"""Bytes of an event."""
+NEIGHBOURS = 1_000_000
+"""Microseconds: less than this lies between two events that follow each other, of a sensor that sees or hisses."""
+NOT_TEXT = bytes(set(range(32)) - {9}) + b"\x7f"
+ORIENTATIONS = ("common", "raw")
+FALLING = ("refuse", "sort")
+
+
+@dataclass(frozen=True)
+class AddressLayout:
+    """Which bits of an address say what; bit 0 is the lowest."""
+
+    name: str
+    height: int
+    width: int
+    x: tuple[int, int]
+    """First bit, and how many."""
+    y: tuple[int, int]
+    p: int
+    """The bit of the polarity."""
+    other: int
+    """An address with one of these bits is no pixel's event."""
+    never: int
+    """Bits that are never set."""
+    turned: bool
+    """Whether common readers turn it: x = width - 1 - Y, y = height - 1 - X, p = 1 - P."""
+
+
+DVS128 = AddressLayout("DVS128", 128, 128, x=(1, 7), y=(8, 7), p=0, other=1 << 15, never=0xFFFF0000, turned=True)
+"""Bit 0 P, 1-7 X, 8-14 Y; bit 15 is set for an edge at the camera's input."""
+DAVIS346 = AddressLayout("DAVIS", 260, 346, x=(12, 10), y=(22, 9), p=11, other=1 << 31 | 1 << 10, never=0, turned=False)
+"""Bit 31 is set for samples of images, 22-30 Y, 12-21 X, 11 P; bit 10 is set for what else is no pixel's event."""
+DAVIS240 = replace(DAVIS346, height=180, width=240)
+"""As :data:`DAVIS346`, of another sensor."""
+
+
+def read_aedat2(
+    path: Path, layout: AddressLayout = DVS128, *, orientation: str = "common", falling: str = "refuse"
+) -> Events:
+    """The events of an AEDAT 2.0 file.
+
+    A header line begins with "#", ends with a line feed and has no control characters in it; the header ends with the
+    line "#End Of ASCII Header". Without that line it ends where no such line follows, or before the first line from
+    which on the bytes are a whole number of events of this layout, each less than a second from the next: for events
+    may begin with the byte of "#" and look like text.
+
+    Times are 32 bits and wrap round after 71 minutes: from each event to the next is the step of -2³¹ to 2³¹ - 1
+    microseconds that leads there. Words that are no pixel's events are left out and counted in ``left_out``.
+
+    Args:
+        orientation: "common" gives what common readers of CIFAR10-DVS give for the DVS128, ``x = 127 - Y``,
+            ``y = 127 - X`` and ``p = 1 - P``, and for a DAVIS the address as it is; "raw" is always the address as it
+            is. The camera counts its rows from below. Which of the two is upright was not verified on a recording, nor
+            whether P = 1 is brighter in it.
+        falling: what to do where time falls: "refuse", or "sort" all events by time, those of one time as they come.
+
+    Raises:
+        DataError: naming file and byte, if the file is missing or no AEDAT 2.0, its header does not end, it ends within
+            an event, it holds no event, an address is none of this layout or lies outside the sensor, or time falls.
+        ValueError: on an orientation or a way with falling times that there is not.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "one.aedat"
+    >>> _ = path.write_bytes(b"#!AER-DAT2.0\\r\\n" + bytes.fromhex("00000503 0000000a"))
+    >>> events = read_aedat2(path, orientation="raw")
+    >>> events.t, events.x, events.y, events.p
+    (array([10]), array([1], dtype=uint16), array([5], dtype=uint16), array([1], dtype=uint8))
+    """
+    for chosen, choices in ((orientation, ORIENTATIONS), (falling, FALLING)):
+        if chosen not in choices:
+            raise ValueError(f"choose out of {', '.join(choices)}, got {chosen!r}")
+    content = bytes_of(path)
+    start = header_length(path, content, layout)
+    if (len(content) - start) % WORDS:
+        whole = start + (len(content) - start) // WORDS * WORDS
+        raise DataError(
+            f"{path} ends within an event: {len(content) - whole} of {WORDS} bytes follow byte {whole} "
+            f"(its header has {start}); the file is not whole"
+        )
+    pairs = np.frombuffer(content, ">u4", offset=start).reshape(-1, 2)
+    address, clock = pairs[:, 0].astype(np.uint32), pairs[:, 1].astype(np.uint32)
+    places = _pixels(path, address, layout, start)
+    left_out = len(address) - len(places) if places is not None else 0
+    if places is not None:
+        address, clock = address[places], clock[places]
+    t = unwrapped(clock)
+    if falling == "sort" and (t[1:] < t[:-1]).any():
+        order = np.argsort(t, kind="stable")
+        t, address = t[order], address[order]
+
+    def where(event: int) -> str:
+        if falling == "sort":
+            return f"event {event} in order of time"
+        return f"byte {start + WORDS * (event if places is None else int(places[event]))}, event {event}"
+
+    return recorded(path, where, lambda: _decode(t, address, layout, orientation, left_out))
+
+
+def _pixels(path: Path, address: np.ndarray, layout: AddressLayout, start: int) -> np.ndarray | None:
+    """Where the pixels' events are; None where all are."""
+    bits = int(np.bitwise_or.reduce(address)) if len(address) else 0
+    if bits & layout.never:
+        event = int(((address & layout.never) != 0).argmax())
+        raise DataError(
+            f"{path}, byte {start + WORDS * event}: address {address[event]:08x} is none of a {layout.name}, which "
+            f"never has bits of {layout.never:08x}: the file has another layout, or is damaged"
+        )
+    return ((address & layout.other) == 0).nonzero()[0] if bits & layout.other else None
+
+
+def _decode(t: np.ndarray, address: np.ndarray, layout: AddressLayout, orientation: str, left_out: int) -> Events:
+    x, y = _place(address, layout)
+    p = ((address >> np.uint32(layout.p)) & np.uint32(1)).astype(np.uint8)
+    if layout.turned and orientation == "common":
+        x, y, p = np.uint16(layout.width - 1) - y, np.uint16(layout.height - 1) - x, np.uint8(1) - p
+    return Events(t, x, y, p, layout.height, layout.width, left_out)
+
+
+def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.ndarray]:
+    """X and Y as the addresses have them."""
+    x, y = (
+        ((address >> np.uint32(first)) & np.uint32((1 << count) - 1)).astype(np.uint16)
+        for first, count in (layout.x, layout.y)
+    )
+    return x, y
+
+
+def unwrapped(clock: np.ndarray) -> np.ndarray:
+    """int64 times of a clock of 32 bits: every step is the one of -2³¹ to 2³¹ - 1 that leads to the next.
+
+    >>> unwrapped(np.array([2**32 - 1, 3, 2], np.uint32)).tolist()
+    [4294967295, 4294967299, 4294967298]
+    """
+    t = clock.astype(np.int64)
+    steps = (clock[1:] - clock[:-1]).view(np.int32)
+    if len(t) and t[0] + steps.sum(dtype=np.int64) == t[-1] and (not len(steps) or steps.min() >= 0):
+        return t  # nothing wraps
+    np.cumsum(steps, dtype=np.int64, out=t[1:])
+    t[1:] += t[:1]
+    return t
+
+
+def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) -> int:
+    """Bytes of an AEDAT 2.0 file in front of its first event, as :func:`read_aedat2` says.
+
+    Raises:
+        DataError: if it does not begin as such a file, or its header does not end.
+    """
+    if not content.startswith(VERSION):
+        begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
+        hint = "; AEDAT 4 is read by read_aedat4" if content.startswith(MAGIC + b"4") else ""
+        raise DataError(f"{path} begins with {begins!r}, an AEDAT 2.0 file with {VERSION.decode()!r}{hint}")
+    place, ends = 0, list[int]()
+    while content[place : place + 1] == b"#":
+        if place > LONGEST_HEADER:
+            raise DataError(f"{path}, byte {place}: its header has more than {LONGEST_HEADER} bytes and does not end")
+        end = content.find(b"\n", place, place + LONGEST_HEADER)
+        line = content[place : end if end >= 0 else place + LONGEST_HEADER].rstrip(b"\r")
+        if len(line.translate(None, NOT_TEXT)) < len(line):
+            break  # events, of which the first byte is that of "#"
+        if end < 0:
+            if (first := _among_lines(content, ends, len(content), layout)) is None:
+                raise DataError(f"{path}, byte {place}: its header has a line that does not end")
+            return first
+        place = end + 1
+        if line.startswith(HEADER_ENDS):
+            return place
+        ends.append(place)
+    first = _among_lines(content, ends, place, layout)
+    return place if first is None else first
+
+
+def _among_lines(content: bytes, ends: Sequence[int], last: int, layout: AddressLayout) -> int | None:
+    """Where lines of a header have ended and what seems to be further lines, up to ``last``, is events instead."""
+    return next((place for place in ends if place < last and _are_events(content, place, last, layout)), None)
+
+
+def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) -> bool:
+    """Whether what begins at ``place`` can be events: those up to ``last``, and the one behind them where it is."""
+    if (len(content) - place) % WORDS:
+        return False
+    whole = content[place : last + 2 * WORDS]
+    pairs = np.frombuffer(whole[: len(whole) // WORDS * WORDS], ">u4").reshape(-1, 2).astype(np.uint32)
+    address, steps = pairs[:, 0], np.diff(pairs[:, 1]).view(np.int32)
+    x, y = _place(address, layout)
+    known = (x < layout.width) & (y < layout.height) | ((address & layout.other) != 0)
+    return bool(
+        (known & ((address & layout.never) == 0)).all() and ((steps < NEIGHBOURS) & (steps > -NEIGHBOURS)).all()
+    )

@@ -1,0 +1,112 @@
+"""AEDAT 4, as iniVation's DV writes it: read with the package ``aedat``, ``pip install "bntt[events]"``.
+
+What surrounds the packets is checked here first: the package is not made for damaged files, and may end the process.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bntt.data.errors import DataError
+from bntt.data.events.recording import Events, bytes_of, recorded
+
+VERSION = b"#!AER-DAT4.0\r\n"
+LARGEST_PACKETS = 1 << 30
+"""Bytes of all events together, unpacked."""
+EVENT = 16
+"""Bytes of an event in a packet."""
+
+
+def read_aedat4(path: Path) -> Events:
+    """The events of an AEDAT 4 file with one stream of events; the sensor is the one that the file names.
+
+    Raises:
+        DataError: naming the file (and event), if it is missing, no AEDAT 4, damaged, has no stream of events or more
+            than one, holds no event, one lies outside the sensor, or time falls; or if ``aedat`` is not installed.
+    """
+    try:
+        import aedat
+    except ImportError:
+        raise DataError(f'{path}: AEDAT 4 is read with the package aedat: pip install "bntt[events]"') from None
+    _check_container(path, bytes_of(path))
+    try:
+        decoder = aedat.Decoder(str(path))
+        streams = {name: facts for name, facts in decoder.id_to_stream().items() if facts["type"] == "events"}
+        packets = list(_packets(path, decoder)) if len(streams) == 1 else []
+    except (DataError, MemoryError):
+        raise
+    except BaseException as error:  # what its Rust panics with is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise DataError(f"{path} is damaged, aedat says: {error}") from None
+    if len(streams) != 1:
+        raise DataError(f"{path} has {len(streams)} streams of events, expected one")
+    (facts,) = streams.values()
+    rows = np.concatenate(packets) if packets else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    t, x, y = rows["t"].astype(np.int64), rows["x"].copy(), rows["y"].copy()
+    p = rows["on"].astype(np.uint8)
+    sensor = facts["height"], facts["width"]
+    return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, *sensor))
+
+
+def _packets(path: Path, decoder: Any) -> Iterator[np.ndarray]:
+    """Those of events, as long as they are not too much for memory."""
+    size = 0
+    for packet in decoder:
+        if "events" in packet:
+            size += EVENT * len(packet["events"])
+            if size > LARGEST_PACKETS:
+                raise DataError(f"{path} has more than {LARGEST_PACKETS} bytes of events: cut the recording into parts")
+            yield packet["events"]
+
+
+def _check_container(path: Path, content: bytes) -> None:
+    """Version, header and the sizes of all packets: ``<stream> <size> <bytes>``, to the table of packets or the end."""
+    if not content.startswith(VERSION):
+        begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
+        raise DataError(f"{path} begins with {begins!r}, an AEDAT 4 file with {VERSION.decode().strip()!r}")
+    try:
+        (size,) = struct.unpack_from("<I", content, len(VERSION))
+        place = len(VERSION) + 4 + size
+        if place > len(content):
+            raise DataError(f"{path}, byte {len(VERSION)}: its header announces {size} bytes, more than the file has")
+        text, table = _header(content[len(VERSION) + 4 : place])
+        text.decode("utf-8")
+    except (struct.error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: its header is damaged ({error})") from None
+    if b"\0" in text:
+        raise DataError(f"{path}: its header is damaged (a NUL in its text)")
+    end = len(content) if table < 0 else table
+    if not place <= end <= len(content):
+        raise DataError(f"{path}: its header places a table at byte {table}, the file has {len(content)} bytes")
+    while place < end:
+        if place + 8 > end:
+            raise DataError(f"{path}, byte {place}: ends within a packet; the file is not whole")
+        _, size = struct.unpack_from("<ii", content, place)
+        if size < 0 or place + 8 + size > end:
+            raise DataError(f"{path}, byte {place}: a packet announces {size} bytes; the file is not whole")
+        place += 8 + size
+
+
+def _header(header: bytes) -> tuple[bytes, int]:
+    """The description (XML) and the place of the table out of the flatbuffer of the header; -1 where none is named."""
+    (root,) = struct.unpack_from("<I", header)
+    fields = root - struct.unpack_from("<i", header, root)[0]
+    if not 0 <= fields <= len(header):
+        raise struct.error(f"fields at byte {fields} of {len(header)}")
+    (length,) = struct.unpack_from("<H", header, fields)
+    offsets = struct.unpack_from(f"<{max(0, length - 4) // 2}H", header, fields + 4)
+    _, table, text = (*offsets[:3], 0, 0, 0)[:3]
+    (position,) = struct.unpack_from("<q", header, root + table) if table else (-1,)
+    if not text:
+        raise struct.error("no description")
+    start = root + text + struct.unpack_from("<I", header, root + text)[0]
+    (size,) = struct.unpack_from("<I", header, start)
+    if start + 4 + size > len(header):
+        raise struct.error(f"a description of {size} bytes in {len(header)}")
+    return header[start + 4 : start + 4 + size], position

@@ -1,0 +1,143 @@
+"""Events to frames: counts of events by time step, polarity, row and column. Pure functions that lose no event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Int, Integer
+from torch import Tensor
+
+from bntt.data.events.recording import Events
+
+BYTE = (1 << 8) - 1
+WIDE = (1 << 16) - 1
+LARGEST_TABLE = 1 << 20
+"""Pixels and polarities of a sensor whose cells are looked up in one table."""
+
+
+@dataclass(frozen=True)
+class Binning:
+    """How events become frames.
+
+    Raises:
+        ValueError: on a choice that there is not, or a number below 1.
+    """
+
+    num_steps: int
+    """T."""
+    height: int
+    """H' of the frames, at most the sensor's."""
+    width: int
+    """W' of the frames, at most the sensor's."""
+    by: str = "time"
+    """The frames share "time" equally, or the "count" of events."""
+    cells: str = "counts"
+    """"counts" of events, or "binary": 1 where there is an event or more."""
+    beyond: str = "widen"
+    """A count over 255 takes 16 bits a cell ("widen"), or stays at 255 ("saturate")."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (("by", EDGES), ("cells", ("counts", "binary")), ("beyond", ("widen", "saturate"))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name in ("num_steps", "height", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of one recording."""
+
+    counts: Tensor
+    """``[T, 2, H', W']``, uint8, or uint16 where a count is over 255; polarity 0 comes first."""
+    saturated: int
+    """Events that are not in the frames, because their cell was full."""
+    empty: float
+    """Share of the frames that have no event: where all events come at one time, or there are fewer than frames."""
+
+
+def to_frames(events: Events, binning: Binning) -> Frames:
+    """Count the events of each time step, polarity and cell.
+
+    An event at row y of H goes to row ``y·H' // H`` of H', its column likewise: every event is in one cell, so the
+    counts sum to the number of events, unless they are binary or saturated. The steps are those of :func:`time_edges`
+    or :func:`count_edges`.
+
+    Raises:
+        ValueError: if the frames are larger than the sensor, or a cell would hold more than 65,535 events.
+
+    >>> events = Events(np.array([0, 1, 9]), np.array([0, 3, 3]), np.array([0, 0, 1]), np.array([1, 0, 0]), 2, 4)
+    >>> to_frames(events, Binning(num_steps=2, height=1, width=2)).counts.tolist()
+    [[[[0, 1]], [[1, 0]]], [[[0, 1]], [[0, 0]]]]
+    """
+    if binning.height > events.height or binning.width > events.width:
+        raise ValueError(
+            f"frames of {binning.height}x{binning.width} are larger than the sensor, {events.height}x{events.width}: "
+            f"events are counted in cells of one pixel or more"
+        )
+    shape = (binning.num_steps, 2, binning.height, binning.width)
+    cells, edges = _cells(events, binning), EDGES[binning.by](events, binning.num_steps)
+    counts = np.zeros((binning.num_steps, int(np.prod(shape[1:]))), np.uint16)
+    saturated, most = 0, 0
+    for step, (first, past) in enumerate(pairwise(edges.tolist())):
+        if past > first:
+            found = np.bincount(cells[first:past], minlength=counts.shape[1])
+            if binning.cells == "binary":
+                np.minimum(found, 1, out=found)
+            elif binning.beyond == "saturate":
+                saturated += int(np.maximum(found - BYTE, 0).sum())
+                np.minimum(found, BYTE, out=found)
+            most = max(most, int(found.max()))
+            if most > WIDE:
+                raise ValueError(f"a cell of step {step} holds {most} events, more than {WIDE}: take more steps")
+            counts[step] = found
+    frames = torch.from_numpy(counts.astype(np.uint8) if most <= BYTE else counts).reshape(shape)
+    return Frames(frames, saturated, float((edges[1:] == edges[:-1]).mean()))
+
+
+def time_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
+    """The first event of each step, and the number of events: step ``⌊(t - t_first)·T / duration⌋``.
+
+    >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
+    >>> time_edges(events, 5)
+    array([0, 2, 2, 2, 2, 3])
+    """
+    first = int(events.t[0])
+    begins = [first - (-step * events.duration // num_steps) for step in range(num_steps)]  # rounded up
+    return np.append(np.searchsorted(events.t, np.array(begins, np.int64)), len(events))
+
+
+def count_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
+    """The first event of each step, and the number of events N: ``⌊step·N / T⌋``, so that steps differ by one at most.
+
+    >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
+    >>> count_edges(events, 2)
+    array([0, 1, 3])
+    """
+    return np.arange(num_steps + 1) * len(events) // num_steps
+
+
+EDGES: dict[str, Callable[[Events, int], Int[np.ndarray, "T_and_one"]]] = {"time": time_edges, "count": count_edges}
+
+
+def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
+    """Each event's place in a frame."""
+    rows = np.arange(events.height) * binning.height // events.height * binning.width
+    columns = np.arange(events.width) * binning.width // events.width
+    planes = np.arange(2) * (binning.height * binning.width)
+    cells: np.ndarray
+    if 2 * events.height * events.width > LARGEST_TABLE:
+        cells = rows[events.y] + columns[events.x] + planes[events.p]
+    else:  # the same, sooner
+        place = events.y.astype(np.intp)
+        place *= events.width
+        place += events.x
+        place *= 2
+        place += events.p
+        cells = (rows[:, None, None] + columns[:, None] + planes).ravel()[place]
+    return cells

@@ -1,0 +1,227 @@
+"""A folder of recordings, one sub-folder a class, made into frames once: a verified tensor file a part.
+
+Recordings are read one at a time and frames written as they come, so neither needs to fit in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from torch import Tensor
+
+from bntt.data.errors import DataError
+from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
+from bntt.data.events.aedat2_writer import is_simulated
+from bntt.data.events.aedat4 import read_aedat4
+from bntt.data.events.binning import Binning, to_frames
+from bntt.data.events.event_split import (
+    TEST_SHARE,
+    RecordingSplit,
+    content_of,
+    read_split,
+    refuse_overlap,
+    split_recordings,
+    write_split,
+)
+from bntt.data.events.nmnist import read_nmnist
+from bntt.data.events.npz import read_event_archive
+from bntt.data.events.recording import Events
+from bntt.data.frames import FrameSet
+from bntt.data.images.image_folder import folder_listing, listing_digest
+from bntt.data.prepared.frame_file import FrameFile
+from bntt.data.prepared.prepared_set import PARTS, Manifest, load_part, replace_prepared, verify_prepared
+from bntt.io.digest import digest
+
+SPLIT = "split.json"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EventFormat:
+    """A format of recordings."""
+
+    ending: str
+    """Of its files' names, in lower case."""
+    read: Callable[[Path], Events]
+
+
+EVENT_FORMATS = {
+    "aedat2": EventFormat(".aedat", read_aedat2),
+    "aedat2-raw": EventFormat(".aedat", partial(read_aedat2, orientation="raw")),
+    "aedat2-davis240": EventFormat(".aedat", partial(read_aedat2, layout=DAVIS240)),
+    "aedat2-davis346": EventFormat(".aedat", partial(read_aedat2, layout=DAVIS346)),
+    "aedat4": EventFormat(".aedat4", read_aedat4),
+    "nmnist": EventFormat(".bin", read_nmnist),
+    "npz": EventFormat(".npz", partial(read_event_archive, height=128, width=128)),
+}
+"""By name; an archive's sensor is that of a DVS128, of another: ``EventFormat(".npz", ...)``."""
+
+
+class FrameSplits(NamedTuple):
+    """The two parts of a set of recordings."""
+
+    train: FrameSet
+    test: FrameSet
+
+
+def prepare_events(
+    root: Path,
+    folder: Path,
+    binning: Binning,
+    kind: EventFormat,
+    *,
+    name: str,
+    test_share: float = TEST_SHARE,
+    simulated: bool | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Manifest:
+    """Read every recording of ``root`` and write ``folder``: a tensor file a part, the split, the manifest.
+
+    ``root`` has a folder a class, or ``train`` and ``test`` with those; without these two the parts are those of
+    :func:`split_recordings`. Classes are the folders' names in order. The manifest's ``details`` say how the frames
+    were made and count what is in them: events, those left out and saturated, the share of empty frames, the
+    recordings that come again within a part, and the bits of a cell. Its ``check`` is "simulated" where a recording
+    says so.
+
+    Args:
+        name: of the set, for the manifest and messages.
+        test_share: of every class, where ``root`` has no parts of its own.
+        simulated: whether all recordings must be simulated, or none may be; None: as they are.
+        progress: called with the recordings that are done, and all of them.
+
+    Raises:
+        DataError: naming the file that is damaged, has no event, is none of this format, does not fit into frames, or
+            is against ``simulated``; or the recordings that are the same in both parts. Nothing is written then.
+    """
+    files, split = _parts(root, kind, test_share)
+    listed = _fingerprint(root, files)
+    labels = {label: number for number, label in enumerate(sorted({_label(recording) for recording in files["train"]}))}
+    size = [binning.num_steps, 2, binning.height, binning.width]
+    total, counted, contents = len(split.train) + len(split.test), _Counted(), dict[str, dict[str, str]]()
+
+    def write(temporary: Path) -> Manifest:
+        sums = {}
+        for part, recordings in files.items():
+            target, contents[part] = temporary / f"{part}.safetensors", {}
+            numbers = [labels[_label(recording)] for recording in recordings]
+            with FrameFile(target, [len(numbers), *size], numbers) as file:
+                for recording, path in recordings.items():
+                    events = kind.read(path)
+                    contents[part][recording] = content_of(events)
+                    file.add(counted.frames_of(events, binning, path))
+                    counted.simulated += _checked_origin(path, name, simulated)
+                    progress(sum(map(len, contents.values())), total)
+            sums[part], counted.bits[part] = digest(target), file.bits
+        write_split(temporary / SPLIT, split)
+        details = {
+            "binning": asdict(binning),
+            "split": split.sha256,
+            "again": refuse_overlap(contents),
+            **asdict(counted),
+            "empty": counted.empty / total,
+        }
+        counts = {part: len(recordings) for part, recordings in files.items()}
+        check = "simulated" if counted.simulated else "unchecked"
+        return Manifest(name, str(root.resolve()), check, counts, size, list(labels), sums, listed, details=details)
+
+    return replace_prepared(folder, write)
+
+
+@dataclass
+class _Counted:
+    """What is counted while recordings become frames."""
+
+    events: int = 0
+    left_out: int = 0
+    saturated: int = 0
+    simulated: int = 0
+    """Recordings."""
+    empty: float = 0.0
+    """Summed over recordings."""
+    bits: dict[str, int] = field(default_factory=dict)
+
+    def frames_of(self, events: Events, binning: Binning, path: Path) -> Tensor:
+        try:
+            frames = to_frames(events, binning)
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
+        self.events += len(events)
+        self.left_out += events.left_out
+        self.saturated += frames.saturated
+        self.empty += frames.empty
+        return frames.counts
+
+
+def load_events(folder: Path, manifest: Manifest) -> FrameSplits:
+    """The two parts, once they are verified; the files are mapped, and read in batches.
+
+    Raises:
+        DataError: if a file is missing or has changed, or the split is not the one that the manifest names.
+    """
+    verify_prepared(folder, manifest)
+    if read_split(folder / SPLIT).sha256 != manifest.details.get("split"):
+        raise DataError(f"{folder / SPLIT} is not the split that {manifest.name} was prepared with: prepare it again")
+    return FrameSplits(*(load_part(folder, manifest, part, "frames", FrameSet) for part in PARTS))
+
+
+def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:
+    """Whether a recording is simulated; refused where that is not as it must be."""
+    found = is_simulated(path)
+    if simulated is not None and found != simulated:
+        said, wanted = ("is", "a camera") if found else ("is not", "the simulator")
+        raise DataError(f"{path} {said} simulated: {name} are recordings of {wanted}; take them as events")
+    return found
+
+
+def recordings_fingerprint(root: Path, kind: EventFormat) -> str:
+    """What the manifest of these recordings has as ``fingerprint``, found without reading them."""
+    return _fingerprint(root, _parts(root, kind, TEST_SHARE)[0])
+
+
+def _fingerprint(root: Path, files: dict[str, dict[str, Path]]) -> str:
+    return listing_digest(root, sorted(path for part in files.values() for path in part.values()))
+
+
+def _label(recording: str) -> str:
+    return recording.partition("/")[0]
+
+
+def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, dict[str, Path]], RecordingSplit]:
+    """The files of each part by name, in order."""
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder: expected one with a folder of {kind.ending} files a class")
+    places = {path.name.lower(): path for path in root.iterdir() if path.is_dir() and path.name.lower() in PARTS}
+    if len(places) == len(PARTS):
+        files = {part: _recordings(places[part], kind) for part in PARTS}
+        classes = [{_label(recording) for recording in found} for found in files.values()]
+        if classes[0] != classes[1]:
+            raise DataError(
+                f"{root}: the classes of train and test differ: {', '.join(sorted(classes[0] ^ classes[1])[:5])}"
+            )
+        return files, RecordingSplit(*(tuple(found) for found in files.values()))
+    every = _recordings(root, kind)
+    split = split_recordings(every, test_share)
+    return {part: {name: every[name] for name in getattr(split, part)} for part in PARTS}, split
+
+
+def _recordings(place: Path, kind: EventFormat) -> dict[str, Path]:
+    """The files below each class's folder, by class and name without its ending."""
+    found = dict[str, Path]()
+    listing = folder_listing(place)
+    for parts, file in listing.files:
+        path = Path(file.where)
+        if path.suffix.lower() != kind.ending or len(parts) < 2:
+            expected = f"a {kind.ending} file in a class's folder"
+            raise DataError(f"{path} is no recording that is read here ({expected}): move it away")
+        name = str(PurePosixPath(*parts).with_suffix(""))
+        if name in found:
+            raise DataError(f"{path} and {found[name]} have one name: take one away")
+        found[name] = path
+    empty = {parts[0] for parts in listing.folders} - {_label(recording) for recording in found}
+    if empty or not found:
+        raise DataError(f"{place / min(empty, default='')} holds no {kind.ending} file: every class needs recordings")
+    return dict(sorted(found.items()))

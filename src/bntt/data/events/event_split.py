@@ -1,0 +1,130 @@
+"""A training and a test part for recordings that come without: fixed by their names alone, and never overlapping."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bntt.data.errors import DataError
+from bntt.data.events.recording import Events
+from bntt.io.digest import digest_of_text
+from bntt.io.json_file import read_json
+
+TEST_SHARE = 0.1
+"""9,000 and 1,000 of CIFAR10-DVS."""
+
+
+@dataclass(frozen=True)
+class RecordingSplit:
+    """Names of recordings, ``<class>/<file without its ending>``, each part in order."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of both lists: two splits are the same where it is."""
+        lines = [f"{part} {name}\n" for part in ("train", "test") for name in getattr(self, part)]
+        return digest_of_text("".join(lines))
+
+
+def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> RecordingSplit:
+    """The same share of every class for testing: those whose names have the lowest SHA-256.
+
+    So a recording's part depends on the names in its class, not on the order of files, the system or a seed. Endings
+    are no part of a name: the same recordings in another format are split alike. Validation comes from the training
+    part, as it does for images (:func:`bntt.data.split_validation`).
+
+    Raises:
+        ValueError: if the share is not between 0 and 1.
+        DataError: if a name comes twice, or a class has one recording only: each part needs one.
+
+    >>> split = split_recordings(f"{label}/{number}" for label in ("cat", "dog") for number in range(10))
+    >>> len(split.train), split.test
+    (18, ('cat/9', 'dog/7'))
+    """
+    if not 0 < test_share < 1:
+        raise ValueError(f"test_share must be between 0 and 1, got {test_share}")
+    classes = defaultdict[str, list[str]](list)
+    for name in sorted(names):
+        members = classes[name.partition("/")[0]]
+        if members and members[-1] == name:
+            raise DataError(f"{name} comes twice: its files differ only in their endings; take one away")
+        members.append(name)
+    test = set[str]()
+    for label, members in classes.items():
+        if len(members) < 2:
+            raise DataError(f"class {label} has {len(members)} recording: training and test need one each")
+        count = min(max(1, round(len(members) * test_share)), len(members) - 1)
+        test |= set(sorted(members, key=_rank)[:count])
+    every = [name for members in classes.values() for name in members]
+    return RecordingSplit(tuple(n for n in every if n not in test), tuple(n for n in every if n in test))
+
+
+def _rank(name: str) -> str:
+    return digest_of_text(name)
+
+
+def content_of(events: Events) -> str:
+    """A digest of a recording's events, of which time counts from the first: the same in every file format."""
+    hasher = hashlib.sha256(f"{events.height}x{events.width}".encode())
+    for values, kind in ((events.t - events.t[0], "<i8"), (events.x, "<u2"), (events.y, "<u2"), (events.p, "u1")):
+        hasher.update(np.ascontiguousarray(values, kind).data)
+    return hasher.hexdigest()
+
+
+def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
+    """Refuse the same recording in two parts.
+
+    Args:
+        contents: of each part, the digest of every recording by its name.
+
+    Returns:
+        How many recordings come again within their part.
+
+    Raises:
+        DataError: naming two recordings that are the same in different parts.
+
+    >>> refuse_overlap({"train": {"cat/0": "a", "cat/1": "b", "dog/0": "b"}, "test": {"cat/2": "c"}})
+    1
+    """
+    seen, again = dict[str, tuple[str, str]](), 0
+    for part, digests in contents.items():
+        for name, content in digests.items():
+            other, first = seen.setdefault(content, (part, name))
+            if other != part:
+                raise DataError(
+                    f"{name} ({part}) and {first} ({other}) are the same recording: what is trained on would be tested "
+                    f"on; take one away"
+                )
+            again += first != name
+    return again
+
+
+def write_split(path: Path, split: RecordingSplit) -> None:
+    """Both lists and their digest, as JSON."""
+    values = {"sha256": split.sha256, "train": split.train, "test": split.test}
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def read_split(path: Path) -> RecordingSplit:
+    """What :func:`write_split` wrote.
+
+    Raises:
+        DataError: if it is missing, cannot be understood, or has changed since.
+    """
+    try:
+        values = read_json(path)
+        split = RecordingSplit(tuple(values["train"]), tuple(values["test"]))
+        unchanged = values["sha256"] == split.sha256
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read ({error!r}): prepare the recordings again") from None
+    if not unchanged:
+        raise DataError(f"{path} has changed since it was written (SHA-256): prepare the recordings again")
+    return split

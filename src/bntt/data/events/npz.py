@@ -1,0 +1,98 @@
+"""Recordings as NumPy archives: an ``.npz`` of the arrays t, x, y and p. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bntt.data.errors import DataError
+from bntt.data.events.recording import LARGEST_FILE, Events, beginning, recorded
+
+ZIP = (b"PK\3\4", b"PK\5\6")
+"""How an archive begins, and an empty one."""
+NAMES = ("t", "x", "y", "p")
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+DEFLATE_MOST = 1032
+"""The most bytes that one packed byte can stand for."""
+LARGEST_TIME = 1 << 62
+
+
+def read_event_archive(path: Path, *, height: int, width: int) -> Events:
+    """The events of an ``.npz`` with one-dimensional arrays of one length.
+
+    ``t`` in whole microseconds, ``x`` and ``y`` of any integer type, ``p`` of an integer type or bool; others in the
+    archive are not read. The sizes that headers announce are held against the file before anything is allocated.
+
+    Args:
+        height: of the sensor, which the archive does not say.
+        width: of the sensor.
+
+    Raises:
+        DataError: naming the file, and the array or event, if it is missing, no archive, damaged, lacks an array, one
+            is of another type or shape, or the events cannot be (as :class:`bntt.data.Events` says).
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mine.npz"
+    >>> np.savez(path, t=[10, 20], x=[0, 3], y=[1, 1], p=[True, False])
+    >>> read_event_archive(path, height=2, width=4).p
+    array([1, 0], dtype=uint8)
+    """
+    if beginning(path, 4) not in ZIP:
+        raise DataError(f"{path} is no .npz archive: expected one with t, x, y and p, as numpy.savez writes it")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            _check_sizes(path, archive)
+            t, x, y, p = (_array(path, archive, name) for name in NAMES)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # foreign bytes make readers of archives fail in every way
+        raise DataError(f"{path} is no whole .npz archive: {error}") from None
+    if len(t) and not -LARGEST_TIME <= int(t.min()) <= int(t.max()) <= LARGEST_TIME:
+        raise DataError(f"{path}: t must lie within 2**62 microseconds of 0, got {t.min()} to {t.max()}")
+    t, p = t.astype(np.int64), p.astype(np.uint8) if p.dtype.kind == "b" else p
+    return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, height, width))
+
+
+def _check_sizes(path: Path, archive: Any) -> None:
+    """Refuse arrays that are missing, or announce more than the file can hold or memory shall."""
+    total, most = 0, DEFLATE_MOST * (path.stat().st_size + 1)
+    for name in NAMES:
+        if f"{name}.npy" not in archive.zip.namelist():
+            raise DataError(
+                f"{path} has no array {name!r}: expected t, x, y and p, got {', '.join(archive.files) or 'none'}"
+            )
+        size = archive.zip.getinfo(f"{name}.npy").file_size
+        total += size
+        if size > most:
+            raise DataError(f"{path}: its array {name!r} announces {size} bytes, more than it can hold")
+    if total > LARGEST_FILE:
+        raise DataError(f"{path} has {total} bytes unpacked, more than {LARGEST_FILE}: cut the recording into parts")
+
+
+def _array(path: Path, archive: Any, name: str) -> np.ndarray:
+    """One array, in this machine's byte order."""
+    member = archive.zip.getinfo(f"{name}.npy")
+    with archive.zip.open(member) as file:
+        return _values(f"{path}: its array {name!r}", file, member.file_size)
+
+
+def _values(what: str, file: io.BufferedIOBase, size: int) -> np.ndarray:
+    version = np.lib.format.read_magic(file)
+    if version not in HEADERS:
+        raise DataError(f"{what} has format {version}, expected 1.0 or 2.0: write it with numpy.savez")
+    shape, _, kind = HEADERS[version](file)
+    if kind.kind not in ("biu" if what.endswith("'p'") else "iu"):
+        raise DataError(f"{what} is {kind}: expected integers")
+    if len(shape) != 1:
+        raise DataError(f"{what} has shape {list(shape)}: expected one dimension")
+    count = math.prod(shape) * kind.itemsize
+    if count > size:
+        raise DataError(f"{what} announces {count} bytes, and has {size} with its header")
+    content = file.read(count + 1)
+    if len(content) != count:
+        raise DataError(f"{what} announces {count} bytes, and has {'more' if len(content) > count else len(content)}")
+    return np.frombuffer(content, kind).astype(kind.newbyteorder("="), copy=False)

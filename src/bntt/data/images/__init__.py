@@ -1,0 +1,1 @@
+"""Sets of images, and the formats that they come in."""

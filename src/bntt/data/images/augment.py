@@ -1,0 +1,113 @@
+"""Random changes of a whole batch, a different one for each image, by counter-based randomness."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer, Shaped
+from torch import Tensor
+
+from bntt.data.images.rectangles import inside
+from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
+
+ERASED = 0.5
+"""Probability that an image is erased in part (Zhong et al. 2020)."""
+AREA = (0.02, 0.33)
+"""Least and largest share of the image in an erased rectangle."""
+ASPECT = (0.3, 3.3)
+"""Least and largest height of an erased rectangle over its width."""
+
+
+def random_crop(
+    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], padding: int = 4
+) -> Shaped[Tensor, "B C H W"]:
+    """Pad with black on every side and cut the size back out, at an offset of each image's own (0..2·padding).
+
+    >>> random_crop(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
+    torch.Size([2, 1, 8, 8])
+    """
+    batch, _, height, width = images.shape
+    offsets = uniform(sample_keys(seed, Purpose.CROP, draw, index.to(images.device)), 2)
+    offsets = (offsets * (2 * padding + 1)).long()
+    rows = offsets[:, :1] + torch.arange(height, device=images.device)
+    columns = offsets[:, 1:] + torch.arange(width, device=images.device)
+    padded = F.pad(images, [padding] * 4).permute(0, 2, 3, 1)
+    sample = torch.arange(batch, device=images.device).view(-1, 1, 1)
+    return padded[sample, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+def random_flip(
+    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
+) -> Shaped[Tensor, "B C H W"]:
+    """Mirror left and right, each image with probability one half.
+
+    >>> random_flip(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
+    torch.Size([2, 1, 8, 8])
+    """
+    heads = uniform(sample_keys(seed, Purpose.FLIP, draw, index.to(images.device))) < 0.5
+    return torch.where(heads.view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def cutout(
+    images: Float[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
+) -> Float[Tensor, "B C H W"]:
+    """Fill one square, half as long as the image's shorter side, with the image's mean colour (DeVries & Taylor 2017).
+
+    Its centre is any of the pixels, so a part of the square may lie outside. The paper fills with 0 after
+    normalisation, the mean colour of the dataset; pixels are not normalised yet here, the colour is the image's own.
+
+    >>> image = torch.tensor([0.0, 1.0]).repeat(1, 1, 8, 4)
+    >>> cutout(image, seed=0, draw=0, index=torch.arange(1)).unique()
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    height, width = images.shape[2:]
+    side = min(height, width) // 2
+    keys = sample_keys(seed, Purpose.CUTOUT, draw, index.to(images.device))
+    centre = (uniform(keys, 2) * torch.tensor([height, width], device=images.device)).long()
+    hole = inside(centre - side // 2, centre - side // 2 + side, (height, width))
+    # in double, sums of pixels n/255 are exact: the same colour however they are ordered or split over threads
+    colour = images.double().mean((2, 3), keepdim=True).to(images.dtype)
+    return torch.where(hole, colour, images)
+
+
+def random_erasing(
+    images: Float[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
+) -> Float[Tensor, "B C H W"]:
+    """Fill a rectangle of about half of the images with random pixels (Zhong et al. 2020, "RE-R").
+
+    Its share of the image is uniform in 0.02..0.33, its height over its width log-uniform in 0.3..3.3, its place
+    uniform among all that fit, and its values are uniform in [0, 1), a number for each pixel and channel.
+
+    A side longer than the image's is cut to it: nothing is drawn again. The paper draws again until both fit, with the
+    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` has the aspect of here, draws again up to ten
+    times until both sides are shorter than the image's, else leaves the image, and fills with 0 or normal numbers.
+
+    >>> erased = random_erasing(torch.full((8, 1, 8, 8), 2.0), seed=0, draw=0, index=torch.arange(8))
+    >>> (erased < 1).flatten(1).any(1).long()
+    tensor([1, 1, 1, 1, 1, 0, 0, 1])
+    """
+    size = (images.shape[2], images.shape[3])
+    keys = sample_keys(seed, Purpose.ERASE, draw, index.to(images.device))
+    rectangles = [_rectangle(numbers, *size) for numbers in uniform(child_keys(keys, 0), 5).tolist()]
+    first, past = torch.tensor(rectangles, device=images.device).unbind(1)
+    values = uniform(child_keys(keys, 1), *images.shape[1:]).to(images.dtype)
+    return torch.where(inside(first, past, size), values, images)
+
+
+def _rectangle(numbers: list[float], height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First row and column, and those past the last; an empty one for the images that stay."""
+    chance, share, shape, down, right = numbers
+    if chance >= ERASED:
+        return (0, 0), (0, 0)
+    area = (AREA[0] + share * (AREA[1] - AREA[0])) * height * width
+    aspect = ASPECT[0] * (ASPECT[1] / ASPECT[0]) ** shape
+    tall = min(round(math.sqrt(area * aspect)), height)
+    wide = min(round(math.sqrt(area / aspect)), width)
+    top, left = int(down * (height - tall + 1)), int(right * (width - wide + 1))
+    return (top, left), (top + tall, left + wide)
+
+
+AUGMENTATIONS = {"crop": random_crop, "flip": random_flip, "cutout": cutout, "erase": random_erasing}
+"""The names that recipes know."""

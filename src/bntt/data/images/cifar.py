@@ -1,0 +1,134 @@
+"""CIFAR-10 and CIFAR-100 from the binary version: fixed-length records, nothing is unpickled."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bntt.data.errors import DataError
+from bntt.data.images.image_set import ImageSet, Splits
+
+PIXELS = 3 * 32 * 32
+BESIDE = 1 << 20
+"""Bytes of an archive beside the files that are wanted: heads, a text, folders."""
+
+
+@dataclass(frozen=True)
+class CifarLayout:
+    """Which files hold what."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    names: str
+    """A text file with one class name a line."""
+    labels: int
+    """Label bytes in front of a record's pixels; the last one is the class."""
+    records: int = 10_000
+    """Records of the test file; the training files share 50,000."""
+
+
+CIFAR10 = CifarLayout(
+    tuple(f"data_batch_{i}.bin" for i in range(1, 6)), ("test_batch.bin",), "batches.meta.txt", labels=1
+)
+CIFAR100 = CifarLayout(("train.bin",), ("test.bin",), "fine_label_names.txt", labels=2)
+
+
+def read_cifar10(source: Path, layout: CifarLayout = CIFAR10) -> Splits:
+    """``cifar-10-binary.tar.gz``, or the folder ``cifar-10-batches-bin`` that it unpacks to."""
+    return _read(source, layout)
+
+
+def read_cifar100(source: Path, layout: CifarLayout = CIFAR100) -> Splits:
+    """``cifar-100-binary.tar.gz`` or its folder; the 100 fine classes."""
+    return _read(source, layout)
+
+
+def _read(source: Path, layout: CifarLayout) -> Splits:
+    names = (*layout.train, *layout.test, layout.names)
+    sizes = dict.fromkeys(layout.train, 5 * layout.records // len(layout.train))
+    sizes |= dict.fromkeys(layout.test, layout.records)
+    limits = {name: sizes[name] * (PIXELS + layout.labels) if name in sizes else 1 << 16 for name in names}
+    contents = _from_tar(source, limits) if source.is_file() else _from_folder(source, limits)
+    classes = tuple(contents[layout.names].decode("ascii", "replace").split())
+    parts = []
+    for files in (layout.train, layout.test):
+        records = [_records(f"{source}/{name}", contents[name], limits[name], layout) for name in files]
+        rows = np.concatenate(records)
+        images = torch.from_numpy(rows[:, layout.labels :].reshape(-1, 3, 32, 32).copy())
+        labels = torch.from_numpy(rows[:, layout.labels - 1].astype(np.int64))
+        try:
+            parts.append(ImageSet(images, labels, classes))
+        except ValueError as error:
+            raise DataError(f"{source}, {', '.join(files)}: {error}") from None
+    return Splits(*parts)
+
+
+def _records(where: str, content: bytes, expected: int, layout: CifarLayout) -> np.ndarray:
+    if len(content) != expected:
+        raise DataError(f"{where} has {len(content)} bytes, expected {expected}: the file is not whole")
+    return np.frombuffer(content, np.uint8).reshape(-1, PIXELS + layout.labels)
+
+
+def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
+    contents = {}
+    for name, limit in limits.items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{folder} has no {name}: expected the binary version of CIFAR")
+        with path.open("rb") as file:
+            contents[name] = file.read(limit + 1)
+    return contents
+
+
+def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
+    """The wanted members, read by name and bounded in size; nothing is extracted to disk.
+
+    The archive is read once from its begin to its end, and unpacked to no more than the wanted files have.
+    """
+    contents: dict[str, bytes] = {}
+    try:
+        with archive.open("rb") as packed:
+            zipped = packed.read(2) == b"\x1f\x8b"
+            packed.seek(0)
+            stream = _Bounded(gzip.GzipFile(fileobj=packed) if zipped else packed, sum(limits.values()) + BESIDE)
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for member in tar:
+                    name = member.name.rsplit("/", 1)[-1]
+                    file = tar.extractfile(member) if name in limits and member.isreg() else None
+                    if file is not None and name not in contents:
+                        contents[name] = file.read(limits[name] + 1)
+    except _TooLargeError:
+        raise DataError(f"{archive} unpacks to more than CIFAR has: it is not read further") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # of foreign bytes, whatever they come to in the standard library
+        raise DataError(f"{archive} is not a whole tar archive: {error or type(error).__name__}") from None
+    missing = [name for name in limits if name not in contents]
+    if missing:
+        raise DataError(f"{archive} has no {', '.join(missing)}: expected the binary version of CIFAR")
+    return contents
+
+
+class _TooLargeError(Exception):
+    """More bytes than there may be."""
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends in an error after so many bytes."""
+
+    def __init__(self, stream: io.BufferedIOBase | io.BufferedReader, most: int) -> None:
+        self.stream, self.left = stream, most
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most so many: none is ever asked for without a number."""
+        found = self.stream.read(min(size, self.left + 1))
+        self.left -= len(found)
+        if self.left < 0:
+            raise _TooLargeError
+        return found

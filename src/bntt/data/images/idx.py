@@ -1,0 +1,119 @@
+"""MNIST and Fashion-MNIST: four files in the IDX format, gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bntt.data.errors import DataError
+from bntt.data.images.bundled import FASHION_CLASSES
+from bntt.data.images.image_set import ImageSet, Splits
+from bntt.io.digest import digest
+
+DIGITS = tuple("0123456789")
+STEMS = {"train": "train", "test": "t10k"}
+UNSIGNED_BYTE = 8
+DEFLATE_MOST = 1032
+"""The most bytes that one byte of a gzip file can stand for."""
+LARGEST = 1 << 30
+"""Bytes that a file may unpack to, twice those of the largest that is published in this format."""
+
+
+def read_mnist(folder: Path) -> Splits:
+    """The four files ``{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]`` of a folder."""
+    return _read(folder, DIGITS)
+
+
+def read_fashion_mnist(folder: Path) -> Splits:
+    """As :func:`read_mnist`, with the classes of Fashion-MNIST."""
+    return _read(folder, FASHION_CLASSES)
+
+
+def _read(folder: Path, classes: tuple[str, ...]) -> Splits:
+    parts = []
+    for stem in STEMS.values():
+        images = read_idx(find(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
+        labels = read_idx(find(folder, f"{stem}-labels-idx1-ubyte"), dimensions=1)
+        try:
+            parts.append(ImageSet(images.unsqueeze(1), labels.long(), classes))
+        except ValueError as error:
+            raise DataError(f"{folder}/{stem}-*: {error}") from None
+    return Splits(*parts)
+
+
+def find(folder: Path, name: str) -> Path:
+    """The file ``name`` or ``name.gz`` of a folder.
+
+    Raises:
+        DataError: if there is neither.
+    """
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise DataError(f"{folder} holds neither {name} nor {name}.gz")
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, unpacked if it is gzipped; empty if it cannot be unpacked."""
+    try:
+        if path.suffix != ".gz":
+            return digest(path)
+        with gzip.open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        return ""
+
+
+def read_idx(path: Path, dimensions: int) -> Tensor:
+    """One IDX file of unsigned bytes: two zero bytes, the type, the number of dimensions, the sizes, the values.
+
+    The header is held against the file's size before anything is allocated.
+
+    Raises:
+        DataError: if magic number, sizes and length do not agree.
+    """
+    packed = path.suffix == ".gz"
+    try:
+        opened: io.BufferedIOBase = gzip.open(path, "rb") if packed else path.open("rb")  # noqa: SIM115
+        with opened as file:
+            header = file.read(4 + 4 * dimensions)
+            sizes = _sizes(path, header, dimensions)
+            count = int(np.prod([int(size) for size in sizes], dtype=object))
+            length = path.stat().st_size
+            if count > (length * DEFLATE_MOST if packed else length):
+                raise DataError(
+                    f"{path}: its header announces {count} bytes, more than {length} bytes of file can hold"
+                )
+            if count > LARGEST:
+                raise DataError(f"{path}: its header announces {count} bytes, at most {LARGEST} are read")
+            values = _values(path, file, count)
+            if not count:
+                raise DataError(f"{path}: its header announces no value")
+            return torch.from_numpy(values.reshape(sizes))
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path} is not a whole gzip file: {error}") from None
+
+
+def _sizes(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
+    expected = bytes((0, 0, UNSIGNED_BYTE, dimensions))
+    if len(header) < 4 + 4 * dimensions or header[:4] != expected:
+        raise DataError(
+            f"{path}: an IDX file of {dimensions} dimensions begins with {expected.hex()}, got {header[:4].hex()}"
+        )
+    return struct.unpack(f">{dimensions}I", header[4:])
+
+
+def _values(path: Path, file: io.BufferedIOBase, count: int) -> np.ndarray:
+    values = file.read(count + 1)
+    if len(values) != count:
+        more = "more" if len(values) > count else str(len(values))
+        raise DataError(f"{path}: its header announces {count} values, the file holds {more}")
+    return np.frombuffer(bytearray(values), np.uint8)

@@ -1,0 +1,121 @@
+"""Two images in one, and soft labels: partner and share depend on (seed, draw, index), not on the batch.
+
+The papers' code pairs the images of a batch with one another and draws one share for all of them. Here every image has
+a partner out of the whole set and a share of its own, so that neither the batch's size nor its order changes anything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Integer
+from torch import Tensor
+
+from bntt.data.images.rectangles import inside
+from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
+
+GRID = 1 << 24
+"""Shares are multiples of one part in so many: 1 - share is exact in float32, and no mixed pixel exceeds 1."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """With what each image is mixed."""
+
+    partner: Int[Tensor, " B"]
+    """The place of the second image in the set."""
+    share: Float[Tensor, " B"]
+    """λ, float32 in [0, 1]: how much of the first is to stay."""
+    place: Float[Tensor, "B 2"]
+    """In [0, 1): how far down and to the right the centre of a box is."""
+
+
+def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alpha: float) -> Pairs:
+    """A partner for each sample, any of the set's (itself too), and a share λ of Beta(α, α).
+
+    Args:
+        count: how many samples the set has.
+        alpha: α above 0: 1 is uniform, small is seldom a real mixture, large is mostly half and half.
+
+    >>> pairs = pair(seed=0, draw=0, index=torch.arange(3), count=10, alpha=1.0)
+    >>> pairs.partner, pairs.share
+    (tensor([1, 0, 2]), tensor([0.8829, 0.3734, 0.2083]))
+    """
+    keys = sample_keys(seed, Purpose.MIX, draw, index.cpu())
+    partner = child_keys(keys, 0).bitwise_and(torch.iinfo(torch.int64).max) % count
+    numbers = uniform(child_keys(keys, 1), 4)
+    shares = [_beta(alpha, first, second) for first, second in numbers[:, :2].tolist()]
+    return Pairs(partner, torch.tensor(shares, dtype=torch.float32), numbers[:, 2:])
+
+
+def _beta(alpha: float, first: float, second: float) -> float:
+    """A number of Beta(α, α) out of two uniform ones: ``(1 + c / √(c² + W / (1 - W))) / 2``, W = U^(1/α), c = cos 2πV.
+
+    It is Student's t with 2α degrees of freedom, made by the polar method, which is exact (Bailey 1994, Math. Comp. 62;
+    Devroye 1996), taken from the line to [0, 1]. One number at a time: a vector's ends may be rounded otherwise.
+    """
+    half = 0.5 / GRID  # from [0, 1) to (0, 1)
+    log_w = math.log(first + half) / alpha
+    c = math.cos(2 * math.pi * (second + half))
+    odds = math.exp(log_w) / -math.expm1(log_w)
+    return round((1 + c / math.sqrt(c * c + odds)) / 2 * GRID) / GRID
+
+
+def mixup(
+    first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
+) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
+    """``λ x_i + (1 - λ) x_j`` (Zhang et al. 2018), and the share of the first, λ.
+
+    >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.25]), torch.zeros(1, 2))
+    >>> images, kept = mixup(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), pairs)
+    >>> images.unique(), kept
+    (tensor([0.2500]), tensor([0.2500]))
+    """
+    share = pairs.share.to(first).view(-1, 1, 1, 1)
+    return share * first + (1 - share) * second, pairs.share
+
+
+def cutmix(
+    first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
+) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
+    """The first with a box of the second in it (Yun et al. 2019), and the share of its pixels that stayed.
+
+    The box has √(1 - λ) of the height and of the width, from its centre to either side a whole number of pixels, as
+    released; the centre is any of the pixels, and what lies outside the image is cut off, so more than λ may stay.
+
+    >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.75]), torch.full((1, 2), 0.5))
+    >>> images, kept = cutmix(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), pairs)
+    >>> images[0, 0].int(), kept
+    (tensor([[1, 1, 1, 1],
+            [1, 0, 0, 1],
+            [1, 0, 0, 1],
+            [1, 1, 1, 1]], dtype=torch.int32), tensor([0.7500]))
+    """
+    height, width = first.shape[2:]
+    size = torch.tensor([height, width])
+    half = ((1 - pairs.share.double()).sqrt().unsqueeze(1) * size / 2).long()
+    centre = (pairs.place * size).long()
+    begin, past = (centre - half).clamp(min=0), torch.minimum(centre + half, size)
+    box = inside(begin.to(first.device), past.to(first.device), (height, width))
+    stayed = height * width - (past - begin).prod(1)
+    return torch.where(box, second, first), (stayed.double() / (height * width)).float()
+
+
+def soft_labels(
+    first: Int[Tensor, " B"], second: Int[Tensor, " B"], kept: Float[Tensor, " B"], num_classes: int
+) -> Float[Tensor, "B {num_classes}"]:
+    """Each class's share: ``kept`` of the first's, the rest of the second's; every row sums to 1.
+
+    >>> soft_labels(torch.tensor([0, 2]), torch.tensor([1, 2]), torch.tensor([0.75, 0.5]), 3)
+    tensor([[0.7500, 0.2500, 0.0000],
+            [0.0000, 0.0000, 1.0000]])
+    """
+    share = kept.to(first.device).unsqueeze(1)
+    return share * F.one_hot(first, num_classes) + (1 - share) * F.one_hot(second, num_classes)
+
+
+MIXES = {"mixup": mixup, "cutmix": cutmix}
+"""The names that recipes know."""

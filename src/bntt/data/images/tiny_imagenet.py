@@ -1,0 +1,88 @@
+"""Tiny-ImageNet-200: its folder, or the published zip unpacked. The validation images are its test part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from bntt.data.errors import DataError
+from bntt.data.images.image_folder import ImageFile, decode, file_at
+from bntt.data.images.image_set import ImageSet, Splits
+
+ANNOTATIONS = "val/val_annotations.txt"
+
+
+def read_tiny_imagenet(root: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Splits:
+    """``wnids.txt``, ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` with ``val/val_annotations.txt``.
+
+    The published test images have no labels, so the published validation part is the test part here. Classes are in
+    the order of their sorted WordNet ids; gray images become RGB.
+
+    Raises:
+        DataError: naming the file or line that is missing or wrong.
+    """
+    wnids = sorted(_text(root / "wnids.txt").split())
+    number = {wnid: label for label, wnid in enumerate(wnids)}
+    if not wnids:
+        raise DataError(f"{root}/wnids.txt names no class")
+    training: list[tuple[Path, int]] = []
+    for wnid, label in number.items():
+        _check_name(root / "wnids.txt", wnid)
+        found = sorted((root / "train" / wnid / "images").glob("*.JPEG"))
+        if not found:
+            raise DataError(f"{root}/train/{wnid}/images holds no .JPEG file")
+        training += [(path, label) for path in found]
+    testing = []
+    for row, line in enumerate(_text(root / ANNOTATIONS).splitlines(), start=1):
+        fields = line.split("\t")
+        if len(fields) < 2 or fields[1] not in number:
+            raise DataError(f"{root}/{ANNOTATIONS}, line {row}: expected <file> <wnid> ..., got {line[:60]!r}")
+        _check_name(root / ANNOTATIONS, fields[0])
+        testing.append((root / "val" / "images" / fields[0], number[fields[1]]))
+    if not testing:
+        raise DataError(f"{root}/{ANNOTATIONS} names no image")
+    total = len(training) + len(testing)
+    parts = []
+    for before, files in ((0, training), (len(training), testing)):
+        images = torch.empty(len(files), 3, *_size(files[0][0]), dtype=torch.uint8)
+        for row, (path, _) in enumerate(files):
+            pixels = decode(_image(path))
+            if pixels.shape[1:] != images.shape[2:]:
+                raise DataError(f"{path} is {list(pixels.shape[1:])} pixels, {files[0][0]} is {list(images.shape[2:])}")
+            images[row] = pixels.expand(3, -1, -1)
+            progress(before + row + 1, total)
+        parts.append(ImageSet(images, torch.tensor([label for _, label in files]), tuple(wnids)))
+    return Splits(*parts)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    height, width = decode(_image(path)).shape[1:]
+    return height, width
+
+
+def _image(path: Path) -> ImageFile:
+    """A file: a pipe or a device would be waited for.
+
+    Raises:
+        DataError: if it is none.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing, or no file")
+    return file_at(path)
+
+
+def _check_name(where: Path, name: str) -> None:
+    """Refuse a name that would lead out of its folder, or that no file can have."""
+    if Path(name).name != name or len(name) > 200 or not name.isprintable():
+        raise DataError(f"{where} names {name[:60]!r}: expected the name of one file")
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path} is missing: expected the folder tiny-imagenet-200")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text: {error}") from None

@@ -1,0 +1,1 @@
+"""Datasets prepared once: verified tensor files with a manifest."""

@@ -1,0 +1,225 @@
+"""A dataset prepared once: one verified uint8 tensor file a part, and a manifest beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from bntt.data.errors import DataError
+from bntt.data.images.image_set import ImageSet, Splits
+from bntt.io.digest import digest, digest_of_bytes, digest_of_values
+from bntt.io.json_file import read_json
+
+FORMAT = 1
+PARTS = ("train", "test")
+Part = TypeVar("Part")
+"""A set of images or of frames."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared folder holds and where it came from."""
+
+    name: str
+    source: str
+    """The file or folder that was read."""
+    check: str
+    """"published" checksums matched; "unchecked", none is published for this form; "modified", they did not match;
+    "built in", no file was read; "simulated", recordings that no camera made."""
+    images: dict[str, int]
+    """Images of each part."""
+    shape: list[int]
+    """``[C, H, W]``."""
+    classes: list[str]
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of the tensor files, or of what they would hold."""
+    fingerprint: str = ""
+    """Of the listing of a folder of images or recordings when it was read."""
+    format: int = FORMAT
+    details: dict[str, object] = field(default_factory=dict)
+    """Of recordings: how they became frames, how they were split, and what that counted."""
+
+
+def cache_root() -> Path:
+    """Where prepared datasets are: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder.
+
+    Raises:
+        DataError: if no variable says where that is.
+    """
+    if chosen := os.environ.get("BNTT_DATA"):
+        return Path(chosen)
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "bntt"
+    if home := os.environ.get("HOME"):
+        return Path(home) / ".cache" / "bntt"
+    raise DataError("no folder for prepared data: set BNTT_DATA, or HOME")
+
+
+def write_prepared(
+    folder: Path, splits: Splits, *, name: str, source: Path, check: str, fingerprint: str = ""
+) -> Manifest:
+    """Write both parts and the manifest; a folder that exists is replaced when the new one is complete.
+
+    Raises:
+        OSError: if something cannot be written; what was there before stays.
+    """
+
+    def write(temporary: Path) -> Manifest:
+        sums = {}
+        for part, data in zip(PARTS, splits, strict=True):
+            file = temporary / f"{part}.safetensors"
+            try:
+                safetensors.torch.save_file(_tensors(data), file)
+            except safetensors.SafetensorError as error:  # what it makes of an OSError
+                raise OSError(f"{file} could not be written ({error})") from None
+            sums[part] = digest(file)
+        return _manifest(splits, name, str(source), check, sums, fingerprint)
+
+    return replace_prepared(folder, write)
+
+
+def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
+    """Have a folder written beside this one, and put it with its manifest in its place when it is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
+    try:
+        manifest = write(temporary)
+        values = asdict(manifest)
+        text = json.dumps({**values, "checksum": checksum(values)}, indent=1)
+        (temporary / "manifest.json").write_text(f"{text}\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+        return manifest
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def manifest_of(splits: Splits, name: str) -> Manifest:
+    """The manifest of data that no file was read for; its checksums are those of the files it would be written to."""
+    pairs = zip(PARTS, splits, strict=True)
+    sums = {part: digest_of_bytes(safetensors.torch.save(_tensors(data))) for part, data in pairs}
+    return _manifest(splits, name, "", "built in", sums, "")
+
+
+def _tensors(data: ImageSet) -> dict[str, Tensor]:
+    return {"images": data.images.contiguous(), "labels": data.labels}
+
+
+def _manifest(splits: Splits, name: str, source: str, check: str, sums: dict[str, str], fingerprint: str) -> Manifest:
+    counts = {part: len(data) for part, data in zip(PARTS, splits, strict=True)}
+    train = splits.train
+    return Manifest(name, source, check, counts, list(train.images.shape[1:]), list(train.classes), sums, fingerprint)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a prepared folder; None where nothing was prepared.
+
+    Raises:
+        DataError: if it cannot be understood.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return None
+    try:
+        values = read_json(path)
+        if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
+            said = f"has format {values['format']!r}, this version reads {FORMAT}"
+            raise DataError(f"{path} {said}: prepare the dataset again")
+        if isinstance(values, dict) and (told := values.pop("checksum", None)) not in (None, checksum(values)):
+            raise ValueError(f"its values are not those of its checksum, {str(told)[:64]}")
+        manifest = manifest_from(values)
+    except DataError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
+    if manifest.sha256.keys() != set(PARTS) or manifest.images.keys() != set(PARTS):
+        raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
+    return manifest
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """SHA-256 of a manifest's values. Manifests that were written before there was one have none."""
+    return digest_of_values(values)
+
+
+TYPES: dict[str, tuple[type, type]] = {
+    **dict.fromkeys(("name", "source", "check", "fingerprint"), (str, str)),
+    "images": (dict, int),
+    "shape": (list, int),
+    "classes": (list, str),
+    "sha256": (dict, str),
+    "details": (dict, object),
+}
+"""Of a manifest's values, and of what is in them."""
+
+
+def manifest_from(values: dict[str, Any]) -> Manifest:
+    """The manifest of these values, as they come from a file.
+
+    Raises:
+        TypeError: naming the first that is of another type than a manifest's, or is missing, or one too many.
+        ValueError: on no images, or images without a pixel.
+    """
+    for name, (kind, inner) in TYPES.items():
+        found = values.get(name, kind()) if isinstance(values, dict) else values
+        items = found.values() if isinstance(found, dict) else found
+        if not isinstance(found, kind) or not all(isinstance(value, inner) for value in items):
+            raise TypeError(f"{name} is {found!r}")
+    manifest = Manifest(**values)
+    if min(*manifest.shape, *manifest.images.values(), 1) < 1 or not manifest.shape:
+        raise ValueError(f"images are {manifest.images}, of shape {manifest.shape}")
+    return manifest
+
+
+def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], None] = lambda part: None) -> None:
+    """Compare both tensor files with the checksums recorded when they were made.
+
+    Raises:
+        DataError: naming the file that differs.
+    """
+    for part, expected in manifest.sha256.items():
+        file = folder / f"{part}.safetensors"
+        if not file.is_file():
+            raise DataError(f"{file} is missing: prepare {manifest.name} again")
+        if digest(file) != expected:
+            raise DataError(f"{file} has changed since it was prepared (SHA-256): prepare {manifest.name} again")
+        progress(part)
+
+
+def load_prepared(folder: Path, manifest: Manifest) -> Splits:
+    """The two parts after :func:`verify_prepared`; the files are mapped, and read where images are taken from them."""
+    verify_prepared(folder, manifest)
+    return Splits(*(load_part(folder, manifest, part, "images", ImageSet) for part in PARTS))
+
+
+def load_part(
+    folder: Path, manifest: Manifest, part: str, values: str, make: Callable[[Tensor, Tensor, tuple[str, ...]], Part]
+) -> Part:
+    """A set of a part's file, which is mapped.
+
+    Args:
+        values: what the file calls the images or frames.
+        make: the set of values, labels and classes.
+
+    Raises:
+        DataError: naming the file, if it cannot be read, or does not hold what the manifest says.
+    """
+    file = folder / f"{part}.safetensors"
+    try:
+        tensors = safetensors.torch.load_file(file)
+        found = list(tensors[values].shape)
+        if found != (expected := [manifest.images[part], *manifest.shape]):
+            raise ValueError(f"{values} {found}, its manifest says {expected}")
+        return make(tensors[values], tensors["labels"], tuple(manifest.classes))
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{file} cannot be read ({error}): prepare {manifest.name} again") from None

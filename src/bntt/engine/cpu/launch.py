@@ -1,0 +1,117 @@
+"""The scans of :mod:`bntt.engine.scan` by the compiled kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bntt.engine.cpu.library import Scan, call
+from bntt.engine.door import KernelInputError
+from bntt.engine.layer_spec import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
+from bntt.ops.folded import AnyNeuron, FoldedNeuron
+from bntt.ops.lif import fire_before, hard_reset
+
+CPU = torch.device("cpu")
+F32, F64, I64, U8 = torch.float32, torch.float64, torch.int64, torch.uint8
+
+
+def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
+    """See :func:`bntt.engine.scan.moments`."""
+    steps, channels, size, dtype = current.shape[0], current.shape[-1], current.numel(), current.dtype
+    mean, var = (torch.empty(steps, channels, dtype=F32, device=CPU) for _ in range(2))
+    tables = ((table, F32, steps * channels) for table in (mean, var))
+    rows, threads = size // (steps * channels), torch.get_num_threads()
+    values = (current, dtype, size), steps, rows, channels, (copy, dtype, size)
+    call("bntt_moments", *values, *tables, _is_bf16(current), threads)
+    return mean, var
+
+
+def scan(
+    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
+) -> Tensor:
+    """See :func:`bntt.engine.scan.scan`."""
+    fired = torch.empty(current.shape[0], current.shape[-1], dtype=I64, device=CPU)
+    job = _job(current, affine, neuron, window)
+    job.give(counts=(counts, U8, _pooled(current, window)))
+    job.give(fired=(fired, I64, fired.numel()))
+    job.give(membrane=(membrane, F32, current.numel() // current.shape[0]))
+    call("bntt_scan_forward", job)
+    return fired
+
+
+def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
+    """Sums over rows of g, of g x̂, and of dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
+    steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
+    sums = torch.empty(3 if leak else 2, steps, channels, dtype=F64, device=CPU)
+    job = _reverse_job(reverse)
+    for name, rows in zip(("sum_grad", "sum_product", "sum_leak"), sums, strict=False):
+        job.give(**{name: (rows, F64, steps * channels)})
+    call("bntt_scan_sums", job)
+    return sums
+
+
+def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
+    """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
+    current, job = reverse.current, _reverse_job(reverse)
+    rows = current.shape[0] * current.shape[-1]
+    job.give(offset=(offset, F32, rows))
+    job.give(slope=(slope, F32, rows))
+    job.give(grad_current=(out, current.dtype, current.numel()))
+    call("bntt_scan_backward", job)
+
+
+def _reverse_job(reverse: Reverse) -> Scan:
+    current, grad = reverse.current, reverse.grad_spikes
+    job = _job(current, reverse.affine, reverse.neuron, reverse.window)
+    steps = current.shape[0]
+    step, neurons = _pooled(current, reverse.window) // steps, current.numel() // steps
+    shared = grad.shape[0] == 1
+    job.grad_scale, job.grad_step = reverse.grad_scale, 0 if shared else step
+    job.give(grad_spikes=(grad, current.dtype, step if shared else step * steps))
+    job.give(inverse=(reverse.inverse, F32, steps * current.shape[-1]))
+    job.give(membrane=(reverse.membrane, F32, neurons))
+    job.give(carry=(reverse.carry, F32, neurons))
+    return job
+
+
+def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -> Scan:
+    steps, images, height, width, channels = current.shape
+    kind, _, second = surrogate_constants(neuron)
+    tables, table = neuron_tables(neuron, channels, CPU), steps * channels
+    rows = channels if tables.step == 0 else table
+    job = Scan(
+        current=(current, current.dtype, table * images * height * width),
+        mean=(affine.mean, F32, table),
+        scale=(affine.scale, F32, table),
+        shift=(affine.shift, F32, table),
+        **{name: (values, F32, rows) for name, values in tables._asdict().items()},
+        neuron_step=tables.step,
+        steps=steps,
+        images=images,
+        height=height,
+        width=width,
+        channels=channels,
+        window_height=window[0],
+        window_width=window[1],
+        surrogate_second=second,
+        fire_before=neuron.rule is fire_before,
+        hard_reset=neuron.reset is hard_reset,
+        surrogate=kind,
+        threads=torch.get_num_threads(),
+        bf16=_is_bf16(current),
+    )
+    if not isinstance(neuron, FoldedNeuron):
+        job.sign = None
+    return job
+
+
+def _pooled(current: Tensor, window: PoolSize) -> int:
+    """How many windows all steps have."""
+    steps, images, height, width, channels = current.shape
+    return steps * images * (height // window[0]) * (width // window[1]) * channels
+
+
+def _is_bf16(current: Tensor) -> bool:
+    if current.dtype not in (F32, torch.bfloat16):
+        raise KernelInputError(f"a kernel takes currents for float32 or bfloat16, got {current.dtype}")
+    return current.dtype == torch.bfloat16

@@ -1,0 +1,165 @@
+"""Some time steps on their way through the nodes of a run, and their gradient on its way back.
+
+A value lives until the last node has read it, or, where the backward pass reads it again, until the first has there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bntt.engine.graph.node import Carry, Node, NodePass, Start, Towards
+from bntt.engine.graph.recording import Seen
+from bntt.engine.layer_spec import SpikeGrad
+from bntt.engine.synapse import Spikes
+from bntt.engine.workspace import Lease
+
+
+@dataclass
+class Value:
+    """What a node gives, or the input of the run."""
+
+    spikes: Spikes | None
+    held: Tensor | None
+    """The buffer of the lease that it lies in; None: it is not the pass's."""
+    readers: int
+    """Nodes that are yet to read it."""
+    keepers: int = 0
+    """Nodes whose backward pass reads it."""
+
+    def release(self, lease: Lease) -> None:
+        """Give it back if nobody needs it any more."""
+        if self.readers == self.keepers == 0:
+            lease.give(self.held)
+            self.spikes = self.held = None
+
+
+@dataclass
+class Went:
+    """What went through, and what of it is kept for the way back."""
+
+    out: Spikes
+    """What the last node gave; its buffer is the caller's to give back."""
+    ends: list[Start] = field(default_factory=list)
+    """Of every node."""
+    seen: list[Seen | None] = field(default_factory=list)
+    found: list[Any] = field(default_factory=list)
+    saved: list[Any] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    """The input, and what every node gave."""
+
+
+def readers_of(nodes: Sequence[Node]) -> list[int]:
+    """How many nodes read each value; one more reads the last: who asked for it."""
+    counts = [0] * len(nodes) + [1]
+    for i, node in enumerate(nodes):
+        for back in node.reads:
+            counts[i + 1 + back] += 1
+    return counts
+
+
+def forward(
+    passes: Sequence[NodePass],
+    x: Spikes,
+    first: int,
+    starts: Sequence[Start],
+    *,
+    found: Sequence[Any] = (),
+    keep: bool,
+) -> Went:
+    """Drive the nodes by some steps.
+
+    Args:
+        found: what an earlier pass over them found, of every node.
+        keep: whether a backward pass will follow.
+    """
+    went, readers, lease = Went(x), readers_of([one.node for one in passes]), passes[0].how.lease
+    went.values.append(Value(x, None, readers[0]))
+    for i, one in enumerate(passes):
+        read = [went.values[i + 1 + back] for back in one.node.reads]
+        inputs = [value.spikes for value in read if value.spikes is not None]
+        passed = one.forward(inputs, first, starts[i], found[i] if found else None)
+        for value, keeps in zip(read, passed.keeps, strict=True):
+            value.readers -= 1
+            value.keepers += keep and keeps
+            value.release(lease)
+        went.out = passed.out
+        went.values.append(Value(passed.out, passed.out.values, readers[i + 1]))
+        went.ends.append(passed.end)
+        went.seen.append(passed.seen)
+        went.found.append(passed.found)
+        if keep:
+            went.saved.append((passed.saved, passed.keeps))
+        else:
+            lease.give(*passed.saved.buffers)
+    return went
+
+
+def forget(went: Went, lease: Lease) -> None:
+    """There will be no way back."""
+    for saved, _ in went.saved:
+        lease.give(*saved.buffers)
+    for value in went.values:
+        if value.keepers:
+            value.readers = value.keepers = 0
+            value.release(lease)
+    went.saved, went.values = [], []
+
+
+def backward(
+    passes: Sequence[NodePass],
+    went: Went,
+    towards: Towards,
+    learned: Sequence[Any],
+    first: int,
+    carries: Sequence[Carry],
+    *,
+    keep: bool,
+    wants_input: bool,
+) -> Towards | None:
+    """From the gradient of what the last node gave to that of the run's input.
+
+    Args:
+        learned: the gradients of what every node learns; these steps' part is added.
+        keep: leave what was kept as it is, for another backward pass.
+    """
+    saved, values, lease = went.saved, went.values, passes[0].how.lease
+    if not keep:  # what they hold is written over from here on, whether this comes to its end or not
+        went.saved, went.values = [], []
+    into: list[Towards | None] = [None] * len(passes) + [towards]
+    for i in range(len(passes) - 1, -1, -1):
+        one, (done, keeps), coming = passes[i], saved[i], into.pop()
+        assert coming is not None  # every value is read
+        read = [i + 1 + back for back in one.node.reads]
+        wants = [at > 0 or wants_input for at in read]
+        given = one.backward(done, coming, learned[i], first, carry=carries[i], keep=keep, wants=wants)
+        if all(grad is None or grad.held is not coming.held for grad in given):
+            lease.give(coming.held)
+        for at, grad in zip(read, given, strict=True):
+            if grad is not None:
+                into[at] = _added(into[at], grad, lease)
+        for at, kept in zip(read, keeps, strict=True):
+            values[at].keepers -= kept and not keep
+            if not keep:
+                values[at].release(lease)
+    return into[0]
+
+
+def _added(one: Towards | None, other: Towards, lease: Lease) -> Towards:
+    """The sum of two gradients towards one value, in the buffer of either."""
+    if one is None:
+        return other
+    (a, held), (b, held_b) = sorted((one, other), key=lambda t: (t.held is None, t.grad.values.dtype != torch.float32))
+    if held is None or len(a.values) < len(b.values):
+        steps = max(len(a.values), len(b.values))
+        total = lease.take(steps, *a.values.shape[1:], dtype=a.values.dtype, device=a.values.device)
+        total.copy_(a.values)
+        lease.give(held)
+        a, held = SpikeGrad(total, a.scale), total
+    a.values.add_(b.values, alpha=b.scale / a.scale)
+    lease.give(held_b)
+    return Towards(a, held)

@@ -1,0 +1,197 @@
+"""One layer of a fused run: what it is made of, and what a pass over some of its steps finds, leaves and learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bntt.engine.compute import Compute
+from bntt.engine.graph.node import Size
+from bntt.engine.graph.recording import moments_taken
+from bntt.engine.layer_spec import Affine, PoolSize, learned_leak
+from bntt.engine.scan import pooled_shape
+from bntt.engine.synapse import Geometry, Spikes
+from bntt.engine.workspace import Lease
+from bntt.ops.folded import AnyNeuron
+from bntt.ops.norm import Moments
+from bntt.ops.pooling import Pooling, Window
+
+CHUNK_BYTES = 16 << 20
+"""Of a layer's current in one chunk of time steps: what a processor's last-level cache holds."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a run. ``gamma`` and ``beta`` are ``[T, C]``; the statistics are given, or None: the batch's."""
+
+    geometry: Geometry
+    flatten: bool
+    """Whether the input is flattened to ``C·H·W`` features first."""
+    window: PoolSize
+    neuron: AnyNeuron | None
+    """Of the run's steps; a folded one's gain and bias are ``gamma`` and ``beta``. None: there is none, and what leaves
+    the layer is its normalised current."""
+    weight: Tensor
+    bias: Tensor | None
+    gamma: Tensor
+    beta: Tensor | None
+    mean: Tensor | None
+    var: Tensor | None
+    eps: float
+    pooling: Pooling = Window(0)
+    """How the batch's statistics of several steps make those of one."""
+    reads: tuple[int, ...] = (-1,)
+    """Which value drives it, see :class:`~bntt.engine.graph.node.Node`."""
+    sample_eps: float | None = None
+    """ε of a normalisation of every sample and step over its channels and places, before the one by the tables above,
+    which then only scales (layer normalisation); None: there is none."""
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a step's normalisation needs the currents of all steps."""
+        return self.batch_statistics and self.pooling.looks_ahead
+
+    @property
+    def learned(self) -> tuple[Tensor | None, ...]:
+        """Weight, bias, γ, β and leak; None where there is none."""
+        return self.weight, self.bias, self.gamma, self.beta, self.learned_leak
+
+    @property
+    def learned_leak(self) -> Tensor | None:
+        """λ, of the layer or of every channel, where it learns."""
+        return None if self.neuron is None else learned_leak(self.neuron)
+
+    @property
+    def batch_statistics(self) -> bool:
+        """Whether mean and variance are the batch's, and not given."""
+        return self.mean is None or self.var is None
+
+    def enter(self, x: Spikes, lease: Lease | None = None) -> Spikes:
+        """The layer's input in the layout that it takes: itself, or moved, to a buffer of the lease if there is one."""
+        steps, batch, height, width, channels = x.values.shape
+        if not self.flatten or height * width == 1:
+            return x
+        values, features = x.values.permute(0, 1, 4, 2, 3), height * width * channels
+        if lease is None:
+            moved = values.flatten(2)
+        else:
+            moved = lease.take(steps, batch, features, dtype=values.dtype, device=values.device)
+            moved.view(values.shape).copy_(values)
+        return Spikes(moved[:, :, None, None, :], x.scale, x.largest, x.density)
+
+    def leave(self, grad: Tensor, before: torch.Size) -> Tensor:
+        """The gradient of :meth:`enter`, for an input that was ``before``."""
+        if not self.flatten:
+            return grad
+        steps, batch, height, width, channels = before
+        return grad.reshape(steps, batch, channels, height, width).permute(0, 1, 3, 4, 2).contiguous()
+
+    def current_shape(self, x: Spikes) -> tuple[int, ...]:
+        """The shape of the synaptic current for an input that was entered."""
+        kernel = (1, 1) if self.weight.ndim == 2 else (self.weight.shape[2], self.weight.shape[3])
+        size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), kernel)
+        return (*x.values.shape[:2], *size, self.weight.shape[0])
+
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """What one step of it needs, see :class:`~bntt.engine.graph.node.Node`."""
+        current = torch.empty(self.current_shape(self.enter(inputs[0])), dtype=torch.float32, device="meta")
+        if self.neuron is None:
+            return Size(Spikes(current), 2 * current.numel(), 0)
+        counts = torch.empty(pooled_shape(current, self.window), dtype=torch.uint8, device="meta")
+        return Size(Spikes(counts), current.numel(), counts.numel())
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the first forward pass over some steps finds out; a second one takes it as it is."""
+
+    affine: Affine
+    inverse: Tensor
+    """1/√(σ² + ε), ``[T, C]``."""
+    moments: Moments | None
+    """The batch's that these steps were normalised by, where they were taken; of all processes."""
+    by_events: tuple[bool, bool]
+    """The forward pass and the weight gradient."""
+    own: Moments | None = None
+    """Every step's own, where several steps' were pooled."""
+    past: Moments | None = None
+    """What the pooling was given of the steps before."""
+    carried: Moments | None = None
+    """What it keeps of these steps for those that follow."""
+
+
+def joined(parts: Sequence[Resolved]) -> Resolved:
+    """What was found of consecutive steps, as of one run of them."""
+    if len(parts) == 1:
+        return parts[0]
+    affine = Affine(*(torch.cat([getattr(p.affine, name) for p in parts]) for name in ("mean", "scale", "shift")))
+    moments = moments_taken([part.moments for part in parts])
+    inverse, own = torch.cat([part.inverse for part in parts]), moments_taken([part.own for part in parts])
+    return Resolved(affine, inverse, moments, parts[0].by_events, own, parts[0].past, parts[-1].carried)
+
+
+@dataclass
+class Saved:
+    """What one layer of one forward pass leaves for the backward pass."""
+
+    source: Spikes
+    """The input, as the layer took it."""
+    moved: Tensor | None
+    """The buffer that it was moved to; None: it was not."""
+    before: torch.Size
+    """The input's shape before the layer flattened it."""
+    current: Tensor | None
+    """None: it is made again from the input."""
+    found: Resolved
+    start: Tensor | None
+    """The membrane before the first of these steps, ``[B, H, W, C]``; None is rest."""
+    spread: Tensor | None
+    """1/σ of every sample and step, ``[T, B, 1, 1, 1]``, where the current was normalised by itself."""
+
+    @property
+    def buffers(self) -> tuple[Tensor | None, ...]:
+        """The lease's that are the layer's."""
+        return self.current, self.moved
+
+
+@dataclass
+class Gradients:
+    """Of what a layer learns, of all steps together; None where there is nothing or it is not wanted."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    gamma: Tensor
+    beta: Tensor | None
+    leak: Tensor | None
+    norms: Tensor | None
+    """Takes the norm of each step's gradient towards the current; nothing is learned from it."""
+
+    @classmethod
+    def zero(cls, layer: Layer, norms: Tensor | None, *, weight: bool) -> Gradients:
+        return cls(
+            layer.weight.new_zeros(layer.weight.shape) if weight else None,
+            None if layer.bias is None else torch.zeros_like(layer.bias),
+            layer.gamma.new_zeros(layer.gamma.shape),
+            None if layer.beta is None else layer.beta.new_zeros(layer.beta.shape),
+            None if layer.learned_leak is None else torch.zeros_like(layer.learned_leak),
+            norms,
+        )
+
+    def __iter__(self) -> Iterator[Tensor | None]:
+        return iter((self.weight, self.bias, self.gamma, self.beta, self.leak))
+
+
+def chunks(compute: Compute, *values: Tensor) -> Iterator[tuple[int, int]]:
+    """The first step and the one after the last of each chunk of some values of as many steps."""
+    steps, size = len(values[0]), chunk_steps(compute, *values)
+    return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
+
+
+def chunk_steps(compute: Compute, *values: Tensor) -> int:
+    """How many steps of the largest are worked on at a time: on a GPU all."""
+    if compute.kernels != "cpu":
+        return len(values[0])
+    return max(1, CHUNK_BYTES // (4 * max(one[0].numel() for one in values)))

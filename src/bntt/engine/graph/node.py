@@ -1,0 +1,174 @@
+"""What a run is made of: nodes. Each reads values that nodes before it give, and gives one; together they are a graph.
+
+A node is a description without memory; a pass is one node while some time steps go through it, forward and backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from bntt.engine.compute import Compute
+from bntt.engine.graph.recording import Measure, Seen
+from bntt.engine.layer_spec import SpikeGrad
+from bntt.engine.packed_weights import Prepared
+from bntt.engine.synapse import Spikes
+from bntt.engine.workspace import Lease
+from bntt.ops.norm import Moments
+
+
+@runtime_checkable
+class Node(Protocol):
+    """One node of a run."""
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The values that it reads, counted back from it: -1 is what the node before it gives, and for the first one
+        the run's input."""
+        ...
+
+    @property
+    def learned(self) -> tuple[Tensor | None, ...]:
+        """What gets a gradient from it, the weights first; None where there is none."""
+        ...
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a step needs those after it."""
+        ...
+
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """What one step of it needs, for inputs of one step that have shapes and no values."""
+        ...
+
+
+class Size(NamedTuple):
+    """What a node keeps of one step for the backward pass."""
+
+    out: Spikes
+    """What it gives, without values."""
+    floats: int
+    """Elements of four bytes."""
+    bytes: int
+    """Elements of one."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How the nodes of a pass are to work."""
+
+    compute: Compute
+    lease: Lease
+    """Where their buffers come from."""
+    measure: Measure = Measure()
+    drops: bool = False
+    """Whether currents are not kept for the backward pass, which makes them again."""
+    prepared: Prepared | None = None
+    """Weights as earlier steps took them, for passes without gradients."""
+
+
+class Start(NamedTuple):
+    """What a node carries from some steps to the next."""
+
+    membrane: Tensor | None = None
+    """``[B, H, W, C]``; None is rest."""
+    past: Moments | None = None
+    """What the pooling of its statistics keeps of the steps before."""
+
+
+@dataclass
+class Carry:
+    """The gradients of a :class:`Start`, written over on the way back in time; None where none is wanted, or 0."""
+
+    membrane: Tensor | None
+    past: tuple[Tensor, Tensor] | None = None
+
+
+@runtime_checkable
+class Saved(Protocol):
+    """What a node leaves for its backward pass."""
+
+    @property
+    def buffers(self) -> tuple[Tensor | None, ...]:
+        """The lease's that it has for itself."""
+        ...
+
+
+class Passed(NamedTuple):
+    """What the forward pass of a node gives; its buffers are the lease's."""
+
+    out: Spikes
+    saved: Saved
+    keeps: tuple[bool, ...]
+    """Which of its inputs the backward pass reads."""
+    end: Start = Start()
+    """After the last step."""
+    seen: Seen | None = None
+    found: Any = None
+    """What a second pass over the same steps is to take as it is."""
+
+
+class Towards(NamedTuple):
+    """The gradient towards a value."""
+
+    grad: SpikeGrad
+    held: Tensor | None = None
+    """The buffer of the lease that it lies in; None: it is not the pass's, and must be left as it is."""
+
+
+@runtime_checkable
+class NodePass(Protocol):
+    """One node in one pass."""
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def how(self) -> How: ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether it must have all steps at once."""
+        ...
+
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        """The steps from ``first`` on.
+
+        Args:
+            start: what the node carries from the steps before; it is left as it is.
+            known: what an earlier pass over the same steps found; that pass measured.
+        """
+        ...
+
+    def zero(self, norms: Tensor | None, *, weight: bool) -> Iterable[Tensor | None]:
+        """The gradients of what it learns, yet without a part; in the order of :attr:`Node.learned`.
+
+        Args:
+            norms: takes the norm of each step's gradient towards the current; None: not measured.
+            weight: whether the weight's is wanted.
+        """
+        ...
+
+    def backward(
+        self,
+        done: Any,
+        towards: Towards,
+        learned: Any,
+        first: int,
+        *,
+        carry: Carry,
+        keep: bool,
+        wants: Sequence[bool],
+    ) -> list[Towards | None]:
+        """The gradients towards its inputs, of the steps from ``first`` on, where they are wanted.
+
+        Args:
+            done: what the forward pass saved.
+            learned: what :meth:`zero` gave; these steps' part is added.
+            carry: the gradients of what follows these steps; they become those of what came before.
+            keep: leave what was saved as it is, for another backward pass; else gradients may be written over it.
+        """
+        ...

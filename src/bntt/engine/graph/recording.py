@@ -1,0 +1,166 @@
+"""What a pass is asked to measure of every layer, and what it saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from bntt.engine.layer_spec import Affine
+from bntt.engine.presynaptic import Arrivals, joined_arrivals
+from bntt.ops.norm import Moments, joined_moments
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What to measure of a pass, in training as in evaluation.
+
+    Raises:
+        ValueError: if the edges are not at least two finite numbers that ascend, or on a membrane and gradients.
+
+    >>> Measure(places=True, current=(-1.0, 0.0, 1.0)).every_place
+    True
+    """
+
+    spikes: bool = False
+    """Spikes by step and channel."""
+    places: bool = False
+    """Spikes by step and place, before the pool."""
+    samples: bool = False
+    """Spikes by step and sample."""
+    current: Sequence[float] = ()
+    """Edges of a histogram of what drives the neurons, the normalised current; () is none."""
+    moments: bool = False
+    """Mean and variance of the synaptic current."""
+    gradient: bool = False
+    """The norm of the loss's gradient towards the synaptic current."""
+    membrane: tuple[str, tuple[int, ...]] | None = None
+    """A layer, and which of its neurons' potentials to follow."""
+    arrivals: bool = False
+    """What arrives at the weights, by step and place."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked for."""
+        return self != Measure()
+
+    def __post_init__(self) -> None:
+        edges = tuple(map(float, self.current))
+        object.__setattr__(self, "current", edges)
+        if edges and (len(edges) < 2 or not all(map(math.isfinite, edges)) or any(a >= b for a, b in pairwise(edges))):
+            raise ValueError(f"edges of a histogram must be two or more finite numbers that ascend, got {edges}")
+        if self.membrane is not None and not (len(self.membrane) == 2 and isinstance(self.membrane[1], tuple)):
+            raise ValueError(
+                f"membrane must be a layer and a neuron's place, ('conv1', (c, y, x)), got {self.membrane}"
+            )
+        if self.membrane is not None and self.gradient:
+            raise ValueError("a membrane is followed step by step, gradients come of all steps: measure one at a time")
+
+    @property
+    def every_place(self) -> bool:
+        """Whether it asks for spikes that the pooled counts do not tell apart."""
+        return self.places or self.samples
+
+    @property
+    def looks(self) -> bool:
+        """Whether it asks for anything that a forward pass must look for."""
+        return self.every_place or self.moments or bool(self.current) or self.arrivals
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was measured of one layer, of the S steps of a pass; None where it was not asked for.
+
+    Where processes have parts of a batch it is this one's part.
+    """
+
+    spikes: Int64[Tensor, "S C"] | None = None
+    """Spikes, summed over batch and space, before the pool; always, where there are neurons."""
+    places: Int64[Tensor, "S H W C"] | None = None
+    """Spikes, summed over the batch, before the pool."""
+    samples: Int64[Tensor, "S B"] | None = None
+    """Spikes of each sample."""
+    current: Int64[Tensor, "S bins"] | None = None
+    """How many values of z, Eq. 9's input of the neurons, lie below the first edge, from each edge on, and above."""
+    largest: Float[Tensor, " S"] | None = None
+    """The largest z."""
+    moments: Moments | None = None
+    """Mean and biased variance of the synaptic current by step and channel."""
+    gradient: Float64[Tensor, " S"] | None = None
+    """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass has come by, which writes it here."""
+    arrivals: Arrivals | None = None
+    """What came to its weights."""
+
+
+def joined_seen(parts: Sequence[Seen]) -> Seen:
+    """What was seen of consecutive steps, as of one run of them."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def cat(of: Callable[[Seen], Tensor | None]) -> Tensor | None:
+        found = [rows for part in parts if (rows := of(part)) is not None]
+        return torch.cat(found) if found else None
+
+    arrived = [part.arrivals for part in parts if part.arrivals is not None]
+    return Seen(
+        cat(lambda seen: seen.spikes),
+        cat(lambda seen: seen.places),
+        cat(lambda seen: seen.samples),
+        cat(lambda seen: seen.current),
+        cat(lambda seen: seen.largest),
+        moments_taken([part.moments for part in parts]),
+        cat(lambda seen: seen.gradient),
+        joined_arrivals(arrived) if arrived else None,
+    )
+
+
+def moments_taken(parts: Sequence[Moments | None]) -> Moments | None:
+    """The moments of consecutive steps, as of one run of them; None where none were taken."""
+    found = [part for part in parts if part is not None]
+    return joined_moments(found) if found else None
+
+
+def distribution(
+    steps: Iterable[Tensor], edges: Sequence[float]
+) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
+    """How many of each step's values lie below the first edge, from each edge on, and above the last; and the largest.
+
+    >>> distribution(torch.tensor([[0.0, 1.0, 5.0]]), (0.5, 2.0))
+    (tensor([[1, 1, 1]]), tensor([5.]))
+    """
+    counts, largest = [], []
+    for values in steps:
+        bounds = torch.tensor(edges, dtype=values.dtype, device=values.device)
+        which = torch.bucketize(values.flatten(), bounds, out_int32=True, right=True)
+        counts.append(torch.bincount(which, minlength=len(edges) + 1))
+        largest.append(values.max())
+    return torch.stack(counts), torch.stack(largest)
+
+
+def histogram(
+    current: Float[Tensor, "S B H W C"], affine: Affine, edges: Sequence[float]
+) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
+    """Of ``z = scale (current - mean) + shift`` in each step: how many values lie below the first edge, from each edge
+    on, and above the last; and the largest. NaN counts as above all edges, and as the largest.
+
+    >>> one = torch.ones(1, 1)
+    >>> counts, largest = histogram(torch.tensor([[[[[0.0], [1.0], [5.0]]]]]), Affine(one, one, 0 * one), (0.0, 3.0))
+    >>> counts, largest
+    (tensor([[1, 1, 1]]), tensor([4.]))
+    """
+    tables = zip(affine.mean, affine.scale, affine.shift, strict=True)
+    normalised = (
+        (values.float() - mean).mul_(scale).add_(shift)
+        for values, (mean, scale, shift) in zip(current, tables, strict=True)
+    )
+    return distribution(normalised, edges)
+
+
+def write_norms(grad_current: Float[Tensor, "S *rest"], out: Float64[Tensor, " S"]) -> None:
+    """The norm of each step's gradient into ``out``."""
+    for step, values in enumerate(grad_current):
+        out[step] = torch.linalg.vector_norm(values, dtype=torch.float64)

@@ -1,0 +1,152 @@
+"""Checkpoints in time: every few steps only the membranes are kept, and the steps between are computed again backward.
+
+A backward pass needs every layer's synaptic current and spikes. Kept for all T steps (``"never"``), they are what a
+training step's memory consists of. With a span of K steps, the membranes of all layers are kept before every span, and
+currents and spikes of one span at a time: memory T / K membranes and K steps, least at K = √T, for one more forward
+pass without statistics. The result is the same, but for the order of sums: the second pass takes the first one's
+normalisations, and sees the same spikes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bntt.engine.compute import Compute
+from bntt.engine.graph import flow
+from bntt.engine.graph.flow import Went
+from bntt.engine.graph.node import Carry, Node, NodePass, Size, Start, Towards
+from bntt.engine.synapse import Spikes
+from bntt.engine.workspace import WORKSPACE, Lease
+
+
+@dataclass
+class Span:
+    """Steps of a run whose currents and spikes are kept together."""
+
+    first: int
+    last: int
+    starts: list[Start]
+    """What every node carries into them."""
+    found: list[Any] = field(default_factory=list)
+    """By the forward pass, of every node."""
+    went: Went | None = None
+    """What is kept of it; None where it must be made again."""
+
+    def forward(self, passes: Sequence[NodePass], x: Spikes) -> Went:
+        """The steps through all nodes; whoever stops this half-way leaves a span without."""
+        steps, self.went = x.steps(self.first, self.last), None
+        self.went = flow.forward(passes, steps, self.first, self.starts, found=self.found, keep=True)
+        self.found = self.went.found
+        return self.went
+
+    def forget(self, lease: Lease) -> None:
+        """What lies between the nodes and their currents are done with."""
+        if self.went is not None:
+            flow.forget(self.went, lease)
+        self.went = None
+
+    def backward(
+        self,
+        passes: Sequence[NodePass],
+        towards: Towards,
+        learned: Sequence[Any],
+        carries: Sequence[Carry],
+        *,
+        keep: bool,
+        wants_input: bool,
+    ) -> Towards | None:
+        """From the gradient of what these steps gave to that of their input."""
+        went = self.went
+        assert went is not None
+        if not keep:
+            self.went = None
+        return flow.backward(passes, went, towards, learned, self.first, carries, keep=keep, wants_input=wants_input)
+
+
+def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
+    """How many steps make a span: T where nothing is computed again.
+
+    Args:
+        compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T where keeping all would take more
+            than half of the memory that is available now, else T. With a ``reduce`` T too: other processes may find
+            other memory, and would wait for sums of other steps.
+
+    >>> span_of([], Spikes(torch.zeros(25, 1, 1, 1, 1)), Compute(recompute=4))
+    4
+    """
+    steps, choice = x.values.shape[0], compute.recompute
+    if any(node.looks_ahead for node in nodes):
+        return steps
+    if choice == "auto":
+        choice = math.isqrt(steps - 1) + 1 if saves_memory(nodes, x, compute) else "never"
+    return steps if choice == "never" else min(steps, choice)
+
+
+def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
+    """Whether currents are to be made again in the backward pass, so that memory suffices."""
+    if compute.recompute != "auto":
+        return compute.recompute != "never"
+    if compute.reduce is not None:
+        return False
+    needed = len(x.values) * sum(4 * size.floats + size.bytes for size in sizes(nodes, x))
+    return needed > available_memory(x.values.device) / 2
+
+
+def sizes(nodes: Sequence[Node], x: Spikes) -> list[Size]:
+    """What every node keeps of one step, and without values what it gives."""
+    values = [Spikes(torch.empty(1, *x.values.shape[1:], dtype=x.values.dtype, device="meta"))]
+    found = []
+    for i, node in enumerate(nodes):
+        found.append(node.size([values[i + 1 + back] for back in node.reads]))
+        values.append(found[-1].out)
+    return found
+
+
+def available_memory(device: torch.device) -> float:
+    """Bytes that a step could take now, what it keeps from the last one included; infinite where nothing says.
+
+    Of a GPU, or the smaller of what the kernel and the control group (version 2 or 1) leave.
+    """
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
+    kernel = _numbers("/proc/meminfo").get("MemAvailable:", math.inf) * 1024
+    return min(kernel, *(_left(*names) for names in _GROUPS)) + WORKSPACE.free_bytes()
+
+
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+"""Limit, use, statistics, and there the name of what would be given back: read files that nobody looks at."""
+
+
+def _left(limit: str, used: str, statistics: str, reclaimable: str) -> float:
+    most, now = _read(limit).strip(), _read(used).strip()
+    if not (most.isdigit() and now.isdigit()):  # "max", or no such file
+        return math.inf
+    return float(most) - float(now) + _numbers(statistics).get(reclaimable, 0.0)
+
+
+def _numbers(path: str) -> dict[str, float]:
+    """Lines of a name and a number."""
+    rows = (line.split() for line in _read(path).splitlines())
+    return {row[0]: float(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError:
+        return ""

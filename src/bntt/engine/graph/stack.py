@@ -1,0 +1,293 @@
+"""A run of nodes as one node of the autograd graph: node by node, each in chunks of a few time steps.
+
+Between layers go spike counts, one byte each. What survives to the backward pass is every layer's synaptic current and
+its counts, of all steps or of one span of them (:mod:`bntt.engine.graph.spans`); the membrane is computed again there
+(:mod:`bntt.engine.scan`). Without gradients the chunks go through all nodes in turn, and memory does not grow with T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from bntt.engine import private
+from bntt.engine.compute import Compute
+from bntt.engine.graph import flow
+from bntt.engine.graph import layer as layer_module
+from bntt.engine.graph import weightless as between
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.layer_pass import LayerPass
+from bntt.engine.graph.node import Carry, How, Node, NodePass, Start, Towards
+from bntt.engine.graph.recording import Measure, Seen, joined_seen, moments_taken
+from bntt.engine.graph.spans import Span, saves_memory, sizes, span_of
+from bntt.engine.layer_spec import SpikeGrad
+from bntt.engine.packed_weights import Prepared
+from bntt.engine.synapse import Spikes
+from bntt.engine.workspace import WORKSPACE, Lease
+from bntt.ops.norm import Moments
+
+PASSES: dict[type, Callable[[Any, How], NodePass]] = {
+    Layer: LayerPass.begin,
+    between.Fire: lambda node, how: between.FirePass(node, how),
+    between.Sum: lambda node, how: between.SumPass(how, node=node),
+    between.MaxPool: lambda node, how: between.MaxPoolPass(how, node=node),
+    between.Mask: lambda node, how: between.MaskPass(how, node=node),
+}
+"""How every kind of node goes through a pass."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Nodes in order, and how to work."""
+
+    nodes: Sequence[Node]
+    compute: Compute = Compute()
+    starts: Sequence[Start] = ()
+    """What every node carries into the first step, which is left as it is; () is rest."""
+    wants_ends: bool = False
+    """Whether somebody goes on from what they carry after the last step."""
+    prepared: Prepared | None = None
+    """Weights as earlier steps took them, for passes without gradients."""
+    measure: Measure = Measure()
+    """Of every layer; the potentials of single neurons are not the kernels' to follow."""
+
+    @property
+    def carried(self) -> list[Start]:
+        return list(self.starts) or [Start()] * len(self.nodes)
+
+    def passes(self, how: How) -> list[NodePass]:
+        """One pass through every node."""
+        return [PASSES[type(node)](node, how) for node in self.nodes]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of a stack gives; of every node in its order."""
+
+    out: Tensor
+    """What the last node gives, ``[T, B, H, W, C]``, or its mean over time, ``[B, H, W, C]``."""
+    ends: tuple[Start, ...]
+    """After the last step, where they are wanted; else ()."""
+    moments: tuple[Moments | None, ...]
+    """The batch's, where a layer takes its own."""
+    seen: tuple[Seen | None, ...]
+    """What was measured, and always the spikes by step and channel."""
+
+
+def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Ran:
+    """Drive the nodes with x.
+
+    Gradients reach ``x.values``, if it is float, what every layer learns, and what it starts from; and they come from
+    ``out`` and ``ends``. Differentiating twice raises.
+    """
+    learned = [tensor for node in stack.nodes for tensor in node.learned]
+    starts = [tensor for start in stack.carried for tensor in _tensors(start)]
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x.values, *learned, *starts)):
+        out, *ends, counts, moments, seen = _RunStack.apply(  # type: ignore[no-untyped-call]
+            stack, x, mean_over_time, x.values, *learned, *starts
+        )
+        return Ran(out, tuple(map(_start, zip(*[iter(ends)] * 3, strict=True), counts)), moments, seen)
+    with WORKSPACE.lease() as lease:
+        return _without_gradients(stack, x, mean_over_time, lease)
+
+
+def _tensors(start: Start) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """What autograd is told of a start: the membrane, and mean and variance of the pooled steps."""
+    return (start.membrane, None, None) if start.past is None else (start.membrane, start.past.mean, start.past.var)
+
+
+def _start(tensors: Sequence[Tensor | None], counts: tuple[int, ...]) -> Start:
+    """And back."""
+    membrane, mean, var = tensors
+    return Start(membrane, None if mean is None or var is None else Moments(mean, var, counts))
+
+
+def _moments(found: Sequence[Any]) -> Moments | None:
+    """Of consecutive steps of one node, where it took the batch's."""
+    return moments_taken([None if part is None else part.moments for part in found])
+
+
+def _seen(parts: Sequence[Seen | None]) -> Seen | None:
+    return joined_seen([part for part in parts if part is not None]) if parts[0] is not None else None
+
+
+def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
+    """Chunk by chunk through all nodes."""
+    passes = stack.passes(How(stack.compute, lease, stack.measure, prepared=stack.prepared))
+    out, carried, chunks = _Output(len(x.values), mean_over_time), stack.carried, list(_chunks(stack.nodes, passes, x))
+    found: list[list[Any]] = [[] for _ in passes]
+    seen: list[list[Seen | None]] = [[] for _ in passes]
+    for first, last in chunks:
+        went = flow.forward(passes, x.steps(first, last), first, carried, keep=False)
+        if first > 0:  # what it started from is the caller's
+            lease.give(*(start.membrane for start in carried))
+        carried = went.ends
+        for i in range(len(passes)):
+            found[i].append(went.found[i])
+            seen[i].append(went.seen[i])
+        out.add(went.out)
+        lease.give(went.out.values)
+    ends = tuple(_kept(end, lease) for end in carried) if stack.wants_ends else ()
+    return Ran(out.whole(), ends, tuple(map(_moments, found)), tuple(map(_seen, seen)))
+
+
+def _kept(end: Start, lease: Lease) -> Start:
+    """For good, where it is somebody's beyond the pass."""
+    return end if end.membrane is None else end._replace(membrane=lease.keep(end.membrane))
+
+
+def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Iterator[tuple[int, int]]:
+    """The steps that go through all nodes at a time, also on a GPU, so that memory does not grow with T; but all
+    where statistics wait for them, or for other processes, which may have chunks of other sizes."""
+    steps = size = len(x.values)
+    if not any(one.waits for one in passes):
+        largest = max(x.values[0].numel(), *(max(one.floats, one.out.values.numel()) for one in sizes(nodes, x)))
+        size = max(1, layer_module.CHUNK_BYTES // (4 * largest))
+    return ((first, min(steps, first + size)) for first in range(0, steps, size))
+
+
+class _Output:
+    """What the last node gives as it comes: all of it, or its mean over time."""
+
+    def __init__(self, steps: int, mean_over_time: bool) -> None:
+        self.steps, self.mean_over_time = steps, mean_over_time
+        self.scale = 1.0
+        self.parts: list[Tensor] = []
+
+    def add(self, spikes: Spikes) -> None:
+        if not self.mean_over_time:
+            self.parts.append(spikes.floats() if spikes.counted else spikes.values.clone())
+            return
+        # of counts it is exact: the mean does not depend on the parts
+        count = spikes.count_over_time() if spikes.counted else spikes.values.sum(0)
+        self.parts = [self.parts[0].add_(count) if self.parts else count]
+        self.scale = spikes.scale / self.steps
+
+    def whole(self) -> Tensor:
+        out = self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts)
+        return out.mul_(self.scale) if self.mean_over_time else out
+
+
+class _RunStack(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, stack: Stack, x: Spikes, mean_over_time: bool, values: Tensor, *others: Tensor | None
+    ) -> tuple[Any, ...]:
+        """``others`` are what the nodes learn and what they start from. Counts, moments and what was seen are no
+        tensors for autograd."""
+        steps, size = len(x.values), span_of(stack.nodes, x, stack.compute)
+        out = _Output(steps, mean_over_time)
+        spans: list[Span] = []
+        looked: list[list[Seen | None]] = []
+        with WORKSPACE.lease() as lease:
+            drops = any(node.looks_ahead for node in stack.nodes) and saves_memory(stack.nodes, x, stack.compute)
+            passes = stack.passes(How(stack.compute, lease, stack.measure, drops))
+            ends = [_detached(start) for start in stack.carried]
+            for first in range(0, steps, size):
+                if spans:
+                    spans[-1].forget(lease)
+                spans.append(Span(first, min(steps, first + size), ends))
+                went = spans[-1].forward(passes, x)
+                ends = went.ends
+                looked.append(went.seen)
+                out.add(went.out)
+                lease.give(went.out.values)
+            whole = out.whole()
+            if stack.wants_ends:
+                ends = [_kept(end, lease) for end in ends]
+            else:
+                lease.give(*(end.membrane for end in ends))
+            moments = tuple(map(_moments, zip(*(span.found for span in spans), strict=True)))
+            seen = tuple(map(_seen, zip(*looked, strict=True)))
+            ctx.lease = lease.pop_all()
+        ctx.stack, ctx.x, ctx.mean_over_time, ctx.spans = stack, x, mean_over_time, spans
+        ctx.norms = [None if one is None else one.gradient for one in seen]
+        ctx.shape, ctx.ends = (
+            whole.shape,
+            [end.membrane if end.membrane is None else end.membrane.shape for end in ends],
+        )
+        ctx.save_for_backward(values, *(tensor for tensor in others if tensor is not None))
+        ctx.set_materialize_grads(False)
+        given = [part for end in ends for part in _tensors(_own(end))] if stack.wants_ends else []
+        counts = [() if end.past is None else end.past.count for end in ends] if stack.wants_ends else []
+        return whole, *given, counts, moments, seen
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        values = ctx.saved_tensors[0]  # raises where the graph was freed, or input or weights have changed since
+        stack, x, spans, nodes = ctx.stack, ctx.x, ctx.spans, ctx.stack.nodes
+        keep, wants_input, wants = private.keeps_graph(), ctx.needs_input_grad[3], list(ctx.needs_input_grad[4:])
+        grad = values.new_zeros(ctx.shape, dtype=torch.float32) if grad is None else grad.contiguous()
+        wanted = [[wants.pop(0) for _ in node.learned] for node in nodes]
+        wants_starts = [[wants.pop(0) for _ in range(3)] for _ in nodes]
+        input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if wants_input else None
+        carries = _carries(ctx.ends, grads[:-3], grad, every=len(spans) > 1 or any(map(any, wants_starts)))
+        if not keep:
+            ctx.spans = ctx.x = None
+        with WORKSPACE.lease() if keep else ctx.lease as lease:
+            passes = stack.passes(How(stack.compute, lease))
+            learned = [
+                one.zero(norms, weight=any(of[:1])) for one, norms, of in zip(passes, ctx.norms, wanted, strict=True)
+            ]
+            for span in reversed(spans):
+                again = span.went is None
+                if again:
+                    went = span.forward(passes, x)
+                    lease.give(went.out.values, *(end.membrane for end in went.ends))
+                towards = SpikeGrad(grad[span.first : span.last])
+                if ctx.mean_over_time:
+                    towards = SpikeGrad(grad.unsqueeze(0), 1 / len(x.values))
+                following = span.backward(
+                    passes, Towards(towards), learned, carries, keep=keep and not again, wants_input=wants_input
+                )
+                if following is None:
+                    continue
+                if input_grad is not None:
+                    torch.mul(following.grad.values, following.grad.scale, out=input_grad[span.first : span.last])
+                lease.give(following.held)
+        starts = [
+            part if want else None
+            for carry, wanted in zip(carries, wants_starts, strict=True)
+            for part, want in zip((carry.membrane, *(carry.past or (None, None))), wanted, strict=True)
+        ]
+        return None, None, None, input_grad, *(one for node in learned for one in node), *starts
+
+
+def _own(end: Start) -> Start:
+    """Moments that nothing else holds: what is returned holds the graph, which holds what was found."""
+    past = end.past
+    return end if past is None else end._replace(past=Moments(past.mean.clone(), past.var.clone(), past.count))
+
+
+def _detached(start: Start) -> Start:
+    membrane, mean, var = (None if tensor is None else tensor.detach() for tensor in _tensors(start))
+    return _start((membrane, mean, var), () if start.past is None else start.past.count)
+
+
+def _carries(
+    shapes: Sequence[torch.Size | None], grads: Sequence[Tensor | None], like: Tensor, *, every: bool
+) -> list[Carry]:
+    """The gradients of what is carried beyond the last step, to be written over; None where none follows or
+    precedes."""
+    carries: list[Carry] = []
+    for i, shape in enumerate(shapes):
+        membrane, mean, var = grads[3 * i : 3 * i + 3] if grads else (None, None, None)
+        if membrane is not None:
+            membrane = membrane.contiguous().clone()
+        elif every and shape is not None:
+            membrane = torch.zeros(shape, dtype=torch.float32, device=like.device)
+        carries.append(Carry(membrane, _of_moments(mean, var)))
+    return carries
+
+
+def _of_moments(mean: Tensor | None, var: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """Gradients of pooled moments in float64, as a pooling has its tables; None is 0, and where both are, nothing."""
+    if mean is None:
+        return None if var is None else (torch.zeros_like(var).double(), var.double())
+    return mean.double(), torch.zeros_like(mean).double() if var is None else var.double()

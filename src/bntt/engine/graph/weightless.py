@@ -1,0 +1,278 @@
+"""What happens to spikes between layers: they fire from a current that was added up, are summed, pooled, dropped."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bntt.engine.graph.fire import Firing, FiringReverse, fired
+from bntt.engine.graph.layer import chunks
+from bntt.engine.graph.node import Carry, How, Passed, Size, Start, Towards
+from bntt.engine.graph.recording import joined_seen
+from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
+from bntt.engine.scan import pooled_shape
+from bntt.engine.synapse import Spikes
+from bntt.ops.folded import AnyNeuron
+
+LARGEST_COUNT = 255
+"""What a byte holds."""
+
+
+@dataclass(frozen=True)
+class Fire:
+    """Neurons that a value drives as it is, or by ``scale`` and ``shift``; of these the scale may learn."""
+
+    neuron: AnyNeuron
+    window: PoolSize = (1, 1)
+    scale: Tensor | None = None
+    """``[T, C]``, of all steps; None: 1."""
+    shift: Tensor | None = None
+    """As well; None: 0."""
+    reads: tuple[int, ...] = (-1,)
+    looks_ahead: bool = False
+
+    @property
+    def learned(self) -> tuple[Tensor | None, ...]:
+        scale = self.scale if self.scale is not None and self.scale.requires_grad else None
+        return learned_leak(self.neuron), scale
+
+    def affine(self, first: int, last: int, current: Tensor) -> Affine:
+        """What some steps of the current go through first."""
+        found = Affine.identity(last - first, current.shape[-1], current.device)
+        scale = found.scale if self.scale is None else self.scale[first:last].contiguous()
+        return Affine(found.mean, scale, found.shift if self.shift is None else self.shift[first:last].contiguous())
+
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """See :class:`~bntt.engine.graph.node.Node`."""
+        shape = pooled_shape(inputs[0].values, self.window)
+        counts = torch.empty(shape, dtype=torch.uint8, device="meta")
+        return Size(Spikes(counts), 0, counts.numel())
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Two values of one shape, added up: counts stay counts where a byte holds them."""
+
+    reads: tuple[int, ...]
+    learned: tuple[Tensor | None, ...] = ()
+    looks_ahead: bool = False
+
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """See :class:`~bntt.engine.graph.node.Node`."""
+        one, other = inputs
+        elements = one.values.numel()
+        return Size(one, 0, elements) if one.counted and other.counted else Size(Spikes(one.values), elements, 0)
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """The largest of every window, of which PyTorch says which one it was."""
+
+    window: PoolSize
+    reads: tuple[int, ...] = (-1,)
+    learned: tuple[Tensor | None, ...] = ()
+    looks_ahead: bool = False
+
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """See :class:`~bntt.engine.graph.node.Node`."""
+        values = torch.empty(pooled_shape(inputs[0].values, self.window), dtype=inputs[0].values.dtype, device="meta")
+        return Size(Spikes(values), 0, values.numel() * values.element_size())
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Dropout of the same places in all steps; what is left is scaled by 1 / (1 - p)."""
+
+    draw: Callable[[], Tensor]
+    """Gives the places that stay, ``[B, H, W, C]``, 0 or 1 in bytes; the same whenever it is called."""
+    p: float
+    reads: tuple[int, ...] = (-1,)
+    learned: tuple[Tensor | None, ...] = ()
+    looks_ahead: bool = False
+
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """See :class:`~bntt.engine.graph.node.Node`."""
+        values = inputs[0].values
+        return Size(inputs[0], 0, values.numel() * values.element_size())
+
+
+class Kept(NamedTuple):
+    """What these nodes need of the input on the way back; they have no buffers of their own."""
+
+    source: Spikes
+    start: Tensor | None = None
+    """The membrane before the first step."""
+    buffers: tuple[Tensor | None, ...] = ()
+
+
+class Nothing(NamedTuple):
+    """Or that they need nothing."""
+
+    buffers: tuple[Tensor | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class FirePass:
+    """Neurons of :class:`Fire` in one pass."""
+
+    node: Fire
+    how: How
+    waits: bool = False
+
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
+        current, node, seen = _floats(inputs[0]), self.node, []
+        firing = Firing.begin(node.neuron, node.window, self.how, current, start.membrane, first)
+        for begin, end in chunks(self.how.compute, current):
+            affine = node.affine(first + begin, first + end, current)
+            seen.append(firing.chunk(current[begin:end], affine, begin, self.how.measure))
+        saved = Kept(inputs[0], start.membrane)
+        return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), joined_seen(seen))
+
+    def zero(self, norms: Tensor | None, *, weight: bool) -> list[Tensor | None]:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
+        return [None if tensor is None else torch.zeros_like(tensor) for tensor in self.node.learned]
+
+    def backward(
+        self,
+        done: Kept,
+        towards: Towards,
+        learned: list[Tensor | None],
+        first: int,
+        *,
+        carry: Carry,
+        keep: bool,
+        wants: Sequence[bool],
+    ) -> list[Towards | None]:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
+        current, node, (leak, scale) = _floats(done.source), self.node, learned
+        last = first + len(current)
+        affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
+        grad, none = towards.grad.of_type(current.dtype), torch.zeros_like(affine.mean)
+        plain = torch.ones_like(affine.scale)  # the sums are then over the current as it came
+        made = Reverse(current, affine, plain, neuron, node.window, grad, done.start, carry.membrane)
+        reverse = FiringReverse(made, self.how.compute.kernels)
+        if leak is not None:
+            sums = reverse.sums(leak=True)
+            leak += leak_gradient(sums[2], leak.shape)
+            if scale is not None:
+                scale[first:last] = sums[1]
+        out = self.how.lease.take(*current.shape, device=current.device)
+        reverse.into_current(none, none, out)
+        return [Towards(SpikeGrad(out), out)]
+
+
+@dataclass(frozen=True)
+class Without:
+    """A pass of a node that learns nothing, carries nothing and takes its steps all alike."""
+
+    how: How
+    waits: bool = False
+
+    @abstractmethod
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
+        """What the node gives."""
+
+    @abstractmethod
+    def back(self, done: Any, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+        """The gradients towards its inputs."""
+
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
+        return self.there(inputs)
+
+    def zero(self, norms: Tensor | None, *, weight: bool) -> tuple[()]:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
+        return ()
+
+    def backward(
+        self, done: Any, towards: Towards, learned: Any, first: int, *, carry: Carry, keep: bool, wants: Sequence[bool]
+    ) -> list[Towards | None]:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
+        return self.back(done, towards, wants)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumPass(Without):
+    """A :class:`Sum` in one pass."""
+
+    node: Sum
+
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
+        one, other = inputs
+        take, device = self.how.lease.take, one.values.device
+        largest, counted = one.largest + other.largest, one.counted and other.counted
+        if counted and one.scale == other.scale and largest <= LARGEST_COUNT:
+            counts = torch.add(one.values, other.values, out=take(*one.values.shape, dtype=torch.uint8, device=device))
+            return Passed(Spikes(counts, one.scale, largest, one.density + other.density), Nothing(), (False, False))
+        total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
+        return Passed(Spikes(total), Nothing(), (False, False))
+
+    def back(self, done: Nothing, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+        """Both get all of it."""
+        grad, held = towards
+        if not wants[0] or not wants[1] or held is None:
+            return [towards if wanted else None for wanted in wants]
+        copy = self.how.lease.take(*grad.values.shape, dtype=grad.values.dtype, device=grad.values.device)
+        return [towards, Towards(SpikeGrad(copy.copy_(grad.values), grad.scale), copy)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPoolPass(Without):
+    """A :class:`MaxPool` in one pass."""
+
+    node: MaxPool
+
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
+        (x,), (down, across) = inputs, self.node.window
+        shape = pooled_shape(x.values, self.node.window)
+        out = self.how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
+        inside = x.values[:, :, : shape[2] * down, : shape[3] * across]
+        windows = inside.view(*shape[:2], shape[2], down, shape[3], across, shape[4])
+        torch.amax(windows, (3, 5), out=out)
+        dense = min(1.0, x.density * down * across)
+        return Passed(Spikes(out, x.scale, x.largest, dense), Kept(x), (True,))
+
+    def back(self, done: Kept, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+        """All of it to the one that PyTorch says was the largest."""
+        x, grad = done.source.values, towards.grad
+        out = self.how.lease.take(*x.shape, device=x.device)
+        for t, step in enumerate(x):
+            images = step.permute(0, 3, 1, 2).float()
+            given = grad.values[t if len(grad.values) > 1 else 0].float().permute(0, 3, 1, 2)
+            where = F.max_pool2d(images, self.node.window, return_indices=True)[1]
+            rest = (self.node.window, self.node.window, (0, 0), (1, 1), False, where)
+            found = torch.ops.aten.max_pool2d_with_indices_backward(given, images, *rest)
+            out[t] = found.permute(0, 2, 3, 1)
+        return [Towards(SpikeGrad(out, grad.scale), out)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPass(Without):
+    """A :class:`Mask` in one pass."""
+
+    node: Mask
+
+    def there(self, inputs: Sequence[Spikes]) -> Passed:
+        (x,), stays = inputs, self.node.draw()
+        out = self.how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
+        torch.mul(x.values, stays.to(x.values.dtype), out=out)
+        left = 1 - self.node.p
+        return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), Nothing(), (False,))
+
+    def back(self, done: Nothing, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+        values = towards.grad.values
+        out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
+        torch.mul(values, self.node.draw().to(values.dtype), out=out)
+        return [Towards(SpikeGrad(out, towards.grad.scale / (1 - self.node.p)), out)]
+
+
+def _floats(x: Spikes) -> Tensor:
+    """What drives neurons: a value that is floats as it is."""
+    return x.values if x.values.dtype == torch.float32 and x.values.is_contiguous() else x.floats()

@@ -1,0 +1,90 @@
+"""Weights as passes without gradients took them, kept from step to step: to pack them anew is most of what one step of
+one sample costs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from bntt.engine.compute import Precision
+from bntt.engine.synapse import Geometry, Synapse
+
+_changes = 0
+"""How often anybody's weights may have changed without their version counters knowing."""
+
+
+def weights_changed() -> None:
+    """Say that values of weights were changed where PyTorch does not see it: through ``.data``, NumPy or a pointer.
+
+    A state of :meth:`~bntt.nn.SpikingNetwork.advance` carries weights in the kernels' layout. They are taken
+    anew when a parameter is replaced, changed in place, or after any optimizer's step; a write past PyTorch's version
+    counters is the one change that must be told.
+
+    >>> import bntt, torch
+    >>> net, x = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=4).eval(), torch.ones(2, 1, 4)
+    >>> _, state = net.advance(x)
+    >>> next(net.parameters()).data.mul_(2.0).shape
+    torch.Size([8, 4])
+    >>> bntt.weights_changed()
+    >>> logits, state = net.advance(x, state)
+    """
+    global _changes
+    _changes += 1
+
+
+register_optimizer_step_post_hook(lambda *_: weights_changed())  # fused optimizers move no version counter
+
+
+BIASES = 4
+"""How many biases of one weight are kept: layers that share it have their own, and one that was replaced is gone."""
+
+
+class _Held(NamedTuple):
+    weight: Tensor
+    bias: Tensor | None
+    version: tuple[object, ...]
+    synapse: Synapse
+
+
+class Prepared:
+    """Synapses by their weight and bias, each as long as neither is changed or replaced.
+
+    Threads that advance from one state share it: what is in it is finished.
+
+    >>> import torch
+    >>> weight, kept = nn.Parameter(torch.ones(2, 4)), Prepared()
+    >>> first = kept.synapse(weight, None, Geometry(), "fp32")
+    >>> kept.synapse(weight, None, Geometry(), "fp32") is first
+    True
+    """
+
+    def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
+        """A copy, or what is read from a file, begins without any."""
+        return Prepared, ()
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, int], _Held] = {}
+
+    def synapse(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision) -> Synapse:
+        """The weights of one layer, as they are now."""
+        if not (_has_versions(weight) and (bias is None or _has_versions(bias))):
+            return Synapse(weight, bias, geometry, precision)
+        key, version = (id(weight), id(bias)), (_changes, *_version(weight), *_version(bias), geometry, precision)
+        held = self._held.get(key)
+        if held is None or held.version != version:
+            held = _Held(weight, bias, version, Synapse(weight, bias, geometry, precision))
+            same = [other for other in self._held if other[0] == key[0] and other != key]
+            stale = {*same[: max(0, len(same) - BIASES + 1)], key}
+            self._held = {k: one for k, one in self._held.items() if k not in stale} | {key: held}
+        return held.synapse
+
+
+def _has_versions(tensor: Tensor) -> bool:
+    """Whether it is a module's own; others are of one pass, and those of inference mode count no versions."""
+    return isinstance(tensor, nn.Parameter) and not tensor.is_inference()
+
+
+def _version(tensor: Tensor | None) -> tuple[Any, ...]:
+    return () if tensor is None else (tensor._version, tensor.data_ptr(), tensor.shape, tensor.stride())

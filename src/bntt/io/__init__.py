@@ -1,0 +1,1 @@
+"""Files: whole or not there, known by their digests, locked while they are written."""

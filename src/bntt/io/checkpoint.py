@@ -1,0 +1,229 @@
+"""Checkpoints: safetensors with JSON in its header, written whole or not at all, and known by their SHA-256.
+
+No code can hide in one. safetensors checks its structure and not its bytes, so the header also holds the SHA-256 of
+the whole file, computed with dots in its own place: a single flipped bit anywhere is noticed before a tensor is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.torch_version import TorchVersion
+
+from bntt.io.pickled import LARGEST, PickledError, check_pickled
+from bntt.io.shared_storage import pack, unpack
+from bntt.io.whole_file import write_whole
+
+FORMAT = "2"
+SAFE = "2.10"
+"""The first PyTorch whose loader of weights alone is trusted: pyproject.toml asks for it, and so does the reader."""
+MOST_HEAD = 32 << 20
+"""Bytes of a header, with the facts: a training of ten thousand epochs takes a sixth of it."""
+_NO_SUM = ("·" * 32).encode()
+"""Stands where the checksum will: 64 bytes that JSON in ASCII, and so the facts, cannot hold."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be read, or does not belong to this model."""
+
+
+class Checkpoint(NamedTuple):
+    """What one file holds."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    """Whatever JSON can hold."""
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts.
+
+    Tensors that are one, as those of tied weights, are written once and read under all of their names.
+
+    Raises:
+        OSError: if it cannot be written; what was there before is then still there.
+
+    >>> import tempfile, torch
+    >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
+    >>> write_checkpoint(path, {"gamma": torch.ones(2)}, {"epoch": 3})
+    >>> read_checkpoint(path)
+    Checkpoint(tensors={'gamma': tensor([1., 1.])}, facts={'epoch': 3})
+    """
+    notes = {"format": FORMAT, "sha256": _NO_SUM.decode(), "facts": json.dumps(facts, allow_nan=False)}
+    payload = pack(tensors, notes)
+    payload = payload.replace(_NO_SUM, hashlib.sha256(payload).hexdigest().encode(), 1)
+    write_whole(path, payload)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises:
+        CheckpointError: if it is missing or damaged, of another format, or holds numbers that are not finite.
+    """
+    payload, header = _verified(path)
+    try:
+        tensors = unpack(payload)
+    except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
+        raise CheckpointError(f"{path} holds no tensors that can be read ({error or type(error).__name__})") from None
+    bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        raise CheckpointError(f"{path}: {bad[0]} holds numbers that are not finite")
+    return Checkpoint(tensors, _facts_of(path, header))
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts of a checkpoint alone, verified too.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged, or of another format.
+    """
+    return _facts_of(path, _verified(path)[1])
+
+
+def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
+    """Read the weights of ``path`` into the model, those of the moving average where it holds one; returns the facts.
+
+    Raises:
+        CheckpointError: as :func:`read_checkpoint`; or if it is of another model (the first differing names and shapes
+            are listed), or lacks a fact that is needed. The model is then unchanged.
+    """
+    tensors, facts = read_checkpoint(path)
+    if missing := [name for name in needs if name not in facts]:
+        raise CheckpointError(f"{path} does not say {', '.join(missing)}")
+    kind = "average." if any(name.startswith("average.") for name in tensors) else "model."
+    state = {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
+    if wrong := misfits(state, model.state_dict()):
+        listed = "; ".join(wrong[:5])
+        raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
+    model.load_state_dict(state)
+    return facts
+
+
+def read_pickled(path: Path) -> dict[str, Tensor]:
+    """The weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``.
+
+    The file is looked at first (:mod:`bntt.io.pickled`) and then read by PyTorch's restricted loader alone; what
+    that refuses is refused.
+
+    Raises:
+        CheckpointError: if it is missing, larger than ``LARGEST``, damaged, names anything but tensors, or holds what
+            no state dict does: other values, tensors larger than their bytes, numbers that are not finite; or if
+            PyTorch is older than :data:`SAFE`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.pth.tar"
+    >>> torch.save({"global_step": 3, "state_dict": {"fc2.weight": torch.ones(2)}}, path)
+    >>> read_pickled(path)
+    {'fc2.weight': tensor([1., 1.])}
+    """
+    if TorchVersion(torch.__version__) < SAFE:
+        raise CheckpointError(
+            f"{path} is not read: the restricted loader of PyTorch {torch.__version__} has known holes, which {SAFE} "
+            f"closed"
+        )
+    payload = _bytes_of(path, LARGEST)
+    try:
+        check_pickled(payload)
+    except PickledError as error:
+        raise CheckpointError(f"{path} {error}") from None
+    try:
+        found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # of hostile bytes, whatever the loader makes of them
+        said = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(f"{path} is damaged, or no file of weights ({said})") from None
+    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict) or not state:
+        raise CheckpointError(f"{path} holds no state dict, but {_kind_of(found)}")
+    for name, value in state.items():
+        if wrong := _no_weights(name, value):
+            raise CheckpointError(f"{path}: {str(name)[:100]!r} {wrong}")
+    if sum(value.numel() * value.element_size() for value in state.values()) > len(payload):
+        raise CheckpointError(f"{path} names its tensors more than once: they have more bytes than the file")
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name[:100]!r} holds numbers that are not finite")
+    return {name: value.detach() for name, value in state.items()}
+
+
+def _no_weights(name: object, value: object) -> str:
+    """Why an entry of a state dict is none; "" for a tensor of numbers that are there."""
+    if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
+        return f"is {_kind_of(value)}, and not a tensor by name"
+    assert isinstance(value, Tensor)
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        return f"is a tensor of another kind ({value.layout}, {value.device})"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"is {list(value.shape)} of fewer numbers than that"
+    return ""
+
+
+def _kind_of(value: object) -> str:
+    return f"a {type(value).__name__}"
+
+
+def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """How tensors differ from those of a model, or are what no model can have; in the order of their names.
+
+    >>> import torch
+    >>> misfits({"gamma": torch.ones(2)}, {"gamma": torch.ones(3)})
+    ['gamma is torch.float32 [2], the model has torch.float32 [3]']
+    """
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [f"{name} is not in the model" for name in found if name not in expected]
+    for name in expected.keys() & found.keys():
+        have, want = found[name], expected[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            wrong.append(f"{name} is {have.dtype} {list(have.shape)}, the model has {want.dtype} {list(want.shape)}")
+        elif name.endswith("running_var") and (have < 0).any():
+            wrong.append(f"{name} holds a negative variance")
+    return sorted(wrong)
+
+
+def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
+    """A file's bytes and its header's notes, if it is what was written."""
+    payload = _bytes_of(path)
+    try:
+        size = int.from_bytes(payload[:8], "little")
+        if size > MOST_HEAD:
+            raise ValueError(f"{size:,} bytes")
+        header = json.loads(payload[8 : 8 + size])["__metadata__"]
+        version, told = header["format"], header["sha256"].encode() if header["format"] == FORMAT else b""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: its header cannot be read") from None
+    if version != FORMAT:
+        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}")
+    if len(told) != 64 or hashlib.sha256(payload.replace(told, _NO_SUM, 1)).hexdigest().encode() != told:
+        raise CheckpointError(f"{path} is damaged: its bytes are not those that were written (SHA-256)")
+    return payload, header
+
+
+def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        facts = json.loads(header["facts"])
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path} does not say its facts ({error or type(error).__name__})") from None
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} does not say its facts: {_kind_of(facts)} is none")
+    return facts
+
+
+def _bytes_of(path: Path, at_most: int | None = None) -> bytes:
+    """What a file holds; a pipe or a device is none, and is not waited for."""
+    try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path} cannot be read: it is no file")
+        if at_most is not None and (size := path.stat().st_size) > at_most:
+            raise CheckpointError(f"{path} has {size:,} bytes, at most {at_most:,} are read")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -1,0 +1,102 @@
+"""One process per run directory: two that write into one would mix their metrics and tear each other's checkpoints."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from bntt.io.json_file import read_json
+from bntt.io.whole_file import write_whole
+
+_NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")} - {None}
+
+
+class RunLockedError(RuntimeError):
+    """Another process trains in this run directory."""
+
+
+@contextmanager
+def hold_run(path: Path) -> Iterator[None]:
+    """Keep every other process, and every other holder in this one, out of a run directory while the block runs.
+
+    The operating system's lock on ``lock`` decides, so what a dead process left is no obstacle; ``lock.json`` says who
+    holds it, for the message only. On a file system without locks (some network ones) the file ``lock.soft`` stands for
+    one: a holder of this host is asked whether it still lives (by recent filelocks), any other is taken for alive,
+    since two runs in one directory cost more than a file that has to be deleted by hand.
+
+    Raises:
+        RunLockedError: at once, if the directory is held already.
+        OSError: if the directory is missing or cannot be written to.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, hold_run(Path(folder)):
+    ...     sorted(file.name for file in Path(folder).iterdir())
+    ['lock', 'lock.json']
+    """
+    path.stat()  # filelock would make what is missing
+    lock, owner = _lock(path), path / "lock.json"
+    try:
+        _write_owner(owner)
+        yield
+    finally:
+        try:
+            with suppress(OSError):  # gone with its directory; or, on Windows, just being read
+                owner.unlink()
+        finally:
+            lock.release()
+
+
+def _lock(path: Path) -> BaseFileLock:
+    hint = ""
+    try:
+        try:
+            lock = _system_lock(path / "lock")
+            lock.acquire(blocking=False)
+        except (OSError, NotImplementedError) as error:  # the latter from older filelocks
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            lock = SoftFileLock(path / "lock.soft", thread_local=False)
+            hint = f", or delete {path / 'lock.soft'} if it is no more (this file system has no locks that end by it)"
+            lock.acquire(blocking=False)
+    except Timeout:
+        raise RunLockedError(
+            f"{path} is held by {_owner(path / 'lock.json')}: one process per run directory; "
+            f"wait until it ends or stop it{hint}"
+        ) from None
+    return lock
+
+
+def _system_lock(file: Path) -> BaseFileLock:
+    """Released by any thread, as a generator that is dropped may be."""
+    if "fallback_to_soft" in inspect.signature(BaseFileLock.__init__).parameters:  # filelock 3.32 and later
+        return FileLock(file, thread_local=False, fallback_to_soft=False)
+    return FileLock(file, thread_local=False)
+
+
+def _write_owner(file: Path) -> None:
+    facts = {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    write_whole(file, (json.dumps(facts) + "\n").encode())
+
+
+def _owner(file: Path) -> str:
+    try:
+        facts = read_json(file)
+        return f"process {facts['pid']} on {facts['host']} since {facts['since']} ({facts['command']})"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "another process"

@@ -1,0 +1,1 @@
+"""Stages of a network: hidden layers, residual sums, dropout, the readout."""

@@ -1,0 +1,157 @@
+"""What a network is made of: stages. One takes some steps at a time and carries its state from call to call.
+
+``y, state = stage(x, call, state)``: x is ``[S, B, ...]``, S consecutive steps of B samples; ``call`` says which steps
+they are (:class:`~bntt.nn.Call`), and ``state`` is what the last call returned, None at rest. A norm, a neuron, a
+block and a readout are all stages, so there is one form to write, however a sequence is cut.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.nn.network.call import Call
+from bntt.nn.tensor_checks import check_tensor
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """A norm, a neuron or a readout; a module of yours with this ``forward`` will do.
+
+    The state is opaque to everybody else. It is a tensor ``[B, ...]``, a tuple or dict of such, or anything with
+    methods ``rows(keep)`` and ``detach()``; see :mod:`bntt.nn.network.state`. In training a norm that needs all steps
+    at once refuses a call that is not ``call.whole``; in evaluation the steps may be cut anywhere, so what a part gives
+    for one may depend on those before it, through its state, and not on what else the call has.
+    """
+
+    def __call__(self, x: Tensor, call: Call = ..., state: Any = ...) -> tuple[Tensor, Any]: ...
+
+
+@runtime_checkable
+class Block(Stage, Protocol):
+    """A stage of a network: what is between two others, residual and recurrent connections included."""
+
+    @property
+    def layers(self) -> tuple[SpikingLayer, ...]:
+        """The layers that spike in it, in order, for everything that measures; () if there is none."""
+        ...
+
+
+class SpikingLayer(NamedTuple):
+    """One layer, as a block lists it: weights, norm and neurons; or weights and norm whose current is added to
+    another's, or rectified by the neurons of an ANN; or neurons that such a sum drives.
+
+    Each of the three must be called for it once in every pass, with all of its steps or with one after another.
+    """
+
+    name: str
+    """Within its block; "" where it is the only one."""
+    synapse: nn.Module | None
+    """The weights."""
+    norm: nn.Module | None
+    """Takes the synaptic current ``[S, B, C, ...]``, gives the neurons' input, or its part."""
+    lif: nn.Module | None
+    """Takes that input, gives spikes ``[S, B, C, ...]``."""
+
+    def under(self, name: str) -> SpikingLayer:
+        """The same layer as the block around its own lists it.
+
+        >>> SpikingLayer("", nn.Identity(), nn.Identity(), nn.Identity()).under("body").name
+        'body'
+        """
+        return self._replace(name=f"{name}.{self.name}".rstrip("."))
+
+
+def check_stage(module: object, name: str, returns: str) -> None:
+    """Refuse what cannot be called as a stage.
+
+    Raises:
+        TypeError: saying how it must be called.
+
+    >>> check_stage(nn.BatchNorm2d(4), "the norm", "y")
+    Traceback (most recent call last):
+    TypeError: the norm must take (x [S, B, ...], call, state) and return (y, state); BatchNorm2d takes (input)
+    """
+    takes: inspect.Signature | str = "nothing: it cannot be called"
+    if callable(module):
+        takes = inspect.signature(module.forward if isinstance(module, nn.Module) else module)
+        try:
+            takes.bind(None, None, None)
+            return
+        except TypeError:
+            takes = f"({', '.join(takes.parameters)})"
+    raise TypeError(
+        f"{name} must take (x [S, B, ...], call, state) and return ({returns}, state); "
+        f"{type(module).__name__} takes {takes}"
+    )
+
+
+def check_layers(block: nn.Module, name: str) -> None:
+    """Refuse a block that does not list its layers, or lists something else, or two by one name.
+
+    Raises:
+        TypeError: saying which.
+    """
+    kind = type(block).__name__
+    if inspect.getattr_static(block, "layers", None) is None:
+        raise TypeError(
+            f"{name} must list the layers that spike in it: give {kind} a property layers, a tuple of SpikingLayer, () "
+            f"if there is none"
+        )
+    layers: Any = block.layers
+    if not isinstance(layers, tuple) or not all(isinstance(layer, SpikingLayer) for layer in layers):
+        raise TypeError(f"{name} must list its layers as a tuple of SpikingLayer, got {layers!r}")
+    names = [layer.name for layer in layers]
+    if len(set(names)) < len(names):
+        raise TypeError(
+            f"{name} lists two layers by one name, {names}: name those of its parts apart, by layer.under('a') for "
+            f"layer in self.a.layers"
+        )
+
+
+def check_drive(x: Tensor) -> None:
+    """Refuse what cannot drive a network.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: if it is not ``[S, B, ...]`` with a step or more.
+
+    >>> import torch
+    >>> check_drive(torch.zeros(5, 2))
+    Traceback (most recent call last):
+    ValueError: a network takes [S, B, ...], steps first, then samples, got [5, 2]
+    """
+    check_tensor(x, "a network", "what drives it, [S, B, ...],")
+    if x.ndim < 3:
+        raise ValueError(f"a network takes [S, B, ...], steps first, then samples, got {list(x.shape)}")
+    if len(x) == 0:
+        raise ValueError("a network needs at least one time step, got a sequence of 0")
+
+
+def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:
+    """Call a stage, and look at what it returns.
+
+    Raises:
+        TypeError: if that is no pair of a tensor and a state.
+        ValueError: if the tensor has other steps or samples than the input.
+    """
+    result = stage(x, call, state)
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)):
+        raise TypeError(f"{name} must return (tensor [S, B, ...], state), got {type(result).__name__}")
+    if result[0].shape[:2] != x.shape[:2]:
+        raise ValueError(f"{name} took {list(x.shape[:2])} steps and samples and returned {list(result[0].shape[:2])}")
+    return result
+
+
+def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Tensor, "S B *out_shape"]:
+    """Apply a module without memory to all steps at once: ``[S, B, ...]`` → ``[S·B, ...]`` → back.
+
+    >>> import torch
+    >>> fold_time(nn.AvgPool2d(2), torch.ones(4, 2, 1, 8, 8)).shape
+    torch.Size([4, 2, 1, 4, 4])
+    """
+    y: Tensor = module(x.flatten(0, 1))
+    return y.reshape(*x.shape[:2], *y.shape[1:])

@@ -1,0 +1,1 @@
+"""Encoders: from samples to what drives the first layer at every step."""

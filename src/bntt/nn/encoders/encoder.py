@@ -1,0 +1,132 @@
+"""What an encoder is: it turns a batch of samples into what drives the first layer at every step."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from bntt.engine.private import is_mapped
+from bntt.nn.tensor_checks import check_tensor
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """From samples ``[B, ...]`` to what drives the network, time first: ``[S, B, ...]``.
+
+    Anything with these two is one; a module where it has parameters or buffers that move with the model.
+    A :class:`~bntt.nn.SpikingClassifier` always calls it, so its hooks see every call.
+
+    >>> class Once:
+    ...     num_steps = 3
+    ...     def __call__(self, x, *, seed=0, index=None, draw=0, steps=None, compact=False):
+    ...         wanted = steps_of(steps, self.num_steps)
+    ...         return torch.stack([x if t == 0 else torch.zeros_like(x) for t in wanted])
+    >>> isinstance(Once(), Encoder)
+    True
+    """
+
+    @property
+    def num_steps(self) -> int:
+        """T, how many steps it can give."""
+        ...
+
+    def __call__(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """What drives the first layer in these steps.
+
+        Args:
+            x: a batch of samples.
+            seed, index, draw: name the noise, where there is any: whatever is random is a function of these and of the
+                step, so that parts of the steps are parts of the whole. ``index``: each sample's place in its dataset.
+            steps: which of the T; all of them when left away.
+            compact: the network takes signed spikes as int8, a byte each; one may give floats all the same.
+        """
+        ...
+
+
+def whole_steps(num_steps: int) -> int:
+    """An encoder's number of steps, after a look at it.
+
+    Raises:
+        ValueError: if it is no whole number, or below 1.
+    """
+    if num_steps != int(num_steps) or num_steps < 1:
+        raise ValueError(f"num_steps must be a whole number, 1 or more, got {num_steps}")
+    return int(num_steps)
+
+
+def steps_of(steps: range | None, num_steps: int) -> range:
+    """The steps that an encoder of ``num_steps`` is asked for: all where none are named.
+
+    Raises:
+        ValueError: if there are none, if they do not follow one another, or if one lies beyond the encoder's.
+
+    >>> steps_of(None, 3), steps_of(range(1, 3), 3)
+    (range(0, 3), range(1, 3))
+    """
+    if steps is None:
+        return range(num_steps)
+    if len(steps) == 0 or steps.step != 1:
+        raise ValueError(f"steps must be one or more that follow one another, got {steps}")
+    for t in (steps[0], steps[-1]):
+        if not 0 <= t < num_steps:
+            raise ValueError(f"the encoder has {num_steps} time steps (0-{num_steps - 1}), got t={t}")
+    return steps
+
+
+def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
+    """Each sample's place in its dataset, int64 on the samples' device: 0..B-1 where none is named.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: if it does not name each sample by an integer.
+
+    >>> index_of(None, torch.zeros(3, 1))
+    tensor([0, 1, 2])
+    """
+    if index is None:
+        return torch.arange(len(x), device=x.device)
+    check_tensor(index, "the encoder", "index")
+    if index.shape != x.shape[:1] or index.is_floating_point() or index.dtype == torch.bool:
+        raise ValueError(
+            f"index must name each of the {len(x)} samples by an integer, got {index.dtype} {list(index.shape)}"
+        )
+    return index.to(x.device, torch.int64)
+
+
+def check_values(x: Tensor, what: str) -> None:
+    """Refuse a batch that is not real numbers, empty, or not finite.
+
+    Args:
+        what: what to call its values.
+
+    Raises:
+        TypeError: if it is no tensor, not floating point, or on the meta device.
+        ValueError: if it is empty, or a value is not finite.
+
+    >>> check_values(torch.zeros(2, 1, 4, 4), "pixels")
+    """
+    check_tensor(x, "the encoder", what)
+    if not x.is_floating_point():
+        raise TypeError(f"the encoder takes floating point {what}, got {x.dtype}: convert them with .float()")
+    if x.is_meta:
+        raise TypeError(f"{what} on the meta device have no values")
+    if x.numel() == 0:
+        raise ValueError(f"the encoder got an empty batch, of shape {list(x.shape)}")
+    finite = torch.isfinite(x)
+    if not is_mapped(x) and not finite.all():
+        first = int((~finite).flatten(1).any(1).nonzero()[0]) if x.ndim > 1 else 0
+        raise ValueError(
+            f"the encoder got {what} that are not finite, first in sample {first} of the batch: a NaN would be silence"
+        )

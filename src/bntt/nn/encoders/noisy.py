@@ -1,0 +1,117 @@
+"""Images with Gaussian noise on them, the same for every network: an encoder around an encoder."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from bntt.nn.encoders.encoder import Encoder, index_of
+from bntt.nn.encoders.pixels import PixelEncoder
+from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.ops.random import Purpose, normal, sample_keys
+
+WHERE = ("pixels", "normalized")
+"""In what σ is measured: the range of the pixels, [0, 1]; or their standard deviation, a normalised image's unit."""
+
+
+class NoisyEncoder(nn.Module):
+    """An encoder that sees ``x + σ n`` for every image x, n standard normal; its own randomness is what it was.
+
+    The n of a pixel is one number for each (seed, draw, index) of an image, the same at all time steps, for every
+    encoder, network, batch and σ: networks that are compared see the same noise, and another σ only scales it. The draw
+    is the call's, as that of the spikes; the seed is not, for runs have their own.
+
+    ========== ============================ =====================================
+    where      clip=True                    clip=False
+    ========== ============================ =====================================
+    pixels     clip(x + σ n, 0, 1)          x + σ n
+    normalized clip(x + σ s n, 0, 1)        x + σ s n: z + σ n, normalised
+    ========== ============================ =====================================
+
+    s is the encoder's ``std`` of each channel, z the normalised image ``(x - mean) / s``. Clean images must be in
+    [0, 1] as ever; without the clip, what is outside after the noise goes past the encoder's check of the range.
+    Gradients pass where nothing was clipped. With σ = 0 nothing changes, to the bit.
+
+    Args:
+        encoder: what encodes the noisy image, a ``PoissonEncoder``, a ``DirectEncoder`` or another encoder of pixels.
+        sigma: σ, finite, 0 or more.
+        where: in what σ is measured: "pixels" or "normalized".
+        clip: whether the noisy image is cut to what an image can be.
+        seed: of the noise, 0 to 2**63 - 1.
+
+    Raises:
+        TypeError: if the encoder is none of images.
+        ValueError: if σ, where or seed is none of these; σ is in deviations and the encoder has none; or the unsigned
+            code, which takes [0, 1] and nothing else, is to go without the clip.
+
+    >>> encoder = NoisyEncoder(PoissonEncoder(num_steps=4, mean=[0.3], std=[0.2]), sigma=0.1)
+    >>> encoder(torch.zeros(2, 1, 8, 8), draw=3).shape
+    torch.Size([4, 2, 1, 8, 8])
+    """
+
+    def __init__(
+        self, encoder: Encoder, sigma: float, *, where: str = "pixels", clip: bool = True, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if not isinstance(encoder, PixelEncoder):
+            raise TypeError(f"noise is for images, an encoder of pixels, got {type(encoder).__name__}")
+        if not (math.isfinite(sigma) and sigma >= 0):
+            raise ValueError(f"sigma must be a finite number, 0 or more, got {sigma}")
+        if where not in WHERE:
+            raise ValueError(f"where must be one of {', '.join(WHERE)}, got {where!r}")
+        if where == "normalized" and encoder.std is None:
+            raise ValueError("the encoder has no mean and std, it does not normalise: choose where='pixels'")
+        if not clip and isinstance(encoder, PoissonEncoder) and not encoder.signed:
+            raise ValueError(
+                "unsigned rate coding takes pixels from 0 to 1, and noise that is not clipped leaves them: clip it, "
+                "or an encoder with signed=True"
+            )
+        sample_keys(seed, Purpose.NOISE, 0, torch.arange(0))  # refuses a seed that is none
+        self.encoder, self.sigma, self.where, self.clip, self.seed = encoder, float(sigma), where, clip, seed
+
+    @property
+    def num_steps(self) -> int:
+        """T, of the encoder inside."""
+        return self.encoder.num_steps
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """What drives the network, ``[S, B, C, H, W]``, for clean images ``[B, C, H, W]`` with pixels in [0, 1].
+
+        See :class:`~bntt.nn.Encoder` for the arguments; ``seed`` is of the encoder's own randomness.
+
+        Raises:
+            TypeError, ValueError: if the encoder refuses the clean images, or what follows.
+        """
+        x = self.normalized(images, index=index, draw=draw)
+        return self.encoder.spikes(x, seed=seed, index=index, draw=draw, steps=steps, compact=compact)
+
+    def normalized(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0) -> Tensor:
+        """The images with their noise, normalised as the encoder does it; clean ones are looked at first.
+
+        >>> from bntt.nn import DirectEncoder
+        >>> NoisyEncoder(DirectEncoder(2), sigma=9.0).normalized(torch.zeros(1, 1, 1, 6)).unique()
+        tensor([0., 1.])
+        """
+        clean, encoder = self.encoder.normalized(images), self.encoder
+        if self.sigma == 0:
+            return clean
+        keys = sample_keys(self.seed, Purpose.NOISE, draw, index_of(index, images))
+        noise = self.sigma * normal(keys, *images.shape[1:]).to(images.dtype)
+        noisy = images + (noise if self.where == "pixels" or encoder.std is None else encoder.std * noise)
+        if self.clip:
+            return encoder.normalized(noisy.clamp(0, 1))
+        return noisy if encoder.mean is None or encoder.std is None else (noisy - encoder.mean) / encoder.std
+
+    def extra_repr(self) -> str:
+        return f"sigma={self.sigma:g}, where={self.where!r}, clip={self.clip}, seed={self.seed}"

@@ -1,0 +1,186 @@
+"""Images with pixels in [0, 1]: what is refused, their normalisation per channel, and encoders of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bntt.engine.private import is_mapped
+from bntt.nn.encoders.encoder import check_values, steps_of, whole_steps
+from bntt.nn.tensor_checks import check_tensor
+
+PerChannel = Sequence[float] | float | Tensor | None
+"""One number a channel, or none."""
+
+
+def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Tensor | None]:
+    """Mean and standard deviation as rows ``[C, 1, 1]``; both or neither.
+
+    Raises:
+        ValueError: if one of them is missing, their lengths differ, or a number is not finite or no deviation.
+
+    >>> mean, std = channel_scales([0.5, 0.4, 0.3], 3 * [0.25])
+    >>> mean.shape
+    torch.Size([3, 1, 1])
+    """
+    center, spread = _per_channel("mean", mean), _per_channel("std", std)
+    if (center is None) != (spread is None) or (
+        center is not None and spread is not None and len(center) != len(spread)
+    ):
+        raise ValueError(f"mean and std come together, one number a channel, got mean={mean} and std={std}")
+    if spread is not None and not (spread > 0).all():
+        raise ValueError(f"std must be above 0 in every channel, got {std}")
+    return center, spread
+
+
+def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tensor:
+    """``(images - mean) / std`` per channel, after a look at the images; themselves where mean and std are None.
+
+    Args:
+        images: ``[B, C, H, W]``, floating point, pixels in [0, 1].
+        mean, std: as :func:`channel_scales` gives them.
+
+    Raises:
+        TypeError: if the images are no tensor, not floating point, or have no values.
+        ValueError: if they are not ``[B, C, H, W]``, not finite, not within [0, 1], or of other channels.
+
+    >>> normalized(torch.ones(1, 1, 1, 2), *channel_scales(0.5, 0.25)).flatten()
+    tensor([2., 2.])
+    """
+    check_tensor(images, "the encoder", "images [B, C, H, W]")
+    if not images.is_floating_point():
+        raise TypeError(f"images must be floating point with pixels in [0, 1], got {images.dtype}: divide by 255")
+    if images.is_meta:
+        raise TypeError("images on the meta device have no values")
+    if images.ndim != 4 or images.numel() == 0:
+        raise ValueError(f"images must be [B, C, H, W] with B >= 1, got shape {list(images.shape)}")
+    low, high = images.detach().aminmax()
+    if not is_mapped(images) and not (low >= 0 and high <= 1):  # written so that NaN fails
+        wrong = ~((images >= 0) & (images <= 1)).flatten(1).all(1)
+        raise ValueError(
+            f"pixels must be finite and from 0 to 1, got {float(low):.4g} to {float(high):.4g}, "
+            f"first in image {int(wrong.nonzero()[0])} of the batch: "
+            f"scale them, and leave the normalisation to the encoder's mean= and std="
+        )
+    if mean is None or std is None:
+        return images
+    if len(mean) != images.shape[1]:
+        raise ValueError(f"mean and std have {len(mean)} channels, the images have {images.shape[1]}")
+    return (images - mean) / std
+
+
+def check_rates(x: Tensor, signed: bool) -> None:
+    """Refuse values that rate coding does not take: not finite, or, where it is unsigned, not from 0 to 1.
+
+    Raises:
+        TypeError: if they are not floating point.
+        ValueError: if they are none of these.
+
+    >>> check_rates(torch.tensor([[-2.0, 0.5]]), signed=True)
+    """
+    check_values(x, "pixels")
+    if not signed and not is_mapped(x) and (x.amin() < 0 or x.amax() > 1):
+        raise ValueError(
+            f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
+            f"leave mean and std away, or take signed=True"
+        )
+
+
+def _per_channel(name: str, values: PerChannel) -> Tensor | None:
+    if values is None:
+        return None
+    rows = torch.as_tensor(values, dtype=torch.get_default_dtype()).detach().clone().reshape(-1, 1, 1)
+    if not torch.isfinite(rows).all():
+        raise ValueError(f"{name} must be finite in every channel, got {values}")
+    return rows
+
+
+class PixelEncoder(nn.Module, ABC):
+    """What encoders of images share: a call checks and normalises the images, and then encodes them.
+
+    A subclass says how: ``spikes(x, *, seed, index, draw, steps, compact)`` of values that are normalised already.
+
+    Args:
+        num_steps: T.
+        mean, std: per channel, of the training images; both or neither (then the pixels are encoded as they are).
+
+    Raises:
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(self, num_steps: int, *, mean: PerChannel = None, std: PerChannel = None) -> None:
+        super().__init__()
+        self.num_steps = whole_steps(num_steps)
+        for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
+            self.register_buffer(name, rows)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """What drives the network, ``[S, B, C, H, W]``, for images ``[B, C, H, W]`` with pixels in [0, 1].
+
+        See :class:`~bntt.nn.Encoder` for the arguments.
+
+        Raises:
+            TypeError, ValueError: if :func:`normalized` refuses the images, or ``spikes`` what follows.
+        """
+        x = self.normalized(images)
+        return self.spikes(x, seed=seed, index=index, draw=draw, steps=steps, compact=compact)
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """The first half of a call: the images after all checks, per channel of mean 0 and deviation 1."""
+        return normalized(images, self.mean, self.std)
+
+    @abstractmethod
+    def spikes(
+        self, x: Tensor, *, seed: int, index: Tensor | None, draw: int, steps: range | None, compact: bool
+    ) -> Tensor:
+        """The second half, so that noise can come between the two."""
+
+    def extra_repr(self) -> str:
+        return f"num_steps={self.num_steps}"
+
+
+class StillEncoder(PixelEncoder):
+    """What encoders share that hold an image still: the same drives the first layer at every step, without a copy, and
+    nothing is random.
+
+    A subclass says what is held: ``held(x)`` of values that are normalised already, which it may refuse.
+    """
+
+    def spikes(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """What is held, at all steps, or at some: ``[S, B, ...]``, every step the same memory.
+
+        The rest of a call changes nothing.
+
+        Raises:
+            TypeError, ValueError: if ``held`` refuses the values, or there are no such steps.
+        """
+        wanted = steps_of(steps, self.num_steps)
+        return self.held(x).expand(len(wanted), *x.shape)
+
+    @abstractmethod
+    def held(self, x: Tensor) -> Tensor:
+        """What drives the first layer, of x's shape."""

@@ -1,0 +1,106 @@
+"""Poisson rate coding of images as a module: :mod:`bntt.ops.poisson` has the equations and the gradient estimators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from bntt.engine.rate_coding import poisson_bytes
+from bntt.nn.encoders.encoder import index_of, steps_of
+from bntt.nn.encoders.pixels import PerChannel, PixelEncoder, check_rates
+from bntt.nn.fusion.plan import why_not_here
+from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned_rate
+from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
+
+
+class PoissonEncoder(PixelEncoder):
+    """Rate coding (paper Supplement B): fresh random spikes at every step, ``[T, B, C, H, W]`` of images.
+
+    Args:
+        num_steps: T.
+        signed: True, as released: ``s = sign(x) [2r ≤ |x|]`` for normalised pixels of either sign.
+            False: ``s = [r < x]`` for pixels in [0, 1].
+        mean, std: per channel, of the training images; both or neither (then the pixels are coded as they are).
+        gradient: what stands in for the derivative of a random spike: :func:`~bntt.ops.poisson.straight_through`,
+            :func:`~bntt.ops.poisson.expected`, or yours. None: images that ask for a gradient are an error, because a
+            gradient of zeros would look like robustness.
+
+    The numbers are a function of ``(seed, draw, index, t, position)`` alone: see :mod:`bntt.ops.random`. They are the
+    same with a gradient estimator and without.
+
+    Raises:
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+
+    >>> encoder = PoissonEncoder(num_steps=4, mean=[0.3], std=[0.2])
+    >>> encoder(torch.zeros(2, 1, 8, 8), seed=0, draw=3).shape
+    torch.Size([4, 2, 1, 8, 8])
+    """
+
+    def __init__(
+        self,
+        num_steps: int,
+        *,
+        signed: bool = True,
+        mean: PerChannel = None,
+        std: PerChannel = None,
+        gradient: GradientEstimator | None = None,
+    ) -> None:
+        super().__init__(num_steps, mean=mean, std=std)
+        self.signed, self.gradient = signed, gradient
+
+    def spikes(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """Spikes ``[S, B, ...]`` of values that are normalised already: of any sign and finite, noise on them included.
+
+        Args:
+            x: ``[B, ...]``, floating point; from 0 to 1 where the code is unsigned.
+            seed: of the run.
+            index: names the samples in their dataset; 0..B-1 when left away.
+            draw: which noise: the step or epoch in training, the repetition in evaluation.
+            steps: which steps; all T when left away.
+            compact: give them as int8, channels last in memory, where the compiled kernels can draw them and no
+                gradient is asked for.
+
+        Raises:
+            TypeError: if x is not floating point.
+            ValueError: if x is not finite or out of range, asks for a gradient that there is none of, or if ``index``
+                or ``steps`` do not fit.
+
+        >>> PoissonEncoder(num_steps=3).spikes(torch.full((1, 2), -2.0), steps=range(1, 3))
+        tensor([[[-1., -1.]],
+        <BLANKLINE>
+                [[-1., -1.]]])
+        """
+        wanted = steps_of(steps, self.num_steps)
+        check_rates(x, self.signed)
+        asked = _asks_for_gradient(x)
+        if asked and self.gradient is None:
+            raise ValueError(
+                "the images ask for a gradient, and random spikes have none: choose what stands in for it, "
+                "PoissonEncoder(gradient=bntt.nn.expected), or bntt.nn.straight_through; or pass images.detach()"
+            )
+        keys = sample_keys(seed, Purpose.SPIKES, draw, index_of(index, x))
+        keys, values = step_keys(keys, torch.arange(wanted.start, wanted.stop, device=x.device)), x.detach()
+        if compact and not asked and x.ndim == 4 and not why_not_here(x, "cpu"):
+            return poisson_bytes(values, keys, signed=self.signed)
+        drawn = (signed_rate if self.signed else unsigned_rate)(values, uniform(keys, *x.shape[1:]))
+        return estimated(drawn, x, self.gradient(values, self.signed)) if asked and self.gradient else drawn
+
+    def extra_repr(self) -> str:
+        gradient = getattr(self.gradient, "__name__", self.gradient)
+        return f"{super().extra_repr()}, signed={self.signed}, gradient={gradient}"
+
+
+def _asks_for_gradient(x: Tensor) -> bool:
+    """Whether somebody wants to know how the result depends on x, backward or forward."""
+    tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
+    return (x.requires_grad and torch.is_grad_enabled()) or tangent is not None

@@ -1,0 +1,69 @@
+"""What the fused kernels of the processor do for every norm, neuron and block, found by asking."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from bntt.engine.compute import Compute
+from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.residual import Residual
+from bntt.nn.fusion.fuse import Site, fuse
+from bntt.nn.fusion.supported import Layout
+from bntt.nn.network.call import Call
+from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons.varying_lif import FoldedLIF
+from bntt.nn.norms.methods import NORMS
+from bntt.nn.norms.temporal import NoNorm
+from bntt.ops.folded import FoldedNeuron
+
+SITE = Site(Call(), range(2), 2, Compute(), torch.device("cpu"))
+IMAGE = Layout((2, 4, 4), (4, 4, 2))
+
+
+def fused_norms() -> dict[str, str]:
+    """For every norm by name, what the kernels do for it.
+
+    >>> fused_norms()["tdbn"]
+    'fused in training and evaluation'
+    """
+    return {name: _done(_layer(LIF(), norm=build(2, 2, 1.0))) for name, build in NORMS.items()}
+
+
+def fused_parts() -> dict[str, str]:
+    """For every kind of neuron and block, what the kernels do for it.
+
+    >>> fused_parts()["Residual"]
+    'fused in training and evaluation'
+    """
+    current = CurrentBlock(_layer(LIF()).synapse, NoNorm())
+    kinds: dict[str, nn.Module] = {
+        "LIF": _layer(LIF()),
+        "LIF, learned leak": _layer(LIF(0.5, learn_leak=True)),
+        "LIF, input decays": _layer(LIF(0.5, decay_input=True)),
+        "PLIF": _layer(LIF(0.5, learn_leak=True, decay_input=True)),
+        "FoldedLIF": _layer(FoldedLIF(FoldedNeuron(0.9, 1.0))),
+        "AvgPool2d": _layer(LIF(), pool=nn.AvgPool2d(2)),
+        "MaxPool2d": _layer(LIF(), pool=nn.MaxPool2d(2)),
+        "SpikeDropout": _layer(LIF(), dropout=SpikeDropout(0.5)),
+        "CurrentBlock": current,
+        "NeuronBlock": NeuronBlock(LIF()),
+        "Residual": Residual({"body": current}, after=NeuronBlock(LIF())),
+    }
+    return {name: _done(block) for name, block in kinds.items()}
+
+
+def _layer(lif: nn.Module, *, norm: nn.Module | None = None, **following: nn.Module) -> SpikingBlock:
+    weights = nn.utils.skip_init(nn.Conv2d, 2, 2, 1)  # type: ignore[no-untyped-call]
+    return SpikingBlock(weights, norm or NoNorm(), lif, **following)
+
+
+def _done(block: nn.Module) -> str:
+    """What is done for a block; where it is not fused, why."""
+    training, evaluation = (fuse(block.train(mode), SITE, IMAGE) for mode in (True, False))
+    if isinstance(evaluation, str):
+        return f"plain PyTorch: {evaluation}"
+    if isinstance(training, str):
+        return f"fused in evaluation; training in plain PyTorch: {training}"
+    return "fused in training and evaluation"

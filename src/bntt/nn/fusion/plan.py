@@ -1,0 +1,103 @@
+"""The plan of one call: which blocks of a network run together on the kernels, and why the next cannot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bntt.engine import private
+from bntt.engine.compute import Compute, KernelName, Recompute
+from bntt.engine.door import is_plain
+from bntt.engine.graph.spans import saves_memory
+from bntt.engine.kernels import BackendError, device_of, find_backend, require_precision
+from bntt.engine.synapse import Spikes
+from bntt.nn.fusion.fuse import FusedBlock, Site, fuse
+from bntt.nn.fusion.supported import layout_of
+from bntt.nn.network.call import Call
+
+
+class Plan(NamedTuple):
+    """Which blocks of a network run together for one input."""
+
+    fused: dict[str, FusedBlock]
+    """From the first block on, by name."""
+    reason: str
+    """Why the next block cannot; "" where all are fused."""
+
+
+def why_not_here(x: Tensor, kernels: KernelName) -> str:
+    """Why nothing can be fused for this input; "" if something may be."""
+    found = find_backend(kernels)
+    if not found.available:
+        return found.detail
+    device = device_of(kernels)
+    if not is_plain(x):
+        return f"the kernels take plain tensors, the input is a {type(x).__name__}, {x.layout}"
+    if x.device.type != device or x.dtype not in (torch.float32, torch.int8):
+        return f"the kernels take float32 or int8 on {device}, the input is {x.dtype} on {x.device}"
+    if x.numel() == 0:
+        return "the input is empty"
+    if torch.compiler.is_compiling() or private.being_traced() or torch.is_autocast_enabled(device):
+        return "the network is being compiled or traced, or autocast is on"
+    if private.has_global_hooks():
+        return "a hook for all modules is registered"
+    if private.being_transformed():
+        return "forward-mode differentiation or a function transform is on"
+    if private.being_overridden():
+        return "a mode gives PyTorch's functions another meaning"
+    return "something watches PyTorch's operations, such as a FlopCounterMode" if private.being_watched() else ""
+
+
+def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call = Call()) -> Plan:
+    """As many blocks from the first on as can be fused for this input, and why the next one cannot.
+
+    Args:
+        x: ``[S, B, ...]``; only its shape, type and device are looked at.
+        call: which steps these are.
+
+    Raises:
+        BackendError: if a block cannot be fused and the choice insists on what only the kernels have.
+    """
+    require_precision(compute.precision, x.device)
+    fused: dict[str, FusedBlock] = {}
+    reason = "backend 'reference' is plain PyTorch"
+    if compute.backend != "reference":
+        reason = why_not_here(x, compute.kernels)
+    layout, steps = layout_of(x), range(call.first, call.first + x.shape[0])
+    site = Site(call, steps, x.shape[1], compute, x.device)
+    for name, block in blocks.items():
+        found = reason or fuse(block, site, layout)
+        if isinstance(found, FusedBlock):
+            fused[name] = found
+            layout = found.out
+            continue
+        reason = found
+        if compute.insists:
+            wanted = (
+                f"in precision {compute.precision!r}, which only the kernels have"
+                if compute.precision != "fp32"
+                else f"on backend {compute.backend!r}"
+            )
+            raise BackendError(
+                f"block {name!r} cannot run {wanted}: {reason}; with Compute() such a block runs in plain PyTorch, "
+                f"backend 'auto' and precision 'fp32'"
+            )
+        break
+    return Plan(fused, reason)
+
+
+def settled(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call) -> Compute:
+    """The choice without its "auto" recompute: whether currents are to be made again is decided now, once."""
+    if compute.recompute != "auto" or compute.reduce is not None:
+        return compute
+    nodes = [one.node for block in plan_of(blocks, x, compute, call).fused.values() for one in block.nodes]
+    values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
+    choice: Recompute = (
+        math.isqrt(len(x) - 1) + 1 if nodes and saves_memory(nodes, Spikes(values), compute) else "never"
+    )
+    return replace(compute, recompute=choice)

@@ -1,0 +1,1 @@
+"""The whole network: blocks in order, its state, its calls, and the classifier around it."""

@@ -1,0 +1,161 @@
+"""Blocks advanced by some steps: fused where the plan says so, as the modules that they are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bntt.engine.compute import Compute
+from bntt.engine.graph.flow import readers_of
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.node import Node
+from bntt.engine.graph.recording import Seen
+from bntt.engine.graph.stack import Stack, run_stack
+from bntt.engine.packed_weights import Prepared
+from bntt.engine.synapse import Spikes
+from bntt.nn.blocks.stage import SpikingLayer, passed
+from bntt.nn.fusion.fuse import FusedBlock
+from bntt.nn.fusion.plan import plan_of
+from bntt.nn.network.call import Call
+from bntt.nn.network.measured import Measure, Measured, of_seen
+from bntt.nn.network.watch import membrane_at, watching
+from bntt.nn.norms.temporal import TemporalNorm
+
+
+@dataclass(frozen=True)
+class Work:
+    """How blocks are advanced in one call."""
+
+    call: Call
+    compute: Compute
+    measure: Measure
+    goes_on: bool
+    """Whether somebody goes on from the states after the last step."""
+    prepared: Prepared | None = None
+    """Weights as earlier steps took them."""
+
+
+class Advanced(NamedTuple):
+    """What some steps gave."""
+
+    out: Tensor
+    """What left the last block, ``[S, B, ...]``; or its mean over time, ``[B, ...]``."""
+    is_mean: bool
+    states: tuple[Any, ...]
+    """Of every block; empty if nobody goes on from them."""
+    measured: Measured
+
+
+def advance_blocks(
+    blocks: Mapping[str, nn.Module], x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
+) -> Advanced:
+    """Drive the blocks with x.
+
+    Args:
+        states: every block's before the first step; None is rest.
+        mean: whether the mean over time is all that is wanted; it is given where the kernels can.
+    """
+    names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
+    while done < len(names):
+        rest = {name: blocks[name] for name in names[done:]}
+        run = plan_of(rest, x, work.compute, work.call).fused
+        if run:
+            is_mean = mean and len(run) == len(rest)
+            x, now, found = _run_fused(run, x, work, states[done : done + len(run)], mean=is_mean)
+        else:
+            name, block = next(iter(rest.items()))
+            with watching(layers_of({name: block}), x, work.measure) as found:
+                x, state = passed(f"block {name!r}", block, real(x, block), work.call, states[done])
+            now = [state]
+        done, after = done + max(1, len(run)), after + now
+        measured |= found
+    return Advanced(x, is_mean, tuple(after) if work.goes_on else (), measured)
+
+
+def layers_of(blocks: Mapping[str, Any]) -> dict[str, SpikingLayer]:
+    """Every layer that blocks list, by its name in the network: ``conv1``, ``block3.body``."""
+    listed = [layer.under(name) for name, block in blocks.items() for layer in block.layers]
+    return {layer.name: layer for layer in listed}
+
+
+def real(x: Tensor, module: nn.Module) -> Tensor:
+    """What a module is given: floats, of its own weights' type."""
+    if x.dtype != torch.int8:
+        return x
+    return x.to(next((p.dtype for p in module.parameters()), torch.get_default_dtype()))
+
+
+def _run_fused(
+    run: Mapping[str, FusedBlock], x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
+) -> tuple[Tensor, list[Any], Measured]:
+    """Spikes ``[S, B, ...]`` or their mean; every block's state; what was measured. Running statistics take it in."""
+    blocks = list(run.values())
+    fused = [node for block in blocks for node in block.nodes]
+    nodes, spikes = _entered([one.node for one in fused], x, work.compute)
+    starts = [
+        start
+        for block, state in zip(blocks, states, strict=True)
+        for start in block.enter(state, x.shape[1], work.call.first)
+    ]
+    stack = Stack(nodes, work.compute, starts, work.goes_on, work.prepared, work.measure)
+    ran = run_stack(stack, spikes, mean_over_time=mean)
+    steps = work.call.steps(x)
+    for one, found in zip(fused, ran.moments, strict=True):
+        if found is not None and isinstance(one.norm, TemporalNorm):
+            one.norm.take_in(found, slice(None) if one.norm.method.shared_running else steps, work.call.first)
+    after, measured, ends, seen = list[Any](), Measured(), list(ran.ends), list(ran.seen)
+    for (name, block), state in zip(run.items(), states, strict=True):
+        size = len(block.nodes)
+        if ends:  # there are none where nobody goes on from them
+            after.append(block.leave(ends[:size], state))
+        if work.measure:
+            measured |= _measured(name, block, seen[:size], work.measure, after)
+        del ends[:size], seen[:size]
+    return _left(ran.out, blocks[-1]), after, measured
+
+
+def _measured(
+    block: str, fused: FusedBlock, seen: Sequence[Seen | None], measure: Measure, after: Sequence[Any]
+) -> Measured:
+    """What was measured of a block's layers, the last of whose states is the block's."""
+    measured: Measured = {}
+    for one, looked in zip(fused.nodes, seen, strict=True):
+        if one.layer is None or looked is None:
+            continue
+        name = f"{block}.{one.layer}".rstrip(".")
+        measured[name] = of_seen(looked, measure, one.neurons, flat=one.flat)
+        if measure.membrane is not None and measure.membrane[0] == name and one.unit is not None:
+            state = after[-1][one.unit] if fused.several else after[-1]
+            measured[name] = replace(measured[name], membrane=membrane_at(name, state.membrane, measure.membrane[1]))
+    return measured
+
+
+def _left(out: Tensor, last: FusedBlock) -> Tensor:
+    """What a run gives to modules, from ``[..., H, W, C]``: in the layout that they know, strides of one channel or
+    pixel included, for oneDNN 3.12 crashes on some that lie otherwise."""
+    return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
+
+
+def _entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node], Spikes]:
+    """The nodes and their input as the kernels take it.
+
+    Where they go event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
+    meet them twice. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
+    """
+    values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
+    if x.dtype != torch.int8 or compute.kernels != "cpu":
+        return nodes, Spikes(values)
+    layer, *rest = nodes
+    if bool((x < 0).any()):
+        if not isinstance(layer, Layer) or readers_of(nodes)[0] > 1 or layer.geometry.groups != 1:
+            return nodes, Spikes(values)
+        if layer.weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled():
+            return nodes, Spikes(values)
+        values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
+        nodes = [replace(layer, weight=torch.cat([layer.weight, -layer.weight], 1)), *rest]
+    counts = values.contiguous().view(torch.uint8)
+    return nodes, Spikes(counts, 1.0, max(1, int(counts.max())), float(counts.sum()) / counts.numel())

@@ -1,0 +1,103 @@
+"""What a stage is told of a call: which steps of the network's time it takes, and whose noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Integer
+from torch import Tensor
+
+from bntt.engine.private import is_mapped
+from bntt.nn.tensor_checks import check_tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Whose random numbers the samples draw: a function of these and of the step, see :mod:`bntt.ops.random`."""
+
+    seed: int
+    draw: int
+    index: Integer[Tensor, " B"]
+    """Each sample's place in its dataset."""
+
+    def rows(self, keep: Tensor) -> Noise:
+        """That of some samples: a mask ``[B]`` or indices.
+
+        >>> Noise(0, 7, torch.arange(3)).rows(torch.tensor([2])).index
+        tensor([2])
+        """
+        return replace(self, index=self.index[keep.to(self.index.device)])
+
+
+def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
+    """The noise of a call: a state's, or what is named, by default seed 0, draw 0 and samples 0 to B-1.
+
+    Raises:
+        TypeError: if ``index`` is no tensor.
+        ValueError: if what is named is another than the state's, or ``index`` does not name each sample by an integer.
+
+    >>> noise_of(None, 2, None, 7, None).index
+    tensor([0, 1])
+    """
+    if index is not None:
+        check_tensor(index, "the network", "index")
+    if index is not None and (index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool):
+        came = f"{index.dtype} {list(index.shape)}"
+        raise ValueError(f"index must name each of the {batch} samples by an integer, got {came}")
+    if known is None:
+        own = torch.arange(batch, device="cpu") if index is None else index.to(torch.int64)
+        return Noise(seed or 0, draw or 0, own)
+    mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: nobody can compare them
+    same = index is None or mapped or bool((index.to(known.index.device) == known.index).all())
+    if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
+        raise ValueError(
+            f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
+            f"leave seed, draw and index away, or begin with state=None"
+        )
+    return known
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a stage is told of a call; by default that it takes all steps there are, from rest.
+
+    >>> Call(first=3).steps(torch.zeros(2, 1, 4))
+    slice(3, 5, None)
+    """
+
+    first: int = 0
+    """The first step of the input, 0-based."""
+    whole: bool | None = None
+    """Whether the input has all steps that there will be, from the first on; by default where ``first`` is 0."""
+    noise: Noise | None = None
+    """Of the samples; a network always names it."""
+    reduce: Callable[[Tensor], Tensor] | None = None
+    """Adds a float64 tensor up over the processes that share a batch; None: there is one."""
+
+    def __post_init__(self) -> None:
+        if self.whole is None:
+            object.__setattr__(self, "whole", self.first == 0)
+
+    def steps(self, x: Tensor) -> slice:
+        """The steps that an input ``[S, ...]`` has."""
+        return slice(self.first, self.first + len(x))
+
+
+ALL_STEPS = Call()
+"""What a part is told where nobody tells it anything; a norm then looks whether these are all steps that it has."""
+
+
+def check_call(call: Call) -> Call:
+    """Refuse a state in the place of a call.
+
+    Raises:
+        TypeError: if it is no :class:`Call`.
+    """
+    if not isinstance(call, Call):
+        raise TypeError(
+            f"the second argument says which steps a part is called for, a Call, got {type(call).__name__}: the state "
+            f"is the third, part(x, Call(first=t), state)"
+        )
+    return call

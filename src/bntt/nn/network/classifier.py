@@ -1,0 +1,202 @@
+"""From samples to logits: encode, run the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Integer, Shaped
+from torch import Tensor, nn
+
+from bntt.engine.private import has_hooks
+from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.network.call import Noise, noise_of
+from bntt.nn.network.measured import Measure
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
+from bntt.nn.network.state import NetworkState
+from bntt.nn.network.trace import Trace, evaluating
+from bntt.nn.tensor_checks import check_tensor
+
+SAMPLES = "samples [B, ...]"
+
+
+class SpikingClassifier(nn.Module):
+    """An encoder and a network that classify what the encoder takes: images, frames of events, sequences.
+
+    Args:
+        encoder: ``PoissonEncoder``, ``DirectEncoder``, ``FrameEncoder``, or any :class:`~bntt.nn.Encoder`.
+        network: what the encoded samples drive.
+
+    Raises:
+        TypeError: if the first is no encoder, or the second no network.
+        ValueError: if encoder and network differ in their number of steps.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> net = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=5)  # a fully connected one on 2x2 pixels
+    >>> model = SpikingClassifier(PoissonEncoder(num_steps=5, mean=[0.5], std=[0.25]), net)
+    >>> model(torch.rand(2, 1, 2, 2), seed=0, draw=7).shape
+    torch.Size([2, 3])
+    """
+
+    encoder: Encoder
+    network: SpikingNetwork
+
+    def __init__(self, encoder: Encoder, network: SpikingNetwork) -> None:
+        super().__init__()
+        _check_parts(encoder, network)
+        if network.num_steps not in (None, encoder.num_steps):
+            raise ValueError(
+                f"the encoder has num_steps={encoder.num_steps} and the network num_steps={network.num_steps}: "
+                f"they must agree"
+            )
+        self.encoder, self.network = encoder, network
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        index: Integer[Tensor, " B"] | None = None,
+        draw: int = 0,
+        steps: int | None = None,
+    ) -> Float[Tensor, "B K"]:
+        """Logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
+
+        Without gradients in evaluation, spikes are drawn some steps at a time: memory does not grow with T.
+
+        Args:
+            x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
+                ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point.
+            seed: of the run.
+            index: each sample's place in its dataset, int64; 0..B-1 when left away.
+            draw: which noise: pass the step or epoch in training, the repetition in evaluation.
+            steps: t, to stop on purpose after the first t of the T steps, in training too; see
+                :meth:`~bntt.nn.SpikingNetwork.forward`.
+
+        Raises:
+            TypeError: if the samples are no tensor, or not floating point.
+            ValueError: if they are none that the encoder takes: of another shape, not finite, pixels not in [0, 1].
+        """
+        check_tensor(x, "the classifier", SAMPLES)
+        noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
+        at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled()
+        if at_once or any(part.training for part in self.network.modules()):
+            drawn = self._encode(x, noise, range(total))
+            out: Tensor = self.network(drawn, steps=total, seed=seed, draw=draw, index=index)
+            return out
+        logits, state = self.advance(x, steps=STEPS_AT_ONCE, seed=seed, draw=draw, index=index)
+        while state.steps < total:
+            logits, state = self.advance(x, state, steps=min(STEPS_AT_ONCE, total - state.steps))
+        return logits[-1]
+
+    def advance(
+        self,
+        x: Tensor,
+        state: NetworkState | None = None,
+        *,
+        steps: int = 1,
+        measure: Measure = Measure(),
+        seed: int | None = None,
+        index: Integer[Tensor, " B"] | None = None,
+        draw: int | None = None,
+    ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
+        """The next steps of the same samples from a state: the encoder draws them, the network advances by them.
+
+        The state carries seed, draw and index, and ``state.rows(keep)`` selects them too, so that a sample keeps its
+        own noise when others leave the batch; give those that stay.
+
+        Args:
+            x: as :meth:`forward`'s; the samples that the state holds.
+            state: None is rest, else what the last call returned.
+            steps: S, how many.
+            measure: what to measure of these steps; it comes back in ``state.measured``.
+            seed, index, draw: as :meth:`forward`'s at rest; later they may be left away.
+
+        Returns:
+            ``(logits, state)``, see :meth:`~bntt.nn.SpikingNetwork.advance`.
+
+        Raises:
+            ValueError: if the noise is another than the state's, or the steps lie beyond the encoder's.
+
+        >>> from bntt.models import mlp
+        >>> from bntt.nn import PoissonEncoder
+        >>> model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=4, hidden=(8,), num_steps=6)).eval()
+        >>> logits, state = model.advance(torch.rand(3, 1, 2, 2), steps=4, draw=7)
+        >>> logits.shape, state.noise.draw
+        (torch.Size([4, 3, 10]), 7)
+        """
+        check_tensor(x, "the classifier", SAMPLES)
+        if state is not None and state.batch != len(x):
+            raise ValueError(f"the state is of {state.batch} samples, and {len(x)} are given: select them too")
+        first = 0 if state is None else state.steps
+        noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
+        drawn = self._encode(x, noise, range(first, first + steps))
+        return self.network.advance(drawn, state, measure=measure, seed=seed, draw=draw, index=index)
+
+    def trace(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        index: Integer[Tensor, " B"] | None = None,
+        draw: int = 0,
+        steps: int | None = None,
+    ) -> Trace:
+        """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.Trace`.
+
+        Args:
+            steps: t, to stop after the first t of the T steps; the rest of them is not computed.
+
+        Raises:
+            ValueError: if there are not so many steps.
+        """
+        check_tensor(x, "the classifier", SAMPLES)
+        noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps
+        if steps is not None and not 1 <= steps <= total:
+            raise ValueError(f"a trace stops after 1 to {total} steps, got steps={steps}")
+        with evaluating(self):  # before anything is decided: more norms are fused there than in training
+            return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
+
+    def _parts(self, x: Tensor, noise: Noise, total: int) -> Iterator[Tensor]:
+        """So many steps, as many at a time as the network traces at once; one is encoded ahead, to tell the shape."""
+        first = self._encode(x, noise, range(1))
+        if self.network.plan((total, *first.shape[1:])).reason:
+            yield first
+            yield from (self._encode(x, noise, range(t, t + 1)) for t in range(1, total))
+            return
+        for t in range(0, total, STEPS_AT_ONCE):
+            yield self._encode(x, noise, range(t, min(total, t + STEPS_AT_ONCE)))
+
+    def _encode(self, x: Tensor, noise: Noise, steps: range) -> Shaped[Tensor, "S B *shape"]:
+        """What drives the network: spikes in a byte each where it has the CPU's kernels and no hook would see them."""
+        encoder, compute = self.encoder, self.network.compute
+        hooked = isinstance(encoder, nn.Module) and any(has_hooks(module) for module in encoder.modules())
+        compact = compute.backend != "reference" and compute.kernels == "cpu" and not hooked
+        return encoder(x, seed=noise.seed, index=noise.index, draw=noise.draw, steps=steps, compact=compact)
+
+
+def _check_parts(encoder: object, network: object) -> None:
+    if not isinstance(network, SpikingNetwork) or not isinstance(encoder, Encoder):
+        came = f"{type(encoder).__name__} and {type(network).__name__}"
+        raise TypeError(f"a SpikingClassifier is made of an Encoder and a SpikingNetwork, in this order, got {came}")
+
+
+def check_classifier(model: object, verb: str) -> None:
+    """Refuse what is no classifier in the place of one.
+
+    Args:
+        verb: what is done to it, for the message.
+
+    Raises:
+        TypeError: saying what came, and how a network becomes one.
+
+    >>> check_classifier([], "fit trains")
+    Traceback (most recent call last):
+    TypeError: fit trains a SpikingClassifier, got list
+    """
+    if isinstance(model, SpikingClassifier):
+        return
+    way = ": put an encoder before it, SpikingClassifier(PoissonEncoder(num_steps=...), network)"
+    way = way if isinstance(model, SpikingNetwork) else ""
+    raise TypeError(f"{verb} a SpikingClassifier, got {type(model).__name__}{way}")

@@ -1,0 +1,91 @@
+"""A network without its norms: each becomes part of the neurons behind it (:mod:`bntt.ops.fold`)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import nn
+
+from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn.blocks.residual import Residual
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons.varying_lif import FoldedLIF
+from bntt.nn.norms.temporal import LayerNorm, NoNorm, TemporalNorm
+from bntt.ops.fold import Normalisation, fold_neuron, normalisation
+
+
+def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> SpikingNetwork:
+    """The network as it evaluates, without norms: their running statistics, γ and β are in constants of the neurons.
+
+    By default it is the same network: spike for spike in float64, but for ties in float32. Paper Eq. 15, a threshold
+    that varies with time, is ``mean=False, ratio=False`` and another network (:mod:`bntt.ops.fold`). It is a copy, in
+    evaluation mode: weights are its own, T is the same, layers without a norm stay, and it runs fused.
+
+    Args:
+        network: its norms are :class:`~bntt.nn.TemporalNorm`, of any method, or none.
+        mean: whether the running mean stays; Eq. 12 drops it.
+        ratio: whether the leak keeps the ratio of two steps' scales; Eq. 13 drops it.
+
+    Raises:
+        ValueError: if a layer cannot be folded: a norm whose statistics are each sample's (``LayerNorm``), a norm whose
+            current is added to another's (``CurrentBlock``), or a part that is not the library's.
+
+    >>> import torch
+    >>> from bntt.models import mlp
+    >>> net = mlp(in_features=4, hidden=(8,), num_steps=6).double().eval()
+    >>> folded, x = fold(net), torch.ones(6, 3, 4, dtype=torch.float64)
+    >>> folded.blocks["fc1"].norm, folded.num_steps, torch.equal(folded(x), net(x))
+    (NoNorm(), 6, True)
+    """
+    made = copy.deepcopy(network)
+    for name, block in made.blocks.items():
+        _fold_block(name, block, mean=mean, ratio=ratio)
+    return made.eval()
+
+
+def _fold_block(name: str, block: nn.Module, *, mean: bool, ratio: bool) -> None:
+    if type(block) is Residual:
+        for part, inner in block.parts():
+            _fold_block(f"{name}.{part}", inner, mean=mean, ratio=ratio)
+    elif why := _why_not(block):
+        raise ValueError(f"layer {name!r} cannot be folded: {why}")
+    elif isinstance(block, SpikingBlock) and isinstance(norm := block.norm, TemporalNorm):
+        neuron: Any = block.lif.neuron
+        try:
+            folded = fold_neuron(neuron, normalisation_of(norm), mean=mean, ratio=ratio, dtype=norm.gamma.dtype)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r} cannot be folded: {error}") from None
+        block.norm, block.lif = NoNorm(), FoldedLIF(folded).to(norm.gamma)
+
+
+def normalisation_of(norm: TemporalNorm) -> Normalisation:
+    """What a norm does in evaluation.
+
+    >>> from bntt.nn import TDBN
+    >>> normalisation_of(TDBN(2, num_steps=3, eps=1.0)).scale.shape
+    torch.Size([3, 2])
+    """
+    gamma, beta = norm.scale_and_shift()
+    return normalisation(gamma, norm.running_mean, norm.running_var, beta, num_steps=norm.num_steps, eps=norm.eps)
+
+
+def _why_not(block: nn.Module) -> str:
+    """Why a block of one layer cannot be folded; "" if it can, or has nothing to fold."""
+    if type(block) not in (SpikingBlock, CurrentBlock, NeuronBlock):
+        return f"it is {type(block).__name__}, which is no block of the library's"
+    if isinstance(block, NeuronBlock) or type(block.norm) is NoNorm:
+        return ""
+    if type(block.norm) is LayerNorm:
+        return "LayerNorm takes the statistics of every sample, which are no constants; norms of batch statistics are"
+    if type(block.norm) is not TemporalNorm:
+        return f"its norm is {type(block.norm).__name__}, which is none of the library's"
+    if isinstance(block, CurrentBlock):
+        return (
+            "its current is added to another's, so that two scales come to one neuron; only the norm of a SpikingBlock "
+            "can become part of its neurons"
+        )
+    if type(block.lif) is not LIF:
+        return f"its norm is followed by {type(block.lif).__name__}, and not by LIF"
+    return ""

@@ -1,0 +1,179 @@
+"""What a loader gives to a classifier: samples, labels, and the index that names each sample's noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from inspect import Parameter, signature
+from itertools import islice
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bntt.nn.tensor_checks import check_tensor
+
+Samples = tuple[Tensor, Tensor, Tensor]
+"""``(inputs, labels, index)``: a batch as the encoder takes it, index naming each sample in its dataset."""
+
+Labels = Tensor | np.ndarray | Sequence[int] | Sequence[Sequence[float]]
+"""One integer a sample, of any integer type; or soft labels, floats ``[B, K]``: the share of every class, 1 in sum."""
+
+SUM_WITHIN = 1e-4
+"""How far from 1 the sum of a sample's shares may be."""
+
+
+@runtime_checkable
+class EpochLoader(Protocol):
+    """A loader whose order and augmentation are a function of the draw, such as ``bntt.data.SampleLoader``."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, draw: int) -> Iterator[Samples]:
+        """The batches of a draw. It may take ``first`` too, the number of the batch to begin with."""
+        ...
+
+
+class _Skipping(Protocol):
+    """An :class:`EpochLoader` that begins where it is asked to."""
+
+    def epoch(self, draw: int, *, first: int) -> Iterator[Samples]: ...
+
+
+Loader = EpochLoader | Iterable[tuple[Tensor, Labels]]
+"""An :class:`EpochLoader`, or anything that yields ``(inputs, labels)``, such as a torch ``DataLoader``."""
+
+
+def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
+    """One pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered as they come.
+
+    A loader whose ``epoch`` is a number, or anything else that cannot be called, is a plain one. What is left out is
+    not read if the loader's ``epoch`` takes ``first``, else it is read and dropped; samples keep their numbers. A plain
+    loader must give the same batches again for them to be the same samples.
+
+    Raises:
+        TypeError: if the loader yields nothing, or samples, or an index, that are no tensor.
+        ValueError: on a batch that is not inputs and labels; labels that are neither one integer a sample nor shares of
+            classes; or fewer batches than are to be left out.
+
+    >>> pairs = [(torch.zeros(2, 1, 4, 4), [0, 1])] * 2
+    >>> [index.tolist() for _, _, index in samples(pairs, draw=0)]
+    [[0, 1], [2, 3]]
+    >>> [index.tolist() for _, _, index in samples(pairs, draw=0, first=1)]
+    [[2, 3]]
+    """
+    if first < 0:
+        raise ValueError(f"first must be 0 or more, got {first}")
+    if not isinstance(loader, EpochLoader) or not callable(loader.epoch):
+        batches = _numbered(loader)
+    elif first and _skips(loader):
+        batches, first = _checked(loader.epoch(draw, first=first)), 0
+    else:
+        batches = _checked(loader.epoch(draw))
+    left_out = sum(1 for _ in islice(batches, first))
+    if left_out < first:
+        raise ValueError(
+            f"the loader gave {left_out} batches, too few to leave {first} out: it is not the one that began this epoch"
+        )
+    yield from batches
+
+
+def _skips(loader: Any) -> TypeGuard[_Skipping]:
+    """Whether ``epoch`` has a parameter ``first``."""
+    try:
+        found = signature(loader.epoch).parameters.get("first")
+    except (TypeError, ValueError):  # a callable that Python cannot look into
+        return False
+    return found is not None and found.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def _checked(batches: Iterator[Samples]) -> Iterator[Samples]:
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 3:
+            raise ValueError(f"a loader's epoch(draw) must yield (inputs, labels, index), got {_kind(batch)}")
+        inputs, labels, index = batch
+        check_tensor(index, "a classifier", "the index of a batch, each sample's place in its set,")
+        yield _inputs(inputs), _labels(labels, len(inputs)), index
+
+
+def _numbered(loader: Any) -> Iterator[Samples]:
+    if not isinstance(loader, Iterable):
+        raise TypeError(
+            f"a loader yields (inputs, labels), got {type(loader).__name__}, which yields nothing: give a "
+            f"bntt.data.SampleLoader of a set, a torch DataLoader, or a list of such pairs"
+        )
+    start = 0
+    for batch in loader:
+        inputs, given = _pair(batch)
+        labels = _labels(given, len(inputs))
+        yield inputs, labels, torch.arange(start, start + len(labels), device="cpu")
+        start += len(labels)
+
+
+def _pair(batch: Any) -> tuple[Tensor, Any]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(f"a loader must yield pairs (inputs, labels), got {_kind(batch)}")
+    return _inputs(batch[0]), batch[1]
+
+
+def _kind(batch: Any) -> str:
+    """What a batch is, in words."""
+    return type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
+
+
+def _inputs(inputs: Any) -> Tensor:
+    check_tensor(inputs, "a classifier", "the samples of a batch, such as images [B, C, H, W],")
+    if inputs.ndim == 0:
+        raise ValueError("the samples of a batch must be one tensor [B, ...], got a single number")
+    return inputs  # type: ignore[no-any-return]
+
+
+def _labels(given: Any, count: int) -> Tensor:
+    """int64 ``[B]`` out of any integers, float32 ``[B, K]`` out of shares."""
+    expected = f"labels must be {count} integers, or shares of classes [{count}, K]"
+    try:
+        labels = given if isinstance(given, Tensor) else _from_array(np.asarray(given))
+    except (TypeError, ValueError):  # the second: rows of different lengths
+        raise ValueError(f"{expected}, got {_described(given)}") from None
+    if labels.is_floating_point() and labels.ndim == 2 and labels.shape[1] and len(labels) == count:
+        return _shares(labels)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.shape != (count,):
+        raise ValueError(f"{expected}, got {labels.dtype} {list(labels.shape)}")
+    return labels.to(torch.int64)
+
+
+def _shares(labels: Tensor) -> Tensor:
+    wrong = not_shares(labels)
+    if len(wrong):
+        row = int(wrong[0])
+        least, total = labels.double().amin(1), labels.double().sum(1)
+        raise ValueError(
+            f"soft labels are shares of the classes, finite, 0 or more and 1 in sum (within {SUM_WITHIN:g}), got "
+            f"{float(least[row]):.4g} at least and {float(total[row]):.6g} in sum in row {row} of the batch"
+        )
+    return labels.to(torch.float32)
+
+
+def not_shares(labels: Tensor) -> Tensor:
+    """The rows of ``[B, K]`` that are no shares of classes: finite, 0 or more, 1 in sum.
+
+    >>> not_shares(torch.tensor([[0.5, 0.5], [0.5, 0.6]])).tolist()
+    [1]
+    """
+    wide = labels.double()
+    return (~((wide.amin(1) >= 0) & ((wide.sum(1) - 1).abs() < SUM_WITHIN))).nonzero().flatten()  # NaN is neither
+
+
+def _from_array(array: np.ndarray) -> Tensor:
+    if array.dtype.kind == "f" and array.ndim == 2:
+        return torch.from_numpy(array.astype(np.float64))
+    if array.dtype.kind not in "iu":
+        raise TypeError
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _described(given: Any) -> str:
+    if isinstance(given, np.ndarray):
+        return f"an array of {given.dtype}"
+    strangers = [value for value in given if not isinstance(value, int)] if isinstance(given, Sequence) else []
+    return type(given).__name__ + (f" with {strangers[0]!r}" if strangers else "")

@@ -1,0 +1,106 @@
+"""A trained network at another number of time steps: its per-step tables made longer or shorter, in a named way."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from bntt.nn.network.settings import settle
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.temporal import TemporalNorm
+from bntt.ops.pooling import Window
+from bntt.ops.retime import retiming
+
+FAINT = 0.1
+"""Mean |γ| below which a layer says next to nothing: where the paper's early exit stops."""
+
+
+def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
+    """A copy of the network for another T; the network stays as it is.
+
+    γ, β and p of every norm and its running statistics, as far as they differ from step to step, are those that ``how``
+    says (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network is the network's own
+    first steps, the same as ``steps=``. Statistics may be taken anew with :func:`bntt.training.recalibrate`.
+
+    Args:
+        num_steps: T of the copy; its encoder must have as many.
+        how: "truncate" where there are fewer; "hold" or "interpolate" where there are more.
+
+    Raises:
+        ValueError: on an unknown way, or one for the other direction; a window over time that is longer than T.
+        TypeError: on a part with steps of its own that is no norm of the library: a folded network, or yours.
+
+    Warns:
+        UserWarning: where "hold" would hold a last step whose γ is near 0, as the decay of γ leaves it: silence.
+
+    >>> import torch
+    >>> from bntt.models import mlp
+    >>> longer = retime(mlp(hidden=(8,), num_steps=4), 6, "hold")
+    >>> longer.num_steps, longer(torch.ones(6, 2, 1)).shape
+    (6, torch.Size([2, 10]))
+    """
+    new = copy.deepcopy(network)
+    for path, module in new.blocks.named_modules():
+        if isinstance(module, TemporalNorm):
+            _retime_norm(module, num_steps, how)
+        elif getattr(module, "num_steps", None) is not None:
+            raise TypeError(
+                f"{type(module).__name__} {path!r} has {module.num_steps} steps of its own, which are not known here: "
+                f"retime a network before it is folded, or build it with num_steps={num_steps}"
+            )
+    new.num_steps = settle(new.blocks)
+    if how == "hold" and (faint := faint_at_the_end(network)) and num_steps > (network.num_steps or num_steps):
+        listed = ", ".join(f"{value:.2g} in {name}" for name, value in faint.items())
+        warnings.warn(
+            f"the last of {network.num_steps} steps is held for {num_steps - (network.num_steps or 0)} more, and its "
+            f"mean |γ| is near 0, {listed}: these steps are all but silent; 'interpolate' instead, or train with a "
+            f"smaller decay of γ",
+            stacklevel=2,
+        )
+    return new
+
+
+def faint_at_the_end(network: SpikingNetwork) -> dict[str, float]:
+    """Layers whose mean |γ| at the last step is below ``FAINT`` (p γ where a norm has a p), and what it is.
+
+    >>> from bntt.models import mlp
+    >>> faint_at_the_end(mlp(hidden=(8,), num_steps=4))
+    {}
+    """
+    found = {}
+    for name, layer in network.layers.items():
+        norm = layer.norm
+        if isinstance(norm, TemporalNorm) and not (norm.method.shared_gamma and norm.step_scale is None):
+            last = slice(norm.num_steps - 1, norm.num_steps)
+            if (value := float(norm.scale_and_shift(last)[0].detach().abs().mean())) < FAINT:
+                found[name] = value
+    return found
+
+
+def step_tables(norm: TemporalNorm) -> Iterator[tuple[str, Tensor]]:
+    """The tables of a norm that have a row for every step, parameters and buffers, by name.
+
+    >>> from bntt.nn.norms.methods import TEBN
+    >>> [name for name, _ in step_tables(TEBN(2, num_steps=3))]
+    ['step_scale']
+    """
+    method = norm.method
+    shared = {"gamma": method.shared_gamma, "beta": method.shared_gamma, "step_scale": False}
+    shared |= {"running_mean": method.shared_running, "running_var": method.shared_running}
+    for name, once in shared.items():
+        if not once and (table := getattr(norm, name)) is not None:
+            yield name, table
+
+
+def _retime_norm(norm: TemporalNorm, num_steps: int, how: str) -> None:
+    rows, pooling = retiming(norm.num_steps, num_steps, how), norm.method.pooling
+    if isinstance(pooling, Window) and pooling.back is not None and pooling.back >= num_steps:
+        raise ValueError(f"{norm.method.name} {norm.path!r} pools over {pooling.back + 1} steps, {num_steps} are fewer")
+    for name, table in list(step_tables(norm)):
+        values = table.detach()
+        made = (rows.to(values.device) @ values.double()).to(values.dtype)
+        setattr(norm, name, nn.Parameter(made, table.requires_grad) if isinstance(table, nn.Parameter) else made)
+    norm.num_steps = num_steps

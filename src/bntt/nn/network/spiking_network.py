@@ -1,0 +1,294 @@
+"""The whole spiking network: blocks in order, then the readout; all forms of it are calls of one ``advance``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Integer, Shaped
+from torch import Tensor, nn
+
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import require
+from bntt.nn.blocks.readout import is_linear
+from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed
+from bntt.nn.blocks.weights import weigh
+from bntt.nn.fusion.plan import Plan, plan_of, settled
+from bntt.nn.network.advance import Work, advance_blocks, layers_of, real
+from bntt.nn.network.call import Call, Noise, noise_of
+from bntt.nn.network.measured import Measure, joined
+from bntt.nn.network.settings import settle
+from bntt.nn.network.state import NetworkState
+from bntt.nn.network.trace import Trace, check_finite_input, evaluating
+from bntt.nn.norms.temporal import TemporalNorm
+
+STEPS_AT_ONCE = 25
+"""Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""
+
+
+class SpikingNetwork(nn.Module):
+    """Blocks in order, then a readout. ``net(spikes [T, B, ...])`` gives logits ``[B, K]``.
+
+    Args:
+        blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...):
+            :class:`SpikingBlock`, or modules of yours that are stages and list their ``layers``.
+        readout: the output layer, :class:`Readout` or a stage of yours.
+        compute: what it computes with, see :class:`~bntt.engine.compute.Compute`: fused kernels for every block that
+            they know by default, and plain PyTorch for the rest.
+
+    Raises:
+        BackendError: if this machine does not have what ``compute`` asks for.
+        ValueError: if the norms, or folded neurons, differ in their number of steps.
+        TypeError: if a block or the readout is no stage, or a block does not list its layers.
+
+    Attributes:
+        compute: as above; it may be set at any time.
+        num_steps: T, as the norms and folded neurons have it; None if none depends on it.
+
+    >>> from bntt.nn import BNTT, LIF, Readout, SpikingBlock
+    >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
+    >>> net = SpikingNetwork([hidden], Readout(nn.Linear(8, 3, bias=False)))
+    >>> net(torch.ones(5, 2, 6)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        blocks: Mapping[str, nn.Module] | Sequence[nn.Module],
+        readout: nn.Module,
+        *,
+        compute: Compute = Compute(),
+    ) -> None:
+        super().__init__()
+        self.compute = compute
+        if not isinstance(blocks, Mapping):
+            blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
+        for name, block in blocks.items():
+            check_stage(block, f"block {name!r}", "y [S, B, ...]")
+            check_layers(block, f"block {name!r}")
+        check_stage(readout, "the readout", "logits [S, B, K]")
+        self.blocks, self.readout = nn.ModuleDict(blocks), readout
+        self.num_steps: int | None = settle(self.blocks)
+
+    @property
+    def compute(self) -> Compute:
+        """What the network computes with."""
+        return self._compute
+
+    @compute.setter
+    def compute(self, choice: Compute) -> None:
+        if not isinstance(choice, Compute):
+            raise TypeError(f"compute must be a Compute(backend=, events=, recompute=, precision=), got {choice!r}")
+        require(choice)
+        self._compute = choice
+
+    @property
+    def layers(self) -> dict[str, SpikingLayer]:
+        """Every layer that spikes, by name, in order: ``conv1``, or ``block3.body`` within a block of several."""
+        return layers_of(dict(self.blocks.items()))
+
+    def plan(self, shape: Sequence[int], first: int = 0) -> Plan:
+        """How an input of this shape ``[S, B, ...]``, from step ``first`` on, would run, in the mode of the blocks.
+
+        Raises:
+            BackendError: as :meth:`forward` does.
+        """
+        stand_in = self._stand_in(shape)
+        whole = self._is_whole(first, shape[0])
+        return plan_of(dict(self.blocks.items()), stand_in, self.compute, Call(first, whole))
+
+    def settled_compute(self, shape: Sequence[int]) -> Compute:
+        """``compute`` with what "auto" leaves to the memory that is free now decided, for training on such an input.
+
+        A training that shall have the same bits after a stop decides once.
+        """
+        stand_in = self._stand_in(shape)
+        return settled(dict(self.blocks.items()), stand_in, self.compute, Call(0, self._is_whole(0, shape[0])))
+
+    def _stand_in(self, shape: Sequence[int]) -> Tensor:
+        """An input of no content."""
+        like = next(self.parameters(), torch.empty(0, dtype=torch.float32, device="cpu"))
+        return torch.zeros(1, dtype=like.dtype, device=like.device).expand(*shape)
+
+    def _is_whole(self, first: int, steps: int) -> bool:
+        """Whether so many steps are all that there will be."""
+        return first == 0 and steps == (self.num_steps or steps)
+
+    def forward(
+        self,
+        x: Shaped[Tensor, "T B *shape"],
+        *,
+        steps: int | None = None,
+        seed: int | None = None,
+        draw: int | None = None,
+        index: Integer[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B K"]:
+        """Logits after all steps, from rest; what training uses.
+
+        ``torch.compile`` leaves it as it is: it has its own kernels.
+
+        Args:
+            x: what drives the first layer: floating point, or int8, signed spikes in a byte each.
+            steps: t, to stop on purpose after fewer than the norms' T steps; x then has t of them. Norms that look
+                ahead pool over those t. In training γ of later steps gets no gradient, but decays all the same.
+            seed, draw, index: name the samples' random numbers, for blocks that draw some.
+
+        Raises:
+            BackendError: if ``compute`` insists on the kernels and a block is none of those that they know, or if the
+                machine does not have its precision.
+            TypeError: if x is no tensor.
+            ValueError: on a wrong number of steps, of which :meth:`advance` takes any, or a value that is not finite: a
+                NaN membrane would never fire again.
+        """
+        check_drive(x)
+        wanted = steps if steps is not None else self.num_steps
+        if wanted not in (None, len(x)):
+            way = "; to stop earlier on purpose, say steps=; advance(x, state) takes any number of steps"
+            way = "" if steps is not None else way
+            raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
+        self._check_steps(x, 0)
+        call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+            out: Tensor = torch.compiler.disable(SpikingNetwork._whole)(self, x, call)  # type: ignore[no-untyped-call]
+            return out
+        return self._whole(x, call)
+
+    def _check_steps(self, x: Tensor, first: int) -> None:
+        if self.num_steps is not None and (last := first + len(x) - 1) >= self.num_steps:
+            raise ValueError(
+                f"this network has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: build the "
+                f"network with num_steps={last + 1}, or stop earlier"
+            )
+
+    def _whole(self, x: Tensor, call: Call) -> Tensor:
+        check_finite_input(x, 0)
+        work, plain = Work(call, self.compute, Measure(), goes_on=False), is_linear(self.readout)
+        went = advance_blocks(dict(self.blocks.items()), x, work, [None] * len(self.blocks), mean=plain)
+        if went.is_mean:
+            return weigh("the readout", self.readout.synapse, went.out[None])[0]  # type: ignore[arg-type]
+        return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
+
+    def advance(
+        self,
+        x: Shaped[Tensor, "S B *shape"],
+        state: NetworkState | None = None,
+        *,
+        measure: Measure = Measure(),
+        seed: int | None = None,
+        draw: int | None = None,
+        index: Integer[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
+        """The next S steps from a state, layer by layer: the same numbers however the steps are cut.
+
+        All T steps from rest are :meth:`forward`, one after another is streaming; blocks run fused where they can.
+        Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
+        batch. In training, running statistics take every call's batches in, and γ of steps that never come gets no
+        gradient, though it decays all the same. The state keeps weights as the kernels packed them, and notices when
+        they change or are replaced, but through ``.data`` or NumPy: call ``bntt.weights_changed()`` after that.
+
+        Args:
+            x: what drives the first layer, floating point or int8.
+            state: None is rest, else what the last call returned.
+            measure: what to measure of these steps; it comes back in ``state.measured``.
+            seed, draw, index: name the samples' random numbers at rest; the state carries them, and ``rows`` selects
+                them.
+
+        Returns:
+            ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
+
+        Raises:
+            ValueError: if the steps lie beyond the norms', a norm looks ahead in training, x is not finite, or the
+                noise is another than the state's.
+            BackendError: as :meth:`forward`.
+
+        >>> from bntt.models import mlp
+        >>> net, x = mlp(in_features=4, hidden=(8,), num_steps=6).eval(), torch.ones(6, 3, 4)
+        >>> first, state = net.advance(x[:2])
+        >>> rest, state = net.advance(x[2:], state)
+        >>> bool(torch.allclose(rest[-1], net(x), atol=1e-6)), state.steps
+        (True, 6)
+        """
+        check_drive(x)
+        self._check_steps(x, 0 if state is None else state.steps)
+        if state is not None and state.batch != x.shape[1]:
+            raise ValueError(f"the state is of {state.batch} samples, the input of {x.shape[1]}")
+        if state is not None and len(state.blocks) != len(self.blocks):
+            raise ValueError(f"the state is of a network of {len(state.blocks)} blocks, this has {len(self.blocks)}")
+        if not isinstance(measure, Measure):
+            raise TypeError(f"measure must be a Measure(spikes=, ...), got {measure!r}")
+        noise = noise_of(None if state is None else state.noise, x.shape[1], seed, draw, index)
+        check_finite_input(x, 0 if state is None else state.steps)
+        if measure.membrane is None:
+            return self._advance(x, state, measure, noise)
+        if (layer := measure.membrane[0]) not in self.layers:
+            raise ValueError(f"there is no layer {layer!r} to measure: it is one of {', '.join(self.layers)}")
+        logits, parts = [], []
+        for one in torch.split(x, 1):  # a membrane is known at the end of a call
+            some, state = self._advance(one, state, measure, noise)
+            logits.append(some)
+            parts.append(state.measured or {})
+        assert state is not None
+        return torch.cat(logits), replace(state, measured=joined(parts))
+
+    def _advance(
+        self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise
+    ) -> tuple[Tensor, NetworkState]:
+        before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
+        call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
+        work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared)
+        went = advance_blocks(dict(self.blocks.items()), x, work, before.blocks, mean=False)
+        logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
+        after = replace(
+            before,
+            steps=before.steps + len(x),
+            blocks=went.states,
+            readout=voltage,
+            noise=noise,
+            pooled=before.pooled or self._pools_batches(),
+            measured=went.measured if measure else None,
+        )
+        return logits, after
+
+    def _pools_batches(self) -> bool:
+        kinds = (TemporalNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+        norms = [layer.norm for layer in self.layers.values()]
+        return any(isinstance(norm, kinds) and norm.training for norm in norms)
+
+    @torch.no_grad()
+    def trace(
+        self,
+        inputs: Shaped[Tensor, "T B *shape"] | Iterable[Shaped[Tensor, "S B *shape"]],
+        *,
+        seed: int | None = None,
+        draw: int | None = None,
+        index: Integer[Tensor, " B"] | None = None,
+    ) -> Trace:
+        """Advance in evaluation mode and record logits and spike counts; beside these, memory does not grow with T.
+
+        The mode that the network was in is restored.
+
+        Args:
+            inputs: all steps, or an iterable that yields some of them at a time.
+            seed, draw, index: as :meth:`advance`'s.
+
+        Raises:
+            BackendError: as :meth:`forward` does.
+        """
+        logits, parts, state = [], [], None
+        with evaluating(self):
+            for part in torch.split(inputs, self._at_once(inputs)) if isinstance(inputs, Tensor) else inputs:
+                noise = {"seed": seed, "draw": draw, "index": index} if state is None else {}
+                some, state = self.advance(part, state, measure=Measure(spikes=True), **noise)  # type: ignore[arg-type]
+                logits.append(some)
+                parts.append(state.measured or {})
+        if not parts:
+            raise ValueError("a trace needs at least one time step, got none")
+        found = joined(parts)
+        spikes = {name: layer.spikes for name, layer in found.items() if layer.spikes is not None}
+        return Trace(torch.cat(logits), spikes, {name: found[name].neurons for name in spikes})
+
+    def _at_once(self, x: Tensor) -> int:
+        """How many steps of a trace are taken at a time: as they come where all blocks are fused, else one."""
+        whole = len(x) and not plan_of(dict(self.blocks.items()), x, self.compute).reason
+        return STEPS_AT_ONCE if whole else 1

@@ -1,0 +1,146 @@
+"""What a network carries from one step to the next; it is the caller's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bntt.engine.packed_weights import Prepared
+from bntt.nn.network.call import Noise
+from bntt.nn.network.measured import Measured
+from bntt.ops.norm import Moments
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkState:
+    """What a network carries from one step to the next.
+
+    Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples.
+    """
+
+    steps: int
+    """How many steps were taken."""
+    batch: int
+    """How many samples it holds."""
+    blocks: tuple[Any, ...]
+    """Every block's own state, in order."""
+    readout: Any
+    """The readout's own; of :class:`~bntt.nn.Readout` the accumulated voltage ``[B, K]``."""
+    noise: Noise | None = None
+    """Of the samples."""
+    pooled: bool = False
+    """Whether it comes from a training pass whose statistics were the batch's: then no row stands for itself."""
+    measured: Measured | None = None
+    """What the call that made this state was asked to measure, of its own steps."""
+    prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
+    """Weights in the kernels' layout, for the next steps without gradients."""
+
+    def rows(self, keep: Tensor) -> NetworkState:
+        """The state of some samples: those that are not done yet, say.
+
+        Args:
+            keep: a mask ``[B]`` or indices.
+
+        Raises:
+            ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
+                if the mask has another length than the batch.
+
+        >>> state = NetworkState(1, 3, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
+        >>> state.rows(torch.tensor([True, False, True])).readout.flatten()
+        tensor([0., 2.])
+        """
+        if self.pooled:
+            raise ValueError(
+                "samples cannot leave a batch in training: its statistics were taken over all of them; carry the whole "
+                "batch on, or begin with state=None in evaluation mode"
+            )
+        keep, mask = torch.as_tensor(keep), torch.as_tensor(keep).dtype == torch.bool
+        if keep.ndim != 1 or (mask and len(keep) != self.batch) or (not mask and keep.dtype != torch.int64):
+            raise ValueError(
+                f"keep must be a mask of {self.batch} samples, or their indices in int64, got {keep.dtype} "
+                f"{list(keep.shape)}"
+            )
+        return replace(
+            self,
+            batch=int(keep.sum()) if mask else len(keep),
+            blocks=tuple(rows_of(block, keep) for block in self.blocks),
+            readout=rows_of(self.readout, keep),
+            noise=None if self.noise is None else self.noise.rows(keep),
+        )
+
+    def detach(self) -> NetworkState:
+        """The same numbers, through which no gradient flows.
+
+        >>> NetworkState(1, 1, (), torch.ones(1, 1, requires_grad=True)).detach().readout.requires_grad
+        False
+        """
+        return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
+
+    def tracked(self) -> NetworkState:
+        """The same numbers as ordinary tensors: what ``torch.inference_mode()`` made is copied outside of it, where
+        autograd cannot keep it and nobody may write over it.
+
+        >>> with torch.inference_mode():
+        ...     state = NetworkState(1, 1, (), torch.ones(1, 1))
+        >>> state.tracked().readout.is_inference()
+        False
+        """
+        if torch.is_inference_mode_enabled():
+            return self
+        return replace(self, blocks=tuple(map(_tracked, self.blocks)), readout=_tracked(self.readout))
+
+
+def rows_of(state: Any, keep: Tensor) -> Any:
+    """Some samples' part of a block's state: None, a tensor ``[B, ...]``, a tuple or dict of such, or anything with a
+    method ``rows(keep)`` of its own. Moments belong to no sample.
+
+    Raises:
+        TypeError: if a state does not say how its rows are selected.
+
+    >>> rows_of((torch.arange(3), None), torch.tensor([2]))
+    (tensor([2]), None)
+    """
+    if isinstance(state, Tensor):
+        return state[keep]
+    return _through(state, "rows", lambda part: rows_of(part, keep), keep)
+
+
+def detached(state: Any) -> Any:
+    """A block's state without gradients, of the same kinds as :func:`rows_of`.
+
+    >>> detached({"membrane": torch.ones(1, requires_grad=True)})["membrane"].requires_grad
+    False
+    """
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, Moments):
+        return Moments(state.mean.detach(), state.var.detach(), state.count)
+    return _through(state, "detach", detached)
+
+
+def _tracked(state: Any) -> Any:
+    """A block's state as :meth:`NetworkState.tracked` has it; an object of yours is left as it is."""
+    if isinstance(state, Tensor):
+        return state.clone() if state.is_inference() else state
+    if isinstance(state, Moments):
+        return Moments(_tracked(state.mean), _tracked(state.var), state.count)
+    return _through(state, "", _tracked) if isinstance(state, dict | tuple) else state
+
+
+def _through(state: Any, method: str, each: Any, *arguments: Tensor) -> Any:
+    if state is None or isinstance(state, Moments):
+        return state
+    if isinstance(state, dict):
+        return {name: each(part) for name, part in state.items()}
+    if isinstance(state, tuple):
+        parts = (each(part) for part in state)
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    if callable(own := getattr(state, method, None)):
+        return own(*arguments)
+    raise TypeError(
+        f"a block's state of type {type(state).__name__} does not say how to do {method}(): give it that method, or "
+        f"make it a tensor [B, ...], a tuple or a dict of such"
+    )

@@ -1,0 +1,112 @@
+"""The spiking layer: :mod:`bntt.ops.lif` with its record held in a module."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.nn.network.call import Call, check_call
+from bntt.nn.tensor_checks import check_tensor
+from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, soft_reset
+from bntt.ops.spike import Surrogate, Triangle
+
+
+def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
+    """Refuse a membrane that is not of the neurons which a current drives.
+
+    Raises:
+        TypeError: if the current is no tensor.
+        ValueError: if its shape is not that of a step's current.
+
+    >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))
+    """
+    check_tensor(current, "a layer of neurons", "a current [S, B, ...]")
+    if membrane is not None and membrane.shape != current.shape[1:]:
+        raise ValueError(
+            f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "
+            f"begin every batch with state=None"
+        )
+
+
+class LIF(nn.Module):
+    """Leaky integrate-and-fire neurons (Eq. 4): ``m = λu + y``, a spike where ``m > θ``, then the reset.
+
+    With ``decay_input`` it is ``m = λu + (1 - λ)y``, λ = 1 - 1/τ. With ``learn_leak`` the first is a LIF with a learned
+    leak, the second the PLIF of Fang et al. (2021).
+
+    Args:
+        leak: λ in [0, 1]; 1 is an integrator without leak. A learnable leak starts here and stays inside (0, 1).
+        threshold: θ > 0.
+        learn_leak: make λ = sigmoid(w) a parameter of the layer.
+        channels: of the layer, for a learnable λ in each of them; None: one for all.
+        rule: ``fire_after`` integration (the paper) or ``fire_before`` it (the authors' first upload).
+        reset: ``soft_reset`` (the paper) or ``hard_reset``.
+        surrogate: do/du, Eq. 8 by default.
+        decay_input: multiply the input by 1 - λ, see above; λ is then below 1.
+
+    The membrane is an argument and a return value, never an attribute: there is nothing to reset between batches.
+
+    >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
+    >>> spikes.flatten()
+    tensor([0., 1.])
+    """
+
+    def __init__(
+        self,
+        leak: float = 0.95,
+        threshold: float = 1.0,
+        *,
+        learn_leak: bool = False,
+        channels: int | None = None,
+        rule: FireRule = fire_after,
+        reset: Reset = soft_reset,
+        surrogate: Surrogate = Triangle(),
+        decay_input: bool = False,
+    ) -> None:
+        super().__init__()
+        self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input)
+        if learn_leak and leak in (0, 1):
+            raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
+        if channels is not None and (not learn_leak or channels < 1):
+            raise ValueError(f"channels are for a learnable leak in each, 1 or more of them, got {channels}")
+        start = torch.full(() if channels is None else (channels,), float(leak))
+        self.leak_logit = nn.Parameter(torch.logit(start)) if learn_leak else None
+
+    @property
+    def neuron(self) -> Neuron:
+        """What the neurons are; λ is a tensor where it is learned, of one number or one a channel. It may be set; a
+        learned λ then stays."""
+        return self._start if self.leak_logit is None else replace(self._start, leak=self.leak_logit.sigmoid())
+
+    @neuron.setter
+    def neuron(self, neuron: Neuron) -> None:
+        self._start = neuron if self.leak_logit is None else replace(neuron, leak=self._start.leak)
+
+    def forward(
+        self, current: Float[Tensor, "S B *shape"], call: Call = Call(), membrane: Float[Tensor, "..."] | None = None
+    ) -> tuple[Float[Tensor, "S B *shape"], Float[Tensor, "B *shape"]]:
+        """``(spikes, membrane)`` after these steps; a membrane of None is at rest.
+
+        Raises:
+            ValueError: if the membrane belongs to a batch of another shape.
+        """
+        check_call(call)
+        check_membrane(current, membrane)
+        neuron = self.neuron
+        if isinstance(neuron.leak, Tensor) and neuron.leak.ndim:  # channels first: those of the current
+            if len(neuron.leak) != current.shape[2]:
+                raise ValueError(f"there are leaks for {len(neuron.leak)} channels, the current has {current.shape[2]}")
+            neuron = replace(neuron, leak=neuron.leak.reshape(-1, *[1] * (current.ndim - 3)))
+        return lif_sequence(current, membrane, neuron)
+
+    def extra_repr(self) -> str:
+        neuron = self.neuron
+        logit = self.leak_logit
+        learned = "" if logit is None else " (learned)" if logit.ndim == 0 else f" (mean of {len(logit)}, learned)"
+        rules = f"rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"
+        leak = float(torch.as_tensor(neuron.leak).detach().mean())
+        decays = ", decay_input=True" if neuron.decay_input else ""
+        return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}{decays}"

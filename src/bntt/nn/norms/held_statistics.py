@@ -1,0 +1,92 @@
+"""Running statistics that wait: they move with the update, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from bntt.nn.norms.temporal import PutOff, TemporalNorm
+from bntt.ops.norm import Moments
+
+
+class HeldStatistics:
+    """What training passes found while :func:`hold_statistics` was on."""
+
+    def __init__(self, before: dict[TemporalNorm, PutOff]) -> None:
+        self.before = before
+        """What took the statistics of each norm when the block began."""
+        self._held: list[tuple[TemporalNorm, Moments, slice]] = []
+
+    def put_off(self, norm: TemporalNorm, batch: Moments, running: slice) -> None:
+        self._held.append((norm, Moments(batch.mean.detach(), batch.var.detach(), batch.count), running))
+
+    @property
+    def moments(self) -> list[tuple[str, Moments]]:
+        """What is held, in the order of the passes, each under its norm's name."""
+        return [(norm.path or norm.method.name, batch) for norm, batch, _ in self._held]
+
+    def take_in(self) -> None:
+        """Move the running statistics, in the order of the passes; once, then nothing is held any more.
+
+        Inside the block too; what surrounds it then holds them, if it is one of these as well.
+        """
+        now, self._held = self._held, []
+        with _put_off_by(self.before):
+            for norm, batch, running in now:
+                norm.take_in(batch, running)
+
+    def put_averages(self) -> None:
+        """Put averages in place of the running statistics: of every row, the mean over all that is held for it of the
+        batches' means, and of their unbiased variances; once, then nothing is held any more."""
+        now, self._held = self._held, []
+        found: dict[TemporalNorm, tuple[Tensor, Tensor, Tensor]] = {}
+        for norm, batch, running in now:
+            if norm not in found:
+                zeros = torch.zeros_like(norm.running_mean, dtype=torch.float64)
+                found[norm] = zeros, zeros.clone(), zeros[:, :1].clone()
+            mean, var, count = (table[running] for table in found[norm])
+            unbiased = batch.var * batch.var.new_tensor([n / (n - 1) for n in batch.count])[:, None]
+            for sums, rows in ((mean, batch.mean), (var, unbiased), (count, torch.ones_like(unbiased[:, :1]))):
+                sums += rows if len(sums) > 1 else rows.sum(0)  # one running row may serve many steps
+        for norm, (mean, var, count) in found.items():
+            seen = count[:, 0] > 0
+            norm.running_mean[seen] = (mean / count)[seen].to(norm.running_mean)
+            norm.running_var[seen] = (var / count)[seen].to(norm.running_var)
+
+
+@contextmanager
+def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
+    """Leave the running statistics of every :class:`~bntt.nn.TemporalNorm` as they are meanwhile.
+
+    What they found is taken in when the caller says so: together with the optimiser's step, or never, by a pass that
+    only measures, or that failed half-way. A pass under ``torch.utils.checkpoint`` is made twice, and held twice.
+
+    >>> from bntt.nn.norms.methods import BNTT
+    >>> import torch
+    >>> norm = BNTT(1, num_steps=2)
+    >>> with hold_statistics(norm) as held:
+    ...     _ = norm(torch.full((2, 4, 1), 3.0))
+    >>> norm.running_mean.flatten()
+    tensor([0., 0.])
+    >>> held.take_in()
+    >>> norm.running_mean.flatten()
+    tensor([0.3000, 0.3000])
+    """
+    held = HeldStatistics({norm: norm.put_off for norm in module.modules() if isinstance(norm, TemporalNorm)})
+    with _put_off_by(dict.fromkeys(held.before, held.put_off)):
+        yield held
+
+
+@contextmanager
+def _put_off_by(takers: dict[TemporalNorm, PutOff]) -> Iterator[None]:
+    before = {norm: norm.put_off for norm in takers}
+    try:
+        for norm, taker in takers.items():
+            norm.put_off = taker
+        yield
+    finally:
+        for norm, taker in before.items():
+            norm.put_off = taker

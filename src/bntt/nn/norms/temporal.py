@@ -1,0 +1,277 @@
+"""Normalisation modules: one class for every method that uses batch statistics, and two small ones beside it.
+
+The methods themselves, with their papers, are named in :mod:`bntt.nn.norms.methods`; the equations are in
+:mod:`bntt.ops.norm`. Every norm is a stage, ``y, state = norm(x [S, B, C, *space], call, state)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.nn.network.call import ALL_STEPS, Call, check_call
+from bntt.nn.tensor_checks import check_tensor
+from bntt.ops.norm import Moments, add_up, normalize, step_moments, update_running
+from bntt.ops.pooling import Pooling, Window
+
+
+@dataclass(frozen=True)
+class NormMethod:
+    """What makes one method of the family."""
+
+    name: str
+    pooling: Pooling = Window(0)
+    """How the batch statistics of several steps make those of one; by default every step keeps its own."""
+    shared_running: bool = False
+    """One running mean and variance for all steps, instead of one for each."""
+    shared_gamma: bool = False
+    """One γ for all steps, instead of one for each."""
+    beta: bool = False
+    """Whether there is a shift β, shared over time exactly as γ is."""
+    step_power: int = 0
+    """The result of step t is multiplied by a learned scalar p_t to this power; 0: there is no p."""
+
+
+class TemporalNorm(nn.Module):
+    """Normalisation of ``[T, B, C, *space]`` with statistics, scale and shift that may depend on the time step.
+
+    ``y_t = p_tᵏ (scale · γ_t (x_t - μ_t) / √(σ²_t + ε) + β_t)``; which of them exist is the method's. In training μ
+    and σ² are the batch's (pooled over time as the method says), in evaluation the running ones.
+
+    Attributes:
+        gamma: ``[T, C]``, or ``[1, C]`` where shared; starts at 1.
+        beta: ``[T, C]`` or ``[1, C]``, starts at 0; None where the method has none.
+        step_scale: p, ``[T]``, starts at 1; None where the method has none.
+        running_mean, running_var: ``[T, C]``, or ``[1, C]`` where shared.
+        path: where the layer is in its network, for error messages; set by ``SpikingNetwork``.
+        put_off: takes the batch's statistics in place of the running ones; set by ``hold_statistics``.
+
+    Raises:
+        ValueError: on a wrong number of steps or channels, an empty batch, or, in training, when a statistic would
+            be taken over a single value.
+    """
+
+    gamma: nn.Parameter
+    beta: nn.Parameter | None
+    step_scale: nn.Parameter | None
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        num_steps: int,
+        method: NormMethod,
+        *,
+        scale: float = 1.0,
+        eps: float = 1e-4,
+        momentum: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if channels < 1 or num_steps < 1:
+            raise ValueError(f"{method.name} needs channels >= 1 and num_steps >= 1, got {channels} and {num_steps}")
+        if not eps > 0 or not 0 <= momentum <= 1:
+            raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
+        back = method.pooling.back if isinstance(method.pooling, Window) else None
+        if back is not None and back >= num_steps:
+            raise ValueError(
+                f"{method.name} pools over {back + 1} steps, a step and {back} before it, and there are {num_steps}: "
+                f"take a shorter window, or Window(None) for all steps so far"
+            )
+        self.channels, self.num_steps, self.method = channels, num_steps, method
+        self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
+        self.put_off: PutOff = None
+        affine_rows = 1 if method.shared_gamma else num_steps
+        running_rows = 1 if method.shared_running else num_steps
+        self.gamma = nn.Parameter(torch.ones(affine_rows, channels))
+        self.beta = nn.Parameter(torch.zeros(affine_rows, channels)) if method.beta else None
+        self.step_scale = nn.Parameter(torch.ones(num_steps)) if method.step_power else None
+        self.register_buffer("running_mean", torch.zeros(running_rows, channels))
+        self.register_buffer("running_var", torch.ones(running_rows, channels))
+
+    def forward(
+        self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: Moments | None = None
+    ) -> tuple[Float[Tensor, "S B C *space"], Moments | None]:
+        """The steps of a call. ``state`` holds what the pooling needs of the steps before, in training.
+
+        Without a call they are all T steps.
+
+        Raises:
+            TypeError: if x is no tensor.
+            ValueError: if the model has no such steps; without a call, if they are not T, or if x may as well be a
+                batch of images; or if in training the statistics need steps that are not there.
+        """
+        x = self._check(x, check_call(call), state)
+        steps = call.steps(x)
+        running = slice(None) if self.method.shared_running else steps
+        gamma, beta = self.scale_and_shift(steps)
+        if not self.training:
+            return normalize(x, self.running_mean[running], self.running_var[running], gamma, beta, self.eps), state
+        own = step_moments(x)
+        batch, state = self.method.pooling.extend(state, own if call.reduce is None else add_up(own, call.reduce))
+        self.take_in(batch, running, call.first)
+        return normalize(x, batch.mean, batch.var, gamma, beta, self.eps), state
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is no part of what holds the original's statistics."""
+        return {**self.__dict__, "put_off": None}
+
+    def extra_repr(self) -> str:
+        return f"{self.method.name}, channels={self.channels}, num_steps={self.num_steps}"
+
+    @property
+    def _label(self) -> str:
+        return f"{self.method.name} '{self.path}'" if self.path else self.method.name
+
+    def _check(self, x: Tensor, call: Call, state: Moments | None) -> Tensor:
+        """The input, in float32 at least: statistics and membranes are not kept in half precision."""
+        check_current(self._label, self.channels, x)
+        if call is ALL_STEPS and len(x) != self.num_steps:
+            raise ValueError(
+                f"{self._label} takes all of its {self.num_steps} time steps where nothing else is said, "
+                f"got [S, B, C, ...] = {list(x.shape)}: say which of them these are, norm(x, Call(first=0), state), or "
+                f"let a network take them, whose advance(x, state) takes any number"
+            )
+        check_space(self._label, self.channels, x, call)
+        if x.numel() == 0:
+            raise ValueError(f"{self._label} got an empty batch, of shape {list(x.shape[1:])}")
+        if (last := call.first + len(x) - 1) >= self.num_steps:
+            raise ValueError(
+                f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: "
+                f"build the network with num_steps={last + 1}, or stop earlier"
+            )
+        if self.training and self.method.pooling.looks_ahead and not call.whole:
+            raise ValueError(
+                f"{self._label} takes its training statistics over all time steps, some of which are not in this call "
+                f"(steps {call.first}-{last}): train with all of them in one call; in eval() any cut will do"
+            )
+        self.check_past(call.first, state)
+        return x.to(torch.promote_types(x.dtype, torch.float32))
+
+    def check_past(self, first: int, state: Moments | None) -> None:
+        """Refuse a training call at step ``first`` whose state lacks the steps before, where they are pooled.
+
+        Raises:
+            ValueError: saying so.
+        """
+        if self.training and first > 0 and state is None and self.method.pooling != Window(0):
+            raise ValueError(
+                f"{self._label} takes its training statistics over earlier steps as well, of which this call at "
+                f"t={first} has none: begin in training with state=None at t=0"
+            )
+
+    def scale_and_shift(self, steps: slice = slice(None)) -> tuple[Tensor, Tensor | None]:
+        """What multiplies x̂ and what is added then, ``[steps, C]`` or ``[1, C]``: ``pᵏ · scale · γ`` and ``pᵏ β``."""
+        affine = slice(None) if self.method.shared_gamma else steps
+        gamma = self.scale * self.gamma[affine]
+        beta = None if self.beta is None else self.beta[affine]
+        if self.step_scale is not None:
+            power = self.step_scale[steps].unsqueeze(1) ** self.method.step_power
+            gamma, beta = power * gamma, None if beta is None else power * beta
+        return gamma, beta
+
+    @torch.no_grad()
+    def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:
+        """Move the running statistics (``running`` rows of them) towards a batch's, whose first step is ``first``;
+        or put it off, inside :func:`~bntt.nn.hold_statistics`.
+
+        Raises:
+            ValueError: if a statistic was taken over a single value.
+        """
+        self._check_counts(batch, first)
+        if self.put_off is not None:
+            self.put_off(self, batch, running)
+        else:
+            update_running(self.running_mean[running], self.running_var[running], batch, self.momentum)
+
+    def _check_counts(self, batch: Moments, first: int) -> None:
+        if 1 in batch.count:
+            raise ValueError(
+                f"{self._label} cannot take statistics over a single value in training "
+                f"(step t={first + batch.count.index(1)}): a variance needs at least two; "
+                f"use batches of two or more images (a DataLoader's last one may be smaller: drop_last=True), or eval()"
+            )
+
+
+PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
+"""Takes a norm's batch statistics, and the running rows that they are for, in place of these; None: nobody does."""
+
+
+def check_current(name: str, channels: int, x: Tensor) -> None:
+    """Compare what a norm of so many channels is given with ``[S, B, C, *space]``.
+
+    Raises:
+        TypeError: if it is no tensor.
+        ValueError: if it has too few dimensions, or other channels.
+
+    >>> check_current("BNTT", 8, torch.zeros(5, 2, 4))
+    Traceback (most recent call last):
+    ValueError: BNTT has 8 channels, got an input with 4
+    """
+    check_tensor(x, name, "a current [S, B, C, ...]")
+    if x.ndim < 3:
+        raise ValueError(f"{name} takes [S, B, C, ...], steps first, got {list(x.shape)}")
+    if x.shape[2] != channels:
+        raise ValueError(f"{name} has {channels} channels, got an input with {x.shape[2]}")
+
+
+def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
+    """Refuse what may be a batch of images without time, where nothing is said of its steps.
+
+    Raises:
+        ValueError: if ``[B, C, H, W]`` fits as well as ``[S, B, C, L]``.
+
+    >>> check_space("BNTT", 8, torch.zeros(6, 2, 8, 5), ALL_STEPS)
+    """
+    if call is ALL_STEPS and x.ndim == 4 and x.shape[1] == channels:
+        raise ValueError(
+            f"{name} takes [S, B, C, ...], steps first, and {list(x.shape)} may as well be images [B, C, H, W]: "
+            f"images are [S, B, C, H, W], and norm(x, Call()) says that these are steps of sequences [S, B, C, L]"
+        )
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
+
+    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training
+    and evaluation are alike, and any number of steps will do.
+
+    >>> y, _ = LayerNorm(8)(torch.randn(5, 2, 8, 4, 4))
+    >>> y.shape
+    torch.Size([5, 2, 8, 4, 4])
+    """
+
+    def __init__(self, channels: int, *, eps: float = 1e-4) -> None:
+        super().__init__()
+        self.channels, self.eps = channels, eps
+        self.gamma = nn.Parameter(torch.ones(1, channels))
+
+    def forward(
+        self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: None = None
+    ) -> tuple[Float[Tensor, "S B C *space"], None]:
+        check_current("LayerNorm", self.channels, x)
+        check_space("LayerNorm", self.channels, x, check_call(call))
+        dims = tuple(range(2, x.ndim))
+        centred = x - x.mean(dims, keepdim=True)
+        inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()
+        return centred * inverse * self.gamma.reshape(1, 1, -1, *[1] * (x.ndim - 3)), None
+
+
+class NoNorm(nn.Module):
+    """No normalisation: Eq. 4 as it stands.
+
+    >>> y, _ = NoNorm()(torch.ones(5, 2, 8))
+    >>> y.shape
+    torch.Size([5, 2, 8])
+    """
+
+    def forward(
+        self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
+    ) -> tuple[Float[Tensor, "S B *shape"], None]:
+        check_call(call)
+        return x, None

@@ -1,0 +1,73 @@
+"""What a run ran on: enough to judge its numbers, kept in the run directory."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bntt.io.json_file import write_json
+from bntt.runs.recipe.numerics import NUMERICS
+from bntt.io.whole_file import write_whole
+from bntt.version import __version__
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor, threads, command and, in a git checkout, the commit of the source."""
+    return {
+        "bntt": __version__,
+        "numerics": NUMERICS,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+        "command": sys.argv[1:],
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write_environment(run: Path, updates: int, more: Mapping[str, Any]) -> None:
+    """What a start ran on, beside what the run knows; every start of a run has a file of its own.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for updates in (0, 100, 100):
+    ...     write_environment(folder, updates, {"device": "cpu"})
+    >>> sorted(file.stem for file in folder.iterdir())
+    ['environment', 'environment-from-update-100', 'environment-from-update-100-2']
+    """
+    stem = f"environment-from-update-{updates}" if updates else "environment"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    name = next(name for name in names if not updates or not (run / f"{name}.json").exists())
+    write_json(run / f"{name}.json", {**environment(), **more})
+
+
+def _commit() -> str | None:
+    """Of the checkout that this very file belongs to, "-dirty" where it was changed; None for an installed package."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True, check=True, timeout=10)
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,116 @@
+"""Whether a recipe and data are those that a run was trained with: another one's numbers would stand under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from bntt.io.json_file import read_json
+from bntt.io.json_file import parse_json
+from bntt.data.prepared.prepared_set import Manifest
+from bntt.runs.recipe.packaged import tables_of
+from bntt.runs.recipe.file import Recipe, parse_recipe
+from bntt.runs.recipe.option_versions import check_same_rules
+from bntt.io.checkpoint import CheckpointError
+
+RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
+"""What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the
+epochs there may be more."""
+MEASURING = RESUMING
+"""What may differ when a run is measured: its best epoch may lie before a change that a resume made."""
+
+
+def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
+    """The recipe that a checkpoint was trained with, from its facts.
+
+    Raises:
+        CheckpointError: if it holds none that this version can use.
+    """
+    try:
+        return parse_recipe(tables_of(facts["recipe"]))
+    except KeyError:
+        raise CheckpointError(f"{checkpoint} does not say which recipe it was trained with: train it again") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the recipe that {checkpoint} was trained with cannot be used by this version ({error}): train it again"
+        ) from None
+
+
+def changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The keys that differ, each with its value then and now."""
+    now, then = _flat(recipe.model_dump()), _flat(trained.model_dump())
+    return {key: (then[key], now[key]) for key in then if now[key] != then[key]}
+
+
+def check_same_recipe(
+    recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path, free: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Refuse a recipe that differs from the one that a checkpoint was trained with, but for the keys that are free.
+
+    Returns:
+        The free ones that differ, each with its value then and now.
+
+    Raises:
+        CheckpointError: naming every key that differs with both values, or an option that meant something else to a
+            trained network then; or if the checkpoint holds no recipe.
+    """
+    run = checkpoint.parent.parent
+    found = changes(recipe, trained_recipe(facts, checkpoint))
+    changed = {key: pair for key, pair in found.items() if not {key, key.partition(".")[0]} & set(free)}
+    if changed:
+        listed = "; ".join(f"{key} is {now!r}, it was trained with {then!r}" for key, (then, now) in changed.items())
+        raise CheckpointError(
+            f"{run} was trained with another recipe ({listed}): put the old values back, or train what it says now as "
+            f"a run of its own: bntt train {run}/recipe.toml --name NAME"
+        )
+    check_same_rules(recipe, facts, checkpoint, resuming=False)
+    return found
+
+
+def check_same_data(run: Path, manifest: Manifest) -> None:
+    """Refuse data that is not what the run in this directory was trained on.
+
+    Raises:
+        CheckpointError: if the checksums differ, or the run does not say what it was trained on.
+    """
+    first = trained_on(run)
+    if first["sha256"] != manifest.sha256:
+        raise CheckpointError(
+            f"{run} was trained on other data than this: {_called(first)}; now it is {_called(vars(manifest))}. "
+            f"Bring the first back, or train a new run on what there is"
+        )
+
+
+def trained_on(run: Path) -> dict[str, Any]:
+    """The manifest of a run's data, as the run wrote it down; its checksums are there.
+
+    Raises:
+        CheckpointError: if the run does not say what it was trained on.
+    """
+    file = run / "environment.json"
+    again = "so nothing says whether this is the data that it was trained on: put the file back, or train again"
+    try:
+        facts = read_json(file)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} is missing, {again}") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read ({error}), {again}") from None
+    first = facts.get("data") if isinstance(facts, dict) else None
+    if not isinstance(first, dict) or not isinstance(first.get("sha256"), dict):
+        raise CheckpointError(f"{file} holds no checksums of the data, {again}")
+    return first
+
+
+def _called(data: Mapping[str, Any]) -> str:
+    """A dataset's name, place and the first digits of its checksums."""
+    sums = ", ".join(f"{part} {str(digits)[:12]}" for part, digits in data["sha256"].items())
+    return " ".join(str(word) for word in (data.get("name"), data.get("source"), f"(SHA-256 of {sums})") if word)
+
+
+def _flat(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` → ``{"a.b": 1}``."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{table}{key}.") if isinstance(value, dict) else {table + key: value}
+    return found

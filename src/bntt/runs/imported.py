@@ -1,0 +1,172 @@
+"""Networks that were trained elsewhere, as run directories that every verb takes.
+
+A state dict says neither what a network was trained on nor how pixels drive it. With the name of a dataset the weights
+become a run on that data, as it is here: whoever imports says that this is what they are for, and the run's notes say
+so too. Without one they become a checkpoint of the network alone, for Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from bntt.io.digest import digest
+from bntt.runs.recipe.build import build_model
+from bntt.runs.directory import RunDirectory, new_run_directory
+from bntt.runs.environment import write_environment
+from bntt.runs.recipe.datasets import Parts, build_data
+from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe
+from bntt.runs.recipe.option_versions import rules_told
+from bntt.models import MODELS
+from bntt.nn import SpikingNetwork
+from bntt.io.checkpoint import CheckpointError, read_pickled, write_checkpoint
+from bntt.io.whole_file import write_whole
+from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+"""Of the pixels, in the released code, for CIFAR-10 and CIFAR-100 alike."""
+NOTES = """\
+Imported from {file} ({layout} names), not trained here. The file says its weights, γ, statistics and T{leak}; the data,
+the encoder, the pixels' mean and deviation, ε{unsaid} and the order of firing and integration are what was said when it
+was imported. It is not known which images it was trained on: the validation part here may be among them.
+"""
+NOT_KNOWN = "imported"
+"""The dataset of a network that is a checkpoint alone, in its facts."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of a file."""
+
+    path: Path
+    """The run directory, or the checkpoint."""
+    layout: str
+    num_steps: int
+    tensors: int
+    """Of the file that have a place here."""
+    recipe: Recipe
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What whoever imports says of a file."""
+
+    model: str
+    """A name in ``MODELS``."""
+    layout: str = ""
+    """A name in ``LAYOUTS``; "" looks at the file's names."""
+    data: str = ""
+    overrides: Sequence[str] = ()
+    """Of the recipe, ``table.key=value`` each."""
+    mean: Sequence[float] = ()
+    """Of the pixels, per channel; none: the released code's where the names are, else those of the training part."""
+    std: Sequence[float] = ()
+
+
+def import_network(file: Path, wanted: Wanted, name: str, root: Path) -> Imported:
+    """Read a file of ``torch.save`` and write what it holds: a run in ``root/name`` where a dataset is named, else the
+    checkpoint ``root/name.safetensors``.
+
+    Raises:
+        RecipeError: on a value that cannot be, or if model and data do not fit.
+        CheckpointError: if the file is no state dict of such a network, naming what differs.
+        DataError: if the dataset is not here.
+        OSError: if it cannot be written.
+    """
+    if wanted.layout and wanted.layout not in LAYOUTS:
+        raise RecipeError(f"--layout {wanted.layout!r}: choose one of {', '.join(LAYOUTS)}")
+    state = read_pickled(file)
+    try:
+        foreign = read_foreign(state, wanted.layout)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from None
+    recipe = _recipe_of(file, foreign, wanted)
+    place, tensors = (_as_run if wanted.data else _as_checkpoint)(file, foreign, recipe, wanted, (name, root))
+    return Imported(place, foreign.layout, foreign.num_steps, tensors, recipe, tuple(foreign.notes))
+
+
+def _recipe_of(file: Path, foreign: Foreign, wanted: Wanted) -> Recipe:
+    """What the file and whoever imports it say, as a recipe; the rest are the defaults of the network's builder."""
+    leak = foreign.leak
+    said = {"leak": "" if leak is None else ", and the leak", "unsaid": ", the leak" if leak is None else ""}
+    if wanted.model in MODELS and leak is None:
+        leak = signature(MODELS[wanted.model]).parameters["leak"].default
+    values: dict[str, Any] = {
+        "notes": NOTES.format(file=file.name, layout=foreign.layout, **said),
+        "data": {"name": wanted.data or "synthetic"},
+        "network": {
+            "name": wanted.model,
+            "num_steps": foreign.num_steps,
+            "leak": leak,
+            "norm": "bntt",
+            "norm_eps": LAYOUTS[foreign.layout],
+        },
+        "imported": {"file": file.name, "sha256": digest(file), "layout": foreign.layout},
+        "train": {"epochs": 0, "batch_size": 100},
+    }
+    return parse_recipe(values, wanted.overrides)
+
+
+def _as_run(file: Path, foreign: Foreign, recipe: Recipe, wanted: Wanted, place: tuple[str, Path]) -> tuple[Path, int]:
+    data = _with_pixels(build_data(recipe), foreign, wanted)
+    model = build_model(recipe, data)
+    state = _fitting(file, foreign, model.network)
+    model.network.load_state_dict(state)
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    run = new_run_directory(*place)
+    _write(run, recipe, tensors, data.facts())
+    return run.path, len(state)
+
+
+def _write(run: RunDirectory, recipe: Recipe, tensors: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    written = dump_recipe(recipe)
+    facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_told(recipe)}
+    write_environment(run.path, 0, {"device": "cpu", **rules_told(recipe), **data})
+    write_checkpoint(run.best, tensors, facts)
+    write_whole(run.recipe, written.encode())  # last: a directory without it is no run
+
+
+def _as_checkpoint(
+    file: Path, foreign: Foreign, recipe: Recipe, wanted: Wanted, place: tuple[str, Path]
+) -> tuple[Path, int]:
+    if wanted.mean or wanted.std:
+        raise RecipeError("--mean and --std are for an encoder, which a run has: name the data too (--data)")
+    options = recipe.network.model_dump(exclude={"name"})
+    weights = list(foreign.synapses.values())
+    sizes = {"in_features": weights[0].shape[-1]} if weights[0].ndim == 2 else {"in_channels": weights[0].shape[1]}
+    try:
+        network = MODELS[recipe.network.name](**options, **sizes, num_classes=len(weights[-1]))
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"network: {error}") from None
+    state = _fitting(file, foreign, network)
+    path = place[1] / f"{place[0]}.safetensors"
+    if path.exists():
+        raise RecipeError(f"{path} is there already: take another --name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"network": recipe.network.model_dump(), "imported": recipe.imported.model_dump(), "data": NOT_KNOWN}
+    write_checkpoint(path, {f"model.{key}": value for key, value in state.items()}, facts)
+    return path, len(state)
+
+
+def _fitting(file: Path, foreign: Foreign, network: SpikingNetwork) -> dict[str, Any]:
+    try:
+        return as_ours(foreign, network)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file} {error}") from None
+
+
+def _with_pixels(data: Parts, foreign: Foreign, wanted: Wanted) -> Parts:
+    """The data with the mean and deviation that the network was trained with, as far as anybody knows."""
+    channels = len(data.mean)
+    released = foreign.layout == "released" and channels == len(MEAN)
+    mean = list(wanted.mean) or (list(MEAN) if released else data.mean)
+    std = list(wanted.std) or (list(STD) if released else data.std)
+    if len(mean) != channels or len(std) != channels or not all(value > 0 for value in std):
+        raise RecipeError(
+            f"--mean and --std: {channels} numbers each for {data.label}, deviations above 0, got {mean} and {std}"
+        )
+    return replace(data, mean=mean, std=std)

@@ -1,0 +1,142 @@
+"""A trained run, ready to be used: its best epoch's model, its recipe, and its data when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from bntt.data import FrameSet, ImageSet, PartLoader
+from bntt.data.prepared.prepared_set import manifest_from
+from bntt.runs.recipe.build import build_model, for_measuring, require_device
+from bntt.runs.directory import find_run
+from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
+from bntt.runs.recipe.datasets import Parts, Split, as_shown, build_data, measured
+from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
+from bntt.runs.training.ann_thresholds import load_best
+from bntt.nn import SpikingClassifier
+from bntt.io.checkpoint import CheckpointError, read_facts
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What :func:`load_run` gives."""
+
+    path: Path
+    model: SpikingClassifier
+    """With the weights and statistics of the epoch that validated best, in evaluation mode."""
+    recipe: Recipe
+    epoch: int
+    """From 0, as in ``metrics.jsonl``."""
+    classes: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    """``[C, H, W]``, of frames too."""
+
+    @cached_property
+    def data(self) -> Parts:
+        """The images of the run, opened when they are first asked for and compared with those of the training.
+
+        Raises:
+            DataError: if the dataset is missing or damaged.
+            CheckpointError: if it is not what the run was trained on.
+        """
+        data = build_data(self.recipe)
+        check_same_data(self.path, data.manifest)
+        return data
+
+    def pictures(self, split: Split) -> ImageSet:
+        """A whole split, of a run on images.
+
+        Raises:
+            RecipeError: if it is on frames or sequences.
+        """
+        found = self.data.of(split)
+        if not isinstance(found, ImageSet):
+            what = "frames" if isinstance(found, FrameSet) else "sequences"
+            raise RecipeError(f"{self.path} was trained on {what} ({self.data.label}): this is measured on images")
+        return found
+
+    def loader(self, split: Split, at_most: int = 0) -> PartLoader:
+        """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.
+
+        Args:
+            at_most: how many, if the recipe measures more; 0 is no bound.
+
+        Raises:
+            RecipeError: if the test images are fewer than the recipe says.
+        """
+        device = str(next(self.model.parameters()).device)
+        return measured(self.recipe, self.data, split, device, at_most=at_most)
+
+
+def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
+    """The model, recipe and data of a run directory.
+
+    The model does not need the run's data: sizes and class names are in ``environment.json``, the mean and standard
+    deviation of the pixels in the checkpoint.
+
+    Raises:
+        CheckpointError: if this is no run, a file of it is missing or damaged, or the recipe was changed after the
+            training, but for what only a measurement needs.
+        RecipeError: if the recipe cannot be used.
+        DeviceError: if the device is not here.
+        BackendError: if a block cannot be evaluated as the recipe's ``compute`` asks.
+
+    >>> import tempfile
+    >>> from bntt.runs.directory import new_run_directory
+    >>> from bntt.runs.training.train import train_run
+    >>> small = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900"]
+    >>> recipe, place = load_recipe("demo", small), new_run_directory("demo", Path(tempfile.mkdtemp()))
+    >>> for record in train_run(recipe, build_data(recipe), place):
+    ...     pass
+    >>> run = load_run(place.path)
+    >>> run.model(run.data.test.batch(torch.arange(3)), seed=0).shape, run.classes[0]
+    (torch.Size([3, 10]), 'T-shirt/top')
+    """
+    require_device(device)
+    run = find_run(Path(path))
+    recipe, best = load_recipe(run.recipe), run.best
+    check_same_recipe(recipe, read_facts(best), best, MEASURING)
+    like = _images_like(run.path, recipe)
+    model = build_model(for_measuring(recipe), like, device)
+    facts = load_best(run, recipe, model, needs=("epoch",))
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, tuple(like.manifest.shape[-3:]))
+
+
+def names_of(loaded: Sequence[LoadedRun]) -> list[str]:
+    """What to call each of several runs: its directory's name where that tells them apart.
+
+    Raises:
+        RecipeError: if one is given twice.
+    """
+    places = [one.path.resolve() for one in loaded]
+    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
+        raise RecipeError(f"{twice} is given twice: name each run once")
+    short = [place.name for place in places]
+    return short if len(set(short)) == len(short) else [str(one.path) for one in loaded]
+
+
+def _images_like(run: Path, recipe: Recipe) -> Parts:
+    """Black images in the number, sizes and classes of the run's, one of them in memory: all that a build looks at.
+
+    Raises:
+        CheckpointError: if the run does not say what its images are like.
+    """
+    facts = trained_on(run)
+    try:
+        manifest = manifest_from(facts)
+        total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
+        count = recipe.data.images or total - round(recipe.data.validation * total)
+        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
+        kind: type[ImageSet | FrameSet] = {3: ImageSet, 4: FrameSet}[len(manifest.shape)]
+        samples = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
+        channels = manifest.shape[0]
+    except (TypeError, ValueError, KeyError, OverflowError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
+        ) from None
+    black = as_shown(samples, recipe.data.order)
+    return Parts(black, black, black, [0.0] * channels, [1.0] * channels, manifest.name, manifest)

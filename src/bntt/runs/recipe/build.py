@@ -1,0 +1,207 @@
+"""From a recipe to objects: names become flat arguments of the library's builders."""
+
+from __future__ import annotations
+
+import math
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bntt.data import (
+    FrameSet,
+    ImageSet,
+    SampleLoader,
+    SequenceSet,
+)
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import find_backend, require
+from bntt.runs.recipe.datasets import Parts, Shown
+from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.models import MODELS
+from bntt.nn import (
+    DirectEncoder,
+    Encoder,
+    ExpectedEncoder,
+    FrameEncoder,
+    PoissonEncoder,
+    SequenceEncoder,
+    SpikingClassifier,
+)
+
+
+class DeviceError(RuntimeError):
+    """A device that is not here; another one is never taken in its stead."""
+
+
+def require_device(name: str) -> None:
+    """Check that a device can be used.
+
+    Raises:
+        DeviceError: with the devices that there are.
+    """
+    try:
+        if torch.device(name).type not in ("cpu", "cuda"):
+            raise RuntimeError("only cpu and cuda are supported")
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise DeviceError(
+            f"device {name!r} cannot be used ({str(error).splitlines()[0]}); here: {', '.join(here)}"
+        ) from None
+
+
+def with_whole_root(recipe: Recipe) -> Recipe:
+    """The recipe with whole paths (``data.root``, ``convert.ann``), so that it means the same from every folder."""
+    whole = {
+        name: part.model_copy(update={key: str(Path(path).expanduser().resolve())})
+        for name, part, key in (("data", recipe.data, "root"), ("convert", recipe.convert, "ann"))
+        if (path := getattr(part, key))
+    }
+    return recipe.model_copy(update=whole) if whole else recipe
+
+
+def describe_backend(recipe: Recipe, device: str) -> str:
+    """What a run will compute with, in a few words: fused kernels, or plain PyTorch and why."""
+    wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
+    kernels = find_backend(wanted)
+    if recipe.compute.backend == "reference":
+        return "plain PyTorch, as asked"
+    if recipe.network.neuron == "relu":
+        return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
+    if torch.device(device).type != "cpu" and wanted == "cpu":
+        return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"
+    return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
+
+
+def training_loader(recipe: Recipe, data: Parts, device: str = "cpu", share: tuple[int, int] = (0, 1)) -> SampleLoader:
+    """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed; of a process its share.
+
+    Raises:
+        RecipeError: if these samples cannot be augmented or mixed so.
+    """
+    try:
+        return SampleLoader(
+            data.train,
+            recipe.train.batch_size,
+            shuffle=True,
+            augment=recipe.data.augment,
+            mix=recipe.data.mix,
+            mix_alpha=recipe.data.mix_alpha,
+            seed=recipe.seed,
+            device=device,
+            share=share,
+        )
+    except ValueError as error:
+        raise RecipeError(f"data: {error}") from None
+
+
+def for_measuring(recipe: Recipe) -> Recipe:
+    """The recipe without what only gradients need: "bf16-grad" is then fp32, which every machine has."""
+    if recipe.compute.precision != "bf16-grad":
+        return recipe
+    return recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
+
+
+def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:
+    """The recipe's network and encoder for this data, with start weights from the recipe's seed, on a device.
+
+    Raises:
+        RecipeError: if network and data do not fit.
+        BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
+    """
+    options = recipe.network.model_dump(exclude={"name"}) | _sizes(recipe, data.train)
+    options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
+    try:
+        network = MODELS[recipe.network.name](**options)
+    except ValueError as error:
+        raise RecipeError(f"network: {error}") from None
+    smallest = len(data.train) // math.ceil(len(data.train) / recipe.train.batch_size)
+    if smallest < 2 and recipe.network.norm not in ("layer", "none"):
+        raise RecipeError(
+            f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
+            f"which {recipe.network.norm} cannot normalise in a fully connected layer"
+        )
+    network.compute = _compute(recipe, device)
+    model = SpikingClassifier(build_encoder(recipe, data), network).to(device)
+    for training in (True, False):
+        network.train(training).plan(input_shape(recipe, data))
+    model.train()
+    return model
+
+
+def input_shape(recipe: Recipe, data: Parts) -> tuple[int, ...]:
+    """Of what drives the recipe's network in training, ``[T, B, ...]``."""
+    drive = build_encoder(recipe, data)(data.train.batch(torch.tensor([0])), steps=range(1))
+    return (recipe.network.num_steps, recipe.train.batch_size, *drive.shape[2:])
+
+
+def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
+    """What a builder must know of the samples.
+
+    Raises:
+        RecipeError: if it takes no such samples.
+    """
+    name = recipe.network.name
+    if isinstance(samples, SequenceSet):
+        if name != "mlp":
+            raise RecipeError(f"network.name: {name} takes images, data.order makes sequences: take mlp")
+        if (steps := recipe.network.num_steps) != samples.num_steps:
+            raise RecipeError(
+                f"network.num_steps: data.order = {samples.order!r} makes sequences of {samples.num_steps} steps out "
+                f"of these images, got {steps}"
+            )
+        return {"in_features": samples.features}
+    channels, height, width = (samples.images if isinstance(samples, ImageSet) else samples.frames).shape[-3:]
+    if name == "mlp":
+        return {"in_features": channels * height * width}
+    if "image_size" not in signature(MODELS[name]).parameters:
+        return {"in_channels": channels}
+    if height != width:
+        raise RecipeError(f"network.name: {name} takes square images, these are {height}x{width}")
+    return {"in_channels": channels, "image_size": height}
+
+
+def _compute(recipe: Recipe, device: str) -> Compute:
+    """The recipe's choice, if it can be had on the device.
+
+    Raises:
+        RecipeError: if two of its words exclude each other.
+        BackendError: if this machine does not have it.
+    """
+    try:
+        compute = Compute(**recipe.compute.model_dump())
+    except ValueError as error:
+        raise RecipeError(f"compute: {error}") from None
+    require(compute, device)
+    return compute
+
+
+def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Encoder:
+    """The recipe's encoder for this data, of the network's number of steps or another.
+
+    Raises:
+        RecipeError: if it is not for such data.
+    """
+    steps = steps or recipe.network.num_steps
+    if (has_time := isinstance(data.train, FrameSet)) != (recipe.encoder.name == "frames"):
+        expected = '"frames", as it has time already' if has_time else 'a code of images, which "frames" is not'
+        raise RecipeError(f"encoder.name: {data.label} needs {expected}; got {recipe.encoder.name!r}")
+    match recipe.encoder.name:
+        case "frames":
+            return FrameEncoder(steps)
+        case "direct":
+            return DirectEncoder(steps, mean=data.mean, std=data.std)
+        case "poisson":
+            return PoissonEncoder(steps, mean=data.mean, std=data.std)
+        case "poisson-unsigned":
+            return PoissonEncoder(steps, signed=False)
+        case "expected":
+            return ExpectedEncoder(steps, mean=data.mean, std=data.std)
+        case "expected-unsigned":
+            return ExpectedEncoder(steps, signed=False)
+        case "sequence":
+            each = data.train.features // len(data.mean) if isinstance(data.train, SequenceSet) else 1
+            mean, std = ([value for value in values for _ in range(each)] for values in (data.mean, data.std))
+            return SequenceEncoder(steps, mean=mean, std=std)

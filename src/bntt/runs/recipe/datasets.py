@@ -1,0 +1,192 @@
+"""The data of a recipe: opened, split, put in an order, and what is measured of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from bntt.data import (
+    FrameSet,
+    ImageSet,
+    PartLoader,
+    SequenceSet,
+    Splits,
+    open_dataset,
+    split_validation,
+    stratified,
+)
+from bntt.data.events.binning import Binning
+from bntt.data.events.event_folder import FrameSplits
+from bntt.data.events.event_sets import EVENT_SETS, Framing, open_event_set
+from bntt.data.prepared.prepared_set import Manifest
+from bntt.data.samples import Samples, some_of
+from bntt.data.sequences import digest_of
+from bntt.runs.recipe.file import Recipe, RecipeError
+
+Split = Literal["test", "validation"]
+"""What is measured on: the published test images, or those that were held out of the training ones."""
+Shown = ImageSet | FrameSet | SequenceSet
+"""What a recipe trains on and measures."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The samples of a recipe: training and validation are two parts of the published training split."""
+
+    train: Shown
+    validation: Shown
+    test: Shown
+    mean: list[float]
+    """Of the training part's pixels, per channel; frames have none."""
+    std: list[float]
+    label: str
+    """What to call the data beside a number."""
+    manifest: Manifest
+    """Where the data came from, with its checksums."""
+    whole: int = 0
+    """Samples of which the training ones were chosen; 0: as many as there are."""
+
+    def facts(self) -> dict[str, Any]:
+        """What to write down of the data that was trained on: where it came from, and how many samples of it."""
+        counts = {
+            "train": len(self.train),
+            "train_of": self.whole or len(self.train),
+            "validation": len(self.validation),
+        }
+        return {"data": asdict(self.manifest), "samples": counts}  # the test split's count is in the manifest: it waits
+
+    def of(self, split: Split) -> Shown:
+        """The samples of a split."""
+        return self.test if split == "test" else self.validation
+
+
+def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Parts:
+    """Load the recipe's dataset and hold its validation part out.
+
+    Raises:
+        DataError: if the dataset is missing or damaged.
+        RecipeError: if the recipe asks for a split that cannot be made.
+    """
+    wanted = recipe.data
+    if wanted.name in ("images", "events") and not wanted.root:
+        raise RecipeError(f'data.root: the dataset "{wanted.name}" needs the folder that it is in')
+    published, manifest = _open(recipe, progress)
+    count = round(wanted.validation * len(published.train))
+    if not 0 < count < len(published.train):
+        raise RecipeError(
+            f"data.validation: {wanted.validation} of {len(published.train)} images leaves a part without any"
+        )
+    try:
+        every, validation, _ = split_validation(published.train, count, recipe.seed)
+    except ValueError as error:
+        raise RecipeError(f"data.validation: {wanted.validation} of {len(published.train)} images: {error}") from None
+    train = _some(every, wanted.images, recipe.seed)
+    mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
+    if min(std, default=1) == 0:
+        warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
+        std = [deviation or 1.0 for deviation in std]
+    label = wanted.label or ", ".join(filter(None, (wanted.name, wanted.order)))
+    if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name not in ("images", "events")):
+        label += f" ({manifest.check} files)"
+    if manifest.check == "simulated" and "simulated" not in label:
+        label += " (simulated)"
+    if len(train) < len(every):
+        label += f", trained on {how_many(train, len(every))}"
+    parts = [as_shown(samples, wanted.order) for samples in (train, validation, published.test)]
+    manifest = replace(manifest, sha256=checksums(manifest, wanted.order))
+    return Parts(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
+
+
+def checksums(manifest: Manifest, order: str) -> dict[str, str]:
+    """Of a dataset's parts, and of the order that it is told in, if there is one."""
+    if not order:
+        return manifest.sha256
+    return {**manifest.sha256, "order": digest_of(order, manifest.shape[1] * manifest.shape[2])}
+
+
+def _some(part: Samples, count: int, seed: int) -> Samples:
+    """So many training samples, as many of each class as its share; 0: all.
+
+    Raises:
+        RecipeError: if there are not so many.
+    """
+    if count > len(part):
+        raise RecipeError(f"data.images: {count:,} of the {len(part):,} training images that validation leaves")
+    return some_of(part, count or len(part), seed)
+
+
+def how_many(some: ImageSet | FrameSet, of: int) -> str:
+    """How many samples were chosen, and of how many classes where some have none.
+
+    >>> import torch
+    >>> data = ImageSet(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 2]), ("cat", "dog", "cow"))
+    >>> how_many(data, 4000)
+    '2 of 4,000, with 2 of the 3 classes'
+    """
+    seen, classes = sum(count > 0 for count in some.labels.bincount().tolist()), len(some.classes)
+    return f"{len(some):,} of {of:,}" + ("" if seen == classes else f", with {seen} of the {classes} classes")
+
+
+def as_shown(samples: ImageSet | FrameSet, order: str) -> Shown:
+    """Images as sequences in an order; as they are in none.
+
+    Raises:
+        RecipeError: if frames shall be put in an order.
+    """
+    if not order:
+        return samples
+    if isinstance(samples, FrameSet):
+        raise RecipeError(f"data.order: {order!r} is for images, and recordings have an order in time already")
+    return SequenceSet(samples, order)
+
+
+def _open(recipe: Recipe, progress: Callable[[int, int], None]) -> tuple[Splits | FrameSplits, Manifest]:
+    """Training and test samples as published, and where they came from."""
+    name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
+    if name in EVENT_SETS:
+        return open_event_set(name, framing_of(recipe), root, progress)
+    return open_dataset(name, root, progress)
+
+
+def framing_of(recipe: Recipe) -> Framing:
+    """How the recipe's recordings become frames.
+
+    Raises:
+        RecipeError: on a sensor of one side.
+    """
+    wanted, steps = recipe.data.frames, recipe.network.num_steps
+    if len(wanted.sensor) == 1:
+        raise RecipeError(f"data.frames.sensor: rows and columns, two numbers, got {wanted.sensor}")
+    sensor = (wanted.sensor[0], wanted.sensor[1]) if wanted.sensor else None
+    binning = Binning(steps, wanted.size, wanted.size, by=wanted.by, cells=wanted.cells, beyond=wanted.beyond)
+    return Framing(binning, wanted.format, sensor)
+
+
+def measured(
+    recipe: Recipe,
+    data: Parts,
+    split: Split,
+    device: str = "cpu",
+    *,
+    at_most: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> PartLoader:
+    """What a recipe measures of a split, in batches: every image, or ``evaluate.images`` of them, as many of each class
+    as its share; each keeps its place in the split, and so its noise.
+
+    Args:
+        at_most: how many, if the recipe measures more; 0 is no bound.
+        share: of one of several processes, see :class:`~bntt.data.SampleLoader`.
+
+    Raises:
+        RecipeError: if the test images are fewer than the recipe says; of validation images all will do.
+    """
+    images = data.of(split)
+    count = recipe.evaluate.images or len(images)
+    if count > len(images) and split == "test":
+        raise RecipeError(f"evaluate.images: {count:,} of the {len(images):,} {split} images that there are")
+    count = min(count, at_most or count, len(images))
+    return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device, share)

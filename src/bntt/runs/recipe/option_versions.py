@@ -1,0 +1,96 @@
+"""Options whose numbers changed while those of every other recipe stayed: each has a version of its own.
+
+Raising :data:`~bntt.runs.recipe.numerics.NUMERICS` gives up every kept run. A change of one option is a row of
+:data:`RULES` instead: recipes that use the option are told apart by its version, in the identity of a start, in
+``environment.json`` and in checkpoints; all others stay what they are, to the bit of their identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bntt.runs.recipe.schema import Recipe
+from bntt.io.checkpoint import CheckpointError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an option means since a version of it; without one, a run was made under version 1."""
+
+    option: str
+    """A key of a recipe."""
+    version: int
+    """From 2 on."""
+    applies: Callable[[Recipe], bool]
+    """Whether a recipe uses what changed."""
+    change: str
+    """What it does now and did before, for messages."""
+    measured: bool
+    """Whether it also changes what a trained network computes; if not, old runs can be measured and not resumed."""
+
+
+RULES = (
+    Rule(
+        "train.warmup",
+        2,
+        lambda recipe: recipe.train.warmup > 0 and recipe.train.lr_every == "epoch",
+        'with train.lr_every = "epoch" the rate of a warm-up rises with every update, it rose with every epoch',
+        measured=False,
+    ),
+)
+
+
+def rules_of(recipe: Recipe) -> dict[str, int]:
+    """The versions of the options that a recipe uses, as far as they have any.
+
+    >>> from bntt.runs.recipe.file import load_recipe
+    >>> rules_of(load_recipe("demo")), rules_of(load_recipe("demo", ["train.warmup=1"]))
+    ({}, {'train.warmup': 2})
+    """
+    return {rule.option: rule.version for rule in RULES if rule.applies(recipe)}
+
+
+def rules_told(recipe: Recipe) -> dict[str, Any]:
+    """The same as a fact of a run, ``{"rules": ...}``; nothing where there are none."""
+    found = rules_of(recipe)
+    return {"rules": found} if found else {}
+
+
+def rules_in(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the facts of a run say of its options' versions.
+
+    >>> rules_in({"rules": {"train.warmup": 2}}), rules_in({})
+    ({'train.warmup': 2}, {})
+    """
+    found = facts.get("rules", {})
+    return found if isinstance(found, dict) else {"rules": found}
+
+
+def check_same_rules(recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path, *, resuming: bool) -> None:
+    """Refuse a run of a recipe that means something else here than where it was trained.
+
+    Args:
+        facts: of the checkpoint.
+        resuming: whether its training is to go on; else the network is to be measured.
+
+    Raises:
+        CheckpointError: naming the option, and what to do.
+    """
+    now, then, run = rules_of(recipe), rules_in(facts), checkpoint.parent.parent
+    free = set() if resuming else {rule.option for rule in RULES if not rule.measured}
+    changed = [option for option in now | then if now.get(option) != then.get(option) and option not in free]
+    if changed:
+        told = "; ".join(_told(option, then.get(option, 1), now.get(option, 1)) for option in changed)
+        raise CheckpointError(
+            f"{run} was trained by a version of bntt whose rules were others ({told}): use that version, or train it "
+            f"anew as a run of its own: bntt train {run}/recipe.toml --name NAME"
+        )
+
+
+def _told(option: str, then: object, now: int) -> str:
+    """A change of an option, in words where they are known."""
+    words = {rule.option: rule.change for rule in RULES if (then, now) == (rule.version - 1, rule.version)}
+    return f"{option}: {words.get(option, f'it was rule {then}, here it is rule {now}')}"

@@ -1,0 +1,92 @@
+"""TOML that comes with the package by name, or is the user's by path: recipes, tables of costs."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bntt.runs.recipe.schema import RecipeError
+
+DEEPEST = 20
+"""Tables within tables: far more than any file here has."""
+
+
+def names_in(folder: str) -> list[str]:
+    """Names of the TOML files in a folder of the package.
+
+    >>> names_in("runs/measures/cost_tables")
+    ['digital-45nm', 'neuromorphic']
+    """
+    entries = files("bntt").joinpath(folder).iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+
+
+def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict[str, Any]:
+    """The tables of a TOML file, by the name of one that comes with the package or by path.
+
+    Args:
+        folder: below the package, where those are that come with it.
+        what: such files are called in messages.
+        largest: bytes of a file.
+
+    Raises:
+        RecipeError: on an unknown name, a file that is too large or no UTF-8, or bad TOML.
+    """
+    known = names_in(folder)
+    if str(source) in known:
+        text = files("bntt").joinpath(f"{folder}/{source}.toml").read_text(encoding="utf-8")
+    else:
+        text = _read_file(Path(source), known, what, largest)
+    try:
+        return tables_of(text)
+    except ValueError as error:
+        raise RecipeError(f"{source} is not TOML: {error}") from None
+
+
+def tables_of(text: str) -> dict[str, Any]:
+    """The tables of a TOML text, in one another to at most ``DEEPEST``.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+
+    >>> tables_of("a.b = 1"), tables_of("a = 1")
+    ({'a': {'b': 1}}, {'a': 1})
+    """
+    try:
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"tables or lists in one another to more than {DEEPEST}") from None
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        inner = [part for whole in level for part in (whole.values() if isinstance(whole, dict) else whole)]
+        level = [part for part in inner if isinstance(part, dict | list)]
+        if not level:
+            return values
+    raise ValueError(f"tables or lists in one another to more than {DEEPEST}")
+
+
+def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str:
+    if not path.is_file():  # also what a FIFO or a device is not
+        near = difflib.get_close_matches(str(path), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
+    if path.stat().st_size > largest:
+        raise RecipeError(f"{path} has {path.stat().st_size} bytes: a {what} has at most {largest}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8 text: {error}") from None
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """What to say of a key that there is not.
+
+    >>> unknown_key("sed", ["seed", "data"])
+    "unknown key; did you mean 'seed'?"
+    """
+    near = difflib.get_close_matches(key, known, n=1)
+    return "unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}")

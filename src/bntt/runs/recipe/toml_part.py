@@ -1,0 +1,72 @@
+"""A table of a TOML file as a part of a schema, and what is wrong with it in the file's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from bntt.runs.recipe.packaged import unknown_key
+from bntt.runs.recipe.file import TYPES_TOLD, fields_at
+from bntt.runs.recipe.schema import RecipeError
+from bntt.runs.recipe.schema_data import Part
+
+P = TypeVar("P", bound=Part)
+TOLD = {
+    **TYPES_TOLD,
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "missing": "is missing",
+}
+"""What pydantic says in Python's words, in those of the file."""
+
+
+def checked(kind: type[P], values: Any, where: str) -> P:
+    """The values as a part of this kind.
+
+    Args:
+        where: what the table is called in messages.
+
+    Raises:
+        RecipeError: naming the first key that is wrong, of one that is not known the nearest known one.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        unknown_first = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        raise RecipeError(_explain(unknown_first[0], kind, where)) from None
+
+
+def by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> P:
+    """The values as that part of a closed dictionary which one of their keys names.
+
+    Raises:
+        RecipeError: as :func:`checked`, or if nothing is called so.
+    """
+    if not isinstance(values, dict):
+        raise RecipeError(f"{where}: must be a table of keys and values, got {values!r}")
+    if key not in values:
+        raise RecipeError(f"{where}.{key}: is missing; one of {', '.join(kinds)}")
+    name = values[key]
+    if not isinstance(name, str) or name not in kinds:
+        raise RecipeError(f"{where}.{key}: {unknown_name(str(name), list(kinds))}")
+    return checked(kinds[name], values, where)
+
+
+def unknown_name(name: str, known: Sequence[str]) -> str:
+    """What to say of a name that there is not.
+
+    >>> unknown_name("accurcy", ["accuracy", "spikes"])
+    "unknown name 'accurcy'; did you mean 'accuracy'?"
+    """
+    return f"unknown name {name!r}; " + unknown_key(name, known).removeprefix("unknown key; ").replace("keys", "names")
+
+
+def _explain(error: Any, kind: type[Part], where: str) -> str:
+    path = [str(part) for part in error["loc"] if part not in kind.model_fields or error["loc"][0] == part]
+    place = ".".join(filter(None, [where, *path]))
+    if error["type"] == "extra_forbidden":
+        return f"{place}: {unknown_key(path[-1], fields_at(kind, error['loc'][:-1]))}"
+    told = TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {told}" + ("" if error["type"] == "missing" or not path else f", got {error['input']!r}")

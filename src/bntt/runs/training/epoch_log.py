@@ -1,0 +1,148 @@
+"""What a run tells of itself while it trains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bntt.analysis import Evaluation, gamma_profile
+from bntt.engine.kernels import find_backend
+from bntt.runs.recipe.schema import Recipe
+from bntt.nn import SpikingNetwork
+from bntt.training.grow import steps_in
+from bntt.training.records import StepRecord
+from bntt.training.session import Session
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """An epoch and what the validation part said after it."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    """None where this epoch was not validated."""
+    lr: float
+    updates: int
+    """Of the optimiser, since the run began."""
+    seconds: float
+    """Since the run began, validation included, interruptions not."""
+    best: bool
+    """Whether no earlier epoch validated as well."""
+    gamma: dict[str, float]
+    """Mean |γ| of each layer over steps and channels."""
+    firing_rate: dict[str, float]
+    """Spikes per neuron and step of each layer in validation; empty without one."""
+    steps: int
+    """T of this epoch and its validation; fewer than the network has where a training grows."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that a user should know, in one line."""
+
+    text: str
+
+
+Told = StepRecord | EpochResult | Notice
+
+
+def machine(session: Session) -> dict[str, Any]:
+    """What decides how sums round, beside the recipe."""
+    kernels = find_backend("cpu")
+    return {
+        "device": str(next(session.model.parameters()).device),
+        "processes": session.processes.count,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "kernels": kernels.detail if kernels.available else "none",
+    }
+
+
+def differences(
+    changed: Mapping[str, tuple[Any, Any]], recipe: Recipe, facts: Mapping[str, Any], session: Session
+) -> Iterator[Notice]:
+    """What is not as it was when the run stopped, one line each, and where it goes on."""
+    for key, (then, now) in changed.items():
+        yield Notice(f"{key} is {now!r} from here on, it was {then!r}")
+    done, epochs = facts["epochs_done"], recipe.train.epochs
+    if "train.epochs" in changed and session.rates is not None:
+        rates = [recipe.train.lr * session.rates.factor(epoch, 0) for epoch in range(done, epochs)]
+        yield Notice(f"rates from epoch {done + 1} on: {', '.join(f'{rate:.3g}' for rate in rates)}")
+    ran, runs = {"processes": 1, **facts["machine"]}, machine(session)
+    other = [f"{key} is {runs[key]}, it was {ran.get(key)}" for key in runs if ran.get(key) != runs[key]]
+    if other:
+        yield Notice(f"warning: {', '.join(other)}: sums may round differently, so the bits will not be the same")
+    if done >= epochs:
+        yield Notice(f"all {epochs} epochs are done: there is nothing to train")
+    else:
+        now = session.position
+        yield Notice(f"going on in epoch {done + 1} of {epochs}, after update {now.updates}")
+
+
+def growth_of(session: Session, epoch: int) -> Iterator[Notice]:
+    """A line if this epoch, from 0, begins with another T than the one before it, while T grows."""
+    if not session.method.grow or epoch >= session.epochs:
+        return
+    total = session.model.encoder.num_steps
+    now, before = (steps_in(session.method.grow, max(0, at), total) for at in (epoch, epoch - 1))
+    if epoch == 0 or now != before:
+        held = "" if epoch == 0 else f": steps {before + 1} to {total} begin as step {before} is"
+        yield Notice(f"epoch {epoch + 1} takes {now} of {total} steps{held}")
+
+
+def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:
+    """Spikes per neuron and step of each layer; empty without an evaluation."""
+    if evaluation is None:
+        return {}
+    activity = evaluation.activity
+    return {name: float(activity.rate(name).mean()) for name in activity.spikes}
+
+
+def mean_gammas(network: SpikingNetwork) -> dict[str, float]:
+    """Mean |γ| of each layer over steps and channels."""
+    return {name: float(row.mean()) for name, row in gamma_profile(network).magnitude.items()}
+
+
+def jump_of(record: StepRecord) -> str:
+    """A line that names the loss that jumped, where, and with which samples."""
+    shown = ", ".join(map(str, record.jumped[:8])) + (", ..." if len(record.jumped) > 8 else "")
+    where = f"epoch {record.epoch + 1}, step {record.step + 1}"
+    return f"warning: the loss jumped to {record.loss:.3g} in {where}, with the training samples {shown}"
+
+
+def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Iterator[Notice]:
+    """A line if an epoch's training accuracy is within three standard deviations of ``1 / classes``.
+
+    Args:
+        images: how many it was counted over; fewer than 100 a class say nothing.
+    """
+    chance = 1 / classes
+    within = chance + 3 * math.sqrt(chance * (1 - chance) / images)
+    if images >= 100 * classes and result.train_accuracy <= within:
+        yield Notice(
+            f"warning: epoch {result.epoch + 1} learned nothing: {100 * result.train_accuracy:.1f} % of {images:,} "
+            f"training images are right (by chance {100 * chance:.3g} %), the loss is {result.train_loss:.4f} (by "
+            f"chance {math.log(classes):.4f}); try another train.lr, and look for layers without spikes"
+        )
+
+
+@contextmanager
+def memory_told(recipe: Recipe) -> Iterator[None]:
+    """Adds to an error of no memory what was asked for, and what would take less. Nothing is changed in silence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+            error.add_note(
+                f"a batch of train.batch_size={recipe.train.batch_size} samples with network.num_steps="
+                f"{recipe.network.num_steps} does not fit the free memory: take a smaller batch, fewer steps, or "
+                f"compute.recompute=K, which keeps K steps at a time; what was kept can be resumed"
+            )
+        raise

@@ -1,0 +1,190 @@
+"""A run that begins with an ANN: its weights, balanced thresholds, and one factor on them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bntt.analysis import evaluate
+from bntt.data import SampleLoader
+from bntt.data.samples import some_of
+from bntt.runs.recipe.build import build_encoder, build_model
+from bntt.runs.directory import RunDirectory
+from bntt.runs.environment import write_environment
+from bntt.runs.measures.exits import weights_hash
+from bntt.runs.identity import trained_on
+from bntt.runs.open_run import LoadedRun, load_run
+from bntt.io.lock import hold_run
+from bntt.runs.recipe.datasets import Parts, measured
+from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe
+from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.training.epoch_log import Notice, firing_rates
+from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.models.spiking import FIRE_RULES, RESETS
+from bntt.nn import SpikingClassifier
+from bntt.training import balancing, convert, set_thresholds
+from bntt.io.checkpoint import read_facts, write_checkpoint
+from bntt.io.whole_file import write_whole
+
+EXPECTED = {"poisson": "expected", "poisson-unsigned": "expected-unsigned"}
+"""The encoder of the ANN for each of the spiking network; its own for the others."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion was made of; kept with the weights."""
+
+    ann: dict[str, Any]
+    """Its run directory, epoch, validation accuracy, hash of the weights, and what it cost: updates and seconds."""
+    thresholds: dict[str, float]
+    """By layer, scaled."""
+    scale: float
+    tried: list[tuple[float, float]]
+    """Each scale of the grid and its accuracy on validation images; empty where the scale was given."""
+    tried_images: int
+    images: int
+    steps: int
+    seconds: float
+    """That the conversion took."""
+
+
+def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
+    """The ANN that a recipe converts, after a look at whether it can be this network's.
+
+    Raises:
+        RecipeError: if there is none, it is no ANN, or one of another plan, encoder, data or seed.
+        CheckpointError: if it is damaged.
+    """
+    place = recipe.convert.ann
+    if not RunDirectory(Path(place)).recipe.is_file():
+        raise RecipeError(
+            f"convert.ann: {place} is not a run directory: train the ANN first, such as fashion-mnist-ann"
+        )
+    loaded = load_run(place, device=device)
+    ann, network = loaded.recipe, recipe.network
+    if ann.network.neuron != "relu":
+        raise RecipeError(
+            f'convert.ann: {place} is not an ANN, its network.neuron is {ann.network.neuron!r}, not "relu"'
+        )
+    if (ann.network.name, ann.network.width) != (network.name, network.width):
+        raise RecipeError(
+            f"convert.ann: {place} is {ann.network.name} x{ann.network.width:g}, the network of this recipe is "
+            f"{network.name} x{network.width:g}: they must be one plan"
+        )
+    wanted = EXPECTED.get(recipe.encoder.name, recipe.encoder.name)
+    same: dict[str, tuple[object, object]] = {
+        "encoder.name": (ann.encoder.name, wanted),
+        "data.name": (ann.data.name, recipe.data.name),
+        "data.validation": (ann.data.validation, recipe.data.validation),
+        "data.images": (ann.data.images, recipe.data.images),
+        "seed": (ann.seed, recipe.seed),
+    }
+    for key, (its, ours) in same.items():
+        if its != ours:
+            raise RecipeError(
+                f"convert.ann: {place} has {key} = {its!r}, which must be {ours!r} for this recipe: the same images "
+                f"must be held out, and mean the same"
+            )
+    return loaded
+
+
+def converting(
+    recipe: Recipe, data: Parts, model: SpikingClassifier, attend: Callable[[int], None]
+) -> Generator[Notice, None, Conversion]:
+    """Give the model an ANN's weights and thresholds; tells every threshold as it is found.
+
+    Args:
+        attend: called after every batch.
+
+    Raises:
+        RecipeError: as :func:`open_ann`, or if a layer cannot be balanced.
+    """
+    began, wanted, device = time.monotonic(), recipe.convert, str(next(model.parameters()).device)
+    source = open_ann(recipe, device)
+    if trained_on(source.path)["sha256"] != data.manifest.sha256:
+        raise RecipeError(f"convert.ann: {wanted.ann} was trained on other files of {recipe.data.name} than these")
+    rule, reset = FIRE_RULES[recipe.network.fire], RESETS[recipe.network.reset]
+    images, found = some_of(data.train, wanted.images, recipe.seed), dict[str, float]()
+    yield Notice(f"balancing the thresholds of {wanted.ann} with {len(images):,} training images, {wanted.steps} steps")
+    try:
+        network = convert(source.model.network, reset=reset, rule=rule)
+        network.compute = model.network.compute
+        loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
+        shown = SpikingClassifier(build_encoder(recipe, data, wanted.steps), network).to(device)
+        for name, threshold in balancing(network, shown.encoder, loader, seed=recipe.seed, progress=attend):
+            yield Notice(f"layer {name}: the largest weighted input is {threshold:.4g}")
+            found[name] = threshold
+    except ValueError as error:
+        raise RecipeError(f"convert: {error}") from None
+    model.network.load_state_dict({**model.network.state_dict(), **network.state_dict()})
+    scale, tried, count = wanted.scale, list[tuple[float, float]](), 0
+    if isinstance(scale, str):
+        some = some_of(data.validation, wanted.grid_images, recipe.seed)
+        count, held_out = len(some), SampleLoader(some, recipe.evaluate.batch_size, device=device)
+        for candidate in sorted(wanted.grid, reverse=True):
+            set_thresholds(model.network, {name: candidate * value for name, value in found.items()})
+            accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=attend).accuracy.mean
+            tried.append((candidate, accuracy))
+            yield Notice(f"scale {candidate:g}: accuracy {accuracy:.1%} on {count:,} validation images")
+        scale = max(tried, key=lambda pair: pair[1])[0]  # the first of equals, the largest
+    thresholds = {name: scale * value for name, value in found.items()}
+    set_thresholds(model.network, thresholds)
+    yield Notice(f"thresholds are {scale:g} times the largest weighted input{', as validation chose' if tried else ''}")
+    run = RunDirectory(source.path)
+    ann = {
+        "run": str(source.path),
+        "epoch": source.epoch,
+        "validation_accuracy": read_facts(run.best)["validation_accuracy"],
+        "weights_sha256": weights_hash(run),
+        **run.spent(),
+    }
+    return Conversion(ann, thresholds, scale, tried, count, len(images), wanted.steps, time.monotonic() - began)
+
+
+def conversion_run(
+    recipe: Recipe, data: Parts, run: RunDirectory, *, device: str = "cpu", wishes: Wishes | None = None
+) -> Iterator[Notice]:
+    """A run that is a conversion and no training: thresholds, one validation, and weights where a training's best are.
+
+    Raises:
+        RunLockedError: if another process works in this directory.
+        RecipeError: as :func:`converting`.
+        Interrupted: when a wish to stop has been met; nothing is kept then.
+        OSError: if something cannot be written.
+    """
+    attend, began = attending(wishes or Wishes()), time.monotonic()
+    with hold_run(run.path):
+        write_whole(run.recipe, (written := dump_recipe(recipe)).encode())
+        write_environment(run.path, 0, {"device": device, **rules_told(recipe), **data.facts()})
+        model = build_model(recipe, data, device)
+        conversion = yield from converting(recipe, data, model, attend)
+        held_out = measured(recipe, data, "validation", device)
+        evaluation = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=attend)
+        accuracy = evaluation.accuracy.mean
+        facts = {"epoch": 0, "validation_accuracy": accuracy, "averaged": False, "recipe": written}
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        write_checkpoint(run.best, tensors, {**facts, **rules_told(recipe), "conversion": asdict(conversion)})
+        row = {
+            "epoch": 0,
+            "validation_accuracy": accuracy,
+            "validation_images": len(held_out.places),
+            "updates": 0,
+            "seconds": time.monotonic() - began,
+            "firing_rate": firing_rates(evaluation),
+        }
+        write_whole(run.metrics, f"{json.dumps(row)}\n".encode())
+        yield Notice(f"validation accuracy {accuracy:.1%} on {len(held_out.places):,} images")
+
+
+def attending(wishes: Wishes) -> Callable[[int], None]:
+    """What ends a conversion between two batches when that is wished."""
+
+    def attend(images: int) -> None:
+        if wishes.stop is not None:
+            raise Interrupted(wishes.stop, "the conversion has kept nothing yet: begin again")
+
+    return attend

@@ -1,0 +1,107 @@
+"""A run by several processes: what they cannot share is refused, and what each of them measured is added up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bntt.analysis import Accuracy, Activity, Evaluation
+from bntt.data.errors import DataError
+from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.training.processes import Processes
+
+
+def check_shareable(recipe: Recipe, data: Parts, processes: Processes, *, begun: bool) -> None:
+    """Refuse, in every process alike, what several processes cannot do together.
+
+    Args:
+        begun: whether the run goes on where it was kept.
+
+    Raises:
+        RecipeError: on a conversion of an ANN, or batches that do not have a sample for each of them.
+        DataError: in a process that found other data than the first one.
+    """
+    count = processes.count
+    if count == 1:
+        return
+    if recipe.convert.ann and (recipe.train.epochs == 0 or not begun):
+        raise RecipeError(
+            f"convert.ann: thresholds are balanced by one process, not by {count}: begin the run with one, and what "
+            f"it trains after that can go on with more by --resume"
+        )
+    whole, wanted = len(data.train), recipe.train.batch_size
+    if (smallest := whole // math.ceil(whole / wanted)) < count:
+        raise RecipeError(
+            f"train.batch_size: {wanted} makes batches of {smallest} out of {whole:,} samples, fewer than there are "
+            f"processes, {count}: each of them needs a sample of every batch"
+        )
+    test = recipe.evaluate.images or len(data.test)
+    for name, samples in (("validation", len(data.validation)), ("test", test)):
+        size = math.ceil(samples / math.ceil(samples / recipe.evaluate.batch_size))
+        if size < count:
+            raise RecipeError(
+                f"evaluate.batch_size: the {samples:,} {name} samples in batches of {size} leave one of {count} "
+                f"processes without any: take larger batches, or fewer processes"
+            )
+    found = _sums(data)
+    if (first := processes.decided(lambda: _sums(data))) != found:
+        raise DataError(
+            f"process {processes.rank} found other data than process 0: {found} in place of {first}; "
+            f"bring the same files to both"
+        )
+
+
+def _sums(data: Parts) -> dict[str, Any]:
+    return {**data.manifest.sha256, **data.facts()["samples"]}
+
+
+def whole_evaluation(own: Evaluation, batches: int, processes: Processes) -> Evaluation:
+    """What all processes measured together, the same in each: every sample counted once, in the samples' order.
+
+    Args:
+        own: of this process's part of every batch.
+        batches: how many those were.
+    """
+    if processes.count == 1:
+        return own
+    correct = processes.total(torch.tensor(own.accuracy.correct))
+    samples = int(processes.total(torch.tensor([own.accuracy.samples])))
+    parts = torch.arange(samples).tensor_split(batches)
+    places = torch.cat([part.tensor_split(processes.count)[processes.rank] for part in parts])
+    right = torch.zeros(len(correct), samples, dtype=torch.int64)
+    right[:, places] = own.right.long()
+    accuracy = Accuracy(samples, tuple(map(tuple, correct.tolist())))
+    return Evaluation(accuracy, whole_activity(own.activity, processes), processes.total(right).bool())
+
+
+def whole_activity(own: Activity, processes: Processes) -> Activity:
+    """Spikes of all processes together."""
+    if processes.count == 1:
+        return own
+    presentations = int(processes.total(torch.tensor([own.presentations])))
+    spikes: dict[str, Tensor] = {name: processes.total(counts.clone()) for name, counts in own.spikes.items()}
+    return Activity(presentations, spikes, own.neurons)
+
+
+def for_all(progress: Callable[[int], None], total: int, processes: Processes) -> Callable[[int], None]:
+    """Tells of this process's samples as of those of all, which are as far as this one.
+
+    >>> told, two = [], type("Two", (Processes,), {"count": 2})()
+    >>> advance = for_all(told.append, 5, two)
+    >>> advance(2), advance(1), told
+    (None, None, [4, 1])
+    """
+    told = 0
+
+    def advance(samples: int) -> None:
+        nonlocal told
+        more = min(samples * processes.count, total - told)
+        told += more
+        progress(more)
+
+    return advance

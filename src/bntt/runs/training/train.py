@@ -1,0 +1,296 @@
+"""One training run: train, validate, keep the best, and stop and go on at any update with the same bits."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bntt.analysis import Evaluation, evaluate, health
+from bntt.data import SampleLoader
+from bntt.engine import crossover
+from bntt.runs.recipe.build import build_model, input_shape, training_loader
+from bntt.runs.training.from_ann import attending, conversion_run, converting
+from bntt.runs.directory import RunDirectory
+from bntt.runs.environment import write_environment
+from bntt.io.lock import hold_run
+from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.file import Recipe, dump_recipe
+from bntt.runs.training.resume import Going, going_on
+from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.training.ann_thresholds import put_thresholds
+from bntt.runs.training.shared import whole_evaluation
+from bntt.runs.training.epoch_log import (
+    EpochResult,
+    Notice,
+    Told,
+    differences,
+    firing_rates,
+    growth_of,
+    jump_of,
+    machine,
+    mean_gammas,
+    memory_told,
+    no_better_than_chance,
+)
+from bntt.runs.training.tensorboard import event_writer
+from bntt.runs.training.unvarying_steps import before_training
+from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.io.checkpoint import CheckpointError, write_checkpoint
+from bntt.io.whole_file import write_whole
+from bntt.training.guard import check_state
+from bntt.training.processes import Processes
+from bntt.training.records import EpochRecord, StepRecord
+from bntt.training.session import Session
+
+
+def train_run(
+    recipe: Recipe,
+    data: Parts,
+    run: RunDirectory,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    wishes: Wishes | None = None,
+    forget_best: bool = False,
+    processes: Processes | None = None,
+) -> Iterator[Told]:
+    """Train as the recipe says; yields every update, every epoch with its validation accuracy, and notices. Where it
+    begins with an ANN, that is converted first; without an epoch that is all.
+
+    With ``resume``, training goes on from the latest sound checkpoint, wherever it was made, with the same numbers as
+    if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
+
+    Args:
+        wishes: looked at after every update and every batch of a validation; what is wished is done there.
+        forget_best: go on though the best epoch's weights are lost.
+        processes: those that train the run together, each of which makes this call. The first alone holds, reads and
+            writes the run directory; how many there are may change from one start to the next.
+
+    Raises:
+        RunLockedError: if another process trains in this directory.
+        CheckpointError: if the run cannot be resumed, or recipe or data are not those that it began with.
+        Interrupted: when a wish to stop has been met: everything is saved.
+        OSError: if something cannot be written; what was measured is yielded first.
+    """
+    if recipe.train.epochs == 0:
+        yield from conversion_run(recipe, data, run, device=device, wishes=wishes)
+        return
+    processes = Processes() if processes is None else processes
+    with hold_run(run.path) if processes.first else nullcontext():
+        if processes.first:
+            run.kept.tidy()
+        course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes, processes)
+        if resume:
+            yield from course.take_up(going_on(recipe, data, run, processes, forget_best=forget_best))
+        elif processes.first:
+            write_whole(run.recipe, course.written.encode())
+        if processes.first:
+            several = {"processes": processes.count} if processes.count > 1 else {}
+            facts = {"device": device, **several, **rules_told(recipe), **data.facts()}
+            write_environment(run.path, course.session.position.updates, facts)
+        if recipe.convert.ann and not resume:
+            yield from course.begin_with_an_ann()
+        with event_writer(run.path, course.epochs_done) if processes.first else nullcontext(_nothing) as write_events:
+            course.write_events = write_events
+            with memory_told(recipe):
+                yield from course.train()
+
+
+def _nothing(epoch: int, row: Mapping[str, Any]) -> None:
+    """What is written of an epoch where nothing is."""
+
+
+class _Course:
+    """A run on its way."""
+
+    def __init__(
+        self, recipe: Recipe, data: Parts, run: RunDirectory, device: str, wishes: Wishes, processes: Processes
+    ) -> None:
+        self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
+        self.processes = processes
+        self.written, self.rules = dump_recipe(recipe), rules_told(recipe)
+        model = build_model(recipe, data, device)
+        share = (processes.rank, processes.count)
+        if processes.count == 1:  # else it keeps all: what is free differs from one to the next
+            model.network.compute = model.network.settled_compute(input_shape(recipe, data))
+        self.training = training_loader(recipe, data, device, share)
+        epochs, method = recipe.train.epochs, recipe.train.method
+        self.session = Session(
+            model, self.training, epochs=epochs, method=method, seed=recipe.seed, processes=processes
+        )
+        self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
+        self.epochs_done = 0
+        self.best: float | None = None
+        self.converted: dict[str, Any] = {}
+        self.lines: list[dict[str, Any]] = []
+        self.warned: set[tuple[str, str]] = set()
+        self.write_events: Callable[[int, Mapping[str, Any]], None] = _nothing
+        self.began = self.saved = time.monotonic()
+
+    def begin_with_an_ann(self) -> Iterator[Notice]:
+        """Its weights and balanced thresholds, in place of start weights."""
+        model = self.session.model
+        conversion = yield from converting(self.recipe, self.data, model, attending(self.wishes))
+        self._remember({"conversion": asdict(conversion)}, self.run.recipe)
+
+    def _remember(self, facts: Mapping[str, Any], where: Path) -> None:
+        """What a conversion found, in the models and in every checkpoint to come."""
+        self.converted = {key: facts[key] for key in ("conversion",) if key in facts}
+        for model in (self.session.model, self.session.average):
+            if model is not None:
+                put_thresholds(model, self.recipe, facts, where)
+
+    def take_up(self, going: Going) -> Iterator[Notice]:
+        """Go on from a checkpoint; says what is not as it was."""
+        found, changed, session = going.found, going.changed, self.session
+        facts = found.checkpoint.facts
+        for problem in found.passed_over:
+            yield Notice(f"{problem}; going on from {found.path.name}, the one before")
+        network, kept = session.model.network, facts["compute"]["recompute"]
+        if kept != "auto" and not changed.keys() & {"compute.recompute", "compute.backend"}:
+            network.compute = replace(network.compute, recompute=kept)
+        crossover.remember(facts["compute"]["crossovers"])
+        try:
+            session.load(found.checkpoint.tensors, facts["session"])
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
+        self._remember(facts, found.path)
+        self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
+        self.best = going.best
+        self.began = time.monotonic() - facts["seconds"]
+        if self.processes.first:
+            write_whole(self.run.recipe, self.written.encode())
+            if self.lines and not self.run.has_rows():
+                yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
+            self._write_metrics()
+        yield from differences(changed, self.recipe, facts, session)
+
+    def train(self) -> Iterator[Told]:
+        if self.session.position.updates == 0:
+            yield from before_training(self.data, self.session, self.training)
+            yield from growth_of(self.session, 0)
+        for record in self.session.records():
+            if isinstance(record, StepRecord):
+                yield record
+                if record.jumped:
+                    yield Notice(jump_of(record))
+                often = self.recipe.checkpoint.every_steps
+                self._attend(due=bool(often) and self.session.position.updates % often == 0)
+            elif record.epoch >= self.epochs_done:
+                yield from self._finish_epoch(record)
+                self._attend()
+
+    def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
+        """Validate, keep what is worth it, tell. What was measured is told even where it cannot be written."""
+        check_state(self.session.model, self.session.optimizer)
+        if self.session.average is not None:
+            check_state(self.session.average)
+        evaluation = self._validate(record.epoch)
+        if not self.processes.first:
+            self.epochs_done = record.epoch + 1
+            return
+        accuracy = None if evaluation is None else evaluation.accuracy.mean
+        best = self.session.grown and accuracy is not None and (self.best is None or accuracy > self.best)
+        result = EpochResult(
+            record.epoch,
+            record.loss,
+            record.accuracy,
+            accuracy,
+            record.lr,
+            self.session.position.updates,
+            time.monotonic() - self.began,
+            best,
+            mean_gammas(self.session.measured.network),
+            firing_rates(evaluation),
+            self.session.steps,
+        )
+        problem: OSError | None = None
+        try:
+            if best:
+                self._write_best(record.epoch, accuracy)
+            self.best = accuracy if best else self.best
+            self.epochs_done, self.lines = record.epoch + 1, [*self.lines, asdict(result)]
+            self._write_metrics()
+            self.write_events(record.epoch, asdict(result))  # before it counts: what is done again, is shown once
+            self._save()
+        except OSError as error:
+            problem = error
+        yield result
+        yield from no_better_than_chance(result, record.samples, len(self.data.train.classes))
+        for found in () if evaluation is None else health(evaluation.activity, self.session.measured.network):
+            if (found.layer, found.kind) not in self.warned:
+                self.warned.add((found.layer, found.kind))
+                yield Notice(f"warning: {found.text}")
+        if problem is not None:
+            raise problem
+        yield from growth_of(self.session, record.epoch + 1)
+
+    def _validate(self, epoch: int) -> Evaluation | None:
+        if (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs:
+            return None
+        measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
+        own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._attend_within)
+        return whole_evaluation(own, len(self.held_out), self.processes)
+
+    def _attend_within(self, images: int) -> None:
+        """A safe point in a validation, where no update is new."""
+        self._attend(by_clock=self.recipe.checkpoint.every_minutes > 0)
+
+    def _attend(self, *, due: bool = False, by_clock: bool = True) -> None:
+        """A safe point: keep what is due, and stop if that is wished."""
+        wishes, waited = self.wishes, time.monotonic() - self.saved
+        due = due or (by_clock and waited >= 60 * self.recipe.checkpoint.every_minutes)
+        asked = torch.tensor([wishes.stop or 0, due or wishes.save])
+        stop, save = self.processes.largest(asked).tolist()  # what one process is asked for, all do
+        if save or stop:
+            wishes.save = False
+            self._save()
+        if stop:
+            raise Interrupted(stop, f"everything is saved, go on with: {self._how_on()}")
+
+    def _how_on(self) -> str:
+        many = self.processes.count
+        kind = self.device if many == 1 else self.device.partition(":")[0]  # of GPUs each process has its own
+        program = "bntt" if many == 1 else f"torchrun --nproc-per-node {many} -m bntt"
+        device = "" if kind == "cpu" else f" --device {kind}"
+        return f"{program} train {shlex.quote(str(self.run.path))} --resume{device}"
+
+    def _save(self) -> None:
+        self.saved = time.monotonic()
+        if not self.processes.first:
+            return
+        check_state(self.session.model, self.session.optimizer)
+        tensors, session = self.session.state()
+        facts = {
+            "session": session,
+            "epochs_done": self.epochs_done,
+            "best": self.best,
+            "seconds": time.monotonic() - self.began,
+            "lines": self.lines,
+            "recipe": self.written,
+            **self.rules,
+            **self.converted,
+            "machine": machine(self.session),
+            "compute": {
+                "recompute": self.session.model.network.compute.recompute,
+                "crossovers": crossover.remembered(),
+            },
+        }
+        self.run.kept.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
+
+    def _write_best(self, epoch: int, accuracy: float | None) -> None:
+        tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}
+        averaged = self.session.average is not None
+        facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.written}
+        write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.converted})
+
+    def _write_metrics(self) -> None:
+        write_whole(self.run.metrics, "".join(json.dumps(line) + "\n" for line in self.lines).encode())

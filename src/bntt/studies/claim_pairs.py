@@ -1,0 +1,173 @@
+"""Rules that compare runs pair by pair, over the starts whose seed they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isclose
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bntt.analysis.accuracy.starts import FEW, Difference, paired_difference
+from bntt.studies.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, with_starts
+
+SUPERIOR = 0.75
+"""P(A > B) that "better" asks for (Bouthillier et al. 2021)."""
+ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
+
+
+class _Pairs(Claim):
+    """Runs compared pair by pair, over the starts whose seed they share."""
+
+    of: str
+    """The column."""
+
+    @property
+    def side(self) -> Literal["above", "below"]:
+        """Where the claim says that the one is."""
+        return "above"
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Runs, the one that is claimed to be ahead first."""
+        raise NotImplementedError  # each rule says its own
+
+    def uses(self) -> tuple[list[str], list[str]]:
+        return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
+
+    def one(self, found: Difference) -> Answer:
+        """Of a pair, by at least two starts."""
+        raise NotImplementedError  # each rule says its own
+
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
+        answers, said, starts = list[Answer](), list[str](), list[int]()
+        pairs, once = _once(self.pairs(), same)
+        for run, other in pairs:
+            shared = _shared(numbers, self.of, run, other)
+            if shared is None:
+                answers.append("not run")
+                said.append(f"{run} and {other} share no start that was run")
+                continue
+            starts.append(shared.n)
+            answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.one(shared))
+            said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''), self.side)}")
+        answer = _all(answers) if answers else "not decided"
+        return Verdict(answer, with_starts("; ".join([*said, *once]), min(starts, default=0)))
+
+
+class _Against(_Pairs):
+    """One run against each of others."""
+
+    run: str
+    than: Annotated[list[str], Field(min_length=1)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(self.run, other) for other in self.than]
+
+
+class Better(_Against):
+    """``better``: the one is above the other, or below where lower is better, by more than chance."""
+
+    rule: Literal["better"]
+    by: Annotated[float, Field(ge=0)] = 0.0
+    """How much the mean difference must be, at least, in the column's unit."""
+    lower: bool = False
+    """Whether less is better."""
+
+    @property
+    def side(self) -> Literal["above", "below"]:
+        return "below" if self.lower else "above"
+
+    def one(self, found: Difference) -> Answer:
+        return _ahead(_turned(found) if self.lower else found, self.by)
+
+    def told(self) -> str:
+        by = f" and a mean of at least {self.by:g}" if self.by else ""
+        less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
+        return (
+            f"{self.run} {self.side} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
+            f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
+            f"the whole interval {less}; {ALIKE}"
+        )
+
+
+class NoWorse(_Against):
+    """``no-worse``: the one is at most so far below the other."""
+
+    rule: Literal["no-worse"]
+    margin: Annotated[float, Field(gt=0)]
+
+    def one(self, found: Difference) -> Answer:
+        low, high = found.interval or (0.0, 0.0)
+        return "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
+
+    def told(self) -> str:
+        return (
+            f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
+            f"interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
+        )
+
+
+class Order(_Pairs):
+    """``order``: each run is better than the next one."""
+
+    rule: Literal["order"]
+    runs: Annotated[list[str], Field(min_length=2)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return list(zip(self.runs, self.runs[1:], strict=False))
+
+    def one(self, found: Difference) -> Answer:
+        return _ahead(found)
+
+    def told(self) -> str:
+        return f"{' > '.join(self.runs)} in {self.of}, each pair by the rule of better"
+
+
+def _ahead(found: Difference, by: float = 0.0) -> Answer:
+    """Whether the one is above the other by more than chance, and by so much on average."""
+    low, high = found.interval or (0.0, 0.0)
+    if found.mean >= by and low > 0 and found.superiority >= SUPERIOR:
+        return "holds"
+    return "does not hold" if high < by else "not decided"
+
+
+def _once(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str, str]], list[str]]:
+    """The pairs without those of one run by two names, and without those that were had; and what is said of these."""
+    counted, said = dict[tuple[str, str], tuple[str, str]](), list[str]()
+    for pair in pairs:
+        run, other = (same.get(name, name) for name in pair)
+        if run == other:
+            said.append(f"{pair[1]} is {pair[0]} by definition, and no rival")
+        elif (had := counted.setdefault((run, other), pair)) != pair:
+            said.append(f"{pair[1]} is {had[1]} by definition, and counted once")
+    return [*counted.values()], said
+
+
+def _all(answers: Sequence[Answer]) -> Answer:
+    """Of several pairs: what does not hold for one does not hold; what holds, holds for all."""
+    order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
+    return next((answer for answer in order if answer in answers), "holds")
+
+
+def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference | None:
+    one, two = numbers.get((run, column), {}), numbers.get((other, column), {})
+    return paired_difference(one, two) if one.keys() & two.keys() else None
+
+
+def _too_alike(found: Difference) -> bool:
+    """Whether few starts all differ by the same, as whole numbers do: an interval of no width says nothing."""
+    low, high = min(found.each), max(found.each)
+    return found.n < FEW and high != 0 and isclose(low, high, rel_tol=1e-9)
+
+
+def _turned(found: Difference) -> Difference:
+    """The other minus the one."""
+    return Difference(tuple(-value for value in found.each))
+
+
+def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
+    text = f"{found.mean:+.3g}{f' {unit}' if unit else ''}"
+    if found.interval is not None:
+        text += " ({:+.3g} to {:+.3g})".format(*found.interval)
+    share = (_turned(found) if side == "below" else found).superiority
+    return f"{text}, {side} in {share:.0%} of {found.n}"

@@ -1,0 +1,229 @@
+"""The pool: one folder of runs that all studies share, and which of them stands for a start that is wanted.
+
+Two runs are the same where their recipes agree in all that numbers depend on, their data has the same checksums, and
+they were made under the same :mod:`number of the numerics <bntt.runs.recipe.numerics>`. Of a run that begins with an
+ANN the ANN is a part. Weights are not needed: what was measured is used again where they are gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bntt.data.catalog import BUILT_IN, prepared_folder
+from bntt.data.events.event_sets import EVENT_SETS, frames_folder
+from bntt.data.prepared.prepared_set import Manifest, manifest_of, read_manifest
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.digest import digest_of_text, digest_of_values
+from bntt.io.json_file import find_object
+from bntt.runs.directory import RunDirectory
+from bntt.runs.measures.evaluate import draws_of
+from bntt.runs.measures.exits import weights_hash
+from bntt.runs.recipe.build import for_measuring
+from bntt.runs.recipe.datasets import checksums, framing_of
+from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.runs.recipe.numerics import NUMERICS, numerics_of
+from bntt.runs.recipe.option_versions import rules_in, rules_of
+from bntt.runs.recipe.schema import Recipe
+from bntt.studies.measures import EVALUATE, Measure, agree
+
+SAME_NUMBERS: dict[str, tuple[str, ...]] = {
+    "data": ("root", "label"),
+    "evaluate": ("batch_size",),
+    "compute": ("backend", "events", "recompute"),
+}
+"""Keys of a recipe that change rounding at most."""
+UNTRAINED = "-untrained"
+"""Ends the identity of what only measures that train by themselves are made of."""
+OF = {"epoch": "epoch", "updates": "updates"}
+"""What a kept measure says of the evaluation beside which it was made."""
+DEPTH = 2
+"""How deep folders of results are searched for runs."""
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A run directory that was measured on the test images; or one that is not trained, for measures that train by
+    themselves."""
+
+    path: Path
+    identity: str
+    data: Mapping[str, str]
+    """Checksums."""
+    environment: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    unfinished: str = ""
+    """What its training, or what was measured of it, is short of: it then stands for no start; "" of a complete run."""
+    precision: str = "fp32"
+    """Of its training's gradients."""
+
+    @property
+    def has_weights(self) -> bool:
+        return RunDirectory(self.path).best.is_file()
+
+    def found(self, measure: Measure) -> Mapping[str, Any] | None:
+        """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same; of
+        the weights that the evaluation is of."""
+        kept = find_object(self.path / measure.file)
+        if kept is not None and kept.get("arguments") == measure.model_dump():
+            values: Mapping[str, Any] = kept["values"]
+            if agree(kept.get("of", {}), self.evaluation, **OF) and agree(values, self.evaluation, epoch="epoch"):
+                return values
+        own = find_object(self.path / measure.written())
+        return own if own is not None and self._is_of_weights(own) and measure.was_asked(own, self.evaluation) else None
+
+    def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
+        """Whether numbers are of the weights that are here, where they say whose they are and there are any."""
+        told = values.get("weights_sha256")
+        return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
+
+
+def identity(recipe: Recipe, ann: str = "", rules: Mapping[str, Any] | None = None) -> str:
+    """A digest of what the numbers of a recipe depend on, data and code apart.
+
+    Only values that are not the default count, so that a key that is new, and off, changes no identity. Gradients in
+    bfloat16 count as in float32: every spike is the same, and not every machine has them.
+
+    Args:
+        ann: the identity of the run that it begins with, in place of where that lies.
+        rules: the versions of its options that a kept run was made under; by default those of this code, see
+            :mod:`bntt.runs.recipe.option_versions`.
+    """
+    values: dict[str, Any] = for_measuring(recipe).model_dump(exclude_defaults=True)
+    for key in ("notes", "checkpoint"):
+        values.pop(key, None)
+    for table, keys in SAME_NUMBERS.items():
+        for key in keys:
+            values.get(table, {}).pop(key, None)
+    if recipe.convert.ann:
+        values["convert"]["ann"] = ann
+    else:
+        values.pop("convert", None)
+    values["rules"] = dict(rules_of(recipe) if rules is None else rules)
+    full = {key: value for key, value in values.items() if value != {}}
+    return digest_of_values(full)
+
+
+def place_of(name: str, of: str, data: Mapping[str, str]) -> str:
+    """What the directory of a start is called: a word for people, and a digest of all that it is."""
+    everything = json.dumps([of, dict(data), NUMERICS], sort_keys=True)
+    return f"{name}-{digest_of_text(everything)[:12]}"
+
+
+def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
+    """Every run of some folders that was measured, in their order."""
+    for folder in folders:
+        for depth in range(1, DEPTH + 1):
+            for file in sorted(folder.glob("/".join(["*"] * depth) + "/recipe.toml")):
+                if (run := kept_run(file.parent)) is not None:
+                    yield run
+
+
+def kept_run(path: Path) -> KeptRun | None:
+    """The run in this directory, if it was measured and can be understood; whether it is complete, it says itself."""
+    evaluation, environment = find_object(path / "evaluation.json") or {}, find_object(path / "environment.json")
+    if environment is None:
+        return None
+    trained = environment.get("trained") is not False
+    if trained and evaluation.get("split") != "test":
+        return None
+    data = environment.get("data")
+    try:
+        recipe = load_recipe(path / "recipe.toml", same_data=True)
+        of = identity(recipe, _ann_of(recipe, path, evaluation), rules_in(environment)) + UNTRAINED * (not trained)
+    except (RecipeError, CheckpointError, OSError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
+        return None
+    short = _unfinished(recipe, path, evaluation) if trained else ""
+    return KeptRun(path, of, data["sha256"], environment, evaluation, short, recipe.compute.precision)
+
+
+def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
+    """Why a run is not the whole of its recipe: epochs that are missing, an evaluation of before its end, or one of
+    another number of draws, as `bntt evaluate RUN --draws N` leaves.
+
+    A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
+    """
+    run, epochs = RunDirectory(path), recipe.train.epochs
+    drawn, asked = evaluation.get("draws"), draws_of(recipe)
+    if drawn not in (None, asked):
+        return f"was measured with {drawn} draws, not {asked}"
+    if not epochs:
+        return ""
+    last = run.rows()[-1] if run.has_rows() else {}
+    if (done := last.get("epoch", -1) + 1) != epochs:
+        return f"has {done} of {epochs} epochs"
+    updates, measured = last.get("updates"), evaluation.get("updates")
+    if None not in (updates, measured) and updates != measured:
+        return f"was measured after {measured} of {updates} updates"
+    return ""
+
+
+def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
+    """The identity of the ANN that a kept run began with: where it was, or beside the run under the same name, as far
+    as what lies there is still what the run's evaluation tells of it."""
+    if not recipe.convert.ann:
+        return ""
+    was = Path(recipe.convert.ann)
+    made = evaluation.get("conversion") or {}
+    for place in dict.fromkeys((was, path.parent / was.name)):
+        if (place / "recipe.toml").is_file() and _is_ann(place, made.get("ann") or {}):
+            rules = rules_in(find_object(place / "environment.json") or {})
+            return identity(load_recipe(place / "recipe.toml", same_data=True), rules=rules)
+    raise RecipeError(f"{path}: the ANN that it began with is not known any more")
+
+
+def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
+    """Whether the run that lies here is the one that a conversion tells of: as long a training, and the same weights
+    where they are here."""
+    run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", same_data=True)
+    found = {**run.spent(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
+    if _unfinished(ann, place, {}):
+        return False
+    return agree(told, found, updates="updates", weights_sha256="weights_sha256")
+
+
+def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
+    """The checksums of a recipe's data, if it is here and prepared; None otherwise.
+
+    Raises:
+        DataError: if what is here is damaged.
+    """
+    manifest = _manifest(recipe)
+    return None if manifest is None else checksums(manifest, recipe.data.order)
+
+
+def _manifest(recipe: Recipe) -> Manifest | None:
+    name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
+    if name in BUILT_IN:
+        return manifest_of(BUILT_IN[name](), name)
+    if name in ("images", "events") and root is None:
+        return None
+    if name in EVENT_SETS:
+        return read_manifest(frames_folder(name, framing_of(recipe), root))
+    return read_manifest(prepared_folder(name, root))
+
+
+def numerics_agree(run: KeptRun) -> bool:
+    """Whether a run was made under the number of this code."""
+    return numerics_of(run.environment) == NUMERICS
+
+
+def numbers_of(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:
+    """All that was measured on a run, by the names of a study."""
+    found = {EVALUATE: run.evaluation} if run.evaluation else {}
+    return found | {name: values for name, one in measures.items() if (values := run.found(one)) is not None}
+
+
+def why_data_is_missing(recipe: Recipe) -> str:
+    """That a recipe's data is not here, and what brings it."""
+    name = recipe.data.name
+    if name in ("images", "events"):
+        return f"its {name} are not here: say where they are, --data {name}=FOLDER"
+    if images := (EVENT_SETS[name].simulated if name in EVENT_SETS else ""):
+        return f"{name} is not here: bntt data simulate {images}"
+    return f"{name} is not here: bntt data prepare {name}"

@@ -1,0 +1,221 @@
+"""Results as they are read: files of anybody's, in which anything may be missing, of another kind, or too much.
+
+Whoever looks into a file says what must be there; what is not is a :class:`GapError`, a line that names the place, and
+becomes a stated gap of the page.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LARGEST = 32 << 20
+"""Bytes of a file that is read."""
+LONGEST = 2_000
+"""Characters of a text that is shown."""
+MOST_ROWS = 5_000
+"""Of any list of objects."""
+BEYOND = 1e100
+"""No number is as large."""
+_HIDDEN = dict.fromkeys([*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�") | {
+    9: " ",
+    10: "\n",
+    13: "",
+}
+"""Characters that show nothing, or turn the writing direction of what stands beside them."""
+
+
+class GapError(ValueError):
+    """What a file does not say, in one line."""
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """A text that any page can hold: whole characters, none that is not seen, and not without an end.
+
+    >>> clean("a\\x00b\\ud800")
+    'a�b?'
+    """
+    whole = text.encode("utf-8", "replace").decode("utf-8").translate(_HIDDEN)
+    return whole if len(whole) <= longest else whole[: longest - 1] + "…"
+
+
+def read_bytes(path: Path, largest: int | None = None) -> bytes:
+    """A file's content, of :data:`LARGEST` bytes at the most, or as many as are told.
+
+    Raises:
+        GapError: if it is none, cannot be read, or is larger than that.
+    """
+    name, most = clean(path.name, 100), LARGEST if largest is None else largest
+    try:
+        if not path.is_file():
+            raise GapError(f"{name}: not there")
+        size = path.stat().st_size
+        if size > most:
+            raise GapError(f"{name}: {size / 2**20:,.0f} MiB, more than the {most / 2**20:,.0f} MiB that are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise GapError(f"{name}: cannot be read ({error.strerror or error})") from None
+
+
+def read_json(path: Path) -> Values:
+    """The object in a JSON file.
+
+    Raises:
+        GapError: if there is none.
+    """
+    name = clean(path.name, 100)
+    return _object(parsed(read_bytes(path), name), name)
+
+
+def parsed(content: bytes, name: str) -> Any:
+    """JSON as Python has it.
+
+    Raises:
+        GapError: if it is none.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise GapError(f"{name}: no JSON ({clean(str(error), 120)})") from None
+
+
+def read_lines(path: Path) -> list[Values]:
+    """The objects of a file with one on every line; a last line that was torn is left out.
+
+    Raises:
+        GapError: if a line before it is no object.
+    """
+    name = clean(path.name, 100)
+    lines = [line for line in read_bytes(path).splitlines() if line.strip()][:MOST_ROWS]
+    found = list[Values]()
+    for number, line in enumerate(lines, 1):
+        where = f"{name}, line {number}"
+        try:
+            found.append(_object(parsed(line, where), where))
+        except GapError:
+            if number < len(lines):
+                raise
+    return found
+
+
+def read_toml(path: Path) -> Values:
+    """The tables of a TOML file.
+
+    Raises:
+        GapError: if it is none.
+    """
+    name = clean(path.name, 100)
+    try:
+        return Values(tomllib.loads(read_bytes(path, 1 << 20).decode("utf-8")), name)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise GapError(f"{name}: no TOML ({clean(str(error), 120)})") from None
+
+
+def _object(value: Any, where: str) -> Values:
+    if not isinstance(value, dict):
+        raise GapError(f"{where}: an object was expected")
+    return Values(value, where)
+
+
+def finite(value: Any) -> float | None:
+    """A number, or None for one that is not finite, beyond what anything here is, or no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and abs(number) < BEYOND else None
+
+
+@dataclass(frozen=True)
+class Values:
+    """An object of a file, and where it is.
+
+    >>> Values({"steps": "many"}, "exit.json").number("steps")
+    Traceback (most recent call last):
+    bntt.studies.report.reading.GapError: exit.json: 'steps' is no number
+    """
+
+    held: Mapping[str, Any]
+    where: str
+
+    def __contains__(self, key: str) -> bool:
+        return self.held.get(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self.held)[:MOST_ROWS])
+
+    def _gap(self, key: str, what: str) -> GapError:
+        return GapError(
+            f"{self.where}: {clean(key, 60)!r} " + (f"is no {what}" if self.held.get(key) is not None else "is missing")
+        )
+
+    def number(self, key: str) -> float:
+        """Finite."""
+        value = finite(self.held.get(key))
+        if value is None:
+            raise self._gap(key, "number")
+        return value
+
+    def maybe(self, key: str) -> float | None:
+        """A number, or None where there is none, or one that is not finite."""
+        return finite(self.held.get(key))
+
+    def whole(self, key: str) -> int:
+        """A number that counts."""
+        return round(self.number(key))
+
+    def text(self, key: str) -> str:
+        """Cleaned."""
+        value = self.held.get(key)
+        if not isinstance(value, str):
+            raise self._gap(key, "text")
+        return clean(value)
+
+    def said(self, key: str, otherwise: str = "") -> str:
+        """A text or number as it is to be read; ``otherwise`` where there is none."""
+        value = self.held.get(key)
+        return clean(str(value)) if isinstance(value, str | int | float) else otherwise
+
+    def flag(self, key: str) -> bool:
+        """Whether it is true."""
+        return self.held.get(key) is True
+
+    def numbers(self, key: str) -> tuple[float | None, ...]:
+        """A list; None stands for what is not finite."""
+        value = self.held.get(key)
+        if not isinstance(value, list) or any(not isinstance(one, int | float | None) for one in value):
+            raise self._gap(key, "list of numbers")
+        return tuple(finite(one) for one in value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list."""
+        value = self.held.get(key)
+        if not isinstance(value, list):
+            raise self._gap(key, "list")
+        return tuple(clean(str(one)) for one in value[:MOST_ROWS] if isinstance(one, str | int | float))
+
+    def inside(self, key: str) -> Values:
+        """An object within."""
+        value = self.held.get(key)
+        if not isinstance(value, dict):
+            raise self._gap(key, "object")
+        return Values(value, f"{self.where}: {clean(key, 60)}")
+
+    def rows(self, key: str) -> list[Values]:
+        """A list of objects."""
+        value = self.held.get(key)
+        if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
+            raise self._gap(key, "list of objects")
+        return [Values(one, f"{self.where}: {clean(key, 60)}[{i}]") for i, one in enumerate(value[:MOST_ROWS])]
+
+    def by_name(self, key: str) -> dict[str, tuple[float | None, ...]]:
+        """Lists of numbers by name, such as a layer's over time."""
+        found = self.inside(key)
+        return {clean(name, 60): found.numbers(name) for name in found}

@@ -1,0 +1,178 @@
+"""A run directory as a subject of the page: what it is, how it was trained, and whatever was measured in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bntt.studies.report.accuracy import bounds
+from bntt.studies.report.blocks import Cell, Section, Subject, Table, count, duration, gap, interval, plural, share
+from bntt.studies.report.measures import sections_of
+from bntt.studies.report.reading import GapError, Values, clean, read_json, read_lines, read_toml
+from bntt.studies.report.training import training
+
+COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes an image")
+"""Of the table of several runs."""
+MEASURED = ("directory", "measured")
+"""Of the table of measurements alone."""
+
+
+def run_subject(folder: Path) -> Subject:
+    """All that the results in a run directory say; what they do not say is a gap."""
+    gaps: list[str] = []
+    recipe, made_on = _held(folder, "recipe.toml", gaps), _held(folder, "environment.json", gaps)
+    if recipe is None and (folder / "recipe.toml").exists():
+        recipe = Values({}, "recipe.toml")
+    sections = list(sections_of(folder))
+    first = 1 if sections and sections[0].title == "Accuracy" else 0
+    sections[first:first] = _trained(folder)
+    if recipe is not None:
+        sections.append(_recipe(recipe))
+    evaluation = _held(folder, "evaluation.json", []) or Values({}, "")
+    return Subject(
+        clean(folder.resolve().name, 120),
+        "measurements" if recipe is None else "run",
+        _lead(recipe, made_on, evaluation),
+        tuple(_facts(folder, recipe, made_on)),
+        tuple(sections),
+        _compared(folder, recipe, made_on, evaluation) if recipe is not None else _named(folder, sections),
+        tuple(gaps),
+    )
+
+
+def _held(folder: Path, name: str, gaps: list[str]) -> Values | None:
+    path = folder / name
+    if not (folder / "recipe.toml").exists():
+        gaps = []  # nothing was trained here: what is missing is no gap
+    try:
+        return read_toml(path) if path.suffix == ".toml" else read_json(path)
+    except GapError as error:
+        gaps.append(str(error))
+        return None
+
+
+def _trained(folder: Path) -> list[Section]:
+    if not (folder / "metrics.jsonl").exists():
+        return []
+    try:
+        return [training(read_lines(folder / "metrics.jsonl"))]
+    except (GapError, ValueError) as error:
+        return [Section("Training", gaps=(str(error),))]
+
+
+def part(values: Values | None, key: str) -> Values:
+    """A table of a recipe, or an empty one."""
+    try:
+        return values.inside(key) if values is not None else Values({}, key)
+    except GapError:
+        return Values({}, key)
+
+
+def data_of(recipe: Values | None, made_on: Values | None) -> str:
+    """What a run was trained on, as its recipe calls it."""
+    data = part(recipe, "data")
+    return data.said("label") or data.said("name") or part(made_on, "data").said("name") or "data not told"
+
+
+def _lead(recipe: Values | None, made_on: Values | None, evaluation: Values) -> str:
+    if recipe is None:
+        return "Measurements without a training of their own: no recipe lies beside them."
+    network = part(recipe, "network")
+    what = f"{network.said('name', 'a network')} with norm {network.said('norm', 'not told')}"
+    steps = network.maybe("num_steps")
+    during = "" if steps is None else f", {plural(round(steps), 'time step')}"
+    text = f"{what}{during}, on {data_of(recipe, made_on)}: one start"
+    accuracy = evaluation.maybe("accuracy")
+    low, high = _bounds(evaluation)
+    if accuracy is None:
+        return f"{text}, not evaluated."
+    between = f" (95% interval {low:.1%} to {high:.1%})" if low is not None and high is not None else ""
+    images = evaluation.maybe("images")
+    of = f" of {images:,.0f} images" if images is not None else ""
+    return f"{text}. {evaluation.said('split', 'Test').capitalize()} accuracy{of}: {accuracy:.1%}{between}."
+
+
+def _bounds(evaluation: Values) -> tuple[float | None, float | None]:
+    try:
+        return bounds(evaluation)
+    except GapError:
+        return None, None
+
+
+def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Iterator[tuple[str, str]]:
+    train, network, data = part(recipe, "train"), part(recipe, "network"), part(made_on, "data")
+    environment = made_on or Values({}, "")
+    if recipe is not None:
+        yield "Data", data_of(recipe, made_on) + (f", {data.said('check')}" if data.said("check") else "")
+        width, steps = network.said("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
+        yield (
+            "Network",
+            f"{network.said('name', '?')}, width {width}, {steps}, leak {network.said('leak', '?')}",
+        )
+        yield "Norm", network.said("norm", "not told")
+        yield "Seed", f"{recipe.said('seed', 'not told')} (one start)"
+        rate = f"learning rate {train.said('lr', '?')}, weight decay {train.said('weight_decay', '?')}"
+        yield "Training", f"{train.said('epochs', '?')} epochs, batch {train.said('batch_size', '?')}, {rate}"
+    if made_on is not None:
+        device = environment.said("gpu") or environment.said("processor", "not told")
+        kind, threads = environment.said("device"), environment.maybe("threads")
+        yield "Device", ", ".join(w for w in (kind, device, plural(round(threads), "thread") if threads else "") if w)
+        yield "Commit", environment.said("commit", "not told")
+        yield "Versions", f"bntt {environment.said('bntt', '?')}, torch {environment.said('torch', '?')}"
+        yield "Started", environment.said("started", "not told")
+        if data.said("fingerprint"):
+            yield "Data fingerprint", data.said("fingerprint")[:16]
+    if (seconds := _seconds(folder)) is not None:
+        yield "Time", f"{duration(seconds)}, with validation"
+    if recipe is not None:
+        yield "The paper's value", "not available for a single run: a study puts the paper's numbers beside its own"
+
+
+def _seconds(folder: Path) -> float | None:
+    try:
+        rows = read_lines(folder / "metrics.jsonl")
+    except GapError:
+        return None
+    return rows[-1].maybe("seconds") if rows else None
+
+
+def _compared(folder: Path, recipe: Values, made_on: Values | None, evaluation: Values) -> tuple[Cell, ...]:
+    network, seed = part(recipe, "network"), recipe.said("seed")
+    accuracy = evaluation.maybe("accuracy")
+    return (
+        Cell(clean(folder.resolve().name, 120)),
+        Cell(data_of(recipe, made_on)),
+        Cell(network.said("name", "–")),
+        Cell(network.said("norm", "–")),
+        count(network.maybe("num_steps")),
+        Cell(f"seed {seed}" if seed else "–"),
+        gap("not evaluated") if accuracy is None else share(accuracy),
+        interval(*_bounds(evaluation)),
+        count(evaluation.maybe("spikes_per_image")),
+    )
+
+
+def _named(folder: Path, sections: Sequence[Section]) -> tuple[Cell, ...]:
+    return Cell(clean(folder.resolve().name, 120)), Cell(", ".join(section.title for section in sections))
+
+
+def _recipe(recipe: Values) -> Section:
+    rows = tuple((Cell(name), Cell(value)) for name, value in flat(recipe.held))[:500]
+    notes = (recipe.said("notes"),) if recipe.said("notes") else ()
+    table = Table("The recipe, with what was left to the defaults", ("setting", "value"), rows)
+    return Section("Recipe", words=notes, folded=(table,))
+
+
+def flat(values: Any, before: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Settings by their whole names, as ``bntt train -s`` takes them.
+
+    >>> list(flat({"seed": 0, "train": {"lr": 0.3, "lr_drops": [50, 70]}}))
+    [('seed', '0'), ('train.lr', '0.3'), ('train.lr_drops', '[50, 70]')]
+    """
+    for key, value in values.items():
+        name = f"{before}{clean(str(key), 80)}"
+        if isinstance(value, dict) and depth < 8:
+            yield from flat(value, f"{name}.", depth + 1)
+        elif name != "notes":
+            yield name, clean(str(value), 300)

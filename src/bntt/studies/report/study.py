@@ -1,0 +1,260 @@
+"""A study as a subject of the page, from its ``result.json`` and the figures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bntt.io.checkpoint import CheckpointError
+from bntt.studies.report.blocks import (
+    Cell,
+    Claim,
+    Mark,
+    Picture,
+    Section,
+    Subject,
+    Table,
+    count,
+    duration,
+    gap,
+    plural,
+)
+from bntt.studies.report.picture import address_of
+from bntt.studies.report.reading import GapError, Values, clean, read_json
+
+RESULT = "result.json"
+ENOUGH = 5
+"""Starts from which on a number is not headed preliminary."""
+STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
+"""Of a start; any other is a gap."""
+VERDICTS: dict[str, tuple[str, Mark]] = {
+    "holds": ("✓", "good"),
+    "does not hold": ("✗", "bad"),
+    "not decided": ("?", "open"),
+    "not run": ("–", "gap"),
+}
+"""With a sign each, for who sees no colour."""
+SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
+COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided", "not run")
+"""Of the table of several studies."""
+
+
+def study_subject(folder: Path) -> Subject:
+    """All that a study's result says.
+
+    Raises:
+        CheckpointError: if its ``result.json`` cannot be read, or is no study's.
+    """
+    try:
+        values = read_json(folder / RESULT)
+        name = values.text("study")
+    except GapError as error:
+        raise CheckpointError(f"{folder}: {error}: run the study again") from None
+    sections = tuple(_whole(title, part, values, folder) for title, part in PARTS.items())
+    claims = [claim.verdict for section in sections for claim in section.claims]
+    setting = values.said("setting", "not told")
+    title = values.said("title", name)
+    starts = _starts(values)
+    return Subject(
+        title,
+        "study",
+        values.said("about"),
+        tuple(_facts(values, setting)),
+        sections,
+        (
+            Cell(title),
+            Cell(setting),
+            Cell(f"{starts[0]:,} of {starts[1]:,} done", starts[0]),
+            *(count(claims.count(verdict)) for verdict in VERDICTS),
+        ),
+    )
+
+
+def _whole(title: str, part: Callable[[Values, Path], Section], values: Values, folder: Path) -> Section:
+    try:
+        return part(values, folder)
+    except (GapError, ValueError, OverflowError) as error:
+        return Section(title, gaps=(str(error),))
+
+
+def _starts(values: Values) -> tuple[int, int]:
+    """Done, and asked for."""
+    try:
+        states = [start.said("state") for run in values.rows("runs") for start in run.rows("starts")]
+    except GapError:
+        return 0, 0
+    return states.count("done"), len(states)
+
+
+def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
+    yield "Setting", f"{setting}: {SETTINGS[setting]}" if setting in SETTINGS else setting
+    done, asked = _starts(values)
+    yield "Starts", f"{done} of {asked} done"
+    told = (
+        ("Device", "device"),
+        ("Commit", "commit"),
+        ("bntt", "bntt"),
+        ("Numerics", "numerics"),
+        ("Written", "written"),
+    )
+    yield from ((name, values.said(key, "not told")) for name, key in told)
+
+
+def _table(values: Values, folder: Path) -> Section:
+    table = values.inside("table")
+    columns = [
+        (one.text("key"), one.said("title") or one.text("key"), one.said("unit")) for one in table.rows("columns")
+    ]
+    rows = table.rows("rows")
+    heads = ["run"]
+    for _, title, unit in columns:
+        heads += [f"{title} ({unit})" if unit and unit not in title else title, f"paper: {title}"]
+    body = tuple(_row(row, [key for key, *_ in columns], [unit for *_, unit in columns]) for row in rows)
+    few = any(one.note.startswith("preliminary") for row in body for one in row)
+    setting = values.said("setting")
+    caption = "Ours: mean ± standard deviation over starts; below it how many, and the 95% interval of the mean"
+    note = (
+        "Ours were run in a small setting; the paper's values are of the paper's settings."
+        if setting == "small"
+        else ""
+    )
+    words = (f"Preliminary: numbers of fewer than {ENOUGH} starts are marked.",) if few else ()
+    values_of = _values(rows, columns)
+    return Section(
+        "Results",
+        words=words,
+        tables=(Table(caption, tuple(heads), body, note),),
+        folded=(values_of,) if values_of.rows else (),
+    )
+
+
+def _row(row: Values, keys: Sequence[str], units: Sequence[str]) -> tuple[Cell, ...]:
+    cells = row.inside("cells")
+    paper = row.inside("paper") if "paper" in row else Values({}, row.where)
+    same = row.said("same_as")
+    found = [Cell(row.said("label") or row.text("run"), note=f"by definition {same}" if same else "")]
+    for key, unit in zip(keys, units, strict=True):
+        found += [_ours(cells.inside(key), unit) if key in cells else gap("not run"), _published(paper, key)]
+    return tuple(found)
+
+
+def _ours(cell: Values, unit: str) -> Cell:
+    mean, spread, starts = cell.number("mean"), cell.maybe("sd"), cell.whole("n")
+    by = _scale(cell, mean, unit)
+    several = spread is not None and starts > 1
+    text = cell.said("text") or f"{by * mean:.4g}" + (f" ± {by * (spread or 0.0):.2g}" if several else "")
+    low, high = cell.maybe("low_95"), cell.maybe("high_95")
+    between = f", {by * low:.4g} to {by * high:.4g}" if low is not None and high is not None else ""
+    few = "preliminary, " if starts < ENOUGH else ""
+    return Cell(text, mean, f"{few}{plural(starts, 'start')}{between}")
+
+
+def _scale(cell: Values, mean: float, unit: str) -> float:
+    """100 where a share is told in percent: its text, or its unit, says so."""
+    text = cell.said("text")
+    return 100.0 if abs(mean) <= 1 and ("%" in text or (unit == "%" and text[:2] == f"{100 * mean:.1f}"[:2])) else 1.0
+
+
+def _published(paper: Values, key: str) -> Cell:
+    if key not in paper:
+        return gap("not available")
+    told = paper.inside(key)
+    value = told.maybe("value")
+    if value is None:
+        return Cell(told.said("value")) if told.said("value") else gap(told.said("missing", "not available"))
+    return Cell(f"{value:g}", value, told.said("source", "source not told"))
+
+
+def _values(rows: Sequence[Values], columns: Sequence[tuple[str, str, str]]) -> Table:
+    found = list[tuple[Cell, ...]]()
+    for row in rows:
+        cells = row.inside("cells")
+        for key, title, _ in columns:
+            if key in cells and "values" in cells.inside(key):
+                held = cells.inside(key).numbers("values")
+                said = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100])
+                found.append((Cell(row.said("label") or row.text("run")), Cell(title), Cell(said)))
+    return Table("Every start's value", ("run", "measure", "values, in the order of the seeds"), tuple(found))
+
+
+def _figures(values: Values, folder: Path) -> Section:
+    pictures, gaps = [], []
+    for one in values.rows("figures")[:50] if "figures" in values else []:
+        try:
+            address = address_of(folder, one.text("file"))
+            pictures.append(
+                Picture(one.said("title", "Figure"), address, one.said("alt") or "No description was given.")
+            )
+        except GapError as error:
+            gaps.append(str(error))
+    return Section("Figures", pictures=tuple(pictures), gaps=tuple(gaps))
+
+
+def _claims(values: Values, folder: Path) -> Section:
+    found = []
+    for one in values.rows("claims"):
+        verdict = one.text("verdict")
+        if verdict not in VERDICTS:
+            raise GapError(f"{one.where}: {verdict!r} is no verdict; there are {', '.join(VERDICTS)}")
+        sign, mark = VERDICTS[verdict]
+        told = (one.said("source"), verdict, sign, mark, one.said("because"), one.said("rule"))
+        found.append(Claim(one.text("says"), *told))
+    return Section("Claims", claims=tuple(found))
+
+
+def _runs(values: Values, folder: Path) -> Section:
+    rows = list[tuple[Cell, ...]]()
+    for run in values.rows("runs"):
+        name = run.said("label") or run.text("name")
+        for start in run.rows("starts"):
+            rows.append((Cell(name), *_start(start, values)))
+    columns = ("run", "seed", "state", "time", "device", "commit", "data", "directory")
+    settings = tuple(_settings(run) for run in values.rows("runs"))
+    return Section(
+        "Runs",
+        tables=(Table("Every start, with what it ran on", columns, tuple(rows)),),
+        folded=(Table("Recipes and what was changed in them", ("run", "recipe", "overrides"), settings),),
+    )
+
+
+def _start(start: Values, values: Values) -> tuple[Cell, ...]:
+    state = start.said("state", "not told")
+    mark = STATES.get(state, "gap")
+    seconds = start.maybe("seconds")
+    return (
+        Cell(start.said("seed", "–"), start.maybe("seed")),
+        Cell(state, note=start.said("why"), mark=mark),
+        Cell(duration(seconds), seconds) if seconds is not None else Cell("–"),
+        Cell(start.said("device", "–")),
+        Cell(start.said("commit", "–")),
+        Cell(_checksums(start)),
+        Cell(start.said("directory", "–")),
+    )
+
+
+def _checksums(start: Values) -> str:
+    """The first digits of every part's."""
+    held = start.held.get("data")
+    if not isinstance(held, dict):
+        return start.said("data", "–")[:16]
+    return clean(", ".join(f"{part} {str(digits)[:8]}" for part, digits in held.items()), 100) or "–"
+
+
+def _settings(run: Values) -> tuple[Cell, ...]:
+    held = run.held.get("overrides")
+    said = ", ".join(f"{k}={v}" for k, v in held.items()) if isinstance(held, dict) else ""
+    said = said or (", ".join(run.texts("overrides")) if isinstance(held, list) else "")
+    return (
+        Cell(run.said("label") or run.text("name")),
+        Cell(run.said("recipe", "–")),
+        Cell(clean(said, 500) or "none"),
+    )
+
+
+PARTS: dict[str, Callable[[Values, Path], Section]] = {
+    "Results": _table,
+    "Claims": _claims,
+    "Figures": _figures,
+    "Runs": _runs,
+}
+"""Of the page, in this order."""

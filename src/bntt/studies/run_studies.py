@@ -1,0 +1,134 @@
+"""Studies from their files to their results: what is missing is made, what there is is read, the result is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bntt.data.errors import DataError
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.schema import RecipeError
+from bntt.studies.figures import save_figures
+from bntt.studies.pool import numbers_of
+from bntt.studies.start_plan import PlannedRun, Start, plan_study
+from bntt.studies.study_file import Study
+from bntt.studies.study_result import StartFound, StudyResult, directory_of, write_result
+from bntt.studies.study_schema import SettingName
+from bntt.studies.work_items import Item, decide, items_of
+from bntt.studies.workers import Outcome
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where studies find and leave things."""
+
+    pool: Path = Path("runs/pool")
+    results: tuple[Path, ...] = ()
+    """Folders that are searched for kept runs, besides the pool; nothing is written there."""
+    out: Path = Path("runs/studies")
+    data: Mapping[str, str] = field(default_factory=dict)
+    """``data.root`` by the name of the dataset."""
+    precision: str = "fp32"
+    """Of the gradients of what is made."""
+
+    @property
+    def folders(self) -> list[Path]:
+        """All that are searched, the pool first."""
+        return [self.pool, *self.results]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Some studies at one setting, and all that they need."""
+
+    setting: SettingName
+    studies: tuple[tuple[Study, tuple[PlannedRun, ...]], ...]
+    items: tuple[Item, ...]
+
+    def left(self) -> list[Item]:
+        """Items that are to be worked at."""
+        return [item for item in self.items if item.deed not in ("reuse", "cannot")]
+
+
+def plan(studies: Sequence[Study], setting: SettingName, places: Places) -> Planned:
+    """What some studies need, and what there is of it. Data that lies where it is looked for is prepared.
+
+    Raises:
+        RecipeError: if a study or a recipe of it cannot be used, or a folder of results is not there.
+    """
+    for folder in places.results:
+        if not folder.is_dir():
+            raise RecipeError(f"--results {folder}: is no folder")
+    planned = tuple((study, tuple(plan_study(study, setting, places.data, places.precision))) for study in studies)
+    _prepare(planned)
+    items = items_of((study.name, runs) for study, runs in planned)
+    decide(items, places.folders)
+    return Planned(setting, planned, tuple(items))
+
+
+def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
+    """Every dataset once, where its files are known; that one is missing is told by its items."""
+    seen = set()
+    for _, runs in planned:
+        for run in runs:
+            data, steps = run.starts[0].recipe.data, run.starts[0].recipe.network.num_steps
+            if data.name in ("images", "events") and not data.root:
+                continue
+            key = (
+                data.name,
+                data.root,
+                repr(data.frames),
+                steps if "frames" in run.starts[0].recipe.encoder.name else 0,
+            )
+            if key not in seen:
+                seen.add(key)
+                with suppress(DataError, RecipeError):
+                    build_data(run.starts[0].recipe)
+
+
+def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], device: str = "cpu") -> list[StudyResult]:
+    """What every study found, from all that there is now.
+
+    Args:
+        outcomes: of the work, for what to say of starts that are not there.
+    """
+    decide(planned.items, places.folders)
+    told = {outcome.item.identity: outcome for outcome in outcomes}
+    named = {called: item for item in planned.items for called in item.wanted_by}
+    results = []
+    for study, runs in planned.studies:
+        found = {
+            (run.name, start.seed): _found(named[f"{study.name}: {run.name}, seed {start.seed}"], start, told)
+            for run in runs
+            for start in run.starts
+        }
+        results.append(StudyResult(study, planned.setting, runs, found, device))
+    return results
+
+
+def _found(item: Item, start: Start, told: Mapping[str, Outcome]) -> StartFound:
+    outcome = told.get(item.identity)
+    numbers = {} if item.kept is None else numbers_of(item.kept, start.measures)
+    lacking = [name for name in start.measures if name not in numbers]
+    if outcome is not None and outcome.code and (item.kept is None or lacking):
+        return StartFound(start, "failed", outcome.why, item.kept, item.identity, numbers)
+    if item.kept is None:
+        return StartFound(start, "not run", item.why, None, item.identity)
+    why = f"without {', '.join(lacking)}: {item.why}" if lacking else ""
+    return StartFound(start, "done", why, item.kept, item.identity, numbers)
+
+
+def write_results(results: Sequence[StudyResult], places: Places) -> list[Path]:
+    """Draw and keep every result; returns the files.
+
+    Raises:
+        OSError: if something cannot be written.
+    """
+    written = []
+    for result in results:
+        folder = directory_of(result.study.name, result.setting, places.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(write_result(result, folder, save_figures(result, folder)))
+    return written

@@ -1,0 +1,98 @@
+"""What a study comes to at one setting: every start of every run as a recipe, with the measures that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bntt.runs.recipe.build import with_whole_root
+from bntt.runs.recipe.file import load_recipe
+from bntt.runs.recipe.packaged import names_in
+from bntt.runs.recipe.schema import Recipe, RecipeError
+from bntt.studies.measures import Measure, takes
+from bntt.studies.study_file import Study
+from bntt.studies.study_schema import RunPart, SettingName
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of one run."""
+
+    run: str
+    seed: int
+    recipe: Recipe
+    """With its seed; without the place of the ANN that it begins with, which is not known yet."""
+    recipe_name: str
+    measures: Mapping[str, Measure]
+    """That this network can be measured by."""
+    begins_with: str
+    """A run of the study, of the same seed; "" of none."""
+    trained: bool
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """All starts of a run."""
+
+    name: str
+    label: str
+    recipe: str
+    overrides: tuple[str, ...]
+    starts: tuple[Start, ...]
+
+
+def plan_study(
+    study: Study, setting: SettingName, places: Mapping[str, str] | None = None, precision: str = "fp32"
+) -> list[PlannedRun]:
+    """Every run of a study at a setting.
+
+    Args:
+        places: of datasets, ``data.root`` by ``data.name``.
+        precision: of gradients, "bf16-grad" where the machine has it; not part of what a run is.
+
+    Raises:
+        RecipeError: if the study has no such setting, or an override does not fit its recipe.
+    """
+    if setting not in study.settings:
+        raise RecipeError(f"study {study.name} has no setting {setting!r}, only {', '.join(study.settings)}")
+    return [_run(study, run, setting, places or {}, precision) for run in study.runs_at(setting)]
+
+
+def _run(study: Study, run: RunPart, setting: SettingName, places: Mapping[str, str], precision: str) -> PlannedRun:
+    at, whole = run.at(setting), study.settings[setting]
+    recipe = at.recipe or whole.recipe
+    overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
+    seeds = at.seeds or whole.seeds
+    chosen = (*overrides, f"compute.precision={precision}") if precision != "fp32" else overrides
+    starts = tuple(_starts(study, run, recipe, chosen, seeds, places))
+    return PlannedRun(run.name, at.label or run.label or run.name, recipe, overrides, starts)
+
+
+def _starts(
+    study: Study, run: RunPart, recipe: str, overrides: tuple[str, ...], seeds: list[int], places: Mapping[str, str]
+) -> Iterator[Start]:
+    for seed in dict.fromkeys(seeds):
+        ann = [f"convert.ann={run.begins_with}"] if run.begins_with else []
+        try:
+            base = load_recipe(_place(study, recipe), [*overrides, *ann, f"seed={seed}"])
+        except RecipeError as error:
+            raise RecipeError(f"study {study.name}, runs {run.name}: {error}") from None
+        if root := places.get(base.data.name):
+            base = base.model_copy(update={"data": base.data.model_copy(update={"root": root})})
+        if base.convert.ann and not run.begins_with:
+            raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
+        network = base.network
+        measures = {
+            name: study.measures[name]
+            for name in study.measures_of(run)
+            if takes(study.measures[name].kind, is_ann=network.neuron == "relu", norm=network.norm)
+        }
+        yield Start(run.name, seed, with_whole_root(base), recipe, measures, run.begins_with, run.trained)
+
+
+def _place(study: Study, recipe: str) -> str | Path:
+    """A recipe that comes with the package by its name, one of the user's beside the study."""
+    if recipe in names_in("runs/recipes") or study.folder is None:
+        return recipe
+    return study.folder / recipe

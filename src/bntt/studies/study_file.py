@@ -1,0 +1,214 @@
+"""A study as it is read: one table or figure, its runs at two sizes, and what is claimed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bntt.runs.recipe.packaged import names_in, read_named, unknown_key
+from bntt.runs.recipe.schema import RecipeError
+from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
+from bntt.studies.claim import Claim
+from bntt.studies.measures import EVALUATE, MEASURES, Measure
+from bntt.studies.metrics import METRICS
+from bntt.studies.pictures import FIGURES, FigurePart
+from bntt.studies.study_schema import SETTINGS, Column, Head, Place, RunPart, Setting, SettingName
+from bntt.studies.verdicts import RULES
+
+LARGEST = 1 << 18
+"""Bytes of a study's file."""
+TABLES = ("settings", "measures", "runs", "table", "figures", "claims")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study's file says, every name in it resolved."""
+
+    name: str
+    title: str
+    about: str
+    folder: Path | None
+    """Where its file is, beside which its recipes may be; None of one that comes with the package."""
+    settings: Mapping[SettingName, Setting]
+    measures: Mapping[str, Measure]
+    """By the names that runs and columns use."""
+    runs: tuple[RunPart, ...]
+    table: tuple[Column, ...]
+    figures: tuple[FigurePart, ...]
+    claims: tuple[Claim, ...]
+
+    def runs_at(self, setting: SettingName) -> list[RunPart]:
+        """Those that are made at a setting."""
+        return [run for run in self.runs if not run.only or setting in run.only]
+
+    def measures_of(self, run: RunPart) -> list[str]:
+        """Their names, those of all first."""
+        return list(dict.fromkeys([*(self.of_all if run.trained else ()), *run.measures]))
+
+    of_all: tuple[str, ...] = ()
+
+
+def study_names() -> list[str]:
+    """The studies that come with the package."""
+    return names_in("studies/studies")
+
+
+def load_study(source: str | Path) -> Study:
+    """A study by the name of one that comes with the package, or by the path of a TOML file.
+
+    Raises:
+        RecipeError: on an unknown name, bad TOML, an unknown key or name (with the nearest known one) or a bad value.
+
+    >>> study = load_study("table-5")
+    >>> [run.name for run in study.runs_at("small")]
+    ['bntt', 'layer']
+    """
+    values = read_named(source, "studies/studies", "study", LARGEST)
+    path = None if str(source) in study_names() else Path(source)
+    try:
+        return parse_study(values, Path(source).stem if path else str(source), path and path.resolve().parent)
+    except RecipeError as error:
+        raise RecipeError(f"study {source}: {error}") from None
+
+
+def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None) -> Study:
+    """Validate a study given as nested dictionaries.
+
+    Raises:
+        RecipeError: naming the first key that is wrong.
+    """
+    known = [*Head.model_fields, *TABLES]
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"{key}: {unknown_key(key, known)}")
+    head = checked(Head, {key: values[key] for key in values if key in Head.model_fields}, "")
+    measures = dict(_measures(_table(values, "measures")))
+    study = Study(
+        name,
+        head.title,
+        head.about.strip(),
+        folder,
+        dict(_settings(_table(values, "settings"))),
+        measures,
+        tuple(_rows(values, "runs", lambda row, where: checked(RunPart, row, where))),
+        tuple(_rows(values, "table", lambda row, where: checked(Column, row, where))),
+        tuple(_rows(values, "figures", lambda row, where: by_kind(FIGURES, "kind", row, where))),
+        tuple(_rows(values, "claims", lambda row, where: by_kind(RULES, "rule", row, where))),
+        tuple(head.measures_of_all),
+    )
+    _check_runs(study)
+    _check_columns(study)
+    _check_names(study)
+    return study
+
+
+def measure_of(column: Column) -> str:
+    """The name of the measure that a column is read from.
+
+    Raises:
+        RecipeError: if there is no such metric.
+    """
+    if column.metric not in METRICS:
+        raise RecipeError(f"table {column.key}.metric: {unknown_name(column.metric, list(METRICS))}")
+    return column.measure or METRICS[column.metric].kind
+
+
+def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = values.get(key, {})
+    if not isinstance(found, dict):
+        raise RecipeError(f"{key}: must be a table of tables, [{key}.NAME]")
+    return found
+
+
+def _rows(values: Mapping[str, Any], key: str, read: Callable[[Any, str], Any]) -> Iterator[Any]:
+    rows = values.get(key, [])
+    if not isinstance(rows, list):
+        raise RecipeError(f"{key}: must be a list of tables, [[{key}]]")
+    for number, row in enumerate(rows, start=1):
+        called = row.get("name") or row.get("key") or number if isinstance(row, dict) else number
+        yield read(row, f"{key} {called}")
+
+
+def _settings(values: Mapping[str, Any]) -> Iterator[tuple[SettingName, Setting]]:
+    for name in values:
+        if name not in SETTINGS:
+            raise RecipeError(f"settings: {unknown_name(name, SETTINGS)}")
+    if not values:
+        raise RecipeError("settings: is missing; [settings.paper], [settings.small] or both")
+    for setting in SETTINGS:
+        if setting in values:
+            yield setting, checked(Setting, values[setting], f"settings.{setting}")
+
+
+def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
+    """Those with a table, and every kind that needs no argument under its own name."""
+    for kind, measure in MEASURES.items():
+        if all(not field.is_required() for name, field in measure.model_fields.items() if name != "kind"):
+            yield kind, measure.model_validate({"kind": kind})
+    for name, row in values.items():
+        if name == EVALUATE:
+            raise RecipeError(f"measures.{name}: every training ends with it; leave it away")
+        yield name, by_kind(MEASURES, "kind", row, f"measures.{name}")
+
+
+def _check_runs(study: Study) -> None:
+    names = [run.name for run in study.runs]
+    if not names:
+        raise RecipeError("runs: is missing; [[runs]], one for each training")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RecipeError(f"runs: two are called {twice!r}")
+    for run in study.runs:
+        where = f"runs {run.name}"
+        for measure in study.measures_of(run):
+            if measure not in study.measures:
+                raise RecipeError(f"{where}.measures: {unknown_name(measure, list(study.measures))}")
+            if not run.trained and study.measures[measure].needs == "run":
+                raise RecipeError(f"{where}.measures: {measure} needs a trained run, and trained is false")
+        if run.begins_with and run.begins_with not in names[: names.index(run.name)]:
+            raise RecipeError(
+                f"{where}.begins_with: {unknown_name(run.begins_with, names)} (it must stand before {run.name})"
+            )
+        for setting in study.settings:
+            if run in study.runs_at(setting) and not (run.at(setting).recipe or study.settings[setting].recipe):
+                raise RecipeError(f"{where}.{setting}.recipe: is missing, and settings.{setting} has none")
+            if run not in study.runs_at(setting) and run.at(setting) != Place():
+                raise RecipeError(f"{where}.{setting}: is not made at this setting (only = {run.only})")
+
+
+def _check_columns(study: Study) -> None:
+    keys = [column.key for column in study.table]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise RecipeError(f"table: two columns have the key {twice!r}")
+    for column in study.table:
+        name, metric, where = measure_of(column), METRICS[column.metric], f"table {column.key}"
+        if name != EVALUATE:
+            if name not in study.measures:
+                raise RecipeError(f"{where}.measure: {unknown_name(name, list(study.measures))}")
+            if (kind := study.measures[name].kind) != metric.kind:
+                raise RecipeError(f"{where}.measure: {column.metric} is read from {metric.kind}, {name} is of {kind}")
+            if not any(name in study.measures_of(run) for run in study.runs):
+                raise RecipeError(f"{where}: no run has the measure {name}")
+        if metric.placed != (column.at is not None):
+            wants = "is missing: where it is read" if metric.placed else f"{column.metric} is read at no place"
+            raise RecipeError(f"{where}.at: {wants}")
+
+
+def _check_names(study: Study) -> None:
+    """Runs and columns that claims and figures name."""
+    runs, columns = [run.name for run in study.runs], [column.key for column in study.table]
+    users: Sequence[tuple[str, tuple[list[str], list[str]]]] = [
+        *((f"claims {n}", claim.uses()) for n, claim in enumerate(study.claims, start=1)),
+        *((f"figures {n}", figure.uses()) for n, figure in enumerate(study.figures, start=1)),
+    ]
+    for where, (of_runs, of_columns) in users:
+        for name in of_runs:
+            if name not in runs:
+                raise RecipeError(f"{where}: run: {unknown_name(name, runs)}")
+        for key in of_columns:
+            if key not in columns:
+                raise RecipeError(f"{where}: column: {unknown_name(key, columns)}")
+    for number, figure in enumerate(study.figures, start=1):
+        if figure.measure and figure.measure not in study.measures and figure.measure != EVALUATE:
+            raise RecipeError(f"figures {number}.measure: {unknown_name(figure.measure, list(study.measures))}")

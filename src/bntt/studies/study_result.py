@@ -1,0 +1,219 @@
+"""What a study found, as ``result.json`` has it: every number with its starts, and a verdict on each claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bntt.analysis.accuracy.starts import FEW, Summary, summary
+from bntt.io.json_file import write_json
+from bntt.runs.environment import environment
+from bntt.runs.recipe.numerics import NUMERICS, numerics_of
+from bntt.studies.metrics import METRICS
+from bntt.studies.pool import KeptRun
+from bntt.studies.published import paper_cell
+from bntt.studies.same_by_definition import same_runs
+from bntt.studies.start_plan import PlannedRun, Start
+from bntt.studies.study_file import Study, measure_of
+from bntt.studies.study_schema import Column, SettingName
+from bntt.studies.verdicts import judged
+from bntt.version import __version__
+
+
+@dataclass(frozen=True)
+class StartFound:
+    """What there is of a start after all work."""
+
+    start: Start
+    state: str
+    """"done", "failed" or "not run"."""
+    why: str = ""
+    kept: KeptRun | None = None
+    identity: str = ""
+    numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What was measured, by the names of the study."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study at a setting, with everything that was found."""
+
+    study: Study
+    setting: SettingName
+    runs: tuple[PlannedRun, ...]
+    found: Mapping[tuple[str, int], StartFound]
+    """By run and seed."""
+    device: str = "cpu"
+
+    def value(self, run: str, seed: int, column: Column) -> float | None:
+        """The number of one start in a column; None where there is none that is finite."""
+        values = self.found[run, seed].numbers.get(measure_of(column))
+        if values is None:
+            return None
+        try:
+            found = METRICS[column.metric].read(values, column.at)
+        except (KeyError, TypeError, IndexError, ValueError):
+            return None  # kept by a version that measured less
+        return None if found is None or not math.isfinite(found) else float(found)
+
+    def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
+        """Of every run and column, by seed."""
+        return {
+            (run.name, column.key): {
+                start.seed: value
+                for start in run.starts
+                if (value := self.value(run.name, start.seed, column)) is not None
+            }
+            for run in self.runs
+            for column in self.study.table
+        }
+
+
+def directory_of(study: str, setting: SettingName, root: Path) -> Path:
+    """Where a study's result is kept.
+
+    >>> directory_of("table-1", "small", Path("runs/studies")).name
+    'table-1-small'
+    """
+    return root / (study if setting == "paper" else f"{study}-{setting}")
+
+
+def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[str, str]] = ()) -> Path:
+    """Keep a result as ``result.json``, whole or not at all.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "result.json"
+    write_json(path, as_json(result, figures))
+    return path
+
+
+def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
+    """The numbers of a result with their names, ready for ``json``."""
+    study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
+    units = {column.key: METRICS[column.metric].unit for column in study.table}
+    columns = [column for column in study.table if column.shown]
+    return {
+        "study": study.name,
+        "title": study.title,
+        "about": study.about,
+        "setting": result.setting,
+        "setting_about": study.settings[result.setting].about,
+        "preliminary": _is_preliminary(result, numbers),
+        "bntt": __version__,
+        "numerics": NUMERICS,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": environment()["commit"],
+        "device": result.device,
+        "runs": [_run(result, run) for run in result.runs],
+        "table": {
+            "columns": [{"key": c.key, "title": _title(c), "unit": units[c.key]} for c in columns],
+            "rows": [_row(result, run, columns, numbers) | _same_as(result, run, same) for run in result.runs],
+        },
+        "figures": [dict(figure) for figure in figures],
+        "claims": list(judged(study.claims, numbers, units, same)),
+    }
+
+
+def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> bool:
+    """Whether a run, or a number of one, is of few starts: of those that were done, however many were planned."""
+    done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
+    return min([*done, *(len(values) for values in numbers.values() if values)], default=0) < FEW
+
+
+def _title(column: Column) -> str:
+    metric = METRICS[column.metric]
+    at = "" if column.at is None or column.title else f" at {column.at:g}"
+    return (column.title or metric.title) + at
+
+
+def _run(result: StudyResult, run: PlannedRun) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "label": run.label,
+        "recipe": run.recipe,
+        "overrides": list(run.overrides),
+        "seeds": [start.seed for start in run.starts],
+        "starts": [_start(result.found[run.name, start.seed]) for start in run.starts],
+    }
+
+
+def _start(found: StartFound) -> dict[str, Any]:
+    kept = found.kept
+    facts: Mapping[str, Any] = kept.environment if kept else {}
+    return {
+        "seed": found.start.seed,
+        "state": found.state,
+        "why": found.why,
+        "directory": str(kept.path) if kept else None,
+        "digest": found.identity,
+        "data": dict(kept.data) if kept else None,
+        "commit": facts.get("commit"),
+        "device": facts.get("gpu", facts.get("processor")) if facts.get("device") != "cpu" else facts.get("processor"),
+        "threads": facts.get("threads"),
+        "precision": kept.precision if kept else None,
+        "seconds": kept.evaluation.get("seconds") if kept else None,
+        "numerics": numerics_of(facts) if kept else None,
+        "measures": {name: _without_places(values) for name, values in found.numbers.items()},
+    }
+
+
+def _without_places(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, without the folder of this machine that an ANN lay in."""
+    made = values.get("conversion")
+    if not made:
+        return dict(values)
+    ann = {**made["ann"], "run": Path(made["ann"]["run"]).name}
+    return {**values, "conversion": {**made, "ann": ann}}
+
+
+def _row(
+    result: StudyResult,
+    run: PlannedRun,
+    columns: Sequence[Column],
+    numbers: Mapping[tuple[str, str], Mapping[int, float]],
+) -> dict[str, Any]:
+    cells = {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns}
+    paper = {column.key: paper_cell(result.study.name, run.name, column.key) for column in columns}
+    return {"run": run.name, "label": run.label, "cells": cells, "paper": paper}
+
+
+def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:
+    """The label of the run that this one is by definition; nothing where it is none."""
+    if run.name not in same:
+        return {}
+    return {"same_as": next(one.label for one in result.runs if one.name == same[run.name])}
+
+
+def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
+    """Mean, deviation and Student's interval over the starts; None where nothing was run."""
+    if not values:
+        return None
+    found, digits = summary(values), METRICS[column.metric].digits
+    low, high = found.interval or (None, None)
+    return {
+        "mean": found.mean,
+        "sd": found.sd,
+        "n": found.n,
+        "values": list(values),
+        "low_95": low,
+        "high_95": high,
+        "text": text_of(found, digits),
+    }
+
+
+def text_of(found: Summary, digits: int) -> str:
+    """Mean and deviation as a table shows them.
+
+    >>> text_of(summary([87.4, 87.6]), 1), text_of(summary([6380.0]), 0)
+    ('87.5 ± 0.1', '6,380')
+    """
+    if found.sd is None:
+        return f"{found.mean:,.{digits}f}"
+    return f"{found.mean:,.{digits}f} ± {found.sd:,.{digits}f}"

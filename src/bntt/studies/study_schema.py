@@ -1,0 +1,96 @@
+"""What a study may say: schema, defaults and documentation in one place; an unknown key is an error.
+
+Measures, metrics, figures and rules of verdicts are closed dictionaries with files of their own; nothing in a study can
+name code.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bntt.runs.recipe.schema_data import Part
+
+SettingName = Literal["paper", "small"]
+SETTINGS: tuple[SettingName, ...] = ("paper", "small")
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$")]
+Seeds = list[Annotated[int, Field(ge=0, lt=1 << 63)]]
+
+
+class Setting(Part):
+    """``[settings.paper]`` and ``[settings.small]``: at which size all runs of a study are made."""
+
+    recipe: str = ""
+    """Of every run that has none of its own: a name from `bntt list recipes`, or a TOML file, beside the study's or by
+    its whole path."""
+    set: list[str] = Field(default=[])
+    """What is put over that recipe, as `bntt train -s`: "table.key=value" each."""
+    seeds: Annotated[Seeds, Field(min_length=1)] = Field(default=[0, 1, 2])
+    """Of the starts of every run."""
+    about: str = ""
+    """What a reader should know of this size."""
+
+
+class Place(Part):
+    """``[runs.paper]`` and ``[runs.small]``: what a run has of its own at one setting."""
+
+    recipe: str = ""
+    """Instead of the setting's; the setting's `set` is then not put over it."""
+    set: list[str] = Field(default=[])
+    """Beside the run's."""
+    seeds: Seeds = Field(default=[])
+    """Instead of the setting's."""
+    label: str = ""
+    """Instead of the run's."""
+
+
+class RunPart(Part):
+    """``[[runs]]``: one training, from several starts."""
+
+    name: Name
+    label: str = ""
+    """What it is called in tables and figures; its name by default."""
+    set: list[str] = Field(default=[])
+    """What is put over the setting's recipe, as `bntt train -s`."""
+    begins_with: str = ""
+    """The run of the study whose network of the same seed it begins with (`convert.ann`)."""
+    trained: bool = True
+    """False: there is nothing to train, its measures (of the kind "stability") train by themselves."""
+    measures: list[str] = Field(default=[])
+    """Of this run, beside those of all."""
+    only: list[SettingName] = Field(default=[])
+    """At these settings; [] is at all."""
+    paper: Place = Place()
+    small: Place = Place()
+
+    def at(self, setting: SettingName) -> Place:
+        """What it has of its own at a setting."""
+        return self.paper if setting == "paper" else self.small
+
+
+class Column(Part):
+    """``[[table]]``: a number of every run."""
+
+    key: Name
+    """By which claims and figures name it."""
+    metric: str
+    """What it is: a name of the dictionary of metrics, which docs/studies.md lists."""
+    title: str = ""
+    """The head of the column; the metric's own by default."""
+    measure: str = ""
+    """The measure that it is read from, where the study has several of one kind."""
+    at: float | None = None
+    """Of metrics that are read at a place: σ, ε in 1/255, or a number of steps."""
+    shown: bool = True
+    """False: for claims and figures alone."""
+
+
+class Head(Part):
+    """The rest of a study's file: what it is about, and what all of its runs are measured by."""
+
+    title: Annotated[str, Field(min_length=1)]
+    about: Annotated[str, Field(min_length=1)]
+    """What the paper says, and what is compared with what."""
+    measures_of_all: list[str] = Field(default=[])
+    """Names of measures that every trained run has; a kind that is measured as it is by default needs no table."""

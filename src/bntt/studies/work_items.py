@@ -1,0 +1,170 @@
+"""What has to be done for some studies: every start once, however many of them want it, and what there is of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bntt.data.errors import DataError
+from bntt.runs.recipe.schema import Recipe
+from bntt.studies.measures import Measure
+from bntt.studies.pool import (
+    UNTRAINED,
+    KeptRun,
+    identity,
+    kept_runs,
+    numerics_agree,
+    place_of,
+    sums_of,
+    why_data_is_missing,
+)
+from bntt.studies.start_plan import PlannedRun, Start
+
+Deed = Literal["reuse", "adopt", "measure", "train", "cannot"]
+
+
+@dataclass
+class Item:
+    """A start that is wanted, with all measures that any study wants of it."""
+
+    identity: str
+    start: Start
+    ann: Item | None
+    """That it begins with."""
+    sums: Mapping[str, str] | None
+    """Of its data; None where it is not here."""
+    measures: dict[str, Measure] = field(default_factory=dict)
+    """By their digests."""
+    wanted_by: list[str] = field(default_factory=list)
+    deed: Deed = "cannot"
+    why: str = ""
+    kept: KeptRun | None = None
+    missing: list[Measure] = field(default_factory=list)
+    weights: bool = False
+    """Whether another item begins with its weights."""
+    damaged: str = ""
+    """What is wrong with its data."""
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.start.recipe
+
+    @property
+    def place(self) -> str:
+        """What its directory in the pool is called."""
+        return place_of(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
+
+    @property
+    def work(self) -> float:
+        """Of its training, in a unit of its own: epochs, steps and channels."""
+        network = self.recipe.network
+        return max(self.recipe.train.epochs, 0.5) * network.num_steps * max(network.width, 0.25)
+
+    @property
+    def called(self) -> str:
+        """For messages: the first study that wants it."""
+        return self.wanted_by[0] if self.wanted_by else self.place
+
+
+def items_of(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[Item]:
+    """Every start of some studies once, those that others begin with before them.
+
+    Args:
+        plans: of each study its name and what is planned.
+    """
+    found: dict[str, Item] = {}
+    sums: dict[str, tuple[Mapping[str, str] | None, str]] = {}
+    for study, runs in plans:
+        mine: dict[tuple[str, int], Item] = {}
+        for run in runs:
+            for start in run.starts:
+                ann = mine.get((start.begins_with, start.seed)) if start.begins_with else None
+                of = identity(start.recipe, ann.identity if ann else "") + UNTRAINED * (not start.trained)
+                if of not in found:
+                    checksums, damaged = _data(start.recipe, sums)
+                    found[of] = Item(of, start, ann, checksums, damaged=damaged)
+                item = mine[run.name, start.seed] = found[of]
+                item.measures |= {one.digest: one for one in start.measures.values()}
+                item.wanted_by.append(f"{study}: {run.name}, seed {start.seed}")
+    return list(found.values())
+
+
+def _data(
+    recipe: Recipe, known: dict[str, tuple[Mapping[str, str] | None, str]]
+) -> tuple[Mapping[str, str] | None, str]:
+    """Checksums of a recipe's data, and what is wrong with it; asked for once."""
+    key = repr((recipe.data.name, recipe.data.root, recipe.data.order, recipe.data.frames, recipe.network.num_steps))
+    if key not in known:
+        try:
+            known[key] = sums_of(recipe), ""
+        except DataError as error:
+            known[key] = None, str(error)
+    return known[key]
+
+
+def decide(items: Sequence[Item], folders: Sequence[Path]) -> None:
+    """Say of every item what there is of it in some folders, the pool first, and what is left to do.
+
+    What begins with an ANN is looked at before the ANN: only where it must be made are the ANN's weights needed.
+    """
+    index: dict[str, list[KeptRun]] = {}
+    for run in kept_runs(folders):
+        index.setdefault(run.identity, []).append(run)
+    for item in items:
+        item.weights = False
+    for item in sorted(items, key=lambda one: one.ann is None):
+        choose(item, index.get(item.identity, []), folders[0])
+        if item.ann is not None and item.deed == "train":
+            item.ann.weights = True
+
+
+def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
+    """Take the best of what was kept of an item, or say why none will do."""
+    fitting, reasons = list[KeptRun](), list[str]()
+    for run in kept:
+        if run.unfinished:
+            reasons.append(f"{run.path} {run.unfinished}")
+        elif not numerics_agree(run):
+            reasons.append(f"{run.path} was made by code that gives other numbers")
+        elif item.sums is not None and run.data != item.sums:
+            reasons.append(f"{run.path} was made with other data")
+        elif item.sums is None and item.recipe.data.name in ("images", "events"):
+            reasons.append(f"{run.path} may be of other data, which is not here to be compared")
+        else:
+            fitting.append(run)
+    best = min(fitting, key=lambda run: _rank(item, run, pool), default=None)
+    item.kept, item.missing = best, [] if best is None else _missing(item, best)
+    whole = best is not None and not item.missing and (best.has_weights or not item.weights)
+    if best is not None and whole:
+        item.deed, item.why = "reuse", f"{best.path}"
+    elif best is not None and (best.has_weights or not item.start.trained) and item.sums is not None:
+        inside = best.path.parent.resolve() == pool.resolve()
+        item.deed = "measure" if inside else "adopt"
+        item.why = f"{best.path} lacks {_named(item.missing)}"
+    elif item.sums is not None:
+        gone = "" if best is None else f"{best.path} has no weights, and {_lacking(item)}; "
+        item.deed, item.why = "train", gone + ("; ".join(reasons) or ("" if gone else "nothing kept is the same"))
+    else:
+        part = "" if best is None else f"; {best.path} lacks {_named(item.missing) or 'its weights'}"
+        item.deed, item.why = "cannot", (item.damaged or why_data_is_missing(item.recipe)) + part
+
+
+def _missing(item: Item, run: KeptRun) -> list[Measure]:
+    return [one for one in item.measures.values() if run.found(one) is None]
+
+
+def _rank(item: Item, run: KeptRun, pool: Path) -> tuple[bool, bool, bool, int]:
+    """Complete before incomplete, with weights where they are needed, in the pool before elsewhere."""
+    missing = _missing(item, run)
+    short = bool(missing) or (item.weights and not run.has_weights)
+    return short, short and not run.has_weights, run.path.parent.resolve() != pool.resolve(), len(missing)
+
+
+def _named(measures: Sequence[Measure]) -> str:
+    return ", ".join(dict.fromkeys(one.kind for one in measures))
+
+
+def _lacking(item: Item) -> str:
+    return f"{_named(item.missing)} is missing" if item.missing else "another run begins with them"

@@ -1,0 +1,213 @@
+"""Threshold balancing (Sengupta et al. 2019, "Spike-Norm"): how high the thresholds of a converted network are.
+
+For the layers l = 1, 2, ... in order, with the thresholds of those before already set:
+
+    θ_l = max over samples, units and steps of the weighted input Σ w o (+ b) of layer l.
+
+Then every threshold is multiplied by one factor (Han et al. 2020 take one below 1 with the soft reset; Rathi et al.
+2020 take 0.7 before they train). A rate of layer l is an activation divided by θ_1 ··· θ_l, so a bias of layer l is
+divided by θ_1 ··· θ_{l-1}: ``b_l θ_1 ··· θ_{l-1}`` is the ANN's, whatever the thresholds are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bntt.nn.blocks.block import SpikingBlock
+from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.network.call import Call
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.trace import evaluating
+from bntt.nn.neurons.lif import LIF
+
+BALANCING = 1 << 31
+"""The draw of the noise that thresholds are balanced with: neither a training epoch's nor an evaluation's."""
+
+AT_ONCE = 5
+"""Steps of a pass: what leaves a convolution is never there for more."""
+
+
+def balance(
+    network: SpikingNetwork,
+    encoder: Encoder,
+    batches: Loader,
+    *,
+    scale: float = 1.0,
+    seed: int = 0,
+    draw: int = BALANCING,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> dict[str, float]:
+    """Set the threshold of every layer, and return them. What they were before does not matter.
+
+    They do not depend on how the samples are cut into batches, but for rounding; memory does not grow with T.
+
+    Args:
+        network: of blocks one behind another, without norms, as :func:`~bntt.training.conversion.ann_to_snn` makes it.
+        encoder: what drives it; its T is the number of steps that are looked at.
+        batches: of training samples; labels are not looked at.
+        scale: the factor on all thresholds, above 0.
+        seed, draw: of the encoder's noise.
+        progress: called with the number of samples of every batch done, once for every layer.
+
+    Raises:
+        ValueError: if there are no samples, a layer's weighted input is never above 0, the network has parts that
+            cannot be balanced, or the scale is no number above 0.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import DirectEncoder
+    >>> from bntt.training import convert
+    >>> network = convert(mlp(in_features=4, hidden=(8, 8), num_steps=1, norm="none", neuron="relu"))
+    >>> images = [(torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(5).long())]
+    >>> thresholds = balance(network, DirectEncoder(20), images, scale=0.7)
+    >>> list(thresholds), thresholds["fc1"] == network.blocks["fc1"].lif.neuron.threshold
+    (['fc1', 'fc2'], True)
+    """
+    return dict(balancing(network, encoder, batches, scale=scale, seed=seed, draw=draw, progress=progress))
+
+
+def balancing(
+    network: SpikingNetwork,
+    encoder: Encoder,
+    batches: Loader,
+    *,
+    scale: float = 1.0,
+    seed: int = 0,
+    draw: int = BALANCING,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> Iterator[tuple[str, float]]:
+    """:func:`balance` layer by layer: yields each one's threshold, scaled, as it is found; all of them are set when the
+    last has been asked for."""
+    check_scale(scale)
+    _check_balanceable(network)
+    set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
+    thresholds = dict.fromkeys(network.blocks, 1.0)
+    with evaluating(network):
+        for name in network.blocks:  # the neurons of those behind it are not looked at yet
+            model = SpikingClassifier(encoder, _up_to(network, name))
+            largest = _largest(model, batches, {"seed": seed, "draw": draw}, progress)
+            if not largest > 0:
+                raise ValueError(
+                    f"the weighted input of layer {name!r} is never above 0 ({largest:.4g} at most), so that it would "
+                    f"never fire and has no threshold: the ANN's layer is dead, train it anew; or balance with more "
+                    f"samples"
+                )
+            thresholds[name] = largest
+            set_thresholds(network, thresholds, biases=True)
+            yield name, scale * largest
+    set_thresholds(network, {name: scale * largest for name, largest in thresholds.items()}, biases=True)
+
+
+def check_scale(scale: float) -> None:
+    """Refuse a factor on thresholds that is no number above 0.
+
+    Raises:
+        ValueError: saying what came.
+    """
+    if not 0 < scale < math.inf:
+        raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
+
+
+@torch.no_grad()
+def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, biases: bool = False) -> None:
+    """Give the neurons of every layer their threshold.
+
+    Args:
+        thresholds: by layer, all of them.
+        biases: also scale every bias, so that each stays what it was in units of its layer's rates.
+
+    Raises:
+        ValueError: if they are of other layers than the network's, or one is not above 0; nothing is changed then.
+
+    >>> from bntt.models import mlp
+    >>> network = mlp(in_features=4, hidden=(8,), num_steps=3, norm="none")
+    >>> set_thresholds(network, {"fc1": 2.5})
+    >>> network.blocks["fc1"].lif.neuron.threshold
+    2.5
+    """
+    neurons = _neurons(network)
+    if neurons.keys() != thresholds.keys():
+        raise ValueError(f"the thresholds are of layers {list(thresholds)}, the network has {list(neurons)}")
+    made = {name: replace(lif.neuron, threshold=float(thresholds[name])) for name, lif in neurons.items()}
+    factor = 1.0
+    for name, lif in neurons.items():
+        if biases:
+            _scale_bias(network.layers[name].synapse, factor)
+            factor *= lif.neuron.threshold / made[name].threshold
+        lif.neuron = made[name]
+    if biases:
+        _scale_bias(network.readout, factor)
+
+
+def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
+    """Of the neurons of every layer."""
+    return {name: float(lif.neuron.threshold) for name, lif in _neurons(network).items()}
+
+
+def _neurons(network: SpikingNetwork) -> dict[str, Any]:
+    return {name: layer.lif for name, layer in network.layers.items() if layer.lif is not None}
+
+
+def _scale_bias(module: nn.Module | None, factor: float) -> None:
+    for part in () if module is None else module.modules():
+        bias = getattr(part, "bias", None)
+        if isinstance(bias, Tensor):
+            bias.mul_(factor)
+
+
+def _check_balanceable(network: SpikingNetwork) -> None:
+    for name, block in network.blocks.items():
+        if type(block) is not SpikingBlock or type(block.lif) is not LIF:
+            kind = type(block.lif if type(block) is SpikingBlock else block).__name__
+            raise ValueError(
+                f"layer {name!r} has no threshold to balance: it is a {kind}, not a SpikingBlock of LIF neurons"
+            )
+        if block.lif.neuron.decay_input:
+            raise ValueError(
+                f"the neurons of layer {name!r} decay their input (decay_input), and thresholds are balanced with the "
+                f"input as it is: take decay_input=False"
+            )
+
+
+class _Largest(nn.Module):
+    """A readout that says the largest weighted input of each sample in each step, ``[S, B, 1]``."""
+
+    def __init__(self, synapse: nn.Module) -> None:
+        super().__init__()
+        self.synapse = synapse
+
+    def forward(self, x: Tensor, call: Call = Call(), state: None = None) -> tuple[Tensor, None]:
+        return torch.stack([self.synapse(step).flatten(1).amax(1, keepdim=True) for step in x]), None
+
+
+def _up_to(network: SpikingNetwork, name: str) -> SpikingNetwork:
+    """The blocks before one, and its weights; they are the network's own."""
+    names = list(network.blocks)
+    blocks: dict[str, Any] = {before: network.blocks[before] for before in names[: names.index(name)]}
+    last: Any = network.blocks[name]
+    return SpikingNetwork(blocks, _Largest(last.synapse), compute=network.compute).eval()
+
+
+@torch.no_grad()
+def _largest(
+    model: SpikingClassifier, batches: Loader, noise: Mapping[str, Any], progress: Callable[[int], None]
+) -> float:
+    """What the last weights give at most, of all samples, units and steps."""
+    largest, total = -math.inf, model.encoder.num_steps
+    device = next(model.network.parameters()).device
+    for inputs, _, index in samples(batches, 0):
+        inputs, state, rest = inputs.to(device), None, {**noise, "index": index}
+        for first in range(0, total, AT_ONCE):
+            found, state = model.advance(inputs, state, steps=min(AT_ONCE, total - first), **rest)
+            largest, rest = max(largest, float(found.max())), {}
+        progress(len(inputs))
+    if largest == -math.inf:
+        raise ValueError("there are no samples to balance the thresholds with")
+    return largest

@@ -1,0 +1,132 @@
+"""How late each layer is: by the rule's own formula, and by what a network does and learns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from bntt.analysis.activity.delays import Delay, delays, rule_of
+from bntt.models import mlp, resnet20
+from bntt.nn import LIF, Measure, Readout, SpikingBlock, SpikingNetwork, fire_before
+from tests.nn.networks import FORMS, linear, residual, spikes_of
+
+STEPS = 9
+
+
+def late(net: SpikingNetwork) -> SpikingNetwork:
+    for module in net.modules():
+        if isinstance(module, LIF):
+            module.neuron = replace(module.neuron, rule=fire_before)
+    return net
+
+
+def acts(rows: torch.Tensor) -> list[int]:
+    return rows.flatten(1).any(1).nonzero().flatten().tolist()
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_a_chain_that_fires_before_it_integrates(layers):
+    """Hidden layer l of L, from 1: silent in its first l steps; no gradient for γ of l-1 and of t > T-2-(L-l)."""
+    found = delays(mlp(hidden=(3,) * layers, num_steps=STEPS, fire="before"))
+    assert list(found) == [f"fc{number}" for number in range(1, layers + 1)]
+    for number, delay in enumerate(found.values(), start=1):
+        assert delay == Delay(number - 1, 1, layers - number)
+        driven = [t for t in range(STEPS) if t >= number - 1 and not t > STEPS - 2 - (layers - number)]
+        assert list(delay.driven(STEPS)) == driven
+        assert list(delay.heard(STEPS)) == list(range(number, STEPS - (layers - number)))
+        assert delay.needed == layers + 1
+
+
+def test_nothing_is_late_after_integration():
+    assert set(delays(resnet20(num_steps=2)).values()) == {Delay(0, 0, 0)}
+    assert delays(mlp(hidden=(3, 3), num_steps=2))["fc1"].heard(2) == range(2)
+
+
+def test_a_chain_learns_and_fires_exactly_where_it_says(rng):
+    net = mlp(in_features=6, hidden=(20, 20, 20), num_steps=STEPS, fire="before", leak=0.9)
+    x = 2 * torch.rand(STEPS, 16, 6, generator=rng)
+    logits, state = net.advance(x, measure=Measure(spikes=True, moments=True))
+    logits[-1].square().sum().backward()
+    for number, (name, delay) in enumerate(delays(net).items(), start=1):
+        assert acts(net.layers[name].norm.gamma.grad) == list(delay.driven(STEPS))
+        assert acts(state.measured[name].spikes) == list(range(number, STEPS))
+        assert acts(state.measured[name].moments.var) == list(range(number - 1, STEPS))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_residual_blocks_do_no_less_than_it_says(form, rng):
+    """In the steps that should do something they do, and after the last that is heard no γ learns."""
+    net, x = late(residual(form, STEPS)), spikes_of(STEPS, 6, rng)
+    logits, state = net.advance(x, measure=Measure(spikes=True, moments=True))
+    logits[-1].square().sum().backward()
+    found = delays(net)
+    assert found.keys() == net.layers.keys()
+    assert any(len(delay.heard(STEPS)) > 2 for delay in found.values())
+    for name, delay in found.items():
+        layer, measured = net.layers[name], state.measured[name]
+        if layer.lif is not None:
+            assert set(delay.heard(STEPS)) <= set(acts(measured.spikes)), name
+        if layer.norm is not None:
+            assert set(delay.driven(STEPS)) <= set(acts(measured.moments.var)), name
+            learns = acts(layer.norm.gamma.grad)
+            assert set(delay.driven(STEPS)) <= set(learns), name
+            assert max(learns) == STEPS - 1 - delay.own - delay.after, name
+
+
+def test_the_three_forms_by_hand():
+    found = {form: delays(late(residual(form))) for form in FORMS}
+    assert found["before"]["same.a"] == Delay(1, 1, 2)
+    assert found["before"]["same.b"] == Delay(2, 0, 2), "a current that a sum takes"
+    assert found["before"]["same.after"] == Delay(2, 1, 1), "the shortcut comes before, the body is waited for"
+    assert found["before"]["wider.c"] == Delay(3, 0, 1)
+    assert found["before"]["wider.after"] == Delay(4, 1, 0)
+    assert found["spikes"]["same.b"] == Delay(2, 1, 2)
+    assert found["spikes"]["wider.a"] == Delay(1, 1, 2), "the block before is passed by its shortcut"
+    assert found["spikes"]["last"] == Delay(2, 1, 0)
+    assert found["currents"]["wider.e"] == Delay(1, 0, 1)
+    assert found["currents"]["last"] == Delay(1, 1, 0)
+
+
+class Own(nn.Module):
+    """Neurons and a block that nobody knows: what they do may come a step late, layer by layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = (SpikingBlock(linear(3, 3), Pass(), Pass()) for _ in range(2))
+
+    @property
+    def layers(self):
+        return tuple(layer.under(name) for name in ("one", "two") for layer in getattr(self, name).layers)
+
+    def forward(self, x, call, state=None):
+        return self.two(x, call)[0] + self.one(x, call)[0], None
+
+
+class Pass(nn.Module):
+    def forward(self, x, call, state=None):
+        return x, None
+
+
+def test_what_is_not_known_counts_as_late_and_one_behind_another():
+    plain = SpikingBlock(linear(3, 3), Pass(), LIF())
+    found = delays(SpikingNetwork({"own": Own(), "plain": plain}, Readout(linear(3, 2))))
+    assert found == {"own.one": Delay(0, 1, 1), "own.two": Delay(1, 1, 0), "plain": Delay(2, 0, 0)}
+
+
+class Mine(LIF):
+    """May do anything."""
+
+
+def test_the_rule_of_neurons_that_are_not_the_librarys_is_not_known():
+    assert rule_of(LIF(rule=fire_before)) is fire_before
+    assert rule_of(Mine()) is None
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_of_too_few_steps_none_is_driven_or_heard(steps):
+    """Five of five layers are late by one: no step of any reaches the readout, and no range is of less than none."""
+    for delay in delays(mlp(hidden=(4,) * 5, fire="before")).values():
+        for of in (delay.driven(steps), delay.heard(steps)):
+            assert len(of) == 0
+            assert list(range(9))[of.start : of.stop] == []

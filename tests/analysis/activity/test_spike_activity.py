@@ -1,0 +1,91 @@
+"""Spikes by class, channel and place, against spikes that were recorded one by one."""
+
+import pytest
+import torch
+
+from bntt.analysis import Activity
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.activity.spike_activity import channels, class_activity, peaks
+from bntt.data import ImageSet, SampleLoader
+from bntt.models import mlp, vgg6
+from bntt.nn import PoissonEncoder, SpikingClassifier
+
+
+@pytest.fixture
+def data(rng):
+    pixels = torch.randint(0, 256, (13, 1, 8, 8), generator=rng, dtype=torch.uint8)
+    return ImageSet(pixels, torch.tensor([0, 1, 1, 2, 0, 2, 2, 2, 1, 0, 0, 0, 2]), ("a", "b", "c", "d"))
+
+
+@pytest.fixture
+def model():
+    net = vgg6(num_classes=4, num_steps=27, width=0.25, image_size=8, seed=1)  # more steps than are taken at once
+    return SpikingClassifier(PoissonEncoder(27, mean=[0.5], std=[0.25]), net).eval()
+
+
+def recorded(model, data, draws):
+    """Every layer's spikes ``[T, N, C, ...]`` of all draws, kept by hooks."""
+    kept = {name: [] for name in model.network.layers}
+    handles = [
+        layer.lif.register_forward_hook(lambda module, args, out, into=kept[name]: into.append(out[0].detach()))
+        for name, layer in model.network.layers.items()
+    ]
+    with torch.no_grad():
+        for draw in range(draws):
+            for name in kept:
+                kept[name].append([])
+            model(data.images.float() / 255, seed=2, index=torch.arange(len(data)), draw=FIRST_DRAW + draw)
+    for handle in handles:
+        handle.remove()
+    return {name: torch.cat([part for part in parts if len(part)]) for name, parts in kept.items()}
+
+
+@pytest.mark.parametrize("size", [4, 13])
+def test_counts_are_those_of_recorded_spikes(model, data, size):
+    found = class_activity(model, SampleLoader(data, size), 4, places=True, seed=2, draws=2)
+    spikes = recorded(model, data, 2)
+    for name, all_of in spikes.items():
+        by_draw = all_of.double().reshape(2, 27, *all_of.shape[1:])
+        assert torch.equal(
+            found.total.spikes[name], by_draw.flatten(4).sum((0, 2, -1)) if by_draw.ndim > 4 else by_draw.sum((0, 2))
+        )
+        assert torch.allclose(found.places[name], by_draw.mean((0, 2)))
+        for number in range(4):
+            chosen = by_draw[:, :, data.labels == number]
+            wanted = chosen.flatten(3).sum(3).mean((0, 2)) if chosen.shape[2] else torch.zeros(27).double()
+            assert torch.allclose(found.by_class[name][number], wanted)
+    assert found.total.presentations == 26
+
+
+def test_channels_that_never_and_always_fire():
+    counts = torch.tensor([[0.0, 6.0, 1.0, 6.0], [0.0, 0.0, 6.0, 5.0]])
+    found = channels(Activity(2, {"conv1": counts}, {"conv1": 12}), "conv1")
+    assert (found.never, found.always, found.count) == ((1, 2), (2, 1), 4)
+
+
+def test_peaks_are_where_spikes_are_heard():
+    net = mlp(hidden=(2, 2), num_steps=5, fire="before")
+    rows = {
+        "fc1": torch.tensor([9.0, 1.0, 2.0, 1.0, 9.0])[:, None],
+        "fc2": torch.tensor([9.0, 9.0, 1.0, 2.0, 3.0])[:, None],
+    }
+    activity = Activity(10, rows, {"fc1": 2, "fc2": 2})
+    assert peaks(activity, net) == {"fc1": 2, "fc2": 4}
+    silent = Activity(10, {name: 0 * row for name, row in rows.items()}, {"fc1": 2, "fc2": 2})
+    assert peaks(silent, net) == {"fc1": None, "fc2": None}
+
+
+def test_the_model_is_left_as_it_was(model, data):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    class_activity(model.train(), SampleLoader(data, 5), 4)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_what_cannot_be_counted(model, data):
+    with pytest.raises(ValueError, match="labels must be integers from 0 to 1"):
+        class_activity(model, SampleLoader(data, 5), 2)
+    with pytest.raises(ValueError, match="draws must be 1 or more"):
+        class_activity(model, SampleLoader(data, 5), 4, draws=0)
+    with pytest.raises(ValueError, match="no samples"):
+        class_activity(model, [], 4)

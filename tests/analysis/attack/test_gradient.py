@@ -1,0 +1,166 @@
+"""Input gradients: against autograd by hand, fused against plain, over draws; the model is left as it was."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import bntt
+from bntt.analysis.attack.gradient import (
+    ESTIMATORS,
+    NoGradientError,
+    estimators_of,
+    input_gradient,
+    is_random,
+    mean_loss,
+)
+from bntt.analysis.attack.threat import ATTACK_DRAW
+from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
+from tests.analysis.attack.models import MEAN, STD, Cut, Hidden, conv_model, some
+from tests.kernels import needs_kernels
+
+STAND_IN = {"straight_through": lambda x: x, "expected": lambda x: (x / 2).clamp(-1, 1)}
+
+
+def by_hand(model, images, labels, index, estimator, draws, draw):
+    """Spikes as constants, with what stands in for them added and taken away: PyTorch differentiates the rest."""
+    total, losses = torch.zeros_like(images), []
+    for number in range(draws):
+        x = images.clone().requires_grad_()
+        normal = (x - MEAN) / STD
+        spikes = model.encoder.spikes(normal.detach(), seed=3, index=index, draw=draw + number)
+        soft = STAND_IN[estimator](normal)
+        loss = F.cross_entropy(model.network(spikes + (soft - soft.detach())), labels, reduction="none")
+        total += torch.autograd.grad(loss.sum(), x)[0] / draws
+        losses.append(loss.detach())
+    return total, torch.stack(losses).mean(0)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("draws", [1, 3])
+def test_it_is_the_gradient_of_the_mean_loss(estimator, draws):
+    model, (images, labels, index) = conv_model(), some()
+    images[0, 0, 0, :3] = torch.tensor([0.999, 0.95, 0.0])  # beyond |x| = 2 the expected spike has no slope
+    found = input_gradient(model, images, labels, estimator=estimator, draws=draws, seed=3, draw=7, index=index)
+    gradient, loss = by_hand(model, images, labels, index, estimator, draws, 7)
+    assert torch.allclose(found.gradient, gradient, rtol=1e-10, atol=1e-14)
+    assert torch.allclose(found.loss, loss, rtol=1e-12)
+    assert not found.zero.any()
+    assert torch.allclose(mean_loss(model, images, labels, draws=draws, seed=3, draw=7, index=index), loss, rtol=1e-12)
+
+
+def test_estimators_differ_where_the_code_is_saturated():
+    model, (images, labels, index) = conv_model(), some()
+    images[:] = images.clamp(0.2, 0.8)
+    images[0, 0, 0, 0] = 0.95
+    both = {e: input_gradient(model, images, labels, estimator=e, index=index).gradient for e in ESTIMATORS}
+    inside = torch.ones_like(images, dtype=torch.bool)
+    inside[0, 0, 0, 0] = False
+    assert torch.equal(both["expected"][inside] * 2, both["straight_through"][inside])
+    assert both["expected"][0, 0, 0, 0] == 0 != both["straight_through"][0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@needs_kernels
+def test_fused_and_plain_agree(estimator):
+    plain, fused = (conv_model(steps=3, dtype=torch.float32, backend=name) for name in ("reference", "cpu"))
+    images, labels, index = some(dtype=torch.float32)
+    one, other = (input_gradient(m, images, labels, estimator=estimator, draws=2, index=index) for m in (plain, fused))
+    assert (one.gradient - other.gradient).norm() < 1e-5 * one.gradient.norm()
+    assert torch.allclose(one.loss, other.loss, atol=1e-5)
+
+
+def test_direct_coding_has_its_own_derivative():
+    model = conv_model(encoder=DirectEncoder(4, mean=3 * [MEAN], std=3 * [STD]))
+    images, labels, _ = some()
+    assert estimators_of(model) == ("exact",)
+    assert not is_random(model, images)
+    found = input_gradient(model, images, labels, estimator="exact")
+    x = images.clone().requires_grad_()
+    F.cross_entropy(model(x), labels, reduction="sum").backward()
+    assert torch.allclose(found.gradient, x.grad, rtol=1e-12, atol=1e-16)
+
+
+def test_one_image_does_not_depend_on_the_others():
+    model, (images, labels, index) = conv_model(), some()
+    whole = input_gradient(model, images, labels, estimator="expected", draws=2, index=index)
+    for row in range(len(images)):
+        part = slice(row, row + 1)
+        alone = input_gradient(model, images[part], labels[part], estimator="expected", draws=2, index=index[part])
+        assert torch.allclose(alone.gradient[0], whole.gradient[row], rtol=1e-9, atol=1e-14)
+
+
+def test_agreement_is_that_of_the_two_halves():
+    model, (images, labels, index) = conv_model(), some()
+    first, second = (
+        input_gradient(model, images, labels, estimator="expected", draws=n, draw=d, index=index).gradient.sign()
+        for n, d in ((2, 5), (1, 7))
+    )
+    found = input_gradient(model, images, labels, estimator="expected", draws=3, draw=5, index=index).agreement
+    either = (first != 0) | (second != 0)
+    same = ((first == second) & either).flatten(1).sum(1) / either.flatten(1).sum(1)
+    assert torch.allclose(found, same.double())
+    assert input_gradient(model, images, labels, estimator="expected", index=index).agreement.isnan().all()
+
+
+def test_nothing_changes_and_training_mode_is_left_for_the_pass():
+    """E6, fault 94: parameters, gradients, statistics, modes and the encoder's estimator are as before."""
+    model, (images, labels, index) = conv_model(), some()
+    before = input_gradient(model, images, labels, estimator="expected", index=index)
+    model.train()
+    model.network.blocks["conv2"].eval()
+    weight = model.network.blocks["conv1"].synapse.weight
+    weight.requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    kept, pixels = copy.deepcopy(model.state_dict()), images.clone()
+    found = input_gradient(model, images, labels, estimator="expected", index=index)
+    assert torch.equal(found.gradient, before.gradient)
+    assert model.training
+    assert not model.network.blocks["conv2"].training
+    assert not weight.requires_grad
+    assert model.network.blocks["conv2"].synapse.weight.requires_grad
+    assert all(bool((p.grad == 1).all()) for p in model.parameters())
+    assert all(torch.equal(v, model.state_dict()[n]) for n, v in kept.items())
+    assert model.encoder.gradient is None
+    assert torch.equal(images, pixels)
+    assert not images.requires_grad
+
+
+def test_what_was_asked_is_given_back_after_an_error():
+    model, (images, labels, index) = conv_model(), some()
+    model.train()
+    with pytest.raises(ValueError, match="labels must be integers from 0 to 3"):
+        input_gradient(model, images, labels + 9, estimator="expected", index=index)
+    assert model.training
+    assert model.encoder.gradient is None
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_an_encoder_that_hides_is_seen_and_one_that_cuts_is_refused():
+    images, labels, index = some()
+    hidden = conv_model(encoder=Hidden(4))
+    found = input_gradient(hidden, images, labels, estimator="exact", draws=2, index=index)
+    assert found.zero.all()
+    assert found.agreement.isnan().all()
+    assert is_random(hidden, images)
+    with pytest.raises(NoGradientError, match="no gradient connects"):
+        input_gradient(conv_model(encoder=Cut(4)), images, labels, estimator="exact", index=index)
+
+
+def test_refusals():
+    model, (images, labels, _) = conv_model(), some()
+    with pytest.raises(ValueError, match=r"choose one of straight_through, expected"):
+        input_gradient(model, images, labels, estimator="exact")
+    with pytest.raises(ValueError, match="draws must be 1 or more"):
+        input_gradient(model, images, labels, estimator="expected", draws=0)
+
+
+def test_random_models_are_told_from_others():
+    model, (images, _, _) = conv_model(), some()
+    assert is_random(model, images)
+    assert ATTACK_DRAW > 0
+    net = bntt.models.mlp(in_features=75, hidden=(8,), num_steps=2)
+    assert not is_random(SpikingClassifier(DirectEncoder(2), net), images.float())
+    assert estimators_of(SpikingClassifier(PoissonEncoder(2), net)) == ("straight_through", "expected")

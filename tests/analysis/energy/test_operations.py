@@ -1,0 +1,300 @@
+"""Counted operations: by hand on one network, and against recorded spikes on all kinds of others."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import bntt
+from bntt.analysis import evaluate
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.energy.operations import Synaptic, count_operations
+from bntt.models import mlp
+from bntt.nn import (
+    LIF,
+    DirectEncoder,
+    NoNorm,
+    PoissonEncoder,
+    Readout,
+    SpikingBlock,
+    SpikingClassifier,
+    SpikingNetwork,
+)
+from tests.kernels import choose, needs_kernels
+from tests.nn.networks import FORMS, conv, linear, residual, small
+
+T, IMAGES = 5, 7
+LABELS = torch.arange(IMAGES) % 4
+
+
+def test_one_network_by_hand():
+    """One 1x1 image held still at 1, so that every number can be followed.
+
+    conv1 has 2 channels, kernel 3, padding 1, weights 1, on an image of 2x2: every place meets 4 places of the kernel
+    (those that stay inside), so each neuron of 2x4 is driven by 4 ones = 4 > θ, and fires at every step (leak 1, soft
+    reset). Input: 4 pixels x 2 channels x 4 = 32 operations a step, and of an ANN.
+
+    An average over 2x2 makes one value of 4/4 = 1 a channel: 4 spikes, 1 value, 2 channels. fc1 has 3 neurons:
+    2 x 4 x 3 = 24 operations by spike, 2 x 1 x 3 = 6 by value, 6 of an ANN. Its weights are 0.6, 0.4 and 0 for both
+    channels: drives 1.2, 0.8, 0. With θ = 1: the first neuron's membrane before the reset is 1.2, 1.4, 1.6: spikes
+    1 1 1; the second's 0.8, 1.6, 1.4 (0.8 + 0.6): 0 1 1; the third's 0. So 1, 2, 2 spikes, of which each meets the
+    readout's 2 weights: 2, 4, 4.
+    """
+    one, two = conv(1, 2, 3, padding=1, bias=False), linear(2, 3)
+    with torch.no_grad():
+        one.weight.fill_(1.0)
+        two.weight.copy_(torch.tensor([[0.6, 0.6], [0.4, 0.4], [0.0, 0.0]]))
+    pool = nn.Sequential(nn.AvgPool2d(2), nn.Flatten())
+    blocks = {"conv1": SpikingBlock(one, NoNorm(), LIF(1.0), pool), "fc1": SpikingBlock(two, NoNorm(), LIF(1.0))}
+    last = linear(3, 2)
+    nn.init.zeros_(last.weight)
+    model = bntt.SpikingClassifier(DirectEncoder(3), SpikingNetwork(blocks, Readout(last)))
+    found = count_operations(model, [(torch.full((4, 1, 2, 2), 1.0), torch.zeros(4, dtype=torch.int64))])
+    conv1, fc1, readout = found.layers.values()
+    assert (conv1.arrives, fc1.arrives, readout.arrives) == ("spikes", "counts", "spikes")  # ones are as good as spikes
+    assert conv1.events.tolist() == conv1.active.tolist() == [32, 32, 32]
+    assert (fc1.events.tolist(), fc1.active.tolist()) == ([24, 24, 24], [6, 6, 6])
+    assert readout.events.tolist() == readout.active.tolist() == [2, 4, 4]
+    assert [layer.dense for layer in found.layers.values()] == [32, 6, 6]
+    assert (conv1.spikes.tolist(), fc1.spikes.tolist()) == ([8, 8, 8], [1, 2, 2])
+    assert found.synaptic() == Synaptic(3 * 32 + 3 * 24 + 10, 0)
+    assert found.synaptic(price="values") == Synaptic(3 * 32 + 10, 3 * 6)
+    assert found.synaptic(2, "values") == Synaptic(2 * 32 + 6, 2 * 6)
+    assert found.synaptic(2, "values", input_once=True) == Synaptic(32 + 6, 2 * 6)
+    assert (found.dense, found.spikes(), found.spikes(1), found.num_steps) == (44, 29, 9, 3)
+    # conv1: no norm, leak 1: current and threshold 2 + of 8 neurons, and a reset each; ANN: ReLU
+    assert conv1.updates.additions.tolist() == [24, 24, 24]
+    assert (conv1.updates.multiplications.tolist(), conv1.updates.ann) == ([0, 0, 0], 8)
+    assert found.accuracy.correct == ((4, 4, 4),)
+
+
+def grouped(padding: str | tuple[int, int] = (1, 0), overlaps: bool = False) -> SpikingNetwork:
+    """Strides, paddings, dilation, groups, largest-of and average, on images of 11 by 9; fused, or as kernels do not
+    know it."""
+    weights = torch.Generator().manual_seed(5)
+    layers = {
+        "conv1": (conv(2, 8, 3, stride=2, padding=2, bias=False), nn.MaxPool2d(2)),
+        "conv2": (
+            conv(8, 12, (3, 1), padding=padding, groups=4, bias=False),
+            nn.AvgPool2d((2, 1), 1 if overlaps else None),
+        ),
+        "conv3": (conv(12, 9, 2, dilation=(1, 2), padding=1, groups=3, bias=True), nn.MaxPool2d((1, 2))),
+    }
+    blocks: dict[str, nn.Module] = {
+        name: SpikingBlock(synapse, NoNorm(), LIF(0.9, 0.4), pool) for name, (synapse, pool) in layers.items()
+    }
+    net = SpikingNetwork(blocks, Readout(nn.Sequential(nn.Flatten(), linear(27 if overlaps else 18, 4))))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.randn(p.shape, generator=weights) * 0.9)
+    return net
+
+
+NETWORKS: dict[str, Any] = {
+    "plain": small,
+    "grouped": grouped,
+    "odd": lambda: grouped("same", True),
+    **{form: lambda f=form: residual(f) for form in FORMS},
+}
+WORTHS = {
+    "plain": {"conv2": 4, "fc1": 4},
+    "grouped": {"conv3": 2},
+    "odd": {"conv3": 2},
+    "spikes": {"readout": 9},
+    "currents": {"wider.e": None, "readout": 9},
+    "before": {"readout": 9},
+}
+"""Where not 1: how many spikes of an average are worth 1; None: real numbers."""
+
+
+def model_of(name: str, direct: bool) -> tuple[bntt.SpikingClassifier, Tensor]:
+    size = (11, 9) if name in ("grouped", "odd") else (11, 11)
+    images = torch.rand(IMAGES, 2, *size, generator=torch.Generator().manual_seed(1))
+    net, normal = NETWORKS[name](), {"mean": [0.5, 0.4], "std": [0.4, 0.5]}
+    encoder = DirectEncoder(T, **normal) if direct else PoissonEncoder(T, **normal)
+    return bntt.SpikingClassifier(encoder, net).eval(), images
+
+
+def recorded(model: bntt.SpikingClassifier, images: Tensor) -> dict[str, list[Tensor]]:
+    """What came to every convolution and fully connected layer, ``[T, B, ...]``, of a plain network."""
+    seen: dict[str, list[Tensor]] = {}
+    modules = {layer.synapse: name for name, layer in model.network.layers.items()} | {model.network.readout: "readout"}
+    for module, name in modules.items():
+        for part in module.modules() if module is not None else ():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                part.register_forward_pre_hook(
+                    lambda module, args, name=name: seen.setdefault(name, []).append(args[0].detach().double())
+                )
+    index = torch.arange(IMAGES)
+    with torch.no_grad():
+        model.advance(images, steps=T, seed=3, index=index, draw=FIRST_DRAW)
+    return {name: torch.cat(parts).unflatten(0, (T, IMAGES)) for name, parts in seen.items()}
+
+
+def operations(layer: nn.Conv2d | nn.Linear, values: Tensor) -> Tensor:
+    """Through weights of 1: every value is added up once for each weight that it meets, ``[T]`` per image."""
+    ones = torch.ones_like(layer.weight, dtype=torch.float64)
+    flat = values.flatten(0, 1)
+    if isinstance(layer, nn.Linear):
+        out = F.linear(flat, ones)
+    else:
+        out = F.conv2d(flat, ones, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return out.unflatten(0, (T, IMAGES)).flatten(1).sum(1) / IMAGES
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["poisson", "direct"])
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("how", ["float64", "reference", pytest.param("cpu", marks=needs_kernels)])
+def test_every_operation_is_counted(name, how, direct):
+    """Real spikes, through weights of 1; in parts of a batch, fused and plain."""
+    model, images = model_of(name, direct)
+    if how == "float64":
+        model, images = model.double(), images.double()
+    else:
+        choose(model.network, backend="auto" if name == "odd" else how)
+    if how == "cpu":
+        assert bool(model.network.plan((T, 4, *images.shape[1:])).reason) is (name == "odd")
+    plain = copy.deepcopy(model)
+    choose(plain.network, backend="reference")
+    batches = [(images[:4], LABELS[:4]), (images[4:], LABELS[4:])]
+    found, arrived = count_operations(model, batches, seed=3), recorded(plain, images)
+    parts = {name: layer.synapse for name, layer in plain.network.layers.items()} | {"readout": plain.network.readout}
+    for layer, values in arrived.items():
+        weights = next(part for part in parts[layer].modules() if isinstance(part, nn.Conv2d | nn.Linear))
+        counted, per = found.layers[layer], WORTHS[name].get(layer, 1)
+        first = layer == next(iter(arrived))
+        dense = operations(weights, torch.ones_like(values))[0]
+        assert counted.dense == pytest.approx(float(dense), rel=1e-9), layer
+        assert torch.allclose(counted.active, operations(weights, (values != 0).double())), layer
+        if per is None or (first and direct):
+            assert counted.arrives == "analog", layer
+            assert not counted.events.any(), layer
+            continue
+        counts = (values * per).abs()
+        assert torch.allclose(counts, counts.round(), atol=1e-5), layer
+        assert torch.allclose(counted.events, operations(weights, counts.round())), layer
+        single = per == 1 and counts.max() <= 1
+        assert counted.arrives == ("spikes" if single else "counts"), layer
+        assert counted.events.sum() > 0 or layer in ("readout", "fc1"), layer
+        assert bool((counted.events >= counted.active).all()), layer
+    assert set(found.layers) == {*plain.network.layers, "readout"}
+    assert found.constant_input is direct
+
+
+def test_a_pooled_spike_is_one_before_the_pool():
+    """Of the plain network: the spikes before a pool of 2 by 2, each at the place where its window is."""
+    model, images = model_of("plain", direct=False)
+    choose(model.network, backend="reference")
+    fired: list[Tensor] = []
+    model.network.blocks["conv1"].lif.register_forward_hook(lambda m, args, out: fired.append(out[0].detach()))
+    found = count_operations(model, [(images, LABELS)], seed=3)
+    spikes = torch.cat(fired).double()
+    places = F.avg_pool2d(spikes.flatten(0, 1), 2, divisor_override=1).unflatten(0, (T, IMAGES))
+    conv2 = model.network.blocks["conv2"].synapse
+    assert torch.allclose(found.layers["conv2"].events, operations(conv2, places))
+    assert torch.equal(found.layers["conv1"].spikes * IMAGES, spikes.sum((1, 2, 3, 4)))
+    assert places.max() > 1
+    assert places.sum() < spikes.sum(), "the last row and column have no window"
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_an_exit_needs_no_pass_of_its_own(backend):
+    """What a pass does that is stopped after three steps is what the whole one did in its first three."""
+    model, images = model_of("plain", direct=False)
+    choose(model.network, backend=backend)
+    whole = count_operations(model, [(images, LABELS)], seed=3)
+    model.encoder.num_steps = 3
+    stopped = count_operations(model, [(images, LABELS)], seed=3)
+    for price in ("spikes", "values"):
+        assert stopped.synaptic(price=price) == whole.synaptic(3, price)
+        assert whole.synaptic(3, price) != whole.synaptic(price=price)
+    assert stopped.spikes() == whole.spikes(3)
+    assert stopped.accuracy.correct[0] == whole.accuracy.correct[0][:3]
+    assert stopped.dense == whole.dense
+    for steps in (0, 6, -1):
+        with pytest.raises(ValueError, match="steps must be 1 to 5, as the network has"):
+            whole.synaptic(steps)
+        with pytest.raises(ValueError, match="steps must be 1 to 5"):
+            whole.spikes(steps)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_accuracy_and_spikes_are_those_of_an_evaluation(backend):
+    """The same noise, image by image; several draws are averaged; and nothing in the model changes."""
+    model, images = model_of("plain", direct=False)
+    choose(model.network, backend=backend)
+    model.train()
+    batches, done = [(images[:5], LABELS[:5]), (images[5:], LABELS[5:])], []
+    before = copy.deepcopy(model.state_dict())
+    found = count_operations(model, batches, seed=3, draws=2, progress=done.append)
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    expected = evaluate(model, batches, seed=3, draws=2)
+    assert found.accuracy == expected.accuracy
+    assert done == [5, 2, 5, 2]
+    for name, counts in expected.activity.spikes.items():
+        assert torch.allclose(found.layers[name].spikes, counts.sum(1) / (2 * IMAGES))
+        assert found.layers[name].neurons == expected.activity.neurons[name]
+    single = count_operations(model, batches, seed=3)
+    assert single.synaptic() != found.synaptic()
+
+
+def test_nothing_to_count_and_what_is_no_spike():
+    model, images = model_of("plain", direct=False)
+    with pytest.raises(ValueError, match="there are no samples to count"):
+        count_operations(model, [])
+    with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
+        count_operations(model, [(images, LABELS)], draws=0)
+    model.network.blocks["conv1"].lif = Graded()
+    with pytest.raises(ValueError, match="what arrives at layer 'conv2' is not whole spikes"):
+        count_operations(model, [(images, LABELS)])
+
+
+class Graded(nn.Module):
+    """No spikes: the current as it is."""
+
+    def forward(self, x, call=None, state=None):
+        return x * 0.37, None
+
+
+def test_nothing_is_counted_of_those_who_left(rng):
+    """Who leaves after which step is known beforehand: operations are those of passes stopped there."""
+    net = mlp(in_features=16, hidden=(8, 8), num_classes=3, num_steps=5, seed=1)
+    model = SpikingClassifier(PoissonEncoder(5, mean=[0.5], std=[0.25]), net).double()
+    pixels = torch.rand(6, 1, 4, 4, generator=rng, dtype=torch.float64)
+    batches = [(pixels, torch.zeros(6, dtype=torch.int64))]
+    alone = [
+        count_operations(model, OneOf(pixels, row), seed=3).synaptic(steps).additions
+        for row, steps in enumerate((1, 2, 2, 5, 5, 5))
+    ]
+    took = iter([[0], [0, 1], []])
+
+    def leaves(logits):
+        gone = torch.zeros(len(logits), dtype=torch.bool)
+        gone[next(took, [])] = True
+        return gone
+
+    found = count_operations(model, batches, seed=3, leaves=leaves)
+    assert found.synaptic().additions == pytest.approx(sum(alone) / 6)
+    whole = count_operations(model, batches, seed=3)
+    everyone = count_operations(model, batches, seed=3, leaves=lambda logits: torch.ones(len(logits), dtype=torch.bool))
+    assert everyone.synaptic().additions == whole.synaptic(1).additions
+    assert everyone.accuracy.over_time == (whole.accuracy.over_time[0],) * 5
+
+
+class OneOf:
+    """A loader of one sample, by its own number."""
+
+    def __init__(self, pixels, row):
+        self.pixels, self.row = pixels, row
+
+    def __len__(self):
+        return 1
+
+    def epoch(self, draw):
+        row = self.row
+        yield self.pixels[row : row + 1], torch.zeros(1, dtype=torch.int64), torch.tensor([row])

@@ -1,0 +1,192 @@
+"""Folded networks beside the network that they are of: differing spikes, layer by layer and as a whole."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bntt.analysis import equivalence
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.equivalence.folding import FOLDS
+from bntt.models import mlp, resnet20, vgg6
+from bntt.nn import (
+    LIF,
+    Compute,
+    NeuronBlock,
+    NoNorm,
+    PoissonEncoder,
+    Readout,
+    SpikingBlock,
+    SpikingClassifier,
+    SpikingNetwork,
+    TemporalNorm,
+    fold,
+)
+from tests.kernels import needs_kernels
+
+STEPS = 7
+"""More than go through at once."""
+
+
+def classifier(rng: torch.Generator, dtype: torch.dtype = torch.float64, **options) -> SpikingClassifier:
+    """Five layers with poolings, and statistics that a training could have left."""
+    net = vgg6(width=0.125, num_steps=STEPS, num_classes=4, image_size=8, in_channels=2, **options)
+    with torch.no_grad():
+        for norm in (module for module in net.modules() if isinstance(module, TemporalNorm)):
+            norm.gamma.copy_(torch.rand(norm.gamma.shape, generator=rng) + 0.6)
+            norm.gamma[2, 0], norm.gamma[3, 1] = 0.0, -0.5
+            norm.running_mean.copy_(torch.randn(norm.running_mean.shape, generator=rng) * 0.3)
+            norm.running_var.copy_(torch.rand(norm.running_var.shape, generator=rng) + 0.2)
+    return SpikingClassifier(PoissonEncoder(STEPS, mean=[0.5] * 2, std=[0.3] * 2), net.to(dtype).eval())
+
+
+def images(rng: torch.Generator, dtype: torch.dtype = torch.float64) -> list[tuple[Tensor, Tensor]]:
+    """Two batches, of different sizes."""
+    return [
+        (torch.rand(size, 2, 8, 8, generator=rng).to(dtype), torch.randint(0, 4, (size,), generator=rng))
+        for size in (5, 3)
+    ]
+
+
+def seen(net: SpikingNetwork, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """What goes into every block, what its neurons fire, and what is said."""
+    inputs, spikes = {}, {}
+    for name, block in net.blocks.items():
+        block.register_forward_pre_hook(lambda module, args, name=name: inputs.update({name: args[0]}))
+        block.lif.register_forward_hook(lambda module, args, out, name=name: spikes.update({name: out[0]}))
+    with torch.no_grad():
+        return inputs, spikes, net(x).argmax(1)
+
+
+@pytest.mark.parametrize("fire", ["after", "before"])
+def test_shares_are_those_of_whole_networks_and_of_layers_alone(fire, rng):
+    model, batches = classifier(rng, fire=fire), images(rng)
+    found = equivalence(model, batches, seed=3, draw=9)
+    x = torch.cat([inputs for inputs, _ in batches])
+    drawn = model.encoder(x, seed=3, draw=9, index=torch.arange(8))
+    labels = torch.cat([labels for _, labels in batches])
+    inputs, spikes, said = seen(copy.deepcopy(model.network), drawn)
+    assert found.samples == 8
+    assert found.accuracy == (said == labels).double().mean()
+    assert list(found.folds) == ["exact", "no mean", "no ratio", "Eq. 15"]
+    for name, kept in FOLDS.items():
+        other, differences = fold(model.network, mean=kept.mean, ratio=kept.ratio), found.folds[name]
+        with torch.no_grad():
+            alone = {layer: block.lif(block.synapse_of(inputs[layer]))[0] for layer, block in bare(other).items()}
+        _, whole, answers = seen(other, drawn)
+        for layer, fired in spikes.items():
+            for ours, theirs in ((differences.true, alone), (differences.own, whole)):
+                expected = (theirs[layer] != fired).double().flatten(1).mean(1)
+                assert torch.allclose(ours[layer], expected, rtol=1e-12), (name, layer)
+                assert torch.any(expected > 0) == (name != "exact")
+        assert differences.accuracy == (answers == labels).double().mean()
+        assert differences.agreement == (answers == said).double().mean()
+    for layer, fired in spikes.items():
+        assert torch.allclose(found.rate[layer], fired.flatten(1).mean(1))
+
+
+class _Bare:
+    """A layer's weights, applied to all steps, and its neurons."""
+
+    def __init__(self, block: SpikingBlock) -> None:
+        self.synapse, self.lif = block.synapse, block.lif
+
+    def synapse_of(self, x: Tensor) -> Tensor:
+        return torch.stack([self.synapse(one) for one in x])
+
+
+def bare(net: SpikingNetwork) -> dict[str, _Bare]:
+    return {name: _Bare(block) for name, block in net.blocks.items()}
+
+
+def test_means_are_over_the_steps_that_count(rng):
+    found = equivalence(classifier(rng, fire="before"), images(rng))
+    assert (found.heard["conv1"], found.heard["fc1"]) == (range(1, 3), range(5, 7))
+    assert found.mean("Eq. 15", "true", "fc1") == pytest.approx(float(found.folds["Eq. 15"].true["fc1"][5:].mean()))
+    assert found.mean("Eq. 15", "own", "conv1") == pytest.approx(float(found.folds["Eq. 15"].own["conv1"][1:3].mean()))
+    assert found.mean_rate("conv1") == pytest.approx(float(found.rate["conv1"][1:3].mean()))
+    none = equivalence(SpikingClassifier(PoissonEncoder(1), mlp(in_features=4, num_steps=1, fire="before")), tiny(rng))
+    assert math.isnan(none.mean("exact", "own", "fc2"))
+    assert math.isnan(none.mean_rate("fc2"))
+
+
+def tiny(rng: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    return [(torch.rand(2, 1, 2, 2, generator=rng), torch.zeros(2, dtype=torch.int64))]
+
+
+@needs_kernels
+def test_fused_it_is_as_plain_but_for_ties(rng):
+    model, batches = classifier(rng, torch.float32), images(rng, torch.float32)
+    fused = equivalence(model, batches)
+    model.network.compute = Compute("reference")
+    plain = equivalence(model, batches)
+    for name, found in fused.folds.items():
+        for layer, row in found.true.items():
+            assert torch.allclose(row, plain.folds[name].true[layer], atol=2e-3), (name, layer)
+            if name == "exact":
+                assert row.max() <= 2e-3
+    traced = [
+        model.trace(x, draw=FIRST_DRAW, index=torch.arange(first, first + len(x))).firing_rate
+        for (x, _), first in zip(batches, (0, 5), strict=True)
+    ]
+    for layer, rate in fused.rate.items():
+        assert torch.allclose(rate, (5 * traced[0][layer] + 3 * traced[1][layer]) / 8, atol=2e-3), layer
+        assert rate.sum() > 0
+
+
+@needs_kernels
+def test_it_runs_fused(rng, monkeypatch):
+    model = classifier(rng, torch.float32)
+    model.network.compute = Compute("cpu")  # which would refuse plain PyTorch
+    assert equivalence(model, images(rng, torch.float32)).samples == 8
+
+
+def test_the_model_is_left_as_it_was(rng):
+    model, told = classifier(rng, dropout=0.5), []
+    model.train()
+    before = copy.deepcopy(model.state_dict())
+    found = equivalence(model, images(rng), progress=told.append)
+    assert told == [5, 3]
+    assert model.training
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(block.name == f"block {name!r}" for name, block in model.network.blocks.items())
+    again = equivalence(model.eval(), images(torch.Generator().manual_seed(1)))
+    assert found.samples == again.samples
+    assert not any(hook for module in model.modules() for hook in module._forward_hooks)
+
+
+def test_layers_without_a_norm_do_not_differ_by_themselves(rng):
+    net = mlp(in_features=4, hidden=(6, 5), num_steps=3).double().eval()
+    net.blocks["fc1"].norm = NoNorm()
+    with torch.no_grad():
+        net.blocks["fc2"].norm.running_mean.fill_(0.3)
+    found = equivalence(SpikingClassifier(PoissonEncoder(3), net), [(x.double(), y) for x, y in tiny(rng)])
+    assert not any(found.folds["Eq. 15"].own["fc1"])
+
+
+def test_what_cannot_be_compared_says_why(rng):
+    def refused(net: SpikingNetwork, batches: list[tuple[Tensor, Tensor]]) -> str:
+        with pytest.raises(ValueError, match=r".") as error:
+            equivalence(SpikingClassifier(PoissonEncoder(3), net), batches)
+        return str(error.value)
+
+    batches = tiny(rng)
+    assert "is Residual: only networks of SpikingBlock one after another" in refused(
+        resnet20(num_steps=3, width=0.125, in_channels=1), batches
+    )
+    assert "there is nothing to fold" in refused(mlp(in_features=4, norm="none", num_steps=3), batches)
+    assert "there is nothing to fold" in refused(mlp(in_features=4, norm="layer", num_steps=3), batches)
+    mixed = mlp(in_features=4, hidden=(4, 4), num_steps=3)
+    mixed.blocks["fc2"].norm = mlp(hidden=(4,), norm="layer").blocks["fc1"].norm
+    assert "layer 'fc2' cannot be folded: LayerNorm" in refused(mixed, batches)
+    fine = mlp(in_features=4, num_steps=3)
+    assert "there are no samples" in refused(fine, [])
+    assert "labels must be integers" in refused(fine, [(batches[0][0], torch.full((2, 10), 0.1))])
+    assert "block 'fc1' takes" in refused(fine, [(torch.rand(2, 1, 2, 3, generator=rng), batches[0][1])])
+    odd = SpikingNetwork([NeuronBlock(LIF())], Readout(nn.Flatten()))
+    assert "block 'block1' is NeuronBlock" in refused(odd, batches)

@@ -1,0 +1,146 @@
+"""When γ says that a network may stop: the rule, its whole grid, and what is chosen on validation."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from bntt.analysis import LossBudgetError, NoGammaError, choose_exit, choose_truncation, exit_step, stretches
+from bntt.analysis.exit.early_exit import READINGS, envelope
+from bntt.analysis.exit.gamma import GammaProfile, gamma_profile
+from bntt.models import mlp
+
+
+def profile(**rows):
+    rows = {name: torch.tensor(row) for name, row in rows.items()}
+    return GammaProfile(rows, rows, {name: range(len(row)) for name, row in rows.items()}, rows, rows)
+
+
+def by_hand(rows, threshold):
+    """DESIGN's rule, read backwards in time."""
+    steps = len(next(iter(rows.values())))
+    for t in reversed(range(steps)):
+        if max(row[t] for row in rows.values()) >= threshold:
+            return t + 1
+    return 1
+
+
+ROWS = {"conv1": [0.9, 0.4, 0.2, 0.05, 0.02], "fc1": [0.1, 0.3, 0.8, 0.09, 0.03]}
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.02, 0.03, 0.04, 0.09, 0.1, 0.8, 0.9])
+def test_one_more_than_the_last_step_at_which_some_layer_reaches_the_threshold(threshold):
+    rows = {name: torch.tensor(row).tolist() for name, row in ROWS.items()}
+    near = min((v for row in rows.values() for v in row), key=lambda v: abs(v - threshold))
+    threshold = near if abs(near - threshold) < 1e-6 else threshold
+    assert exit_step(profile(**ROWS), threshold) == by_hand(rows, threshold)
+
+
+def test_a_dip_in_between_is_no_exit():
+    assert exit_step(profile(fc1=[0.5, 0.01, 0.5, 0.01]), 0.1) == 3
+
+
+def test_a_threshold_that_nothing_reaches_is_one_step_with_a_warning():
+    with pytest.warns(UserWarning, match="no mean γ reaches the exit threshold 2"):
+        assert exit_step(profile(**ROWS), 2.0) == 1
+
+
+@pytest.mark.parametrize("threshold", [-0.1, math.nan, math.inf])
+def test_thresholds_that_are_none(threshold):
+    with pytest.raises(ValueError, match="must be 0 or above"):
+        exit_step(profile(**ROWS), threshold)
+
+
+def test_without_a_gamma_for_each_step_there_is_no_exit():
+    for norm in ("bn", "none"):
+        with pytest.raises(NoGammaError, match="bntt"):
+            exit_step(gamma_profile(mlp(num_steps=3, norm=norm)), 0.1)
+
+
+def test_gamma_that_nobody_hears_is_not_read():
+    net = mlp(in_features=2, hidden=(2, 2), num_steps=5, fire="before")
+    with torch.no_grad():
+        net.blocks["fc1"].norm.gamma.copy_(torch.tensor([0.5, 0.01, 0.01, 9.0, 9.0])[:, None].expand(5, 2))
+        net.blocks["fc2"].norm.gamma.copy_(torch.tensor([9.0, 0.3, 0.01, 0.01, 9.0])[:, None].expand(5, 2))
+    found = gamma_profile(net)
+    assert envelope(found).tolist() == pytest.approx([0.5, 0.3, 0.01, 0.01, -math.inf])
+    assert exit_step(found, 0.1) == 2
+
+
+def test_the_readings_differ_where_signs_and_deviations_do():
+    net = mlp(in_features=2, hidden=(2,), num_steps=3)
+    norm = net.blocks["fc1"].norm
+    with torch.no_grad():
+        norm.gamma.copy_(torch.tensor([[1.0, 1.0], [0.5, -0.5], [0.08, 0.08]]))
+        norm.running_var.copy_(torch.tensor([[1.0], [1.0], [0.25]]).expand(3, 2))
+    found = gamma_profile(net)
+    assert {reading: exit_step(found, 0.1, reading) for reading in READINGS} == {
+        "magnitude": 2,
+        "signed": 1,
+        "relative": 3,
+    }
+
+
+def test_the_grid_is_every_threshold(rng):
+    for _ in range(50):
+        rows = {name: torch.rand(7, generator=rng).tolist() for name in ("a", "b")}
+        found = profile(**rows)
+        grid = stretches(found)
+        assert grid[0].above == 0
+        assert grid[-1].to == math.inf
+        for this, following in itertools.pairwise(grid):
+            assert this.to == following.above
+            assert this.steps > following.steps
+        for stretch in grid:
+            if stretch.to < math.inf:
+                assert exit_step(found, stretch.to) == stretch.steps
+            between = (stretch.above + min(stretch.to, 2.0)) / 2
+            if between < 1:
+                assert exit_step(found, between) == stretch.steps
+
+
+def test_the_earliest_exit_that_keeps_the_loss():
+    found, accuracy = profile(**ROWS), (0.1, 0.6, 0.795, 0.80, 0.80)
+    choice = choose_exit(found, accuracy, 0.005)
+    assert (choice.steps, choice.lost) == (3, pytest.approx(0.005))
+    assert exit_step(found, choice.threshold) == 3
+    assert choose_exit(found, accuracy, 0.0).steps == 4
+    assert choose_truncation(accuracy, 0.005).steps == 3
+    assert choose_truncation((0.1, 0.7, 0.6, 0.65), 0.0).steps == 2
+    with pytest.raises(ValueError, match="5 steps"):
+        choose_exit(found, accuracy[:3], 0.0)
+
+
+@pytest.mark.parametrize("loss", [-0.01, math.nan])
+def test_a_loss_that_is_none(loss):
+    with pytest.raises(ValueError, match="must be 0 or above"):
+        choose_truncation((0.5, 0.6), loss)
+
+
+def test_a_loss_that_no_threshold_keeps():
+    """The signed mean of the last steps is below 0: no threshold waits for them."""
+    found = profile(fc1=[0.5, 0.2, -0.3, -0.3])
+    assert choose_exit(found, (0.5, 0.8, 0.8, 0.8), 0.0, "signed").steps == 2
+    with pytest.raises(LossBudgetError, match=r"stops after 2 of 4 steps and loses 10\.00"):
+        choose_exit(found, (0.5, 0.7, 0.8, 0.8), 0.05, "signed")
+
+
+def test_a_threshold_that_nothing_reaches_is_not_chosen():
+    accuracy = (0.8, 0.8, 0.8)
+    falling, rising = profile(fc1=[0.9, 0.2, 0.1]), profile(fc1=[0.1, 0.2, 0.9])
+    for found, steps in ((falling, 1), (rising, 3)):
+        choice = choose_exit(found, accuracy, 0.0)
+        assert choice.steps == steps
+        assert choice.threshold == pytest.approx(0.9)
+        assert exit_step(found, choice.threshold) == steps
+    with pytest.raises(LossBudgetError):
+        choose_exit(profile(fc1=[-0.1, -0.2, -0.3]), (0.1, 0.2, 0.8), 0.0, "signed")
+
+
+def test_no_gamma_that_reaches_the_readout():
+    rows, no = {"fc1": torch.tensor([0.5, 0.9])}, {}
+    profile = GammaProfile(rows, no, {"fc1": range(1, 1)}, no, no)
+    for ask in (envelope, stretches, lambda of: exit_step(of, 0.1), lambda of: choose_exit(of, (0.5, 0.6), 0.01)):
+        with pytest.raises(NoGammaError, match=r"network\.fire='after'"):
+            ask(profile)

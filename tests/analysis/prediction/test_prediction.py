@@ -1,0 +1,103 @@
+"""Confidence over time, the class, and the step from which it stays."""
+
+import pytest
+import torch
+
+from bntt.analysis import Prediction, predict
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.models import mlp
+from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
+
+A, B, TIE = [0.9, 0.1], [0.2, 0.8], [0.5, 0.5]
+NAMES = ("cat", "dog", "fox")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "label", "stable_from"),
+    [
+        ([A], "a", 1),
+        ([A, A, A], "a", 1),
+        ([B, A, A], "a", 2),
+        ([A, B, A], "a", 3),
+        ([A, A, B], "b", 3),
+        ([B, A, A, A, B, B], "b", 5),
+        ([TIE, B, B], "b", 2),
+        ([B, TIE, B], "b", 3),
+        ([A, B, TIE], "a", 3),
+        ([TIE, TIE, TIE], "a", 3),
+        ([[1.0], [1.0]], "a", 1),
+        ([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4], [0.0, 0.4, 0.6]], "c", 1),
+        ([[0.1, 0.2, 0.7], [0.4, 0.3, 0.3], [0.0, 0.4, 0.6]], "c", 3),
+    ],
+)
+def test_the_class_and_the_step_from_which_it_stays(confidence, label, stable_from):
+    found = Prediction(("a", "b", "c")[: len(confidence[0])], torch.tensor(confidence))
+    assert (found.label, found.stable_from) == (label, stable_from)
+
+
+def test_the_final_class_leads_then_the_highest_on_average():
+    found = Prediction(("a", "b", "c", "d"), torch.tensor([[0.1, 0.2, 0.0, 0.7], [0.4, 0.2, 0.1, 0.3]]))
+    assert [found.leading(count) for count in (1, 2, 3, 9)] == [[0], [0, 3], [0, 3, 1], [0, 3, 1, 2]]
+
+
+@pytest.fixture
+def model():
+    net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=5, leak=0.9)
+    return SpikingClassifier(PoissonEncoder(5, mean=[0.4], std=[0.2]), net)
+
+
+@pytest.fixture
+def images(rng):
+    return torch.rand(4, 1, 4, 4, generator=rng)
+
+
+def test_confidence_is_the_mean_over_draws_of_the_softmax_of_the_logits_after_every_step(model, images):
+    found = predict(model, images, NAMES, seed=3, draws=2)
+    assert len(found) == 4
+    for image, said in zip(images, found, strict=True):
+        shares = []
+        for draw in (FIRST_DRAW, FIRST_DRAW + 1):
+            logits = model.trace(image[None], seed=3, index=torch.tensor([0]), draw=draw).logits[:, 0].double()
+            shares.append(logits.exp() / logits.exp().sum(1, keepdim=True))
+        assert not torch.equal(*shares)
+        assert said.confidence.shape == (5, 3)
+        torch.testing.assert_close(said.confidence, (shares[0] + shares[1]) / 2, rtol=1e-12, atol=0)
+
+
+def test_what_is_said_of_an_image_depends_on_no_other(model, images):
+    together = predict(model, images, NAMES, draws=2)
+    order = [2, 0, 3, 1]
+    for row, said in zip(order, predict(model, images[order], NAMES, draws=2), strict=True):
+        assert torch.equal(said.confidence, together[row].confidence)
+    alone = predict(model, images[3:], NAMES, draws=2)[0]
+    assert torch.equal(alone.confidence, together[3].confidence)
+    assert predict(model, images[:0], NAMES) == []
+
+
+def test_a_seed_names_the_noise(model, images):
+    first, again, other = (predict(model, images, NAMES, seed=seed)[0].confidence for seed in (7, 7, 8))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_nothing_in_the_model_changes(model, images):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    predict(model.train(), images, NAMES)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_direct_coding_says_the_same_in_every_draw(images):
+    net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=5)
+    model = SpikingClassifier(DirectEncoder(5), net)
+    one, three = (predict(model, images, NAMES, draws=draws)[1].confidence for draws in (1, 3))
+    torch.testing.assert_close(one, three, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "draws", "message"),
+    [(NAMES, 0, "draws must be 1 or more, got 0"), (NAMES[:2], 1, "tells 3 classes apart, 2 are named")],
+)
+def test_refusals(model, images, classes, draws, message):
+    with pytest.raises(ValueError, match=message):
+        predict(model, images, classes, draws=draws)

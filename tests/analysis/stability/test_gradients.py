@@ -1,0 +1,187 @@
+"""Gradients and the loss along them: against autograd's own, a hand loop, and a network that is left as it was."""
+
+import copy
+import math
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.stability.gradients import AlongGradient, gradient_norms, loss_along_gradient
+from bntt.models import resnet20, vgg6
+from bntt.nn import PoissonEncoder, SpikingClassifier
+from tests.kernels import choose, needs_kernels
+
+NORMS = ["none", "layer", "bntt", "bn", "tab", "tdbn"]
+
+
+def classifier(norm: str, kind: str = "vgg6", **options) -> SpikingClassifier:
+    if kind == "vgg6":
+        net = vgg6(num_steps=3, width=0.25, image_size=8, norm=norm, num_classes=4, **options)
+    else:
+        net = resnet20(num_steps=3, width=0.25, in_channels=1, norm=norm, residual=kind, num_classes=4, **options)
+    if norm == "none":  # else hardly a neuron fires
+        with torch.no_grad():
+            for part in net.blocks.parameters():
+                part.mul_(2)
+    return SpikingClassifier(PoissonEncoder(3, mean=[0.5], std=[0.3]), net)
+
+
+def double(norm: str) -> SpikingClassifier:
+    """In float64 and plain PyTorch, where differences are exact enough."""
+    model = classifier(norm).double()
+    choose(model.network, backend="reference")
+    return model
+
+
+@pytest.fixture
+def batch(rng):
+    return torch.rand(6, 1, 8, 8, generator=rng), torch.tensor([0, 1, 2, 3, 0, 1])
+
+
+def by_autograd(model, images, labels, **noise) -> tuple[float, dict[str, torch.Tensor]]:
+    """The loss of a training pass in plain PyTorch, and the gradient norms of what hooks kept of it."""
+    model, kept = copy.deepcopy(model).train(), {}
+    choose(model.network, backend="reference")
+    for name, layer in model.network.layers.items():
+        if layer.norm is not None:
+
+            def keep(module, args, name=name):
+                args[0].retain_grad()
+                kept[name] = args[0]
+
+            layer.norm.register_forward_pre_hook(keep)
+    loss = F.cross_entropy(model(images, **noise), labels)
+    loss.backward()
+    return float(loss.detach()), {name: x.grad.double().flatten(1).norm(dim=1) for name, x in kept.items()}
+
+
+@pytest.mark.parametrize("kind", ["vgg6", "basic"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_gradient_norms_are_autograds(norm, kind, batch):
+    model, index = classifier(norm, kind), torch.arange(7, 13)
+    choose(model.network, backend="reference")
+    loss, theirs = by_autograd(model, *batch, seed=3, index=index, draw=FIRST_DRAW)
+    ours = gradient_norms(model, *batch, seed=3, index=index)
+    assert ours.loss == pytest.approx(loss, rel=1e-5)
+    assert list(ours.norms) == list(theirs)
+    for name, row in theirs.items():
+        assert torch.allclose(ours.norms[name], row, rtol=1e-3), name
+        assert row.gt(0).any()
+
+
+@needs_kernels
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_kernels_give_the_same(norm, batch):
+    """But for membranes on the threshold's other side."""
+    model = classifier(norm)
+    choose(model.network, backend="reference")
+    plain, along = gradient_norms(model, *batch), loss_along_gradient(model, *batch, steps=(0.1, 1.0))
+    choose(model.network, backend="auto")
+    fused, fused_along = gradient_norms(model, *batch), loss_along_gradient(model, *batch, steps=(0.1, 1.0))
+    assert fused.loss == pytest.approx(plain.loss, rel=0.05)
+    for name, row in plain.norms.items():
+        assert torch.allclose(fused.norms[name], row, rtol=0.2, atol=1e-4), name
+    assert fused_along.norm == pytest.approx(along.norm, rel=0.2)
+    assert fused_along.loss == pytest.approx(along.loss, rel=0.2)
+
+
+@pytest.mark.parametrize("norm", ["none", "bntt", "bn"])
+def test_the_loss_along_the_gradient_is_a_hand_loops(norm, batch):
+    images, labels = batch[0].double(), batch[1]
+    model, noise = double(norm), {"seed": 2, "index": torch.arange(4, 10), "draw": 9}
+    found = loss_along_gradient(model, images, labels, (0.5, 0.1), **noise)
+    start = copy.deepcopy(model).train()
+    loss = F.cross_entropy(start(images, **noise), labels)
+    loss.backward()
+    flat = torch.cat([p.grad.flatten() for p in start.parameters()])
+    assert found.steps == (0.5, 0.1)
+    assert found.start == pytest.approx(float(loss.detach()), rel=1e-12)
+    assert found.norm == pytest.approx(float(flat.norm()), rel=1e-12)
+    promised = [float(loss.detach()) - eta * float(flat.square().sum()) for eta in (0.5, 0.1)]
+    assert found.predicted == pytest.approx(promised, rel=1e-12)
+    for eta, there, change in zip(found.steps, found.loss, found.change, strict=True):
+        moved = copy.deepcopy(model).train()
+        with torch.no_grad():
+            for p, q in zip(moved.parameters(), start.parameters(), strict=True):
+                p -= eta * q.grad
+        moved_loss = F.cross_entropy(moved(images, **noise), labels)
+        moved_loss.backward()
+        away = torch.cat([p.grad.flatten() for p in moved.parameters()]) - flat
+        assert there == pytest.approx(float(moved_loss.detach()), rel=1e-12)
+        assert change == pytest.approx(float(away.norm()), rel=1e-10)
+        assert there != found.start
+
+
+def test_a_smooth_loss_keeps_its_promise_for_a_small_step(batch):
+    """Below the surrogate nothing else would: through the readout alone the gradient is the true one."""
+    model = double("bntt")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("network.readout"))
+    found = loss_along_gradient(model, batch[0].double(), batch[1], (1e-6, 1e-5))
+    drop, promised = found.start - found.loss[1], found.start - found.predicted[1]
+    assert drop == pytest.approx(promised, rel=1e-4)
+    assert drop > 0
+    assert found.change[1] == pytest.approx(10 * found.change[0], rel=1e-3)
+
+
+def test_range_and_smoothness():
+    found = AlongGradient((0.5, 1.0), 2.0, 2.0, (1.5, 3.0), (3.0, 4.0))
+    assert found.range == (1.5, 3.0)
+    assert found.smoothness == pytest.approx(3.0)
+    assert found.predicted == (0.0, -2.0)
+    lost = AlongGradient((0.5, 1.0), 2.0, 2.0, (math.nan, 3.0), (3.0, math.nan))
+    assert all(map(math.isnan, (*lost.range, lost.smoothness)))
+    assert math.isnan(AlongGradient((0.5,), 2.0, 0.0, (2.0,), (0.0,)).smoothness)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_was(norm, training, batch):
+    model = classifier(norm, dropout=0.5).train(training)
+    model.network.blocks["conv2"].train(not training)
+    model(batch[0]).sum().backward()
+    state = copy.deepcopy(model.state_dict())
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    modes = [part.training for part in model.modules()]
+    first = gradient_norms(model, *batch)
+    along = loss_along_gradient(model, *batch, steps=(0.1, 1.0))
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(p.grad, gradients[name]) for name, p in model.named_parameters())
+    assert [part.training for part in model.modules()] == modes
+    assert gradient_norms(model, *batch).loss == first.loss
+    assert loss_along_gradient(model, *batch, steps=(0.1, 1.0)) == along
+
+
+def test_running_statistics_are_not_asked(batch):
+    model = classifier("bntt").eval()
+    before = gradient_norms(model, *batch).loss
+    for layer in model.network.layers.values():
+        layer.norm.running_mean.fill_(100)
+    assert gradient_norms(model, *batch).loss == before
+
+
+def test_another_loss_is_followed(batch):
+    smooth = partial(F.cross_entropy, label_smoothing=0.5)
+    model = classifier("bntt")
+    assert gradient_norms(model, *batch, loss=smooth).loss != gradient_norms(model, *batch).loss
+    assert loss_along_gradient(model, *batch, steps=(0.1,), loss=smooth).start == pytest.approx(
+        gradient_norms(model, *batch, loss=smooth).loss, rel=1e-5
+    )
+
+
+def test_where_the_gradient_is_not_finite_there_is_no_way(batch):
+    def steep(logits, labels):
+        return 1e38 * F.cross_entropy(1e6 * logits, labels)
+
+    found = loss_along_gradient(classifier("none"), *batch, steps=(0.1, 0.2), loss=steep)
+    assert not math.isfinite(found.norm)
+    assert all(map(math.isnan, (*found.loss, *found.change)))
+
+
+@pytest.mark.parametrize("steps", [(), (0.1, 0.0), (math.nan,), (math.inf,), (-1.0,)])
+def test_steps_must_lead_somewhere(steps, batch):
+    with pytest.raises(ValueError, match="finite numbers above 0"):
+        loss_along_gradient(classifier("bntt"), *batch, steps=steps)

@@ -1,0 +1,144 @@
+"""One picture for a network: channels, size, inversion, and files that are no pictures."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from bntt.data.errors import DataError
+from bntt.data.images.image_folder import ImageFile, decode
+from bntt.data.images.picture import read_picture
+from tests import fakes
+
+
+def written(path, array):
+    Image.fromarray(array).save(path)
+    return path
+
+
+def test_what_fits_is_read_as_the_files_of_image_folders_are(tmp_path):
+    for channels in (1, 3):
+        shape = (4, 6, 3) if channels == 3 else (4, 6)
+        path = written(tmp_path / f"{channels}.png", fakes.pixels(*shape))
+        picture = read_picture(path, (channels, 4, 6))
+        assert picture.changes == ()
+        assert picture.path == path
+        assert picture.pixels.dtype == torch.uint8
+        assert torch.equal(picture.pixels, decode(ImageFile("", path.read_bytes)))
+
+
+def test_gray_of_rgb_and_rgb_of_gray(tmp_path):
+    colours = fakes.pixels(4, 6, 3)
+    gray = read_picture(written(tmp_path / "rgb.png", colours), (1, 4, 6))
+    assert gray.changes == ("gray from RGB",)
+    expected = colours.astype(float) @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(gray.pixels[0].numpy() - expected).max() <= 0.51
+    values = fakes.pixels(4, 6)
+    rgb = read_picture(written(tmp_path / "gray.png", values), (3, 4, 6))
+    assert rgb.changes == ("RGB from gray",)
+    assert np.array_equal(rgb.pixels.numpy(), np.stack([values] * 3))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_upright_and_it_is_said(orientation, kind, tmp_path):
+    """Pillow's own function is the judge; a TIFF is turned by Pillow as it is read."""
+    path, exif = tmp_path / "stored", Image.Exif()
+    exif[0x0112] = orientation
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    Image.fromarray(fakes.pixels(16, 24, 3)).save(path, kind, exif=exif, **lossless)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    picture = read_picture(path, (3, *expected.shape[:2]))
+    assert np.array_equal(picture.pixels.permute(1, 2, 0).numpy(), expected)
+    assert expected.shape[:2] == ((24, 16) if orientation >= 5 else (16, 24))
+    assert picture.changes == ((f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ())
+
+
+def test_it_is_turned_before_it_is_scaled(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = tmp_path / "wide.png"
+    Image.fromarray(fakes.pixels(16, 24, 3)).save(path, exif=exif)
+    picture = read_picture(path, (1, 8, 8))
+    assert picture.changes == (
+        "turned upright (EXIF orientation 8)",
+        "gray from RGB",
+        "resized from 16x24 to 8x8",
+    )
+
+
+def test_another_size_is_scaled_as_a_whole(tmp_path):
+    """Shrunk to an eighth, a pixel is the mean under a triangle of 16 places around it."""
+    values = fakes.pixels(32, 64)
+    values[:, 32:] //= 4
+    picture = read_picture(written(tmp_path / "wide.png", values), (1, 4, 8))
+    assert picture.changes == ("resized from 64x32 to 8x4",)
+    assert picture.pixels.shape == (1, 4, 8)
+
+    def weights(size):
+        places, centres = np.arange(size) + 0.5, (np.arange(size // 8) + 0.5) * 8
+        rows = np.clip(1 - np.abs(places - centres[:, None]) / 8, 0, None)
+        return rows / rows.sum(1, keepdims=True)
+
+    expected = weights(32) @ values.astype(float) @ weights(64).T
+    assert np.abs(picture.pixels[0].numpy() - expected).max() <= 1.01
+
+
+def test_inversion_comes_last_and_is_said(tmp_path):
+    path = written(tmp_path / "rgb.png", fakes.pixels(8, 8, 3))
+    plain, negative = (read_picture(path, (1, 4, 4), invert=invert) for invert in (False, True))
+    assert torch.equal(negative.pixels, 255 - plain.pixels)
+    assert negative.changes == ("gray from RGB", "resized from 8x8 to 4x4", "inverted")
+
+
+def bomb():
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def half_a_bomb():
+    """More than decode takes, and so little more than Pillow's own limit that Pillow only warns."""
+    buffer = io.BytesIO()
+    Image.new("1", (10_000, 9_000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sparse(path, size):
+    path.touch()
+    os.truncate(path, size)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), r"is a folder: name the images in it, such as .*x.png/\*.png"),
+        (os.mkfifo, "is no file: an image is read from a file"),
+        (lambda path: path.symlink_to("nowhere"), "does not exist"),
+        (lambda path: path.write_bytes(b""), "cannot be decoded"),
+        (lambda path: path.write_bytes(b"hello"), "cannot be decoded .*: convert it, or move it away"),
+        (lambda path: path.write_bytes(fakes.image_bytes(fakes.pixels(9, 9))[:-30]), "cannot be decoded"),
+        (lambda path: Image.new("RGBA", (4, 4)).save(path), "has mode RGBA"),
+        (lambda path: Image.new("P", (4, 4)).save(path, transparency=0), "has mode P with transparency"),
+        (lambda path: path.write_bytes(bomb()), "cannot be decoded .*bomb"),
+        (lambda path: path.write_bytes(half_a_bomb()), "has 10000x9000 pixels, more than"),
+        (lambda path: sparse(path, 1 << 27), "has 134217728 bytes, more than 67108864"),
+    ],
+    ids=["missing", "folder", "pipe", "link", "empty", "text", "cut", "RGBA", "tRNS", "bomb", "half a bomb", "large"],
+)
+def test_what_is_no_picture_is_named(make, message, tmp_path):
+    path = tmp_path / "x.png"
+    make(path)
+    with pytest.raises(DataError, match=rf"x\.png {message}"):
+        read_picture(path, (1, 4, 4))
+
+
+def test_a_network_of_other_channels(tmp_path):
+    path = written(tmp_path / "x.png", fakes.pixels(4, 4))
+    with pytest.raises(DataError, match="takes images of 2 channels"):
+        read_picture(path, (2, 4, 4))

@@ -1,0 +1,178 @@
+"""Prepared folders: complete or not there, and where they are."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from bntt.data import ImageSet, Splits
+from bntt.data.errors import DataError
+from bntt.data.prepared.prepared_set import cache_root, load_prepared, read_manifest, verify_prepared, write_prepared
+from bntt.io.digest import digest
+
+
+@pytest.fixture
+def splits():
+    generator = torch.Generator().manual_seed(0)
+
+    def part(count):
+        pixels = torch.randint(0, 256, (count, 1, 4, 4), generator=generator, dtype=torch.uint8)
+        return ImageSet(pixels, torch.arange(count) % 2, ("a", "b"))
+
+    return Splits(part(6), part(4))
+
+
+@pytest.fixture
+def prepared(splits, tmp_path):
+    folder = tmp_path / "cache" / "x"
+    return folder, write_prepared(folder, splits, name="x", source=tmp_path, check="unchecked")
+
+
+def unsigned(folder):
+    """The manifest's values, without their checksum, which somebody who changes them can leave away."""
+    values = json.loads((folder / "manifest.json").read_text())
+    del values["checksum"]
+    return values
+
+
+def test_round_trip(prepared, splits):
+    folder, manifest = prepared
+    found = load_prepared(folder, manifest)
+    for a, b in zip(found, splits, strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.labels, b.labels)
+        assert a.classes == b.classes
+
+
+def test_writing_again_replaces(prepared, splits, tmp_path):
+    folder, _ = prepared
+    manifest = write_prepared(folder, Splits(splits.test, splits.train), name="x", source=tmp_path, check="modified")
+    assert read_manifest(folder) == manifest
+    assert len(load_prepared(folder, manifest).train) == 4
+    assert [p.name for p in folder.parent.iterdir()] == ["x"]
+
+
+def test_nothing_prepared(tmp_path):
+    assert read_manifest(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"name": 3, "colour": "red"}', "["])
+def test_a_damaged_manifest(text, prepared):
+    folder, _ = prepared
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match="prepare the dataset again"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", None),
+        ("source", 3),
+        ("check", ["unchecked"]),
+        ("images", [3, 2]),
+        ("images", {"train": "3", "test": 2}),
+        ("images", {"train": 3}),
+        ("shape", "1x4x4"),
+        ("shape", [1, 4, 4.0]),
+        ("classes", True),
+        ("classes", ["a", None]),
+        ("sha256", []),
+        ("sha256", {"train": 1, "test": 2}),
+        ("sha256", {"train": "1a"}),
+        ("details", None),
+        ("fingerprint", {}),
+    ],
+)
+def test_a_manifest_with_values_of_other_types(key, value, prepared):
+    folder, _ = prepared
+    (folder / "manifest.json").write_text(json.dumps({**unsigned(folder), key: value}))
+    with pytest.raises(DataError, match=rf"is damaged \({key} is .*\)|lacks checksums or numbers of images"):
+        read_manifest(folder)
+
+
+def test_a_manifest_without_an_end(prepared):
+    folder, _ = prepared
+    (folder / "manifest.json").write_text('{"details": ' + "[" * 100_000)
+    with pytest.raises(DataError, match="prepare the dataset again"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({}, "'images'"),
+        ({"images": torch.zeros(6, 1, 4, 4, dtype=torch.uint8)}, "'labels'"),
+        ({"images": torch.zeros(5, 1, 4, 4, dtype=torch.uint8)}, r"images \[5, 1, 4, 4\], its manifest says \[6, 1,"),
+        ({"images": torch.zeros(6, 1, 4, 5, dtype=torch.uint8)}, r"images \[6, 1, 4, 5\], its manifest says"),
+        (
+            {"images": torch.zeros(6, 1, 4, 4, dtype=torch.uint8), "labels": torch.full((6,), 2)},
+            "label 2 of image 0 is outside 0-1",
+        ),
+        ({"images": torch.zeros(6, 1, 4, 4), "labels": torch.zeros(6, dtype=torch.int64)}, "images must be uint8"),
+        (None, "header"),
+    ],
+)
+def test_a_file_with_the_right_checksum_that_holds_something_else(tensors, message, prepared):
+    folder, _ = prepared
+    file = folder / "train.safetensors"
+    if tensors is None:
+        file.write_bytes(bytes(range(200)))
+    else:
+        safetensors.torch.save_file(tensors, file)
+    values = unsigned(folder)
+    values["sha256"]["train"], values["images"]["train"] = digest(file), 6
+    (folder / "manifest.json").write_text(json.dumps(values))
+    with pytest.raises(DataError, match=rf"train.safetensors cannot be read \(.*{message}.*prepare .* again"):
+        load_prepared(folder, read_manifest(folder))
+
+
+def test_a_manifest_of_another_format(prepared):
+    folder, _ = prepared
+    values = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**values, "format": 99}))
+    with pytest.raises(DataError, match="has format 99, this version reads 1"):
+        read_manifest(folder)
+
+
+def test_a_missing_part(prepared):
+    folder, manifest = prepared
+    (folder / "test.safetensors").unlink()
+    with pytest.raises(DataError, match=r"test.safetensors is missing"):
+        verify_prepared(folder, manifest)
+
+
+def test_where_prepared_data_is(monkeypatch, tmp_path):
+    for name in ("BNTT_DATA", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DataError, match="set BNTT_DATA, or HOME"):
+        cache_root()
+    monkeypatch.setenv("HOME", "/home/x")
+    assert str(cache_root()) == "/home/x/.cache/bntt"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert str(cache_root()) == "/cache/bntt"
+    monkeypatch.setenv("BNTT_DATA", "/data")
+    assert str(cache_root()) == "/data"
+
+
+def test_every_flipped_bit_of_a_manifest_is_noticed(prepared):
+    """R5 and S5, for the file whose own words nothing else holds a checksum of."""
+    folder, _ = prepared
+    file = folder / "manifest.json"
+    content = file.read_bytes()
+    for place in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        file.write_bytes(changed)
+        with pytest.raises(DataError):
+            read_manifest(folder)
+    file.write_bytes(content)
+    assert read_manifest(folder).name
+
+
+def test_a_manifest_of_before_there_was_a_checksum(prepared):
+    folder, _ = prepared
+    manifest = read_manifest(folder)
+    (folder / "manifest.json").write_text(json.dumps(unsigned(folder)))
+    assert read_manifest(folder) == manifest

@@ -1,0 +1,42 @@
+"""Zips of a million members are refused before their names are read."""
+
+import zipfile
+
+import pytest
+
+from bntt.data import zip_members as members
+from bntt.data.errors import DataError
+from bntt.data.images.image_folder import read_images
+from bntt.data.zip_members import announced, check_members
+
+
+def zip_of(path, count, comment=b""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"train/cat/{number}.png", b"")
+        archive.comment = comment
+    return path
+
+
+@pytest.mark.parametrize("count", [0, 1, 300, 65_535, 65_536])
+def test_as_many_as_there_are(count, tmp_path):
+    """From 65,535 members on another record tells their number."""
+    assert announced(zip_of(tmp_path / "x.zip", count)) == count
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\5\6", b"x" * 97, b"x" * 98, b"x" * 1000])
+def test_what_is_no_zip_announces_none(content, tmp_path):
+    path = tmp_path / "x.zip"
+    path.write_bytes(content)
+    assert announced(path) == 0
+
+
+@pytest.mark.parametrize("comment", [b"", b"an end that is not at the end"])
+def test_more_than_are_read(comment, tmp_path, monkeypatch):
+    """With a comment they are counted when they have been read."""
+    monkeypatch.setattr(members, "MOST", 9)
+    path = zip_of(tmp_path / "x.zip", 10, comment)
+    assert announced(path) == (0 if comment else 10)
+    with pytest.raises(DataError, match=r"x\.zip has 10 members, more than the 9 that are read"):
+        read_images(path)
+    check_members(path, 9)

@@ -1,0 +1,139 @@
+"""The compiled library: it is there, its variants run, and its absence is explained."""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bntt.engine.cpu import library
+from tests.kernels import needs_kernels
+
+
+@needs_kernels
+def test_the_widest_instruction_set_is_used_and_another_can_be():
+    names = library.variants()
+    assert names[0] == "portable"
+    assert library.use_variant() == names[-1]
+    assert library.use_variant("portable") == "portable"
+    assert library.use_variant(names[-1]) == names[-1]
+
+
+@needs_kernels
+def test_a_kernel_without_memory_says_so(monkeypatch):
+    class Broken:
+        @staticmethod
+        def bntt_moments(*arguments):
+            return 1
+
+    monkeypatch.setattr(library, "LIBRARY", Broken)
+    with pytest.raises(MemoryError, match="bntt_moments"):
+        library.call("bntt_moments")
+
+
+def test_without_the_compiled_file_everything_runs_and_says_why(tmp_path):
+    code = (
+        "import pathlib; exists = pathlib.Path.exists\n"
+        "pathlib.Path.exists = lambda p: False if p.name.startswith('kernels.') else exists(p)\n"
+        "import torch, bntt\n"
+        "from bntt.engine.kernels import backends, BackendError\n"
+        "print(backends()[1].available, backends()[1].detail)\n"
+        "net = bntt.models.mlp(num_steps=3); print(net(torch.ones(3, 2, 1)).shape)\n"
+        "try: bntt.nn.SpikingNetwork({}, net.readout, compute=bntt.Compute('cpu'))\n"
+        "except BackendError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "False the kernels were not compiled: install bntt where a C++17 compiler" in done.stdout
+    assert "torch.Size([2, 10])" in done.stdout
+    assert "backend 'cpu' cannot run here" in done.stdout
+
+
+@needs_kernels
+def test_a_forked_child_and_two_python_threads_use_the_pool():
+    code = (
+        "import os, threading, torch\n"
+        "torch.set_num_threads(2)\n"
+        "from bntt.engine.scan import moments\n"
+        "x = torch.randn(4, 600, 2, 2, 16); want = moments(x)\n"
+        "def check(): assert all(torch.equal(a, b) for a, b in zip(moments(x), want))\n"
+        "threads = [threading.Thread(target=lambda: [check() for _ in range(50)]) for _ in range(3)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    check(); os._exit(0)\n"
+        "assert os.waitpid(pid, 0)[1] == 0; check()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+HEADER = Path(library.__file__).with_name("kernels.h")
+C_TYPES = {"double": ctypes.c_double, "std::int64_t": ctypes.c_int64, "std::int32_t": ctypes.c_int32}
+
+
+def fields_of(structure: str) -> list[tuple[str, type]]:
+    """Names and types of a struct's fields in the header, in order."""
+    text = re.sub(r"//[^\n]*", "", HEADER.read_text("utf-8"))
+    body = re.search(rf"struct {structure} {{(.*?)}};", text, re.DOTALL)[1]
+    found = []
+    for declaration in body.split(";"):
+        if declaration.strip():
+            kind, names = re.match(r"\s*(?:const\s+)?([\w:]+)\s*(.*)", declaration, re.DOTALL).groups()
+            for name in names.split(","):
+                pointer = "*" in name
+                found.append((name.strip(" *\n"), ctypes.c_void_p if pointer else C_TYPES[kind]))
+    return found
+
+
+@pytest.mark.parametrize(("structure", "ours"), [("BnttScan", library.Scan), ("BnttEvents", library.Events)])
+def test_the_structures_are_those_of_the_header(structure, ours):
+    """A field too many, too few or elsewhere would shift all that follow it."""
+    assert fields_of(structure) == [(name, kind) for name, kind in ours._fields_]
+
+
+def test_the_functions_take_as_many_arguments_as_the_header_says():
+    text = HEADER.read_text("utf-8")
+    for name, (_, arguments) in library._ARGUMENTS.items():
+        inside = re.search(rf"{name}\((.*?)\);", text, re.DOTALL)[1]
+        assert len([part for part in inside.split(",") if part.strip()]) == len(arguments), name
+
+
+DENIES_THREADS = """
+#include <errno.h>
+#include <dlfcn.h>
+#include <pthread.h>
+int deny = 0;
+typedef int (*create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+int pthread_create(pthread_t* t, const pthread_attr_t* a, void* (*f)(void*), void* x) {
+  return deny ? EAGAIN : ((create)dlsym(RTLD_NEXT, "pthread_create"))(t, a, f, x);
+}
+"""
+
+
+@needs_kernels
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+def test_a_thread_that_cannot_be_started_is_done_without(tmp_path):
+    source, shared = tmp_path / "deny.c", tmp_path / "deny.so"
+    source.write_text(DENIES_THREADS, "utf-8")
+    command = ["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", str(source), "-o", str(shared), "-ldl"]
+    subprocess.run(command, check=True, timeout=60)
+    code = (
+        "import ctypes, torch\n"
+        "from bntt.engine.cpu.launch import moments\n"
+        "x = torch.randn(4, 600, 2, 2, 16); want = moments(x, None)\n"
+        "torch.set_num_threads(2)\n"
+        f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 1\n"
+        "assert all(torch.equal(a, b) for a, b in zip(moments(x, None), want))\n"
+        f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 0\n"
+        "assert all(torch.equal(a, b) for a, b in zip(moments(x, None), want)); print('the same')\n"
+    )
+    environment = os.environ | {"LD_PRELOAD": str(shared)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+    assert done.stdout.strip() == "the same", done.stderr

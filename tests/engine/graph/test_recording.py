@@ -1,0 +1,185 @@
+"""What is measured of a pass, against plain PyTorch in float64."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from jaxtyping import TypeCheckError
+from torch import Tensor
+
+from bntt.engine.compute import Compute
+from bntt.engine.graph import layer as engine_layer
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.recording import Measure, Seen, histogram, joined_seen, moments_taken
+from bntt.engine.graph.stack import Ran, Stack, run_stack
+from bntt.engine.layer_spec import Affine
+from bntt.engine.synapse import Spikes
+from bntt.ops.lif import lif_sequence
+from bntt.ops.norm import Moments, normalize, step_moments
+from tests.engine.graph.test_stack import layer
+from tests.kernels import needs_kernels
+
+EDGES = (-1.5, -0.5, 0.0, 0.7, 2.0)
+EVERYTHING = Measure(True, True, True, EDGES, True, True, arrivals=True)
+STEPS = 5
+
+
+@pytest.mark.parametrize(
+    "edges", [(1.0,), (1.0, 1.0), (2.0, 1.0), (0.0, math.nan), (-math.inf, 0.0), (0.0, 1.0, math.inf)], ids=str
+)
+def test_edges_ascend_and_are_finite(edges):
+    with pytest.raises(ValueError, match="two or more finite numbers that ascend"):
+        Measure(current=edges)
+
+
+def test_what_asks_for_a_look_at_the_current():
+    assert not Measure(spikes=True, gradient=True).looks
+    for one in (
+        Measure(places=True),
+        Measure(samples=True),
+        Measure(current=EDGES),
+        Measure(moments=True),
+        Measure(arrivals=True),
+    ):
+        assert one.looks
+    assert [one.every_place for one in (Measure(places=True), Measure(samples=True), Measure(moments=True))] == [
+        1,
+        1,
+        0,
+    ]
+
+
+def test_an_edge_belongs_to_the_values_above_it():
+    current, one = torch.tensor([[[[[-9.0], [0.0], [0.5], [1.0], [9.0]]]]]), torch.ones(1, 1)
+    counts, largest = histogram(current, Affine(0 * one, one, 0 * one), (0.0, 1.0))
+    assert counts.tolist() == [[1, 2, 2]]
+    assert largest.tolist() == [9.0]
+    counts, largest = histogram(current.fill_(torch.nan), Affine(0 * one, one, 0 * one), (0.0, 1.0))
+    assert counts.tolist() == [[0, 0, 5]]
+    assert largest.isnan().all()
+
+
+def test_parts_are_joined_in_time():
+    rows = torch.arange(6).reshape(3, 2)
+    moments = Moments(rows.float(), rows + 0.5, (4, 5, 6))
+    whole = Seen(rows, samples=rows + 1, moments=moments)
+    cut = [Moments(moments.mean[a:b], moments.var[a:b], moments.count[a:b]) for a, b in ((0, 1), (1, 3))]
+    parts = [Seen(rows[:1], samples=rows[:1] + 1, moments=cut[0]), Seen(rows[1:], samples=rows[1:] + 1, moments=cut[1])]
+    found = joined_seen(parts)
+    assert torch.equal(found.spikes, whole.spikes)
+    assert torch.equal(found.samples, whole.samples)
+    assert (found.places, found.current, found.gradient) == (None, None, None)
+    assert torch.equal(found.moments.var, moments.var)
+    assert found.moments.count == (4, 5, 6)
+    assert joined_seen(parts[:1]) is parts[0]
+    assert moments_taken([None, None]) is None
+
+
+class Plain(NamedTuple):
+    """Of one layer, channels before space: ``[S, B, C, H, W]``."""
+
+    arriving: Tensor
+    current: Tensor
+    z: Tensor
+    spikes: Tensor
+
+
+def plain(layers: list[Layer], x: Tensor) -> tuple[Tensor, list[Plain]]:
+    """The layers in plain PyTorch, and what happened in each."""
+    found = []
+    for one in layers:
+        images = x.flatten(0, 1).permute(0, 3, 1, 2)
+        weight = one.weight.double()
+        flat = (
+            F.linear(images.flatten(1), weight)[..., None, None] if one.flatten else F.conv2d(images, weight, padding=1)
+        )
+        current = flat.unflatten(0, x.shape[:2])
+        current.retain_grad()
+        own = step_moments(current) if one.mean is None else Moments(one.mean.double(), one.var.double(), ())
+        z = normalize(current, own.mean, own.var, one.gamma.double(), None, one.eps)
+        spikes, _ = lif_sequence(z, None, one.neuron)
+        found.append(Plain(images.unflatten(0, x.shape[:2]), current, z, spikes))
+        x = F.avg_pool2d(spikes.flatten(0, 1), one.window).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
+    return x, found
+
+
+@pytest.fixture(params=["batch", "given"])
+def layers(request, rng) -> list[Layer]:
+    """Windows do not tile the images of 7 by 7 and 3 by 3."""
+    made = [layer(rng, 3, 10, STEPS), layer(rng, 10, 9, STEPS), layer(rng, 9, 5, STEPS, flatten=True)]
+    if request.param == "batch":
+        return made
+    rows = [torch.rand(one.gamma.shape, generator=rng) * 0.2 for one in made]
+    return [replace(one, mean=some, var=some + 0.2) for one, some in zip(made, rows, strict=True)]
+
+
+def check(ran: Ran, expected: list[Plain]) -> None:
+    for seen, one in zip(ran.seen, expected, strict=True):
+        assert torch.equal(seen.spikes, one.spikes.sum((1, 3, 4)).long())
+        assert torch.equal(seen.places, one.spikes.sum(1).permute(0, 2, 3, 1).long())
+        assert torch.equal(seen.samples, one.spikes.sum((2, 3, 4)).long())
+        edges = torch.tensor([-math.inf, *EDGES, math.inf], dtype=torch.float64)
+        rows = [[((low <= z) & (z < high)).sum() for low, high in pairwise(edges)] for z in one.z]
+        assert torch.equal(seen.current, torch.tensor(rows))
+        assert torch.allclose(seen.largest.double(), one.z.flatten(1).amax(1), atol=1e-5)
+        around = (1, 2, 3, 4) if one.current.shape[3:] == (1, 1) else (1, 2)
+        assert torch.equal(seen.arrivals.active, (one.arriving != 0).sum(around).reshape(seen.arrivals.active.shape))
+        amount = one.arriving.detach().abs().sum(around).reshape(seen.arrivals.amount.shape)
+        assert torch.allclose(seen.arrivals.amount, amount)
+        own = step_moments(one.current)
+        assert seen.moments.count == own.count
+        for ours, theirs in ((seen.moments.mean, own.mean), (seen.moments.var, own.var)):
+            assert torch.allclose(ours.double(), theirs.detach(), atol=1e-6)
+
+
+@needs_kernels
+@pytest.mark.parametrize("chunk", [1, 30_000, 16 << 20])
+@pytest.mark.parametrize("recompute", ["never", 2])
+def test_everything_at_once_is_what_plain_pytorch_finds(layers, recompute, chunk, rng, monkeypatch):
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
+    x = torch.randn(STEPS, 4, 7, 7, 3, generator=rng)
+    out, expected = plain(layers, x.double().requires_grad_())
+    weights = torch.randn(out.shape, generator=rng)
+    (out * weights).sum().backward()
+    stack = Stack(layers, Compute(events="fixed", recompute=recompute), measure=EVERYTHING)
+    ran = run_stack(stack, Spikes(x), mean_over_time=False)
+    check(ran, expected)
+    assert all(seen.gradient.isnan().all() for seen in ran.seen)
+    for keep in (True, False):  # the second one writes the same
+        for seen in ran.seen:
+            seen.gradient.fill_(torch.nan)
+        (ran.out * weights).sum().backward(retain_graph=keep)
+        for seen, one in zip(ran.seen, expected, strict=True):
+            norms = one.current.grad.flatten(1).norm(dim=1)
+            assert torch.allclose(seen.gradient, norms, rtol=1e-4, atol=1e-5 * float(norms.max()))
+    with torch.no_grad():
+        alone = run_stack(stack, Spikes(x), mean_over_time=True)
+    check(alone, expected)
+    assert all(seen.gradient.isnan().all() for seen in alone.seen)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", ["places", "samples", "moments", "gradient", "current", "arrivals"])
+def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(name, layers, rng):
+    x = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng))
+    one = replace(Measure(), **{name: EDGES if name == "current" else True})
+    without = run_stack(Stack(layers), x, mean_over_time=False)
+    ran = run_stack(Stack(layers, measure=one), x, mean_over_time=False)
+    assert torch.equal(ran.out, without.out)
+    for seen, bare in zip(ran.seen, without.seen, strict=True):
+        assert {key for key, value in vars(bare).items() if value is not None} == {"spikes"}
+        more = {"largest"} if name == "current" else set()
+        assert {key for key, value in vars(seen).items() if value is not None} == {"spikes", name} | more
+        assert torch.equal(seen.spikes, bare.spikes)
+
+
+def test_what_is_asked_for_is_looked_at():
+    assert Measure(current=[0, 0.5, 1]).current == (0.0, 0.5, 1.0)
+    with pytest.raises((ValueError, TypeCheckError), match="membrane"):
+        Measure(membrane=("fc1", 3))

@@ -1,0 +1,72 @@
+"""How many steps a span has, and what that is decided on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from bntt.engine.compute import Compute
+from bntt.engine.graph import spans as recompute
+from bntt.engine.graph.layer import Layer
+from bntt.engine.synapse import Geometry, Spikes
+from bntt.ops.lif import Neuron
+
+
+def layers(steps: int) -> list[Layer]:
+    def one(weight: torch.Tensor, flatten: bool, window: tuple[int, int]) -> Layer:
+        gamma, geometry = torch.ones(steps, len(weight)), Geometry() if flatten else Geometry(padding=(1, 1))
+        return Layer(geometry, flatten, window, Neuron(), weight, None, gamma, None, None, None, 1e-4)
+
+    return [one(torch.zeros(10, 3, 3, 3), False, (2, 2)), one(torch.zeros(7, 10 * 4 * 4), True, (1, 1))]
+
+
+X = Spikes(torch.zeros(50, 2, 8, 8, 3, dtype=torch.int8))
+
+
+def test_sizes_are_those_of_one_step():
+    found = [(size.floats, size.bytes) for size in recompute.sizes(layers(50), X)]
+    assert found == [(2 * 8 * 8 * 10, 2 * 4 * 4 * 10), (2 * 7, 2 * 7)]
+
+
+@pytest.mark.parametrize(("choice", "span"), [("never", 50), (7, 7), (1, 1), (80, 50)])
+def test_a_choice_is_taken_as_it_is(choice, span):
+    assert recompute.span_of(layers(50), X, Compute(recompute=choice)) == span
+
+
+def test_auto_keeps_everything_until_half_of_the_memory_is_needed(monkeypatch):
+    needed = 50 * (4 * 1280 + 320 + 4 * 14 + 14)
+    for available, span in ((2 * needed, 50), (2 * needed - 1, 8), (0, 8), (math.inf, 50)):
+        monkeypatch.setattr(recompute, "available_memory", lambda device, available=available: available)
+        assert recompute.span_of(layers(50), X, Compute()) == span
+
+
+def test_processes_that_add_sums_up_do_not_look_at_their_memory(monkeypatch):
+    monkeypatch.setattr(recompute, "available_memory", lambda device: 0.0)
+    assert recompute.span_of(layers(50), X, Compute(reduce=torch.clone)) == 50
+    assert recompute.span_of(layers(50), X, Compute(recompute=7, reduce=torch.clone)) == 7
+
+
+def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch):
+    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    2000 kB\n"}
+    monkeypatch.setattr(recompute, "_read", lambda path: files.get(path, ""))
+    monkeypatch.setattr(recompute.WORKSPACE, "free_bytes", lambda: 7)  # ours to take again
+    cpu, version_1 = torch.device("cpu"), "/sys/fs/cgroup/memory/memory."
+    assert recompute.available_memory(cpu) == 2000 * 1024 + 7
+    files |= {"/sys/fs/cgroup/memory.max": "1000000\n", "/sys/fs/cgroup/memory.current": "400000\n"}
+    assert recompute.available_memory(cpu) == 600_007
+    files["/sys/fs/cgroup/memory.stat"] = "anon 5\ninactive_file 30000\n"
+    assert recompute.available_memory(cpu) == 630_007
+    files |= {f"{version_1}limit_in_bytes": "900000\n", f"{version_1}usage_in_bytes": "800000\n"}
+    assert recompute.available_memory(cpu) == 100_007
+    files[f"{version_1}stat"] = "total_inactive_file 1000\n"
+    assert recompute.available_memory(cpu) == 101_007
+    files |= {"/sys/fs/cgroup/memory.max": "max\n", f"{version_1}limit_in_bytes": str(1 << 60)}
+    assert recompute.available_memory(cpu) == 2000 * 1024 + 7
+    files.clear()
+    assert recompute.available_memory(cpu) == math.inf
+
+
+def test_this_machine_says_something():
+    assert recompute.available_memory(torch.device("cpu")) > 1 << 20

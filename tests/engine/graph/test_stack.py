@@ -1,0 +1,179 @@
+"""The executor's own promises; parity with the modules is held by tests/nn/fusion/test_fused_parity.py."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+import torch
+
+from bntt.engine import workspace
+from bntt.engine.compute import Compute
+from bntt.engine.graph import layer as engine_layer
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.node import Start
+from bntt.engine.graph.stack import Stack, run_stack
+from bntt.engine.synapse import Geometry, Spikes
+from bntt.engine.workspace import Workspace
+from bntt.ops.lif import Neuron
+from tests.kernels import needs_kernels
+
+pytestmark = needs_kernels
+
+
+def layer(rng: torch.Generator, inputs: int, outputs: int, steps: int, flatten: bool = False) -> Layer:
+    weight = torch.randn(outputs, inputs, *(() if flatten else (3, 3)), generator=rng) * 0.3
+    gamma = torch.ones(steps, outputs, requires_grad=True)
+    geometry = Geometry(padding=(1, 1))
+    window = (1, 1) if flatten else (2, 2)
+    return Layer(
+        Geometry() if flatten else geometry, flatten, window, Neuron(0.9), weight, None, gamma, None, None, None, 1e-4
+    )
+
+
+def layers(rng: torch.Generator, steps: int = 6) -> list[Layer]:
+    return [layer(rng, 3, 10, steps), layer(rng, 10, 9, steps), layer(rng, 36, 5, steps, flatten=True)]
+
+
+def same(one, other) -> bool:
+    """Whether two tensors, or the tensors of two records, are equal; NaN equals NaN."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
+    if isinstance(one, Start):
+        return all(map(same, one, other))
+    if not is_dataclass(one):
+        return one == other
+    return all(same(getattr(one, part.name), getattr(other, part.name)) for part in fields(one))
+
+
+def test_chunks_of_any_size_give_the_same_spikes_and_gradients(rng, monkeypatch):
+    made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
+    results = []
+    for size in (1, 30_000, 1 << 24):
+        monkeypatch.setattr(engine_layer, "CHUNK_BYTES", size)
+        stack = Stack(made, Compute(events="fixed"))
+        ran = run_stack(stack, x, mean_over_time=False)
+        grads = torch.autograd.grad(ran.out.sum(), [one.gamma for one in made])
+        with torch.no_grad():
+            alone, mean = (run_stack(stack, x, mean_over_time=mean) for mean in (False, True))
+        assert torch.equal(ran.out, alone.out)
+        assert torch.allclose(mean.out, ran.out.mean(0))
+        assert ran.ends == ()
+        for one, other in zip((*ran.moments, *ran.seen), (*alone.moments, *alone.seen), strict=True):
+            assert same(one, other)
+        assert [len(found.count) for found in ran.moments] == [6, 6, 6]
+        results.append((ran.out, *grads))
+    for other in results[1:]:
+        assert torch.equal(results[0][0], other[0])
+        assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("given", [False, True], ids=["batch statistics", "given statistics"])
+def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypatch):
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 30_000)
+    made, results = layers(rng, 7), []
+    if given:
+        made = [
+            replace(
+                one,
+                mean=torch.randn(one.gamma.shape, generator=rng) * 0.1,
+                var=torch.rand(one.gamma.shape, generator=rng) + 0.5,
+                bias=torch.randn(len(one.weight), generator=rng, requires_grad=True),
+                beta=torch.randn(one.gamma.shape, generator=rng, requires_grad=True),
+            )
+            for one in made
+        ]
+    x = torch.randn(7, 4, 8, 8, 3, generator=rng, requires_grad=True)
+    for recompute in ("never", 1, 3, 7, 100):
+        stack = Stack(made, Compute(events="fixed", recompute=recompute))
+        ran = run_stack(stack, Spikes(x), mean_over_time=mean)
+        out = ran.out
+        wanted = [x, *(t for one in made for t in one.learned if t is not None and t.requires_grad)]
+        ((out * torch.arange(5.0)).square().sum()).backward(retain_graph=True, inputs=wanted)
+        first = [t.grad.clone() for t in wanted]
+        ((out * torch.arange(5.0)).square().sum()).backward(inputs=wanted)  # again: gradients add up
+        for t, once in zip(wanted, first, strict=True):
+            assert torch.allclose(t.grad, 2 * once, rtol=1e-6, atol=1e-7)
+            t.grad = None
+        moments = [t for m in ran.moments if m is not None for t in (m.mean, m.var)]
+        assert len(moments) == (0 if given else 6)
+        results.append([out.detach(), *moments, *first])
+    for other in results[1:]:
+        assert torch.equal(results[0][0], other[0])
+        for a, b in zip(results[0], other, strict=True):
+            assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_spans_need_memory_for_one_span_and_the_membranes(rng, monkeypatch):
+    """What is held at any time, from the workspace: at √T steps a span, a third and less of all steps."""
+    peaks = []
+    for recompute in ("never", 6):
+        held, peak = [0], [0]
+        take, give = Workspace.take, Workspace.give
+
+        def taking(self, size, take=take, held=held, peak=peak):
+            buffer = take(self, size)
+            held[0] += buffer.numel()
+            peak[0] = max(peak[0], held[0])
+            return buffer
+
+        def giving(self, buffer, give=give, held=held):
+            held[0] -= buffer.numel()
+            give(self, buffer)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(workspace, "_SMALL", 1)
+            patch.setattr(Workspace, "take", taking)
+            patch.setattr(Workspace, "give", giving)
+            workspace.WORKSPACE.clear()
+            out = run_stack(
+                Stack(layers(rng, 36), Compute(events="fixed", recompute=recompute)),
+                Spikes(torch.randn(36, 4, 8, 8, 3, generator=rng)),
+                mean_over_time=True,
+            ).out
+            out.sum().backward()
+        assert held[0] == 0
+        peaks.append(peak[0])
+    assert peaks[1] < peaks[0] / 2.5
+
+
+def test_without_gradients_memory_does_not_grow_with_the_steps(rng, monkeypatch):
+    monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 200_000)
+    taken: list[int] = []
+    real = Workspace.take
+
+    def counting(self, size):
+        taken.append(size)
+        return real(self, size)
+
+    monkeypatch.setattr(Workspace, "take", counting)
+    largest = []
+    for steps in (40, 200):
+        taken.clear()
+        made, x = layers(rng, steps), Spikes(torch.zeros(steps, 4, 8, 8, 3))
+        with torch.no_grad():
+            run_stack(Stack(made), x, mean_over_time=True)
+        largest.append(max(taken))
+    assert largest[0] == largest[1]
+
+
+def test_every_neurons_spikes_are_seen_also_those_that_the_pool_drops(rng):
+    made, x = layers(rng)[:1], Spikes(torch.randn(6, 4, 7, 7, 3, generator=rng))
+    ran = run_stack(Stack(made), x, mean_over_time=False)
+    assert ran.out.shape == (6, 4, 3, 3, 10)
+    assert ran.seen[0].spikes.shape == (6, 10)
+    assert ran.seen[0].spikes.sum() > 4 * ran.out.sum()
+
+
+def test_a_run_is_a_value(rng):
+    """A second one changes nothing of the first."""
+    stack, x = Stack(layers(rng), wants_ends=True), torch.randn(6, 4, 8, 8, 3, generator=rng)
+    first = run_stack(stack, Spikes(x), mean_over_time=False)
+    again = run_stack(stack, Spikes(x), mean_over_time=False)
+    run_stack(stack, Spikes(x + 1), mean_over_time=False)
+    assert all(end.membrane.requires_grad for end in first.ends)
+    for one, other in zip(
+        (*first.ends, *first.moments, *first.seen), (*again.ends, *again.moments, *again.seen), strict=True
+    ):
+        assert same(one, other)

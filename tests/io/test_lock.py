@@ -1,0 +1,194 @@
+"""One process per run directory: who holds it is said, and nothing that a dead process leaves is in the way."""
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+
+import filelock
+import pytest
+
+from bntt.io import lock
+from bntt.io.lock import RunLockedError, hold_run
+
+HOLD = """
+import sys
+from pathlib import Path
+from bntt.io.lock import hold_run
+with hold_run(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds ``tmp_path`` until its input is closed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def left(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+def refusal(folder):
+    with pytest.raises(RunLockedError) as caught, hold_run(folder):
+        pass
+    return str(caught.value)
+
+
+def test_another_process_is_refused_and_told_who_holds_it(tmp_path, holder):
+    facts = json.loads((tmp_path / "lock.json").read_text())
+    assert (facts["pid"], facts["host"]) == (holder.pid, platform.node())
+    message = refusal(tmp_path)
+    for part in (str(tmp_path), f"process {holder.pid} on {platform.node()}", facts["since"], facts["command"]):
+        assert part in message
+    holder.stdin.close()
+    assert holder.wait(60) == 0
+    assert left(tmp_path) in ([], ["lock"])  # as filelock likes
+    with hold_run(tmp_path):
+        assert json.loads((tmp_path / "lock.json").read_text())["pid"] == os.getpid()
+
+
+def test_a_killed_holder_is_no_obstacle(tmp_path, holder):
+    holder.kill()
+    holder.wait(60)
+    assert left(tmp_path) == ["lock", "lock.json"]
+    with hold_run(tmp_path):
+        assert f"process {os.getpid()} " in refusal(tmp_path)
+
+
+def test_what_the_file_says_does_not_decide(tmp_path):
+    """Not even where its process lives: it may be another one, of the same number."""
+    (tmp_path / "lock").write_text("x")
+    (tmp_path / "lock.json").write_text(json.dumps({"pid": os.getppid(), "host": platform.node()}))
+    with hold_run(tmp_path):
+        for damaged in ("{", "[]", '{"pid": 1}', ""):
+            (tmp_path / "lock.json").write_text(damaged)
+            assert "is held by another process: " in refusal(tmp_path)
+        (tmp_path / "lock.json").unlink()
+        assert "is held by another process: " in refusal(tmp_path)
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Locks that are not released by being forgotten."""
+    taken, take = [], lock._lock
+    monkeypatch.setattr(lock, "_lock", lambda path: taken.append(take(path)) or taken[-1])
+    return taken
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
+def test_it_is_released_after_any_end(error, tmp_path, kept):
+    with pytest.raises(error), hold_run(tmp_path):
+        raise error
+    assert left(tmp_path) in ([], ["lock"])  # as filelock likes
+    with hold_run(tmp_path):
+        pass
+
+
+def test_any_thread_releases_it(tmp_path, kept):
+    holding = hold_run(tmp_path)
+    holding.__enter__()
+    thread = threading.Thread(target=holding.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    with hold_run(tmp_path):
+        assert len(kept) == 2
+
+
+def test_other_directories_are_free(tmp_path, holder):
+    (tmp_path / "other").mkdir()
+    with hold_run(tmp_path / "other"):
+        pass
+
+
+def test_a_directory_that_goes_away_meanwhile_hides_no_error(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def work():
+        shutil.rmtree(run)
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"), hold_run(run):
+        work()
+
+
+def test_a_directory_that_is_missing_or_cannot_be_written_to(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError), hold_run(tmp_path / "none"):
+        pass
+    assert left(tmp_path) == []
+
+    def read_only(*given, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lock, "_write_owner", read_only)
+        with pytest.raises(OSError, match="Read-only"), hold_run(tmp_path):
+            pass
+    with hold_run(tmp_path):  # it was not kept
+        pass
+    monkeypatch.setattr(filelock.FileLock, "acquire", read_only)
+    with pytest.raises(OSError, match="Read-only"), hold_run(tmp_path):
+        pass
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def no_locks(request, monkeypatch):
+    """A file system without locks."""
+
+    def flock(*given):
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_a_file_decides(tmp_path):
+    with hold_run(tmp_path):
+        message = refusal(tmp_path)
+        assert f"process {os.getpid()} on" in message
+        assert f"or delete {tmp_path / 'lock.soft'} if it is no more" in message
+    assert left(tmp_path) in ([], ["lock"])  # as filelock likes
+    with hold_run(tmp_path):
+        pass
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_another_machine_is_taken_for_alive(tmp_path):
+    (tmp_path / "lock.soft").write_text("4194304\nanother-machine\n")
+    assert str(tmp_path / "lock.soft") in refusal(tmp_path)
+    (tmp_path / "lock.soft").unlink()
+    with hold_run(tmp_path):
+        pass
+
+
+def test_filelock_of_before(tmp_path, monkeypatch):
+    """Which knew no option, and said that locks are not implemented with an error of its own."""
+
+    class Before(filelock.BaseFileLock):
+        def __init__(self, file, thread_local=True):
+            super().__init__(file, thread_local=thread_local)
+
+        def _acquire(self):
+            raise NotImplementedError
+
+        def _release(self):
+            raise AssertionError("it was never held")
+
+    monkeypatch.setattr(lock, "FileLock", Before)
+    monkeypatch.setattr(lock, "BaseFileLock", Before)
+    with hold_run(tmp_path):
+        assert left(tmp_path) == ["lock.json", "lock.soft"]
+        assert "lock.soft" in refusal(tmp_path)

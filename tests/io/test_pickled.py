@@ -1,0 +1,215 @@
+"""Hostile files of torch.save (S1): none runs, all are refused, in little time and memory; good ones are read."""
+
+import io
+import os
+import pickle
+import struct
+import time
+import tracemalloc
+import zipfile
+from collections import OrderedDict
+
+import pytest
+import torch
+
+from bntt.io.checkpoint import CheckpointError, read_pickled
+from bntt.io.pickled import PickledError, check_pickled
+from tests.foreign import VGG6, Loop, released, saved
+
+
+class Code:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, canary, function=os.system):
+        self.canary, self.function = canary, function
+
+    def __reduce__(self):
+        return self.function, (f"touch {self.canary}",)
+
+
+def state(**more):
+    return {"conv1.weight": torch.ones(2, 1, 3, 3), **more}
+
+
+def with_pickle(payload: bytes, storages: dict[str, bytes] | None = None, packing=zipfile.ZIP_STORED, **more) -> bytes:
+    """An archive as torch.save writes it, with this as its pickle."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        archive.writestr("archive/data.pkl", payload)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+        for name, content in {**{f"data/{key}": value for key, value in (storages or {}).items()}, **more}.items():
+            archive.writestr(f"archive/{name}", content)
+    return file.getvalue()
+
+
+def tensor_pickle(size: str, stride: str, numel: int, kind: str = "FloatStorage") -> bytes:
+    """The pickle of one tensor by protocol 0 steps, which says any size of any storage."""
+    storage = f"(S'storage'\nctorch\n{kind}\nS'0'\nS'cpu'\nI{numel}\ntQ"
+    tensor = f"ctorch._utils\n_rebuild_tensor_v2\n({storage}I0\n({size}t({stride}tI00\nccollections\nOrderedDict\n(tRtR"
+    return f"(dS'w'\n{tensor}s.".encode()
+
+
+HUGE = "I1000000\nI1000000\n"
+BOMBS = {
+    "a million by a million of one number": with_pickle(tensor_pickle(HUGE, "I0\nI0\n", 1), {"0": bytes(4)}),
+    "a storage of 4 TB": with_pickle(tensor_pickle("I2\n", "I1\n", 1 << 40), {"0": bytes(8)}),
+    "a negative size": with_pickle(tensor_pickle("I-5\n", "I1\n", 2), {"0": bytes(8)}),
+    "a packed storage": with_pickle(tensor_pickle("I2\n", "I1\n", 2), {"0": bytes(1 << 24)}, zipfile.ZIP_DEFLATED),
+    "a bytearray of 1 TB": with_pickle(b"cbuiltins\nbytearray\n(I1099511627776\ntR."),
+    "a storage made by itself": with_pickle(b"ctorch\nFloatStorage\n(I1099511627776\ntR."),
+    "a step two million times": with_pickle(b"\x80\x02" + b"N0" * 1_000_000 + b"N."),
+    "lists a hundred thousand deep": with_pickle(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."),
+    "a memo of 2**31": with_pickle(b"\x80\x02Nr\xff\xff\xff\x7f."),
+    "a text of 4 GB": with_pickle(b"\x80\x02X\xff\xff\xff\xff."),
+    "a long of 2 GB": with_pickle(b"\x80\x02\x8b\xff\xff\xff\x7f."),
+    "an int of a million digits": with_pickle(b"I" + b"9" * 1_000_000 + b"\n."),
+    "no storage": with_pickle(tensor_pickle("I2\n", "I1\n", 2)),
+    "no pickle": with_pickle(b""),
+    "two pickles": with_pickle(b"N.", **{"more/data.pkl": b"N."}),
+    "a number": with_pickle(b"I3\n."),
+    "a list": saved([torch.ones(2)]),
+    "an empty dictionary": saved({}),
+    "a number for a weight": saved(state(lr=0.3)),
+    "a name that is none": saved({3: torch.ones(2)}),
+    "a sparse tensor": saved(state(w=torch.eye(3).to_sparse())),
+    "NaN": saved(state(w=torch.tensor([1.0, float("nan")]))),
+    "infinity": saved(state(w=torch.tensor([1.0, float("-inf")]))),
+    "one tensor a hundred times": saved({f"w{i}": t for t in [torch.ones(10_000)] for i in range(100)}),
+    "the tar of PyTorch 0.1": b"storages\0" + bytes(1015),
+    "nothing": b"",
+    "the head of an archive": b"PK\3\4",
+    "the number of an older file alone": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+}
+
+
+def dangerous(canary) -> dict[str, bytes]:
+    code = Code(canary)
+    text = f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode()
+    return {
+        "code for a weight": saved(state(w=code)),
+        "code beside the weights": saved({"state_dict": state(), "accuracy": code}),
+        "code in an optimiser": saved({"state_dict": state(), "optimizer": {"state": [{"step": code}]}}),
+        "code as a random state": saved({"state_dict": state(), "rng_state": code}),
+        "code in an older file": saved(state(w=code), old=True),
+        "eval": saved(state(w=Code(canary, eval))),
+        "exec": saved(state(w=Code(canary, exec))),
+        "a bare pickle": pickle.dumps(code),
+        "a pickle of protocol 0": text,
+        "a pickle by INST": with_pickle(f"(S'touch {canary}'\niposix\nsystem\n.".encode()),
+        "a pickle by OBJ": with_pickle(f"(cposix\nsystem\nS'touch {canary}'\no.".encode()),
+        "a pickle by STACK_GLOBAL": with_pickle(
+            b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c"
+            + bytes([len(f"touch {canary}")])
+            + f"touch {canary}".encode()
+            + b"\x85R."
+        ),
+        "a name with dots": with_pickle(f"ctorch\nos.system\n(S'touch {canary}'\ntR.".encode()),
+        "a module of torch that has os": with_pickle(
+            f"ctorch.serialization\nos.system\n(S'touch {canary}'\ntR.".encode()
+        ),
+        "a class for BUILD": with_pickle(b"ctorch.nn.modules.linear\nLinear\n)\x81}b."),
+        "code after good weights": saved(state()) + text,
+        "TorchScript": with_pickle(b"N.", **{"code/__torch__.py": b"import os", "constants.pkl": text}),
+        "torch.package": with_pickle(b"N.", **{".data/extern_modules": b"os\n", "code/x.py": b"import os"}),
+    }
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(payload):
+        path = tmp_path / "weights.pth.tar"
+        path.write_bytes(payload)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", dangerous("x"))
+def test_no_code_runs(name, file, tmp_path):
+    canary = tmp_path / "canary"
+    payload = dangerous(canary)[name]
+    try:
+        found = read_pickled(file(payload))
+        assert name == "code after good weights"
+        assert list(found) == ["conv1.weight"]
+    except CheckpointError as error:
+        said = str(error)
+        assert "weights.pth.tar" in said
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_and_nonsense_are_refused_soon_and_in_little_memory(name, file):
+    path, began = file(BOMBS[name]), time.perf_counter()
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=r"weights\.pth\.tar"):
+        read_pickled(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    assert time.perf_counter() - began < 60  # traced, on a machine that does other things; S1's own figure is 2 s
+
+
+def test_good_files_are_read(file):
+    loop = Loop(VGG6, 2, width=0.25).randomize()
+    for content in (
+        released(loop),
+        loop.state_dict(),
+        OrderedDict(loop.state_dict()),
+        {"state_dict": loop.state_dict()},
+    ):
+        for old in (False, True):
+            found = read_pickled(file(saved(content, old=old)))
+            assert all(torch.equal(found[name], value) for name, value in loop.state_dict().items())
+    assert not any(value.requires_grad for value in read_pickled(file(saved(dict(loop.named_parameters())))).values())
+
+
+def test_every_shorter_file_is_refused(file):
+    whole = {old: saved(state(), old=old) for old in (False, True)}
+    for payload in whole.values():
+        for size in range(0, len(payload) - 1, 7):
+            with pytest.raises(CheckpointError):
+                read_pickled(file(payload[:size]))
+
+
+def test_what_is_no_file(tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        read_pickled(tmp_path / "none.pth.tar")
+    with pytest.raises(CheckpointError, match="is no file"):
+        read_pickled(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="is no file"):
+        read_pickled(tmp_path / "pipe")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate((2 << 30) + 1)  # a hole: no disk is used
+    with pytest.raises(CheckpointError, match=r"has 2,147,483,649 bytes, at most"):
+        read_pickled(tmp_path / "large")
+
+
+def test_members_are_counted_before_they_are_read():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", b"N.")
+    payload = bytearray(file.getvalue())
+    at = payload.index(b"PK\1\2") + 24  # the size in the directory
+    payload[at : at + 4] = struct.pack("<I", 1 << 31)
+    with pytest.raises(PickledError, match=r"announces more bytes than it has|is not whole"):
+        check_pickled(bytes(payload))
+
+
+def test_an_older_pytorch_reads_none(tmp_path, monkeypatch):
+    path = tmp_path / "x.pth.tar"
+    torch.save(state(), path)
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    with pytest.raises(CheckpointError, match=r"x\.pth\.tar is not read: .* PyTorch 2\.9\.1\+cpu has known holes"):
+        read_pickled(path)
+    monkeypatch.setattr(torch, "__version__", "2.10.0")
+    assert read_pickled(path).keys() == {"conv1.weight"}
+
+
+def test_bytes_after_the_end_of_an_archive_are_refused():
+    """Where the weights come first, PyTorch reads them and passes over whatever follows."""
+    good = with_pickle(pickle.dumps({}))
+    with pytest.raises(PickledError, match="holds more after its end"):
+        check_pickled(good + b"cposix\nsystem\n(S'true'\ntR.")

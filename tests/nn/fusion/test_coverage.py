@@ -1,0 +1,32 @@
+"""What the kernels do for neurons and blocks."""
+
+from dataclasses import replace
+
+from bntt.nn import NORMS, TDBN
+from bntt.nn.fusion import coverage as parts
+from bntt.nn.fusion.coverage import fused_norms, fused_parts
+from bntt.nn.network.call import Call
+
+
+def test_which_norms_are_fused():
+    found = fused_norms()
+    assert found == dict.fromkeys(NORMS, "fused in training and evaluation")
+
+
+def test_a_norm_that_is_fused_in_evaluation_alone_says_why(monkeypatch):
+    monkeypatch.setattr(parts, "SITE", replace(parts.SITE, call=Call(whole=False)))
+    reason = "tdBN takes its training statistics over all steps, and the call has not all"
+    assert TDBN(2, 2).method.pooling.looks_ahead
+    assert fused_norms()["tdbn"] == f"fused in evaluation; training in plain PyTorch: {reason}"
+
+
+def test_all_are_fused():
+    assert set(fused_parts().values()) == {"fused in training and evaluation"}
+
+
+def test_one_that_is_not_says_why(monkeypatch):
+    class Own(parts.Residual):
+        pass
+
+    monkeypatch.setattr(parts, "Residual", Own)
+    assert fused_parts()["Residual"] == "plain PyTorch: it is Own, which the kernels do not know"

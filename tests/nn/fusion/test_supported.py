@@ -1,0 +1,50 @@
+"""What the kernels know of the parts of a block."""
+
+import pytest
+import torch
+from torch import nn
+
+from bntt.nn import BNTT, LIF, TAB, TDBN, Neuron
+from bntt.nn.fusion.supported import layout_of, pool_of, synapse_of, why_not_neuron, why_not_norm
+from tests.nn.networks import conv, linear
+
+
+def test_a_norm_that_looks_ahead_trains_fused_on_all_steps_only():
+    reason = "tdBN takes its training statistics over all steps, and the call has not all"
+    assert why_not_norm(TDBN(8, 4), range(2), 8, whole=False) == reason
+    assert why_not_norm(TDBN(8, 4).eval(), range(2), 8, whole=False) == ""
+    assert why_not_norm(TAB(8, 4), range(1, 3), 8, whole=False) == ""
+    assert why_not_norm(BNTT(8, 4), range(5), 8) == "its norm takes 4 steps of 8 channels"
+
+
+def test_pools_of_whole_windows():
+    average = pool_of(nn.Sequential(nn.AvgPool2d((2, 3)), nn.Flatten()), (8, 6, 7), False)
+    assert (average.average, average.largest) == ((2, 3), (1, 1))
+    assert (average.out.shape, average.out.memory) == ((8 * 3 * 2,), (3, 2, 8))
+    largest = pool_of(nn.MaxPool2d(2), (8, 7, 7), False)
+    assert (largest.average, largest.largest, largest.out.shape) == ((1, 1), (2, 2), (8, 3, 3))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(3, stride=2),
+        nn.MaxPool2d(3, stride=2),
+        nn.MaxPool2d(2, padding=1),
+        nn.MaxPool2d(2, dilation=2),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.MaxPool2d(2, return_indices=True),
+        nn.Sequential(nn.AvgPool2d(2), nn.MaxPool2d(2)),
+    ],
+)
+def test_a_pool_on_other_places_is_named(pool):
+    assert pool_of(pool, (8, 9, 9), False).endswith("which is no average or maximum over whole windows")
+
+
+def test_weights_and_neurons():
+    layout = layout_of(torch.zeros(4, 2, 3, 6, 7))
+    assert synapse_of(conv(3, 8, 3, stride=2), layout)[2] == (2, 3, 8)
+    assert synapse_of(linear(126, 5), layout) == "its input does not fit, or is not flat"
+    lif = LIF(0.9)
+    lif.neuron = Neuron(surrogate=torch.sigmoid)
+    assert why_not_neuron(lif.neuron, range(4), 8, "cpu") == "its surrogate is one of yours"

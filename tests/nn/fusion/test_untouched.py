@@ -1,0 +1,120 @@
+"""What a fused path may not by-pass: subclasses, hooks, methods set on an instance."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+from bntt.engine.private import has_global_hooks
+from bntt.nn import LIF, Call, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn.fusion.untouched import why_touched
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False)
+    nn.init.uniform_(layer.weight, 0.0, 0.5, generator=torch.Generator().manual_seed(outputs))
+    return layer
+
+
+def block(kind: type[SpikingBlock] = SpikingBlock, lif: LIF | None = None, norm=None, pool=None) -> SpikingBlock:
+    return kind(linear(4, 4), norm or NoNorm(), lif or LIF(0.9), pool)
+
+
+def network(first: SpikingBlock | None = None, readout: Readout | None = None) -> SpikingNetwork:
+    return SpikingNetwork([first or block(), block()], readout or Readout(linear(4, 2)))
+
+
+def spikes(steps: int = 6) -> Tensor:
+    return (torch.arange(steps * 3 * 4).reshape(steps, 3, 4) % 3).float()
+
+
+class Louder(SpikingBlock):
+    """Twice as loud."""
+
+    def forward(self, x: Tensor, call: Call = Call(), state=None):
+        return super().forward(2 * x, call, state)
+
+
+class Leakless(LIF):
+    """Without memory."""
+
+    def forward(self, current: Tensor, call: Call = Call(), membrane=None):
+        return (current > self.neuron.threshold).to(current), torch.zeros_like(current[0])
+
+
+class Doubled(Readout):
+    """Twice as loud."""
+
+    def forward(self, spikes: Tensor, call: Call = Call(), voltage=None):
+        return super().forward(2 * spikes, call, voltage)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: network(block(Louder)),
+        lambda: network(block(Louder, pool=nn.Identity())),
+        lambda: network(block(lif=Leakless())),
+        lambda: network(readout=Doubled(linear(4, 2))),
+    ],
+    ids=["block", "block with a pool", "neuron", "readout"],
+)
+def test_a_subclass_is_itself_in_every_form(make):
+    net, x = make().eval(), spikes()
+    plain = network().eval()(x)
+    expected = net(x)
+    assert not torch.allclose(expected, plain)
+    for sizes in (1, 4):
+        state = None
+        for part in x.split(sizes):
+            logits, state = net.advance(part, state)
+        assert torch.allclose(logits[-1], expected, atol=1e-6)
+    trace = net.trace(x)
+    assert torch.allclose(trace.logits[-1], expected, atol=1e-6)
+    assert trace.spikes["block1"].sum() > 0
+
+
+def louder(out):
+    return (3 * out[0], out[1]) if isinstance(out, tuple) else 3 * out
+
+
+@pytest.mark.parametrize("where", ["blocks.block1", "blocks.block1.synapse", "blocks.block2.lif", "readout"])
+def test_a_method_set_on_an_instance_is_used(where):
+    net = network().eval()
+    before, part = net(spikes()), net.get_submodule(where)
+    real = part.forward
+    part.forward = lambda *args: louder(real(*args))
+    assert not torch.allclose(net(spikes()), before)
+    assert why_touched(part) == "has a method of its own, forward"
+
+
+@pytest.mark.parametrize("where", ["blocks.block1", "blocks.block1.synapse", "blocks.block2.norm", "readout"])
+def test_a_hook_that_changes_something_changes_it(where):
+    net = network().eval()
+    before = net(spikes())
+    net.get_submodule(where).register_forward_hook(lambda module, args, out: louder(out))
+    assert not torch.allclose(net(spikes()), before)
+
+
+def test_a_hook_for_all_modules_sees_all_of_them():
+    net, seen = network().eval(), []
+    handle = register_module_forward_hook(lambda module, args, out: seen.append(type(module).__name__))
+    try:
+        assert has_global_hooks()
+        net(spikes())
+    finally:
+        handle.remove()
+    assert seen.count("LIF") == 2
+    assert "Readout" in seen
+
+
+@pytest.mark.parametrize("where", ["blocks.block1", "blocks.block1.norm", "blocks.block2.lif", "readout"])
+def test_a_hook_is_called_by_every_form(where):
+    net, seen = network().eval(), []
+    net.get_submodule(where).register_forward_hook(lambda module, args, out: seen.append(len(out[0])))
+    for call in (net, net.advance, net.trace):
+        seen.clear()
+        call(spikes())
+        assert sum(seen) == 6, call

@@ -1,0 +1,259 @@
+"""A network without its norms is the network that it was: every spike in float64, but for ties where it runs fused."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bntt.models import mlp, resnet19, vgg6
+from bntt.nn import (
+    LIF,
+    NORMS,
+    CurrentBlock,
+    FoldedLIF,
+    Measure,
+    NoNorm,
+    Readout,
+    Residual,
+    SpikingBlock,
+    SpikingNetwork,
+    TemporalNorm,
+    fold,
+)
+from bntt.nn.network.fold import normalisation_of
+from tests.folding import RULES
+from tests.kernels import choose, needs_kernels
+from tests.nn.networks import backward, close, linear, pair, residual, small, spikes_of
+
+STEPS = 7
+"""``fire_before`` answers a step later in each of four layers."""
+BATCH_STATISTICS = [name for name in NORMS if name not in ("layer", "none")]
+
+
+def unsettled(net: SpikingNetwork, rng: torch.Generator) -> SpikingNetwork:
+    """With statistics, γ, β and p as they may be: of both signs, and 0 in some steps of some channels."""
+    with torch.no_grad():
+        for norm in (module for module in net.modules() if isinstance(module, TemporalNorm)):
+            norm.gamma.copy_(torch.randn(norm.gamma.shape, generator=rng))
+            norm.gamma[-1, :3], norm.gamma[len(norm.gamma) // 2, 2] = torch.tensor([0.0, 1e-4, -1e-4]), 0.0
+            norm.running_mean.copy_(torch.randn(norm.running_mean.shape, generator=rng) * 0.3)
+            norm.running_var.copy_(torch.rand(norm.running_var.shape, generator=rng) + 0.5)
+            if norm.beta is not None:
+                norm.beta.copy_(torch.randn(norm.beta.shape, generator=rng) * 0.5)
+            if norm.step_scale is not None:
+                norm.step_scale.copy_(1 + torch.randn(norm.step_scale.shape, generator=rng) * 0.7)
+                norm.step_scale[2] = 0.0
+    return net.eval()
+
+
+def small_with(norm: str, rng: torch.Generator, **neuron) -> SpikingNetwork:
+    return unsettled(
+        small(STEPS, lambda channels, steps: NORMS[norm](channels, steps, 0.8), threshold=0.8, **neuron), rng
+    )
+
+
+def every_spike(net: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    hooks = [
+        layer.lif.register_forward_hook(lambda module, args, out, name=name: found.update({name: out[0].detach()}))
+        for name, layer in net.layers.items()
+        if layer.lif is not None
+    ]
+    net(x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("norm", BATCH_STATISTICS)
+@pytest.mark.parametrize(("rule", "reset"), RULES)
+def test_every_spike_and_gradient_in_float64(rule, reset, norm, rng):
+    net = small_with(norm, rng, rule=rule, reset=reset).double()
+    other, x = fold(net), spikes_of(STEPS, 2, rng).double()
+    expected, found = every_spike(net, x), every_spike(other, x)
+    assert list(found) == ["conv1", "conv2", "conv3", "fc1"]
+    for name, spikes in expected.items():
+        assert torch.equal(found[name], spikes), name
+        assert 0.01 < spikes.mean() < 0.7
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    logits = [backward(one, given) for one, given in zip((net, other), inputs, strict=True)]
+    assert close(logits[1], logits[0], 1e-12)
+    assert close(inputs[1].grad, inputs[0].grad, 1e-9)
+    for (name, p), q in zip(
+        other.named_parameters(), (p for n, p in net.named_parameters() if "norm" not in n), strict=True
+    ):
+        assert close(p.grad, q.grad, 1e-9), name
+
+
+def test_every_spike_of_a_loop(rng):
+    """Eq. 4 and 9 written out for one layer and its readout: TEBN, of which everything is there."""
+    net = mlp(in_features=3, hidden=(9,), num_classes=2, num_steps=5, norm="tebn", threshold=0.7, leak=0.8)
+    net = unsettled(net, rng).double()
+    block, x = net.blocks["fc1"], torch.randn(5, 6, 3, generator=rng, dtype=torch.float64) * 2
+    norm, weight = block.norm, block.synapse[-1].weight.detach().numpy()
+    gamma, beta, p = (q.detach().numpy() for q in (norm.gamma[0], norm.beta[0], norm.step_scale))
+    mean, var = norm.running_mean[0].numpy(), norm.running_var[0].numpy()
+    expected, u = np.zeros((5, 6, 9)), np.zeros((6, 9))
+    for t, spikes in enumerate(x.numpy()):
+        z = p[t] * (gamma * (spikes @ weight.T - mean) / np.sqrt(var + norm.eps) + beta)
+        m = 0.8 * u + z
+        expected[t] = m > 0.7
+        u = m - 0.7 * expected[t]
+    folded = fold(net)
+    assert np.array_equal(every_spike(folded, x)["fc1"].numpy(), expected)
+    assert 0.1 < expected.mean() < 0.6
+    readout = net.readout.synapse.weight.detach().numpy()
+    assert np.allclose(folded(x).detach().numpy(), (expected @ readout.T).mean(0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("learn_leak", ["layer", "channel"])
+@pytest.mark.parametrize("decay_input", [False, True])
+def test_leaks_that_were_learned(learn_leak, decay_input, rng):
+    leak = 0.4 if decay_input else 0.8
+    net = mlp(in_features=6, hidden=(9, 8), num_steps=STEPS, learn_leak=learn_leak, leak=leak, decay_input=decay_input)
+    with torch.no_grad():
+        for block in net.blocks.values():
+            block.lif.leak_logit.add_(torch.randn(block.lif.leak_logit.shape, generator=rng))
+    net, x = unsettled(net, rng).double(), torch.randn(STEPS, 5, 6, generator=rng).double() * 3
+    expected, found = every_spike(net, x), every_spike(fold(net), x)
+    for name, spikes in expected.items():
+        assert torch.equal(found[name], spikes), name
+        assert spikes.mean() > 0.02
+
+
+def test_steps_may_be_cut_anywhere(rng):
+    net, x = fold(small_with("tab", rng).double()), spikes_of(STEPS, 2, rng).double()
+    whole, state, parts = net.advance(x)[0], None, []
+    for part in x.split(3):
+        logits, state = net.advance(part, state)
+        parts.append(logits)
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@needs_kernels
+@pytest.mark.parametrize("norm", BATCH_STATISTICS)
+@pytest.mark.parametrize(("rule", "reset"), RULES)
+def test_it_runs_fused_as_its_own_reference_does(rule, reset, norm, rng):
+    net = fold(small_with(norm, rng, rule=rule, reset=reset))
+    x = spikes_of(STEPS, 3, rng)
+    assert not net.plan(x.shape).reason
+    assert all(type(block.norm) is NoNorm and type(block.lif) is FoldedLIF for block in net.blocks.values())
+    ours, theirs = pair(net)
+    found, expected = (one.advance(x, measure=Measure(spikes=True)) for one in (ours, theirs))
+    for name, layer in found[1].measured.items():
+        assert torch.equal(layer.spikes, expected[1].measured[name].spikes), name
+    assert close(found[0], expected[0])
+
+
+@needs_kernels
+def test_fused_it_is_the_network_but_for_ties(rng):
+    net = small_with("bntt", rng)
+    other, x = fold(net), spikes_of(STEPS, 20, rng)
+    spikes = []
+    for one in (net, other):
+        choose(one, backend="cpu")
+        spikes.append(one.advance(x, measure=Measure(places=True))[1].measured)
+    for name, layer in spikes[0].items():
+        moved = (layer.places - spikes[1][name].places).abs().sum()
+        assert moved <= 1e-3 * layer.places.sum(), name
+
+
+def test_a_residual_of_spikes_folds(rng):
+    net = unsettled(residual("spikes", STEPS), rng).double()
+    other, x = fold(net), spikes_of(STEPS, 2, rng, size=8).double()
+    assert not any(isinstance(module, TemporalNorm) for module in other.modules())
+    expected, found = every_spike(net, x), every_spike(other, x)
+    assert list(found) == ["pooled", "same.a", "same.b", "wider.a", "wider.b", "wider.c", "last"]
+    for name, spikes in expected.items():
+        assert torch.equal(found[name], spikes), name
+        assert spikes.any()
+
+
+def test_the_original_is_left_and_shares_nothing(rng):
+    net = small_with("bntt", rng)
+    net.train()
+    before = copy.deepcopy(net.state_dict())
+    other = fold(net)
+    assert net.training
+    assert not other.training
+    with torch.no_grad():
+        for tensor in [*other.parameters(), *other.buffers()]:
+            tensor.zero_()
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert all(type(block.lif) is LIF for block in net.blocks.values())
+    assert other.compute == net.compute
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("norm", ["bntt", "bn"])
+def test_the_number_of_steps_stays(norm, steps):
+    net = mlp(in_features=4, hidden=(3,), num_steps=steps, norm=norm)
+    assert fold(net).num_steps == fold(fold(net)).num_steps == steps
+    with pytest.raises(ValueError, match=f"has {steps} time steps"):
+        fold(net).advance(torch.ones(steps + 1, 2, 4))
+
+
+def test_layers_without_a_norm_stay():
+    net = mlp(in_features=4, hidden=(3,), norm="none")
+    assert type(fold(net).blocks["fc1"].lif) is LIF
+    assert fold(net).num_steps is None
+    mixed = Residual({"a": SpikingBlock(linear(3, 3), NoNorm(), LIF()), "b": CurrentBlock(linear(3, 3), NoNorm())})
+    assert type(fold(SpikingNetwork([mixed], Readout(linear(3, 2)))).blocks["block1"].body["a"].lif) is LIF
+
+
+@pytest.mark.parametrize(("mean", "ratio"), [(False, True), (True, False), (False, False)])
+def test_what_the_approximations_leave_out(mean, ratio, rng):
+    """Without the mean it is the network whose running means are 0; without the ratio every leak is λ."""
+    net = small_with("bntt", rng).double()
+    found, exact, centred = fold(net, mean=mean, ratio=ratio), fold(net), copy.deepcopy(net)
+    for block in centred.blocks.values():
+        block.norm.running_mean.zero_()
+    x = spikes_of(STEPS, 2, rng).double()
+    if ratio:
+        expected, spikes = every_spike(centred, x), every_spike(found, x)
+        assert all(torch.equal(spikes[name], value) for name, value in expected.items())
+    for name, block in found.blocks.items():
+        scale = normalisation_of(net.blocks[name].norm).scale
+        assert bool((block.lif.leak == 0.9).all()) == (not ratio)
+        if mean:
+            assert torch.equal(block.lif.bias[scale != 0], -net.blocks[name].norm.running_mean[scale != 0])
+    assert not torch.equal(every_spike(found, x)["conv1"], every_spike(exact, x)["conv1"])
+
+
+class Mine(SpikingBlock):
+    """A block of somebody's."""
+
+
+def test_what_cannot_be_folded_says_why():
+    def why(*blocks: nn.Module) -> str:
+        with pytest.raises(ValueError, match="cannot be folded") as error:
+            fold(SpikingNetwork({f"fc{i}": block for i, block in enumerate(blocks, 1)}, Readout(linear(3, 2))))
+        return str(error.value)
+
+    def layer(kind: type = SpikingBlock, norm: str = "bntt", lif: nn.Module | None = None) -> SpikingBlock:
+        return kind(linear(3, 3), NORMS[norm](3, 2, 1.0), LIF() if lif is None else lif)
+
+    assert why(layer(), layer(norm="layer")).startswith("layer 'fc2' cannot be folded: LayerNorm takes the statistics")
+    assert "'fc1' cannot be folded: it is Mine, which is no block of the library's" in why(layer(Mine))
+    current = CurrentBlock(linear(3, 3), NORMS["bntt"](3, 2, 1.0))
+    assert "layer 'fc2.b' cannot be folded: its current is added to another's" in why(
+        layer(), Residual({"a": layer(), "b": current})
+    )
+    folded = copy.deepcopy(fold(SpikingNetwork([layer()], Readout(linear(3, 2)))).blocks["block1"].lif)
+    assert "its norm is followed by FoldedLIF, and not by LIF" in why(layer(lif=folded))
+    yours = LIF(reset=lambda u, o, theta: u * 0)
+    assert "'fc1' cannot be folded: a folded neuron fires by fire_after or fire_before" in why(layer(lif=yours))
+    broken = layer()
+    nn.init.constant_(broken.norm.gamma, float("nan"))
+    assert "'fc1' cannot be folded: gain must be finite, got nan at step 0, channel 0" in why(broken)
+
+
+def test_models_fold():
+    net = vgg6(width=0.125, num_steps=3, image_size=8, fire="before", reset="hard", dropout=0.2)
+    assert list(fold(net).state_dict()) != list(net.state_dict())
+    with pytest.raises(ValueError, match="its current is added to another's"):
+        fold(resnet19(width=0.03125, num_steps=2))

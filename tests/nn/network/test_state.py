@@ -1,0 +1,67 @@
+"""States: whose rows they are, and where gradients stop."""
+
+import pytest
+import torch
+
+from bntt.nn.blocks.block import BlockState
+from bntt.nn.network.call import Noise
+from bntt.nn.network.state import NetworkState, detached, rows_of
+from bntt.ops.norm import Moments
+
+
+def state(**changes) -> NetworkState:
+    moments = Moments(torch.ones(1, 2), torch.ones(1, 2), (3,))
+    blocks = (BlockState(torch.arange(6.0).reshape(3, 2), moments), {"u": torch.arange(3.0)}, None)
+    return NetworkState(2, 3, blocks, torch.arange(3.0)[:, None], Noise(1, 2, torch.tensor([7, 8, 9])), **changes)
+
+
+@pytest.mark.parametrize("keep", [torch.tensor([True, False, True]), torch.tensor([0, 2])])
+def test_rows_are_taken_of_everything_that_has_some(keep):
+    some = state().rows(keep)
+    assert (some.steps, some.batch) == (2, 2)
+    assert some.blocks[0].membrane.tolist() == [[0, 1], [4, 5]]
+    assert some.blocks[0].norm is state().blocks[0].norm or some.blocks[0].norm.count == (3,)
+    assert some.blocks[1]["u"].tolist() == [0, 2]
+    assert some.blocks[2] is None
+    assert some.readout.flatten().tolist() == [0, 2]
+    assert some.noise.index.tolist() == [7, 9]
+    assert (some.noise.seed, some.noise.draw) == (1, 2)
+
+
+def test_rows_are_refused_where_a_sample_depends_on_all_others():
+    with pytest.raises(ValueError, match="samples cannot leave a batch in training"):
+        state(pooled=True).rows(torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"keep must be a mask of 3 samples, .* got torch.bool \[2\]"):
+        state().rows(torch.tensor([True, False]))
+
+
+def test_a_state_of_yours_says_how_or_is_refused():
+    class Mine:
+        def __init__(self, u):
+            self.u = u
+
+        def rows(self, keep):
+            return Mine(self.u[keep])
+
+        def detach(self):
+            return Mine(self.u.detach())
+
+    kept = rows_of((Mine(torch.arange(3.0, requires_grad=True)),), torch.tensor([2]))[0]
+    assert kept.u.tolist() == [2]
+    assert kept.u.requires_grad
+    assert not detached(kept).u.requires_grad
+    with pytest.raises(TypeError, match=r"of type int does not say how to do rows\(\)"):
+        rows_of(3, torch.tensor([0]))
+
+
+def test_detaching_reaches_every_part():
+    leaf = torch.ones(1, 2, requires_grad=True)
+    whole = NetworkState(1, 1, (BlockState(2 * leaf, Moments(2 * leaf, 3 * leaf, (1,))), leaf), leaf * 2).detach()
+    parts = [
+        whole.readout,
+        whole.blocks[0].membrane,
+        whole.blocks[0].norm.mean,
+        whole.blocks[0].norm.var,
+        whole.blocks[1],
+    ]
+    assert not any(part.requires_grad for part in parts)

@@ -1,0 +1,137 @@
+"""A recipe's objects are what the recipe says."""
+
+import tomllib
+
+import pytest
+import torch
+
+from bntt.cli.main import main
+from bntt.engine import kernels as backend
+from bntt.engine.cpu import library
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import BackendError
+from bntt.runs.recipe import build
+from bntt.runs.recipe.build import DeviceError, build_model, describe_backend, require_device
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
+from bntt.nn import DirectEncoder, PoissonEncoder
+from bntt.nn.fusion import plan
+from tests.runs.recipe.test_schema import MINIMAL, changed
+
+
+@pytest.mark.parametrize(
+    ("encoder", "kind", "signed"),
+    [("poisson", PoissonEncoder, True), ("poisson-unsigned", PoissonEncoder, False), ("direct", DirectEncoder, None)],
+)
+def test_encoders(encoder, kind, signed):
+    recipe = parse_recipe(changed(encoder={"name": encoder}))
+    data = build_data(recipe)
+    model = build_model(recipe, data)
+    assert isinstance(model.encoder, kind)
+    assert getattr(model.encoder, "signed", None) == signed
+    assert (model.encoder.mean is None) == (encoder == "poisson-unsigned")
+    assert model(data.test.images[:2].float() / 255).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["vgg6", "mlp"])
+def test_every_network_option_reaches_the_network(name):
+    options = {"name": name, "leak": 0.8, "norm": "tdbn", "width": 0.25, "threshold": 2.0, "learn_leak": True}
+    options["dropout"] = 0.3
+    recipe = parse_recipe(changed(network={**options, "fire": "before", "reset": "hard", "surrogate": "arctan"}))
+    block = build_model(recipe, build_data(recipe)).network.blocks["fc1"]
+    assert torch.isclose(block.lif.neuron.leak.detach(), torch.tensor(0.8))
+    assert (block.lif.neuron.threshold, block.norm.scale) == (2.0, 2.0)
+    assert (block.lif.neuron.rule.__name__, block.lif.neuron.reset.__name__) == ("fire_before", "hard_reset")
+    assert block.norm.channels == {"vgg6": 32, "mlp": 64}[name]
+    assert block.dropout.p == 0.3
+
+
+@pytest.mark.parametrize(("said", "leaks"), [(False, None), (True, 1), ("layer", 1), ("channel", 32)])
+def test_a_leak_may_learn_in_every_layer_or_channel(said, leaks):
+    recipe = parse_recipe(changed(network={"name": "vgg6", "width": 0.25, "learn_leak": said}))
+    assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+    logit = build_model(recipe, build_data(recipe)).network.blocks["fc1"].lif.leak_logit
+    assert (None if logit is None else logit.numel()) == leaks
+
+
+def test_a_network_that_does_not_fit_the_images():
+    recipe = parse_recipe(changed(network={"name": "vgg9"}))
+    with pytest.raises(RecipeError, match="network: image_size=28 cannot be halved 3 times"):
+        build_model(recipe, build_data(recipe))
+
+
+def test_batches_of_one_are_refused_before_training():
+    recipe = parse_recipe(changed(train={"batch_size": 1}))
+    with pytest.raises(RecipeError, match="batches of one image out of 4500, which bntt cannot normalise"):
+        build_model(recipe, build_data(recipe))
+
+
+def test_a_root_means_the_same_from_every_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    recipe = parse_recipe(changed(data={"name": "images", "root": "mine"}))
+    assert build.with_whole_root(recipe).data.root == str(tmp_path / "mine")
+    assert build.with_whole_root(parse_recipe(MINIMAL)) == parse_recipe(MINIMAL)
+    hybrid = parse_recipe(changed(convert={"ann": "mine"}, network={"norm": "none"}))
+    assert build.with_whole_root(hybrid).convert.ann == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", ["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"])
+def test_every_encoder_is_built(name):
+    recipe = parse_recipe(changed(encoder={"name": name}))
+    data = build_data(recipe)
+    images = data.train.batch(torch.arange(2))
+    kind, _, unsigned = name.partition("-")
+    encoder, longer = build.build_encoder(recipe, data), build.build_encoder(recipe, data, 11)
+    assert type(encoder).__name__.lower() == f"{kind}encoder"
+    assert (encoder.num_steps, longer.num_steps) == (recipe.network.num_steps, 11)
+    assert bool(encoder(images).amin() < 0) == (not unsigned)
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "gpu", "mps", "meta"])
+def test_devices_that_are_not_here(device):
+    with pytest.raises(DeviceError, match=f"device '{device}' cannot be used .*; here: cpu"):
+        require_device(device)
+
+
+def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
+    data = build_data(load_recipe("demo"))
+    net = build_model(load_recipe("demo"), data).network
+    assert net.compute == Compute(events="fixed")
+    values = ["backend=cpu", "events=measured", "recompute=3", "precision=bf16-grad"]
+    chosen = load_recipe("demo", [f"compute.{value}" for value in values])
+    monkeypatch.setattr(backend, "has_bf16", lambda: True)
+    net = build_model(chosen, data).network
+    assert net.compute == Compute("cpu", "measured", 3, "bf16-grad")
+    with pytest.raises(RecipeError, match=r"compute: .*the kernels' own"):
+        build_model(load_recipe("demo", ["compute.backend=reference", "compute.precision=bf16"]), data)
+    monkeypatch.setattr(backend, "has_bf16", lambda: False)
+    with pytest.raises(BackendError, match="'bf16-grad' cannot be had here"):
+        build_model(chosen, data)
+    for wrong in ("recompute=0", "recompute=sometimes", "precision=half"):
+        with pytest.raises(RecipeError, match=rf"compute\.{wrong.split('=')[0]}"):
+            load_recipe("demo", [f"compute.{wrong}"])
+    with pytest.raises(RecipeError, match=r"compute\.backend"):
+        load_recipe("demo", ["compute.backend=gpu"])
+
+
+def test_what_a_run_computes_with_is_said_with_its_reason(monkeypatch):
+    recipe = load_recipe("demo")
+    assert describe_backend(load_recipe("demo", ["compute.backend=reference"]), "cpu") == "plain PyTorch, as asked"
+    monkeypatch.setattr(library, "LIBRARY", None)
+    monkeypatch.setattr(library, "REASON", "no compiler")
+    assert describe_backend(recipe, "cpu") == "plain PyTorch, slower: no compiler"
+    with pytest.raises(BackendError, match="no compiler"):
+        build_model(load_recipe("demo", ["compute.backend=cpu"]), build_data(recipe))
+
+
+@pytest.mark.parametrize("setting", ["backend=cpu", "precision=bf16"])
+def test_a_network_that_cannot_be_trained_as_asked_is_refused_before_a_run_is_made(
+    setting, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(backend, "has_bf16", lambda: True)
+    monkeypatch.setattr(plan, "fuse", lambda *arguments, **more: "nobody knows it")
+    arguments = ["train", "demo", "-s", f"compute.{setting}", "--root", str(tmp_path)]
+    assert main(arguments) == 5
+    assert "block 'conv1' cannot run" in (said := capsys.readouterr().err)
+    assert "nobody knows it" in said
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,93 @@
+"""The data of a recipe: two parts of the training split, statistics of the one, and what is refused."""
+
+import pytest
+import torch
+
+from bntt.data import ImageSet, Splits, stratified
+from bntt.data.prepared.prepared_set import manifest_of
+from bntt.runs.recipe import datasets as parts
+from bntt.runs.recipe.build import build_model
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import RecipeError, parse_recipe
+from tests.runs.recipe.test_schema import changed
+
+
+def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
+    recipe = parse_recipe(changed(data={"validation": 0.2}))
+    data = build_data(recipe)
+    assert (len(data.train), len(data.validation), len(data.test)) == (4000, 1000, 1000)
+    assert (data.mean, data.std) == data.train.pixel_statistics()
+    seen = {row.tobytes() for row in data.train.images.numpy()}
+    assert not any(row.tobytes() in seen for row in data.validation.images.numpy())
+
+
+@pytest.mark.parametrize("share", [0.00001, 0.99999])
+def test_validation_must_leave_something(share):
+    with pytest.raises(RecipeError, match=r"data\.validation: .* of 5000 images leaves a part without any"):
+        build_data(parse_recipe(changed(data={"validation": share})))
+
+
+def test_validation_must_leave_every_class_something():
+    with pytest.raises(RecipeError, match=r"data\.validation: 0.9995 of 5000 images: .* leave the class '.*' none"):
+        build_data(parse_recipe(changed(data={"validation": 0.9995})))
+
+
+def test_some_of_the_training_images_are_chosen_after_validation_was_held_out():
+    whole, some, other = (
+        build_data(parse_recipe({**changed(data={"images": count}), "seed": seed}))
+        for count, seed in ((0, 0), (300, 0), (300, 1))
+    )
+    again = build_data(parse_recipe(changed(data={"images": 300})))
+    assert (len(whole.train), whole.whole, len(some.train), some.whole) == (4500, 4500, 300, 4500)
+    assert some.train.counts() == [30] * 10
+    assert torch.equal(some.validation.images, whole.validation.images), "validation is what it was"
+    assert torch.equal(some.train.images, again.train.images)
+    assert not torch.equal(some.train.images, other.train.images)
+    assert (some.mean, some.std) == some.train.pixel_statistics()
+    places = stratified(whole.train, 300, seed=0)
+    assert torch.equal(some.train.images, whole.train.images[places])
+    assert (whole.label, some.label) == (
+        "fashion-mnist-bundled",
+        "fashion-mnist-bundled, trained on 300 of 4,500",
+    )
+    assert some.facts()["samples"] == {"train": 300, "train_of": 4500, "validation": 500}
+
+
+def test_fewer_images_than_classes_are_said():
+    data = build_data(parse_recipe(changed(data={"images": 4})))
+    assert data.label.endswith(", trained on 4 of 4,500, with 4 of the 10 classes")
+
+
+def test_all_of_them_are_all_of_them():
+    every, none = (build_data(parse_recipe(changed(data={"images": count}))) for count in (4500, 0))
+    assert torch.equal(every.train.images, none.train.images)
+    assert every.label == none.label
+
+
+def test_more_images_than_validation_leaves_are_refused():
+    with pytest.raises(RecipeError, match=r"data\.images: 4,501 of the 4,500 training images that validation leaves"):
+        build_data(parse_recipe(changed(data={"images": 4501})))
+
+
+def test_of_sequences_some_are_chosen_as_of_images():
+    order = {"order": "rows", "images": 100}
+    wanted = changed(data=order, encoder={"name": "sequence"}, network={"name": "mlp", "num_steps": 28})
+    data = build_data(parse_recipe(wanted))
+    assert (len(data.train), data.label) == (100, "fashion-mnist-bundled, rows, trained on 100 of 4,500")
+
+
+def test_images_need_a_root():
+    with pytest.raises(RecipeError, match="needs the folder that it is in"):
+        build_data(parse_recipe(changed(data={"name": "images"})))
+
+
+def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
+    """Fault 28: it trains without NaN, at chance."""
+    blank = ImageSet(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), torch.arange(40) % 10, tuple("0123456789"))
+    splits = Splits(blank, blank)
+    monkeypatch.setattr(parts, "open_dataset", lambda name, root, progress: (splits, manifest_of(splits, name)))
+    recipe = parse_recipe(changed(network={"width": 0.125}))
+    with pytest.warns(UserWarning, match="it gives no spikes"):
+        data = build_data(recipe)
+    logits = build_model(recipe, data)(blank.images[:8].float() / 255)
+    assert (logits == 0).all()

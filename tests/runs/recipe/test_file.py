@@ -1,0 +1,69 @@
+"""Recipes as files: every one that ships loads and round-trips; overrides; what is no recipe."""
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_its_resolved_form_is_itself(name):
+    recipe = load_recipe(name)
+    assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+
+
+def test_overrides_are_put_over_the_file():
+    found = load_recipe("demo", ["train.epochs=3", "network.norm=tdbn", "evaluate.draws=7", "data.augment=[]"])
+    assert (found.train.epochs, found.network.norm, found.evaluate.draws, found.data.augment) == (3, "tdbn", 7, [])
+
+
+def test_a_files_label_does_not_stand_beside_other_data():
+    assert load_recipe("demo").data.label
+    assert load_recipe("demo", ["data.name=mnist"]).data.label == ""
+    assert load_recipe("demo", ["data.name=mnist", "data.label=mine"]).data.label == "mine"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("seed.deep=3", "seed is a value, not a table"),
+        ("network.num_step=3", "did you mean 'num_steps'"),
+        ("train.epochs=three", "train.epochs: .* got 'three'"),
+    ],
+)
+def test_bad_overrides(override, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("demo", [override])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"seed = 1\nseed = 2", b"#" * (1 << 20) + b"#"])
+def test_files_that_are_no_recipe(content, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"Field required|not UTF-8|not TOML|at most 1048576"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_paths_that_are_no_file(make, tmp_path):
+    """A pipe is not waited for."""
+    make(tmp_path / "x")
+    with pytest.raises(RecipeError, match="no recipe"):
+        load_recipe(tmp_path / "x")
+
+
+def test_an_unknown_recipe_lists_the_known():
+    with pytest.raises(RecipeError, match=r"no recipe 'nope': give a file, or one of .*demo"):
+        load_recipe("nope")
+
+
+def test_bad_toml(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("seed = = 1", encoding="utf-8")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        load_recipe(path)

@@ -1,0 +1,52 @@
+"""A sample as the network gets it: what the run's own encoder gives in the first draw of an evaluation."""
+
+import pytest
+import torch
+
+from bntt.data import SampleLoader
+from bntt.runs.recipe.build import build_model
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.runs.recipe.first_sample import recipe_for, sample_of
+from bntt.nn.network.labelled_batch import samples
+from tests import fakes
+
+
+def test_an_image_and_the_spikes_of_an_evaluation():
+    recipe = load_recipe("demo", ["seed=3"])
+    data = build_data(recipe)
+    sample = sample_of(recipe, data, "test", 7)
+    inputs, labels, index = next(samples(SampleLoader(data.test, 20), draw=0))
+    spikes = build_model(recipe, data).encoder(inputs, seed=3, index=index, draw=1 << 32)
+    assert torch.equal(sample.drive, spikes[:, 7])
+    assert torch.equal(sample.given, inputs[7])
+    assert (sample.label, sample.is_image, sample.encoder) == (data.test.classes[int(labels[7])], True, "poisson")
+    assert sample.dataset == "Fashion-MNIST (bundled part)"
+
+
+def test_frames_are_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+    root = fakes.write_recordings(tmp_path / "set")
+    recipe = recipe_for("dvs-cifar10", [f"data.root={root}", "data.validation=0.25", "network.num_steps=3"])
+    data = build_data(recipe)
+    sample = sample_of(recipe, data, "validation", 1)
+    assert torch.equal(sample.drive, data.validation.batch(torch.tensor([1]))[0])
+    assert (sample.drive.shape, sample.is_image) == ((3, 2, 42, 42), False)
+
+
+def test_a_number_that_there_is_not():
+    recipe = load_recipe("demo")
+    data = build_data(recipe)
+    for index in (-1, 1000):
+        with pytest.raises(RecipeError, match=f"--index {index}: the test samples have the numbers 0 to 999"):
+            sample_of(recipe, data, "test", index)
+
+
+def test_a_name_is_a_recipe_or_a_dataset():
+    assert recipe_for("demo") == load_recipe("demo")
+    assert recipe_for("cifar10", ["network.num_steps=3"]) == load_recipe("cifar10", ["network.num_steps=3"])
+    mnist, own = recipe_for("mnist", ["network.num_steps=3"]), recipe_for("events")
+    assert (mnist.data.name, mnist.encoder.name, mnist.network.num_steps) == ("mnist", "poisson", 3)
+    assert (own.data.name, own.encoder.name, own.network.num_steps) == ("events", "frames", 8)
+    with pytest.raises(RecipeError, match="nothing-such"):
+        recipe_for("nothing-such")

@@ -1,0 +1,135 @@
+"""Options with a version of their own: what was kept under the old rule is not taken for the new, all else stays."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.file import load_recipe
+from bntt.runs.recipe.option_versions import RULES, check_same_rules, rules_of, rules_told
+from bntt.runs.training.train import train_run
+from bntt.studies.pool import identity, kept_run
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from tests.runs import tiny
+from tests.studies.kept import keep, small
+
+IDENTITIES = {
+    "cifar10": "e11c817f6662ed11",
+    "cifar10-best": "b323cab1ddb4bd82",
+    "demo": "9e56963d63f0dd10",
+    "dvs-cifar10": "8acee86eefbf5b8f",
+    "fashion-mnist": "d69ed76e68b6f388",
+    "fashion-mnist-ann": "cab8c5f294359d45",
+    "fashion-mnist-best": "a6e1b09f654dd4f5",
+    "fashion-mnist-conversion": "ec8b4f6119f85eed",
+    "fashion-mnist-growing": "e1b7f3aab0064777",
+    "sequential-mnist": "b24c45118c8742f3",
+    "tiny-imagenet": "09e88e4d45009111",
+}
+"""First digits of shipped recipes' identities before there were versions of options. Two of them warm up by update,
+which was right: their kept runs still count."""
+WARM = ("train.warmup=1", "train.schedule=cosine")
+
+
+@pytest.mark.parametrize(("name", "digits"), IDENTITIES.items())
+def test_recipes_that_use_nothing_that_changed_keep_their_identity_to_the_bit(name, digits):
+    recipe = load_recipe(name)
+    assert rules_told(recipe) == {}
+    assert identity(recipe).startswith(digits)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rules"),
+    [
+        ((), {}),
+        (WARM, {"train.warmup": 2}),
+        ((*WARM, "train.lr_every=step"), {}),
+        (("train.warmup=0.5",), {"train.warmup": 2}),
+    ],
+)
+def test_which_recipes_have_a_version(overrides, rules):
+    assert rules_of(small(*overrides)) == rules
+
+
+def test_a_row_is_an_option_of_recipes_from_version_2_on():
+    tables = load_recipe("demo").model_dump()
+    for rule in RULES:
+        table, key = rule.option.split(".")
+        assert key in tables[table]
+        assert rule.version >= 2
+
+
+def test_kept_results_of_the_old_rule_are_not_taken_for_the_new(tmp_path):
+    wanted = small(*WARM)
+    run = keep(tmp_path / "run", wanted)
+    assert kept_run(run).identity != identity(wanted), "it does not say that it was made under the new rule"
+    environment = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps(environment | rules_told(wanted)))
+    assert kept_run(run).identity == identity(wanted)
+
+
+def test_an_ann_of_the_old_rule_is_another_ann(tmp_path):
+    ann = keep(tmp_path / "ann", small(*WARM, "network.norm=none"))
+    begun = small(f"convert.ann={ann}", "network.norm=none")
+    run = keep(tmp_path / "run", begun)
+    new = identity(small(*WARM, "network.norm=none"))
+    assert kept_run(run).identity == identity(begun, kept_run(ann).identity) != identity(begun, new)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with a warm-up that stopped in its second epoch."""
+    recipe = tiny.recipe(train={"warmup": 1.0})
+    data = tiny.parts(recipe)
+    return recipe, data, tiny.stopped(recipe, data, tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_says_its_rules(run):
+    *_, folder = run
+    for facts in (
+        json.loads((folder.path / "environment.json").read_text()),
+        folder.kept.latest().checkpoint.facts,
+        read_checkpoint(folder.best).facts,
+    ):
+        assert facts["rules"] == {"train.warmup": 2}
+
+
+def without_rules(folder):
+    """The run as a version before this wrote it."""
+    for path in (*folder.kept.paths(), folder.best):
+        tensors, facts = read_checkpoint(path)
+        write_checkpoint(path, tensors, {key: value for key, value in facts.items() if key != "rules"})
+
+
+def test_a_run_of_the_old_rule_is_measured_and_not_resumed(run):
+    recipe, data, folder = run
+    load_run(folder.path)
+    without_rules(folder)
+    with pytest.raises(CheckpointError, match=r"rules were others \(train.warmup: with train.lr_every = .epoch.*"):
+        list(train_run(recipe, data, folder, resume=True))
+    load_run(folder.path)  # its weights mean what they meant
+
+
+def test_a_run_without_a_warm_up_says_none_and_goes_on(tmp_path):
+    recipe = tiny.recipe(train={"epochs": 2})
+    data = tiny.parts(recipe)
+    folder = tiny.stopped(recipe, data, tmp_path, records=2)
+    assert "rules" not in folder.kept.latest().checkpoint.facts
+    assert "rules" not in json.loads((folder.path / "environment.json").read_text())
+    list(train_run(recipe, data, folder, resume=True))
+
+
+CHECKPOINT = Path("run/checkpoints/best.safetensors")
+
+
+@pytest.mark.parametrize("facts", [{"rules": {"train.warmup": 3}}, {"rules": {"train.warmup": 2, "x.y": 2}}])
+def test_rules_of_a_later_version_are_refused(facts):
+    with pytest.raises(CheckpointError, match=r"(train.warmup: it was rule 3, here it is rule 2|x.y: it was rule 2)"):
+        check_same_rules(small(*WARM), facts, CHECKPOINT, resuming=True)
+
+
+def test_what_changes_a_trained_network_is_not_measured_either():
+    """As of a neuron that means something else."""
+    with pytest.raises(CheckpointError, match=r"x\.y: it was rule 2, here it is rule 1"):
+        check_same_rules(small(), {"rules": {"x.y": 2}}, CHECKPOINT, resuming=False)

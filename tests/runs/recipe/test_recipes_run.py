@@ -1,0 +1,64 @@
+"""Every recipe takes two steps: its own network and T, batches of two, made samples of its dataset's shape."""
+
+import pytest
+import torch
+
+from bntt.data import FrameSet, synthetic
+from bntt.data.events.event_sets import EVENT_SETS
+from bntt.data.prepared.prepared_set import Manifest, manifest_of
+from bntt.runs.recipe.build import build_model
+from bntt.runs.directory import new_run_directory
+from bntt.runs.recipe.datasets import Parts, as_shown
+from bntt.runs.recipe.file import load_recipe, recipe_names
+from bntt.runs.training.train import train_run
+from bntt.runs.training.epoch_log import EpochResult
+from bntt.training import StepRecord
+
+SHAPES = {
+    "cifar10": (3, 32, 10),
+    "cifar100": (3, 32, 100),
+    "fashion-mnist": (1, 28, 10),
+    "fashion-mnist-bundled": (1, 28, 10),
+    "mnist": (1, 28, 10),
+    "tiny-imagenet": (3, 64, 200),
+}
+
+
+def frames(size, num_steps):
+    """Counts of events, few and mostly none."""
+    generator, labels = torch.Generator().manual_seed(0), torch.arange(4)
+    counts = torch.poisson(torch.full((4, num_steps, 2, size, size), 0.2), generator=generator).to(torch.uint8)
+    made = FrameSet(counts, labels, tuple(map(str, range(10))))
+    manifest = Manifest("made", "", "simulated", {"train": 4, "test": 4}, list(counts.shape[1:]), list(made.classes))
+    return Parts(made, made, made, [], [], "made", manifest)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_two_steps_of_every_recipe(name, tmp_path):
+    smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
+    if load_recipe(name).train.grow:
+        smallest += ["train.epochs=2", "train.grow=[[2, 1]]"]
+    recipe = load_recipe(name, smallest)
+    if recipe.data.name in EVENT_SETS:
+        data = frames(recipe.data.frames.size, recipe.network.num_steps)
+    else:
+        channels, size, classes = SHAPES[recipe.data.name]
+        made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
+        mean, std = made.train.pixel_statistics()
+        train, test = (as_shown(images, recipe.data.order) for images in made)
+        data = Parts(train, test, test, mean, std, "made", manifest_of(made, "made"))
+    if recipe.convert.ann:
+        ann = new_run_directory("ann", tmp_path)
+        list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))
+        few = [f"convert.ann={ann.path}", "convert.images=2", "convert.steps=30", "convert.grid=[1.0]"]
+        recipe = load_recipe(name, [*smallest, *few])
+    run = new_run_directory(name, tmp_path)
+    told = list(train_run(recipe, data, run))
+    epochs = [one for one in told if isinstance(one, EpochResult)]
+    assert len(epochs) == recipe.train.epochs
+    assert sum(isinstance(one, StepRecord) for one in told) == 2 * len(epochs)
+    assert epochs[-1].train_loss > 0
+    assert run.best.exists()
+    assert load_recipe(run.recipe) == recipe
+    net = build_model(recipe, data).network
+    assert net.num_steps == (recipe.network.num_steps if recipe.network.norm != "none" else None)

@@ -1,0 +1,52 @@
+"""What is wrong with a table, in the file's own words."""
+
+import pytest
+
+from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
+from bntt.runs.recipe.schema import RecipeError
+from bntt.studies.measures import MEASURES, Exit
+from bntt.studies.study_schema import RunPart, Setting
+
+
+def wrong(kind, values, where="here"):
+    with pytest.raises(RecipeError) as caught:
+        checked(kind, values, where)
+    return str(caught.value)
+
+
+def test_a_good_table_is_a_part():
+    assert checked(Setting, {"recipe": "demo"}, "settings.small").seeds == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        (Setting, {"recipy": "demo"}, "here.recipy: unknown key; did you mean 'recipe'?"),
+        (RunPart, {"name": "a", "small": {"recipee": ""}}, "here.small.recipee: unknown key; did you mean 'recipe'?"),
+        (Setting, {"seeds": "0"}, "here.seeds: must be a list, in brackets, got '0'"),
+        (Setting, {"seeds": [0.5]}, "here.seeds.0: must be a whole number, got 0.5"),
+        (RunPart, {}, "here.name: is missing"),
+        (RunPart, "bntt", "here: must be a table of keys and values"),
+        (RunPart, {"name": "two words"}, "here.name: String should match pattern"),
+    ],
+)
+def test_the_first_that_is_wrong_is_named(kind, values, said):
+    assert wrong(kind, values).startswith(said)
+
+
+def test_a_kind_is_one_of_a_closed_dictionary():
+    assert by_kind(MEASURES, "kind", {"kind": "exit", "loss": 1.0}, "m") == Exit(kind="exit", loss=1.0)
+    for values, said in (
+        ({"kind": "exits"}, "m.kind: unknown name 'exits'; did you mean 'exit'?"),
+        ({}, "m.kind: is missing; one of exit, activity"),
+        ({"kind": "os.system"}, "m.kind: unknown name 'os.system'; known names: exit"),
+        (3, "m: must be a table"),
+        ({"kind": "exit", "los": 1.0}, "m.los: unknown key; did you mean 'loss'?"),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            by_kind(MEASURES, "kind", values, "m")
+        assert str(caught.value).startswith(said)
+
+
+def test_names_far_from_all_are_answered_with_all():
+    assert unknown_name("zzz", ["a", "b"]) == "unknown name 'zzz'; known names: a, b"

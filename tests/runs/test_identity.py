@@ -1,0 +1,88 @@
+"""What a run says of its recipe and data, and files of it that are damaged."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bntt.data.prepared.prepared_set import Manifest
+from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe
+from bntt.runs.recipe.file import dump_recipe, parse_recipe
+from bntt.io.checkpoint import CheckpointError
+from tests.runs.recipe.test_schema import MINIMAL, changed
+
+MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})
+
+
+CHECKPOINT = Path("run/checkpoints/best.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "resumable", "measurable"),
+    [
+        (MINIMAL, True, True),
+        (changed(data={"root": "/y"}), True, True),
+        (changed(evaluate={"draws": 3}), True, True),
+        (changed(compute={"recompute": 2}), True, True),
+        (changed(checkpoint={"last": 9}), True, True),
+        ({**MINIMAL, "notes": "x"}, True, True),
+        (changed(train={"epochs": 99}), True, True),
+        ({**MINIMAL, "seed": 1}, False, False),
+        (changed(data={"validation": 0.3}), False, False),
+        (changed(data={"images": 100}), False, False),
+        (changed(data={"augment": ["flip"]}), False, False),
+        (changed(encoder={"name": "direct"}), False, False),
+        (changed(network={"norm": "bn"}), False, False),
+        (changed(network={"decay_input": False}), True, True),
+        (changed(network={"decay_input": True}), False, False),
+        (changed(train={"lr_drops": [50]}), False, False),
+    ],
+)
+def test_which_keys_may_differ(change, resumable, measurable):
+    facts, recipe = {"recipe": dump_recipe(parse_recipe(MINIMAL))}, parse_recipe(change)
+    differ = changes(recipe, parse_recipe(MINIMAL))
+    for free, allowed in ((RESUMING, resumable), (MEASURING, measurable)):
+        if allowed:
+            assert check_same_recipe(recipe, facts, CHECKPOINT, free) == differ
+        else:
+            with pytest.raises(CheckpointError, match=r"run was trained with another recipe \(\w+"):
+                check_same_recipe(recipe, facts, CHECKPOINT, free)
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ({}, "does not say which recipe it was trained with"),
+        ({"recipe": "x = = 1"}, "cannot be used by this version .*: train it again"),
+        ({"recipe": "seed = -1"}, "cannot be used by this version .*: train it again"),
+    ],
+)
+def test_checkpoints_without_a_recipe(notes, message):
+    with pytest.raises(CheckpointError, match=message):
+        check_same_recipe(parse_recipe(MINIMAL), notes, CHECKPOINT, RESUMING)
+
+
+def test_the_same_data_passes(tmp_path):
+    (tmp_path / "environment.json").write_text(json.dumps({"data": vars(MANIFEST)}))
+    check_same_data(tmp_path, MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "environment.json is missing"),
+        (b"", "environment.json cannot be read"),
+        (b"\xff\xfe", "environment.json cannot be read"),
+        (b"[" * 100_000, r"environment.json cannot be read \(lists or tables lie too deep"),
+        (b"[1]", "holds no checksums of the data"),
+        (b"{}", "holds no checksums of the data"),
+        (b'{"data": "Fashion-MNIST"}', "holds no checksums of the data"),
+        (b'{"data": {"sha256": "1a"}}', "holds no checksums of the data"),
+        (b'{"data": {"sha256": {"train": "9"}}}', "was trained on other data than this: .* now it is mnist /x"),
+    ],
+)
+def test_environments_that_cannot_vouch_for_the_data(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "environment.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        check_same_data(tmp_path, MANIFEST)

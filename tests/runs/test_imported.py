@@ -1,0 +1,122 @@
+"""Files of other makers become runs and checkpoints that hold exactly what they held."""
+
+import json
+
+import pytest
+import torch
+
+from bntt.data.errors import DataError
+from bntt.runs.imported import MEAN, Wanted, import_network
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.models import vgg6
+from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_facts
+from tests.foreign import VGG6, Loop, released, saved, snntorch
+
+SMALL = ("network.width=0.25",)
+BUNDLED = Wanted("vgg6", data="fashion-mnist-bundled", overrides=SMALL)
+
+
+@pytest.fixture
+def loop():
+    return Loop(VGG6, 3, width=0.25).randomize(1)
+
+
+@pytest.fixture
+def file(loop, tmp_path):
+    path = tmp_path / "best.pth.tar"
+    path.write_bytes(saved(released(loop)))
+    return path
+
+
+def test_a_run_computes_what_the_other_network_did(loop, file, tmp_path):
+    made = import_network(file, BUNDLED, "theirs", tmp_path / "runs")
+    assert (made.path, made.layout, made.num_steps) == (tmp_path / "runs" / "theirs", "released", 3)
+    run = load_run(made.path)
+    x = torch.rand(3, 2, 1, 28, 28, generator=torch.Generator().manual_seed(0), dtype=torch.float64).lt(0.4).double()
+    assert (run.model.network.double()(x) - loop.double()(x)).abs().max() < 1e-13
+    assert run.data.manifest.name == "fashion-mnist-bundled"
+    assert run.recipe.imported.layout == "released"
+    assert "Imported from best.pth.tar (released names), not trained here" in run.recipe.notes
+    assert run.recipe.network.leak == 0.95
+    assert len(run.model(run.data.test.batch(torch.arange(2)), seed=0)) == 2
+
+
+def test_what_the_file_says_is_taken_from_it(loop, tmp_path):
+    loop.leak = 0.9
+    (tmp_path / "x.pt").write_bytes(saved(snntorch(loop)))
+    made = import_network(tmp_path / "x.pt", BUNDLED, "x", tmp_path)
+    assert (made.recipe.network.leak, made.recipe.network.norm_eps) == (pytest.approx(0.9), 1e-5)
+    assert "and the leak;" in made.recipe.notes
+    assert {norm.eps for norm in (b.norm for b in load_run(made.path).model.network.blocks.values())} == {1e-5}
+
+
+def test_pixels_are_normalised_as_is_said(file, tmp_path):
+    ours = load_run(import_network(file, BUNDLED, "a", tmp_path).path)
+    assert ours.model.encoder.mean.flatten().tolist() == pytest.approx(
+        ours.data.mean
+    )  # one channel: not the released numbers
+    said = load_run(import_network(file, _with(mean=(0.5,), std=(0.25,)), "b", tmp_path).path)
+    assert (said.model.encoder.mean.item(), said.model.encoder.std.item()) == (0.5, 0.25)
+    for wrong in ({"mean": (0.5, 0.5)}, {"std": (0.0,)}):
+        with pytest.raises(RecipeError, match="--mean and --std: 1 numbers each"):
+            import_network(file, _with(**wrong), "c", tmp_path)
+    assert len(MEAN) == 3
+
+
+def _with(**more):
+    return Wanted("vgg6", data="fashion-mnist-bundled", overrides=SMALL, **more)
+
+
+def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
+    made = import_network(file, Wanted("vgg6", overrides=SMALL), "net", tmp_path / "out")
+    assert made.path == tmp_path / "out" / "net.safetensors"
+    net = vgg6(width=0.25, num_steps=3)
+    facts = load_checkpoint(made.path, net)
+    assert facts == read_facts(made.path)
+    assert facts["imported"]["file"] == "best.pth.tar"
+    assert torch.equal(net.blocks["conv2"].norm.gamma[1], loop.bntt2[1].weight)
+    with pytest.raises(RecipeError, match="is there already"):
+        import_network(file, Wanted("vgg6", overrides=SMALL), "net", tmp_path / "out")
+    with pytest.raises(RecipeError, match="name the data too"):
+        import_network(file, Wanted("vgg6", overrides=SMALL, mean=(0.5,)), "other", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "message"),
+    [
+        (Wanted("vgg5", data="synthetic"), RecipeError, "network.name: unknown name; did you mean 'vgg"),
+        (Wanted("vgg6", "jelly"), RecipeError, "--layout 'jelly': choose one of released, spikingjelly, snntorch"),
+        (Wanted("vgg6", data="fashion-mnist-bundled"), CheckpointError, "best.pth.tar does not fit this network"),
+        (Wanted("vgg9", data="fashion-mnist-bundled", overrides=SMALL), RecipeError, "network: image_size=28 cannot"),
+        (
+            Wanted("vgg9", overrides=SMALL),
+            CheckpointError,
+            r"best.pth.tar has other layers \(.*conv5.weight is missing",
+        ),
+        (Wanted("vgg6", data="mnist", overrides=SMALL), DataError, "bntt data prepare mnist"),
+        (Wanted("vgg6", overrides=(*SMALL, "train.epochs=3")), RecipeError, "imported.file: an imported network is"),
+        (
+            Wanted("vgg6", overrides=(*SMALL, "network.num_steps=2")),
+            CheckpointError,
+            r"bntt1 is torch.float32 \[3, 4\]",
+        ),
+        (
+            Wanted("vgg6", "spikingjelly", overrides=(*SMALL, "network.name=resnet20")),
+            CheckpointError,
+            "one layer behind",
+        ),
+    ],
+)
+def test_what_cannot_be_leaves_nothing(wanted, error, message, file, tmp_path, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+    with pytest.raises(error, match=message):
+        import_network(file, wanted, "x", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_recipe_of_an_imported_run_is_read_again(file, tmp_path):
+    made = import_network(file, BUNDLED, "theirs", tmp_path)
+    again = load_recipe(made.path / "recipe.toml")
+    assert again == made.recipe
+    assert json.loads((made.path / "environment.json").read_text())["data"]["name"] == "fashion-mnist-bundled"

@@ -1,0 +1,186 @@
+"""A run in one line: the best epoch's network, without its data and with it."""
+
+import json
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+import bntt
+from bntt.analysis import evaluate
+from bntt.data import DataError, SampleLoader
+from bntt.engine import kernels as backend
+from bntt.runs import open_run as load
+from bntt.runs.recipe.build import DeviceError
+from bntt.runs.directory import new_run_directory
+from bntt.runs.open_run import load_run
+from bntt.runs.measures.evaluate import as_json, evaluate_run
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import load_recipe
+from bntt.runs.training.train import train_run
+from bntt.io.checkpoint import CheckpointError
+
+SMALL = ("network.width=0.125", "network.num_steps=3", "train.epochs=1", "train.batch_size=100", "evaluate.draws=1")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    recipe, root = load_recipe("demo", SMALL), tmp_path_factory.mktemp("runs")
+    data, run = build_data(recipe), new_run_directory("demo", root)
+    list(train_run(recipe, data, run))
+    return recipe, data, run
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    shutil.copytree(trained[2].path, tmp_path / "demo")
+    return tmp_path / "demo"
+
+
+def change(file, edit):
+    facts = json.loads(file.read_text())
+    edit(facts)
+    file.write_text(json.dumps(facts))
+
+
+def test_the_door_of_the_package():
+    assert bntt.load_run is load_run
+
+
+def test_a_run_is_what_evaluate_measures(trained):
+    recipe, data, directory = trained
+    run = load_run(str(directory.path))
+    assert (run.path, run.recipe, run.epoch, run.image_shape) == (directory.path, recipe, 0, (1, 28, 28))
+    assert run.classes == data.test.classes
+    assert not any(module.training for module in run.model.modules())
+    measured = evaluate_run(recipe, data, directory).evaluation
+    again = evaluate(run.model, SampleLoader(run.data.test, 250), seed=recipe.seed, draws=1)
+    assert again.accuracy == measured.accuracy
+    assert measured.accuracy.mean > 0.2
+    assert run.model.encoder.mean.flatten().tolist() == pytest.approx(data.mean, rel=1e-6)
+    assert run.model.encoder.std.flatten().tolist() == pytest.approx(data.std, rel=1e-6)
+
+
+def test_a_run_on_some_images_says_how_many_and_goes_on_with_no_other_number(tmp_path):
+    recipe = load_recipe("demo", [*SMALL, "data.images=500"])
+    data, directory = build_data(recipe), new_run_directory("demo", tmp_path)
+    list(train_run(recipe, data, directory))
+    assert [row["updates"] for row in directory.rows()] == [5]
+    facts = json.loads((directory.path / "environment.json").read_text())
+    assert facts["samples"] == {"train": 500, "train_of": 4500, "validation": 500}
+    result = as_json(evaluate_run(recipe, data, directory))
+    assert (result["training_images"], result["training_images_of"]) == (500, 4500)
+    assert result["dataset"] == "Fashion-MNIST (bundled part), trained on 500 of 4,500"
+    run = load_run(directory.path)
+    assert len(run.data.train) == 500
+    assert run.model.encoder.mean.flatten().tolist() == pytest.approx(data.mean, rel=1e-6)
+    other = load_recipe("demo", [*SMALL, "data.images=600"])
+    with pytest.raises(CheckpointError, match=r"data\.images is 600, it was trained with 500"):
+        list(train_run(other, build_data(other), directory, resume=True))
+    with pytest.raises(CheckpointError, match=r"data\.images is 600, it was trained with 500"):
+        evaluate_run(other, build_data(other), directory)
+
+
+def test_the_weights_are_the_best_epochs(trained, copy):
+    best = copy / "checkpoints" / "best.safetensors"
+    next((copy / "checkpoints").glob("step-*")).unlink()
+    stored = safetensors.torch.load_file(best)
+    for name, value in load_run(copy).model.state_dict().items():
+        assert torch.equal(value, stored[f"model.{name}"]), name
+
+
+def test_a_model_needs_no_data_and_data_is_opened_once(trained, copy, monkeypatch):
+    opened = []
+
+    def gone(recipe):
+        opened.append(recipe)
+        raise DataError("it is not here")
+
+    monkeypatch.setattr(load, "build_data", gone)
+    run = load_run(copy)
+    assert run.model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    assert not opened
+    with pytest.raises(DataError, match="it is not here"):
+        _ = run.data
+    monkeypatch.undo()
+    assert torch.equal(run.data.train.images, trained[1].train.images)
+    assert run.data is run.data
+
+
+def test_other_data_than_that_of_the_training_is_refused(copy):
+    change(copy / "environment.json", lambda facts: facts["data"]["sha256"].update(test="0"))
+    run = load_run(copy)
+    with pytest.raises(CheckpointError, match="was trained on other data than this"):
+        _ = run.data
+
+
+def test_a_recipe_that_was_edited(copy):
+    recipe = copy / "recipe.toml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("draws = 1", "draws = 7"))
+    assert load_run(copy).recipe.evaluate.draws == 7
+    recipe.write_text(text.replace("leak = 0.95", "leak = 0.9"))
+    with pytest.raises(CheckpointError, match=r"network.leak is 0.9, it was trained with 0.95"):
+        load_run(copy)
+
+
+def test_gradients_in_bfloat16_are_no_matter_where_there_are_none(copy, monkeypatch):
+    recipe = copy / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('precision = "fp32"', 'precision = "bf16-grad"'))
+    monkeypatch.setattr(backend, "has_bf16", lambda: False)
+    run = load_run(copy)
+    assert (run.recipe.compute.precision, run.model.network.compute.precision) == ("bf16-grad", "fp32")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda data: data.pop("shape"),
+        lambda data: data.update(shape=[28, 28]),
+        lambda data: data.update(shape=["a", "b", "c"]),
+        lambda data: data.update(shape=[1, 28, -28]),
+        lambda data: data.update(shape=[1, 0, 0]),
+        lambda data: data["images"].update(train=0),
+        lambda data: data.update(shape=[]),
+        lambda data: data.update(shape=[1, 28.0, 28]),
+        lambda data: data.update(images={"train": float("inf")}),
+        lambda data: data.update(shape=3),
+        lambda data: data.update(classes=[]),
+        lambda data: data.update(classes=None),
+        lambda data: data.update(images={}),
+        lambda data: data.update(images={"train": "many"}),
+        lambda data: data.update(unknown=1),
+    ],
+)
+def test_an_environment_that_does_not_say_what_the_images_are_like(edit, copy):
+    change(copy / "environment.json", lambda facts: edit(facts["data"]))
+    with pytest.raises(
+        CheckpointError, match=r"(?s)environment.json does not say what the images are like .*put the file"
+    ):
+        load_run(copy)
+
+
+@pytest.mark.parametrize(
+    "edit", [lambda data: data.update(classes=["a", "b"]), lambda data: data.update(shape=[3, 28, 28])]
+)
+def test_a_checkpoint_that_does_not_fit_what_the_environment_says(edit, copy):
+    change(copy / "environment.json", lambda facts: edit(facts["data"]))
+    with pytest.raises(CheckpointError, match="does not fit this model"):
+        load_run(copy)
+
+
+def test_what_is_no_run_and_no_device(trained, tmp_path):
+    with pytest.raises(CheckpointError, match="is not a run directory"):
+        load_run(tmp_path)
+    with pytest.raises(DeviceError, match="device 'tpu'"):
+        load_run(trained[2].path, device="tpu")
+
+
+def test_batches_are_counted_on_the_training_part(tmp_path):
+    """Half of 5,000 images is held out, and 2,500 make one batch; 5,000 would make two of as many."""
+    recipe = load_recipe("demo", [*SMALL, "data.validation=0.5", "train.batch_size=2500"])
+    directory = new_run_directory("demo", tmp_path)
+    data = build_data(recipe)
+    list(train_run(recipe, data, directory))
+    assert len(load._images_like(directory.path, recipe).train) == len(data.train) == 2500

@@ -1,0 +1,37 @@
+"""Thresholds come back with the weights, or it is an error that says so."""
+
+from pathlib import Path
+
+import pytest
+
+from bntt.runs.training.ann_thresholds import put_thresholds
+from bntt.models import mlp
+from bntt.nn import DirectEncoder, SpikingClassifier
+from bntt.training import thresholds_of
+from bntt.io.checkpoint import CheckpointError
+from tests.runs import tiny
+
+
+def model():
+    return SpikingClassifier(DirectEncoder(2), mlp(in_features=4, hidden=(3, 3), num_steps=2, norm="none"))
+
+
+def converted():
+    return tiny.recipe(network={"norm": "none", "leak": 1.0}, convert={"ann": "there"})
+
+
+def test_they_are_put_where_the_recipe_converts():
+    made, facts = model(), {"conversion": {"thresholds": {"fc1": 2.0, "fc2": 3.0}}}
+    put_thresholds(made, converted(), facts, Path("best"))
+    assert thresholds_of(made.network) == {"fc1": 2.0, "fc2": 3.0}
+    untouched = model()
+    put_thresholds(untouched, tiny.recipe(), facts, Path("best"))
+    assert thresholds_of(untouched.network) == {"fc1": 1.0, "fc2": 1.0}
+
+
+@pytest.mark.parametrize(
+    "facts", [{}, {"conversion": {}}, {"conversion": {"thresholds": {"fc1": 2.0}}}, {"conversion": None}]
+)
+def test_a_checkpoint_without_them_is_refused(facts):
+    with pytest.raises(CheckpointError, match="best does not say the thresholds"):
+        put_thresholds(model(), converted(), facts, Path("best"))

@@ -1,0 +1,85 @@
+"""What is said of a run that goes on, and of a loss that jumps."""
+
+import pytest
+import torch
+
+from bntt.data import SampleLoader
+from bntt.runs.training.epoch_log import EpochResult, Notice, differences, jump_of, machine, memory_told, no_better_than_chance
+from bntt.training import Session, StepRecord
+from tests.runs import tiny
+from tests.training.test_fit import build, data
+
+
+def said(changed, *, done=1, then={}, **train):  # noqa: B006
+    recipe = tiny.recipe(train=train)
+    session = Session(build(), SampleLoader(data(), 10), epochs=recipe.train.epochs, method=recipe.train.method)
+    session.position.updates = 7
+    facts = {"epochs_done": done, "machine": {**machine(session), **then}}
+    found = list(differences(changed, recipe, facts, session))
+    assert all(isinstance(notice, Notice) for notice in found)
+    return [notice.text for notice in found]
+
+
+def test_where_it_goes_on():
+    assert said({}) == ["going on in epoch 2 of 3, after update 7"]
+    assert said({}, done=3) == ["all 3 epochs are done: there is nothing to train"]
+
+
+def test_more_epochs_print_the_new_rates():
+    lines = said({"train.epochs": (3, 10)}, epochs=10, done=3)
+    assert lines[0] == "train.epochs is 10 from here on, it was 3"
+    assert lines[1] == "rates from epoch 4 on: 0.3, 0.3, 0.03, 0.03, 0.003, 0.003, 0.0003"
+
+
+def test_another_machine_is_said():
+    (line, _) = said({}, then={"threads": 99, "device": "cuda:0"})
+    threads = torch.get_num_threads()
+    expected = f"warning: device is cpu, it was cuda:0, threads is {threads}, it was 99: sums may round differently"
+    assert line.startswith(expected)
+
+
+def test_a_jump_names_the_samples():
+    record = StepRecord(2, 4, 17.25, 3, 12, 0.1, 60, tuple(range(12)))
+    text = "warning: the loss jumped to 17.2 in epoch 3, step 5, with the training samples 0, 1, 2, 3, 4, 5, 6, 7, ..."
+    assert jump_of(record) == text
+
+
+def epoch(accuracy):
+    return EpochResult(2, 2.303, accuracy, None, 0.1, 7, 1.0, False, {}, {}, 4)
+
+
+def test_an_epoch_that_learned_nothing_is_told():
+    """Ten classes, 10,000 images: chance is 10 %, three standard deviations more are 10.9 %."""
+    (notice,) = no_better_than_chance(epoch(0.1089), 10_000, 10)
+    assert notice.text.startswith(
+        "warning: epoch 3 learned nothing: 10.9 % of 10,000 training images are right (by chance 10 %), "
+        "the loss is 2.3030 (by chance 2.3026)"
+    )
+    assert not list(no_better_than_chance(epoch(0.1091), 10_000, 10))
+    assert list(no_better_than_chance(epoch(0.02), 10_000, 10)), "worse than chance is not better"
+
+
+def test_few_images_say_nothing_about_chance():
+    assert list(no_better_than_chance(epoch(0.1), 1_000, 10))
+    assert not list(no_better_than_chance(epoch(0.1), 999, 10))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_an_error_of_no_memory_says_what_was_asked_for(error):
+    with pytest.raises(type(error)) as caught, memory_told(tiny.recipe()):
+        raise error
+    (note,) = caught.value.__notes__
+    assert note.startswith("a batch of train.batch_size=20 samples with network.num_steps=3 does not fit")
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(RuntimeError) as caught, memory_told(tiny.recipe()):
+        raise RuntimeError("shapes differ")
+    assert not hasattr(caught.value, "__notes__")

@@ -1,0 +1,42 @@
+"""A run whose T grows: what is told, what may be the best, and the same bits after a stop wherever it was."""
+
+import pytest
+
+from bntt.runs.recipe.build import build_model
+from bntt.runs.open_run import load_run
+from bntt.runs.training.train import train_run
+from bntt.runs.training.epoch_log import EpochResult, Notice
+from tests.runs import tiny
+
+
+def recipe(**train):
+    return tiny.recipe(train={"epochs": 4, "grow": [[1, 1], [2, 1]], **train}, network={"width": 0.125, "num_steps": 3})
+
+
+def test_epochs_say_their_steps_and_only_whole_ones_are_the_best(tmp_path):
+    of = recipe()
+    data = tiny.parts(of)
+    run = tiny.new_run_directory("grown", tmp_path)
+    told = list(train_run(of, data, run))
+    epochs = [one for one in told if isinstance(one, EpochResult)]
+    assert [epoch.steps for epoch in epochs] == [1, 2, 3, 3]
+    assert [epoch.best for epoch in epochs[:3]] == [False, False, True]
+    assert all(epoch.validation_accuracy is not None for epoch in epochs)
+    assert load_run(run.path).epoch >= 2
+    assert [one.text for one in told if isinstance(one, Notice) and " takes " in one.text] == [
+        "epoch 1 takes 1 of 3 steps",
+        "epoch 2 takes 2 of 3 steps: steps 2 to 3 begin as step 1 is",
+        "epoch 3 takes 3 of 3 steps: steps 3 to 3 begin as step 2 is",
+    ]
+    assert build_model(of, data).network.num_steps == 3
+
+
+@pytest.mark.parametrize("records", [1, 3, 4, 5, 7, 8, 9])
+def test_a_stop_anywhere_changes_no_bit(records, tmp_path):
+    """Three updates and a record in an epoch: in the first, at its end, in the second, at its end, and after."""
+    of = recipe(average=0.5)
+    data = tiny.parts(of)
+    straight, _ = tiny.trained(of, data, tmp_path / "a")
+    halted = tiny.stopped(of, data, tmp_path / "b", records=records)
+    list(train_run(of, data, halted, resume=True))
+    tiny.assert_same(halted, straight)

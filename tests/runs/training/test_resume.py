@@ -1,0 +1,198 @@
+"""A run stops anywhere and goes on with the same bits, and what differs is said or refused."""
+
+import dataclasses
+import signal
+
+import pytest
+import torch
+
+from bntt.runs.training import train as runs
+from bntt.runs.directory import new_run_directory
+from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.runs.training.resume import check_resumable
+from bntt.runs.training.train import train_run
+from bntt.runs.training.epoch_log import EpochResult, Notice
+from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.io.checkpoint import CheckpointError, read_facts
+from tests.runs import tiny
+
+WAYS = {
+    "the paper's": {},
+    "adamw, average": {"optimizer": "adamw", "lr": 0.01, "amsgrad": True, "average": 0.9},
+    "one-cycle, accumulated, clipped": {"schedule": "one-cycle", "accumulate": 2, "clip_norm": 1.0},
+    "tet, cosine, warm-up": {"loss": "tet", "schedule": "cosine", "warmup": 0.5, "lr_every": "step"},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    recipe = tiny.recipe()
+    data = tiny.parts(recipe)
+    return recipe, data, *tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_run_that_stops_anywhere_goes_on_with_the_same_bits(way, tmp_path):
+    """R1: a wish to stop after every record, three epochs of three updates and their validations."""
+    recipe = tiny.recipe(train={**way, "epochs": 2})
+    data = tiny.parts(recipe)
+    whole, _ = tiny.trained(recipe, data, tmp_path)
+    records = 2 * (1 + (2 if "accumulate" in way else 3))
+    for stop in range(1, records + 1):
+        folder = tiny.stopped(recipe, data, tmp_path, records=stop)
+        list(train_run(recipe, data, folder, resume=True))
+        tiny.assert_same(whole, folder)
+
+
+def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monkeypatch):
+    recipe, data, whole, _ = run
+    folder, wishes, seen = new_run_directory("stopped", tmp_path), Wishes(), []
+    real = runs.evaluate
+
+    def evaluate(*arguments, progress, **options):
+        def asked(images):
+            wishes.stop = signal.SIGINT
+            progress(images)
+
+        return real(*arguments, progress=asked, **options)
+
+    monkeypatch.setattr(runs, "evaluate", evaluate)
+    with pytest.raises(Interrupted, match=r"stopped by SIGINT; everything is saved, go on with: .* --resume"):
+        seen.extend(train_run(recipe, data, folder, wishes=wishes))
+    assert folder.kept.latest().checkpoint.facts["epochs_done"] == 0
+    assert not folder.metrics.exists()
+    monkeypatch.undo()
+    rest = [told for told in train_run(recipe, data, folder, resume=True) if isinstance(told, EpochResult)]
+    assert [epoch.epoch for epoch in rest] == [0, 1, 2]
+    tiny.assert_same(whole, folder)
+
+
+def test_three_stops_in_one_epoch(run, tmp_path):
+    """Fault 77."""
+    recipe, data, whole, _ = run
+    folder, resume = new_run_directory("stopped", tmp_path), False
+    for _ in range(3):
+        tiny.until(recipe, data, folder, records=2 if resume else 1, resume=resume)
+        resume = True
+    list(train_run(recipe, data, folder, resume=True))
+    tiny.assert_same(whole, folder)
+
+
+def test_a_recipe_that_was_changed_is_not_resumed(run, tmp_path):
+    recipe, data, *_ = run
+    folder = tiny.stopped(recipe, data, tmp_path)
+    before = tiny.final(folder)[1], folder.metrics.read_text()
+    other = tiny.edited(recipe, train={"lr": 0.01}, network={"width": 0.25})
+    message = r"network.width is 0.25, it was trained with 0.125; train.lr is 0.01, it was trained with 0.3\): put the"
+    with pytest.raises(CheckpointError, match=message):
+        list(train_run(other, data, folder, resume=True))
+    assert (tiny.final(folder)[1], folder.metrics.read_text()) == before
+
+
+def test_what_may_change_changes_and_is_said(run, tmp_path):
+    recipe, data, *_ = run
+    folder = tiny.stopped(recipe, data, tmp_path)
+    other = tiny.edited(recipe, train={"epochs": 4}, evaluate={"draws": 9}, compute={"events": "never"})
+    told = list(train_run(other, data, folder, resume=True))
+    notices = [one.text for one in told if isinstance(one, Notice) and not one.text.startswith("warning")]
+    assert notices == [
+        "train.epochs is 4 from here on, it was 3",
+        "evaluate.draws is 9 from here on, it was 2",
+        "compute.events is 'never' from here on, it was 'fixed'",
+        "rates from epoch 2 on: 0.3, 0.003, 0.0003",
+        "going on in epoch 2 of 4, after update 4",
+    ]
+    assert [one.epoch for one in told if isinstance(one, EpochResult)] == [1, 2, 3]
+    assert load_recipe(folder.recipe) == other
+    assert [path.name for path in folder.path.glob("environment*")] != ["environment.json"]
+
+
+def test_epochs_that_cannot_change(run, tmp_path):
+    recipe, data, *_ = run
+    folder = tiny.stopped(recipe, data, tmp_path)
+    with pytest.raises(RecipeError, match=r"train.epochs: 1 is fewer than the 3 that it began with \(1 are done\)"):
+        check_resumable(tiny.edited(recipe, train={"epochs": 1}), folder)
+    cycle = tiny.edited(recipe, train={"schedule": "one-cycle"})
+    folder = tiny.stopped(cycle, data, tmp_path)
+    with pytest.raises(RecipeError, match="one-cycle schedule of 3 epochs cannot be drawn out to 9"):
+        check_resumable(tiny.edited(cycle, train={"epochs": 9}), folder)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
+    recipe, data, whole, _ = run
+    often = tiny.edited(recipe, checkpoint={"every_steps": 1})
+    folder = tiny.stopped(often, data, tmp_path)
+    latest = folder.kept.paths()[0]
+    latest.write_bytes(latest.read_bytes()[:-10])
+    told = list(train_run(often, data, folder, resume=True))
+    assert isinstance(told[0], Notice)
+    assert f"{latest.name} is damaged" in told[0].text
+    assert "going on from step-000000003.safetensors, the one before" in told[0].text
+    one, other = (which.kept.latest().checkpoint.tensors for which in (whole, folder))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_best_epoch_that_is_lost_is_noticed_at_the_start(run, tmp_path, harm):
+    recipe, data, *_ = run
+    folder = tiny.stopped(recipe, data, tmp_path)
+    folder.best.unlink() if harm == "missing" else folder.best.write_bytes(folder.best.read_bytes()[:99])
+    with pytest.raises(CheckpointError, match="the best epoch's weights are lost; --forget-best goes on"):
+        list(train_run(recipe, data, folder, resume=True))
+    epochs = [one for one in train_run(recipe, data, folder, resume=True, forget_best=True) if hasattr(one, "best")]
+    assert epochs[0].best
+    assert read_facts(folder.best)["epoch"] >= 1
+
+
+def test_damaged_metrics_are_mended_from_the_checkpoint(run, tmp_path):
+    recipe, data, whole, _ = run
+    folder = tiny.stopped(recipe, data, tmp_path)
+    folder.metrics.write_text('{"epoch": 0, "tor')
+    list(train_run(recipe, data, folder, resume=True))
+    assert tiny.untimed(tiny.lines(folder)) == tiny.untimed(tiny.lines(whole))
+
+
+def test_resuming_a_finished_run_trains_no_more(run):
+    recipe, data, folder, _ = run
+    before = tiny.final(folder)
+    told = list(train_run(recipe, data, folder, resume=True))
+    assert [one.text for one in told] == ["all 3 epochs are done: there is nothing to train"]
+    assert tiny.final(folder)[1] == before[1]
+
+
+def test_nothing_to_resume(tmp_path, run):
+    recipe, data, *_ = run
+    with pytest.raises(CheckpointError, match="holds no checkpoint: there is nothing to resume"):
+        list(train_run(recipe, data, new_run_directory("empty", tmp_path), resume=True))
+
+
+def test_other_data_is_not_trained_on(run, tmp_path):
+    recipe, data, *_ = run
+    folder = tiny.stopped(recipe, data, tmp_path)
+    changed = dataclasses.replace(data.manifest, sha256={**data.manifest.sha256, "train": "0"})
+    with pytest.raises(CheckpointError, match="was trained on other data than this"):
+        list(train_run(recipe, dataclasses.replace(data, manifest=changed), folder, resume=True))
+
+
+def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
+    """recompute = "auto" as the first start found it, whatever memory is free at the second."""
+    recipe, data, *_ = run
+    monkeypatch.setattr("bntt.engine.graph.spans.available_memory", lambda device: 0.0)
+    folder = tiny.stopped(recipe, data, tmp_path)
+    monkeypatch.undo()
+    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == 2
+    list(train_run(recipe, data, folder, resume=True))
+    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == 2
+    other = tiny.stopped(recipe, data, tmp_path)
+    assert other.kept.latest().checkpoint.facts["compute"]["recompute"] == "never"
+
+
+def test_a_run_that_made_currents_again_goes_on_in_plain_pytorch(run, tmp_path, monkeypatch):
+    """Which keeps them all: the choice of the first start is none of its own."""
+    recipe, data, *_ = run
+    monkeypatch.setattr("bntt.engine.graph.spans.available_memory", lambda device: 0.0)
+    folder = tiny.stopped(recipe, data, tmp_path)
+    monkeypatch.undo()
+    plain = tiny.edited(recipe, compute={"backend": "reference"})
+    assert any(isinstance(one, EpochResult) for one in train_run(plain, data, folder, resume=True))
+    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == "never"

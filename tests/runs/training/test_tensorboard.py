@@ -1,0 +1,79 @@
+"""TensorBoard events where tensorboard is, nothing where it is not."""
+
+import itertools
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from bntt.runs.training import tensorboard as tracking
+
+ROW = {
+    "epoch": 0,
+    "train_loss": 1.0,
+    "train_accuracy": 0.5,
+    "validation_accuracy": 0.25,
+    "lr": 0.3,
+    "seconds": 1.0,
+    "best": True,
+    "firing_rate": {"conv1": 0.125, "block1.after": 0.5},
+    "gamma": {"conv1": 0.75},
+}
+
+
+def read(folder):
+    """Every curve as ``{name: [(epoch, value), ...]}``, as TensorBoard itself reads the folder."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
+    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def test_without_tensorboard_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    with tracking.event_writer(tmp_path) as write:
+        write(0, ROW)
+    assert not list(tmp_path.iterdir())
+
+
+def test_with_it_every_number_of_every_epoch(tmp_path):
+    pytest.importorskip("tensorboard")
+    with tracking.event_writer(tmp_path) as write:
+        write(0, ROW)
+        write(1, ROW | {"train_loss": 0.5, "gamma": {"conv1": 0.5}})
+        assert read(tmp_path)["train_loss"] == [(0, 1.0), (1, 0.5)], "at once, not when the run ends"
+    layers = {"firing_rate/conv1", "firing_rate/block1.after", "gamma/conv1"}
+    curves = read(tmp_path)
+    assert curves.keys() == {*tracking.EVERY_EPOCH, *layers}
+    assert curves["train_loss"] == [(0, 1.0), (1, 0.5)]
+    assert curves["validation_accuracy"] == [(0, 0.25), (1, 0.25)]
+    assert curves["firing_rate/block1.after"] == [(0, 0.5), (1, 0.5)]
+    assert curves["gamma/conv1"] == [(0, 0.75), (1, 0.5)]
+    assert "tensorboard" in sys.modules
+
+
+def test_numbers_that_an_epoch_does_not_have_are_left_out(tmp_path):
+    pytest.importorskip("tensorboard")
+    with tracking.event_writer(tmp_path) as write:
+        write(0, {"train_loss": 1.0, "lr": 0.3, "validation_accuracy": None, "firing_rate": None})
+        write(1, ROW)
+    curves = read(tmp_path)
+    assert [epoch for epoch, _ in curves["train_loss"]] == [0, 1]
+    assert [epoch for epoch, _ in curves["validation_accuracy"]] == [1]
+    assert [epoch for epoch, _ in curves["gamma/conv1"]] == [1]
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_resumed_run_hides_what_it_writes_again(first, tmp_path, monkeypatch):
+    """Epochs 0-3 were written, the checkpoint is of an earlier one; the resumed run gets no further than epoch 2."""
+    writers = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
+    seconds = itertools.count(1_700_000_000)  # of one second, a process's tenth file would be read before its ninth
+    monkeypatch.setattr(writers, "time", SimpleNamespace(time=lambda: next(seconds)))
+    with tracking.event_writer(tmp_path) as write:
+        for epoch in range(4):
+            write(epoch, ROW)
+    with tracking.event_writer(tmp_path, first_epoch=first) as write:
+        for epoch in range(first, 3):
+            write(epoch, ROW | {"train_loss": 9.0})
+    assert read(tmp_path)["train_loss"] == [(epoch, 1.0 if epoch < first else 9.0) for epoch in range(3)]

@@ -1,0 +1,131 @@
+"""A whole run at the smallest size: its files, its best epoch, and that it stops and goes on anywhere."""
+
+import dataclasses
+import errno
+import json
+
+import pytest
+import torch
+
+from bntt.data import ImageSet
+from bntt.runs.directory import new_run_directory
+from bntt.io.lock import RunLockedError, hold_run
+from bntt.runs.recipe.file import load_recipe
+from bntt.runs.training.train import train_run
+from bntt.runs.training.epoch_log import EpochResult
+from bntt.runs.training.requests import Wishes
+from bntt.training import StepRecord
+from bntt.io.checkpoint import read_checkpoint, read_facts
+from tests.runs import tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    recipe = tiny.recipe()
+    data = tiny.parts(recipe)
+    return recipe, data, *tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
+
+
+def test_the_directory_tells_the_whole_run(run):
+    recipe, _, folder, epochs = run
+    assert load_recipe(folder.path / "recipe.toml") == recipe
+    environment = json.loads((folder.path / "environment.json").read_text())
+    assert {"bntt", "commit", "python", "torch", "processor", "threads", "command", "started"} <= environment.keys()
+    assert {"device", "data"} <= environment.keys()
+    assert [line["epoch"] for line in tiny.lines(folder)] == [0, 1, 2]
+    assert tiny.untimed(tiny.lines(folder)) == tiny.untimed(epochs)
+    assert epochs[-1].gamma.keys() == epochs[-1].firing_rate.keys() >= {"conv1", "fc1"}
+    assert not (folder.path / "lock.json").exists()
+
+
+def test_the_best_epoch_on_validation_is_kept(run):
+    *_, folder, epochs = run
+    best = max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.epoch))
+    facts = read_facts(folder.best)
+    assert (facts["epoch"], facts["validation_accuracy"]) == (best.epoch, best.validation_accuracy)
+    assert [epoch.epoch for epoch in epochs if epoch.best][-1] == best.epoch
+
+
+def test_the_latest_checkpoints_are_kept_and_no_more(tmp_path):
+    recipe = tiny.recipe(train={"epochs": 1}, checkpoint={"every_steps": 1, "last": 2})
+    folder, _ = tiny.trained(recipe, tiny.parts(recipe), tmp_path)
+    assert [path.name for path in folder.kept.paths()] == ["step-000000003.safetensors", "step-000000002.safetensors"]
+
+
+def test_checkpoints_come_by_the_clock_too(tmp_path):
+    recipe = tiny.recipe(train={"epochs": 1}, checkpoint={"every_minutes": 0.0, "last": 9})
+    folder, _ = tiny.trained(recipe, tiny.parts(recipe), tmp_path)
+    assert len(folder.kept.paths()) == 3
+
+
+def test_a_wish_to_save_saves_and_goes_on(tmp_path):
+    recipe, wishes = tiny.recipe(train={"epochs": 1}), Wishes()
+    data, folder, counts = tiny.parts(recipe), new_run_directory("saved", tmp_path), []
+    for told in train_run(recipe, data, folder, wishes=wishes):
+        counts.append(len(folder.kept.paths()))
+        if isinstance(told, StepRecord) and told.step == 0:
+            wishes.save = True
+    assert counts[:3] == [0, 1, 1]
+    assert wishes.save is False
+
+
+def test_how_often_it_is_validated_changes_no_weight(run, tmp_path):
+    """R2."""
+    recipe, data, whole, _ = run
+    seldom = tiny.edited(recipe, evaluate={"every": 2})
+    folder, epochs = tiny.trained(seldom, data, tmp_path)
+    assert [epoch.validation_accuracy is None for epoch in epochs] == [True, False, False]
+    one, other = (which.kept.latest().checkpoint.tensors for which in (whole, folder))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_run_that_is_held_is_not_touched(run, tmp_path):
+    recipe, data, *_ = run
+    folder = new_run_directory("held", tmp_path)
+    with hold_run(folder.path), pytest.raises(RunLockedError):
+        next(train_run(recipe, data, folder))
+    assert not folder.recipe.exists()
+
+
+@pytest.mark.parametrize("file", ["metrics.jsonl", "best.safetensors", "step-"])
+def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path, monkeypatch, file):
+    recipe, data, *_ = run
+    folder, real = new_run_directory("full", tmp_path), whole_file.write_whole
+
+    def full(path, payload):
+        if path.name.startswith(file):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, payload)
+
+    for place in ("bntt.io.checkpoint.write_whole", "bntt.runs.training.train.write_whole"):
+        monkeypatch.setattr(place, full)
+    told = []
+    with pytest.raises(OSError, match="No space left"):
+        told.extend(train_run(recipe, data, folder))
+    assert sum(isinstance(one, EpochResult) for one in told) == 1
+
+
+def test_numbers_that_are_not_finite_are_not_kept(run, tmp_path):
+    """A rate of 1e30 makes weights that are; the checkpoint before stays the last."""
+    recipe, data, *_ = run
+    wild = tiny.edited(recipe, train={"lr": 1e30}, checkpoint={"every_steps": 1})
+    folder = new_run_directory("wild", tmp_path)
+    with pytest.raises(ArithmeticError):
+        list(train_run(wild, data, folder))
+    for path in folder.kept.paths():
+        assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
+
+
+def test_training_never_touches_the_test_split(tmp_path):
+    """T2: what is chosen is chosen on validation; a test split that breaks at a touch is none the worse."""
+
+    class Untouchable(ImageSet):
+        def __getattribute__(self, name):
+            if name != "__class__":  # the tests' check of annotations asks for that
+                raise AssertionError(f"the test split was asked for {name}")
+            return ImageSet
+
+    recipe = tiny.recipe(train={"epochs": 1})
+    data = dataclasses.replace(tiny.parts(recipe), test=object.__new__(Untouchable))
+    _, epochs = tiny.trained(recipe, data, tmp_path)
+    assert epochs[0].validation_accuracy is not None

@@ -1,0 +1,201 @@
+"""Recordings from files to accuracy: prepared, trained on, measured, opened again, and what is refused of them."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from bntt.data import FrameSet
+from bntt.data.events.aedat4 import read_aedat4
+from bntt.data.events.binning import to_frames
+from bntt.data.errors import DataError
+from bntt.runs.recipe.build import build_model, input_shape, training_loader
+from bntt.runs.directory import new_run_directory
+from bntt.runs.open_run import load_run
+from bntt.runs.measures.evaluate import evaluate_run
+from bntt.runs.measures.neuron import neuron_run
+from bntt.runs.recipe.datasets import build_data, framing_of
+from bntt.runs.recipe.file import RecipeError, parse_recipe
+from bntt.runs.training.train import train_run
+from tests import fakes
+from tests.data.events import aedat4_files
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+
+
+def recipe(tmp_path, name="dvs-cifar10", encoder="frames", frames=None, **tables):
+    root = tmp_path / "recordings"
+    if not root.exists():
+        fakes.write_recordings(root)
+    frames = {"size": 12} if frames is None else frames
+    values = {
+        "data": {"name": name, "root": str(root), "frames": frames, "validation": 0.25},
+        "encoder": {"name": encoder},
+        "network": {"name": "vgg6", "num_steps": 3, "width": 0.25},
+        "train": {"epochs": 1, "batch_size": 3},
+        "evaluate": {"batch_size": 4},
+    }
+    for table, keys in tables.items():
+        values[table] |= keys
+    return parse_recipe(values)
+
+
+def test_from_files_to_accuracy(tmp_path):
+    wanted = recipe(tmp_path, data={"augment": ["flip", "shift"]})
+    data, run = build_data(wanted), new_run_directory("events", tmp_path)
+    assert isinstance(data.train, FrameSet)
+    assert input_shape(wanted, data) == (3, 3, 2, 12, 12)
+    assert (len(data.train), len(data.validation), len(data.test)) == (6, 2, 2)
+    assert (data.mean, data.std, data.label) == ([], [], "dvs-cifar10 (unchecked files)")
+    list(train_run(wanted, data, run))
+    measured = evaluate_run(wanted, data, run)
+    assert measured.evaluation.accuracy.samples == 2
+    loaded = load_run(run.path)
+    assert (loaded.classes, loaded.image_shape) == (("cat", "dog"), (2, 12, 12))
+    frames = loaded.data.test.batch(torch.arange(2))
+    assert frames.shape == (2, 3, 2, 12, 12)
+    right = loaded.model(frames).argmax(1) == loaded.data.test.labels
+    assert right.tolist() == measured.evaluation.right[0].tolist()
+    assert neuron_run(loaded).trace.spikes.shape == (3,)
+
+
+def test_counts_meet_the_first_layer_as_they_are(tmp_path):
+    wanted = recipe(tmp_path, frames={"size": 4})
+    data = build_data(wanted)
+    frames = data.train.batch(torch.arange(3))
+    assert frames.max() > 1
+    assert torch.equal(frames, data.train.frames[data.train.rows[:3]].float())
+    drive = build_model(wanted, data).encoder(frames)
+    assert torch.equal(drive, frames.transpose(0, 1))
+
+
+def test_one_step_is_the_sum_of_all_frames_and_an_ann_takes_it(tmp_path):
+    network = {"num_steps": 1, "neuron": "relu", "norm": "none"}
+    summed, apart = build_data(recipe(tmp_path, network=network)), build_data(recipe(tmp_path))
+    index = torch.arange(len(summed.test))
+    assert torch.equal(summed.test.batch(index)[:, 0], apart.test.batch(index).sum(1))
+    run = new_run_directory("ann", tmp_path)
+    list(train_run(recipe(tmp_path, network=network), summed, run))
+    assert run.best.exists()
+
+
+def test_the_recipe_says_how_recordings_become_frames(tmp_path):
+    frames = {"size": 9, "by": "count", "cells": "binary", "beyond": "saturate", "format": "npz", "sensor": [60, 80]}
+    framing = framing_of(recipe(tmp_path, frames=frames))
+    assert (framing.binning.num_steps, framing.binning.height, framing.binning.width) == (3, 9, 9)
+    assert (framing.binning.by, framing.binning.cells, framing.binning.beyond) == ("count", "binary", "saturate")
+    assert (framing.format, framing.sensor) == ("npz", (60, 80))
+
+
+@pytest.mark.parametrize(
+    ("build", "tables", "message"),
+    [
+        (build_model, {"encoder": "poisson"}, r"needs \"frames\", as it has time already; got 'poisson'"),
+        (
+            training_loader,
+            {"data": {"augment": ["crop"]}},
+            r"unknown augmentation 'crop': choose out of flip, shift",
+        ),
+        (training_loader, {"data": {"mix": "mixup"}}, "data: mixup is for images"),
+    ],
+)
+def test_refusals(build, tables, message, tmp_path):
+    data = build_data(recipe(tmp_path))
+    with pytest.raises(RecipeError, match=message):
+        build(recipe(tmp_path, **tables), data)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"name": "events", "data": {"root": ""}}, r'data\.root: the dataset "events" needs the folder'),
+        ({"frames": {"size": 12, "sensor": [3]}}, r"data\.frames\.sensor: rows and columns"),
+    ],
+)
+def test_data_that_cannot_be_had(tables, message, tmp_path):
+    with pytest.raises(RecipeError, match=message):
+        build_data(recipe(tmp_path, **tables))
+
+
+def test_images_need_a_code(tmp_path):
+    wanted = recipe(tmp_path, name="fashion-mnist-bundled")
+    with pytest.raises(RecipeError, match=r"encoder.name: fashion-mnist-bundled needs a code of images"):
+        build_model(wanted, build_data(wanted))
+
+
+def test_what_is_for_images_says_so(tmp_path):
+    wanted, run = recipe(tmp_path), new_run_directory("events", tmp_path)
+    list(train_run(wanted, build_data(wanted), run))
+    with pytest.raises(
+        RecipeError, match=r"was trained on frames \(dvs-cifar10 \(unchecked files\)\): this is measured on images"
+    ):
+        load_run(run.path).pictures("test")
+
+
+def aedat4(seed):
+    return aedat4_files.recording(seed, 300, height=16, width=20, lz4=seed % 2 == 0)
+
+
+OWN = {"name": "events", "frames": {"size": 12, "format": "aedat4"}}
+
+
+def test_from_aedat4_files_to_accuracy(tmp_path):
+    pytest.importorskip("aedat")
+    root = fakes.write_recordings(tmp_path / "recordings", aedat4, ".aedat4")
+    wanted, run = recipe(tmp_path, **OWN), new_run_directory("events", tmp_path)
+    data = build_data(wanted)
+    expected = to_frames(read_aedat4(root / "cat" / "cat_0.aedat4"), framing_of(wanted).binning).counts
+    assert any(torch.equal(expected, one) for one in [*data.train.frames, *data.test.frames])
+    assert data.manifest.details["events"] == 3000
+    list(train_run(wanted, data, run))
+    assert evaluate_run(wanted, data, run).evaluation.accuracy.samples == 2
+    assert load_run(run.path).image_shape == (2, 12, 12)
+
+
+def test_aedat4_without_its_package(monkeypatch, tmp_path):
+    fakes.write_recordings(tmp_path / "recordings", aedat4, ".aedat4")
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    with pytest.raises(DataError, match=r'cat_\d.aedat4: AEDAT 4 is read with .*: pip install "bntt\[events\]"'):
+        build_data(recipe(tmp_path, **OWN))
+    assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.data
+def test_a_real_aedat4_recording_in_a_recipe(tmp_path):
+    """Among recordings made by hand, of the same sensor."""
+    pytest.importorskip("aedat")
+    real = Path(os.environ.get("BNTT_TEST_DATA", "/nonexistent")) / "events" / "tonic_sample.aedat4"
+    if not real.is_file():
+        pytest.skip("BNTT_TEST_DATA names no folder with events/tonic_sample.aedat4")
+    root = fakes.write_recordings(
+        tmp_path / "recordings", lambda seed: aedat4_files.recording(seed, 300, height=240, width=320), ".aedat4"
+    )
+    shutil.copy(real, root / "dog" / "real.aedat4")
+    wanted, run = recipe(tmp_path, **OWN), new_run_directory("events", tmp_path)
+    data = build_data(wanted)
+    assert data.manifest.details["events"] == 3000 + 111_954
+    list(train_run(wanted, data, run))
+    assert run.best.exists()
+
+
+def test_simulated_recordings_are_labelled(tmp_path):
+    fakes.write_recordings(
+        tmp_path / "recordings",
+        lambda seed: fakes.aedat2_bytes(
+            seed, notes="# This recording is simulated: no camera made it.\r\n#End Of ASCII Header\r\n"
+        ),
+    )
+    labels = {
+        build_data(recipe(tmp_path, **changes)).label
+        for changes in (
+            {"name": "cifar10-simulated"},
+            {"name": "events", "frames": {"size": 12, "format": "aedat2"}, "data": {"label": "mine"}},
+        )
+    }
+    assert labels == {"cifar10-simulated", "mine (simulated)"}

@@ -1,0 +1,117 @@
+"""A run on sequences: trained, resumed, loaded without its data, and refused where it is not the same, or no images."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from bntt.cli.main import main
+from bntt.data import SequenceSet, sequences
+from bntt.runs import open_run as load
+from bntt.runs.recipe.build import build_model
+from bntt.runs.directory import new_run_directory
+from bntt.runs.identity import check_same_data
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import RecipeError, parse_recipe
+from bntt.runs.training.train import train_run
+from bntt.io.checkpoint import CheckpointError
+from tests.runs import tiny
+from tests.runs.recipe.test_schema import changed
+
+ROWS = {
+    "data": {"order": "rows", "validation": 0.01},
+    "encoder": {"name": "sequence"},
+    "network": {"name": "mlp", "num_steps": 28, "width": 0.125},
+}
+
+
+def recipe(**tables):
+    return tiny.recipe(**{name: {**ROWS.get(name, {}), **tables.get(name, {})} for name in ROWS | tables})
+
+
+def parts(of):
+    """Sixty sequences of each split."""
+    data, few = build_data(of), torch.arange(60)
+    return dataclasses.replace(data, train=data.train.select(few), test=data.test.select(few))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    of = recipe()
+    run, _ = tiny.trained(of, parts(of), tmp_path_factory.mktemp("runs"))
+    return of, run
+
+
+def test_the_parts_are_sequences_of_the_same_images():
+    data, images = build_data(recipe()), build_data(parse_recipe(changed(data={"validation": 0.01})))
+    assert isinstance(data.train, SequenceSet)
+    assert torch.equal(data.test.batch(torch.arange(3)), images.test.batch(torch.arange(3)).squeeze(1))
+    assert (data.mean, data.std, data.label) == (images.mean, images.std, "fashion-mnist-bundled, rows")
+    assert images.label == "fashion-mnist-bundled"
+    assert {**images.manifest.sha256, "order": sequences.digest_of("rows", 784)} == data.manifest.sha256
+
+
+def test_the_network_takes_their_features_and_the_encoder_their_statistics():
+    data = build_data(recipe())
+    model = build_model(recipe(), data)
+    assert model.network.blocks["fc1"].norm.num_steps == model.encoder.num_steps == 28
+    x = data.test.batch(torch.arange(2))
+    assert torch.allclose(model.encoder(x)[3], (x[:, 3] - data.mean[0]) / data.std[0], atol=1e-5)
+    assert model(x).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"network": {"num_steps": 27}}, "network.num_steps: .*'rows' makes sequences of 28 steps.*got 27"),
+        ({"data": {"order": "pixels"}}, "network.num_steps: .*'pixels' makes sequences of 784 steps.*got 28"),
+        ({"network": {"name": "vgg6"}}, "network.name: vgg6 takes images, data.order makes sequences: take mlp"),
+    ],
+)
+def test_a_network_that_takes_none_of_these_sequences(tables, message):
+    of = recipe(**tables)
+    with pytest.raises(RecipeError, match=message):
+        build_model(of, build_data(of))
+
+
+def test_a_stopped_run_goes_on_with_the_same_bits(trained, tmp_path):
+    of, straight = trained
+    stopped = tiny.stopped(of, parts(of), tmp_path)
+    list(train_run(of, parts(of), stopped, resume=True))
+    tiny.assert_same(stopped, straight)
+
+
+def test_a_run_is_loaded_without_its_data(trained, monkeypatch):
+    _, directory = trained
+    monkeypatch.setattr(load, "build_data", lambda recipe: pytest.fail("opened"))
+    run = load_run(directory.path)
+    assert run.image_shape == (1, 28, 28)
+    assert run.model(torch.zeros(2, 28, 28)).shape == (2, 10)
+
+
+def test_another_permutation_is_other_data(tmp_path, monkeypatch):
+    of = recipe(data={"order": "permuted"}, network={"num_steps": 784}, train={"epochs": 1})
+    run = new_run_directory("permuted", tmp_path)
+    list(train_run(of, parts(of), run))
+    check_same_data(run.path, build_data(of).manifest)
+    monkeypatch.setattr(sequences, "SEED", 1)
+    with pytest.raises(CheckpointError, match=r"trained on other data than this.*order"):
+        check_same_data(run.path, build_data(of).manifest)
+
+
+@pytest.mark.parametrize("verb", [["robust", "--sigmas", "0.1"], ["attack", "--attack", "square"]])
+def test_what_is_for_images_says_so(trained, verb, capsys):
+    assert main([verb[0], str(trained[1].path), *verb[1:]]) == 2
+    assert (
+        "was trained on sequences (fashion-mnist-bundled, rows): this is measured on images" in capsys.readouterr().err
+    )
+
+
+def test_predict_tells_a_picture_row_by_row(trained, tmp_path, capsys):
+    from PIL import Image
+
+    picture = tmp_path / "bars.png"
+    Image.effect_noise((28, 28), 80).save(picture)
+    assert main(["predict", str(picture), "--run", str(trained[1].path), "--json"]) == 0
+    assert '"stable_from"' in capsys.readouterr().out

@@ -1,0 +1,82 @@
+"""What a run of sequences says of steps that never vary; runs of images say nothing."""
+
+import dataclasses
+import json
+
+import torch
+
+from bntt.data import ImageSet, SequenceSet
+from bntt.runs.recipe.build import build_model, training_loader
+from bntt.runs.directory import new_run_directory
+from bntt.runs.measures.evaluate import as_json, evaluate_run
+from bntt.runs.recipe.datasets import build_data, measured
+from bntt.runs.training.train import train_run
+from bntt.runs.training.epoch_log import Notice
+from bntt.runs.training.unvarying_steps import before_training, never_varied
+from bntt.training import Session
+from tests.runs import tiny
+from tests.runs.training.test_train_sequences import recipe
+
+
+def black_on_top(images, rows=2, inked=None):
+    """The images with black rows on top; one of them with a pixel in the first of these."""
+    pixels = images.images.images.clone()
+    pixels[:, :, :rows] = 0
+    if inked is not None:
+        pixels[inked, 0, 0, 5] = 255
+    return SequenceSet(ImageSet(pixels, images.labels, images.classes), images.order)
+
+
+def bordered(of, inked=None):
+    data, few = build_data(of), torch.arange(60)
+    return dataclasses.replace(
+        data,
+        train=black_on_top(data.train.select(few)),
+        validation=black_on_top(data.validation),
+        test=black_on_top(data.test.select(few), inked=inked),
+    )
+
+
+def said(of, data, model):
+    loader = training_loader(of, data)
+    return list(before_training(data, Session(model, loader, epochs=1, seed=of.seed), loader))
+
+
+def test_a_run_says_it_before_and_after(tmp_path, capsys):
+    from bntt.cli import console
+
+    of = recipe(train={"epochs": 1})
+    data, run = bordered(of, inked=17), new_run_directory("rows", tmp_path)
+    told = [one.text for one in train_run(of, data, run) if isinstance(one, Notice)]
+    assert told[0] == (
+        "warning, before training: the input of 2 of 28 steps (t=0-1) never varies in the 60 training samples: what "
+        "would differ there is not learned"
+    )
+    result = evaluate_run(of, data, run)
+    found = json.loads(json.dumps(as_json(result)["unvarying_input"]))
+    assert (found["steps"], found["training_samples"], found["samples"], found["differ"]) == ([0, 1], 60, 60, 1)
+    assert (found["first"]["index"], found["first"]["step"]) == (17, 0)
+    console.result(result)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 of the 60 measured differ there. The first, sample 17 at t=0: the first layer's largest" in shown
+    assert "a gain of up to" in shown
+
+
+def test_where_nothing_differs_and_where_everything_varies():
+    of = recipe()
+    data = bordered(of)
+    model = build_model(of, data)
+    assert never_varied(data, model, measured(of, data, "test")).text == (
+        "the input of 2 of 28 steps (t=0-1) never varies in the 60 training samples, nor in the 60 that were measured"
+    )
+    whole = build_data(of)
+    assert never_varied(whole, model, measured(of, whole, "test")) is None
+    assert not any("never varies" in one.text for one in said(of, whole, model))
+
+
+def test_images_have_no_such_steps():
+    of = tiny.recipe(encoder={"name": "direct"})
+    data = tiny.parts(of)
+    model = build_model(of, data)
+    assert not any("never varies" in one.text for one in said(of, data, model))
+    assert never_varied(data, model, measured(of, data, "test")) is None

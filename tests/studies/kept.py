@@ -1,0 +1,58 @@
+"""Runs as a study finds them: directories with the files of a training, made without one."""
+
+import json
+from pathlib import Path
+
+from bntt.data.catalog import BUILT_IN
+from bntt.data.prepared.prepared_set import manifest_of
+from bntt.runs.recipe.file import dump_recipe, load_recipe
+
+STUDY = {
+    "title": "Two norms",
+    "about": "Which is better.",
+    "settings": {"small": {"recipe": "demo", "set": ["network.width=0.125", "train.epochs=1"], "seeds": [0, 1]}},
+    "runs": [
+        {"name": "bntt", "label": "BNTT", "measures": ["activity"]},
+        {"name": "none", "set": ["network.norm=none"]},
+    ],
+    "table": [{"key": "acc", "metric": "accuracy"}, {"key": "spikes", "metric": "spikes"}],
+    "figures": [{"kind": "bars", "title": "Accuracy", "alt": "Bars.", "column": "acc"}],
+    "claims": [{"says": "BNTT wins", "rule": "better", "of": "acc", "run": "bntt", "than": ["none"]}],
+}
+"""A small study as a TOML file says it."""
+
+
+def study(**changed):
+    """The study with other tables."""
+    return {key: value for key, value in {**json.loads(json.dumps(STUDY)), **changed}.items() if value is not None}
+
+
+def bundled_sums(name="fashion-mnist-bundled"):
+    return manifest_of(BUILT_IN[name](), name).sha256
+
+
+def epochs(place: Path, count, *, of=10):
+    """What a training of so many epochs, each of so many updates, wrote of them."""
+    rows = [json.dumps({"epoch": epoch, "train_loss": 1.0, "updates": of * (epoch + 1)}) for epoch in range(count)]
+    (place / "metrics.jsonl").write_text("".join(f"{row}\n" for row in rows))
+
+
+def keep(place: Path, recipe, *, accuracy=0.8, sums=None, weights=False, **environment):
+    """A complete run in this directory."""
+    place.mkdir(parents=True)
+    (place / "recipe.toml").write_text(dump_recipe(recipe))
+    facts = {"device": "cpu", "commit": "abc", "processor": "P", "data": {"sha256": sums or bundled_sums()}}
+    (place / "environment.json").write_text(json.dumps({**facts, **environment}))
+    epochs(place, recipe.train.epochs)
+    spent = {"seconds": 1.0, "updates": 10 * recipe.train.epochs}
+    found = {"split": "test", "accuracy": accuracy, "spikes_per_image": 9.0, **spent}
+    (place / "evaluation.json").write_text(json.dumps({**found, "accuracy_over_time": [0.1, accuracy]}))
+    if weights:
+        (place / "checkpoints").mkdir()
+        (place / "checkpoints" / "best.safetensors").write_bytes(b"weights")
+    return place
+
+
+def small(*overrides):
+    """The recipe of the small study's runs."""
+    return load_recipe("demo", ["network.width=0.125", "train.epochs=1", *overrides])

@@ -1,0 +1,90 @@
+"""Files of anybody's: what is missing, of another kind or too much is one line that names the place."""
+
+import json
+
+import pytest
+
+from bntt.studies.report import reading
+from bntt.studies.report.reading import GapError, Values, clean, finite, read_json, read_lines, read_toml
+
+
+def held(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "no JSON"),
+        (b"\xff\xfe{}", "no JSON"),
+        (b"[1]", "an object was expected"),
+        (b"[" * 100_000, "no JSON"),
+        (b'{"n": ' + b"9" * 5000 + b"}", "no JSON"),
+    ],
+)
+def test_what_is_no_object_is_a_gap(content, said, tmp_path):
+    with pytest.raises(GapError, match=rf"^a\.json: {said}"):
+        read_json(held(tmp_path, content))
+
+
+def test_missing_large_and_odd_files(tmp_path, monkeypatch):
+    with pytest.raises(GapError, match="not there"):
+        read_json(tmp_path / "none.json")
+    with pytest.raises(GapError, match="not there"):
+        read_json(tmp_path)
+    monkeypatch.setattr(reading, "LARGEST", 8)
+    with pytest.raises(GapError, match="more than"):
+        read_json(held(tmp_path, {"long": 12345}))
+
+
+def test_numbers_that_are_none():
+    assert [finite(v) for v in (1, 0.5, float("nan"), float("inf"), 10**400, 1e200, True, "1", None)] == [
+        1.0, 0.5, None, None, None, None, None, None, None
+    ]  # fmt: skip
+
+
+def test_lookups_name_what_is_wrong():
+    values = Values({"a": "x", "n": None, "l": [1, float("nan")], "t": [1, "x"], "d": {"k": [1.0]}, "r": [{}, 3]}, "f")
+    assert values.numbers("l") == (1.0, None)
+    assert values.by_name("d") == {"k": (1.0,)}
+    assert ("a" in values, "n" in values, "z" in values) == (True, False, False)
+    assert values.said("z", "none") == "none"
+    for ask, said in (
+        (lambda: values.number("a"), "f: 'a' is no number"),
+        (lambda: values.number("z"), "f: 'z' is missing"),
+        (lambda: values.text("l"), "f: 'l' is no text"),
+        (lambda: values.numbers("t"), "f: 't' is no list of numbers"),
+        (lambda: values.inside("l"), "f: 'l' is no object"),
+        (lambda: values.rows("r"), "f: 'r' is no list of objects"),
+        (lambda: values.texts("a"), "f: 'a' is no list"),
+    ):
+        with pytest.raises(GapError) as caught:
+            ask()
+        assert str(caught.value) == said
+
+
+def test_only_a_last_line_may_be_torn(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"epoch": 0}\n{"epoch": 1}\n{"epo')
+    assert [row.whole("epoch") for row in read_lines(path)] == [0, 1]
+    path.write_text('{"epoch": 0}\n{"epo\n{"epoch": 1}')
+    with pytest.raises(GapError, match="line 2"):
+        read_lines(path)
+
+
+def test_toml(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 3\n")
+    assert read_toml(path).whole("seed") == 3
+    for content in (b"seed = ", b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(GapError, match="no TOML"):
+            read_toml(path)
+
+
+def test_text_is_cleaned():
+    assert clean("a\u202eb\u2066c\x1b[0m\tx\r\n") == "a�b�c�[0m x\n"
+    assert len(clean("x" * 10_000)) == 2_000
+    clean("\udcff").encode()

@@ -1,0 +1,112 @@
+"""A study's result as a subject."""
+
+import json
+
+import pytest
+
+from bntt.io.checkpoint import CheckpointError
+from bntt.studies.report.study import PARTS, VERDICTS, study_subject
+from tests.studies.report.results import study, write_study
+
+
+def of(tmp_path, **changes):
+    return study_subject(write_study(tmp_path / "study", study() | changes))
+
+
+def section(subject, title):
+    return next(one for one in subject.sections if one.title == title)
+
+
+def test_ours_stand_beside_the_papers(tmp_path):
+    subject = of(tmp_path)
+    (table,) = section(subject, "Results").tables
+    assert table.columns == ("run", "test accuracy (%)", "paper: test accuracy", "time steps", "paper: time steps")
+    ours, paper, steps, _ = table.rows[0][1:]
+    assert (ours.text, ours.value) == ("54.5 ± 0.3 %", 0.5455)
+    assert ours.note == "preliminary, 3 starts, 53.55 to 55.55"
+    assert (paper.text, paper.note) == ("90.5", "Table 1")
+    assert (steps.text, steps.note) == ("8", "5 starts"), "enough starts are not preliminary"
+    assert [cell.text for cell in table.rows[1][2:]] == ["not available", "not run", "not available"]
+    assert [cell.text for cell in table.rows[2][1:]] == ["not run", "not available"] * 2
+    assert "small setting" in table.note
+    assert "Preliminary" in section(subject, "Results").words[0]
+
+
+def test_a_row_that_is_another_by_definition_says_so(tmp_path):
+    rows = study()["table"]
+    rows["rows"][1]["same_as"] = "BNTT"
+    (table,) = section(of(tmp_path, table=rows), "Results").tables
+    assert [row[0].note for row in table.rows] == ["", "by definition BNTT", ""]
+
+
+def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):
+    held = study()
+    held["table"]["rows"][0]["cells"] = {
+        "accuracy": {"mean": 54.5, "sd": 0.31, "n": 6, "low_95": 54.2, "high_95": 54.8},
+        "steps": {"mean": 8, "sd": None, "n": 1},
+    }
+    row = section(of(tmp_path, table=held["table"]), "Results").tables[0].rows[0]
+    assert (row[1].text, row[1].note) == ("54.5 ± 0.31", "6 starts, 54.2 to 54.8")
+    assert (row[3].text, row[3].note) == ("8", "preliminary, 1 start")
+
+
+def test_every_start_and_its_value(tmp_path):
+    subject = of(tmp_path)
+    (runs,) = section(subject, "Runs").tables
+    assert len(runs.rows) == 6
+    assert [cell.text for cell in runs.rows[0][:4]] == ["BNTT", "0", "done", "22 min"]
+    assert runs.rows[0][6].text == "train 06cd9bd5, test 9f9f9f9f"
+    failed = runs.rows[4][2]
+    assert (failed.text, failed.note, failed.mark) == ("failed", "numbers not finite at update 40", "bad")
+    assert runs.rows[5][2].text == "not run"
+    (settings,) = section(subject, "Runs").folded
+    assert [row[2].text for row in settings.rows] == ["train.epochs=6", "network.norm=bn", "none"]
+    (values,) = section(subject, "Results").folded
+    assert values.rows[0][2].text == "0.5424, 0.5455, 0.5486"
+    assert dict(subject.facts)["Starts"] == "4 of 6 done"
+
+
+def test_verdicts_have_a_sign_and_a_word(tmp_path):
+    subject = of(tmp_path)
+    claims = section(subject, "Claims").claims
+    assert [claim.verdict for claim in claims] == list(VERDICTS)
+    assert len({claim.sign for claim in claims}) == len({claim.mark for claim in claims}) == 4
+    assert [cell.text for cell in subject.compared] == [
+        "Table 1: accuracy on CIFAR-10", "small", "4 of 6 done", "1", "1", "1", "1"
+    ]  # fmt: skip
+
+
+def test_figures_that_cannot_be_shown_are_gaps(tmp_path):
+    figures = [{"file": "accuracy.svg", "title": "a", "alt": ""}, {"file": "../x.svg", "title": "b", "alt": "c"}]
+    found = section(of(tmp_path, figures=figures), "Figures")
+    assert found.pictures[0].alt == "No description was given."
+    assert "../x.svg" in found.gaps[0]
+
+
+@pytest.mark.parametrize("key", ["table", "figures", "claims", "runs"])
+@pytest.mark.parametrize("odd", [None, 3, "x", [None], [{}], {}])
+def test_parts_of_another_kind_are_gaps_beside_the_rest(key, odd, tmp_path):
+    subject = of(tmp_path, **{key: odd})
+    assert [one.title for one in subject.sections] == list(PARTS)
+    with_gaps = [one.title for one in subject.sections if one.gaps]
+    titles = {"table": "Results", "figures": "Figures", "claims": "Claims", "runs": "Runs"}
+    assert set(with_gaps) <= {titles[key]}
+    assert with_gaps or (key, odd) == ("figures", None)
+
+
+def test_an_unknown_verdict_is_a_gap(tmp_path):
+    claims = [{"says": "x", "source": "", "verdict": "proven", "because": "", "rule": ""}]
+    assert "'proven' is no verdict" in section(of(tmp_path, claims=claims), "Claims").gaps[0]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"study": 3}'])
+def test_a_result_of_no_study_is_an_error(content, tmp_path):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(CheckpointError, match="run the study again"):
+        study_subject(tmp_path)
+
+
+def test_paper_settings_have_no_note_of_a_small_one(tmp_path):
+    subject = of(tmp_path, setting="paper")
+    assert not section(subject, "Results").tables[0].note
+    assert json.dumps(subject.facts).count("paper") == 2

@@ -1,0 +1,162 @@
+"""Rules over pairs of runs: each of the four answers, and its sides."""
+
+import pytest
+
+from bntt.studies.claim_pairs import Better, NoWorse, Order
+
+
+def numbers(**runs):
+    return {(run, "acc"): dict(enumerate(values)) for run, values in runs.items()}
+
+
+def better(**options):
+    return Better(says="x", rule="better", of="acc", run="a", than=["b"], **options)
+
+
+HIGH, LOW, WILD = [90.0, 91.0, 90.5], [85.0, 86.1, 85.4], [95.0, 80.0, 91.0]
+
+
+@pytest.mark.parametrize(
+    ("runs", "answer"),
+    [
+        ({"a": HIGH, "b": LOW}, "holds"),
+        ({"a": LOW, "b": HIGH}, "does not hold"),
+        ({"a": WILD, "b": LOW}, "not decided"),
+        ({"a": HIGH[:1], "b": LOW[:1]}, "not decided"),
+        ({"a": HIGH}, "not run"),
+        ({}, "not run"),
+    ],
+)
+def test_better_has_four_answers(runs, answer):
+    assert better().judge(numbers(**runs), {"acc": "%"}).answer == answer
+
+
+def test_less_is_better_where_that_is_said():
+    assert better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).answer == "holds"
+    assert better(lower=True).judge(numbers(a=HIGH, b=LOW), {}).answer == "does not hold"
+
+
+def test_a_wanted_difference_must_be_there():
+    found = numbers(a=HIGH, b=LOW)  # about 5 points apart
+    assert better(by=4.0).judge(found, {}).answer == "holds"
+    assert better(by=8.0).judge(found, {}).answer == "does not hold"
+
+
+def test_three_of_four_starts_must_win():
+    """The interval is above 0 or it is not: with P(A > B) below 0.75 a claim never holds."""
+    one = {"a": [10.0, 10.0, 10.0, 10.0], "b": [9.0, 10.0, 10.0, 9.0]}
+    assert better().judge(numbers(**one), {}).answer == "not decided"
+
+
+def test_of_several_others_the_worst_answer_counts():
+    claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+    assert claim.judge(numbers(a=HIGH, b=LOW, c=LOW), {}).answer == "holds"
+    assert claim.judge(numbers(a=HIGH, b=LOW, c=[99.0, 99.5, 99.7]), {}).answer == "does not hold"
+    assert claim.judge(numbers(a=HIGH, b=LOW), {}).answer == "not run"
+
+
+def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
+    five = [90.0, 91.0, 90.5, 90.2, 90.7]
+    claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+    found = numbers(a=five, b=[value - 5.1 for value in five], c=LOW[:2])
+    assert claim.judge(found, {}).because.endswith("; 2 starts (preliminary: fewer than 5)")
+
+
+def test_what_is_said_has_difference_interval_and_starts():
+    said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
+    assert said == "a - b: +5 % (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"
+
+
+def test_starts_are_counted_on_the_side_of_the_claim():
+    said = better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).because
+    assert said == "a - b: -5 (-5.25 to -4.75), below in 100% of 3; 3 starts (preliminary: fewer than 5)"
+
+
+def test_a_wanted_difference_is_told_as_it_is_decided():
+    """Above 0 in every start, and all of the interval below what is wanted."""
+    claim, found = better(by=8.0), numbers(a=HIGH, b=LOW)
+    assert claim.judge(found, {}).answer == "does not hold"
+    assert "; does not hold where the whole interval lies short of 8 on that side; " in claim.told()
+    assert "; does not hold where the whole interval is on the other side; " in better().told()
+
+
+@pytest.mark.parametrize("starts", [2, 4, 5])
+def test_few_starts_that_all_differ_by_the_same_decide_nothing(starts):
+    """As failed starts or steps of an exit do, which are whole numbers: the interval has no width."""
+    found = numbers(a=[90.0 + n / 10 for n in range(starts)], b=[50.0 + n / 10 for n in range(starts)])
+    no_worse = {"says": "x", "rule": "no-worse", "of": "acc", "margin": 0.5}
+    claims = [
+        (better(), "holds"),
+        (better(lower=True), "does not hold"),
+        (Order(says="x", rule="order", of="acc", runs=["a", "b"]), "holds"),
+        (NoWorse(run="a", than=["b"], **no_worse), "holds"),
+        (NoWorse(run="b", than=["a"], **no_worse), "does not hold"),
+    ]
+    for claim, answer in claims:
+        assert claim.judge(found, {}).answer == (answer if starts == 5 else "not decided")
+    assert better().told().endswith("not decided where fewer than 5 starts all differ by the same")
+
+
+def test_starts_that_do_not_differ_are_no_worse():
+    claim = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5)
+    assert claim.judge(numbers(a=HIGH, b=HIGH), {}).answer == "holds"
+    assert better().judge(numbers(a=HIGH, b=HIGH), {}).answer == "not decided"
+
+
+@pytest.mark.parametrize(
+    ("runs", "answer"),
+    [
+        ({"a": [89.9, 90.1, 90.0], "b": [90.0, 90.1, 90.1]}, "holds"),
+        ({"a": LOW, "b": HIGH}, "does not hold"),
+        ({"a": WILD, "b": HIGH}, "not decided"),
+        ({"b": HIGH}, "not run"),
+    ],
+)
+def test_no_worse_has_four_answers(runs, answer):
+    claim = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5)
+    assert claim.judge(numbers(**runs), {}).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("runs", "answer"),
+    [
+        ({"a": HIGH, "b": LOW, "c": [80.0, 80.1, 80.3]}, "holds"),
+        ({"a": HIGH, "b": LOW, "c": [88.0, 88.1, 88.3]}, "does not hold"),
+        ({"a": WILD, "b": LOW, "c": [80.0, 80.1, 80.3]}, "not decided"),
+        ({"a": HIGH, "b": LOW}, "not run"),
+    ],
+)
+def test_order_has_four_answers(runs, answer):
+    claim = Order(says="x", rule="order", of="acc", runs=["a", "b", "c"])
+    assert claim.judge(numbers(**runs), {}).answer == answer
+
+
+def test_a_run_by_another_name_is_no_rival():
+    claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+    found = numbers(a=HIGH, b=LOW, c=HIGH)
+    assert claim.judge(found, {}).answer == "not decided", "as c ties with a"
+    verdict = claim.judge(found, {}, {"c": "a"})
+    assert verdict.answer == "holds"
+    assert "c is a by definition, and no rival; 3 starts" in verdict.because
+    alone = Better(says="x", rule="better", of="acc", run="a", than=["c"]).judge(found, {}, {"c": "a"})
+    assert (alone.answer, alone.because) == ("not decided", "c is a by definition, and no rival")
+
+
+def test_two_names_of_one_rival_count_once():
+    found = numbers(a=HIGH, b=LOW, c=LOW)
+    said = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found, {}, {"c": "b"}).because
+    assert said.count("a - ") == 1
+    assert "c is b by definition, and counted once" in said
+    order = Order(says="x", rule="order", of="acc", runs=["a", "b", "c"])
+    assert order.judge(found, {}).answer == "not decided"
+    assert order.judge(found, {}, {"c": "b"}).answer == "holds"
+
+
+def test_rules_are_told_in_words_and_say_what_they_look_at():
+    assert better().uses() == (["a", "b"], ["acc"])
+    assert "at least 75% of the shared starts" in better().told()
+    assert "a mean of at least 2" in better(by=2.0).told()
+    assert "below" in better(lower=True).told()
+    assert Order(says="x", rule="order", of="acc", runs=["a", "b"]).told().startswith("a > b in acc")
+    told = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5).told()
+    assert "at most 0.5 below b in acc" in told

@@ -1,0 +1,220 @@
+"""Which runs are the same, and what was kept of them."""
+
+import json
+import shutil
+from hashlib import sha256
+
+import pytest
+
+from bntt.runs.recipe.file import dump_recipe, load_recipe
+from bntt.studies.measures import Activity, Exit, Robust
+from bntt.studies.pool import (
+    KeptRun,
+    identity,
+    kept_run,
+    kept_runs,
+    numbers_of,
+    numerics_agree,
+    place_of,
+    sums_of,
+    why_data_is_missing,
+)
+from tests.studies.kept import bundled_sums, epochs, keep, small
+
+ANN = ["convert.ann=runs/a", "network.norm=none"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.root=elsewhere",
+        "data.label=x",
+        "notes=x",
+        "checkpoint.last=5",
+        "evaluate.batch_size=7",
+        "compute.backend=reference",
+        "compute.events=measured",
+        "compute.recompute=3",
+        "compute.precision=bf16-grad",
+        "network.decay_input=false",
+    ],
+)
+def test_what_changes_no_number_changes_no_identity(override):
+    assert identity(small(override)) == identity(small())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "train.lr=0.2",
+        "network.norm=bn",
+        "evaluate.draws=2",
+        "compute.precision=bf16",
+        "train.gamma_decay=0.0",
+        "encoder.name=direct",
+        "evaluate.every=2",
+        "network.decay_input=true",
+    ],
+)
+def test_what_changes_numbers_changes_the_identity(override):
+    assert identity(small(override)) != identity(small())
+
+
+def test_a_run_is_also_the_ann_that_it_begins_with():
+    one, moved = small(*ANN), small("convert.ann=other/place", "network.norm=none")
+    assert identity(one, "x") == identity(moved, "x")
+    assert identity(one, "x") != identity(one, "y")
+    assert identity(small("convert.scale=0.5")) == identity(small()), "nothing is converted"
+
+
+def test_a_recipe_that_was_written_out_is_the_same(tmp_path):
+    assert kept_run(keep(tmp_path / "a", small("seed=3"))).identity == identity(small("seed=3"))
+
+
+def test_what_is_no_complete_run_is_passed_over(tmp_path):
+    for name, spoil in {
+        "no-evaluation": lambda run: (run / "evaluation.json").unlink(),
+        "no-environment": lambda run: (run / "environment.json").unlink(),
+        "torn": lambda run: (run / "evaluation.json").write_text("{"),
+        "validation": lambda run: (run / "evaluation.json").write_text('{"split": "validation"}'),
+        "no-recipe": lambda run: (run / "recipe.toml").write_text("seed = []"),
+        "no-sums": lambda run: (run / "environment.json").write_text('{"data": {}}'),
+    }.items():
+        spoil(keep(tmp_path / name, small()))
+    whole = keep(tmp_path / "deeper" / "whole", small())
+    assert [run.path for run in kept_runs([tmp_path])] == [whole]
+
+
+def test_a_training_that_was_stopped_is_told_by_its_epochs(tmp_path):
+    """Rows are counted from 0: the last of 6 epochs is row 5."""
+    stopped = keep(tmp_path / "stopped", small("train.epochs=6"))
+    assert kept_run(stopped).unfinished == ""
+    epochs(stopped, 3)
+    assert kept_run(stopped).unfinished == "has 3 of 6 epochs"
+    (stopped / "metrics.jsonl").write_text("{torn")
+    assert kept_run(stopped).unfinished == "has 0 of 6 epochs"
+    (stopped / "metrics.jsonl").unlink()
+    assert kept_run(stopped).unfinished == "has 0 of 6 epochs"
+
+
+def test_a_training_that_goes_on_is_not_what_was_measured_of_it_before(tmp_path):
+    going = keep(tmp_path / "going", small("train.epochs=5"))
+    (going / "recipe.toml").write_text(dump_recipe(small("train.epochs=12")))
+    assert kept_run(going).unfinished == "has 5 of 12 epochs"
+    epochs(going, 12)
+    assert kept_run(going).unfinished == "was measured after 50 of 120 updates"
+
+
+def test_an_evaluation_of_other_draws_is_not_the_recipes(tmp_path):
+    run = keep(tmp_path / "drawn", small("evaluate.draws=3"))
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    for draws, expected in ((3, ""), (10, "was measured with 10 draws, not 3")):
+        (run / "evaluation.json").write_text(json.dumps(evaluation | {"draws": draws}))
+        assert kept_run(run).unfinished == expected
+
+
+def test_runs_of_before_updates_were_counted_are_complete_by_their_epochs(tmp_path):
+    run = keep(tmp_path / "old", small("train.epochs=3"))
+    (run / "metrics.jsonl").write_text("".join(f'{{"epoch": {epoch}}}\n' for epoch in range(3)))
+    assert kept_run(run).unfinished == ""
+
+
+def test_a_conversion_alone_has_no_epochs(tmp_path):
+    keep(tmp_path / "ann", load_recipe("fashion-mnist-ann"))
+    recipe = load_recipe("fashion-mnist-conversion", [f"convert.ann={tmp_path / 'ann'}"])
+    assert kept_run(keep(tmp_path / "converted", recipe)).unfinished == ""
+
+
+def test_an_ann_is_found_where_it_was_or_beside_the_run(tmp_path):
+    ann = keep(tmp_path / "a", load_recipe("fashion-mnist-ann"))
+    begun = keep(tmp_path / "b", small(*ANN))
+    assert kept_run(begun).identity == identity(small(*ANN), kept_run(ann).identity)
+    ann.rename(tmp_path / "gone")
+    assert kept_run(begun) is None
+
+
+def converted(place, **ann):
+    """A kept run that tells of the ANN that it began with."""
+    run = keep(place, small(*ANN))
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    (run / "evaluation.json").write_text(json.dumps({**evaluation, "conversion": {"ann": {"run": "...", **ann}}}))
+    return run
+
+
+def test_an_ann_that_is_another_now_is_not_what_a_run_began_with(tmp_path):
+    ann = keep(tmp_path / "a", load_recipe("fashion-mnist-ann"), weights=True)
+    updates, weights = 10 * load_recipe("fashion-mnist-ann").train.epochs, sha256(b"weights").hexdigest()
+    begun = converted(tmp_path / "b", updates=updates, weights_sha256=weights)
+    assert kept_run(begun).identity == identity(small(*ANN), kept_run(ann).identity)
+    assert kept_run(converted(tmp_path / "longer", updates=updates + 1)) is None
+    assert kept_run(converted(tmp_path / "other", updates=updates, weights_sha256="x")) is None
+    shutil.rmtree(ann / "checkpoints")
+    assert kept_run(tmp_path / "other") is not None, "its weights are gone"
+    epochs(ann, 1)
+    assert kept_run(begun) is None, "it is trained anew"
+
+
+def test_measures_are_kept_with_what_they_were_asked(tmp_path):
+    place = keep(tmp_path / "a", small())
+    run, measure = kept_run(place), Activity(kind="activity")
+    assert run.found(measure) is None
+    (place / "activity.json").write_text('{"split": "validation"}')
+    assert run.found(measure) is None
+    (place / "activity.json").write_text('{"split": "test", "n": 1}')
+    assert run.found(measure)["n"] == 1
+    (place / "measures").mkdir()
+    kept = {"arguments": measure.model_dump(), "values": {"n": 2}}
+    (place / measure.file).write_text(json.dumps(kept))
+    assert run.found(measure)["n"] == 2
+    numbers = numbers_of(run, {"activity": measure, "noise": Robust(kind="robust")})
+    assert numbers.keys() == {"evaluate", "activity"}
+
+
+def test_measures_of_other_weights_are_made_again(tmp_path):
+    place, measure = keep(tmp_path / "a", small("train.epochs=3"), weights=True), Activity(kind="activity")
+    run = kept_run(place)
+    (place / "measures").mkdir()
+    kept = {"arguments": measure.model_dump(), "values": {"n": 2}}
+    for of, values, taken in [
+        ({"updates": 30}, {}, True),
+        ({"updates": 20}, {}, False),
+        ({"updates": None}, {}, True),
+        ({}, {"epoch": 2}, True),
+        ({}, {"epoch": 1}, False),
+    ]:
+        (place / measure.file).write_text(json.dumps({**kept, "of": of, "values": values}))
+        found = KeptRun(run.path, run.identity, run.data, run.environment, {**run.evaluation, "epoch": 2})
+        assert (found.found(measure) is not None) == taken
+    chosen = {"chosen_on": "validation", "split": "test", "loss_allowed": 0.005, "weights_sha256": "x"}
+    (place / "exit.json").write_text(json.dumps(chosen))
+    assert run.found(Exit(kind="exit")) is None, "chosen for other weights"
+    (place / "checkpoints" / "best.safetensors").unlink()
+    assert run.found(Exit(kind="exit")) is not None, "nothing is here to be compared"
+
+
+def test_runs_of_before_there_was_a_number_are_the_first(tmp_path):
+    assert numerics_agree(kept_run(keep(tmp_path / "a", small())))
+    assert not numerics_agree(kept_run(keep(tmp_path / "b", small(), numerics=0)))
+
+
+def test_checksums_of_data(tmp_path, monkeypatch):
+    assert sums_of(small()) == bundled_sums()
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path))
+    assert sums_of(load_recipe("cifar10")) is None
+    assert sums_of(load_recipe("fashion-mnist-events")) is None
+    assert sums_of(small("data.name=images")) is None
+    ordered = sums_of(load_recipe("sequential-mnist", ["data.name=fashion-mnist-bundled"]))
+    assert ordered.keys() == {"train", "test", "order"}
+
+
+def test_what_brings_data():
+    assert "bntt data prepare cifar10" in why_data_is_missing(load_recipe("cifar10"))
+    assert "bntt data simulate fashion-mnist" in why_data_is_missing(load_recipe("fashion-mnist-events"))
+    assert "--data images=FOLDER" in why_data_is_missing(small("data.name=images"))
+
+
+def test_a_place_has_a_word_and_a_digest():
+    one = place_of("demo", "x", {"train": "1"})
+    assert one.startswith("demo-")
+    assert one != place_of("demo", "x", {"train": "2"})

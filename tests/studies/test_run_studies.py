@@ -1,0 +1,78 @@
+"""Studies from file to result, with a stand-in for the processes."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from bntt.runs.recipe.schema import RecipeError
+from bntt.studies.run_studies import Places, plan, results_of, write_results
+from bntt.studies.study_file import parse_study
+from bntt.studies.workers import Workshop, work
+from tests.studies.kept import bundled_sums, keep, small, study
+
+FAKE = Path(__file__).parent / "fake_bntt.py"
+
+
+@pytest.fixture
+def places(tmp_path):
+    return Places(tmp_path / "pool", (), tmp_path / "out")
+
+
+def done(places, *studies):
+    places.pool.mkdir(exist_ok=True)
+    diary = places.pool.parent / "diary"
+    diary.with_suffix(".sums").write_text(json.dumps(bundled_sums()))
+    planned = plan([parse_study(one, f"s{n}") for n, one in enumerate(studies)], "small", places)
+    shop = Workshop(places.pool, program=(sys.executable, str(FAKE), str(diary)))
+    outcomes = list(work(planned.items, shop))
+    return planned, results_of(planned, places, outcomes)
+
+
+def test_a_result_has_every_start(places):
+    _, (result,) = done(places, study())
+    assert {found.state for found in result.found.values()} == {"done"}
+    (path,) = write_results([result], places)
+    values = json.loads(path.read_text())
+    assert path == places.out / "s0-small" / "result.json"
+    assert values["table"]["rows"][0]["cells"]["acc"]["mean"] == 50.0
+    assert (path.parent / values["figures"][0]["file"]).is_file()
+    assert values["runs"][0]["starts"][0]["measures"].keys() == {"evaluate", "activity"}
+
+
+def test_a_failed_start_is_told_and_the_others_stand(places):
+    runs = [{"name": "tab", "set": ["network.norm=tab"]}, {"name": "bntt"}]
+    _, (result,) = done(places, study(runs=runs, claims=None))
+    states = {key: found.state for key, found in result.found.items()}
+    assert states == {("tab", 0): "failed", ("tab", 1): "failed", ("bntt", 0): "done", ("bntt", 1): "done"}
+    assert result.found["tab", 0].why == "numbers are not finite"
+
+
+def test_two_studies_share_what_they_have_in_common(places):
+    more = study(runs=[{"name": "mine", "small": {"seeds": [1]}}], claims=None, figures=None)
+    planned, (one, other) = done(places, study(), more)
+    assert len(planned.items) == 4
+    assert one.found["bntt", 1].kept.path == other.found["mine", 1].kept.path
+    assert planned.left() == []
+
+
+def test_what_cannot_be_made_is_not_run(places, monkeypatch, tmp_path):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "none"))
+    runs = [{"name": "a", "small": {"recipe": "cifar10-small", "seeds": [0]}}]
+    _, (result,) = done(places, study(runs=runs, claims=None, figures=None))
+    assert (result.found["a", 0].state, result.found["a", 0].kept) == ("not run", None)
+    assert "cifar10 is not here" in result.found["a", 0].why
+
+
+def test_what_was_kept_elsewhere_is_read_and_not_written(tmp_path):
+    results = tmp_path / "results"
+    keep(results / "a", small("network.norm=none"))
+    places = Places(tmp_path / "pool", (results,), tmp_path / "out")
+    before = sorted(results.rglob("*"))
+    planned, (result,) = done(places, study())
+    assert result.found["none", 0].kept.path == results / "a"
+    assert sorted(results.rglob("*")) == before
+    with pytest.raises(RecipeError, match="is no folder"):
+        plan([], "small", Places(tmp_path, (tmp_path / "nowhere",)))
+    assert len(planned.items) == 4

@@ -1,0 +1,120 @@
+"""What a result says: schema, statistics, verdicts, and what was not run."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from bntt.studies.study_file import study_names
+from bntt.studies.study_result import as_json, directory_of, write_result
+from tests.studies.found import empty_result, full_result, small_result
+
+TOP = [
+    "study",
+    "title",
+    "about",
+    "setting",
+    "bntt",
+    "numerics",
+    "written",
+    "commit",
+    "device",
+    "runs",
+    "table",
+    "figures",
+]
+START = ["seed", "state", "why", "directory", "digest", "data", "commit", "device", "seconds", "numerics", "measures"]
+
+
+def test_the_schema():
+    found = as_json(small_result(), [{"file": "f.svg", "title": "t", "alt": "a"}])
+    assert {*TOP, "claims"} <= found.keys()
+    run = found["runs"][0]
+    assert {"name", "label", "recipe", "overrides", "seeds", "starts"} <= run.keys()
+    assert set(START) <= run["starts"][0].keys()
+    assert found["table"]["columns"][0] == {"key": "acc", "title": "test accuracy", "unit": "%"}
+    assert found["claims"][0].keys() == {"says", "source", "verdict", "because", "rule"}
+    assert found["figures"] == [{"file": "f.svg", "title": "t", "alt": "a"}]
+    assert found["preliminary"] is True
+
+
+def many(result, seeds):
+    """The result with more starts, each as its run's first."""
+    runs, found = [], {}
+    for run in result.runs:
+        one = result.found[run.name, 0]
+        starts = tuple(replace(one.start, seed=seed) for seed in range(seeds))
+        runs.append(replace(run, starts=starts))
+        found |= {(run.name, start.seed): replace(one, start=start) for start in starts}
+    return replace(result, runs=tuple(runs), found=found)
+
+
+def test_what_is_preliminary_is_said_by_the_starts_that_were_done():
+    whole = many(small_result(), 5)
+    assert as_json(whole)["preliminary"] is False
+    failed = {"state": "failed", "kept": None, "numbers": {}}
+    short = {key: replace(one, **failed) if key == ("none", 4) else one for key, one in whole.found.items()}
+    assert as_json(replace(whole, found=short))["preliminary"] is True
+    blind = {key: replace(one, numbers={}) if key == ("none", 4) else one for key, one in whole.found.items()}
+    assert as_json(replace(whole, found=blind))["preliminary"] is True, "a number of four starts"
+
+
+def test_a_cell_has_mean_deviation_interval_and_every_value():
+    found = as_json(small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84}))
+    cell = found["table"]["rows"][0]["cells"]["acc"]
+    assert (cell["mean"], cell["n"], cell["values"]) == (pytest.approx(82.0), 2, pytest.approx([80.0, 84.0]))
+    assert cell["sd"] == pytest.approx(8**0.5)
+    assert cell["low_95"] == pytest.approx(82 - 12.7062 * 2, abs=1e-3)
+    assert cell["text"] == "82.0 ± 2.8"
+    assert found["table"]["rows"][0]["paper"]["acc"] == {"missing": "not available"}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [
+        ({("bntt", 0): 0.90, ("bntt", 1): 0.901}, "holds"),
+        ({("bntt", 0): 0.70, ("bntt", 1): 0.701}, "does not hold"),
+        ({("bntt", 0): 0.70, ("bntt", 1): 0.95}, "not decided"),
+    ],
+)
+def test_claims_are_judged(accuracy, verdict):
+    assert as_json(small_result(accuracy))["claims"][0]["verdict"] == verdict
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_none(wrong):
+    found = as_json(small_result({("bntt", 0): wrong, ("bntt", 1): 0.84, ("none", 0): wrong, ("none", 1): wrong}))
+    rows = [row["cells"]["acc"] for row in found["table"]["rows"]]
+    assert rows[0]["values"] == [84.0]
+    assert rows[1] is None
+    assert found["claims"][0]["verdict"] == "not run"
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_gives_a_result_with_numbers_and_without(name, tmp_path):
+    for setting in ("small", "paper"):
+        values = as_json(full_result(name, setting))
+        for row in values["table"]["rows"]:
+            for cell in filter(None, row["cells"].values()):
+                assert math.isfinite(cell["mean"])
+        assert any(cell for row in values["table"]["rows"] for cell in row["cells"].values())
+        assert {claim["verdict"] for claim in values["claims"]} <= {"holds", "does not hold", "not decided", "not run"}
+    nothing = as_json(empty_result(name))
+    assert {claim["verdict"] for claim in nothing["claims"]} <= {"not run"}
+    assert not any(cell for row in nothing["table"]["rows"] for cell in row["cells"].values())
+    path = write_result(empty_result(name), tmp_path)
+    assert json.loads(path.read_text())["study"] == name
+
+
+def test_the_place_of_an_ann_is_not_told():
+    result = small_result()
+    start = result.found["bntt", 0]
+    start.numbers["evaluate"]["conversion"] = {"ann": {"run": "/home/me/runs/ann", "epoch": 1}, "scale": 0.5}
+    told = as_json(result)["runs"][0]["starts"][0]["measures"]["evaluate"]["conversion"]
+    assert told == {"ann": {"run": "ann", "epoch": 1}, "scale": 0.5}
+
+
+def test_where_results_are(tmp_path):
+    assert directory_of("a", "paper", tmp_path) == tmp_path / "a"
+    assert directory_of("a", "small", tmp_path) == tmp_path / "a-small"

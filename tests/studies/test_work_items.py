@@ -1,0 +1,147 @@
+"""What is used again, what is measured further and what is made, and why."""
+
+import json
+import shutil
+
+import pytest
+
+from bntt.studies.measures import Activity
+from bntt.studies.start_plan import plan_study
+from bntt.studies.study_file import parse_study
+from bntt.studies.work_items import decide, items_of
+from tests.studies.kept import epochs, keep, small, study
+
+
+def items(*studies):
+    planned = [(f"s{n}", plan_study(parse_study(one, f"s{n}"), "small")) for n, one in enumerate(studies or (study(),))]
+    return items_of(planned)
+
+
+def decided(found, *folders):
+    decide(found, folders)
+    return [(item.deed, item.start.run, item.start.seed) for item in found]
+
+
+@pytest.fixture
+def pool(tmp_path):
+    (tmp_path / "pool").mkdir()
+    return tmp_path / "pool"
+
+
+def with_activity(run):
+    (run / "activity.json").write_text(json.dumps({"split": "test"}))
+    return run
+
+
+def test_with_nothing_there_all_is_made(pool):
+    found = items()
+    assert [deed for deed, *_ in decided(found, pool)] == ["train"] * 4
+    assert found[0].why == "nothing kept is the same"
+    assert found[0].work > 0
+
+
+def test_what_was_kept_without_weights_is_used_again(pool, tmp_path):
+    results = tmp_path / "results"
+    with_activity(keep(results / "a", small()))
+    keep(results / "b", small("network.norm=none", "seed=1"))
+    found = items()
+    assert decided(found, pool, results)[0] == ("reuse", "bntt", 0)
+    assert decided(found, pool, results)[3] == ("reuse", "none", 1)
+    assert found[0].why == str(results / "a")
+
+
+def test_a_measure_that_is_missing_is_made_where_weights_are(pool, tmp_path):
+    keep(pool / "a", small(), weights=True)
+    keep(tmp_path / "results" / "b", small("seed=1"), weights=True)
+    found = items()
+    deeds = decided(found, pool, tmp_path / "results")
+    assert deeds[0][0] == "measure"
+    assert deeds[1][0] == "adopt"
+    assert found[0].missing == [Activity(kind="activity")]
+    assert found[1].why.endswith("lacks activity")
+
+
+def test_without_weights_a_missing_measure_is_a_new_training(pool):
+    keep(pool / "a", small())
+    found = items()
+    assert decided(found, pool)[0][0] == "train"
+    assert "has no weights, and activity is missing" in found[0].why
+
+
+def test_other_data_and_other_numerics_are_no_use(pool):
+    with_activity(keep(pool / "a", small(), sums={"train": "x", "test": "y"}))
+    with_activity(keep(pool / "b", small("seed=1"), numerics=0))
+    found = items()
+    assert [deed for deed, *_ in decided(found, pool)[:2]] == ["train", "train"]
+    assert "was made with other data" in found[0].why
+    assert "was made by code that gives other numbers" in found[1].why
+
+
+def test_a_training_that_was_stopped_stands_for_no_start(pool, tmp_path):
+    longer = ["network.width=0.125", "train.epochs=6"]
+    settings = {"small": {"recipe": "demo", "set": longer, "seeds": [0, 1]}}
+    stopped = with_activity(keep(tmp_path / "results" / "stopped", small("train.epochs=6"), weights=True))
+    epochs(stopped, 3)
+    found = items(study(settings=settings))
+    assert decided(found, pool, tmp_path / "results")[0][0] == "train"
+    assert found[0].why == f"{stopped} has 3 of 6 epochs"
+    with_activity(keep(pool / "whole", small("train.epochs=6")))
+    assert decided(found, pool, tmp_path / "results")[0][0] == "reuse"
+
+
+def test_data_that_is_not_here_is_told_and_what_was_kept_is_used(pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "nothing"))
+    runs = [{"name": "a", "small": {"recipe": "cifar10-small", "seeds": [0, 1]}}]
+    found = items(study(runs=runs, claims=None, figures=None))
+    from bntt.runs.recipe.file import load_recipe
+
+    keep(pool / "a", load_recipe("cifar10-small"))
+    assert [deed for deed, *_ in decided(found, pool)] == ["reuse", "cannot"]
+    assert "bntt data prepare cifar10" in found[1].why
+
+
+def test_images_of_a_folder_are_nobodys_until_it_is_named(pool):
+    runs = [{"name": "a", "set": ["data.name=images"], "small": {"seeds": [0]}}]
+    found = items(study(runs=runs, claims=None, figures=None))
+    keep(pool / "a", small("data.name=images"))
+    assert decided(found, pool) == [("cannot", "a", 0)]
+    assert "--data images=FOLDER" in found[0].why
+
+
+CONVERTED = [
+    {"name": "ann", "small": {"recipe": "fashion-mnist-ann", "set": ["data.name=fashion-mnist-bundled"], "seeds": [0]}},
+    {
+        "name": "converted",
+        "begins_with": "ann",
+        "small": {"recipe": "fashion-mnist-conversion", "set": ["data.name=fashion-mnist-bundled"], "seeds": [0]},
+    },
+]
+
+
+def test_an_ann_needs_weights_only_where_something_begins_with_it(pool):
+    one = study(runs=CONVERTED, claims=None, figures=None)
+    ann, converted = items(one)
+    keep(pool / "ann", ann.recipe)
+    assert decided([ann, converted], pool) == [("train", "ann", 0), ("train", "converted", 0)]
+    assert "another run begins with them" in ann.why
+    assert converted.ann is ann
+    begun = converted.recipe.convert.model_copy(update={"ann": str(pool / "ann")})
+    keep(pool / "converted", converted.recipe.model_copy(update={"convert": begun}))
+    assert decided([ann, converted], pool) == [("reuse", "ann", 0), ("reuse", "converted", 0)]
+
+
+def test_studies_share_their_starts_and_add_their_measures():
+    more = study(runs=[{"name": "same", "measures": ["energy"]}], claims=None, figures=None)
+    found = items(study(), more)
+    assert len(found) == 4
+    assert found[0].wanted_by == ["s0: bntt, seed 0", "s1: same, seed 0"]
+    assert {measure.kind for measure in found[0].measures.values()} == {"activity", "energy"}
+
+
+def test_of_two_that_fit_the_complete_one_is_taken(pool, tmp_path):
+    keep(pool / "a", small(), weights=True)
+    with_activity(keep(tmp_path / "r" / "b", small()))
+    found = items()
+    assert decided(found, pool, tmp_path / "r")[0][0] == "reuse"
+    shutil.rmtree(tmp_path / "r")
+    assert decided(found, pool)[0][0] == "measure"

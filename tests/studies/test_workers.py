@@ -1,0 +1,180 @@
+"""The work itself: several at once, what fails, what is locked, what is interrupted."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from bntt.io.lock import hold_run
+from bntt.studies import workers as study_work
+from bntt.studies.start_plan import plan_study
+from bntt.studies.study_file import parse_study
+from bntt.studies.work_items import decide, items_of
+from bntt.studies.workers import Workshop, work
+from tests.studies.kept import bundled_sums, epochs, keep, small, study
+
+FAKE = Path(__file__).parent / "fake_bntt.py"
+
+
+@pytest.fixture
+def shop(tmp_path):
+    diary = tmp_path / "diary"
+    diary.with_suffix(".sums").write_text(json.dumps(bundled_sums()))
+    (tmp_path / "pool").mkdir()
+    return Workshop(tmp_path / "pool", jobs=2, program=(sys.executable, str(FAKE), str(diary)))
+
+
+def items(shop, *folders, **changed):
+    one = parse_study(study(**changed), "s")
+    found = items_of([("s", plan_study(one, "small"))])
+    decide(found, [shop.pool, *folders])
+    return found
+
+
+def diary(shop):
+    file = Path(shop.program[-1])
+    return [line.split()[0] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_everything_is_made_and_then_used_again(shop):
+    outcomes = list(work(items(shop), shop))
+    assert [outcome.code for outcome in outcomes] == [0] * 4
+    assert all(outcome.trained for outcome in outcomes)
+    assert sorted(diary(shop)) == ["activity"] * 2 + ["train"] * 4
+    again = items(shop)
+    assert {item.deed for item in again} == {"reuse"}
+    assert list(work(again, shop)) == []
+    kept = json.loads((shop.pool / again[0].place / next(iter(again[0].measures.values())).file).read_text())
+    assert (kept["kind"], kept["values"]["n"], kept["numerics"]) == ("activity", 1, 1)
+    assert kept["of"].keys() == {"epoch", "updates"}
+
+
+def test_what_fails_stops_no_other_and_is_told(shop):
+    runs = [{"name": "tab", "set": ["network.norm=tab"]}, {"name": "bntt"}]
+    outcomes = list(work(items(shop, runs=runs, claims=None), shop))
+    failed = [outcome for outcome in outcomes if outcome.code]
+    assert {(outcome.code, outcome.why) for outcome in failed} == {(6, "numbers are not finite")}
+    assert len(failed) == 2
+    assert len(outcomes) == 4
+
+
+def test_what_begins_with_a_failed_ann_is_not_begun(shop):
+    data = ["data.name=fashion-mnist-bundled"]
+    runs = [
+        {"name": "ann", "small": {"recipe": "fashion-mnist-ann", "set": data, "seeds": [0]}},
+        {
+            "name": "converted",
+            "begins_with": "ann",
+            "small": {"recipe": "fashion-mnist-conversion", "set": data, "seeds": [0]},
+        },
+    ]
+    made = list(work(items(shop, runs=runs, claims=None, figures=None), shop))
+    assert [(outcome.item.start.run, outcome.code) for outcome in made] == [("ann", 0), ("converted", 0)]
+    recipe = (shop.pool / made[1].item.place / "recipe.toml").read_text()
+    assert f'ann = "{(shop.pool / made[0].item.place).resolve()}"' in recipe
+    broken = Workshop(shop.pool.parent / "other", program=(sys.executable, "-c", "import sys; sys.exit(3)"))
+    broken.pool.mkdir()
+    outcomes = list(work(items(broken, runs=runs, claims=None, figures=None), broken))
+    assert [outcome.code for outcome in outcomes] == [3, 3]
+    assert "what it begins with failed" in outcomes[1].why
+
+
+def test_a_run_of_results_is_copied_before_it_is_measured(shop, tmp_path):
+    source = keep(tmp_path / "results" / "mine", small(), weights=True)
+    before = sorted(path.name for path in source.rglob("*"))
+    found = items(shop, tmp_path / "results")
+    outcomes = list(work(found, shop))
+    assert outcomes[-1].code == 0
+    first = next(outcome for outcome in outcomes if outcome.item is found[0])
+    assert not first.trained
+    assert (shop.pool / found[0].place / "measures").is_dir()
+    assert sorted(path.name for path in source.rglob("*")) == before, "nothing is written there"
+
+
+def test_a_training_that_was_stopped_in_the_pool_goes_on(shop):
+    none = {"runs": [{"name": "none", "set": ["network.norm=none"], "small": {"seeds": [0]}}], "claims": None}
+    (item,) = items(shop, **none)
+    epochs(keep(shop.pool / item.place, item.recipe, weights=True), 0)
+    (item,) = items(shop, **none)
+    (outcome,) = work([item], shop)
+    assert (outcome.trained, outcome.code) == (True, 0)
+    assert items(shop, **none)[0].deed == "reuse"
+
+
+def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch):
+    monkeypatch.setattr(study_work, "RETRY", 0.05)
+    found = items(shop, runs=[{"name": "none", "set": ["network.norm=none"], "small": {"seeds": [0]}}], claims=None)
+    folder = shop.pool / "locks" / found[0].place
+    folder.mkdir(parents=True)
+    going = work([found[0]], shop)
+    with hold_run(folder):
+        monkeypatch.setattr(study_work, "POLL", 0.0)
+        calls = []
+
+        def counted(seconds):
+            calls.append(seconds)
+            if len(calls) == 3:
+                keep(shop.pool / found[0].place, found[0].recipe)
+                raise InterruptedError
+
+        monkeypatch.setattr(study_work.time, "sleep", counted)
+        with pytest.raises(InterruptedError):
+            next(going)
+    assert diary(shop) == []
+    monkeypatch.undo()
+    decide(found, [shop.pool])
+    assert found[0].deed == "reuse"
+
+
+def test_an_interruption_ends_the_processes(shop, monkeypatch):
+    slow = Workshop(shop.pool, program=(sys.executable, "-c", "import time; time.sleep(60)"))
+    started = []
+    real = study_work.subprocess.Popen
+
+    def popen(*args, **options):
+        started.append(real(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(study_work.subprocess, "Popen", popen)
+
+    def interrupt(seconds):
+        if started:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(study_work.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(work(items(slow), slow))
+    assert [process.returncode for process in started] in ([-15], [-9])  # asked twice: the second time it is killed
+
+
+def test_a_full_place_is_an_outcome(shop, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(study_work, "write_whole", full)
+    outcomes = list(work(items(shop), shop))
+    assert {outcome.code for outcome in outcomes} == {5}
+    assert "No space left" in outcomes[0].why
+
+
+def test_what_is_not_trained_gets_a_directory_with_its_recipe(shop):
+    runs = [{"name": "a", "trained": False, "measures": ["stability"], "small": {"seeds": [0]}}]
+    table = [{"key": "failed", "metric": "failed-starts"}]
+    found = items(shop, runs=runs, table=table, claims=None, figures=None)
+    outcomes = list(work(found, shop))
+    assert outcomes[0].code, "the stand-in writes no stability.json"
+    place = shop.pool / found[0].place
+    assert json.loads((place / "environment.json").read_text())["trained"] is False
+    (measure,) = found[0].measures.values()
+    (place / measure.file).parent.mkdir()
+    (place / measure.file).write_text(json.dumps({"arguments": measure.model_dump(), "values": {"shares": []}}))
+    assert items(shop, runs=runs, table=table, claims=None, figures=None)[0].deed == "reuse"
+
+
+def test_threads_are_shared_out(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(study_work.os, "cpu_count", lambda: 8)
+    assert Workshop(Path("p"), jobs=4).threads == "2"
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert Workshop(Path("p"), jobs=4).threads == "3"

@@ -1,0 +1,48 @@
+"""What is given to a training that is something else: a sentence."""
+
+import numpy as np
+import pytest
+import torch
+
+import bntt
+from bntt.models import mlp
+from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.training import Session
+
+pytestmark = pytest.mark.usefixtures("no_hook")
+MODEL = SpikingClassifier(PoissonEncoder(4), mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4))
+IMAGES, LABELS = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, dtype=torch.int64)
+
+
+def test_what_a_training_is_given():
+    pairs = [(IMAGES, LABELS)]
+    assert next(bntt.fit(MODEL, [(IMAGES, LABELS.numpy())], epochs=1)).samples == 4
+    for wrong, message in (
+        ({"method": {"lr": 0.1}}, "method must be of class Method, or left away, got dict"),
+        ({"optimizer": "sgd"}, "optimizer must be of class Optimizer, or left away, got str"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            Session(MODEL, pairs, epochs=1, **wrong)
+    for loader, message in (
+        ([(IMAGES.numpy(), LABELS)], r"the samples of a batch.* torch\.Tensor, got ndarray: torch\.from_numpy"),
+        ([(IMAGES.tolist(), LABELS)], r"the samples of a batch.* torch\.Tensor, got list: torch\.as_tensor"),
+        (bntt.data.images.synthetic().train, r"got ImageSet, which yields nothing: give a bntt\.data\.SampleLoader"),
+        (Epochs(IMAGES, LABELS, np.arange(4)), r"the index of a batch.* torch\.Tensor, got ndarray"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            next(bntt.fit(MODEL, loader, epochs=1))
+    with pytest.raises(ValueError, match=r"epoch\(draw\) must yield \(inputs, labels, index\), got tuple of 2"):
+        next(bntt.fit(MODEL, Epochs(IMAGES, LABELS), epochs=1))
+
+
+class Epochs:
+    """A loader of one batch."""
+
+    def __init__(self, *batch):
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def epoch(self, draw):
+        yield self.batch
