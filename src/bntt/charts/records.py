@@ -1,0 +1,206 @@
+"""A chart as a frozen record: what is shown, never how. Whoever measures makes one; files and the page draw the same.
+
+A ``Figure`` is what one file holds: several charts under a title that says run and dataset. Colours are meanings: a
+layer's place among the layers, or the name of a method, which has the same colour in every picture
+(:mod:`bntt.charts.colours`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Number = float | None
+"""None where there is no value: a line is open there, a cell is empty."""
+Scale = Literal["linear", "log"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis measures."""
+
+    label: str
+    """With its unit, in parentheses."""
+    percent: bool = False
+    """Whether values are shares, 0 to 1, written as percentages."""
+    whole: bool = False
+    """Whether it counts: no ticks between whole numbers."""
+    scale: Scale = "linear"
+    low: Number = None
+    """The lowest value that is possible; nothing is drawn below it."""
+    high: Number = None
+    """The highest value that is possible; nothing is drawn above it."""
+
+
+STEPS = Axis("time step", whole=True)
+"""Time steps, counted from 1."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values at places; ``low`` and ``high`` bound an interval, or the spread over starts."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[Number]
+    colour: str = ""
+    """A method's name; "" takes the line's place among the chart's lines, as layers do."""
+    low: Sequence[Number] = ()
+    high: Sequence[Number] = ()
+    dashed: bool = False
+    invalid: Sequence[int] = ()
+    """Places in ``x`` whose numbers are worth nothing; they are crossed out."""
+    stepped: bool = False
+    """Whether a value holds up to the next place, as counts between edges do."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A marked height (``at="y"``) or place (``at="x"``)."""
+
+    value: float
+    name: str = ""
+    at: Literal["x", "y"] = "y"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines over an axis of numbers."""
+
+    title: str
+    x: Axis
+    y: Axis
+    lines: Sequence[Line]
+    levels: Sequence[Level] = ()
+    note: str = ""
+    """What was run, or how to read it."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One series of bars: a value for each of the chart's names, with its interval or the single starts."""
+
+    name: str
+    values: Sequence[Number]
+    colour: str = ""
+    low: Sequence[Number] = ()
+    high: Sequence[Number] = ()
+    points: Sequence[Sequence[float]] = ()
+    """For each name the values of the single starts."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars from 0, one group a name; a logarithmic axis has no 0, and takes a :class:`Forest`."""
+
+    title: str
+    y: Axis
+    names: Sequence[str]
+    bars: Sequence[Bar]
+    stacked: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a forest: a value, its interval, and the single values that it comes from."""
+
+    name: str
+    value: Number
+    low: Number = None
+    high: Number = None
+    points: Sequence[float] = ()
+    colour: str = ""
+    invalid: bool = False
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Values with their intervals, one below the other."""
+
+    title: str
+    x: Axis
+    entries: Sequence[Entry]
+    levels: Sequence[Level] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A table of colours: ``values[row][column]``."""
+
+    title: str
+    x: Axis
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[Number]]
+    value: Axis
+    """What the colours measure."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges, a series each: ``counts[i]`` lie from ``edges[i]`` to ``edges[i + 1]``."""
+
+    title: str
+    x: Axis
+    y: Axis
+    edges: Sequence[float]
+    counts: Mapping[str, Sequence[float]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels from 0 to 1: rows of columns, each a grey value or (red, green, blue)."""
+
+    title: str
+    pixels: Sequence[Sequence[float | Sequence[float]]]
+    note: str = ""
+
+
+Chart = Lines | Bars | Forest | HeatMap | Histogram | Image
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one file shows: charts side by side, under a title that says run and dataset."""
+
+    title: str
+    charts: Sequence[Chart]
+    columns: int = 0
+    """Charts in a row; 0 leaves it to the renderer."""
+    stem: str = field(default="")
+    """Of its file, where a measurement has several; "" is the measurement's own."""
+
+
+def over_steps(rows: Mapping[str, Sequence[Number]], *, methods: bool = False) -> list[Line]:
+    """A line for each row over steps counted from 1.
+
+    Args:
+        methods: whether the names are those of methods, which have colours of their own; layers by default.
+    """
+    return [Line(name, range(1, len(row) + 1), row, name if methods else "") for name, row in rows.items()]
+
+
+def is_empty(chart: Chart) -> bool:
+    """Whether a chart has no value at all.
+
+    >>> is_empty(Lines("", STEPS, Axis("γ"), [Line("conv1", [1.0], [None])]))
+    True
+    """
+    match chart:
+        case Lines():
+            return all(value is None for line in chart.lines for value in line.y)
+        case Bars():
+            return all(value is None for bar in chart.bars for value in bar.values)
+        case Forest():
+            return all(entry.value is None for entry in chart.entries)
+        case HeatMap():
+            return all(value is None for row in chart.values for value in row)
+        case Histogram():
+            return not any(any(counts) for counts in chart.counts.values())
+        case Image():
+            return not chart.pixels
