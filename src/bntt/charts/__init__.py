@@ -1,1 +1,1 @@
-"""Charts as records, drawn twice: into files (PNG, PDF, SVG) and into the page. A leaf: it opens no other room but io."""
+"""Charts as records, drawn into files (PNG, PDF, SVG) and into the page: two renderers of the same."""
