@@ -36,7 +36,7 @@ OWNERS = {
     "urllib": {"data/download.py"},
     "tarfile": {"data/images/cifar.py"},
     "zipfile": {"data/images/image_folder.py", "io/pickled.py"},
-    "import_module": {"__init__.py"},
+    "import_module": {"__init__.py", "analysis/__init__.py"},
     "importlib.import_module": set(),
     "importlib.util.module_from_spec": set(),
     "__import__": set(),

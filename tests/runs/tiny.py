@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bntt.runs.directory import new_run_directory
+from bntt.runs.open_run import load_run
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import parse_recipe
 from bntt.runs.training.train import train_run
@@ -42,6 +43,12 @@ def trained(of, data, folder, **options):
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)  # as in every test, and not in fixtures of a module
     return run, [told for told in train_run(of, data, run, **options) if isinstance(told, EpochResult)]
+
+
+def opened_run(folder, **network):
+    """A trained run of one epoch, opened again."""
+    of = recipe(train={"epochs": 1}, network=network)
+    return load_run(trained(of, parts(of), folder)[0].path)
 
 
 def edited(of, **tables):

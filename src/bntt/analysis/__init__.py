@@ -1,81 +1,109 @@
-"""Measuring a network: read-only, frozen results."""
+"""Measuring a network: read-only, frozen results.
 
-from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.accuracy.evaluation import Evaluation, evaluate
-from bntt.analysis.accuracy.paired import Paired, paired
-from bntt.analysis.activity.constant_input import Surprise, Surprises, Unvarying, surprises, unvarying
-from bntt.analysis.activity.firing_rate import Activity
-from bntt.analysis.activity.health import Finding, health
-from bntt.analysis.activity.spike_activity import class_activity
-from bntt.analysis.activity.untrained import untrained_activity
-from bntt.analysis.drift.input_drift import LayerDrift, LayerInputs, drift, layer_inputs
-from bntt.analysis.energy.operations import Operations, count_operations
-from bntt.analysis.equivalence.folding import Differences, Equivalence, equivalence
-from bntt.analysis.equivalence.similarity import likeness
-from bntt.analysis.exit.early_exit import (
-    Choice,
-    LossBudgetError,
-    NoGammaError,
-    choose_exit,
-    choose_truncation,
-    exit_step,
-    stretches,
-)
-from bntt.analysis.exit.gamma import GammaProfile, gamma_profile, gamma_spread, looks_untrained, stepwise_norms
-from bntt.analysis.exit.sample_exit import SampleChoice, SampleExits, choose_sample_exit, exit_each, record_running
-from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_trace
-from bntt.analysis.prediction.prediction import Prediction, predict
-from bntt.analysis.stability.gradients import AlongGradient, GradientNorms, gradient_norms, loss_along_gradient
+Names resolve on first use, so that what a measurement declares is read without waiting for torch.
+"""
 
-__all__ = [
-    "Accuracy",
-    "Activity",
-    "AlongGradient",
-    "Choice",
-    "Differences",
-    "Equivalence",
-    "Evaluation",
-    "Finding",
-    "GammaProfile",
-    "GradientNorms",
-    "LayerDrift",
-    "LayerInputs",
-    "LossBudgetError",
-    "NeuronTrace",
-    "NoGammaError",
-    "Operations",
-    "Paired",
-    "Prediction",
-    "SampleChoice",
-    "SampleExits",
-    "Surprise",
-    "Surprises",
-    "Unvarying",
-    "choose_exit",
-    "choose_sample_exit",
-    "choose_truncation",
-    "class_activity",
-    "count_operations",
-    "drift",
-    "equivalence",
-    "evaluate",
-    "exit_each",
-    "exit_step",
-    "gamma_profile",
-    "gamma_spread",
-    "gradient_norms",
-    "health",
-    "layer_inputs",
-    "likeness",
-    "looks_untrained",
-    "loss_along_gradient",
-    "neuron_trace",
-    "paired",
-    "predict",
-    "record_running",
-    "stepwise_norms",
-    "stretches",
-    "surprises",
-    "untrained_activity",
-    "unvarying",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names for type checkers, who open every door
+    from bntt.analysis.accuracy.accuracy import Accuracy as Accuracy
+    from bntt.analysis.accuracy.evaluation import Evaluation as Evaluation
+    from bntt.analysis.accuracy.evaluation import evaluate as evaluate
+    from bntt.analysis.accuracy.paired import Paired as Paired
+    from bntt.analysis.accuracy.paired import paired as paired
+    from bntt.analysis.activity.constant_input import Surprise as Surprise
+    from bntt.analysis.activity.constant_input import Surprises as Surprises
+    from bntt.analysis.activity.constant_input import Unvarying as Unvarying
+    from bntt.analysis.activity.constant_input import surprises as surprises
+    from bntt.analysis.activity.constant_input import unvarying as unvarying
+    from bntt.analysis.activity.firing_rate import Activity as Activity
+    from bntt.analysis.activity.health import Finding as Finding
+    from bntt.analysis.activity.health import health as health
+    from bntt.analysis.activity.spike_activity import class_activity as class_activity
+    from bntt.analysis.activity.untrained import untrained_activity as untrained_activity
+    from bntt.analysis.drift.input_drift import LayerDrift as LayerDrift
+    from bntt.analysis.drift.input_drift import LayerInputs as LayerInputs
+    from bntt.analysis.drift.input_drift import input_drift as input_drift
+    from bntt.analysis.drift.input_drift import layer_inputs as layer_inputs
+    from bntt.analysis.energy.operations import Operations as Operations
+    from bntt.analysis.energy.operations import count_operations as count_operations
+    from bntt.analysis.equivalence.folding import Differences as Differences
+    from bntt.analysis.equivalence.folding import Equivalence as Equivalence
+    from bntt.analysis.equivalence.folding import fold_equivalence as fold_equivalence
+    from bntt.analysis.equivalence.similarity import likeness as likeness
+    from bntt.analysis.exit.early_exit import Choice as Choice
+    from bntt.analysis.exit.early_exit import LossBudgetError as LossBudgetError
+    from bntt.analysis.exit.early_exit import NoGammaError as NoGammaError
+    from bntt.analysis.exit.early_exit import choose_exit as choose_exit
+    from bntt.analysis.exit.early_exit import choose_truncation as choose_truncation
+    from bntt.analysis.exit.early_exit import exit_step as exit_step
+    from bntt.analysis.exit.early_exit import stretches as stretches
+    from bntt.analysis.exit.gamma import GammaProfile as GammaProfile
+    from bntt.analysis.exit.gamma import gamma_profile as gamma_profile
+    from bntt.analysis.exit.gamma import gamma_spread as gamma_spread
+    from bntt.analysis.exit.gamma import looks_untrained as looks_untrained
+    from bntt.analysis.exit.gamma import stepwise_norms as stepwise_norms
+    from bntt.analysis.exit.sample_exit import SampleChoice as SampleChoice
+    from bntt.analysis.exit.sample_exit import SampleExits as SampleExits
+    from bntt.analysis.exit.sample_exit import choose_sample_exit as choose_sample_exit
+    from bntt.analysis.exit.sample_exit import exit_each as exit_each
+    from bntt.analysis.exit.sample_exit import record_running as record_running
+    from bntt.analysis.neuron.trajectory import NeuronTrace as NeuronTrace
+    from bntt.analysis.neuron.trajectory import neuron_trace as neuron_trace
+    from bntt.analysis.prediction.prediction import Prediction as Prediction
+    from bntt.analysis.prediction.prediction import predict as predict
+    from bntt.analysis.stability.gradients import AlongGradient as AlongGradient
+    from bntt.analysis.stability.gradients import GradientNorms as GradientNorms
+    from bntt.analysis.stability.gradients import gradient_norms as gradient_norms
+    from bntt.analysis.stability.gradients import loss_along_gradient as loss_along_gradient
+
+_HOMES = {
+    "bntt.analysis.accuracy.accuracy": ["Accuracy"],
+    "bntt.analysis.accuracy.evaluation": ["Evaluation", "evaluate"],
+    "bntt.analysis.accuracy.paired": ["Paired", "paired"],
+    "bntt.analysis.activity.constant_input": ["Surprise", "Surprises", "Unvarying", "surprises", "unvarying"],
+    "bntt.analysis.activity.firing_rate": ["Activity"],
+    "bntt.analysis.activity.health": ["Finding", "health"],
+    "bntt.analysis.activity.spike_activity": ["class_activity"],
+    "bntt.analysis.activity.untrained": ["untrained_activity"],
+    "bntt.analysis.drift.input_drift": ["LayerDrift", "LayerInputs", "input_drift", "layer_inputs"],
+    "bntt.analysis.energy.operations": ["Operations", "count_operations"],
+    "bntt.analysis.equivalence.folding": ["Differences", "Equivalence", "fold_equivalence"],
+    "bntt.analysis.equivalence.similarity": ["likeness"],
+    "bntt.analysis.exit.early_exit": [
+        "Choice",
+        "LossBudgetError",
+        "NoGammaError",
+        "choose_exit",
+        "choose_truncation",
+        "exit_step",
+        "stretches",
+    ],
+    "bntt.analysis.exit.gamma": ["GammaProfile", "gamma_profile", "gamma_spread", "looks_untrained", "stepwise_norms"],
+    "bntt.analysis.exit.sample_exit": [
+        "SampleChoice",
+        "SampleExits",
+        "choose_sample_exit",
+        "exit_each",
+        "record_running",
+    ],
+    "bntt.analysis.neuron.trajectory": ["NeuronTrace", "neuron_trace"],
+    "bntt.analysis.prediction.prediction": ["Prediction", "predict"],
+    "bntt.analysis.stability.gradients": ["AlongGradient", "GradientNorms", "gradient_norms", "loss_along_gradient"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*_HOME_OF]
+
+
+if not TYPE_CHECKING:  # a checker would take every misspelt name for Any
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME_OF:
+            return getattr(import_module(_HOME_OF[name]), name)
+        raise AttributeError(f"module 'bntt.analysis' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,18 +11,19 @@ from typing import NoReturn
 
 import tyro
 
+from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
 from bntt.cli.activity import activity
 from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
-from bntt.cli.drift import drift
 from bntt.cli.energy import energy
 from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
 from bntt.cli.exit import exit_early
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
+from bntt.cli.measure import verb
 from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.report import report
@@ -40,7 +41,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "exit": exit_early,
     "activity": activity,
-    "drift": drift,
     "neuron": neuron,
     "stability": stability,
     "equivalence": equivalence,
@@ -56,6 +56,14 @@ VERBS: dict[str, Callable[..., None]] = {
     "data": data.data,
     "bench": bench,
 }
+
+"""Verbs that are no measurements."""
+
+
+def verbs() -> dict[str, Callable[..., None]]:
+    """Every verb: those that train, show or move files, and one for each measurement that is registered."""
+    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS}
+
 
 HELP = {"-h", "--help"}
 MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory", "can't start new thread")
@@ -135,9 +143,9 @@ def _run(args: list[str]) -> int:
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return 0
-    if args and not args[0].startswith("-") and args[0] not in VERBS:
-        near = difflib.get_close_matches(args[0], VERBS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(VERBS)}"
+    if args and not args[0].startswith("-") and args[0] not in (known := verbs()):
+        near = difflib.get_close_matches(args[0], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
         streams.complain(f"unknown verb {args[0]!r}; {hint}")
         return 2
     if streams.rank() is not None and args[:1] != ["train"] and not HELP & set(args):
@@ -152,7 +160,7 @@ def _call(args: list[str]) -> None:
     if args[:1] == ["data"]:
         tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
     else:
-        tyro.extras.subcommand_cli_from_dict(VERBS, prog="bntt", description=DESCRIPTION, args=args)
+        tyro.extras.subcommand_cli_from_dict(verbs(), prog="bntt", description=DESCRIPTION, args=args)
 
 
 def exit_code(error: Exception) -> int | None:
@@ -162,6 +170,7 @@ def exit_code(error: Exception) -> int | None:
     from bntt.analysis import LossBudgetError
     from bntt.analysis.attack.descent import NoFoolboxError
     from bntt.analysis.attack.gradient import NoGradientError
+    from bntt.analysis.measurement import ArgumentError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
@@ -181,6 +190,7 @@ def exit_code(error: Exception) -> int | None:
         return 5
     codes: dict[type[Exception], int] = {
         RecipeError: 2,
+        ArgumentError: 2,
         LaunchError: 2,
         DataError: 3,
         CheckpointError: 4,

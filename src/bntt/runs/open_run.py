@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from bntt.analysis.measurement import Facts
 from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared.prepared_set import manifest_from
-from bntt.runs.recipe.build import build_model, for_measuring, require_device
+from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
 from bntt.runs.directory import find_run
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
-from bntt.runs.recipe.datasets import Parts, Split, as_shown, build_data, measured
+from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.runs.training.ann_thresholds import load_best
 from bntt.nn import SpikingClassifier
+from bntt.io.json_file import find_object
 from bntt.io.checkpoint import CheckpointError, read_facts
 
 
@@ -34,6 +37,21 @@ class LoadedRun:
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
     """``[C, H, W]``, of frames too."""
+
+    @property
+    def dataset(self) -> str:
+        """What its data are called."""
+        return self.data.label
+
+    @property
+    def seed(self) -> int:
+        """Of its noise, as the recipe has it."""
+        return self.recipe.seed
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of it without its weights."""
+        return facts_of(self.recipe)
 
     @cached_property
     def data(self) -> Parts:
@@ -58,6 +76,14 @@ class LoadedRun:
             what = "frames" if isinstance(found, FrameSet) else "sequences"
             raise RecipeError(f"{self.path} was trained on {what} ({self.data.label}): this is measured on images")
         return found
+
+    def samples(self, split: Split) -> Shown:
+        """The whole split as a set of labelled samples."""
+        return self.data.of(split)
+
+    def kept(self, measurement: str) -> dict[str, Any] | None:
+        """What an earlier measurement found, as its file in the run directory has it; None where there is none."""
+        return find_object(self.path / f"{measurement}.json")
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
         """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.
@@ -104,6 +130,20 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, tuple(like.manifest.shape[-3:]))
+
+
+def facts_of(recipe: Recipe) -> Facts:
+    """What is known of a run from its recipe alone."""
+    network = recipe.network
+    return Facts(
+        network=network.name,
+        norm=network.norm,
+        encoder=recipe.encoder.name,
+        num_steps=network.num_steps,
+        is_ann=network.neuron == "relu",
+        draws=recipe.evaluate.draws if is_random(recipe) else 1,
+        is_random=is_random(recipe),
+    )
 
 
 def names_of(loaded: Sequence[LoadedRun]) -> list[str]:

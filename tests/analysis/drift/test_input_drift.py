@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.drift.input_drift import compared, drift, held_norms, layer_inputs
+from bntt.analysis.drift.input_drift import compared, held_norms, input_drift, layer_inputs
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import BNTT, PoissonEncoder, SpikingClassifier, TemporalNorm
 from bntt.ops.norm import Moments
@@ -82,7 +82,7 @@ def written_out(x: np.ndarray, norm: TemporalNorm) -> tuple[list[float], list[fl
 def test_it_is_what_numpy_finds_in_all_that_came(norm, kind, rng):
     model, loader = classifier(norm, kind), batches(rng)
     choose(model.network, backend="reference")
-    found, inputs = drift(model, loader, seed=3), seen(model, loader)
+    found, inputs = input_drift(model, loader, seed=3), seen(model, loader)
     assert list(found) == list(held_norms(model.network)) == list(inputs)
     for name, layer in found.items():
         distance, divergence, ratio = written_out(inputs[name], model.network.layers[name].norm)
@@ -100,7 +100,7 @@ def test_batches_of_any_size_are_one_set(rng):
     parts = batches(rng)
     whole = [(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))]
     told = []
-    one, other = drift(model, whole), drift(model, parts, progress=told.append)
+    one, other = input_drift(model, whole), input_drift(model, parts, progress=told.append)
     assert told == [5, 2, 4]
     for name, layer in one.items():
         assert layer.moments.count == other[name].moments.count
@@ -115,7 +115,7 @@ def test_the_kernels_find_the_same(norm, kind, rng):
     model, loader, found = classifier(norm, kind), batches(rng), []
     for backend in ("cpu", "reference"):
         choose(model.network, backend=backend)
-        found.append(drift(model, loader))
+        found.append(input_drift(model, loader))
     for name, layer in found[1].items():
         for field in ("distance", "divergence", "ratio", "if_shared"):
             assert torch.allclose(getattr(found[0][name], field), getattr(layer, field), rtol=0.01, atol=1e-3), name
@@ -138,7 +138,7 @@ def test_by_hand():
 
 
 def test_where_one_pair_serves_all_steps_only_the_input_moves(rng):
-    shared, stepwise = (drift(classifier(norm), batches(rng)) for norm in ("bn", "bntt"))
+    shared, stepwise = (input_drift(classifier(norm), batches(rng)) for norm in ("bn", "bntt"))
     assert all(torch.equal(layer.distance, layer.if_shared) for layer in shared.values())
     assert not any(torch.equal(layer.distance, layer.if_shared) for layer in stepwise.values())
 
@@ -146,20 +146,20 @@ def test_where_one_pair_serves_all_steps_only_the_input_moves(rng):
 def test_a_network_that_holds_what_comes_does_not_drift(rng):
     model, loader = classifier("bntt"), batches(rng, (40,))
     for name in held_norms(model.network):  # layer by layer: each sees what the layers before make of it
-        moments, norm = drift(model, loader)[name].moments, model.network.layers[name].norm
+        moments, norm = input_drift(model, loader)[name].moments, model.network.layers[name].norm
         norm.running_mean.copy_(moments.mean)
         norm.running_var.copy_(moments.var)
-    for layer in drift(model, loader).values():
+    for layer in input_drift(model, loader).values():
         assert layer.distance.max() < 0.01
         assert layer.divergence.max() < 0.01
         assert (layer.ratio - 1).abs().max() < 0.01
 
 
 def test_steps_that_are_silent_by_rule_are_told(rng):
-    found = drift(classifier("bntt", fire="before"), batches(rng))
+    found = input_drift(classifier("bntt", fire="before"), batches(rng))
     assert [layer.driven for layer in found.values()][:2] == [range(0, 0), range(1, 0)]
     model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=64, hidden=(8, 8), num_steps=6, fire="before"))
-    assert drift(model, batches(rng))["fc2"].driven == range(1, 5)
+    assert input_drift(model, batches(rng))["fc2"].driven == range(1, 5)
 
 
 @pytest.mark.parametrize(
@@ -194,26 +194,26 @@ def test_the_model_is_left_as_it_was(norm, training, rng):
     state, compute = copy.deepcopy(model.state_dict()), model.network.compute
     gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
     modes = [part.training for part in model.modules()]
-    first = drift(model, loader)
+    first = input_drift(model, loader)
     layer_inputs(model, loader, "conv2")
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(torch.equal(p.grad, gradients[name]) for name, p in model.named_parameters())
     assert [part.training for part in model.modules()] == modes
     assert model.network.compute is compute
     assert not any(part._forward_pre_hooks for part in model.modules())
-    assert torch.equal(drift(model, loader)["conv2"].distance, first["conv2"].distance)
+    assert torch.equal(input_drift(model, loader)["conv2"].distance, first["conv2"].distance)
 
 
 @pytest.mark.parametrize(("norm", "kind"), [("none", "NoNorm"), ("layer", "LayerNorm")])
 def test_norms_that_hold_nothing_are_refused(norm, kind, rng):
     with pytest.raises(ValueError, match=rf"holds statistics .* \(its norms: {kind}\): measure one with bntt"):
-        drift(classifier(norm), batches(rng))
+        input_drift(classifier(norm), batches(rng))
 
 
 def test_what_is_not_there_is_refused(rng):
     model = classifier("bntt")
     with pytest.raises(ValueError, match="there is no layer 'conv9' that holds statistics: choose one of conv1, conv2"):
         layer_inputs(model, batches(rng), "conv9")
-    for measure in (lambda: drift(model, []), lambda: layer_inputs(model, [], "conv1")):
+    for measure in (lambda: input_drift(model, []), lambda: layer_inputs(model, [], "conv1")):
         with pytest.raises(ValueError, match="no samples"):
             measure()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bntt.analysis import equivalence
+from bntt.analysis import fold_equivalence
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.equivalence.folding import FOLDS
 from bntt.models import mlp, resnet20, vgg6
@@ -65,7 +65,7 @@ def seen(net: SpikingNetwork, x: Tensor) -> tuple[dict[str, Tensor], dict[str, T
 @pytest.mark.parametrize("fire", ["after", "before"])
 def test_shares_are_those_of_whole_networks_and_of_layers_alone(fire, rng):
     model, batches = classifier(rng, fire=fire), images(rng)
-    found = equivalence(model, batches, seed=3, draw=9)
+    found = fold_equivalence(model, batches, seed=3, draw=9)
     x = torch.cat([inputs for inputs, _ in batches])
     drawn = model.encoder(x, seed=3, draw=9, index=torch.arange(8))
     labels = torch.cat([labels for _, labels in batches])
@@ -104,12 +104,14 @@ def bare(net: SpikingNetwork) -> dict[str, _Bare]:
 
 
 def test_means_are_over_the_steps_that_count(rng):
-    found = equivalence(classifier(rng, fire="before"), images(rng))
+    found = fold_equivalence(classifier(rng, fire="before"), images(rng))
     assert (found.heard["conv1"], found.heard["fc1"]) == (range(1, 3), range(5, 7))
     assert found.mean("Eq. 15", "true", "fc1") == pytest.approx(float(found.folds["Eq. 15"].true["fc1"][5:].mean()))
     assert found.mean("Eq. 15", "own", "conv1") == pytest.approx(float(found.folds["Eq. 15"].own["conv1"][1:3].mean()))
     assert found.mean_rate("conv1") == pytest.approx(float(found.rate["conv1"][1:3].mean()))
-    none = equivalence(SpikingClassifier(PoissonEncoder(1), mlp(in_features=4, num_steps=1, fire="before")), tiny(rng))
+    none = fold_equivalence(
+        SpikingClassifier(PoissonEncoder(1), mlp(in_features=4, num_steps=1, fire="before")), tiny(rng)
+    )
     assert math.isnan(none.mean("exact", "own", "fc2"))
     assert math.isnan(none.mean_rate("fc2"))
 
@@ -121,9 +123,9 @@ def tiny(rng: torch.Generator) -> list[tuple[Tensor, Tensor]]:
 @needs_kernels
 def test_fused_it_is_as_plain_but_for_ties(rng):
     model, batches = classifier(rng, torch.float32), images(rng, torch.float32)
-    fused = equivalence(model, batches)
+    fused = fold_equivalence(model, batches)
     model.network.compute = Compute("reference")
-    plain = equivalence(model, batches)
+    plain = fold_equivalence(model, batches)
     for name, found in fused.folds.items():
         for layer, row in found.true.items():
             assert torch.allclose(row, plain.folds[name].true[layer], atol=2e-3), (name, layer)
@@ -142,20 +144,20 @@ def test_fused_it_is_as_plain_but_for_ties(rng):
 def test_it_runs_fused(rng, monkeypatch):
     model = classifier(rng, torch.float32)
     model.network.compute = Compute("cpu")  # which would refuse plain PyTorch
-    assert equivalence(model, images(rng, torch.float32)).samples == 8
+    assert fold_equivalence(model, images(rng, torch.float32)).samples == 8
 
 
 def test_the_model_is_left_as_it_was(rng):
     model, told = classifier(rng, dropout=0.5), []
     model.train()
     before = copy.deepcopy(model.state_dict())
-    found = equivalence(model, images(rng), progress=told.append)
+    found = fold_equivalence(model, images(rng), progress=told.append)
     assert told == [5, 3]
     assert model.training
     assert all(module.training for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(block.name == f"block {name!r}" for name, block in model.network.blocks.items())
-    again = equivalence(model.eval(), images(torch.Generator().manual_seed(1)))
+    again = fold_equivalence(model.eval(), images(torch.Generator().manual_seed(1)))
     assert found.samples == again.samples
     assert not any(hook for module in model.modules() for hook in module._forward_hooks)
 
@@ -165,14 +167,14 @@ def test_layers_without_a_norm_do_not_differ_by_themselves(rng):
     net.blocks["fc1"].norm = NoNorm()
     with torch.no_grad():
         net.blocks["fc2"].norm.running_mean.fill_(0.3)
-    found = equivalence(SpikingClassifier(PoissonEncoder(3), net), [(x.double(), y) for x, y in tiny(rng)])
+    found = fold_equivalence(SpikingClassifier(PoissonEncoder(3), net), [(x.double(), y) for x, y in tiny(rng)])
     assert not any(found.folds["Eq. 15"].own["fc1"])
 
 
 def test_what_cannot_be_compared_says_why(rng):
     def refused(net: SpikingNetwork, batches: list[tuple[Tensor, Tensor]]) -> str:
         with pytest.raises(ValueError, match=r".") as error:
-            equivalence(SpikingClassifier(PoissonEncoder(3), net), batches)
+            fold_equivalence(SpikingClassifier(PoissonEncoder(3), net), batches)
         return str(error.value)
 
     batches = tiny(rng)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bntt.analysis import equivalence
+from bntt.analysis import fold_equivalence
 from bntt.data import PartLoader, stratified
 from bntt.runs.measures.equivalence import as_json, as_rows, equivalence_run
 from bntt.runs.open_run import load_run
@@ -34,7 +34,7 @@ def test_some_images_of_each_class_with_their_own_noise(loaded, result):
     assert (result.split, result.found.samples) == ("validation", 20)
     held_out, seed = loaded.data.validation, loaded.recipe.seed
     some = PartLoader(held_out, stratified(held_out, 20, seed), 50)
-    expected = equivalence(loaded.model, some, seed=seed)
+    expected = fold_equivalence(loaded.model, some, seed=seed)
     assert as_json(dataclasses.replace(result, found=expected)) == as_json(result)
     assert equivalence_run(loaded, images=10**6).found.samples == len(loaded.data.validation)
 

@@ -71,7 +71,7 @@ class LayerInputs:
         return self.counts[:, 1:-1].double() / self.counts.sum(1, keepdim=True) / widths
 
 
-def drift(
+def input_drift(
     model: SpikingClassifier,
     batches: Loader,
     *,
@@ -94,10 +94,10 @@ def drift(
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
     >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
-    >>> drift(model, [(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))])["fc1"].distance.shape
+    >>> input_drift(model, [(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))])["fc1"].distance.shape
     torch.Size([3])
     """
-    check_classifier(model, "drift() takes")
+    check_classifier(model, "input_drift() takes")
     norms, sums = held_norms(model.network), dict[str, Tensor]()
     device = next(model.parameters()).device
     with torch.no_grad(), evaluating(model):

@@ -96,7 +96,7 @@ def _mean(rows: Tensor, steps: range) -> float:
 
 
 @torch.no_grad()
-def equivalence(
+def fold_equivalence(
     model: SpikingClassifier,
     batches: Loader,
     *,
@@ -126,11 +126,11 @@ def equivalence(
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=3)
     >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(3, mean=[0.29], std=[0.35]), net)
     >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
-    >>> found = equivalence(model, loader)
+    >>> found = fold_equivalence(model, loader)
     >>> list(found.folds), float(found.folds["no mean"].own["fc1"].sum())
     (['exact', 'no mean', 'no ratio', 'Eq. 15'], 0.0)
     """
-    check_classifier(model, "equivalence() takes")
+    check_classifier(model, "fold_equivalence() takes")
     network = model.network
     check_sequence(network)
     folded = {name: fold(network, mean=kept.mean, ratio=kept.ratio) for name, kept in FOLDS.items()}

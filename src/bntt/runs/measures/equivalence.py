@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bntt.analysis.equivalence.folding import FOLDS, Differences, Equivalence, Fed, check_sequence, equivalence
+from bntt.analysis.equivalence.folding import FOLDS, Differences, Equivalence, Fed, check_sequence, fold_equivalence
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.datasets import Split
 from bntt.runs.recipe.file import RecipeError
@@ -54,7 +54,7 @@ def equivalence_run(
     except ValueError as error:
         raise RecipeError(f"{loaded.path}: {error}") from None
     loader = dataclasses.replace(loaded.loader(split, images), batch_size=BATCH)
-    found = equivalence(model, loader, seed=loaded.recipe.seed, progress=progress)
+    found = fold_equivalence(model, loader, seed=loaded.recipe.seed, progress=progress)
     return RunEquivalence(loaded.epoch, split, loaded.data.label, found)
 
 

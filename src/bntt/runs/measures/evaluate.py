@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
-from bntt.runs.recipe.build import build_model, for_measuring
+from bntt.runs.recipe.build import build_model, for_measuring, is_random
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe
 from bntt.runs.recipe.datasets import Parts, Split, measured
@@ -108,7 +108,7 @@ def evaluate_run(
         training_images=(len(data.train), data.whole or len(data.train)),
         spent=kept["spent"],
         conversion=facts.get("conversion"),
-        drawn=_draws(recipe),
+        drawn=is_random(recipe),
         trained=recipe.train.epochs > 0,
         unvarying=never_varied(data, model, replace(loader, share=(0, 1))) if processes.first else None,
         subset=some if (some := recipe.evaluate.images) != kept["images"] else None,
@@ -149,7 +149,7 @@ def draws_of(recipe: Recipe, asked: int | None = None) -> int:
     Raises:
         RecipeError: if more than one draw is asked for where nothing is drawn.
     """
-    if _draws(recipe):
+    if is_random(recipe):
         return recipe.evaluate.draws if asked is None else asked
     if asked is not None and asked > 1:
         raise RecipeError(
@@ -157,11 +157,6 @@ def draws_of(recipe: Recipe, asked: int | None = None) -> int:
             f"every pass would be the same; leave --draws away"
         )
     return 1
-
-
-def _draws(recipe: Recipe) -> bool:
-    """Whether the recipe's encoder draws numbers."""
-    return recipe.encoder.name in ("poisson", "poisson-unsigned")
 
 
 def as_json(result: RunResult) -> dict[str, object]:

@@ -104,6 +104,11 @@ def for_measuring(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
 
 
+def is_random(recipe: Recipe) -> bool:
+    """Whether the recipe's encoder draws numbers, so that every pass differs."""
+    return recipe.encoder.name in ("poisson", "poisson-unsigned")
+
+
 def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:
     """The recipe's network and encoder for this data, with start weights from the recipe's seed, on a device.
 

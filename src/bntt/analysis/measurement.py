@@ -1,0 +1,125 @@
+"""What a measurement is: a folder of ``analysis`` declares it once, and whoever wants it reads the declaration.
+
+From one :class:`Measurement` come the verb with its flags, ``--json`` and ``--csv``, the file and the picture in the
+run directory, the section of the report, the metrics of studies and the Python function. Nothing here waits for torch
+or pydantic: a declaration opens its result and its computation when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from bntt.analysis.result import Result
+    from bntt.nn import SpikingClassifier
+
+Split = Literal["test", "validation"]
+"""Which samples: those of the test split, or those held out of the training split."""
+
+
+class ArgumentError(ValueError):
+    """A measurement that was asked for something it cannot do; the message names the flag and the way out."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run without opening its weights."""
+
+    network: str
+    norm: str
+    encoder: str
+    num_steps: int
+    is_ann: bool
+    draws: int
+    """Repetitions with fresh noise that its recipe asks for; 1 where nothing is random."""
+    is_random: bool
+    """Whether its encoder draws numbers, so that every pass differs."""
+
+
+class Opened(Protocol):
+    """A trained network with its data, as :func:`bntt.runs.open_run.load_run` opens a run directory."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def model(self) -> SpikingClassifier: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def dataset(self) -> str:
+        """What its data are called."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def facts(self) -> Facts: ...
+
+    def loader(self, split: Split, at_most: int = 0) -> Any:
+        """Batches of a split: all that the recipe measures, or at most so many, as many of each class as its share."""
+
+    def samples(self, split: Split) -> Any:
+        """The whole split as a set of labelled samples."""
+
+    def pictures(self, split: Split) -> Any:
+        """The whole split of images; an error for a run on frames or sequences."""
+
+    def kept(self, measurement: str) -> Mapping[str, Any] | None:
+        """What an earlier measurement of this run found, if it still belongs to its weights and data."""
+
+
+class Progress:
+    """How far a measurement is: ``expect`` says what is to come, a call what is done."""
+
+    def __init__(self, report: Callable[[int, int], None] = lambda done, total: None) -> None:
+        self.report, self.done, self.total = report, 0, 0
+
+    def expect(self, samples: int) -> None:
+        """Add passes of samples that will be made."""
+        self.total += samples
+
+    def __call__(self, samples: int) -> None:
+        self.done += samples
+        self.report(self.done, max(self.done, self.total))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One thing that can be measured of trained runs."""
+
+    name: str
+    """Of the verb, and the beginning of the file's name."""
+    help: str
+    """What it tells, in one line; more lines are shown by ``--help``."""
+    arguments: type
+    """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
+    result: Callable[[], type[Result]]
+    """Opens the record of what is found."""
+    run: Callable[[Sequence[Opened], Any, Progress], Result]
+    """Measures one run, or several side by side."""
+    several: bool = False
+    """Whether it takes several runs, and writes into the first one's directory."""
+    refuses: Callable[[Facts], str] = lambda facts: "an ANN has one step and no spikes" if facts.is_ann else ""
+    """Why a run cannot be measured; "" where it can."""
+    variant: Callable[[Any], str] = lambda arguments: ""
+    """What the file's name says beside name and split, for arguments whose numbers are kept side by side."""
+
+    def stem(self, arguments: Any) -> str:
+        """What its files are called; another split than the usual one gets files of its own.
+
+        >>> from bntt.analysis.measurements import MEASUREMENTS
+        >>> drift = MEASUREMENTS["drift"]
+        >>> drift.stem(drift.arguments()), drift.stem(drift.arguments(split="test"))
+        ('drift', 'drift-test')
+        """
+        split, usual = getattr(arguments, "split", ""), default_of(self.arguments, "split")
+        return "-".join(part for part in (self.name, self.variant(arguments), split if split != usual else "") if part)
+
+
+def default_of(arguments: type, name: str) -> Any:
+    """The default of a field; "" where there is no such field."""
+    return next((one.default for one in fields(arguments) if one.name == name), "")

@@ -1,0 +1,20 @@
+"""Every measurement by name: those of this room, and those that somebody registers."""
+
+from __future__ import annotations
+
+from bntt.analysis.drift.measurement import DRIFT
+from bntt.analysis.measurement import Measurement
+
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (DRIFT,)}
+"""In the order in which a report shows them."""
+
+
+def register(measurement: Measurement) -> Measurement:
+    """Add a measurement: from then on it is a verb, a section of reports and a kind that studies may ask for.
+
+    Raises:
+        ValueError: if another one has its name.
+    """
+    if MEASUREMENTS.setdefault(measurement.name, measurement) is not measurement:
+        raise ValueError(f"there is a measurement {measurement.name!r} already: give this one another name")
+    return measurement

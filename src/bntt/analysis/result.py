@@ -1,0 +1,154 @@
+"""What a measurement found: a frozen, validated record, whose JSON is the file and the only schema.
+
+A record says what it shows (words, tables, charts), its rows for CSV, and the numbers that studies ask for; it is made
+by the computation or read from a file, and nobody can tell which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from bntt.analysis.measurement import ArgumentError
+from bntt.charts.records import Figure
+from bntt.charts.section import Section
+
+BEYOND = 1e100
+"""No number of a result is as large; JSON's infinities and what is beyond this are read as none."""
+
+
+def finite(value: Any) -> Any:
+    """A number, or None for one that is not finite or too large to be meant.
+
+    >>> finite(float("nan")), finite(0.5)
+    (None, 0.5)
+    """
+    if isinstance(value, float) and not (math.isfinite(value) and abs(value) < BEYOND):
+        return None
+    return value
+
+
+Number = Annotated[float | None, BeforeValidator(finite)]
+"""A number, or None where there is none."""
+Share = Annotated[float, Field(ge=0, le=1)]
+OverSteps = Sequence[Number]
+"""A value for each time step."""
+
+
+class Record(BaseModel):
+    """A part of a result: frozen; keys that it does not know, of other versions, are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=False)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a result that studies put into tables and claims."""
+
+    title: str
+    unit: str
+    read: Callable[[Any, float | None], float | None]
+    """From the result and the place that is asked for; None where it has none."""
+    placed: bool = False
+    """Whether it is read at a place, which must then be named."""
+    digits: int = 1
+    """After the point, when it is shown."""
+
+
+class Result(Record):
+    """What is common to all results."""
+
+    METRICS: ClassVar[Mapping[str, Metric]] = {}
+    """The named numbers of studies; any other number is asked for by its path, ``layers.conv1.peak_step``."""
+
+    dataset: str
+    split: str
+    epoch: int | None = None
+    """Of the weights, from 0."""
+
+    @property
+    def title(self) -> str:
+        """What its picture is of: data and samples."""
+        return f"{self.dataset}, {self.split}"
+
+    def section(self) -> Section:
+        """Words, tables and charts: what the terminal prints and the page shows."""
+        raise NotImplementedError  # each has its own
+
+    def rows(self) -> list[dict[str, object]]:
+        """Rows of the same keys, for CSV."""
+        raise NotImplementedError  # each has its own
+
+    def figures(self) -> list[Figure]:
+        """The pictures beside the file: all charts of its section in one, unless a result has better."""
+        charts = self.section().charts
+        return [Figure(self.title, charts)] if charts else []
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON has it."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read a record.
+
+        Raises:
+            ValueError: if it is none, in one line that names the place.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from None
+
+
+def at_path(values: Any, path: str) -> float | None:
+    """The number at a path of keys and list indices in a result's JSON; None where there is none.
+
+    >>> at_path({"layers": {"conv1": {"rates": [0.1, 0.2]}}}, "layers.conv1.rates.1")
+    0.2
+    """
+    for key in path.split("."):
+        try:
+            values = values[int(key)] if isinstance(values, list) else values[key]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return float(values) if isinstance(values, int | float) and not isinstance(values, bool) else None
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong, with its place."""
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    return f"{place}: {fault['msg']}" if place else str(fault["msg"])
+
+
+def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
+    """A frozen dataclass of arguments, checked by the types and bounds of its fields.
+
+    Raises:
+        ArgumentError: naming the flag, its bounds and what came.
+    """
+    if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
+        raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        raise ArgumentError(_refusal(error)) from None
+
+
+BOUNDS = {"greater_than_equal": ("ge", "{} or more"), "less_than_equal": ("le", "{} or less")}
+
+
+def _refusal(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    if isinstance(cause := fault.get("ctx", {}).get("error"), ArgumentError):
+        return str(cause)
+    flag = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "the arguments"
+    if fault["type"] in BOUNDS:
+        key, bound = BOUNDS[fault["type"]]
+        return f"{flag} must be {bound.format(fault['ctx'][key])}, got {fault['input']}"
+    return f"{flag}: {fault['msg'].lower()}, got {fault['input']!r}"

@@ -1,0 +1,58 @@
+"""The record of drift: its numbers by hand, what it shows, and kept files that it reads."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from bntt.analysis.drift.measurement import DriftArguments
+from bntt.analysis.drift.result import DriftResult
+
+KEPT = sorted((Path(__file__).parents[3] / "docs" / "results").glob("*/drift.json"))
+LAYER = {
+    "driven": [2, 3],
+    "distance": [9.0, 0.5, 1.5],
+    "distance_if_shared": [9.0, 1.0, 2.0],
+    "divergence_nats": [math.nan, 0.1, 0.2],
+    "deviation_ratio": [1.0, 1.0, 2.0],
+}
+VALUES = {
+    "arguments": {"layer": None, "split": "validation", "images": 4},
+    "dataset": "made",
+    "split": "validation",
+    "epoch": 0,
+    "norm": "bn",
+    "images": 7,
+    "layers": {"conv1": LAYER},
+    "distribution": {"layer": "conv1", "images": 4, "edges": [0, 0.5, 1], "counts": [[2, 1, 1, 0]] * 3},
+}
+
+
+def test_numbers_are_those_of_driven_steps():
+    found = DriftResult.from_json(VALUES)
+    read = {name: metric.read(found, None) for name, metric in found.METRICS.items()}
+    assert read == {"drift": 1.0, "largest-drift": 9.0, "drift-if-shared": 1.5}
+    assert found.arguments == DriftArguments(images=4)
+
+
+def test_what_is_no_number_is_none_in_rows_charts_and_file():
+    found = DriftResult.from_json(VALUES)
+    assert [row["driven"] for row in found.rows()] == [False, True, True]
+    assert found.rows()[0]["divergence_nats"] is None
+    assert "NaN" not in json.dumps(found.to_json())
+    distribution, distance, *_ = found.section().charts
+    assert list(distance.lines[0].y) == [None, 0.5, 1.5]
+    assert [line.name for line in distribution.lines] == ["step 2", "step 3", "held: mean 0, deviation 1"]
+    assert distribution.lines[0].y == [0.5, 0.5]  # a quarter of the values in each half
+
+
+def test_a_file_that_is_none_is_refused_with_the_place():
+    with pytest.raises(ValueError, match=r"layers\.conv1\.driven: "):
+        DriftResult.from_json(VALUES | {"layers": {"conv1": LAYER | {"driven": [2]}}})
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parent.name)
+def test_kept_files_are_read_whole(path):
+    values = json.loads(path.read_text())
+    assert DriftResult.from_json(values).to_json() == values | {"arguments": None}

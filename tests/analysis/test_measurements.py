@@ -1,0 +1,57 @@
+"""The drill: a measurement in one folder of the tests is a verb, file, picture, section, metric and function."""
+
+import json
+
+import pytest
+
+from bntt.analysis.measurement import ArgumentError
+from bntt.analysis.measurements import MEASUREMENTS, register
+from bntt.analysis.result import at_path
+from bntt.cli import main as cli
+from bntt.runs.measure import measure
+from tests.analysis.drill.measurement import DRILL
+from tests.runs.tiny import opened_run
+
+
+@pytest.fixture
+def drill(monkeypatch):
+    monkeypatch.setitem(MEASUREMENTS, DRILL.name, DRILL)
+    return DRILL
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return opened_run(tmp_path_factory.mktemp("runs"))
+
+
+def test_it_is_a_verb_with_its_flags(drill, run, capsys):
+    assert cli.main(["drill", str(run.path), "--power", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "largest weights" in out
+    assert "written: " in out
+    assert cli.main(["drill", str(run.path), "--power", "0"]) == 2
+    assert "--power must be 1 or more, got 0" in capsys.readouterr().err
+    assert cli.main(["drill", str(run.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["arguments"] == {"power": 1, "split": "test"}
+    assert cli.main(["drill", str(run.path), "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("layer,largest\n")
+
+
+def test_it_leaves_a_file_and_a_picture(drill, run):
+    found = measure("drill", run, power=3, split="validation")
+    assert json.loads((run.path / "drill-validation.json").read_text()) == found.to_json()
+    assert (run.path / "drill-validation.png").stat().st_size > 1000
+
+
+def test_it_is_a_function_and_its_numbers_have_paths(drill, run):
+    found = measure("drill", run, power=2)
+    assert (
+        at_path(found.to_json(), "largest.conv1") == found.largest["conv1"] == found.METRICS["drill"].read(found, None)
+    )
+
+
+def test_names_are_taken_once():
+    with pytest.raises(ValueError, match="there is a measurement 'drift' already"):
+        register(MEASUREMENTS["drift"].__class__("drift", "", object, object, object))
+    with pytest.raises(ArgumentError, match="no measurement 'dirft': choose one of"):
+        measure("dirft", "nowhere")
