@@ -45,7 +45,7 @@ class Line:
     x: Sequence[float]
     y: Sequence[Number]
     colour: str = ""
-    """A method's name; "" takes the line's place among the chart's lines, as layers do."""
+    """A method's name, or that of a layer's line; "" takes the line's place among the figure's lines, as layers do."""
     low: Sequence[Number] = ()
     high: Sequence[Number] = ()
     dashed: bool = False
@@ -53,6 +53,8 @@ class Line:
     """Places in ``x`` whose numbers are worth nothing; they are crossed out."""
     stepped: bool = False
     """Whether a value holds up to the next place, as counts between edges do."""
+    joined: bool = True
+    """Whether the points are joined; those of single starts are not."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,10 @@ class Bars:
     bars: Sequence[Bar]
     stacked: bool = False
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.y.scale == "log":
+            raise ValueError(f"bars {self.title!r} begin at 0, which a logarithmic axis does not have: make a Forest")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""The one palette: a colour for every method, shades in order for layers, a fixed cycle for all other names.
+
+Each colour has a tone for light grounds, which files take, and one for dark grounds, which the page takes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bntt.charts.records import Bars, Chart, Forest, Histogram, Lines
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A colour with its class in the page's style."""
+
+    css: str
+    light: str
+    dark: str
+
+
+METHODS = {
+    name: Colour(f"c-{name}", light, dark)
+    for name, light, dark in (
+        ("bntt", "#d1410c", "#ff7a45"),
+        ("bntt-scaled", "#a3123f", "#ff8fa8"),
+        ("bntt-beta", "#b8741a", "#f0b060"),
+        ("tdbn", "#1b7f4b", "#5fd39a"),
+        ("tebn", "#7a3fa8", "#c09af0"),
+        ("tab", "#0a7f94", "#41c4d1"),
+        ("bn", "#1f4e9c", "#7aa7ff"),
+        ("bn-pooled", "#3b82c4", "#a9c8ff"),
+        ("layer", "#857000", "#d6bb3a"),
+        ("none", "#5a606b", "#a3aab5"),
+        ("conversion", "#b02a6b", "#ef7fb5"),
+        ("hybrid", "#4d7f1a", "#93cc4f"),
+        ("surrogate", "#7d4e2a", "#c9a07a"),
+        ("ann", "#1b1d21", "#e6e8eb"),
+    )
+}
+"""By name, as recipes write norms; BNTT's is the strongest, and no other name gets it."""
+OTHERS = tuple(
+    METHODS[name]
+    for name in (
+        "bn", "bntt-beta", "tebn", "tdbn", "conversion", "tab", "layer", "bn-pooled", "hybrid", "surrogate",
+        "bntt-scaled", "none",
+    )
+)  # fmt: skip
+"""In turn for names that are no method's, far from each other; those of methods in the figure are left out."""
+_LIGHT = ("#2a1a5e", "#2f4b9e", "#1f7a9c", "#1e9a7c", "#7aa82a", "#d09a00")
+_DARK = ("#c3a8ee", "#7aa7ff", "#41c4d1", "#4fcf9f", "#b5d95a", "#ffd166")
+_SHADES = 24
+
+
+def _between(stops: Sequence[str], share: float) -> str:
+    at = min(int(share * (len(stops) - 1)), len(stops) - 2)
+    part = share * (len(stops) - 1) - at
+    ends = [[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops[at : at + 2]]
+    return "#" + "".join(f"{round(a + part * (b - a)):02x}" for a, b in zip(*ends, strict=True))
+
+
+SHADES = tuple(
+    Colour(f"s-{i}", *(_between(stops, i / (_SHADES - 1)) for stops in (_LIGHT, _DARK))) for i in range(_SHADES)
+)
+"""From the first layer to the last."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How the series of a figure are told apart: a colour and a number, by which marks are chosen."""
+
+    colours: Mapping[str, Colour]
+    numbers: Mapping[str, int]
+
+    def colour(self, name: str, colour: str = "") -> Colour:
+        """The colour of a series, from its name and what its record says of colour."""
+        return self.colours[(colour or name).lower()]
+
+    def number(self, name: str) -> int:
+        """The place of a name among the figure's names, from 0."""
+        return self.numbers[name]
+
+
+def looks_of(charts: Iterable[Chart]) -> Looks:
+    """Colours and numbers of all series of charts that are seen together: one name, one look.
+
+    >>> looks = looks_of([])
+    >>> METHODS["bntt"].light
+    '#d1410c'
+    """
+    charts = list(charts)
+    names = dict.fromkeys(name for chart in charts for name, _, _ in _series(chart))
+    colours = dict[str, Colour]()
+    for layers in _layer_groups(charts):
+        for i, key in enumerate(layers):
+            colours[key] = SHADES[round(i * (_SHADES - 1) / max(1, len(layers) - 1))]
+    keys = dict.fromkeys(key for chart in charts for _, key, _ in _series(chart))
+    colours |= {key: METHODS[key] for key in keys if key in METHODS}
+    free = [colour for colour in OTHERS if colour not in colours.values()] or list(OTHERS)
+    others = [key for key in keys if key not in colours]
+    colours |= {key: free[i % len(free)] for i, key in enumerate(others)}
+    return Looks(colours, {name: i for i, name in enumerate(names)})
+
+
+def _series(chart: Chart) -> Iterator[tuple[str, str, bool]]:
+    """The name of each series, the key of its colour, and whether it takes a shade in order."""
+    match chart:
+        case Lines():
+            found = [(line.name, line.colour, not line.colour) for line in chart.lines]
+        case Bars():
+            found = [(bar.name, bar.colour, False) for bar in chart.bars]
+        case Forest():
+            found = [(entry.name, entry.colour or "entry", False) for entry in chart.entries]
+        case Histogram():
+            found = [(name, "", True) for name in chart.counts]
+        case _:
+            found = []
+    for name, colour, in_order in found:
+        yield name, (colour or name).lower(), in_order
+
+
+def _layer_groups(charts: Sequence[Chart]) -> list[list[str]]:
+    """The keys that take shades; charts that share one share the order, in which each keeps its own."""
+    groups = list[list[str]]()
+    for chart in charts:
+        keys = [key for _, key, in_order in _series(chart) if in_order]
+        mine = [group for group in groups if set(group) & set(keys)]
+        merged = list[str]()
+        for part in (*mine, keys):
+            merged = _merged(merged, part)
+        groups = [group for group in groups if group not in mine] + ([merged] if merged else [])
+    return groups
+
+
+def _merged(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    names, at = list(first), 0
+    for name in second:
+        if name not in names:
+            names.insert(at, name)
+        at = names.index(name) + 1
+    return names
+
+
+def style_rules() -> str:
+    """The page's rules that give every class its colour, in light and in the dark."""
+    every = (*METHODS.values(), *SHADES)
+    light = "".join(f".{colour.css}{{--c:{colour.light}}}" for colour in every)
+    dark = "".join(f".{colour.css}{{--c:{colour.dark}}}" for colour in every)
+    return f"{light}\n@media screen and (prefers-color-scheme: dark){{{dark}}}"

@@ -1,0 +1,160 @@
+"""Each kind of chart drawn into axes of matplotlib; gives what stands in the legend, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bntt.charts.colours import Looks
+from bntt.charts.limits import finite, is_logarithmic
+from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+"""By which series that are compared are told apart without colours."""
+FEW = 40
+"""Points of a line that are marked, each by itself; of more, the line says enough."""
+INVALID = "#a61b1b"
+INK = "0.2"
+Legend = dict[str, Any]
+"""What stands for each name."""
+
+
+def draw_chart(axes: Axes, chart: Chart, looks: Looks) -> Legend:
+    """Draw a chart's data; the axes get their limits and names elsewhere."""
+    match chart:
+        case Lines():
+            return _lines(axes, chart, looks)
+        case Bars():
+            return _bars(axes, chart, looks)
+        case Forest():
+            return _forest(axes, chart, looks)
+        case HeatMap():
+            return _heat_map(axes, chart)
+        case Histogram():
+            return _histogram(axes, chart, looks)
+        case Image():
+            axes.imshow(chart.pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            return {}
+
+
+def _open(values: Sequence[Number]) -> list[float]:
+    """NaN where there is no value: matplotlib leaves it open."""
+    return [value if value is not None and math.isfinite(value) else math.nan for value in values]
+
+
+def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
+    legend: Legend = {}
+    for line in chart.lines:
+        colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.number(line.name) % len(MARKS)]
+        (legend[line.name],) = axes.plot(
+            list(line.x),
+            _open(line.y),
+            color=colour,
+            linestyle=("--" if line.dashed else "-") if line.joined else "none",
+            marker=mark if len(line.x) <= FEW or not line.joined else None,
+            markersize=4 if line.joined else 6,
+            drawstyle="steps-post" if line.stepped else None,
+        )
+        _spread(axes, line, colour)
+        if crossed := [(line.x[i], line.y[i]) for i in line.invalid if line.y[i] is not None]:
+            legend["INVALID"] = _crosses(axes, *zip(*crossed, strict=True))
+    if "INVALID" in legend:
+        legend["INVALID"] = legend.pop("INVALID")  # the last
+    return legend | _levels(axes, chart.levels)
+
+
+def _spread(axes: Axes, line: Line, colour: str) -> None:
+    """A band, or a stroke at each place that has no neighbour to be joined with."""
+    if not line.low or not line.high:
+        return
+    low, high = _open(line.low), _open(line.high)
+    if line.joined and len(finite(low)) > 1:
+        step: Any = "post" if line.stepped else None
+        axes.fill_between(list(line.x), low, high, color=colour, alpha=0.16, linewidth=0, step=step)
+    else:
+        axes.vlines(list(line.x), low, high, color=colour, linewidth=1.2)
+
+
+def _crosses(axes: Axes, x: Sequence[Any], y: Sequence[Any]) -> Any:
+    return axes.plot(x, y, "x", color=INVALID, markersize=11, markeredgewidth=2.2, zorder=4)[0]
+
+
+def _levels(axes: Axes, levels: Sequence[Level]) -> Legend:
+    """Marked heights are dashed, marked places dotted."""
+    legend: Legend = {}
+    for level in levels:
+        draw, style = (axes.axhline, "--") if level.at == "y" else (axes.axvline, ":")
+        shown = draw(level.value, color="0.35", linestyle=style, linewidth=1.2)
+        if level.name:
+            legend[level.name] = shown
+    return legend
+
+
+def _bars(axes: Axes, chart: Bars, looks: Looks) -> Legend:
+    legend: Legend = {}
+    places, below = range(len(chart.names)), [0.0] * len(chart.names)
+    width = 0.8 if chart.stacked else 0.8 / max(1, len(chart.bars))
+    for number, bar in enumerate(chart.bars):
+        aside = 0.0 if chart.stacked else width * (number - (len(chart.bars) - 1) / 2)
+        at, heights = [place + aside for place in places], _open(bar.values)
+        colour = looks.colour(bar.name, bar.colour).light
+        legend[bar.name] = axes.bar(at, heights, 0.92 * width, bottom=below, color=colour)
+        if bar.low and bar.high:
+            axes.vlines(at, _open(bar.low), _open(bar.high), color=INK, linewidth=1.2)
+        for place, points in zip(at, bar.points, strict=False):
+            axes.plot([place] * len(points), list(points), "o", color=INK, markersize=4, markerfacecolor="none")
+        if chart.stacked:
+            below = [b + (0.0 if math.isnan(h) else h) for b, h in zip(below, heights, strict=True)]
+    return legend
+
+
+def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
+    legend: Legend = {}
+    for place, entry in enumerate(chart.entries):
+        colour = looks.colour("entry", entry.colour).light
+        if entry.low is not None and entry.high is not None:
+            axes.hlines(place, entry.low, entry.high, color=colour, linewidth=2)
+        axes.plot(list(entry.points), [place] * len(entry.points), "o", color=INK, markersize=4, markerfacecolor="none")
+        if entry.value is not None:
+            axes.plot(entry.value, place, "D", color=colour, markersize=7)
+            if entry.invalid:
+                legend["INVALID"] = _crosses(axes, [entry.value], [place])
+    axes.set_yticks(range(len(chart.entries)), [entry.name for entry in chart.entries], fontsize=9, parse_math=False)
+    axes.set_ylim(len(chart.entries) - 0.5, -0.5)
+    return legend | _levels(axes, [Level(level.value, level.name, "x") for level in chart.levels])
+
+
+def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
+    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.ticker import PercentFormatter
+
+    rows = [_open(row) for row in chart.values]
+    held = finite(value for row in rows for value in row)
+    logarithmic = is_logarithmic(chart.value, held)
+    if logarithmic:
+        held = [value for value in held if value > 0]
+        rows = [[value if value > 0 else math.nan for value in row] for row in rows]
+    low, high = min(held, default=0.0), max(held, default=1.0)
+    scale = (LogNorm if logarithmic else Normalize)(low, high if high > low else low + 1)
+    shown = axes.imshow(rows, aspect="auto", norm=scale, cmap="cividis", interpolation="nearest")
+    axes.set_facecolor("0.85")
+    bar = axes.figure.colorbar(shown, ax=axes, format=PercentFormatter(1) if chart.value.percent else None)
+    bar.set_label(chart.value.label, parse_math=False)
+    for names, set_ticks, turned in ((chart.columns, axes.set_xticks, True), (chart.rows, axes.set_yticks, False)):
+        every = math.ceil(len(names) / FEW) or 1
+        long = turned and sum(len(name) + 1 for name in names[::every]) > 48
+        words: dict[str, Any] = {"rotation": 90} if long else {}
+        set_ticks(range(0, len(names), every), list(names[::every]), fontsize=8, parse_math=False, **words)
+    return {}
+
+
+def _histogram(axes: Axes, chart: Histogram, looks: Looks) -> Legend:
+    alone = len(chart.counts) == 1
+    return {
+        name: axes.stairs(counts, chart.edges, color=looks.colour(name).light, fill=alone, linewidth=1.6)
+        for name, counts in chart.counts.items()
+    }

@@ -1,0 +1,206 @@
+"""Figures as files: PNG, PDF or SVG by the end of the name, written whole, the same bytes for the same figure.
+
+Names, titles and notes are text and never formulas; legends stand beside the data, not on it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from bntt.charts.colours import looks_of
+from bntt.charts.file_charts import Legend, draw_chart
+from bntt.charts.limits import finite, is_logarithmic, place_limits, places_along, value_limits, values_along
+from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Lines
+from bntt.io.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis as DrawnAxis
+    from matplotlib.figure import Figure as Drawing
+
+UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""The formats, with what is left out of each so that the same figure gives the same bytes."""
+LETTERS = 13
+"""Of small print, in an inch."""
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as .png, .pdf or .svg.
+
+    Raises:
+        ValueError: if the path has another suffix, or the figure no chart.
+        OSError: if it cannot be written; what was there before is unchanged.
+    """
+    from matplotlib import rc_context
+
+    kind, content = path.suffix.removeprefix(".").lower(), io.BytesIO()
+    if kind not in UNDATED:
+        raise ValueError(f"{path}: a figure is a .png, .pdf or .svg file, got {path.suffix or 'no suffix'!r}")
+    with rc_context({"svg.hashsalt": "bntt", "svg.fonttype": "none"}):
+        draw_figure(figure).savefig(content, format=kind, dpi=110, metadata=UNDATED[kind])
+    write_whole(path, content.getvalue())
+
+
+def draw_figure(figure: Figure) -> Drawing:
+    """Draw all charts of a figure in rows and columns, under its title.
+
+    Raises:
+        ValueError: if there is no chart.
+    """
+    from matplotlib.figure import Figure as Drawing
+
+    charts = figure.charts
+    if not charts:
+        raise ValueError(f"the figure {figure.title!r} has no chart: leave out a figure of nothing")
+    columns = min(figure.columns or _columns(charts), len(charts))
+    rows = math.ceil(len(charts) / columns)
+    sizes = [_size(chart) for chart in charts]
+    widths = [max(width for width, _ in sizes[i::columns]) for i in range(columns)]
+    heights = [max(height for _, height in sizes[i * columns : (i + 1) * columns]) for i in range(rows)]
+    drawing = Drawing(figsize=(max(4.5, sum(widths)), sum(heights) + 0.5), layout="constrained")
+    grid = drawing.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights)
+    places, looks, legends = list(grid.flat), looks_of(charts), []
+    for axes, chart, (width, _) in zip(places, charts, sizes, strict=False):
+        legends.append((axes, draw_chart(axes, chart, looks)))
+        _frame(axes, chart, round(LETTERS * width) - 8)
+    for axes in places[len(charts) :]:
+        axes.set_visible(False)
+    _legends(drawing, legends, widths)
+    letters = round(10 * drawing.get_size_inches()[0])
+    drawing.suptitle(_wrapped(figure.title, letters), parse_math=False, fontsize=11)
+    return drawing
+
+
+def _columns(charts: Sequence[Chart]) -> int:
+    if all(isinstance(chart, Image) for chart in charts):
+        return 10
+    return {4: 2}.get(len(charts), 3)
+
+
+def _size(chart: Chart) -> tuple[float, float]:
+    """Inches that a chart takes, with all that is written around it."""
+    match chart:
+        case Bars():
+            return max(4.8, 1.2 + 0.2 * len(chart.names) * (1 if chart.stacked else 1 + len(chart.bars))), 3.9
+        case Forest():
+            return 5.6, max(2.4, 1.3 + 0.3 * len(chart.entries))
+        case HeatMap():
+            return max(4.8, 2 + 0.22 * min(40, len(chart.columns))), max(2.8, 1.4 + 0.2 * min(40, len(chart.rows)))
+        case Image():
+            high, wide = len(chart.pixels), len(chart.pixels[0]) if chart.pixels else 1
+            return 1.35, 0.45 + 1.25 * min(3.0, high / wide)
+        case _:
+            return 4.8, 3.9
+
+
+def _wrapped(text: str, letters: int) -> str:
+    return "\n".join(fill(line, letters) for line in text.splitlines())
+
+
+def _frame(axes: Axes, chart: Chart, letters: int) -> None:
+    """Title, note, names, limits and ticks."""
+    note = _wrapped(chart.note, letters + 6)
+    small = isinstance(chart, Image)
+    title = _wrapped(chart.title, max(12, letters - 4))
+    pad = 5 + 10 * (note.count("\n") + 1) if note else 5
+    axes.set_title(title, fontsize=8 if small else 10, pad=pad, loc="center" if small else "left", parse_math=False)
+    if note:
+        axes.annotate(
+            note, (0, 1), (0, 4), "axes fraction", "offset points", fontsize=8, color="0.35", parse_math=False
+        )
+    if small:
+        axes.set_axis_off()
+        return
+    axes.set_axisbelow(True)
+    match chart:
+        case Lines():
+            _measure(axes, "x", chart.x, places_along(chart), letters)
+            _measure(axes, "y", chart.y, values_along(chart), 34)
+        case Bars():
+            _measure(axes, "y", chart.y, values_along(chart), 34)
+            _bar_names(axes, chart, letters)
+        case Forest():
+            _measure(axes, "x", chart.x, values_along(chart), letters, values=True)
+        case HeatMap():
+            axes.set_xlabel(_wrapped(chart.x.label, letters), parse_math=False)
+        case Histogram():
+            _measure(axes, "x", chart.x, finite(chart.edges), letters)
+            _measure(axes, "y", chart.y, values_along(chart), 34)
+
+
+def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = False) -> None:
+    """One axis: scale, ends, ticks and name."""
+    values = values or which == "y"
+    low, high = value_limits(axis, held) if values else place_limits(axis, held)
+    drawn, logarithmic = getattr(axes, f"{which}axis"), is_logarithmic(axis, held)
+    if logarithmic:
+        getattr(axes, f"set_{which}scale")("log")
+    getattr(axes, f"set_{which}lim")(low, high)
+    _ticks(drawn, axis, logarithmic=logarithmic)
+    drawn.set_label_text(_wrapped(axis.label, letters), parse_math=False)
+    axes.grid(alpha=0.3, axis=which)  # type: ignore[arg-type]
+
+
+def _ticks(drawn: DrawnAxis, axis: Axis, *, logarithmic: bool) -> None:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
+
+    if not logarithmic:
+        whole = {"steps": [1, 2, 5, 10], "min_n_ticks": 1} if axis.whole else {}
+        drawn.set_major_locator(MaxNLocator(nbins=8, integer=axis.whole, **whole))
+    if axis.percent:
+        drawn.set_major_formatter(PercentFormatter(1.0))
+    elif logarithmic and axis.whole:
+        drawn.set_major_formatter(ScalarFormatter())
+
+
+def _bar_names(axes: Axes, chart: Bars, letters: int) -> None:
+    turned = sum(len(name) + 2 for name in chart.names) > letters
+    words: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+    names = [_wrapped(name, 24) for name in chart.names]
+    axes.set_xticks(range(len(names)), names, fontsize=8, parse_math=False, **words)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+
+
+def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float]) -> None:
+    """One legend beside all charts where they show the same series; or one below each."""
+    several = [legend for _, legend in legends if len(legend) > 1]
+    shared = [name for i, legend in enumerate(several) for name in legend if any(name in o for o in several[:i])]
+    if shared:
+        every = {name: handle for _, legend in reversed(legends) for name, handle in legend.items()}
+        order = dict.fromkeys(name for _, legend in legends for name in legend)
+        columns = 1 + (len(every) - 1) // 20
+        _named(drawing.legend, {name: every[name] for name in order}, loc="outside right center", ncols=columns)
+        wide, high = drawing.get_size_inches()
+        longest = max(map(len, every))
+        drawing.set_size_inches(wide + columns * (0.6 + longest / LETTERS), high)
+        return
+    for number, (axes, legend) in enumerate(legends):
+        if legend and (len(legend) > 1 or not _says_itself(axes)):
+            _below(axes, legend, widths[number % len(widths)])
+
+
+def _says_itself(axes: Axes) -> bool:
+    """A single series is named by its axis."""
+    return bool(axes.get_ylabel())
+
+
+def _below(axes: Axes, legend: Legend, width: float) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axes.figure
+    lower = axes.transAxes + ScaledTranslation(0, -0.48, figure.dpi_scale_trans)
+    columns = max(1, min(len(legend), 4, int(LETTERS * width) // (max(map(len, legend)) + 6)))
+    _named(axes.legend, legend, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=lower, ncols=columns)
+
+
+def _named(make: Any, legend: Legend, **options: Any) -> None:
+    """Names are set afterwards: matplotlib would leave out those that begin with an underscore."""
+    shown = make(list(legend.values()), ["-"] * len(legend), fontsize=8, frameon=False, **options)
+    for text, name in zip(shown.get_texts(), legend, strict=True):
+        text.set_parse_math(False)
+        text.set_text(name)
