@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from bntt.analysis.result import Result
@@ -39,6 +39,7 @@ class Facts:
     """Whether its encoder draws numbers, so that every pass differs."""
 
 
+@runtime_checkable
 class Opened(Protocol):
     """A trained network with its data, as :func:`bntt.runs.open_run.load_run` opens a run directory."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -92,17 +92,20 @@ class Result(Record):
         """The record as JSON has it."""
         return self.model_dump(mode="json")
 
-    @classmethod
-    def from_json(cls, values: Any) -> Self:
-        """Read a record.
 
-        Raises:
-            ValueError: if it is none, in one line that names the place.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ValueError(first_fault(error)) from None
+R = TypeVar("R", bound=Result)
+
+
+def result_from(kind: type[R], values: Any) -> R:
+    """Read a record from what JSON has.
+
+    Raises:
+        ValueError: if it is none, in one line that names the place.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None
 
 
 def at_path(values: Any, path: str) -> float | None:

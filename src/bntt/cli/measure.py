@@ -13,7 +13,7 @@ from bntt.analysis.measurement import ArgumentError, Measurement
 if TYPE_CHECKING:
     from bntt.runs.open_run import LoadedRun
 
-Run = tyro.conf.Positional[Path]
+Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Runs = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")
 ]
@@ -40,7 +40,7 @@ def verb(measurement: Measurement) -> Callable[..., None]:
     call.__doc__ = measurement.help + FLAGS.format(more=", or several of the same images" * measurement.several)
     call.__annotations__ |= {
         "runs": Runs if measurement.several else Run,
-        "arguments": tyro.conf.OmitArgPrefixes[measurement.arguments],  # type: ignore[misc]
+        "arguments": tyro.conf.OmitArgPrefixes[measurement.arguments],  # type: ignore[misc, name-defined]
         "out": Path | None,
         "device": str,
         "json": bool,

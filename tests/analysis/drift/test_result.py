@@ -8,6 +8,7 @@ import pytest
 
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import DriftResult
+from bntt.analysis.result import result_from
 
 KEPT = sorted((Path(__file__).parents[3] / "docs" / "results").glob("*/drift.json"))
 LAYER = {
@@ -30,14 +31,14 @@ VALUES = {
 
 
 def test_numbers_are_those_of_driven_steps():
-    found = DriftResult.from_json(VALUES)
+    found = result_from(DriftResult, VALUES)
     read = {name: metric.read(found, None) for name, metric in found.METRICS.items()}
     assert read == {"drift": 1.0, "largest-drift": 9.0, "drift-if-shared": 1.5}
     assert found.arguments == DriftArguments(images=4)
 
 
 def test_what_is_no_number_is_none_in_rows_charts_and_file():
-    found = DriftResult.from_json(VALUES)
+    found = result_from(DriftResult, VALUES)
     assert [row["driven"] for row in found.rows()] == [False, True, True]
     assert found.rows()[0]["divergence_nats"] is None
     assert "NaN" not in json.dumps(found.to_json())
@@ -48,11 +49,11 @@ def test_what_is_no_number_is_none_in_rows_charts_and_file():
 
 
 def test_a_file_that_is_none_is_refused_with_the_place():
-    with pytest.raises(ValueError, match=r"layers\.conv1\.driven: "):
-        DriftResult.from_json(VALUES | {"layers": {"conv1": LAYER | {"driven": [2]}}})
+    with pytest.raises(ValueError, match=r"layers\.conv1\.driven"):
+        result_from(DriftResult, VALUES | {"layers": {"conv1": LAYER | {"driven": [2]}}})
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parent.name)
 def test_kept_files_are_read_whole(path):
     values = json.loads(path.read_text())
-    assert DriftResult.from_json(values).to_json() == values | {"arguments": None}
+    assert result_from(DriftResult, values).to_json() == values | {"arguments": None}

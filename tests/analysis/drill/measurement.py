@@ -43,7 +43,7 @@ class DrillResult(Result):
 
 def run(opened: Sequence[Opened], asked: DrillArguments, progress: Progress) -> DrillResult:
     layers = opened[0].model.network.layers.items()
-    largest = {name: float(part.weights.weight.abs().max() ** asked.power) for name, part in layers}
+    largest = {name: float(part.synapse.weight.detach().abs().max() ** asked.power) for name, part in layers}
     return DrillResult(arguments=asked, dataset=opened[0].dataset, split=asked.split, largest=largest)
 
 
