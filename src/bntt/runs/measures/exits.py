@@ -27,7 +27,7 @@ from bntt.analysis import (
 from bntt.analysis.exit.early_exit import PAPER_THRESHOLD, READINGS, Reading, choice_at, envelope
 from bntt.io.json_file import parse_json
 from bntt.runs.directory import RunDirectory
-from bntt.runs.identity import trained_on
+from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.datasets import Split
 from bntt.io.checkpoint import CheckpointError
@@ -213,39 +213,3 @@ def threshold_told(threshold: float | None, *, stated: bool = False) -> str:
     if threshold is None or stated or not math.isfinite(threshold):
         return "" if threshold is None else f"{threshold:g}"
     return f"{float(Context(prec=4, rounding=ROUND_FLOOR).create_decimal(repr(threshold))):g}"
-
-
-def weights_hash(run: RunDirectory) -> str:
-    """SHA-256 of the best epoch's file.
-
-    Raises:
-        CheckpointError: if it cannot be read.
-    """
-    try:
-        return digest(run.best)
-    except OSError as error:
-        raise CheckpointError(f"{run.best} cannot be read: {error.strerror or error}") from None
-
-
-def kept_exit(run: RunDirectory, num_steps: int) -> int:
-    """After how many of its steps the exit that is kept with a run stops.
-
-    Raises:
-        CheckpointError: if none is kept, it is damaged, or it was chosen for other weights or other data.
-    """
-    path = run.path / f"{STEM}.json"
-    again = f"choose one: bntt exit {run.path} (of a network with a γ for each step)"
-    try:
-        kept: Any = read_json(path)
-        steps, weights, data = kept["steps"], kept["weights_sha256"], kept["data_sha256"]
-        if type(steps) is not int or not 1 <= steps <= num_steps:
-            raise ValueError(f"steps is {steps!r}, of {num_steps}")
-    except FileNotFoundError:
-        raise CheckpointError(f"{run.path} keeps no exit (there is no {STEM}.json): {again}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be used ({error}): {again}") from None
-    if data != trained_on(run.path)["sha256"]:
-        raise CheckpointError(f"the exit in {path} was chosen for other data than the run was trained on: {again}")
-    if weights != weights_hash(run):
-        raise CheckpointError(f"the exit in {path} was chosen for other weights than the run has now: {again}")
-    return steps
