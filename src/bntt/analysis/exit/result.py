@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, Context
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from bntt.analysis.exit.measurement import ExitArguments
+from bntt.analysis.measurement import Split
 from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Level, Line, Lines, over_steps
 from bntt.charts.section import Cell, Section, Table, gap, plural, share
@@ -16,6 +19,7 @@ GAMMA = Axis("mean |γ| over channels", low=0)
 DEVIATION = Axis("mean σ̄ over channels", low=0)
 THRESHOLD = Axis("threshold of mean |γ|", low=0)
 UNTIL = Axis("steps until exit", whole=True, low=0)
+STOPPED = "accuracy when stopped there"
 PAPER = 0.1
 """The paper's threshold."""
 READINGS = {"magnitude": "mean |γ|", "signed": "mean γ (paper)", "relative": "mean |γ|/σ̄"}
@@ -62,6 +66,7 @@ class EarlyExit(Result):
 
     arguments: ExitArguments | None = None
     """None in files from before arguments were kept."""
+    split: Split
     loss_allowed: float
     """A share: 0.005 is half a point."""
     draws: int
@@ -98,6 +103,23 @@ class ExitResult(EarlyExit):
     gamma_relative: Mapping[str, OverSteps]
     driven: Mapping[str, tuple[int, int]]
     """The first step, from 0, whose γ has a path to the readout, and the one after the last."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Refuse a file whose parts are of different numbers of steps or layers."""
+        stops = (
+            self.chosen,
+            *(stop for stop in self.by_reading.values() if stop),
+            self.truncation,
+            self.paper_threshold,
+        )
+        if not self.grid or [row.steps for row in self.grid] != list(range(1, self.num_steps + 1)):
+            raise ValueError(f"the grid has not one row for each of {self.num_steps} steps")
+        if any(not 1 <= steps <= self.num_steps for steps in (self.steps, *(stop.steps for stop in stops))):
+            raise ValueError(f"a stop is not within {self.num_steps} steps")
+        if not self.driven.keys() >= self.gamma_magnitude.keys() | self.deviation.keys():
+            raise ValueError("driven names fewer layers than γ has")
+        return self
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "exit-steps": Metric("steps until the exit", "", lambda r, at: r.chosen.steps, digits=0),
@@ -157,7 +179,7 @@ class ExitResult(EarlyExit):
 
         rows = [row("as stated", self.chosen, stated=True)] if self.chosen_on == "stated" else []
         rows += [row(READINGS.get(reading, reading), stop) for reading, stop in self.by_reading.items()]
-        rows += [row("truncation", self.truncation), row(f"threshold {PAPER} (paper)", self.paper_threshold)]
+        rows += [row("truncation", self.truncation), row(f"paper's {PAPER}", self.paper_threshold)]
         return Table(f"Where to stop: {self.what_was_run}", columns, tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
@@ -165,7 +187,7 @@ class ExitResult(EarlyExit):
         text = threshold_text(self.threshold, stated=self.chosen_on == "stated")
         levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {text}")]
         after = Level(self.steps, f"stop after {self.steps}", at="x")
-        note = "the last step at which any layer reaches the threshold is the exit"
+        note = "the last step at which any layer reaches the threshold"
         return (
             Lines("γ and the threshold", STEPS, GAMMA, self._layers(self.gamma_magnitude), (*levels, after), note),
             *self._by_threshold(),
@@ -195,7 +217,9 @@ class ExitResult(EarlyExit):
         accuracy = [stairs(name, [getattr(row, f"{name}_accuracy") for row in rows]) for name in self._splits()]
         levels = [Level(PAPER, f"paper's {PAPER}", at="x")]
         return (
-            Lines("Accuracy by threshold", THRESHOLD, self._accuracy(accuracy), accuracy, levels, self.what_was_run),
+            Lines(
+                "Accuracy by threshold", THRESHOLD, near_the_top(STOPPED, accuracy), accuracy, levels, self.what_was_run
+            ),
             Lines("Exit by threshold", THRESHOLD, UNTIL, [stairs("steps", [row.steps for row in rows])], levels),
         )
 
@@ -207,25 +231,22 @@ class ExitResult(EarlyExit):
             for name in self._splits()
         ]
         marks = dict[int, list[str]]()
-        rules = {"the exit": self.chosen, "truncation": self.truncation, f"paper's {PAPER}": self.paper_threshold}
+        rules = {"the exit": self.chosen, "truncation": self.truncation, f"threshold {PAPER}": self.paper_threshold}
         for name, stop in rules.items():
             marks.setdefault(stop.steps, []).append(name)
         for t, names in marks.items():
             height = getattr(self.grid[t - 1], f"{self.split}_accuracy")
             lines.append(Line(", ".join(names), [t], [height], ", ".join(names), joined=False))
-        return Lines("Accuracy by exit step", STEPS, self._accuracy(lines), lines, note=self.what_was_run)
+        return Lines("Accuracy by exit step", STEPS, near_the_top(STOPPED, lines), lines, note=self.what_was_run)
 
     def _splits(self) -> list[str]:
         return list(dict.fromkeys((self.split, "validation")))
 
-    def _accuracy(self, lines: Sequence[Line]) -> Axis:
-        """From a little below the best, where the choices are, and not from before anything has arrived."""
-        return near_the_top("accuracy when stopped there", [v for line in lines for v in line.y if v is not None])
 
-
-def near_the_top(label: str, shares: Sequence[float], marked: Sequence[float] = ()) -> Axis:
-    """An axis of accuracy from a little below the highest, or below what is marked."""
-    low = min([max(shares, default=1.0) - SHOWN, *(value - 0.1 * SHOWN for value in marked)])
+def near_the_top(label: str, lines: Sequence[Line]) -> Axis:
+    """An axis of accuracy where the choices are: from a little below the highest, or below a point that is marked."""
+    joined, marked = ([v for line in lines if line.joined == j for v in line.y if v is not None] for j in (True, False))
+    low = min([max(joined, default=1.0) - SHOWN, *(value - 0.1 * SHOWN for value in marked)])
     return Axis(label, percent=True, low=max(0.0, low), high=1)
 
 

@@ -10,7 +10,7 @@ from bntt.charts.records import STEPS, Axis, Chart, Line, Lines
 from bntt.charts.section import Cell, Section, Table, gap, number, share
 
 LEAVE = Axis("images that leave after this step", percent=True, low=0)
-MEAN_STEPS = Axis("mean steps an image", low=0)
+MEAN_STEPS = Axis("mean steps an image")
 
 
 class Criterion(Record):
@@ -109,12 +109,11 @@ class SampleExitResult(EarlyExit):
         return Table(f"All images alike: {self.spoken(self.images)}", columns, rows)
 
     def _charts(self) -> tuple[Chart, ...]:
-        steps = range(1, self.whole_steps + 1)
-        leave = [Line(name, steps, shares, name) for name, shares in self.leave_after_step.items()]
+        leave = [Line(name, range(1, len(shares) + 1), shares, name) for name, shares in self.leave_after_step.items()]
         found = {row.criterion: (row.mean_steps, getattr(row, f"{self.split}_accuracy")) for row in self.criteria}
         points = [Line(name, [mean], [accuracy], name, joined=False) for name, (mean, accuracy) in found.items()]
-        alike = Line("all alike", steps, self.accuracy_over_time, "all alike")
-        axis = near_the_top(f"{self.split} accuracy", self.accuracy_over_time, [a for _, a in found.values() if a])
+        alike = Line("all alike", range(1, len(self.accuracy_over_time) + 1), self.accuracy_over_time, "all alike")
+        axis = near_the_top(f"{self.split} accuracy", [*points, alike])
         return (
             Lines("When images leave", STEPS, LEAVE, leave, note=self.spoken(self.images)),
             Lines("Accuracy by mean steps", MEAN_STEPS, axis, [*points, alike], note=self.spoken(self.images)),
