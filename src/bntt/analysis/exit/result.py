@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_FLOOR, Context
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -105,7 +105,7 @@ class ExitResult(EarlyExit):
     """The first step, from 0, whose γ has a path to the readout, and the one after the last."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> ExitResult:
         """Refuse a file whose parts are of different numbers of steps or layers."""
         stops = (
             self.chosen,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.batches import Leaves
-from bntt.analysis.energy.operations import Operations, Synaptic, count_operations
+from bntt.analysis.energy.operations import Operations, count_operations
 from bntt.analysis.exit.early_exit import ROUNDING
 from bntt.analysis.exit.measure import accuracy_of
 from bntt.analysis.exit.measurement import ExitArguments
@@ -55,26 +55,14 @@ def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress
 
     accuracy, whole_seconds = _timed(truncated, None)
     exits = [_timed(by_itself, choice) for choice in choices]
-    alike_seconds = {steps: _timed(truncated, steps)[1] for steps in sorted(set(alike))}
+    seconds = {steps: _timed(truncated, steps)[1] for steps in sorted(set(alike))}
     operations, whole = [counted(leaving(choice.criterion, choice.threshold)) for choice in choices], counted(None)
     criteria = []
-    for choice, (left, seconds), work, steps in zip(choices, exits, operations, alike, strict=True):
-        values = {
-            "criterion": choice.criterion,
-            "threshold": choice.threshold,
-            "validation_accuracy": choice.accuracy,
-            "validation_lost": choice.lost,
-            f"{split}_accuracy": left.accuracy,
-            "mean_steps": left.mean_steps,
-            "spikes_per_image": float(left.spikes.sum()),
-            "seconds": seconds,
-            **_synaptic("", work.synaptic()),
-            "alike_steps": steps,
-            f"alike_{split}_accuracy": accuracy.over_time[steps - 1],
-            "alike_seconds": alike_seconds[steps],
-            **_synaptic("alike_", whole.synaptic(steps)),
-        }
-        criteria.append(Criterion.model_validate(values))
+    for choice, (left, took), work, steps in zip(choices, exits, operations, alike, strict=True):
+        beside = {"alike_steps": steps, "alike_seconds": seconds[steps]} | _operations("alike_", whole, steps)
+        beside[f"alike_{split}_accuracy"] = accuracy.over_time[steps - 1]
+        itself = {f"{split}_accuracy": left.accuracy, "seconds": took} | _operations("", work)
+        criteria.append(_criterion(choice, left, itself | beside))
     return SampleExitResult(
         arguments=asked,
         dataset=opened.dataset,
@@ -86,13 +74,23 @@ def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress
         whole_accuracy=accuracy.mean,
         whole_steps=len(accuracy.over_time),
         whole_seconds=whole_seconds,
-        **_synaptic("whole_", whole.synaptic()),
+        **_operations("whole_", whole),
         accuracy_over_time=accuracy.over_time,
         criteria=criteria,
-        leave_after_step={
-            choice.criterion: left.distribution for choice, (left, _) in zip(choices, exits, strict=True)
-        },
+        leave_after_step={row.criterion: left.distribution for row, (left, _) in zip(criteria, exits, strict=True)},
     )
+
+
+def _criterion(choice: SampleChoice, left: SampleExits, measured: dict[str, float]) -> Criterion:
+    values = {
+        "criterion": choice.criterion,
+        "threshold": choice.threshold,
+        "validation_accuracy": choice.accuracy,
+        "validation_lost": choice.lost,
+        "mean_steps": left.mean_steps,
+        "spikes_per_image": float(left.spikes.sum()),
+    }
+    return Criterion.model_validate(values | measured)
 
 
 def _timed(work: Callable[[A], Found], argument: A) -> tuple[Found, float]:
@@ -107,5 +105,6 @@ def _as_right(over_time: Sequence[float], choice: SampleChoice) -> int:
     return 1 + next(t for t, share in enumerate(over_time) if share >= wanted)
 
 
-def _synaptic(of: str, work: Synaptic) -> dict[str, float]:
-    return {f"{of}additions_per_image": work.additions, f"{of}macs_per_image": work.macs}
+def _operations(of: str, work: Operations, steps: int | None = None) -> dict[str, float]:
+    found = work.synaptic(steps)
+    return {f"{of}additions_per_image": found.additions, f"{of}macs_per_image": found.macs}
