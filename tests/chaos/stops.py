@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bntt.analysis.accuracy.accuracy import evaluation
+from bntt.analysis.accuracy import evaluation
 from bntt.data import SampleLoader
 from bntt.io import whole_file
 from bntt.runs import directory

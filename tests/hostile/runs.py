@@ -114,7 +114,7 @@ def of_run(
 
 
 def packaged(folder: str, *names: str) -> Callable[[Path], list[bytes]]:
-    return lambda _: [files("bntt.runs").joinpath(f"{folder}/{name}.toml").read_bytes() for name in names]
+    return lambda _: [files("bntt").joinpath(f"{folder}/{name}.toml").read_bytes() for name in names]
 
 
 def read_recipe(path: Path) -> None:
@@ -151,7 +151,7 @@ FORMATS = {
     "checkpoint-signed": Format(checkpoints, put_signed, read_both, (CheckpointError,), KEYS),
     "pickled": Format(pickles, as_file("x.pth.tar"), read_weights, (CheckpointError,), STEPS, named=False),
     "recipe": Format(
-        packaged("recipes", "demo", "cifar10-best", "dvs-cifar10"),
+        packaged("runs/recipes", "demo", "cifar10-best", "dvs-cifar10"),
         as_file("mine.toml"),
         read_recipe,
         (RecipeError,),
@@ -159,10 +159,15 @@ FORMATS = {
         named=False,
     ),
     "study": Format(
-        packaged("studies", "table-5", "figure-7"), as_file("mine.toml"), load_study, (RecipeError,), TOML, named=False
+        packaged("studies/studies", "table-5", "figure-7"),
+        as_file("mine.toml"),
+        load_study,
+        (RecipeError,),
+        TOML,
+        named=False,
     ),
     "costs": Format(
-        packaged("costs", "digital-45nm", "neuromorphic"),
+        packaged("runs/measures/cost_tables", "digital-45nm", "neuromorphic"),
         as_file("m.toml"),
         load_costs,
         (RecipeError,),
