@@ -20,7 +20,6 @@ from bntt.cli.demo import demo
 from bntt.cli.energy import energy
 from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
-from bntt.cli.exit import exit_early
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
@@ -39,7 +38,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
-    "exit": exit_early,
     "activity": activity,
     "neuron": neuron,
     "stability": stability,

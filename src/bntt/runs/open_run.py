@@ -14,8 +14,8 @@ from bntt.analysis.measurement import Facts
 from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared.prepared_set import manifest_from
 from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
-from bntt.runs.directory import find_run
-from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
+from bntt.runs.directory import RunDirectory, find_run
+from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on, weights_hash
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.runs.training.ann_thresholds import load_best
@@ -52,6 +52,17 @@ class LoadedRun:
     def facts(self) -> Facts:
         """What is known of it without its weights."""
         return facts_of(self.recipe)
+
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """The checksums of the data that it was trained on, by part."""
+        found: dict[str, str] = trained_on(self.path)["sha256"]
+        return found
+
+    @property
+    def weights_sha256(self) -> str:
+        """The checksum of its best epoch's weights."""
+        return weights_hash(RunDirectory(self.path))
 
     @cached_property
     def data(self) -> Parts:

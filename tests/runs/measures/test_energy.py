@@ -20,7 +20,7 @@ from bntt.runs.measures.energy import (
     neurobench,
     readable,
 )
-from bntt.runs.measures.exits import Asked, exit_json, exit_run
+from bntt.runs.measure import measure
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
 from bntt.io.checkpoint import CheckpointError
@@ -161,7 +161,7 @@ def test_the_exit_that_was_chosen_is_used(loaded):
     path = loaded.path / "exit.json"
     assert exit_of(loaded, None) is None
     try:
-        values = exit_json(exit_run(loaded, Asked(), threshold=0.0), loaded)
+        values = measure("exit", loaded, threshold=0.0).to_json()
         for steps in (2, 3):
             path.write_text(json.dumps({**values, "steps": steps}))
             assert exit_of(loaded, None) == steps

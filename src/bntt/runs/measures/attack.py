@@ -28,7 +28,7 @@ from bntt.data.subset import fair_order, how_chosen
 from bntt.runs.measures.attack_cell import Cell, Piece, as_bits, cell_path, numbers_or_none, read_cell, write_cell
 from bntt.runs.measures.attack_plan import ALONG, CONTROL_IMAGES, EOT, IMAGES, Job, Plan, jobs
 from bntt.runs.directory import RunDirectory
-from bntt.runs.measures.exits import weights_hash
+from bntt.runs.identity import weights_hash
 from bntt.runs.open_run import LoadedRun, names_of
 from bntt.io.lock import hold_run
 from bntt.runs.recipe.file import RecipeError

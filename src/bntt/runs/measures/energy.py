@@ -12,7 +12,7 @@ from torch import nn
 from bntt.analysis.energy.operations import Operations, Price, count_operations
 from bntt.runs.measures.costs import Digital, Energy, Table, Work, cost_names, load_costs
 from bntt.runs.directory import RunDirectory
-from bntt.runs.measures.exits import STEM, kept_exit
+from bntt.runs.identity import EXIT, kept_exit
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.measures.evaluate import draws_of
 from bntt.runs.recipe.datasets import Split
@@ -130,7 +130,7 @@ def exit_of(loaded: LoadedRun, steps: int | None) -> int | None:
     total = loaded.recipe.network.num_steps
     if steps is None:
         run = RunDirectory(loaded.path)
-        return kept_exit(run, total) if (run.path / f"{STEM}.json").exists() else None
+        return kept_exit(run, total) if (run.path / EXIT).exists() else None
     if not 1 <= steps <= total:
         raise RecipeError(f"--steps {steps}: must be a number of steps from 1 to {total}, as the network has")
     return steps

@@ -15,8 +15,7 @@ from bntt.data.samples import some_of
 from bntt.runs.recipe.build import build_encoder, build_model
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
-from bntt.runs.measures.exits import weights_hash
-from bntt.runs.identity import trained_on
+from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import LoadedRun, load_run
 from bntt.io.lock import hold_run
 from bntt.runs.recipe.datasets import Parts, measured
