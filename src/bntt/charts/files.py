@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bntt.charts.colours import looks_of
+from bntt.charts.colours import Looks, looks_of
 from bntt.charts.file_charts import Legend, draw_chart
 from bntt.charts.limits import finite, is_logarithmic, place_limits, places_along, value_limits, values_along
 from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Lines
@@ -27,6 +27,8 @@ UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "
 """The formats, with what is left out of each so that the same figure gives the same bytes."""
 LETTERS = 13
 """Of small print, in an inch."""
+HIGH = 42
+"""Letters that the name of an axis has room for from below to above."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -70,7 +72,7 @@ def draw_figure(figure: Figure) -> Drawing:
         _frame(axes, chart, round(LETTERS * width) - 8)
     for axes in places[len(charts) :]:
         axes.set_visible(False)
-    _legends(drawing, legends, widths)
+    _legends(drawing, legends, widths, looks)
     letters = round(10 * drawing.get_size_inches()[0])
     drawing.suptitle(_wrapped(figure.title, letters), parse_math=False, fontsize=11)
     return drawing
@@ -120,17 +122,17 @@ def _frame(axes: Axes, chart: Chart, letters: int) -> None:
     match chart:
         case Lines():
             _measure(axes, "x", chart.x, places_along(chart), letters)
-            _measure(axes, "y", chart.y, values_along(chart), 34)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
         case Bars():
-            _measure(axes, "y", chart.y, values_along(chart), 34)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
             _bar_names(axes, chart, letters)
         case Forest():
             _measure(axes, "x", chart.x, values_along(chart), letters, values=True)
         case HeatMap():
-            axes.set_xlabel(_wrapped(chart.x.label, letters), parse_math=False)
+            axes.set_xlabel(_wrapped(chart.x.label, letters), parse_math=False, fontsize=9)
         case Histogram():
             _measure(axes, "x", chart.x, finite(chart.edges), letters)
-            _measure(axes, "y", chart.y, values_along(chart), 34)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
 
 
 def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = False) -> None:
@@ -142,18 +144,18 @@ def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters:
         getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(low, high)
     _ticks(drawn, axis, logarithmic=logarithmic)
-    drawn.set_label_text(_wrapped(axis.label, letters), parse_math=False)
+    drawn.set_label_text(_wrapped(axis.label, letters), parse_math=False, fontsize=9)
     axes.grid(alpha=0.3, axis=which)  # type: ignore[arg-type]
 
 
 def _ticks(drawn: DrawnAxis, axis: Axis, *, logarithmic: bool) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
     if not logarithmic:
-        whole = {"steps": [1, 2, 5, 10], "min_n_ticks": 1} if axis.whole else {}
-        drawn.set_major_locator(MaxNLocator(nbins=8, integer=axis.whole, **whole))
+        ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=axis.whole, min_n_ticks=1 if axis.whole else 2)
+        drawn.set_major_locator(ticks)
     if axis.percent:
-        drawn.set_major_formatter(PercentFormatter(1.0))
+        drawn.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
     elif logarithmic and axis.whole:
         drawn.set_major_formatter(ScalarFormatter())
 
@@ -166,27 +168,21 @@ def _bar_names(axes: Axes, chart: Bars, letters: int) -> None:
     axes.set_xlim(-0.6, len(names) - 0.4)
 
 
-def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float]) -> None:
-    """One legend beside all charts where they show the same series; or one below each."""
-    several = [legend for _, legend in legends if len(legend) > 1]
-    shared = [name for i, legend in enumerate(several) for name in legend if any(name in o for o in several[:i])]
-    if shared:
-        every = {name: handle for _, legend in reversed(legends) for name, handle in legend.items()}
-        order = dict.fromkeys(name for _, legend in legends for name in legend)
-        columns = 1 + (len(every) - 1) // 20
-        _named(drawing.legend, {name: every[name] for name in order}, loc="outside right center", ncols=columns)
-        wide, high = drawing.get_size_inches()
-        longest = max(map(len, every))
-        drawing.set_size_inches(wide + columns * (0.6 + longest / LETTERS), high)
-        return
+def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
+    """One legend beside the charts that show the same series; below every other chart its own."""
+    names = [name for _, legend in legends for name in legend]
+    shared: Legend = {}
     for number, (axes, legend) in enumerate(legends):
-        if legend and (len(legend) > 1 or not _says_itself(axes)):
+        if any(names.count(name) > 1 for name in legend):
+            shared = legend | shared
+        elif len(legend) > 1 or (legend and not legend.keys() <= looks.numbers.keys()):
             _below(axes, legend, widths[number % len(widths)])
-
-
-def _says_itself(axes: Axes) -> bool:
-    """A single series is named by its axis."""
-    return bool(axes.get_ylabel())
+    if shared:
+        shared = {name: shared[name] for name in sorted(shared, key=lambda name: looks.numbers.get(name, len(names)))}
+        columns = 1 + (len(shared) - 1) // 20
+        _named(drawing.legend, shared, loc="outside right center", ncols=columns)
+        wide, high = drawing.get_size_inches()
+        drawing.set_size_inches(wide + columns * (0.6 + max(map(len, shared)) / LETTERS), high)
 
 
 def _below(axes: Axes, legend: Legend, width: float) -> None:
