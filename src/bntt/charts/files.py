@@ -27,7 +27,7 @@ UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "
 """The formats, with what is left out of each so that the same figure gives the same bytes."""
 LETTERS = 13
 """Of small print, in an inch."""
-HIGH = 42
+HIGH = 36
 """Letters that the name of an axis has room for from below to above."""
 
 
@@ -90,7 +90,8 @@ def _size(chart: Chart) -> tuple[float, float]:
         case Bars():
             return max(4.8, 1.2 + 0.2 * len(chart.names) * (1 if chart.stacked else 1 + len(chart.bars))), 3.9
         case Forest():
-            return 5.6, max(2.4, 1.3 + 0.3 * len(chart.entries))
+            names = max((len(entry.name) for entry in chart.entries), default=0)
+            return 4.2 + names / LETTERS, max(2.4, 1.3 + 0.3 * len(chart.entries))
         case HeatMap():
             return max(4.8, 2 + 0.22 * min(40, len(chart.columns))), max(2.8, 1.4 + 0.2 * min(40, len(chart.rows)))
         case Image():
@@ -149,15 +150,18 @@ def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters:
 
 
 def _ticks(drawn: DrawnAxis, axis: Axis, *, logarithmic: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+    low, high = drawn.get_view_interval()
     if not logarithmic:
         ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=axis.whole, min_n_ticks=1 if axis.whole else 2)
         drawn.set_major_locator(ticks)
+    elif high <= 1000 * low:
+        drawn.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        drawn.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        drawn.set_minor_formatter(NullFormatter())
     if axis.percent:
         drawn.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
-    elif logarithmic and axis.whole:
-        drawn.set_major_formatter(ScalarFormatter())
 
 
 def _bar_names(axes: Axes, chart: Bars, letters: int) -> None:
@@ -169,28 +173,29 @@ def _bar_names(axes: Axes, chart: Bars, letters: int) -> None:
 
 
 def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
-    """One legend beside the charts that show the same series; below every other chart its own."""
+    """One legend beside all charts, of what several of them show or one has no room for; below other charts their own."""
     names = [name for _, legend in legends for name in legend]
-    shared: Legend = {}
+    beside: Legend = {}
     for number, (axes, legend) in enumerate(legends):
-        if any(names.count(name) > 1 for name in legend):
-            shared = legend | shared
+        columns = max(1, min(4, int(LETTERS * widths[number % len(widths)]) // (max(map(len, legend), default=0) + 6)))
+        turned = any(label.get_rotation() for label in axes.get_xticklabels())
+        if any(names.count(name) > 1 for name in legend) or len(legend) > 2 * columns or (turned and len(legend) > 1):
+            beside = legend | beside
         elif len(legend) > 1 or (legend and not legend.keys() <= looks.numbers.keys()):
-            _below(axes, legend, widths[number % len(widths)])
-    if shared:
-        shared = {name: shared[name] for name in sorted(shared, key=lambda name: looks.numbers.get(name, len(names)))}
-        columns = 1 + (len(shared) - 1) // 20
-        _named(drawing.legend, shared, loc="outside right center", ncols=columns)
+            _below(axes, legend, columns)
+    if beside:
+        beside = {name: beside[name] for name in sorted(beside, key=lambda name: looks.numbers.get(name, len(names)))}
+        columns = 1 + (len(beside) - 1) // 20
+        _named(drawing.legend, beside, loc="outside right center", ncols=columns)
         wide, high = drawing.get_size_inches()
-        drawing.set_size_inches(wide + columns * (0.6 + max(map(len, shared)) / LETTERS), high)
+        drawing.set_size_inches(wide + columns * (0.6 + max(map(len, beside)) / LETTERS), high)
 
 
-def _below(axes: Axes, legend: Legend, width: float) -> None:
+def _below(axes: Axes, legend: Legend, columns: int) -> None:
     from matplotlib.transforms import ScaledTranslation
 
     figure = axes.figure
     lower = axes.transAxes + ScaledTranslation(0, -0.48, figure.dpi_scale_trans)
-    columns = max(1, min(len(legend), 4, int(LETTERS * width) // (max(map(len, legend)) + 6)))
     _named(axes.legend, legend, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=lower, ncols=columns)
 
 

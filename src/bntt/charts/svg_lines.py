@@ -82,7 +82,7 @@ def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
     way = "".join(_way(stretch, stepped=line.stepped) for stretch in stretches if len(stretch) > 1)
     if way and line.joined:
         yield path(way, f"l {colour.css}{' dashed' if line.dashed else ''}")
-    if len(line.x) <= FEW or not line.joined:
+    if (len(line.x) <= FEW and not line.stepped) or not line.joined:
         for stretch in stretches:
             for a, b in stretch:
                 yield mark(a, b, looks.number(line.name), colour)

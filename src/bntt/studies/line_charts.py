@@ -8,7 +8,7 @@ from typing import Any
 
 from bntt.charts.limits import finite
 from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
-from bntt.studies.numbers import Starts, colours_of, layers_of, line_over_starts, mean_rows, measured_runs
+from bntt.studies.numbers import Starts, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
 from bntt.studies.pictures import Bounds, Drifts, FigurePart, Layers, Membrane, OverTime
 from bntt.studies.study_result import StudyResult
 
@@ -23,10 +23,10 @@ RATES = {
 
 def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
     """Accuracy when stopped after each step."""
-    colours, lines = colours_of(result), []
+    styles, lines = styles_of(result), []
     for label, starts in measured_runs(result, part).items():
         rows = [values["accuracy_over_time"] for values in starts]
-        lines.append(line_over_starts(label, range(1, max(map(len, rows)) + 1), rows, colours[label]))
+        lines.append(line_over_starts(label, range(1, max(map(len, rows)) + 1), rows, styles[label]))
     x = replace(STEPS, scale="log") if part.logarithmic else STEPS
     y = replace(ACCURACY, label="test accuracy when stopped after this step")
     return [Lines("", x, y, lines, note=BANDS)] if lines else []
@@ -34,21 +34,21 @@ def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
 
 def noise(result: StudyResult, part: FigurePart) -> list[Chart]:
     """Accuracy against σ."""
-    colours, lines = colours_of(result), []
+    styles, lines = styles_of(result), []
     for label, starts in measured_runs(result, part).items():
         each = [values["runs"][0]["rows"] for values in starts]
         rows = [[row["accuracy"] for row in one] for one in each]
-        lines.append(line_over_starts(label, [row["sigma"] for row in each[0]], rows, colours[label]))
+        lines.append(line_over_starts(label, [row["sigma"] for row in each[0]], rows, styles[label]))
     return [Lines("", Axis("σ of the noise (of the pixels' range)"), ACCURACY, lines, note=BANDS)] if lines else []
 
 
 def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
     """Accuracy against ε, the lowest of all estimators; at 0 the clean images."""
-    colours, lines = colours_of(result), []
+    styles, lines = styles_of(result), []
     for label, starts in measured_runs(result, part).items():
         each = [_lowest(values, part.attack) for values in starts]
         shared = sorted(set.intersection(*(set(one) for one in each)))
-        lines.append(line_over_starts(label, shared, [[one[eps] for eps in shared] for one in each], colours[label]))
+        lines.append(line_over_starts(label, shared, [[one[eps] for eps in shared] for one in each], styles[label]))
     return [Lines("", Axis(f"ε of {part.attack.upper()} (1/255)"), ACCURACY, lines, note=BANDS)] if lines else []
 
 

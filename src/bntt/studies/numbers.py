@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from bntt.charts.limits import finite
 from bntt.charts.records import Line, Number
@@ -13,6 +13,13 @@ from bntt.studies.start_plan import Start
 from bntt.studies.study_result import StudyResult
 
 Starts = Sequence[Mapping[str, Any]]
+
+
+class Style(NamedTuple):
+    """How a run looks in every chart of its study."""
+
+    colour: str
+    dashed: bool
 
 
 def measured_runs(result: StudyResult, part: FigurePart) -> dict[str, Starts]:
@@ -44,15 +51,15 @@ def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
     return [mean(values) if len(values) == len(rows) else None for values in places]
 
 
-def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Number]], colour: str) -> Line:
+def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Number]], style: Style) -> Line:
     """The mean over starts, in a band from the lowest start to the highest where there are several."""
     means = mean_rows(rows)
     x = list(x)[: len(means)]
     if len(rows) < 2:
-        return Line(name, x, means, colour)
+        return Line(name, x, means, style.colour, dashed=style.dashed)
     places = [finite(place) for place in zip(*rows, strict=False)]
     low, high = ([end(values, default=None) for values in places] for end in (min, max))
-    return Line(name, x, means, colour, low, high)
+    return Line(name, x, means, style.colour, low, high, style.dashed)
 
 
 def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
@@ -68,13 +75,13 @@ def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
     return {layer: line for layer, line in means.items() if any(value is not None for value in line)}
 
 
-def colours_of(result: StudyResult) -> dict[str, str]:
-    """The colour of every run by its label: that of its method, for the first run of a method; of others their own."""
-    colours: dict[str, str] = {}
+def styles_of(result: StudyResult) -> dict[str, Style]:
+    """The look of every run by its label: the colour of its method; a further run of the same method is dashed."""
+    styles: dict[str, Style] = {}
     for run in result.runs:
         method = _method(run.starts[0]) if run.starts else run.label
-        colours[run.label] = run.label if method in colours.values() else method
-    return colours
+        styles[run.label] = Style(method, any(style.colour == method for style in styles.values()))
+    return styles
 
 
 def _method(start: Start) -> str:

@@ -6,7 +6,7 @@ from statistics import mean
 
 from bntt.charts.records import Axis, Bar, Bars, Chart, Entry, Forest, Line, Lines
 from bntt.studies.metrics import METRICS
-from bntt.studies.numbers import colours_of, column_of, line_over_starts, measured_runs
+from bntt.studies.numbers import column_of, line_over_starts, measured_runs, styles_of
 from bntt.studies.pictures import Bars as BarsPart
 from bntt.studies.pictures import FigurePart, Scatter
 from bntt.studies.study_result import StudyResult
@@ -16,9 +16,9 @@ SHARE = Axis("validation accuracy", percent=True, low=0, high=1)
 
 def means(result: StudyResult, part: BarsPart) -> list[Chart]:
     """The mean of a column for every run, and every start as a point."""
-    rows, colours = column_of(result, part, part.column), colours_of(result)
+    rows, styles = column_of(result, part, part.column), styles_of(result)
     entries = [
-        Entry(label, mean(row.values()), points=tuple(row.values()), colour=colours[label])
+        Entry(label, mean(row.values()), points=tuple(row.values()), colour=styles[label].colour)
         for label, row in rows.items()
     ]
     axis = _axis(result, part.column, logarithmic=part.logarithmic)
@@ -27,26 +27,26 @@ def means(result: StudyResult, part: BarsPart) -> list[Chart]:
 
 def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
     """Two columns against each other, a point a start."""
-    along, up, colours = column_of(result, part, part.x), column_of(result, part, part.y), colours_of(result)
+    along, up, styles = column_of(result, part, part.x), column_of(result, part, part.y), styles_of(result)
     lines = []
     for label in (label for label in along if label in up):
         seeds = sorted(along[label].keys() & up[label].keys())
         x, y = ([column[label][seed] for seed in seeds] for column in (along, up))
-        lines.append(Line(label, x, y, colours[label], joined=False))
+        lines.append(Line(label, x, y, styles[label].colour, joined=False))
     axes = _axis(result, part.x, logarithmic=part.logarithmic), _axis(result, part.y)
     return [Lines("", *axes, lines, note="a mark a start")] if lines else []
 
 
 def layer_spikes(result: StudyResult, part: FigurePart) -> list[Chart]:
     """Spikes of every layer in all steps, on a logarithmic axis."""
-    runs, colours, lines, names = measured_runs(result, part), colours_of(result), [], list[str]()
+    runs, styles, lines, names = measured_runs(result, part), styles_of(result), [], list[str]()
     for label, starts in runs.items():
         names = list(starts[0]["layers"])
         rows = [
             [sum(row["spikes_per_image"] for row in values["steps"] if row["layer"] == name) for name in names]
             for values in starts
         ]
-        lines.append(line_over_starts(label, range(1, len(names) + 1), rows, colours[label]))
+        lines.append(line_over_starts(label, range(1, len(names) + 1), rows, styles[label]))
     note = "layers: " + ", ".join(f"{i} {name}" for i, name in enumerate(names, start=1))
     y = Axis("spikes an image, all steps", scale="log")
     return [Lines("", Axis("layer", whole=True), y, lines, note=note)] if lines else []
@@ -69,7 +69,7 @@ def folds(result: StudyResult, part: FigurePart) -> list[Chart]:
 
 def failures(result: StudyResult, part: FigurePart) -> list[Chart]:
     """The share of starts that failed, by learning rate, a chart a network."""
-    runs, colours = measured_runs(result, part), colours_of(result)
+    runs, styles = measured_runs(result, part), styles_of(result)
     shares = [(label, row) for label, starts in runs.items() for values in starts for row in values["shares"]]
     charts = list[Chart]()
     for network in dict.fromkeys(row["network"] for _, row in shares):
@@ -82,7 +82,7 @@ def failures(result: StudyResult, part: FigurePart) -> list[Chart]:
                 / sum(row["starts"] for row in mine if row["rate"] == rate)
                 for rate in rates
             ]
-            lines.append(Line(label, rates, failed, colours[label]))
+            lines.append(Line(label, rates, failed, styles[label].colour, dashed=styles[label].dashed))
         x, y = Axis("learning rate", scale="log"), Axis("starts that failed", percent=True, low=0, high=1)
         charts.append(Lines(network, x, y, lines))
     return charts
