@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bntt.analysis.drift.measurement import DRIFT
+from bntt.analysis.energy.measurement import ENERGY
 from bntt.analysis.measurement import Measurement
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (DRIFT,)}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (ENERGY, DRIFT)}
 """In the order in which a report shows them."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from bntt.io.json_file import read_json
 from bntt.io.json_file import parse_json
 from bntt.data.prepared.prepared_set import Manifest
-from bntt.runs.recipe.packaged import tables_of
+from bntt.io.toml_file import tables_of
 from bntt.runs.recipe.file import Recipe, parse_recipe
 from bntt.runs.recipe.option_versions import check_same_rules
 from bntt.io.checkpoint import CheckpointError

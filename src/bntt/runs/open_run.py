@@ -14,7 +14,7 @@ from bntt.analysis.measurement import Facts
 from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared.prepared_set import manifest_from
 from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
-from bntt.runs.directory import find_run
+from bntt.runs.directory import RunDirectory, find_run
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
@@ -84,6 +84,17 @@ class LoadedRun:
     def kept(self, measurement: str) -> dict[str, Any] | None:
         """What an earlier measurement found, as its file in the run directory has it; None where there is none."""
         return find_object(self.path / f"{measurement}.json")
+
+    def exit_steps(self) -> int | None:
+        """The number of steps after which the exit in ``exit.json`` stops; None where there is no such file.
+
+        Raises:
+            CheckpointError: if it is damaged, or was chosen for other weights or data.
+        """
+        from bntt.runs.measures.exits import STEM, kept_exit  # which imports this module
+
+        there = (self.path / f"{STEM}.json").exists()
+        return kept_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
         """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.
