@@ -221,18 +221,17 @@ class EnergyResult(Result):
 
     def _operations_chart(self) -> Bars:
         rows = [row for row in self.layers if row.steps == self.steps[0] and row.ann_macs]
-        bars = (
-            Bar("by spike", [(row.additions_by_spike + row.macs_by_spike) / 1e6 for row in rows]),
-            Bar("by value", [(row.additions_by_value + row.macs_by_value) / 1e6 for row in rows]),
-            Bar("MACs of an ANN", [row.ann_macs / 1e6 for row in rows], "ann"),
-        )
+        by_spike = [(row.additions_by_spike + row.macs_by_spike) / 1e6 for row in rows]
+        by_value = [(row.additions_by_value + row.macs_by_value) / 1e6 for row in rows]
+        own = [Bar("values that are not 0", by_value)]
+        if not self.is_ann:
+            own = [Bar("by spike", by_spike), Bar("by value", by_value)]
         return Bars(
             f"Operations by layer after {plural(self.steps[0], 'step')}",
             Axis("operations for one image (millions)", low=0),
-            [f"{row.layer} ({row.input})" for row in rows],
-            bars,
-            note="Spikes are added, analog values multiplied (MACs). A pooled count of k spikes is k additions "
-            "by spike, one MAC by value.",
+            [row.layer for row in rows],
+            [*own, Bar("all MACs of an ANN", [row.ann_macs / 1e6 for row in rows], "ann")],
+            note="" if self.is_ann else "k spikes in a pooled value: k additions by spike, one MAC by value",
         )
 
     def _energy_chart(self, name: str, rows: Sequence[EnergyRow]) -> Bars:
