@@ -79,6 +79,9 @@ class Opened(Protocol):
     def kept(self, measurement: str) -> Mapping[str, Any] | None:
         """What an earlier measurement of this run found, if it still belongs to its weights and data."""
 
+    def exit_steps(self) -> int | None:
+        """The number of steps after which the exit that was chosen for this run stops; None where none was chosen."""
+
 
 class Progress:
     """How far a measurement is: ``expect`` says what is to come, a call what is done."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bntt.analysis.drift.measurement import DRIFT
+from bntt.analysis.energy.measurement import ENERGY
 from bntt.analysis.exit.measurement import EXIT
 from bntt.analysis.measurement import Measurement
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (EXIT, DRIFT)}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (EXIT, ENERGY, DRIFT)}
 """In the order in which a report shows them."""
 
 

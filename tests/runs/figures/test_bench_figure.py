@@ -1,8 +1,7 @@
 """A benchmark's picture: bars by case, lines against T."""
 
-from matplotlib.figure import Figure
-
 from bntt.runs.figures.bench_figure import MOST_BARS, save_bench
+from matplotlib.figure import Figure
 
 
 def case(name: str, steps: int, network: str = "vgg9") -> dict:

@@ -1,12 +1,12 @@
-"""Tables of costs: what they may say, and the energy by them."""
+"""Tables of costs: which entries they may have, and the energy by them."""
 
 import math
 
 import pytest
 import tomli_w
 
-from bntt.runs.measures.costs import Digital, Energy, Neuromorphic, Work, cost_names, load_costs
-from bntt.runs.recipe.file import RecipeError
+from bntt.analysis.energy.costs import Digital, Energy, Neuromorphic, Work, cost_names, load_costs
+from bntt.analysis.measurement import ArgumentError
 
 DIGITAL = {"kind": "digital", "unit": "nJ", "source": "mine", "mac": 5, "addition": 1.5, "multiplication": 0.0}
 CHIP = {"kind": "neuromorphic", "unit": "pJ", "source": "mine", "spike": 2.0, "operation": 0.5, "step": 100.0}
@@ -66,16 +66,16 @@ def test_energy_is_work_times_costs(table):
     ids=str,
 )
 def test_a_wrong_entry_is_named(table, base, changes, message):
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(ArgumentError) as error:
         table(base, **changes)
     assert "mine.toml" in str(error.value)
     assert message in str(error.value)
 
 
 def test_what_is_no_table(tmp_path):
-    with pytest.raises(RecipeError, match="no table of costs 'digital-45': did you mean 'digital-45nm'"):
+    with pytest.raises(ArgumentError, match="no table of costs 'digital-45': did you mean 'digital-45nm'"):
         load_costs("digital-45")
-    with pytest.raises(RecipeError, match="give a file, or one of digital-45nm, neuromorphic"):
+    with pytest.raises(ArgumentError, match="give a file, or one of digital-45nm, neuromorphic"):
         load_costs(tmp_path)
     path = tmp_path / "t.toml"
     for content, message in (
@@ -84,5 +84,5 @@ def test_what_is_no_table(tmp_path):
         (b"#" * (1 << 17), "at most 65536"),
     ):
         path.write_bytes(content)
-        with pytest.raises(RecipeError, match=message):
+        with pytest.raises(ArgumentError, match=message):
             load_costs(path)

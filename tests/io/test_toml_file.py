@@ -4,12 +4,11 @@ import os
 
 import pytest
 
-from bntt.runs.recipe.packaged import names_in, read_named, unknown_key
-from bntt.runs.recipe.schema import RecipeError
+from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 
 
 def read(source):
-    return read_named(source, "runs/measures/cost_tables", "table of costs", 100)
+    return read_named(source, "analysis/energy/cost_tables", "table of costs", 100)
 
 
 def test_by_name_and_by_path(tmp_path):
@@ -20,7 +19,7 @@ def test_by_name_and_by_path(tmp_path):
 
 
 def test_what_cannot_be_read(tmp_path):
-    with pytest.raises(RecipeError, match="no table of costs 'digital-45n': did you mean 'digital-45nm'"):
+    with pytest.raises(TomlError, match="no table of costs 'digital-45n': did you mean 'digital-45nm'"):
         read("digital-45n")
     mine = tmp_path / "mine.toml"
     for content, message in (
@@ -29,10 +28,10 @@ def test_what_cannot_be_read(tmp_path):
         (b"#" * 101, "has 101 bytes: a table of costs has at most 100"),
     ):
         mine.write_bytes(content)
-        with pytest.raises(RecipeError, match=message):
+        with pytest.raises(TomlError, match=message):
             read(mine)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(RecipeError, match="give a file, or one of"):
+    with pytest.raises(TomlError, match="give a file, or one of"):
         read(tmp_path / "pipe")
 
 
@@ -45,5 +44,5 @@ def test_an_unknown_key_is_told_with_the_nearest_or_all():
 )
 def test_what_is_too_deep_or_too_long_is_no_toml_here(text, tmp_path):
     (tmp_path / "deep.toml").write_text(text)
-    with pytest.raises(RecipeError, match=r"deep.toml is not TOML: (tables or lists in one another|Exceeds|Invalid)"):
-        read_named(tmp_path / "deep.toml", "runs/recipes", "recipe", 1 << 20)
+    with pytest.raises(TomlError, match=r"deep.toml is not TOML: (tables or lists in one another|Exceeds|Invalid)"):
+        read_named(tmp_path / "deep.toml", "recipes", "recipe", 1 << 20)

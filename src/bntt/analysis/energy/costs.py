@@ -1,60 +1,63 @@
-"""What operations cost: tables in TOML, built in or yours, and the energy of one image by them."""
+"""Tables of what operations cost, in TOML, and the energy of one image by them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from bntt.runs.recipe.packaged import names_in, read_named, unknown_key
-from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.schema_data import Part
+from bntt.analysis.measurement import ArgumentError
+from bntt.analysis.result import Record
+from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FOLDER = "analysis/energy/cost_tables"
 LARGEST = 1 << 16
-"""Bytes of a table."""
+"""Bytes of a table's file, at most."""
 
 
 class Work(NamedTuple):
-    """What a network does for one image, on average."""
+    """The operations that a network does for one image, on average."""
 
     additions: float
     macs: float
     """Multiply-accumulates."""
     update_additions: float
-    """Of norm, leak, threshold and reset."""
+    """By norm, leak, threshold and reset."""
     update_multiplications: float
     spikes: float
     steps: int
 
 
 class Energy(NamedTuple):
-    """Of one image, in a table's unit."""
+    """The energy of one image, in the unit of the table that it is priced by."""
 
     synaptic: float
-    """Of operations of the weights; of a neuromorphic table what spikes and their operations cost."""
+    """For operations of the weights; by a neuromorphic table, for spikes and their operations."""
     other: float
-    """Of what neurons do beside; of a neuromorphic table what time costs."""
+    """For what neurons do beside; by a neuromorphic table, for time."""
 
     @property
     def total(self) -> float:
         return self.synaptic + self.other
 
 
-class _Costs(Part):
-    """What every table says."""
+class _Costs(Record):
+    """The entries of every table; strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: str
     unit: Annotated[str, Field(min_length=1)]
-    """Of an energy, such as pJ."""
+    """In which energies are given, such as pJ."""
     source: Annotated[str, Field(min_length=1)]
-    """Where the numbers are from."""
+    """Where the costs are from."""
     note: str = ""
 
 
 class Digital(_Costs):
-    """A machine that pays for arithmetic: what every operation costs, in ``unit``."""
+    """The costs of a machine that pays for arithmetic: of one operation each, in ``unit``."""
 
     kind: Literal["digital"]
     mac: Cost
@@ -62,55 +65,61 @@ class Digital(_Costs):
     multiplication: Cost
 
     def energy(self, work: Work) -> Energy:
-        """Every operation at its price."""
+        """Price every operation."""
         updates = work.update_additions * self.addition + work.update_multiplications * self.multiplication
         return Energy(work.additions * self.addition + work.macs * self.mac, updates)
 
 
 class Neuromorphic(_Costs):
-    """A machine that pays for events, and for time: ``E = spikes · spike + operations · operation + steps · step``."""
+    """The costs of a machine that pays for events and for time.
+
+    ``E = spikes · spike + operations · operation + steps · step``.
+    """
 
     kind: Literal["neuromorphic"]
     spike: Cost
     operation: Cost
-    """Of a spike at one weight, whatever its kind."""
+    """For a spike that meets one weight, added or multiplied."""
     step: Cost
-    """Static, of a time step."""
+    """For a time step, whatever happens in it."""
 
     def energy(self, work: Work) -> Energy:
-        """Dynamic and static."""
+        """Price the spikes and the time."""
         dynamic = work.spikes * self.spike + (work.additions + work.macs) * self.operation
         return Energy(dynamic, work.steps * self.step)
 
 
-Table = Digital | Neuromorphic
-_TABLES: TypeAdapter[Table] = TypeAdapter(Annotated[Table, Field(discriminator="kind")])
+Costs = Annotated[Digital | Neuromorphic, Field(discriminator="kind")]
+"""A table of costs of either kind."""
+_COSTS: TypeAdapter[Digital | Neuromorphic] = TypeAdapter(Costs)
 
 
-def load_costs(source: str | Path) -> Table:
-    """A table by the name of one that comes with the package, or by the path of a TOML file.
+def load_costs(source: str | Path) -> Digital | Neuromorphic:
+    """Read a table of costs, by the name of one that comes with the package or by the path of a TOML file.
 
     Raises:
-        RecipeError: on an unknown name, bad TOML, or an entry that is missing, unknown, negative or not finite.
+        ArgumentError: on an unknown name, bad TOML, or an entry that is missing, unknown, negative or not finite.
 
     >>> load_costs("digital-45nm").mac
     4.6
     """
-    values = read_named(source, "runs/measures/cost_tables", "table of costs", LARGEST)
     try:
-        return _TABLES.validate_python(values)
+        values = read_named(source, FOLDER, "table of costs", LARGEST)
+        return _COSTS.validate_python(values)
+    except TomlError as error:
+        raise ArgumentError(str(error)) from None
     except ValidationError as error:
         first = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")[0]
-        raise RecipeError(f"costs {source}: {_explain(first, values)}") from None
+        raise ArgumentError(f"costs {source}: {_explain(first, values)}") from None
 
 
 def cost_names() -> list[str]:
-    """The tables that come with the package.
+    """List the tables of costs that come with the package.
 
     >>> cost_names()
     ['digital-45nm', 'neuromorphic']
     """
-    return names_in("runs/measures/cost_tables")
+    return names_in(FOLDER)
 
 
 KINDS: dict[str, type[Digital] | type[Neuromorphic]] = {"digital": Digital, "neuromorphic": Neuromorphic}

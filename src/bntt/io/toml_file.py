@@ -1,4 +1,4 @@
-"""TOML that comes with the package by name, or is the user's by path: recipes, tables of costs."""
+"""TOML files that come with the package, by name, and those of the user, by path: recipes, studies, tables of costs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from bntt.runs.recipe.schema import RecipeError
-
 DEEPEST = 20
 """Tables within tables: far more than any file here has."""
 
 
-def names_in(folder: str) -> list[str]:
-    """Names of the TOML files in a folder of the package.
+class TomlError(ValueError):
+    """A TOML file that is not there or cannot be read; the message names it and says what is wrong."""
 
-    >>> names_in("runs/measures/cost_tables")
+
+def names_in(folder: str) -> list[str]:
+    """List the names of the TOML files in a folder of the package.
+
+    >>> names_in("analysis/energy/cost_tables")
     ['digital-45nm', 'neuromorphic']
     """
     entries = files("bntt").joinpath(folder).iterdir()
@@ -26,15 +28,15 @@ def names_in(folder: str) -> list[str]:
 
 
 def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict[str, Any]:
-    """The tables of a TOML file, by the name of one that comes with the package or by path.
+    """Read the tables of a TOML file, by the name of one that comes with the package or by path.
 
     Args:
-        folder: below the package, where those are that come with it.
-        what: such files are called in messages.
-        largest: bytes of a file.
+        folder: of the package, where the files that come with it are.
+        what: the name of such files in messages.
+        largest: the most bytes that a file may have.
 
     Raises:
-        RecipeError: on an unknown name, a file that is too large or no UTF-8, or bad TOML.
+        TomlError: on an unknown name, a file that is too large or no UTF-8, or bad TOML.
     """
     known = names_in(folder)
     if str(source) in known:
@@ -44,11 +46,11 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
     try:
         return tables_of(text)
     except ValueError as error:
-        raise RecipeError(f"{source} is not TOML: {error}") from None
+        raise TomlError(f"{source} is not TOML: {error}") from None
 
 
 def tables_of(text: str) -> dict[str, Any]:
-    """The tables of a TOML text, in one another to at most ``DEEPEST``.
+    """Parse a TOML text whose tables lie in one another to at most ``DEEPEST``.
 
     Raises:
         ValueError: saying what is wrong with it.
@@ -73,17 +75,17 @@ def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str
     if not path.is_file():  # also what a FIFO or a device is not
         near = difflib.get_close_matches(str(path), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise RecipeError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
+        raise TomlError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
     if path.stat().st_size > largest:
-        raise RecipeError(f"{path} has {path.stat().st_size} bytes: a {what} has at most {largest}")
+        raise TomlError(f"{path} has {path.stat().st_size} bytes: a {what} has at most {largest}")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is not UTF-8 text: {error}") from None
+        raise TomlError(f"{path} is not UTF-8 text: {error}") from None
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
-    """What to say of a key that there is not.
+    """Say that there is no such key, and name the nearest one or all.
 
     >>> unknown_key("sed", ["seed", "data"])
     "unknown key; did you mean 'seed'?"
