@@ -173,7 +173,7 @@ def _bar_names(axes: Axes, chart: Bars, letters: int) -> None:
 
 
 def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
-    """One legend beside all charts, of what several of them show or one has no room for; below other charts their own."""
+    """Put one legend beside all charts for what several show or one has no room for; below other charts their own."""
     names = [name for _, legend in legends for name in legend]
     beside: Legend = {}
     for number, (axes, legend) in enumerate(legends):
