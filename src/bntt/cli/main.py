@@ -27,7 +27,6 @@ from bntt.cli.measure import verb
 from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.report import report
-from bntt.cli.robust import robust
 from bntt.cli.show import show
 from bntt.cli.stability import stability
 from bntt.cli.study import StudyError, study
@@ -45,7 +44,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "stability": stability,
     "equivalence": equivalence,
     "energy": energy,
-    "robust": robust,
     "attack": attack,
     "predict": predict,
     "import": import_file,

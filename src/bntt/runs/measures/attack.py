@@ -29,7 +29,8 @@ from bntt.runs.measures.attack_cell import Cell, Piece, as_bits, cell_path, numb
 from bntt.runs.measures.attack_plan import ALONG, CONTROL_IMAGES, EOT, IMAGES, Job, Plan, jobs
 from bntt.runs.directory import RunDirectory
 from bntt.runs.measures.exits import weights_hash
-from bntt.runs.open_run import LoadedRun, names_of
+from bntt.analysis.measurement import run_names
+from bntt.runs.open_run import LoadedRun
 from bntt.io.lock import hold_run
 from bntt.runs.recipe.file import RecipeError
 from bntt.nn import SpikingClassifier
@@ -123,7 +124,7 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
             f"--from {other.path}: its {plan.split} images are not those of {loaded.path}, so nothing carries over"
         )
     images, runs = every.select(places), [loaded] if other is None else [loaded, other]
-    subjects = [_subject(name, run, images) for name, run in zip(names_of(runs), runs, strict=True)]
+    subjects = [_subject(name, run, images) for name, run in zip(run_names(runs), runs, strict=True)]
     fixed = not any(subject.random for subject in subjects)
     for name, asked in (("eot", plan.eot), ("draws", plan.draws)):
         if fixed and asked is not None and asked > 1:
