@@ -102,15 +102,10 @@ class RobustResult(Result):
 
     def _differences(self) -> list[Table]:
         rows = [
-            (
-                Cell(run.run),
-                number(row.sigma, ".3g"),
-                number(difference, "+.1f"),
-                Cell(f"{low:+.1f} to {high:+.1f}", low),
-            )
+            (Cell(run.run), number(row.sigma, ".3g"), shown[0], Cell(f"{shown[1].text} to {shown[2].text}"))
             for run in self.runs[1:]
             for row in run.rows
-            for difference, low, high in [_points(row)]
+            for shown in [[number(value, "+.1f") for value in _points(row)]]
         ]
         caption = f"Accuracy minus that of {self.runs[0].run} (points), on the same images and noise"
         return [Table(caption, ("run", "σ", "difference", "paired 95% interval"), tuple(rows))] if rows else []
@@ -129,7 +124,7 @@ class RobustResult(Result):
             charts.append(Lines(f"Difference to {first}", sigma, axis, differences, [Level(0)], note))
         return charts
 
-    def _line(self, run: NoisyRun, values: Sequence[tuple[Number, Number, Number]]) -> Line:
+    def _line(self, run: NoisyRun, values: Sequence[Sequence[Number]]) -> Line:
         """A run over σ; the first of a method has the method's colour."""
         y, low, high = zip(*values, strict=True)
         first = next(one for one in self.runs if one.norm == run.norm)
@@ -177,7 +172,7 @@ def _by_steps(run: NoisyRun) -> Lines:
     return Lines(f"{run.run}, stopped after some of its steps", STEPS, ACCURACY, lines)
 
 
-def _points(row: NoisyRow) -> tuple[float, float, float]:
-    """The difference to the first run and its interval, in points."""
-    assert row.to_first is not None and row.to_first_low_95 is not None and row.to_first_high_95 is not None
-    return 100 * row.to_first, 100 * row.to_first_low_95, 100 * row.to_first_high_95
+def _points(row: NoisyRow) -> list[Number]:
+    """The difference to the first run and the ends of its interval, in points."""
+    shares = (row.to_first, row.to_first_low_95, row.to_first_high_95)
+    return [None if share is None else 100 * share for share in shares]
