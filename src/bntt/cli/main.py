@@ -18,7 +18,6 @@ from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.energy import energy
-from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
 from bntt.cli.exit import exit_early
 from bntt.cli.importing import import_file
@@ -42,7 +41,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "activity": activity,
     "neuron": neuron,
     "stability": stability,
-    "equivalence": equivalence,
     "energy": energy,
     "attack": attack,
     "predict": predict,
