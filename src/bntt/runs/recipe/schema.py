@@ -80,8 +80,8 @@ class Network(Part):
 
 class Convert(Part):
     """Where the weights of an ANN and balanced thresholds are what the network begins with
-    (:func:`bntt.training.balance`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et al.
-    2020), which is trained from there on."""
+    (:func:`bntt.training.balance`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et
+    al. 2020), which is trained from there on."""
 
     ann: str = ""
     """The run directory of an ANN (network.neuron = "relu") of the same plan, width, data and seed; "": of none."""
