@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bntt.charts.records import STEPS, Axis, Lines, is_empty, over_steps
-from bntt.studies.report.blocks import Cell, Section, Table, count, duration, interval, plural, share
+from bntt.charts.section import Cell, Table, count, duration, interval, plural, share
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values
 
 COLUMNS = ("measurement", "accuracy", "95% interval", "sd over draws", "images", "draws", "steps", "spikes an image")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Level, Line, Lines, is_empty, over_steps
-from bntt.studies.report.blocks import Cell, Section, Table, count, number, plural
+from bntt.charts.section import Cell, Table, count, number, plural
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values
 
 

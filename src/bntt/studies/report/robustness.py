@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bntt.charts.records import Axis, Line, Lines, is_empty
-from bntt.studies.report.blocks import Cell, Section, Table, count, interval, number, plural, share
+from bntt.charts.section import Cell, Table, count, interval, number, plural, share
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values
 
 UNBOUNDED = "pgd, no bound"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Lines, is_empty, over_steps
-from bntt.studies.report.blocks import Cell, Section, Table, count, gap, number, plural, share
+from bntt.charts.section import Cell, Table, count, gap, number, plural, share
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values
 
 
