@@ -38,6 +38,18 @@ class Facts:
     is_random: bool
     """Whether its encoder draws numbers, so that every pass differs."""
 
+    def check_draws(self, draws: int) -> None:
+        """Refuse several draws where nothing is drawn.
+
+        Raises:
+            ArgumentError: saying so.
+        """
+        if draws > 1 and not self.is_random:
+            raise ArgumentError(
+                f"--draws {draws}: {self.encoder} coding draws nothing (encoder.name = {self.encoder!r}), every pass "
+                f"would be the same; pass no --draws"
+            )
+
 
 @runtime_checkable
 class Opened(Protocol):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bntt.analysis.activity.measurement import ACTIVITY
 from bntt.analysis.drift.measurement import DRIFT
 from bntt.analysis.measurement import Measurement
+from bntt.analysis.neuron.measurement import NEURON
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (DRIFT,)}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (ACTIVITY, DRIFT, NEURON)}
 """In the order in which a report shows them."""
 
 

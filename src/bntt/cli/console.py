@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bntt.analysis.exit.gamma import GammaProfile
-from bntt.charts.records import STEPS, Axis, Lines
+from bntt.charts.records import STEPS, Axis, HeatMap, Lines
 from bntt.charts.section import Section
 from bntt.cli import streams
 from bntt.runs.measures.evaluate import RunResult
@@ -263,6 +263,10 @@ def section(title: str, of: Section) -> None:
     for chart in of.charts:
         if isinstance(chart, Lines) and chart.x == STEPS:
             _over_time(chart)
+        elif isinstance(chart, HeatMap) and chart.x == STEPS:
+            rows = zip(chart.rows, chart.values, strict=True)
+            cells = {name: [_value(value, chart.value) for value in row] for name, row in rows}
+            table(f"{chart.title}: {chart.value.label}, at step", len(chart.columns), cells)
     for gap in of.gaps:
         line(gap)
 

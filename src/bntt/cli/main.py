@@ -13,7 +13,6 @@ import tyro
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
-from bntt.cli.activity import activity
 from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
@@ -24,7 +23,6 @@ from bntt.cli.exit import exit_early
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
-from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.robust import robust
@@ -40,8 +38,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "exit": exit_early,
-    "activity": activity,
-    "neuron": neuron,
     "stability": stability,
     "equivalence": equivalence,
     "energy": energy,
