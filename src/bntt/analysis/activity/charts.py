@@ -12,7 +12,7 @@ from bntt.charts.records import STEPS, Axis, Chart, Entry, Forest, HeatMap, Line
 if TYPE_CHECKING:
     from bntt.analysis.activity.result import ActivityResult, GammaHistogram
 
-RATE = Axis("firing rate (spikes a neuron and step)", percent=True, low=0)
+RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
 SPIKES = Axis("spikes an image, all steps", scale="log")
 BINS = 10
 """Rows of a chart of γ's distribution."""
@@ -55,7 +55,7 @@ def gamma_charts(result: ActivityResult) -> tuple[HeatMap, ...]:
     ]
     charts = (
         _over_steps("γ over time", Axis("mean |γ| over channels"), gamma, "grey: no path to the readout"),
-        _over_steps("σ̄ over time", Axis("mean σ̄ over channels"), deviation),
+        _over_steps("σ̄ over time", Axis("mean σ̄ over channels", scale="log"), deviation),
         _over_steps("Change of γ", Axis("change to the next step / |γ|", percent=True), changes[0]),
         _over_steps("Change of σ̄", Axis("change to the next step / σ̄", percent=True), changes[1]),
     )

@@ -9,7 +9,7 @@ from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCurve
 from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_of, neuron_trace
 
-POINTS = 101
+POINTS = 201
 """Of the surrogate's curve."""
 
 
