@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bntt.analysis.activity.measurement import ACTIVITY
 from bntt.analysis.drift.measurement import DRIFT
+from bntt.analysis.energy.measurement import ENERGY
+from bntt.analysis.exit.measurement import EXIT
 from bntt.analysis.measurement import Measurement
 from bntt.analysis.neuron.measurement import NEURON
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (ACTIVITY, DRIFT, NEURON)}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (ACTIVITY, EXIT, ENERGY, DRIFT, NEURON)}
 """In the order in which a report shows them."""
 
 

@@ -147,7 +147,7 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
         raise ArgumentError(_refusal(error)) from None
 
 
-BOUNDS = {"greater_than_equal": ("ge", "{} or more"), "less_than_equal": ("le", "{} or less")}
+BOUNDS = {"greater_than_equal": ("ge", "{:g} or more"), "less_than_equal": ("le", "{:g} or less")}
 
 
 def _refusal(error: ValidationError) -> str:

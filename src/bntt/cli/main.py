@@ -16,10 +16,8 @@ from bntt.cli import data, signals, streams
 from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
-from bntt.cli.energy import energy
 from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
-from bntt.cli.exit import exit_early
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
@@ -37,10 +35,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
-    "exit": exit_early,
     "stability": stability,
     "equivalence": equivalence,
-    "energy": energy,
     "robust": robust,
     "attack": attack,
     "predict": predict,

@@ -13,15 +13,15 @@ import torch
 from bntt.analysis.measurement import Facts
 from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared.prepared_set import manifest_from
+from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.io.json_file import find_object
+from bntt.nn import SpikingClassifier
+from bntt.runs.directory import RunDirectory, find_run
+from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
 from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
-from bntt.runs.directory import find_run
-from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.runs.training.ann_thresholds import load_best
-from bntt.nn import SpikingClassifier
-from bntt.io.json_file import find_object
-from bntt.io.checkpoint import CheckpointError, read_facts
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,17 @@ class LoadedRun:
     def facts(self) -> Facts:
         """What is known of it without its weights."""
         return facts_of(self.recipe)
+
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """The checksums of the data that it was trained on, by part."""
+        found: dict[str, str] = trained_on(self.path)["sha256"]
+        return found
+
+    @property
+    def weights_sha256(self) -> str:
+        """The checksum of its best epoch's weights."""
+        return weights_hash(RunDirectory(self.path))
 
     @cached_property
     def data(self) -> Parts:
@@ -84,6 +95,15 @@ class LoadedRun:
     def kept(self, measurement: str) -> dict[str, Any] | None:
         """What an earlier measurement found, as its file in the run directory has it; None where there is none."""
         return find_object(self.path / f"{measurement}.json")
+
+    def exit_steps(self) -> int | None:
+        """The number of steps after which the exit in ``exit.json`` stops; None where there is no such file.
+
+        Raises:
+            CheckpointError: if it is damaged, or was chosen for other weights or data.
+        """
+        there = (self.path / "exit.json").exists()
+        return kept_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
         """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.

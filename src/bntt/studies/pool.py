@@ -20,8 +20,8 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.digest import digest_of_text, digest_of_values
 from bntt.io.json_file import find_object
 from bntt.runs.directory import RunDirectory
+from bntt.runs.identity import weights_hash
 from bntt.runs.measures.evaluate import draws_of
-from bntt.runs.measures.exits import weights_hash
 from bntt.runs.recipe.build import for_measuring
 from bntt.runs.recipe.datasets import checksums, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe

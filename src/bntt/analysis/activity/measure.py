@@ -16,7 +16,7 @@ from bntt.analysis.activity.result import ActivityResult, GammaHistogram, LayerA
 from bntt.analysis.activity.spike_activity import channels, class_activity, peaks
 from bntt.analysis.activity.step_changes import step_changes
 from bntt.analysis.exit.gamma import gamma_profile, gamma_spread
-from bntt.analysis.measurement import Opened, Progress
+from bntt.analysis.measurement import Opened, Progress, draws_of
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 
@@ -26,16 +26,16 @@ def measure_activity(opened: Opened, asked: ActivityArguments, progress: Progres
     Raises:
         ArgumentError: if more than one draw is asked for where nothing is drawn.
     """
-    opened.facts.check_draws(asked.draws)
+    draws = draws_of(opened.facts, asked.draws)
     loader, network, seed = opened.loader(asked.split), opened.model.network, opened.seed
-    progress.expect(asked.draws * len(loader.places))
+    progress.expect(draws * len(loader.places))
     counted = class_activity(
         opened.model,
         loader,
         len(opened.classes),
         places=asked.places,
         seed=seed,
-        draws=asked.draws,
+        draws=draws,
         progress=progress,
     )
     total, gamma = counted.total, _gamma_columns(network)
@@ -48,7 +48,7 @@ def measure_activity(opened: Opened, asked: ActivityArguments, progress: Progres
         split=asked.split,
         epoch=opened.epoch,
         images=len(loader.places),
-        draws=asked.draws,
+        draws=draws,
         spikes_per_image=total.spikes_per_sample(),
         layers=_layers(total, network, by_class),
         steps=[row for layer in total.spikes for row in _over_steps(total, layer, gamma.get(layer, {}))],
