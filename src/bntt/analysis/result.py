@@ -88,6 +88,10 @@ class Result(Record):
         charts = self.section().charts
         return [Figure(self.title, charts)] if charts else []
 
+    def attachments(self) -> dict[str, bytes]:
+        """Files beside the JSON: contents by the end of the name, ``{"places.npz": ...}``."""
+        return {}
+
     def to_json(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return self.model_dump(mode="json")

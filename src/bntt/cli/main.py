@@ -13,7 +13,6 @@ import tyro
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
-from bntt.cli.activity import activity
 from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
@@ -21,7 +20,6 @@ from bntt.cli.evaluate import evaluate
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
-from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.show import show
@@ -35,8 +33,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
-    "activity": activity,
-    "neuron": neuron,
     "stability": stability,
     "attack": attack,
     "predict": predict,

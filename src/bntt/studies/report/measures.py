@@ -10,15 +10,12 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
 from bntt.charts.section import Section
 from bntt.studies.report.accuracy import evaluations
-from bntt.studies.report.activity import activity, neuron
 from bntt.studies.report.reading import GapError, Values, clean, cleaned, read_json
 from bntt.studies.report.robustness import attacks
 from bntt.studies.report.statistics import stability
 
 SECTIONS: dict[str, Callable[[Values], Section]] = {
-    "activity": activity,
     "attack": attacks,
-    "neuron": neuron,
     "stability": stability,
 }
 EVALUATION = "evaluation"
