@@ -30,5 +30,5 @@ def test_a_neuron_and_what_a_reset_erased():
     held = {"split": "test", "image": 3, "label": "cat", "layer": "conv1", "place": [0, 4], "threshold": 1.0}
     section = neuron(Values(held | {"steps": steps}, "neuron.json"))
     assert section.words == ("layer conv1, place 0, 4; test image 3 (cat). It fires at step 2.",)
-    assert section.charts[0].level == 1.0
-    assert section.charts[0].lines[1].y == (0.5, None)
+    assert section.charts[0].levels[0].value == 1.0
+    assert section.charts[0].lines[1].y == [0.5, None]
