@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
     with signals.installed():
-        return _run_or_explain([arg for arg in args if arg != "--debug"], debug="--debug" in args)
+        return explained(lambda: _run([arg for arg in args if arg != "--debug"]), debug="--debug" in args)
 
 
 def entry() -> NoReturn:
@@ -89,10 +89,11 @@ def entry() -> NoReturn:
     sys.exit(code)
 
 
-def _run_or_explain(args: list[str], *, debug: bool) -> int:
+def explained(work: Callable[[], int | None], *, debug: bool = False) -> int:
+    """Do some work; an error becomes one line and its exit code."""
     try:
         try:
-            return _run(args)
+            return work() or 0
         finally:
             if not isinstance(sys.exception(), STOPS):
                 with streams.writing():
