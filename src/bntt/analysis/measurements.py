@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bntt.analysis.accuracy.measurement import EVALUATE
 from bntt.analysis.drift.measurement import DRIFT
 from bntt.analysis.energy.measurement import ENERGY
 from bntt.analysis.exit.measurement import EXIT
 from bntt.analysis.measurement import Measurement
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (EXIT, ENERGY, DRIFT)}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (EVALUATE, EXIT, ENERGY, DRIFT)}
 """In the order in which a report shows them."""
 
 

@@ -37,12 +37,12 @@ def activity(
         json: print the numbers as JSON.
         csv: print a line for every layer and step as comma-separated values.
     """
+    from bntt.analysis.measurement import draws_of
     from bntt.cli import console, opening
     from bntt.io.whole_file import write_whole
     from bntt.runs.directory import RunDirectory, stem_of
     from bntt.runs.figures.activity_figure import save_activity, save_gamma
     from bntt.runs.measures.activity import activity_json, activity_rows, activity_run, places_file
-    from bntt.runs.measures.evaluate import draws_of
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
 
@@ -50,7 +50,7 @@ def activity(
         raise RecipeError(f"--draws must be 1 or more, got {draws}")
     require_device(device)
     loaded = opening.opened(run, device, as_json=json, as_csv=csv)
-    draws_of(loaded.recipe, draws)
+    draws_of(loaded.facts, draws)
     with console.progress("counting", draws * len(loaded.loader(split).places)) as advance:
         result = activity_run(loaded, split=split, draws=draws, places=places, progress=advance)
     values = activity_json(result)

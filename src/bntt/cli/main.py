@@ -18,7 +18,6 @@ from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.equivalence import equivalence
-from bntt.cli.evaluate import evaluate
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
@@ -36,7 +35,6 @@ from bntt.version import __version__
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
-    "evaluate": evaluate,
     "activity": activity,
     "neuron": neuron,
     "stability": stability,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bntt.charts.records import STEPS, Axis, Lines
+from bntt.charts.records import STEPS, Axis, HeatMap, Lines
 from bntt.charts.section import Section
 from bntt.cli import console
 
@@ -20,6 +20,10 @@ def show(title: str, of: Section) -> None:
     for chart in of.charts:
         if isinstance(chart, Lines) and chart.x == STEPS:
             _over_time(chart)
+        elif isinstance(chart, HeatMap) and chart.x == STEPS:
+            rows = zip(chart.rows, chart.values, strict=True)
+            cells = {name: [_value(value, chart.value) for value in row] for name, row in rows}
+            console.table(f"{chart.title}: {chart.value.label}, at step", len(chart.columns), cells)
     for gap in of.gaps:
         console.line(gap)
 
