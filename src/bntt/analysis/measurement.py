@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from bntt.analysis.accuracy.measurement import EvaluateArguments
+    from bntt.analysis.accuracy.result import EvaluationResult
     from bntt.analysis.result import Result
     from bntt.nn import SpikingClassifier
 
@@ -89,6 +91,9 @@ class Opened(Protocol):
     def kept(self, measurement: str) -> Mapping[str, Any] | None:
         """What an earlier measurement of this run found, if it still belongs to its weights and data."""
 
+    def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
+        """Measure it by its own evaluation, which knows of its exit and of other numbers of steps."""
+
     def exit_steps(self) -> int | None:
         """The number of steps after which the exit that was chosen for this run stops; None where none was chosen."""
 
@@ -113,7 +118,7 @@ class Measurement:
     """One thing that can be measured of trained runs."""
 
     name: str
-    """Of the verb, and the beginning of the file's name."""
+    """Of the verb, and the beginning of the file's name where ``file`` does not say another."""
     help: str
     """What it tells, in one line; more lines are shown by ``--help``."""
     arguments: type
@@ -132,6 +137,8 @@ class Measurement:
     """Records of variants that find something else than the usual one, by variant."""
     files_by_split: bool = True
     """Whether another split than the usual one gets files of its own."""
+    file: str = ""
+    """The beginning of the file's name where it is not the verb's."""
 
     def stem(self, arguments: Any) -> str:
         """What its files are called.
@@ -143,7 +150,7 @@ class Measurement:
         """
         split, usual = getattr(arguments, "split", ""), default_of(self.arguments, "split")
         other = split if self.files_by_split and split != usual else ""
-        return "-".join(part for part in (self.name, self.variant(arguments), other) if part)
+        return "-".join(part for part in (self.file or self.name, self.variant(arguments), other) if part)
 
     def result_in(self, stem: str) -> type[Result]:
         """The record that a file of this name holds.
@@ -152,9 +159,8 @@ class Measurement:
         >>> [MEASUREMENTS["exit"].result_in(stem).__name__ for stem in ("exit", "exit-per-sample-validation")]
         ['ExitResult', 'SampleExitResult']
         """
-        found = (
-            opens for variant, opens in self.variant_results.items() if f"{stem}-".startswith(f"{self.name}-{variant}-")
-        )
+        begins, name = f"{stem}-", self.file or self.name
+        found = (opens for variant, opens in self.variant_results.items() if begins.startswith(f"{name}-{variant}-"))
         return next(found, self.result)()
 
 

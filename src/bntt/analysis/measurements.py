@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bntt.analysis.accuracy.measurement import EVALUATE
 from bntt.analysis.activity.measurement import ACTIVITY
 from bntt.analysis.drift.measurement import DRIFT
 from bntt.analysis.energy.measurement import ENERGY
@@ -12,7 +13,7 @@ from bntt.analysis.neuron.measurement import NEURON
 from bntt.analysis.robustness.measurement import ROBUST
 
 MEASUREMENTS: dict[str, Measurement] = {
-    one.name: one for one in (ACTIVITY, EXIT, ENERGY, ROBUST, DRIFT, EQUIVALENCE, NEURON)
+    one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, DRIFT, EQUIVALENCE, NEURON)
 }
 """In the order in which a report shows them."""
 

@@ -18,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bntt.cli import streams
-from bntt.runs.measures.evaluate import RunResult
 from bntt.runs.training.epoch_log import EpochResult, Notice, Told
 
 
@@ -116,64 +115,6 @@ def training(told: Iterable[Told], epochs: int, images: int) -> None:
             bar.update(task, completed=done, description=what)
             watch = watch or _Watch(done)
             watch.say(f"{what}, loss {record.loss:.3f}", done, epochs * images)
-
-
-def result(outcome: RunResult) -> None:
-    """Accuracy with its spread and interval, then accuracy, γ and firing rates over time."""
-    accuracy, activity = outcome.evaluation.accuracy, outcome.evaluation.activity
-    low, high = accuracy.interval
-    steps = len(accuracy.over_time)
-    untrained = "imported" if outcome.conversion is None else "converted"
-    line("")
-    if outcome.stopped:
-        line(f"stopped after {steps} {'step' if steps == 1 else 'steps'}")
-    if outcome.retiming is not None:
-        line(outcome.retiming.text)
-        if outcome.retiming.warning:
-            line(f"warning: {outcome.retiming.warning}")
-    line(
-        f"{outcome.split} accuracy {accuracy.mean:.1%}{_spread(outcome)}; "
-        f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), "
-        f"{f'epoch {outcome.epoch + 1}' if outcome.trained else untrained}"
-    )
-    if outcome.of > accuracy.samples:
-        line(f"{accuracy.samples:,} of the {outcome.of:,} images, as many of each class as its share")
-    for text in _spent(outcome):
-        line(text)
-    table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})
-    if magnitude := {name: row.tolist()[:steps] for name, row in outcome.gamma.magnitude.items()}:
-        numbers("mean |γ| at step", steps, magnitude)
-    if not activity.spikes:
-        line("an ANN: nothing in it spikes")
-        return
-    rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}
-    table("firing rate at step (spikes per neuron)", steps, rates)
-    line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
-    if outcome.unvarying is not None:
-        line(outcome.unvarying.text)
-
-
-def _spread(outcome: RunResult) -> str:
-    """What is known of other draws of the noise, up to where the brackets go on."""
-    accuracy = outcome.evaluation.accuracy
-    if accuracy.spread is not None:
-        return f" ± {accuracy.spread:.1%} (sd over {len(accuracy.correct)} Poisson seeds"
-    return " (one Poisson seed, the spread over others is not known" if outcome.drawn else " (one pass"
-
-
-def _spent(outcome: RunResult) -> Iterator[str]:
-    """What the weights cost, and what they began with."""
-    if (updates := outcome.spent.get("updates")) is not None:
-        took = duration(outcome.spent["seconds"])
-        yield f"{updates:,} updates, {took} with validation" if outcome.trained else f"no updates, {took} to convert"
-    if (made := outcome.conversion) is not None:
-        ann, chosen = made["ann"], ", chosen on validation" if made["tried"] else ""
-        if ann["updates"] is not None:
-            yield f"before that, the ANN: {ann['updates']:,} updates, {duration(ann['seconds'])}"
-        yield (
-            f"thresholds: {made['scale']:g} times the largest weighted input{chosen} "
-            f"({made['images']:,} training images, {made['steps']} steps)"
-        )
 
 
 def as_json(values: Mapping[str, object]) -> None:

@@ -1,8 +1,8 @@
 """A process of a study: ``python -m bntt.cli.job JOB`` trains one recipe or measures one run, as its JSON says.
 
 ``{"train": FILE, "name": NAME, "root": FOLDER}`` begins a run or takes it up; ``{"measure": NAME, "run": PATH,
-"folder": FOLDER, "arguments": {...}}`` calls :func:`bntt.runs.measure.measure`. Signals, errors and exit codes are those
-of ``bntt``.
+"folder": FOLDER, "arguments": {...}}`` calls :func:`bntt.runs.measure.measure`. Signals, errors and exit codes are
+those of ``bntt``.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from bntt.cli import data, signals, streams
 from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
-from bntt.cli.evaluate import evaluate
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
@@ -32,7 +31,6 @@ from bntt.version import __version__
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
-    "evaluate": evaluate,
     "stability": stability,
     "attack": attack,
     "predict": predict,

@@ -37,17 +37,19 @@ def verb(measurement: Measurement) -> Callable[..., None]:
     ) -> None:
         _measure(measurement, runs, arguments, out=out, device=device, json=json, csv=csv)
 
+    # tyro only fills the fields: what they say together is checked where an error is one line
+    unchecked = type(measurement.arguments.__name__, (measurement.arguments,), {"__post_init__": lambda self: None})
     call.__name__ = measurement.name
     call.__doc__ = measurement.help + FLAGS.format(more=", or several of the same images" * measurement.several)
     call.__annotations__ |= {
         "runs": Runs if measurement.several else Run,
-        "arguments": tyro.conf.OmitArgPrefixes[measurement.arguments],  # type: ignore[misc, name-defined]
+        "arguments": tyro.conf.OmitArgPrefixes[unchecked],  # type: ignore[misc, valid-type]
         "out": Path | None,
         "device": str,
         "json": bool,
         "csv": bool,
     }
-    call.__defaults__ = (measurement.arguments(), None, "cpu", False, False)
+    call.__defaults__ = (unchecked(), None, "cpu", False, False)
     return call
 
 

@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from bntt.cli.opening import Split
-
 if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.measures.retiming import Retiming
     from bntt.runs.recipe.datasets import Parts
     from bntt.runs.recipe.file import Recipe
     from bntt.training.processes import Processes
@@ -119,7 +116,7 @@ def run_recipe(
             processes=processes,
         )
         console.training(told, settings.epochs, len(data.train))
-    measure(recipe, data, run, processes=processes)
+    _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
         _draw_curves(recipe, data, run)
     console.line(f"run directory: {run.path}")
@@ -144,37 +141,22 @@ def _called(recipe: Recipe) -> str:
     return f"{network.name} x{network.width:g} {kind}{begun}, {trained}"
 
 
-def measure(
-    recipe: Recipe,
-    data: Parts,
-    run: RunDirectory,
-    *,
-    split: Split = "test",
-    draws: int | None = None,
-    processes: Processes | None = None,
-    steps: int | Retiming | None = None,
-    json: bool = False,
-) -> None:
+def _measure(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processes) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
-    from bntt.charts.files import save_figure
-    from bntt.cli import console
-    from bntt.runs.measures.evaluate import as_json, draws_of, evaluate_run, write_result
-    from bntt.runs.measures.overview import overview
-    from bntt.runs.recipe.datasets import measured
-    from bntt.training.processes import Processes
+    from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
+    from bntt.analysis.measurement import Progress
+    from bntt.cli import console, sections
+    from bntt.runs.evaluation import evaluate_run
+    from bntt.runs.measure import keep
 
-    images, processes = measured(recipe, data, split).places, processes or Processes()
-    with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
-        result = evaluate_run(
-            recipe, data, run, split=split, draws=draws, processes=processes, steps=steps, progress=advance
-        )
+    with console.progress_of("measuring") as report:
+        found = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))
     if not processes.first:
         return
-    console.as_json(as_json(result)) if json else console.result(result)
-    write_result(run, result)
-    save_figure(overview(result), run.path / f"{result.stem}.png")
-    if not json:
-        console.line(f"written: {run.path / result.stem}.json and .png")
+    asked = EvaluateArguments()
+    sections.show(found.title, found.section())
+    written = keep(EVALUATE, found.model_copy(update={"arguments": asked}), asked, run.path)
+    console.line(f"written: {', '.join(map(str, written))}")
 
 
 def _keep_freed_memory() -> None:

@@ -21,8 +21,7 @@ from bntt.io.digest import digest_of_text, digest_of_values
 from bntt.io.json_file import find_object
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import weights_hash
-from bntt.runs.measures.evaluate import draws_of
-from bntt.runs.recipe.build import for_measuring
+from bntt.runs.recipe.build import facts_of, for_measuring
 from bntt.runs.recipe.datasets import checksums, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.recipe.numerics import NUMERICS, numerics_of
@@ -156,7 +155,7 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
     A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
     """
     run, epochs = RunDirectory(path), recipe.train.epochs
-    drawn, asked = evaluation.get("draws"), draws_of(recipe)
+    drawn, asked = evaluation.get("draws"), facts_of(recipe).draws
     if drawn not in (None, asked):
         return f"was measured with {drawn} draws, not {asked}"
     if not epochs:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bntt.io.toml_file import names_in
-from bntt.runs.open_run import facts_of
-from bntt.runs.recipe.build import with_whole_root
+from bntt.runs.recipe.build import facts_of, with_whole_root
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.measures import Measure
@@ -84,11 +83,7 @@ def _starts(
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         facts = facts_of(base)
-        measures = {
-            name: study.measures[name]
-            for name in study.measures_of(run)
-            if study.measures[name].takes(facts)
-        }
+        measures = {name: study.measures[name] for name in study.measures_of(run) if study.measures[name].takes(facts)}
         yield Start(run.name, seed, with_whole_root(base), recipe, measures, run.begins_with, run.trained)
 
 

@@ -158,9 +158,9 @@ def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
             raise RecipeError(f"measures.{name}: every training ends with it, so no study asks for it")
         if not isinstance(row, dict):
             raise RecipeError(f"measures.{name}: must be a table of keys and values, got {row!r}")
-        kind = row.get("kind")
+        kind = str(row.get("kind"))
         if kind not in kinds or kind == EVALUATE:
-            raise RecipeError(f"measures.{name}.kind: {unknown_name(str(kind), kinds)}")
+            raise RecipeError(f"measures.{name}.kind: {unknown_name(kind, kinds)}")
         try:
             yield name, measure_from(kind, {key: value for key, value in row.items() if key != "kind"})
         except ArgumentError as error:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bntt.analysis.result import Result
 from bntt.analysis.accuracy.starts import FEW, Summary, summary
+from bntt.analysis.result import Result
 from bntt.io.json_file import write_json
 from bntt.runs.environment import environment
 from bntt.runs.recipe.numerics import NUMERICS, numerics_of

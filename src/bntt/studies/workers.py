@@ -6,8 +6,8 @@ command goes on. A start is worked at by one process in all: who holds ``locks/<
 
 from __future__ import annotations
 
-import os
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +22,7 @@ from bntt.io.json_file import find_object, read_json, write_json
 from bntt.io.lock import RunLockedError, hold_run
 from bntt.io.whole_file import write_whole
 from bntt.runs.environment import environment
-from bntt.runs.open_run import facts_of
+from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import dump_recipe
 from bntt.runs.recipe.option_versions import rules_told

@@ -5,11 +5,11 @@ import json
 
 import pytest
 import torch
+from bntt.runs.measures.evaluate import draws_of, evaluate_run, write_result
 
 from bntt.data import stratified
 from bntt.data.prepared.prepared_set import Manifest
 from bntt.io.checkpoint import CheckpointError
-from bntt.runs.measures.evaluate import draws_of, evaluate_run, write_result
 from bntt.runs.recipe.file import RecipeError
 from tests.runs import tiny
 
