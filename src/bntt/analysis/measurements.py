@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bntt.analysis.attack.measurement import ATTACK
 from bntt.analysis.drift.measurement import DRIFT
 from bntt.analysis.measurement import Measurement
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (DRIFT,)}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (DRIFT, ATTACK)}
 """In the order in which a report shows them."""
 
 

@@ -14,7 +14,6 @@ import tyro
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
 from bntt.cli.activity import activity
-from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.energy import energy
@@ -29,9 +28,9 @@ from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.robust import robust
 from bntt.cli.show import show
-from bntt.cli.stability import stability
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import train
+from bntt.runs.stability.measurement import STABILITY
 from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
 
@@ -42,11 +41,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "exit": exit_early,
     "activity": activity,
     "neuron": neuron,
-    "stability": stability,
     "equivalence": equivalence,
     "energy": energy,
     "robust": robust,
-    "attack": attack,
     "predict": predict,
     "import": import_file,
     "study": study,
@@ -62,7 +59,9 @@ VERBS: dict[str, Callable[..., None]] = {
 
 def verbs() -> dict[str, Callable[..., None]]:
     """Every verb: those that train, show or move files, and one for each measurement that is registered."""
-    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS}
+    return VERBS | {
+        name: verb(one) for name, one in (MEASUREMENTS | {STABILITY.name: STABILITY}).items() if name not in VERBS
+    }
 
 
 HELP = {"-h", "--help"}
@@ -170,14 +169,14 @@ def exit_code(error: Exception) -> int | None:
     from bntt.analysis import LossBudgetError
     from bntt.analysis.attack.descent import NoFoolboxError
     from bntt.analysis.attack.gradient import NoGradientError
-    from bntt.analysis.measurement import ArgumentError
+    from bntt.analysis.measurement import ArgumentError, InvalidResultError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
+    from bntt.io.cells import OtherSettingsError
     from bntt.io.checkpoint import CheckpointError
     from bntt.io.lock import RunLockedError
     from bntt.models import PretrainedError
-    from bntt.runs.measures.attack_rows import InvalidAttackError
     from bntt.runs.recipe.build import DeviceError
     from bntt.runs.recipe.file import RecipeError
     from bntt.training.distributed import LaunchError
@@ -201,7 +200,8 @@ def exit_code(error: Exception) -> int | None:
         NonFiniteError: 6,
         ParityError: 6,
         LossBudgetError: 7,
-        InvalidAttackError: 7,
+        InvalidResultError: 7,
+        OtherSettingsError: 2,
         NoFoolboxError: 5,
         NoGradientError: 2,
         RunLockedError: 75,

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from bntt.analysis.measurement import Facts
+from bntt.analysis.measurement import ArgumentError, Facts
 from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared.prepared_set import manifest_from
-from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
+from bntt.data.subset import fair_order, how_chosen
+from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.io.digest import digest
+from bntt.io.json_file import find_object
+from bntt.nn import SpikingClassifier
 from bntt.runs.directory import find_run
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
+from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.runs.training.ann_thresholds import load_best
-from bntt.nn import SpikingClassifier
-from bntt.io.json_file import find_object
-from bntt.io.checkpoint import CheckpointError, read_facts
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,22 @@ class LoadedRun:
             what = "frames" if isinstance(found, FrameSet) else "sequences"
             raise RecipeError(f"{self.path} was trained on {what} ({self.data.label}): this is measured on images")
         return found
+
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of the best epoch's file."""
+        return digest(find_run(self.path).best)
+
+    def fair_places(self, split: Split, count: int) -> tuple[Tensor, str]:
+        """So many places of a split, the first of which are always fair to all classes; and how they were chosen.
+
+        Raises:
+            ArgumentError: if there are fewer.
+        """
+        every = self.data.of(split)
+        if count > len(every):
+            raise ArgumentError(f"--images {count}: the {split} split of {self.path} has {len(every)}")
+        return fair_order(every, self.seed)[:count], how_chosen(every, count, self.seed)
 
     def samples(self, split: Split) -> Shown:
         """The whole split as a set of labelled samples."""
@@ -144,19 +162,6 @@ def facts_of(recipe: Recipe) -> Facts:
         draws=recipe.evaluate.draws if is_random(recipe) else 1,
         is_random=is_random(recipe),
     )
-
-
-def names_of(loaded: Sequence[LoadedRun]) -> list[str]:
-    """What to call each of several runs: its directory's name where that tells them apart.
-
-    Raises:
-        RecipeError: if one is given twice.
-    """
-    places = [one.path.resolve() for one in loaded]
-    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
-        raise RecipeError(f"{twice} is given twice: name each run once")
-    short = [place.name for place in places]
-    return short if len(set(short)) == len(short) else [str(one.path) for one in loaded]
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:
