@@ -22,8 +22,12 @@ Split = Literal["test", "validation"]
 """Which samples: those of the test split, or those held out of the training split."""
 
 
-class ArgumentError(ValueError):
+class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place
     """A measurement that was asked for something it cannot do; the message names the flag and the way out."""
+
+
+class InvalidResultError(RuntimeError):
+    """A result whose numbers are worth nothing; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ class Opened(Protocol):
     @property
     def weights_sha256(self) -> str:
         """The checksum of its weights."""
+    def weights_sha256(self) -> str: ...
+
+    def fair_places(self, split: Split, count: int) -> tuple[Any, str]:
+        """So many places of a split, the first of which are always fair to all classes; and how they were chosen."""
 
     def loader(self, split: Split, at_most: int = 0) -> Any:
         """Batches of a split: all that the recipe measures, or at most so many, as many of each class as its share."""
@@ -125,10 +133,14 @@ class Measurement:
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
     result: Callable[[], type[Result]]
     """Opens the record of what is found."""
-    run: Callable[[Sequence[Opened], Any, Progress], Result]
-    """Measures one run, or several side by side."""
+    run: Callable[[Sequence[Any], Any, Progress], Result]
+    """Measures what was opened: one run, several side by side, or a recipe."""
+    opens: Literal["run", "recipe"] = "run"
+    """A trained run, or a recipe that it trains by itself."""
     several: bool = False
     """Whether it takes several runs, and writes into the first one's directory."""
+    second: str = ""
+    """What a second run is for, the help of ``--from``; "" where it takes none."""
     refuses: Callable[[Facts], str] = lambda facts: "an ANN has one step and no spikes" if facts.is_ann else ""
     """Why a run cannot be measured; "" where it can."""
     variant: Callable[[Any], str] = lambda arguments: ""
@@ -176,6 +188,19 @@ def draws_of(facts: Facts, asked: int | None) -> int:
             f"would be the same: leave --draws away"
         )
     return asked or facts.draws
+
+
+def names_of(opened: Sequence[Opened]) -> list[str]:
+    """What to call each of several runs: its directory's name where that tells them apart.
+
+    Raises:
+        ArgumentError: if one is given twice.
+    """
+    places = [one.path.resolve() for one in opened]
+    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
+        raise ArgumentError(f"{twice} is given twice: name each run once")
+    short = [place.name for place in places]
+    return short if len(set(short)) == len(short) else [str(one.path) for one in opened]
 
 
 def default_of(arguments: type, name: str) -> Any:

@@ -79,6 +79,11 @@ class Result(Record):
         """Words, tables and charts: what the terminal prints and the page shows."""
         raise NotImplementedError  # each has its own
 
+    @property
+    def invalid(self) -> str:
+        """Why its numbers are worth nothing; "" where they are sound."""
+        return ""
+
     def rows(self) -> list[dict[str, object]]:
         """Rows of the same keys, for CSV."""
         raise NotImplementedError  # each has its own
@@ -94,10 +99,10 @@ class Result(Record):
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON has it."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=Record)
 
 
 def result_from(kind: type[R], values: Any) -> R:
@@ -110,6 +115,8 @@ def result_from(kind: type[R], values: Any) -> R:
         return kind.model_validate(values)
     except ValidationError as error:
         raise ValueError(first_fault(error)) from None
+    except ArgumentError as error:
+        raise ValueError(f"arguments: {error}") from None
 
 
 def at_path(values: Any, path: str) -> float | None:
@@ -152,8 +159,6 @@ BOUNDS = {"greater_than_equal": ("ge", "{:g} or more"), "less_than_equal": ("le"
 
 def _refusal(error: ValidationError) -> str:
     fault = error.errors()[0]
-    if isinstance(cause := fault.get("ctx", {}).get("error"), ArgumentError):
-        return str(cause)
     flag = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "the arguments"
     if fault["type"] in BOUNDS:
         key, bound = BOUNDS[fault["type"]]

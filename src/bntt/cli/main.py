@@ -13,7 +13,6 @@ import tyro
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
-from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
 from bntt.cli.importing import import_file
@@ -22,17 +21,15 @@ from bntt.cli.measure import verb
 from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.show import show
-from bntt.cli.stability import stability
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import train
+from bntt.runs.stability.measurement import STABILITY
 from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
-    "stability": stability,
-    "attack": attack,
     "predict": predict,
     "import": import_file,
     "study": study,
@@ -48,7 +45,9 @@ VERBS: dict[str, Callable[..., None]] = {
 
 def verbs() -> dict[str, Callable[..., None]]:
     """Every verb: those that train, show or move files, and one for each measurement that is registered."""
-    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS}
+    return VERBS | {
+        name: verb(one) for name, one in (MEASUREMENTS | {STABILITY.name: STABILITY}).items() if name not in VERBS
+    }
 
 
 HELP = {"-h", "--help"}
@@ -157,14 +156,14 @@ def exit_code(error: Exception) -> int | None:
     from bntt.analysis import LossBudgetError
     from bntt.analysis.attack.descent import NoFoolboxError
     from bntt.analysis.attack.gradient import NoGradientError
-    from bntt.analysis.measurement import ArgumentError
+    from bntt.analysis.measurement import ArgumentError, InvalidResultError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
+    from bntt.io.cells import OtherSettingsError
     from bntt.io.checkpoint import CheckpointError
     from bntt.io.lock import RunLockedError
     from bntt.models import PretrainedError
-    from bntt.runs.measures.attack_rows import InvalidAttackError
     from bntt.runs.recipe.build import DeviceError
     from bntt.runs.recipe.file import RecipeError
     from bntt.training.distributed import LaunchError
@@ -188,7 +187,8 @@ def exit_code(error: Exception) -> int | None:
         NonFiniteError: 6,
         ParityError: 6,
         LossBudgetError: 7,
-        InvalidAttackError: 7,
+        InvalidResultError: 7,
+        OtherSettingsError: 2,
         NoFoolboxError: 5,
         NoGradientError: 2,
         RunLockedError: 75,

@@ -109,6 +109,21 @@ class LoadedRun:
     def has_same_images(self, other: LoadedRun, split: Split, places: Tensor) -> bool:
         """Whether another run's split is as large, and has the same images and labels at these places."""
         return same_images(self.pictures(split), other.pictures(split), places)
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of the best epoch's file."""
+        return digest(find_run(self.path).best)
+
+    def fair_places(self, split: Split, count: int) -> tuple[Tensor, str]:
+        """So many places of a split, the first of which are always fair to all classes; and how they were chosen.
+
+        Raises:
+            ArgumentError: if there are fewer.
+        """
+        every = self.data.of(split)
+        if count > len(every):
+            raise ArgumentError(f"--images {count}: the {split} split of {self.path} has {len(every)}")
+        return fair_order(every, self.seed)[:count], how_chosen(every, count, self.seed)
 
     def samples(self, split: Split) -> Shown:
         """The whole split as a set of labelled samples."""
