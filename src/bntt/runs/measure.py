@@ -1,0 +1,122 @@
+"""Any measurement on any run: the one way for the command line, studies and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.analysis.result import Result, checked_arguments, result_from
+from bntt.charts.files import save_figure
+from bntt.io.json_file import find_object, write_json
+from bntt.runs.open_run import LoadedRun, load_run
+
+
+def measure(
+    name: str,
+    *runs: str | Path | LoadedRun,
+    device: str = "cpu",
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Result:
+    """Measure runs, keep what was found beside the first of them, and return it.
+
+    Args:
+        name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`.
+        runs: run directories, or runs that are open; one, or several for what compares them.
+        device: where they are opened, "cpu" or "cuda".
+        folder: where the files are written instead.
+        progress: told how far it is.
+        arguments: those of the measurement, its command line's flags.
+
+    Raises:
+        ArgumentError: if there is no such measurement, it cannot be asked so, or the run has no such numbers.
+        CheckpointError: if a directory is no run, or one that cannot be measured.
+        DataError: if its dataset is missing or damaged.
+        OSError: if the files cannot be written.
+
+    >>> import tempfile
+    >>> from bntt.runs.training.train import train_run
+    >>> from bntt.runs.directory import new_run_directory
+    >>> from bntt.runs.recipe.datasets import build_data
+    >>> from bntt.runs.recipe.file import load_recipe
+    >>> small = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900"]
+    >>> recipe, place = load_recipe("demo", small), new_run_directory("demo", Path(tempfile.mkdtemp()))
+    >>> for record in train_run(recipe, build_data(recipe), place):
+    ...     pass
+    >>> measure("drift", place.path, images=50).images
+    500
+    """
+    measurement = measurement_of(name)
+    opened = [one if isinstance(one, LoadedRun) else load_run(one, device=device) for one in runs]
+    asked = checked_arguments(measurement.arguments, arguments)
+    found = find(measurement, opened, asked, progress or Progress())
+    keep(measurement, found, asked, folder or opened[0].path)
+    return found
+
+
+def measurement_of(name: str) -> Measurement:
+    """The measurement of a name.
+
+    Raises:
+        ArgumentError: if there is none.
+    """
+    if name not in MEASUREMENTS:
+        raise ArgumentError(f"no measurement {name!r}: choose one of {', '.join(MEASUREMENTS)}")
+    return MEASUREMENTS[name]
+
+
+def check(measurement: Measurement, facts: Facts, run: Path) -> None:
+    """Refuse a run that has no such numbers.
+
+    Raises:
+        ArgumentError: saying why.
+    """
+    if why := measurement.refuses(facts):
+        raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
+
+
+def find(measurement: Measurement, opened: Sequence[LoadedRun], asked: Any, progress: Progress) -> Result:
+    """Measure, and write nothing.
+
+    Raises:
+        ArgumentError: if a run has no such numbers, or there is not one run where one is measured.
+    """
+    if not opened or (len(opened) > 1 and not measurement.several):
+        wanted = "a run directory, or several to be compared" if measurement.several else "one run directory"
+        raise ArgumentError(f"bntt {measurement.name}: name {wanted}")
+    for one in opened:
+        check(measurement, one.facts, one.path)
+    return measurement.run(opened, asked, progress)
+
+
+def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> list[Path]:
+    """Write a result and its pictures, each whole or not at all.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = measurement.stem(asked)
+    written = [folder / f"{stem}.json"]
+    write_json(written[0], found.to_json())
+    for figure in found.figures():
+        written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.png")
+        save_figure(figure, written[-1])
+    return written
+
+
+def kept(measurement: Measurement, asked: Any, folder: Path) -> Result | None:
+    """What was found before, where it was asked for in this very way; None elsewhere."""
+    values: Mapping[str, Any] | None = find_object(folder / f"{measurement.stem(asked)}.json")
+    with suppress(ValueError):
+        found = result_from(measurement.result(), values)
+        return found if getattr(found, "arguments", None) == asked else None
+    return None
