@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bntt.data.prepared.prepared_set import Manifest
-from bntt.io.checkpoint import CheckpointError
-from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe, kept_exit, weights_hash
+from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import dump_recipe, parse_recipe
+from bntt.io.checkpoint import CheckpointError
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})
@@ -127,5 +127,5 @@ def test_no_exit_and_no_weights(run):
     run.best.unlink()
     with pytest.raises(CheckpointError, match="keeps no exit"):
         kept_exit(run, 3)
-    with pytest.raises(CheckpointError, match="best.safetensors cannot be read"):
+    with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be read"):
         weights_hash(run)

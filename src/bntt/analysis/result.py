@@ -130,7 +130,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
-    """A frozen dataclass of arguments, checked by the types and bounds of its fields, and by its ``check`` if it has one.
+    """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``check`` if it has one.
 
     Raises:
         ArgumentError: naming the flag, its bounds and what came.
@@ -138,7 +138,7 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
         raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
     try:
-        found = TypeAdapter(kind).validate_python(dict(values))
+        found: Any = TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         raise ArgumentError(_refusal(error)) from None
     if hasattr(found, "check"):

@@ -13,15 +13,15 @@ import torch
 from bntt.analysis.measurement import Facts
 from bntt.data import FrameSet, ImageSet, PartLoader
 from bntt.data.prepared.prepared_set import manifest_from
-from bntt.io.checkpoint import CheckpointError, read_facts
-from bntt.io.json_file import find_object
-from bntt.nn import SpikingClassifier
+from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
 from bntt.runs.directory import RunDirectory, find_run
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on, weights_hash
-from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.runs.training.ann_thresholds import load_best
+from bntt.nn import SpikingClassifier
+from bntt.io.json_file import find_object
+from bntt.io.checkpoint import CheckpointError, read_facts
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from PIL import Image
 
 from bntt.analysis import Differences, Equivalence
 from bntt.runs.figures import equivalence_figure
-from bntt.runs.figures.equivalence_figure import save_equivalence
 from bntt.runs.measures.equivalence import RunEquivalence
+from bntt.runs.figures.equivalence_figure import save_equivalence
 
 
 def result(folds=("exact", "no mean", "no ratio", "Eq. 15"), scale=0.01):

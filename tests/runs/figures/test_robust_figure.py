@@ -3,8 +3,8 @@
 import pytest
 
 from bntt.analysis import Accuracy, Paired
-from bntt.runs.figures.robust_figure import save_robust, shown_steps
 from bntt.runs.measures.robust import Noise, NoisyRow, NoisyRun, RobustResult
+from bntt.runs.figures.robust_figure import save_robust, shown_steps
 from tests.runs.figures.test_figures import PNG, drawn, values
 
 __all__ = ["drawn"]

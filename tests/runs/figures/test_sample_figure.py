@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from bntt.runs.figures import sample_figure
-from bntt.runs.figures.sample_figure import save_sample
 from bntt.runs.recipe.first_sample import Sample
+from bntt.runs.figures.sample_figure import save_sample
 
 
 def sample(drive, given=None, encoder="frames"):

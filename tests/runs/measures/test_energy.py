@@ -9,8 +9,6 @@ import torch
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.energy.operations import LayerOperations, Operations
 from bntt.analysis.energy.state_updates import Updates
-from bntt.io.checkpoint import CheckpointError
-from bntt.runs.measure import measure
 from bntt.runs.measures.costs import Digital, Neuromorphic, load_costs
 from bntt.runs.measures.energy import (
     EnergyResult,
@@ -22,8 +20,10 @@ from bntt.runs.measures.energy import (
     neurobench,
     readable,
 )
+from bntt.runs.measure import measure
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
+from bntt.io.checkpoint import CheckpointError
 from tests.runs.tiny import parts, recipe, trained
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from bntt.analysis import fold_equivalence
 from bntt.data import PartLoader, stratified
-from bntt.models import mlp
-from bntt.nn import SpikingClassifier
 from bntt.runs.measures.equivalence import as_json, as_rows, equivalence_run
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
+from bntt.models import mlp
+from bntt.nn import SpikingClassifier
 from tests.runs.tiny import parts, recipe, trained
 
 

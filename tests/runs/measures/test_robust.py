@@ -9,11 +9,11 @@ import torch
 from bntt.analysis import evaluate, paired
 from bntt.analysis.accuracy.accuracy import wilson
 from bntt.data import PartLoader, stratified
-from bntt.models import mlp
-from bntt.nn import DirectEncoder, FrameEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
-from bntt.runs.measures.robust import Noise, images_in_all, robust_json, robust_rows, robust_run
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
+from bntt.runs.measures.robust import Noise, images_in_all, robust_json, robust_rows, robust_run
+from bntt.models import mlp
+from bntt.nn import DirectEncoder, FrameEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
 from tests.runs.measured import small_run
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bntt.runs.figures.figures import save_figure
 from bntt.runs.measures.energy import EnergyResult, counted, energy_rows, layer_rows, readable
+from bntt.runs.figures.figures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bntt.runs.figures.figures import MARKS, from_zero, save_figure, shades, whole_numbers
 from bntt.runs.measures.equivalence import FED, RunEquivalence
+from bntt.runs.figures.figures import MARKS, from_zero, save_figure, shades, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,6 +6,7 @@ stopped, and what is not complete is never averaged.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,22 +17,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bntt.io.digest import digest_of_bytes
 from bntt.analysis.attack.descent import Attacked, descend, random_signs, require_foolbox
-from bntt.analysis.attack.fresh_noise import right_under
 from bntt.analysis.attack.gradient import estimators_of, input_gradient, is_random
+from bntt.analysis.attack.fresh_noise import right_under
 from bntt.analysis.attack.square import search
 from bntt.data import ImageSet
 from bntt.data.images.image_set import same_images
 from bntt.data.subset import fair_order, how_chosen
-from bntt.io.digest import digest_of_bytes
-from bntt.io.lock import hold_run
-from bntt.nn import SpikingClassifier
-from bntt.runs.directory import RunDirectory
-from bntt.runs.identity import weights_hash
 from bntt.runs.measures.attack_cell import Cell, Piece, as_bits, cell_path, numbers_or_none, read_cell, write_cell
 from bntt.runs.measures.attack_plan import ALONG, CONTROL_IMAGES, EOT, IMAGES, Job, Plan, jobs
+from bntt.runs.directory import RunDirectory
+from bntt.runs.identity import weights_hash
 from bntt.runs.open_run import LoadedRun, names_of
+from bntt.io.lock import hold_run
 from bntt.runs.recipe.file import RecipeError
+from bntt.nn import SpikingClassifier
 
 BATCH = 50
 """Images that are attacked together."""

@@ -10,11 +10,11 @@ from typing import Any
 from torch import nn
 
 from bntt.analysis.energy.operations import Operations, Price, count_operations
+from bntt.runs.measures.costs import Digital, Energy, Table, Work, cost_names, load_costs
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import EXIT, kept_exit
-from bntt.runs.measures.costs import Digital, Energy, Table, Work, cost_names, load_costs
-from bntt.runs.measures.evaluate import draws_of
 from bntt.runs.open_run import LoadedRun
+from bntt.runs.measures.evaluate import draws_of
 from bntt.runs.recipe.datasets import Split
 from bntt.runs.recipe.file import RecipeError
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bntt.analysis.equivalence.folding import FOLDS, Differences, Equivalence, Fed, check_sequence, fold_equivalence
-from bntt.nn import fold
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.datasets import Split
 from bntt.runs.recipe.file import RecipeError
+from bntt.nn import fold
 
 BATCH = 50
 """Images at a time, of which nine networks have membranes."""

@@ -14,10 +14,10 @@ from bntt.analysis.accuracy.accuracy import wilson
 from bntt.data import PartLoader, stratified
 from bntt.data.images.image_set import same_images
 from bntt.data.subset import how_chosen
-from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
 from bntt.runs.open_run import LoadedRun, names_of
 from bntt.runs.recipe.datasets import Split
 from bntt.runs.recipe.file import RecipeError
+from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
 
 SIGMAS = tuple(tenths / 10 for tenths in range(11))
 LARGEST = 1000.0
