@@ -80,7 +80,7 @@ def test_no_exit_where_no_gamma_is_heard(unheard, capsys):
     assert not (unheard / "exit.json").exists()
 
 
-@pytest.mark.parametrize("verb", ["exit", "activity", "drift", "neuron", "equivalence"])
+@pytest.mark.parametrize("verb", ["exit", "activity", "neuron"])
 def test_verbs_of_spikes_refuse_an_ann_in_one_line(ann, verb, capsys):
     assert cli.main([verb, str(ann)]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
+from bntt.analysis.energy.costs import load_costs
+from bntt.analysis.measurement import ArgumentError
 from bntt.data.errors import DataError
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, read_pickled, write_checkpoint
 from bntt.runs.imported import Wanted, import_network
-from bntt.runs.measures.costs import load_costs
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
 from bntt.studies.report.page import html_of, page_of
@@ -167,10 +168,10 @@ FORMATS = {
         named=False,
     ),
     "costs": Format(
-        packaged("runs/measures/cost_tables", "digital-45nm", "neuromorphic"),
+        packaged("analysis/energy/cost_tables", "digital-45nm", "neuromorphic"),
         as_file("m.toml"),
         load_costs,
-        (RecipeError,),
+        (ArgumentError,),
         TOML,
         named=False,
     ),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bntt.data.prepared.prepared_set import Manifest
-from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe, kept_exit, weights_hash
-from bntt.runs.directory import RunDirectory
-from bntt.runs.recipe.file import dump_recipe, parse_recipe
 from bntt.io.checkpoint import CheckpointError
+from bntt.runs.directory import RunDirectory
+from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe, kept_exit, weights_hash
+from bntt.runs.recipe.file import dump_recipe, parse_recipe
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})

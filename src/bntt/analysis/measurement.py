@@ -58,6 +58,10 @@ class Opened(Protocol):
     @property
     def seed(self) -> int: ...
     @property
+    def draws(self) -> int:
+        """Repetitions that its recipe asks for, where its encoder or what is done to its images is random."""
+
+    @property
     def facts(self) -> Facts: ...
     @property
     def data_sha256(self) -> Mapping[str, str]:
@@ -76,8 +80,17 @@ class Opened(Protocol):
     def pictures(self, split: Split) -> Any:
         """The whole split of images; an error for a run on frames or sequences."""
 
+    def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]:
+        """Batches of so many images, as many of each class as its share, chosen by a seed; and which, in words."""
+
+    def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
+        """Whether another run's split is as large, and has the same images and labels at these places."""
+
     def kept(self, measurement: str) -> Mapping[str, Any] | None:
         """What an earlier measurement of this run found, if it still belongs to its weights and data."""
+
+    def exit_steps(self) -> int | None:
+        """The number of steps after which the exit that was chosen for this run stops; None where none was chosen."""
 
 
 class Progress:
@@ -162,3 +175,16 @@ def draws_of(facts: Facts, asked: int | None) -> int:
 def default_of(arguments: type, name: str) -> Any:
     """The default of a field; "" where there is no such field."""
     return next((one.default for one in fields(arguments) if one.name == name), "")
+
+
+def run_names(opened: Sequence[Opened]) -> list[str]:
+    """What to call each of several runs: its directory's name where that tells them apart.
+
+    Raises:
+        ArgumentError: if one is given twice.
+    """
+    places = [one.path.resolve() for one in opened]
+    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
+        raise ArgumentError(f"{twice} is given twice: name each run once")
+    short = [place.name for place in places]
+    return short if len(set(short)) == len(short) else [str(one.path) for one in opened]

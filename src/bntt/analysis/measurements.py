@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from bntt.analysis.drift.measurement import DRIFT
+from bntt.analysis.energy.measurement import ENERGY
+from bntt.analysis.equivalence.measurement import EQUIVALENCE
 from bntt.analysis.exit.measurement import EXIT
 from bntt.analysis.measurement import Measurement
+from bntt.analysis.robustness.measurement import ROBUST
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (EXIT, DRIFT)}
+MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (EXIT, ENERGY, ROBUST, DRIFT, EQUIVALENCE)}
 """In the order in which a report shows them."""
 
 

@@ -17,8 +17,6 @@ from bntt.cli.activity import activity
 from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
-from bntt.cli.energy import energy
-from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
@@ -26,7 +24,6 @@ from bntt.cli.measure import verb
 from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.report import report
-from bntt.cli.robust import robust
 from bntt.cli.show import show
 from bntt.cli.stability import stability
 from bntt.cli.study import StudyError, study
@@ -41,9 +38,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "activity": activity,
     "neuron": neuron,
     "stability": stability,
-    "equivalence": equivalence,
-    "energy": energy,
-    "robust": robust,
     "attack": attack,
     "predict": predict,
     "import": import_file,

@@ -56,7 +56,7 @@ def _measure(
 ) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
-    from bntt.cli import console, streams
+    from bntt.cli import console, sections, streams
     from bntt.runs.measure import find, keep
 
     if json and csv:
@@ -73,7 +73,7 @@ def _measure(
     elif csv:
         console.as_csv(found.rows())
     else:
-        console.section(found.title, found.section())
+        sections.show(found.title, found.section())
     written = keep(measurement, found, asked, out or opened[0].path)
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")

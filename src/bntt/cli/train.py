@@ -75,12 +75,14 @@ def run_recipe(
     processes: Processes | None = None,
 ) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
+    from bntt.charts.files import save_figure
+    from bntt.charts.records import Figure
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.figures.figures import save_curves
     from bntt.runs.recipe.build import build_model, describe_backend, with_whole_root
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
+    from bntt.runs.training.curves import training_curves
     from bntt.runs.training.from_ann import open_ann
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.train import train_run
@@ -123,7 +125,8 @@ def run_recipe(
     measure(recipe, data, run, processes=processes)
     if settings.epochs and processes.first:
         what = "an ANN" if network.neuron == "relu" else network.norm
-        save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {what}")
+        title = f"{run.path.name}: {data.label}, {network.name}, {what}"
+        save_figure(Figure(title, training_curves(run.rows())), run.path / "curves.png")
     console.line(f"run directory: {run.path}")
 
 
@@ -148,9 +151,10 @@ def measure(
     json: bool = False,
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
+    from bntt.charts.files import save_figure
     from bntt.cli import console
-    from bntt.runs.figures.figures import save_overview
     from bntt.runs.measures.evaluate import as_json, draws_of, evaluate_run, write_result
+    from bntt.runs.measures.overview import overview
     from bntt.runs.recipe.datasets import measured
     from bntt.training.processes import Processes
 
@@ -163,7 +167,7 @@ def measure(
         return
     console.as_json(as_json(result)) if json else console.result(result)
     write_result(run, result)
-    save_overview(result, run.path / f"{result.stem}.png")
+    save_figure(overview(result), run.path / f"{result.stem}.png")
     if not json:
         console.line(f"written: {run.path / result.stem}.json and .png")
 

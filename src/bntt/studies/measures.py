@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from bntt.analysis.energy.costs import Digital, cost_names, load_costs
 from bntt.io.digest import digest_of_values
-from bntt.runs.measures.costs import Digital, cost_names, load_costs
 from bntt.runs.recipe.schema import Recipe
 from bntt.runs.recipe.schema_data import Part, Positive
 

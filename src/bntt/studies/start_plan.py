@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bntt.io.toml_file import names_in
 from bntt.runs.recipe.build import with_whole_root
 from bntt.runs.recipe.file import load_recipe
-from bntt.runs.recipe.packaged import names_in
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.measures import Measure, takes
 from bntt.studies.study_file import Study

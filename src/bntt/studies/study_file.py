@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bntt.runs.recipe.packaged import names_in, read_named, unknown_key
+from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
 from bntt.studies.claim import Claim
@@ -65,7 +65,10 @@ def load_study(source: str | Path) -> Study:
     >>> [run.name for run in study.runs_at("small")]
     ['bntt', 'layer']
     """
-    values = read_named(source, "studies/studies", "study", LARGEST)
+    try:
+        values = read_named(source, "studies/studies", "study", LARGEST)
+    except TomlError as error:
+        raise RecipeError(str(error)) from None
     path = None if str(source) in study_names() else Path(source)
     try:
         return parse_study(values, Path(source).stem if path else str(source), path and path.resolve().parent)

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from bntt.runs.measures.activity import activity_run
 from bntt.runs.figures.activity_figure import save_activity, save_gamma
+from bntt.runs.measures.activity import activity_run
 from bntt.runs.open_run import load_run
 from tests.runs.measured import small_run
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bntt.analysis.neuron.trajectory import NeuronTrace
-from bntt.runs.figures.neuron_figure import save_neuron
 from bntt.ops.lif import Neuron, fire_before, hard_reset
+from bntt.runs.figures.neuron_figure import save_neuron
 from tests.runs.figures.test_figures import PNG, drawn, values
 
 __all__ = ["drawn"]

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_trace
-from bntt.runs.open_run import load_run
-from bntt.runs.measures.neuron import NeuronResult, neuron_json, neuron_rows, neuron_run
-from bntt.runs.recipe.file import RecipeError
 from bntt.ops.lif import Neuron, hard_reset
+from bntt.runs.measures.neuron import NeuronResult, neuron_json, neuron_rows, neuron_run
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.file import RecipeError
 from tests.runs.tiny import parts, recipe, trained
 
 

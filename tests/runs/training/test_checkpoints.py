@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bntt.runs.training.checkpoints import Kept
 from bntt.io.checkpoint import CheckpointError
+from bntt.runs.training.checkpoints import Kept
 
 
 def kept(folder, updates, last=2):

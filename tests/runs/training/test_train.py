@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from bntt.data import ImageSet
+from bntt.io.checkpoint import read_checkpoint, read_facts
+from bntt.io.lock import RunLockedError, hold_run
 from bntt.io.whole_file import write_whole
 from bntt.runs.directory import new_run_directory
-from bntt.io.lock import RunLockedError, hold_run
 from bntt.runs.recipe.file import load_recipe
-from bntt.runs.training.train import train_run
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.requests import Wishes
+from bntt.runs.training.train import train_run
 from bntt.training import StepRecord
-from bntt.io.checkpoint import read_checkpoint, read_facts
 from tests.runs import tiny
 
 

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bntt.runs.measures.activity import ActivityResult
 from bntt.runs.figures.figures import label_steps, layer_lines, save_figure, shades
+from bntt.runs.measures.activity import ActivityResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

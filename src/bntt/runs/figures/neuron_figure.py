@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from bntt.analysis.neuron.trajectory import NeuronTrace
-from bntt.runs.figures.figures import save_figure
 from bntt.ops.lif import fire_after
+from bntt.runs.figures.figures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

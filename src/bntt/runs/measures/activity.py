@@ -13,8 +13,8 @@ from torch import Tensor
 
 from bntt.analysis import Finding, GammaProfile, gamma_profile, health
 from bntt.analysis.activity.spike_activity import ClassActivity, channels, class_activity, peaks
-from bntt.analysis.exit.gamma import GammaSpread, gamma_spread
 from bntt.analysis.equivalence.similarity import Likeness, likeness
+from bntt.analysis.exit.gamma import GammaSpread, gamma_spread
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.datasets import Split
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Level, Line, Lines, is_empty, over_steps
 from bntt.studies.report.blocks import Cell, Section, Table, count, number, plural
-from bntt.studies.report.chart import COMPARED, Bars, Chart, line, over_steps
 from bntt.studies.report.reading import Values
 
 
@@ -33,28 +33,26 @@ def activity(values: Values) -> Section:
         rates.setdefault(row.text("layer"), []).append(row.maybe("firing_rate"))
     spikes = tuple(_all_steps(layer) for layer in held.values())
     charts = (
-        Chart(
+        Lines(
             "Firing rate by layer and step",
-            "time step",
-            "spikes a neuron",
+            STEPS,
+            Axis("spikes a neuron", percent=True),
             over_steps(rates),
-            percent=True,
-            caption=spoken,
+            note=spoken,
         ),
-        Chart(
+        Bars(
             "Spikes of each layer",
-            "",
-            "spikes an image, all steps",
-            names=tuple(held),
-            bars=(Bars("spikes", spikes, COMPARED[0]),),
-            caption=spoken,
+            Axis("spikes an image, all steps"),
+            tuple(held),
+            [Bar("spikes", spikes)],
+            note=spoken,
         ),
     )
     return Section(
         "Spike activity",
         words=(f"{values.number('spikes_per_image'):,.0f} spikes an image in all layers and steps.",),
         tables=(Table(f"Spikes by layer: {spoken}", columns, rows),),
-        charts=tuple(chart for chart in charts if not chart.empty),
+        charts=tuple(chart for chart in charts if not is_empty(chart)),
         folded=(*_by_class(held, spoken), *_findings(values)),
     )
 
@@ -96,17 +94,17 @@ def neuron(values: Values) -> Section:
     where = f"layer {values.text('layer')}, place {place}; {values.said('split')} image {values.said('image')}"
     told = f"{where} ({values.said('label')})"
     fired = [f"{step:g}" for step, row in zip(steps, rows, strict=True) if row.flag("spike")]
-    chart = Chart(
+    threshold = values.maybe("threshold")
+    chart = Lines(
         "One neuron",
-        "time step",
-        "membrane potential",
-        (
-            line("potential before firing", steps, [row.maybe("potential") for row in rows], COMPARED[0]),
-            line("kept after the reset", steps, [row.maybe("membrane") for row in rows], COMPARED[1]),
-        ),
-        level=values.maybe("threshold"),
-        level_name="the threshold",
-        caption=told,
+        STEPS,
+        Axis("membrane potential"),
+        [
+            Line(name, steps, [row.maybe(key) for row in rows], name)
+            for name, key in (("potential before firing", "potential"), ("kept after the reset", "membrane"))
+        ],
+        [] if threshold is None else [Level(threshold, "the threshold")],
+        told,
     )
     said = f"It fires at {'step' if len(fired) == 1 else 'steps'} {', '.join(fired)}." if fired else "It never fires."
-    return Section("One neuron over time", words=(f"{told}. {said}",), charts=() if chart.empty else (chart,))
+    return Section("One neuron over time", words=(f"{told}. {said}",), charts=() if is_empty(chart) else (chart,))

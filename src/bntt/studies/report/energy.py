@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bntt.charts.records import Axis, Bar, Bars, is_empty
 from bntt.studies.report.blocks import Cell, Section, Table, count, gap, number, plural
-from bntt.studies.report.chart import COMPARED, Bars, Chart
 from bntt.studies.report.reading import Values
 
 KEYS = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
@@ -44,21 +44,18 @@ def _operations(layers: Sequence[Values], stop: int, spoken: str) -> Table:
     return Table(f"Operations for one image after {plural(stop, 'step')}: {spoken}", COLUMNS, tuple(rows))
 
 
-def _charts(layers: Sequence[Values], stops: Sequence[int], spoken: str) -> tuple[Chart, ...]:
+def _charts(layers: Sequence[Values], stops: Sequence[int], spoken: str) -> tuple[Bars, ...]:
     kinds = (
-        ("by spike", ("additions_by_spike", "macs_by_spike"), 0),
-        ("by value", ("additions_by_value", "macs_by_value"), 1),
-        ("an ANN's MACs", ("ann_macs",), 2),
+        ("by spike", ("additions_by_spike", "macs_by_spike")),
+        ("by value", ("additions_by_value", "macs_by_value")),
+        ("an ANN's MACs", ("ann_macs",)),
     )
     some = [row for row in layers if row.maybe("ann_macs")][:40]
-    bars = tuple(
-        Bars(name, tuple(sum(row.maybe(key) or 0.0 for key in keys) for row in some), COMPARED[colour])
-        for name, keys, colour in kinds
-    )
+    bars = tuple(Bar(name, [sum(row.maybe(key) or 0.0 for key in keys) for row in some]) for name, keys in kinds)
     names = tuple(row.text("layer") for row in some)
     after = f"after {plural(stops[0], 'step')}, {spoken}" if stops else spoken
-    chart = Chart("Operations by layer", "", "operations for one image", names=names, bars=bars, caption=after)
-    return () if chart.empty else (chart,)
+    chart = Bars("Operations by layer", Axis("operations for one image"), names, bars, note=after)
+    return () if is_empty(chart) else (chart,)
 
 
 def _costs(values: Values, spoken: str) -> list[Table]:

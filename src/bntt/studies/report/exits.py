@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Level, Line, Lines, is_empty, over_steps
 from bntt.studies.report.blocks import Cell, Section, Table, count, gap, number, plural, share
-from bntt.studies.report.chart import COMPARED, Bars, Chart, line, over_steps
 from bntt.studies.report.reading import Values
 
 RULES = {
@@ -25,35 +25,33 @@ def early_exit(values: Values) -> Section:
     columns = ("rule", "steps", "steps saved", "threshold", "validation accuracy", f"{split} accuracy", "points lost")
     grid = values.rows("grid")
     places = [row.number("steps") for row in grid]
-    lines = [("validation", "validation_accuracy", 1), (split, f"{split}_accuracy", 0)]
+    lines = [("validation", "validation_accuracy"), (split, f"{split}_accuracy")]
     shown = dict.fromkeys(lines if split != "validation" else lines[:1])
     charts = [
-        Chart(
+        Lines(
             "Accuracy by exit step",
-            "steps until exit",
-            "accuracy if stopped here",
-            tuple(line(name, places, [row.maybe(key) for row in grid], COMPARED[c]) for name, key, c in shown),
-            percent=True,
-            caption=f"every step that a threshold can reach; {spoken}",
+            Axis("steps until exit", whole=True),
+            Axis("accuracy if stopped here", percent=True),
+            [Line(name, places, [row.maybe(key) for row in grid], name) for name, key in shown],
+            note=f"every step that a threshold can reach; {spoken}",
         )
     ]
     if "gamma_magnitude" in values:
         level = values.maybe("threshold")
         charts.append(
-            Chart(
+            Lines(
                 "γ and the threshold",
-                "time step",
-                "mean |γ| over channels",
+                STEPS,
+                Axis("mean |γ| over channels"),
                 over_steps(values.by_name("gamma_magnitude")),
-                level=level,
-                level_name="the threshold" if level is None else f"the threshold {level:.3g}",
-                caption="the last step at which any layer reaches the dashed threshold is the exit",
+                [] if level is None else [Level(level, f"the threshold {level:.3g}")],
+                "the last step at which any layer reaches the dashed threshold is the exit",
             )
         )
     return Section(
         "Early exit",
         tables=(Table(f"Early exit of all images alike: {spoken}", columns, rows),),
-        charts=tuple(chart for chart in charts if not chart.empty),
+        charts=tuple(chart for chart in charts if not is_empty(chart)),
     )
 
 
@@ -105,21 +103,15 @@ def sample_exit(values: Values) -> Section:
                "seconds")  # fmt: skip
     leave = values.by_name("leave_after_step")
     steps = max(map(len, leave.values()), default=0)
-    bars = tuple(
-        Bars(name, (*row, *[None] * (steps - len(row))), COMPARED[i % 10])
-        for i, (name, row) in enumerate(leave.items())
-    )
-    chart = Chart(
+    chart = Bars(
         "When images leave",
-        "",
-        "share of images that leave after this step",
-        names=tuple(f"step {t + 1}" for t in range(steps)) if steps <= 40 else (),
-        bars=bars if steps <= 40 else (),
-        percent=True,
-        caption=spoken,
+        Axis("share of images that leave after this step", percent=True),
+        [f"step {t + 1}" for t in range(steps)],
+        [Bar(name, [*row, *[None] * (steps - len(row))]) for name, row in leave.items()] if steps <= 40 else [],
+        note=spoken,
     )
     return Section(
         "Early exit, image by image",
         tables=(Table(f"Every image leaves when the network is sure: {spoken}", columns, (whole, *rows)),),
-        charts=() if chart.empty else (chart,),
+        charts=() if is_empty(chart) else (chart,),
     )
