@@ -185,7 +185,7 @@ def draws_of(facts: Facts, asked: int | None) -> int:
     if asked is not None and asked > 1 and not facts.is_random:
         raise ArgumentError(
             f"--draws {asked}: {facts.encoder} coding draws nothing (encoder.name = {facts.encoder!r}), every pass "
-            f"would be the same: leave --draws away"
+            f"would be the same: leave out --draws"
         )
     return asked or facts.draws
 

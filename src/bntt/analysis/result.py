@@ -141,7 +141,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
-    """A frozen dataclass of arguments, checked by the types and bounds of its fields.
+    """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``check`` if it has one.
 
     Raises:
         ArgumentError: naming the flag, its bounds and what came.
@@ -149,9 +149,12 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
         raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
     try:
-        return TypeAdapter(kind).validate_python(dict(values))
+        found: Any = TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         raise ArgumentError(_refusal(error)) from None
+    if hasattr(found, "check"):
+        found.check()
+    return found
 
 
 BOUNDS = {"greater_than_equal": ("ge", "{:g} or more"), "less_than_equal": ("le", "{:g} or less")}

@@ -134,8 +134,9 @@ def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> l
 
 def kept(measurement: Measurement, asked: Any, folder: Path) -> Result | None:
     """What was found before, where it was asked for in this very way; None elsewhere."""
-    values: Mapping[str, Any] | None = find_object(folder / f"{measurement.stem(asked)}.json")
+    stem = measurement.stem(asked)
+    values: Mapping[str, Any] | None = find_object(folder / f"{stem}.json")
     with suppress(ValueError):
-        found = result_from(measurement.result(), values)
+        found = result_from(measurement.result_in(stem), values)
         return found if getattr(found, "arguments", None) == asked else None
     return None
