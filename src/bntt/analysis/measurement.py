@@ -76,7 +76,6 @@ class Opened(Protocol):
     @property
     def weights_sha256(self) -> str:
         """The checksum of its weights."""
-    def weights_sha256(self) -> str: ...
 
     def fair_places(self, split: Split, count: int) -> tuple[Any, str]:
         """So many places of a split, the first of which are always fair to all classes; and how they were chosen."""
@@ -188,19 +187,6 @@ def draws_of(facts: Facts, asked: int | None) -> int:
             f"would be the same: leave out --draws"
         )
     return asked or facts.draws
-
-
-def names_of(opened: Sequence[Opened]) -> list[str]:
-    """What to call each of several runs: its directory's name where that tells them apart.
-
-    Raises:
-        ArgumentError: if one is given twice.
-    """
-    places = [one.path.resolve() for one in opened]
-    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
-        raise ArgumentError(f"{twice} is given twice: name each run once")
-    short = [place.name for place in places]
-    return short if len(set(short)) == len(short) else [str(one.path) for one in opened]
 
 
 def default_of(arguments: type, name: str) -> Any:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 from bntt.analysis.accuracy.measurement import EVALUATE
 from bntt.analysis.activity.measurement import ACTIVITY
-=======
 from bntt.analysis.attack.measurement import ATTACK
->>>>>>> 3a8156ec28f55acbf80205cc0f89ecbde2aae6e2
 from bntt.analysis.drift.measurement import DRIFT
 from bntt.analysis.energy.measurement import ENERGY
 from bntt.analysis.equivalence.measurement import EQUIVALENCE
@@ -16,13 +13,9 @@ from bntt.analysis.measurement import Measurement
 from bntt.analysis.neuron.measurement import NEURON
 from bntt.analysis.robustness.measurement import ROBUST
 
-<<<<<<< HEAD
 MEASUREMENTS: dict[str, Measurement] = {
-    one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, DRIFT, EQUIVALENCE, NEURON)
+    one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, ATTACK, DRIFT, EQUIVALENCE, NEURON)
 }
-=======
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (DRIFT, ATTACK)}
->>>>>>> 3a8156ec28f55acbf80205cc0f89ecbde2aae6e2
 """In the order in which a report shows them."""
 
 

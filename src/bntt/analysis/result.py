@@ -141,7 +141,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
-    """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``check`` if it has one.
+    """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``__post_init__``.
 
     Raises:
         ArgumentError: naming the flag, its bounds and what came.
@@ -149,15 +149,16 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
         raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
     try:
-        found: Any = TypeAdapter(kind).validate_python(dict(values))
+        return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         raise ArgumentError(_refusal(error)) from None
-    if hasattr(found, "check"):
-        found.check()
-    return found
 
 
-BOUNDS = {"greater_than_equal": ("ge", "{:g} or more"), "less_than_equal": ("le", "{:g} or less")}
+BOUNDS = {
+    "greater_than": ("gt", "above {:g}"),
+    "greater_than_equal": ("ge", "{:g} or more"),
+    "less_than_equal": ("le", "{:g} or less"),
+}
 
 
 def _refusal(error: ValidationError) -> str:

@@ -26,7 +26,7 @@ def do(job: dict[str, Any]) -> None:
 
         train(job["train"], name=job["name"], root=Path(job["root"]), or_resume=True, device=job["device"])
         return
-    from bntt.cli.measure import InvalidResultError
+    from bntt.analysis.measurement import InvalidResultError
     from bntt.runs.measure import measure
 
     folder = Path(job["folder"])

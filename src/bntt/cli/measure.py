@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -32,19 +31,6 @@ def verb(measurement: Measurement) -> Callable[..., None]:
     def call(**given: Any) -> None:
         _measure(measurement, given)
 
-    # tyro only fills the fields: what they say together is checked where an error is one line
-    unchecked = type(measurement.arguments.__name__, (measurement.arguments,), {"__post_init__": lambda self: None})
-    call.__name__ = measurement.name
-    call.__doc__ = measurement.help + FLAGS.format(more=", or several of the same images" * measurement.several)
-    call.__annotations__ |= {
-        "runs": Runs if measurement.several else Run,
-        "arguments": tyro.conf.OmitArgPrefixes[unchecked],  # type: ignore[misc, valid-type]
-        "out": Path | None,
-        "device": str,
-        "json": bool,
-        "csv": bool,
-    }
-    call.__defaults__ = (unchecked(), None, "cpu", False, False)
     flags = _flags(measurement)
     call.__name__ = measurement.name
     words = "\n".join(f"        {flag.name}: {help}" for flag, help in flags if help)
@@ -68,8 +54,9 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
         add("opened", Runs, "the run directory, or several of the same images.")
     else:
         add("opened", Run, "the run directory.")
-    flags = tyro.conf.OmitArgPrefixes[measurement.arguments]  # type: ignore[name-defined]
-    add("arguments", flags, "", measurement.arguments())
+    # tyro only fills the fields: what they say together is checked where an error is one line
+    unchecked = type(measurement.arguments.__name__, (measurement.arguments,), {"__post_init__": lambda self: None})
+    add("arguments", tyro.conf.OmitArgPrefixes[unchecked], "", unchecked())  # type: ignore[misc, valid-type]
     if measurement.second:
         add("second", From, measurement.second, None)
     if measurement.opens == "recipe":
@@ -91,15 +78,12 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
-    asked = checked_arguments(measurement.arguments, vars(arguments))
-    opened = [_opened(measurement, run, device) for run in (runs if measurement.several else [runs])]
-    with console.progress_of("measuring") as report, warnings.catch_warnings(record=True) as given:
-        warnings.simplefilter("default", UserWarning)
     asked = checked_arguments(measurement.arguments, vars(given["arguments"]))
     opened = _opened(measurement, given)
-    with console.progress_of("measuring") as report:
+    with console.progress_of("measuring") as report, warnings.catch_warnings(record=True) as found_odd:
+        warnings.simplefilter("default", UserWarning)
         found = find(measurement, opened, asked, Progress(report))
-    for warning in given:
+    for warning in found_odd:
         streams.complain(f"warning: {warning.message}")
     if json:
         console.as_json(found.to_json())

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bntt.analysis.measurement import Facts
-from bntt.runs.open_run import facts_of
-from bntt.runs.recipe.build import require_device, with_whole_root
+from bntt.runs.recipe.build import facts_of, require_device, with_whole_root
 from bntt.runs.recipe.file import Recipe, load_recipe
 
 

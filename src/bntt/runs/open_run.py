@@ -16,7 +16,7 @@ from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.images.image_set import same_images
 from bntt.data.prepared.prepared_set import manifest_from
-from bntt.data.subset import how_chosen
+from bntt.data.subset import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.io.json_file import find_object
 from bntt.nn import SpikingClassifier
@@ -109,10 +109,6 @@ class LoadedRun:
     def has_same_images(self, other: LoadedRun, split: Split, places: Tensor) -> bool:
         """Whether another run's split is as large, and has the same images and labels at these places."""
         return same_images(self.pictures(split), other.pictures(split), places)
-    @property
-    def weights_sha256(self) -> str:
-        """The digest of the best epoch's file."""
-        return digest(find_run(self.path).best)
 
     def fair_places(self, split: Split, count: int) -> tuple[Tensor, str]:
         """So many places of a split, the first of which are always fair to all classes; and how they were chosen.

@@ -25,7 +25,7 @@ from bntt.analysis.attack.outcome import ALONG, Batch, Batches, Job, Outcome, jo
 from bntt.analysis.attack.result import AttackedModel, AttackResult, SignAgreement
 from bntt.analysis.attack.rows import attack_rows
 from bntt.analysis.attack.square import search
-from bntt.analysis.measurement import ArgumentError, Opened, Progress, names_of
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
 from bntt.analysis.result import result_from
 from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.io.digest import digest_of_bytes, digest_of_values
@@ -161,7 +161,7 @@ def set_up(opened: Sequence[Opened], asked: AttackArguments) -> Setup:
     draws = asked.draws or random[0].facts.draws if random else 1
     targets = tuple(
         Target(name, one.model, one.seed, one.weights_sha256, one.facts.is_random)
-        for name, one in zip(names_of(opened), opened, strict=True)
+        for name, one in zip(run_names(opened), opened, strict=True)
     )
     return Setup(asked, targets, images, places, chosen, run.path / "attack", draws)
 

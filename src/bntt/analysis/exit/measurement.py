@@ -36,12 +36,7 @@ class ExitArguments:
     draws: Annotated[int, Ge(1)] | None = None
     """Repetitions with fresh noise; as many as the recipe says."""
 
-    def check(self) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            ArgumentError: naming the flags and the way out.
-        """
+    def __post_init__(self) -> None:
         if self.choose_on == "test":
             raise ArgumentError(
                 "--choose-on test: what is chosen on the test split is not measured by it: choose on validation; the "

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bntt.analysis.measurement import Measurement
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
-from bntt.charts.section import Section
-from bntt.studies.report.accuracy import evaluations
-from bntt.studies.report.reading import GapError, Values, clean, cleaned, read_json
-from bntt.studies.report.robustness import attacks
-from bntt.studies.report.statistics import stability
+from bntt.charts.section import Cell, Section
+from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
+from bntt.studies.report.reading import GapError, clean, cleaned, read_json
 
-SECTIONS: dict[str, Callable[[Values], Section]] = {
-    "attack": attacks,
-    "stability": stability,
-}
-EVALUATION = "evaluation"
 LONGEST_NAME = 100
 MOST_FILES = 200
-
-
-def kinds() -> tuple[str, ...]:
-    """What files are called, in the order of their sections."""
-    return tuple(dict.fromkeys((*MEASUREMENTS, *SECTIONS)))
 
 
 def measured(folder: Path) -> dict[str, list[Path]]:
@@ -40,57 +28,49 @@ def measured(folder: Path) -> dict[str, list[Path]]:
 def kind_of(stem: str) -> str:
     """The measurement that a file is of; "" of none.
 
-    >>> kind_of("exit"), kind_of("exit-per-sample-validation"), kind_of("drift-test"), kind_of("notes")
-    ('exit', 'exit', 'drift', '')
+    >>> kind_of("evaluation"), kind_of("exit-per-sample-validation"), kind_of("drift-test"), kind_of("notes")
+    ('evaluate', 'exit', 'drift', '')
     """
-    return next((kind for kind in (EVALUATION, *kinds()) if stem == kind or stem.startswith(f"{kind}-")), "")
+    return next((name for name, one in MEASUREMENTS.items() if f"{stem}-".startswith(f"{one.file or name}-")), "")
 
 
 def sections_of(folder: Path) -> tuple[Section, ...]:
     """What was measured in a directory; a file that does not say what it should is a gap that says so."""
     found = measured(folder)
-    sections = [_evaluations(found[EVALUATION])] if EVALUATION in found else []
-    for kind in kinds():
-        sections += [_section(kind, path) for path in found.get(kind, ())]
+    sections = list[Section]()
+    for kind, measurement in MEASUREMENTS.items():
+        shown = [_section(measurement, path) for path in found.get(kind, ())]
+        sections += [_together(shown)] if kind == "evaluate" and shown else shown
     if "" in found:
         names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""])
         sections.append(Section("Other files", words=(f"Not shown, of no measurement that is known: {names}.",)))
     return tuple(sections)
 
 
-def _evaluations(paths: list[Path]) -> Section:
-    held, gaps = dict[str, Values](), []
-    for path in paths:
-        try:
-            values = read_json(path)
-            values.number("accuracy")
-            held[clean(path.stem, LONGEST_NAME)] = values
-        except GapError as gap:
-            gaps.append(str(gap))
+def _section(measurement: Measurement, path: Path) -> Section:
+    beyond = clean(path.stem.removeprefix(measurement.file or measurement.name).strip("-"), LONGEST_NAME)
     try:
-        section = evaluations(held) if held else Section("Accuracy")
-    except GapError as gap:
-        section = Section("Accuracy", gaps=(str(gap),))
-    return replace(section, gaps=(*section.gaps, *gaps))
-
-
-def _section(kind: str, path: Path) -> Section:
-    beyond = clean(path.stem.removeprefix(kind).strip("-"), LONGEST_NAME).replace("-", " ")
-    try:
-        values = read_json(path)
-        section = SECTIONS[kind](values) if kind in SECTIONS else _recorded(kind, path.stem, values)
-    except (ValueError, OverflowError) as gap:
-        section = Section(kind.capitalize(), gaps=(str(gap),))
-    return replace(section, title=f"{section.title} ({beyond})") if beyond else section
-
-
-def _recorded(kind: str, stem: str, values: Values) -> Section:
-    """The section that a measurement's own record shows.
-
-    Raises:
-        GapError: if the file holds no such record.
-    """
-    try:
-        return result_from(MEASUREMENTS[kind].result_in(stem), cleaned(values.held)).section()
+        values = cleaned(read_json(path).held)
+        section = result_from(measurement.result_in(path.stem), values).section()
+    except (GapError, OverflowError) as gap:
+        section = Section(measurement.name.capitalize(), gaps=(str(gap),))
     except ValueError as error:
-        raise GapError(f"{clean(stem, LONGEST_NAME)}.json: {clean(str(error), 200)}") from None
+        why = f"{clean(path.name, LONGEST_NAME)}: {clean(str(error), 200)}"
+        section = Section(measurement.name.capitalize(), gaps=(why,))
+    return replace(section, title=f"{section.title} ({beyond.replace('-', ' ')})") if beyond else section
+
+
+def _together(sections: list[Section]) -> Section:
+    """All evaluations of a run as rows of one table, and the first of them over time."""
+    whole = [section for section in sections if section.tables]
+    if not whole:
+        return replace(sections[0], gaps=tuple(gap for section in sections for gap in section.gaps))
+    first = whole[0]
+    table, *rest = first.tables
+    rows = [
+        (Cell(f"{row[0].text}{section.title.removeprefix(first.title)}"), *row[1:])
+        for section in whole
+        for row in section.tables[0].rows
+    ]
+    gaps = tuple(gap for section in sections for gap in section.gaps)
+    return replace(first, tables=(replace(table, rows=tuple(rows)), *rest), gaps=gaps)
