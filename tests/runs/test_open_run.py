@@ -11,17 +11,16 @@ import bntt
 from bntt.analysis import evaluate
 from bntt.data import DataError, SampleLoader
 from bntt.engine import kernels as backend
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs import open_run as load
-from bntt.runs.recipe.build import DeviceError
 from bntt.runs.directory import RunDirectory, new_run_directory
-from bntt.runs.identity import trained_on
-from bntt.runs.open_run import load_run
+from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.measures.evaluate import as_json, evaluate_run
-from bntt.runs.measures.exits import weights_hash
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.build import DeviceError
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.train import train_run
-from bntt.io.checkpoint import CheckpointError
 
 SMALL = ("network.width=0.125", "network.num_steps=3", "train.epochs=1", "train.batch_size=100", "evaluate.draws=1")
 

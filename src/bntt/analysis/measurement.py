@@ -8,7 +8,7 @@ or pydantic: a declaration opens its result and its computation when they are as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -58,7 +58,18 @@ class Opened(Protocol):
     @property
     def seed(self) -> int: ...
     @property
+    def draws(self) -> int:
+        """Repetitions that its recipe asks for, where its encoder or what is done to its images is random."""
+
+    @property
     def facts(self) -> Facts: ...
+    @property
+    def data_sha256(self) -> Mapping[str, str]:
+        """The checksums of the data that it was trained on, by part."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """The checksum of its weights."""
 
     def loader(self, split: Split, at_most: int = 0) -> Any:
         """Batches of a split: all that the recipe measures, or at most so many, as many of each class as its share."""
@@ -68,6 +79,12 @@ class Opened(Protocol):
 
     def pictures(self, split: Split) -> Any:
         """The whole split of images; an error for a run on frames or sequences."""
+
+    def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]:
+        """Batches of so many images, as many of each class as its share, chosen by a seed; and which, in words."""
+
+    def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
+        """Whether another run's split is as large, and has the same images and labels at these places."""
 
     def kept(self, measurement: str) -> Mapping[str, Any] | None:
         """What an earlier measurement of this run found, if it still belongs to its weights and data."""
@@ -111,9 +128,13 @@ class Measurement:
     """Why a run cannot be measured; "" where it can."""
     variant: Callable[[Any], str] = lambda arguments: ""
     """What the file's name says beside name and split, for arguments whose numbers are kept side by side."""
+    variant_results: Mapping[str, Callable[[], type[Result]]] = field(default_factory=dict)
+    """Records of variants that find something else than the usual one, by variant."""
+    files_by_split: bool = True
+    """Whether another split than the usual one gets files of its own."""
 
     def stem(self, arguments: Any) -> str:
-        """What its files are called; another split than the usual one gets files of its own.
+        """What its files are called.
 
         >>> from bntt.analysis.measurements import MEASUREMENTS
         >>> drift = MEASUREMENTS["drift"]
@@ -121,9 +142,49 @@ class Measurement:
         ('drift', 'drift-test')
         """
         split, usual = getattr(arguments, "split", ""), default_of(self.arguments, "split")
-        return "-".join(part for part in (self.name, self.variant(arguments), split if split != usual else "") if part)
+        other = split if self.files_by_split and split != usual else ""
+        return "-".join(part for part in (self.name, self.variant(arguments), other) if part)
+
+    def result_in(self, stem: str) -> type[Result]:
+        """The record that a file of this name holds.
+
+        >>> from bntt.analysis.measurements import MEASUREMENTS
+        >>> [MEASUREMENTS["exit"].result_in(stem).__name__ for stem in ("exit", "exit-per-sample-validation")]
+        ['ExitResult', 'SampleExitResult']
+        """
+        found = (
+            opens for variant, opens in self.variant_results.items() if f"{stem}-".startswith(f"{self.name}-{variant}-")
+        )
+        return next(found, self.result)()
+
+
+def draws_of(facts: Facts, asked: int | None) -> int:
+    """Repetitions with fresh noise: as many as are asked for, or as the recipe says.
+
+    Raises:
+        ArgumentError: if more than one is asked for where nothing is drawn.
+    """
+    if asked is not None and asked > 1 and not facts.is_random:
+        raise ArgumentError(
+            f"--draws {asked}: {facts.encoder} coding draws nothing (encoder.name = {facts.encoder!r}), every pass "
+            f"would be the same: leave --draws away"
+        )
+    return asked or facts.draws
 
 
 def default_of(arguments: type, name: str) -> Any:
     """The default of a field; "" where there is no such field."""
     return next((one.default for one in fields(arguments) if one.name == name), "")
+
+
+def run_names(opened: Sequence[Opened]) -> list[str]:
+    """What to call each of several runs: its directory's name where that tells them apart.
+
+    Raises:
+        ArgumentError: if one is given twice.
+    """
+    places = [one.path.resolve() for one in opened]
+    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
+        raise ArgumentError(f"{twice} is given twice: name each run once")
+    short = [place.name for place in places]
+    return short if len(set(short)) == len(short) else [str(one.path) for one in opened]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from bntt.analysis.activity.measurement import ACTIVITY
 from bntt.analysis.drift.measurement import DRIFT
 from bntt.analysis.energy.measurement import ENERGY
+from bntt.analysis.equivalence.measurement import EQUIVALENCE
+from bntt.analysis.exit.measurement import EXIT
 from bntt.analysis.measurement import Measurement
+from bntt.analysis.neuron.measurement import NEURON
+from bntt.analysis.robustness.measurement import ROBUST
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (ENERGY, DRIFT)}
+MEASUREMENTS: dict[str, Measurement] = {
+    one.name: one for one in (ACTIVITY, EXIT, ENERGY, ROBUST, DRIFT, EQUIVALENCE, NEURON)
+}
 """In the order in which a report shows them."""
 
 

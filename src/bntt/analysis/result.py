@@ -88,6 +88,10 @@ class Result(Record):
         charts = self.section().charts
         return [Figure(self.title, charts)] if charts else []
 
+    def attachments(self) -> dict[str, bytes]:
+        """Files beside the JSON: contents by the end of the name, ``{"places.npz": ...}``."""
+        return {}
+
     def to_json(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return self.model_dump(mode="json")
@@ -143,7 +147,7 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
         raise ArgumentError(_refusal(error)) from None
 
 
-BOUNDS = {"greater_than_equal": ("ge", "{} or more"), "less_than_equal": ("le", "{} or less")}
+BOUNDS = {"greater_than_equal": ("ge", "{:g} or more"), "less_than_equal": ("le", "{:g} or less")}
 
 
 def _refusal(error: ValidationError) -> str:

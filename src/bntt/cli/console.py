@@ -17,9 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bntt.analysis.exit.gamma import GammaProfile
-from bntt.charts.records import STEPS, Axis, Lines
-from bntt.charts.section import Section
 from bntt.cli import streams
 from bntt.runs.measures.evaluate import RunResult
 from bntt.runs.training.epoch_log import EpochResult, Notice, Told
@@ -234,11 +231,6 @@ def number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else f"{value:{form}}"
 
 
-def gamma(profile: GammaProfile, steps: int) -> None:
-    """Mean |γ| of every layer, a dash where it has no path."""
-    numbers("mean |γ| at step (-: no path to the readout)", steps, profile.where_driven("magnitude"))
-
-
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows of text under heads, the first column to the left."""
     console.print(title, style="bold", markup=False)
@@ -248,40 +240,6 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*(cell for _, cell in zip(heads, row, strict=True)))
     console.print(grid)
-
-
-def section(title: str, of: Section) -> None:
-    """Print a section of results: its words, its tables, and the numbers of its charts over time."""
-    line("")
-    line(title)
-    for words in of.words:
-        line(words)
-    for one in (*of.tables, *of.folded):
-        columns(one.caption, one.columns, ([cell.text for cell in row] for row in one.rows))
-        if one.note:
-            line(one.note)
-    for chart in of.charts:
-        if isinstance(chart, Lines) and chart.x == STEPS:
-            _over_time(chart)
-    for gap in of.gaps:
-        line(gap)
-
-
-def _over_time(chart: Lines) -> None:
-    steps = max((round(x) for one in chart.lines for x in one.x), default=0)
-    rows = {}
-    for one in chart.lines:
-        values = {round(x): y for x, y in zip(one.x, one.y, strict=True) if y is not None}
-        rows[one.name] = [_value(values.get(t), chart.y) for t in range(1, steps + 1)]
-    table(f"{chart.title}: {chart.y.label}, at step", steps, rows)
-
-
-def _value(value: float | None, axis: Axis) -> str:
-    if value is None:
-        return "-"
-    if axis.percent:
-        return f"{value:.1%}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
 
 
 @contextmanager

@@ -45,9 +45,8 @@ def evaluate(
     from bntt.cli.train import measure
     from bntt.io.checkpoint import read_facts
     from bntt.runs.directory import find_run
-    from bntt.runs.identity import MEASURING, check_same_recipe
+    from bntt.runs.identity import MEASURING, check_same_recipe, kept_exit
     from bntt.runs.measures.evaluate import draws_of
-    from bntt.runs.measures.exits import kept_exit
     from bntt.runs.measures.retiming import retiming_of
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.datasets import build_data

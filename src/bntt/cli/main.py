@@ -13,20 +13,15 @@ import tyro
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
-from bntt.cli.activity import activity
 from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
-from bntt.cli.equivalence import equivalence
 from bntt.cli.evaluate import evaluate
-from bntt.cli.exit import exit_early
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
-from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.report import report
-from bntt.cli.robust import robust
 from bntt.cli.show import show
 from bntt.cli.stability import stability
 from bntt.cli.study import StudyError, study
@@ -38,12 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
-    "exit": exit_early,
-    "activity": activity,
-    "neuron": neuron,
     "stability": stability,
-    "equivalence": equivalence,
-    "robust": robust,
     "attack": attack,
     "predict": predict,
     "import": import_file,
@@ -87,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
     with signals.installed():
-        return _run_or_explain([arg for arg in args if arg != "--debug"], debug="--debug" in args)
+        return explained(lambda: _run([arg for arg in args if arg != "--debug"]), debug="--debug" in args)
 
 
 def entry() -> NoReturn:
@@ -99,10 +89,11 @@ def entry() -> NoReturn:
     sys.exit(code)
 
 
-def _run_or_explain(args: list[str], *, debug: bool) -> int:
+def explained(work: Callable[[], int | None], *, debug: bool = False) -> int:
+    """Do some work; an error becomes one line and its exit code."""
     try:
         try:
-            return _run(args)
+            return work() or 0
         finally:
             if not isinstance(sys.exception(), STOPS):
                 with streams.writing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,21 +56,24 @@ def _measure(
 ) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
-    from bntt.cli import console
+    from bntt.cli import console, sections, streams
     from bntt.runs.measure import find, keep
 
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
     asked = checked_arguments(measurement.arguments, vars(arguments))
     opened = [_opened(measurement, run, device) for run in (runs if measurement.several else [runs])]
-    with console.progress_of("measuring") as report:
+    with console.progress_of("measuring") as report, warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("default", UserWarning)
         found = find(measurement, opened, asked, Progress(report))
+    for warning in given:
+        streams.complain(f"warning: {warning.message}")
     if json:
         console.as_json(found.to_json())
     elif csv:
         console.as_csv(found.rows())
     else:
-        console.section(found.title, found.section())
+        sections.show(found.title, found.section())
     written = keep(measurement, found, asked, out or opened[0].path)
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")

@@ -77,7 +77,6 @@ def run_recipe(
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.figures.figures import save_curves
     from bntt.runs.recipe.build import build_model, describe_backend, with_whole_root
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
@@ -98,7 +97,7 @@ def run_recipe(
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
     run = RunDirectory(Path(processes.decided(lambda: str(place().path))))
-    network, settings = recipe.network, recipe.train
+    settings = recipe.train
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
         f"images; {_called(recipe)}{f', by {many} processes' if many > 1 else ''}"
@@ -122,9 +121,18 @@ def run_recipe(
         console.training(told, settings.epochs, len(data.train))
     measure(recipe, data, run, processes=processes)
     if settings.epochs and processes.first:
-        what = "an ANN" if network.neuron == "relu" else network.norm
-        save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {what}")
+        _draw_curves(recipe, data, run)
     console.line(f"run directory: {run.path}")
+
+
+def _draw_curves(recipe: Recipe, data: Parts, run: RunDirectory) -> None:
+    from bntt.charts.files import save_figure
+    from bntt.charts.records import Figure
+    from bntt.runs.training.curves import training_curves
+
+    what = "an ANN" if recipe.network.neuron == "relu" else recipe.network.norm
+    title = f"{run.path.name}: {data.label}, {recipe.network.name}, {what}"
+    save_figure(Figure(title, training_curves(run.rows())), run.path / "curves.png")
 
 
 def _called(recipe: Recipe) -> str:
@@ -148,9 +156,10 @@ def measure(
     json: bool = False,
 ) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
+    from bntt.charts.files import save_figure
     from bntt.cli import console
-    from bntt.runs.figures.figures import save_overview
     from bntt.runs.measures.evaluate import as_json, draws_of, evaluate_run, write_result
+    from bntt.runs.measures.overview import overview
     from bntt.runs.recipe.datasets import measured
     from bntt.training.processes import Processes
 
@@ -163,7 +172,7 @@ def measure(
         return
     console.as_json(as_json(result)) if json else console.result(result)
     write_result(run, result)
-    save_overview(result, run.path / f"{result.stem}.png")
+    save_figure(overview(result), run.path / f"{result.stem}.png")
     if not json:
         console.line(f"written: {run.path / result.stem}.json and .png")
 

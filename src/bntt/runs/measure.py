@@ -12,6 +12,7 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Result, checked_arguments, result_from
 from bntt.charts.files import save_figure
 from bntt.io.json_file import find_object, write_json
+from bntt.io.whole_file import write_whole
 from bntt.runs.open_run import LoadedRun, load_run
 
 
@@ -95,7 +96,7 @@ def find(measurement: Measurement, opened: Sequence[LoadedRun], asked: Any, prog
 
 
 def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> list[Path]:
-    """Write a result and its pictures, each whole or not at all.
+    """Write a result, its pictures and what is attached to it, each whole or not at all.
 
     Returns:
         The files.
@@ -110,6 +111,9 @@ def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> l
     for figure in found.figures():
         written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.png")
         save_figure(figure, written[-1])
+    for name, content in found.attachments().items():
+        written.append(folder / f"{stem}-{name}")
+        write_whole(written[-1], content)
     return written
 
 

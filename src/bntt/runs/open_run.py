@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bntt.analysis.measurement import Facts
-from bntt.data import FrameSet, ImageSet, PartLoader
+from bntt.data import FrameSet, ImageSet, PartLoader, stratified
+from bntt.data.images.image_set import same_images
 from bntt.data.prepared.prepared_set import manifest_from
-from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
+from bntt.data.subset import how_chosen
+from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.io.json_file import find_object
+from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run
-from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
+from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
+from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.runs.training.ann_thresholds import load_best
-from bntt.nn import SpikingClassifier
-from bntt.io.json_file import find_object
-from bntt.io.checkpoint import CheckpointError, read_facts
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,25 @@ class LoadedRun:
         return self.recipe.seed
 
     @property
+    def draws(self) -> int:
+        """Repetitions that its recipe asks for, where its encoder or what is done to its images is random."""
+        return self.recipe.evaluate.draws
+
+    @property
     def facts(self) -> Facts:
         """What is known of it without its weights."""
         return facts_of(self.recipe)
+
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """The checksums of the data that it was trained on, by part."""
+        found: dict[str, str] = trained_on(self.path)["sha256"]
+        return found
+
+    @property
+    def weights_sha256(self) -> str:
+        """The checksum of its best epoch's weights."""
+        return weights_hash(RunDirectory(self.path))
 
     @cached_property
     def data(self) -> Parts:
@@ -77,6 +95,16 @@ class LoadedRun:
             raise RecipeError(f"{self.path} was trained on {what} ({self.data.label}): this is measured on images")
         return found
 
+    def part(self, split: Split, images: int, seed: int) -> tuple[PartLoader, str]:
+        """Batches of so many images, as many of each class as its share, chosen by a seed; and which, in words."""
+        every, device = self.pictures(split), str(next(self.model.parameters()).device)
+        loader = PartLoader(every, stratified(every, images, seed), self.recipe.evaluate.batch_size, device)
+        return loader, how_chosen(every, images, seed)
+
+    def has_same_images(self, other: LoadedRun, split: Split, places: Tensor) -> bool:
+        """Whether another run's split is as large, and has the same images and labels at these places."""
+        return same_images(self.pictures(split), other.pictures(split), places)
+
     def samples(self, split: Split) -> Shown:
         """The whole split as a set of labelled samples."""
         return self.data.of(split)
@@ -91,9 +119,7 @@ class LoadedRun:
         Raises:
             CheckpointError: if it is damaged, or was chosen for other weights or data.
         """
-        from bntt.runs.measures.exits import STEM, kept_exit  # which imports this module
-
-        there = (self.path / f"{STEM}.json").exists()
+        there = (self.path / "exit.json").exists()
         return kept_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
@@ -155,19 +181,6 @@ def facts_of(recipe: Recipe) -> Facts:
         draws=recipe.evaluate.draws if is_random(recipe) else 1,
         is_random=is_random(recipe),
     )
-
-
-def names_of(loaded: Sequence[LoadedRun]) -> list[str]:
-    """What to call each of several runs: its directory's name where that tells them apart.
-
-    Raises:
-        RecipeError: if one is given twice.
-    """
-    places = [one.path.resolve() for one in loaded]
-    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
-        raise RecipeError(f"{twice} is given twice: name each run once")
-    short = [place.name for place in places]
-    return short if len(set(short)) == len(short) else [str(one.path) for one in loaded]
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:

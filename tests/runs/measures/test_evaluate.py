@@ -8,9 +8,9 @@ import torch
 
 from bntt.data import stratified
 from bntt.data.prepared.prepared_set import Manifest
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs.measures.evaluate import draws_of, evaluate_run, write_result
 from bntt.runs.recipe.file import RecipeError
-from bntt.io.checkpoint import CheckpointError
 from tests.runs import tiny
 
 

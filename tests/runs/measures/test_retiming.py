@@ -8,14 +8,14 @@ import torch
 
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
-from bntt.runs.recipe.build import build_encoder, build_model, training_loader
-from bntt.runs.measures.evaluate import as_json, evaluate_run, write_result
-from bntt.runs.recipe.file import RecipeError, parse_recipe
-from bntt.runs.measures.retiming import Retiming, retimed, retiming_of
-from bntt.runs.training.ann_thresholds import load_best
-from bntt.nn import SpikingClassifier, retime
-from bntt.training import recalibrate
 from bntt.io.checkpoint import read_checkpoint
+from bntt.nn import SpikingClassifier, retime
+from bntt.runs.measures.evaluate import as_json, evaluate_run, write_result
+from bntt.runs.measures.retiming import Retiming, retimed, retiming_of
+from bntt.runs.recipe.build import build_encoder, build_model, training_loader
+from bntt.runs.recipe.file import RecipeError, parse_recipe
+from bntt.runs.training.ann_thresholds import load_best
+from bntt.training import recalibrate
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed
 

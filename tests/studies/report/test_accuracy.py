@@ -14,8 +14,8 @@ def test_a_kept_evaluation():
         "evaluation", "54.5%", "53.6% to 55.5%", "0.31%", "10,000", "5", "8", "5,830"
     ]  # fmt: skip
     assert [len(chart.lines) for chart in section.charts] == [1, 8, 8]
-    assert "one start" in section.charts[0].caption
-    assert "10,000 images, 5 draws" in section.charts[0].caption
+    assert "one start" in section.charts[0].note
+    assert "10,000 images, 5 draws" in section.charts[0].note
 
 
 @pytest.mark.parametrize("kept", [None, 0.0], ids=["null", "as it was kept before"])

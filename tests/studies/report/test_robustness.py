@@ -37,4 +37,4 @@ def test_rows_that_are_worth_nothing_are_marked():
     assert section.words == ("An upper bound.", "1 row of 2 INVALID: the reason stands in the row.")
     wrong = section.tables[0].rows[1]
     assert (wrong[4].text, wrong[9].text, wrong[9].note) == ("50.0% INVALID", "INVALID", "gradients are zero")
-    assert section.charts[0].lines[0].crossed == (1,)
+    assert section.charts[0].lines[0].invalid == (1,)

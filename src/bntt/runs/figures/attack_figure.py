@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bntt.runs.measures.attack_rows import UNBOUNDED, WORST
 from bntt.runs.figures.figures import MARKS, save_figure, shades
+from bntt.runs.measures.attack_rows import UNBOUNDED, WORST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,6 @@ stopped, and what is not complete is never averaged.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,22 +16,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.io.digest import digest_of_bytes
 from bntt.analysis.attack.descent import Attacked, descend, random_signs, require_foolbox
-from bntt.analysis.attack.gradient import estimators_of, input_gradient, is_random
 from bntt.analysis.attack.fresh_noise import right_under
+from bntt.analysis.attack.gradient import estimators_of, input_gradient, is_random
 from bntt.analysis.attack.square import search
+from bntt.analysis.measurement import run_names
 from bntt.data import ImageSet
 from bntt.data.images.image_set import same_images
 from bntt.data.subset import fair_order, how_chosen
+from bntt.io.digest import digest_of_bytes
+from bntt.io.lock import hold_run
+from bntt.nn import SpikingClassifier
+from bntt.runs.directory import RunDirectory
+from bntt.runs.identity import weights_hash
 from bntt.runs.measures.attack_cell import Cell, Piece, as_bits, cell_path, numbers_or_none, read_cell, write_cell
 from bntt.runs.measures.attack_plan import ALONG, CONTROL_IMAGES, EOT, IMAGES, Job, Plan, jobs
-from bntt.runs.directory import RunDirectory
-from bntt.runs.measures.exits import weights_hash
-from bntt.runs.open_run import LoadedRun, names_of
-from bntt.io.lock import hold_run
+from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.file import RecipeError
-from bntt.nn import SpikingClassifier
 
 BATCH = 50
 """Images that are attacked together."""
@@ -123,7 +123,7 @@ def victims(loaded: LoadedRun, plan: Plan, other: LoadedRun | None = None) -> Vi
             f"--from {other.path}: its {plan.split} images are not those of {loaded.path}, so nothing carries over"
         )
     images, runs = every.select(places), [loaded] if other is None else [loaded, other]
-    subjects = [_subject(name, run, images) for name, run in zip(names_of(runs), runs, strict=True)]
+    subjects = [_subject(name, run, images) for name, run in zip(run_names(runs), runs, strict=True)]
     fixed = not any(subject.random for subject in subjects)
     for name, asked in (("eot", plan.eot), ("draws", plan.draws)):
         if fixed and asked is not None and asked > 1:

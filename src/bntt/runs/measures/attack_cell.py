@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,10 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from bntt.io.json_file import write_json
-from bntt.io.json_file import read_json
-from bntt.io.digest import digest_of_values
-from bntt.io.json_file import parse_json
-from bntt.runs.measures.attack_plan import Job
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.whole_file import write_whole
+from bntt.io.digest import digest_of_values
+from bntt.io.json_file import read_json, write_json
+from bntt.runs.measures.attack_plan import Job
 
 
 @dataclass(frozen=True)

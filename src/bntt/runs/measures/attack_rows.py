@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.analysis.attack.guards import search_does_better, still_right, weaker_than_one_step, zero_gradients
 from bntt.analysis.attack.fresh_noise import accuracy_of, worst_of
+from bntt.analysis.attack.guards import search_does_better, still_right, weaker_than_one_step, zero_gradients
 from bntt.runs.measures.attack import Victims, clean_of
 from bntt.runs.measures.attack_cell import Cell
 from bntt.runs.measures.attack_plan import Job

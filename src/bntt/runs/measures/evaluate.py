@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bntt.analysis import Evaluation, GammaProfile, evaluate, gamma_profile
-from bntt.runs.recipe.build import build_model, for_measuring, is_random
+from bntt.io.checkpoint import read_facts
+from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe
+from bntt.runs.measures.retiming import Retiming, retimed
+from bntt.runs.recipe.build import build_model, for_measuring, is_random
 from bntt.runs.recipe.datasets import Parts, Split, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
-from bntt.runs.measures.retiming import Retiming, retimed
 from bntt.runs.training.ann_thresholds import load_best, put_thresholds
 from bntt.runs.training.shared import for_all, whole_evaluation
 from bntt.runs.training.unvarying_steps import NeverVaried, never_varied
-from bntt.nn import SpikingClassifier
-from bntt.io.checkpoint import read_facts
 from bntt.training.processes import Processes
 
 

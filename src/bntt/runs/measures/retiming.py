@@ -6,10 +6,10 @@ import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
+from bntt.nn import SpikingClassifier, TemporalNorm, retime
 from bntt.runs.recipe.build import build_encoder, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, RecipeError
-from bntt.nn import SpikingClassifier, TemporalNorm, retime
 from bntt.training import recalibrate
 
 Longer = Literal["hold", "interpolate", "re-estimate"]

@@ -18,13 +18,13 @@ from bntt.analysis import evaluate
 from bntt.analysis.stability.gradients import gradient_norms, loss_along_gradient
 from bntt.data import Batch, SampleLoader
 from bntt.data.samples import some_of
-from bntt.runs.recipe.build import build_model, training_loader
 from bntt.io.lock import hold_run
+from bntt.nn import SpikingClassifier
+from bntt.runs.measures.stability_cell import Cell, Moment, as_json, read_cell, write_cell
+from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import Parts, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.measures.stability_cell import Cell, Moment, as_json, read_cell, write_cell
-from bntt.nn import SpikingClassifier
 from bntt.training import NonFiniteError, Session, StepRecord
 from bntt.training.guard import check_state
 

@@ -9,13 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bntt.io.json_file import write_json
-from bntt.io.json_file import read_json
 from bntt.analysis.stability.gradients import AlongGradient
-from bntt.io.json_file import parse_json
-from bntt.runs.recipe.file import RecipeError
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.whole_file import write_whole
+from bntt.io.json_file import read_json, write_json
+from bntt.runs.recipe.file import RecipeError
 
 TIMES_CHANCE = 2
 """A start failed whose validation accuracy is below so many times chance."""

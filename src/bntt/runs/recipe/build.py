@@ -17,8 +17,6 @@ from bntt.data import (
 )
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
-from bntt.runs.recipe.datasets import Parts, Shown
-from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.models import MODELS
 from bntt.nn import (
     DirectEncoder,
@@ -29,6 +27,8 @@ from bntt.nn import (
     SequenceEncoder,
     SpikingClassifier,
 )
+from bntt.runs.recipe.datasets import Parts, Shown
+from bntt.runs.recipe.file import Recipe, RecipeError
 
 
 class DeviceError(RuntimeError):

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from bntt.analysis import Surprises, health, surprises, untrained_activity, unvarying
-from bntt.analysis.activity.health import spans
 from bntt.analysis.activity.constant_input import Unvarying
+from bntt.analysis.activity.health import spans
 from bntt.data import PartLoader, SampleLoader, SequenceSet
-from bntt.runs.recipe.datasets import Parts
-from bntt.runs.training.shared import whole_activity
-from bntt.runs.training.epoch_log import Notice
 from bntt.nn import Encoder, SpikingClassifier
+from bntt.runs.recipe.datasets import Parts
+from bntt.runs.training.epoch_log import Notice
+from bntt.runs.training.shared import whole_activity
 from bntt.training.session import Session
 
 AT_ONCE = 1000

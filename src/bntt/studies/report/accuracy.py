@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bntt.studies.report.blocks import Cell, Section, Table, count, duration, interval, plural, share
-from bntt.studies.report.chart import Chart, over_steps
+from bntt.charts.records import STEPS, Axis, Lines, is_empty, over_steps
+from bntt.charts.section import Cell, Table, count, duration, interval, plural, share
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values
 
 COLUMNS = ("measurement", "accuracy", "95% interval", "sd over draws", "images", "draws", "steps", "spikes an image")
@@ -73,21 +74,21 @@ def _words(values: Values) -> tuple[str, ...]:
     return tuple(said)
 
 
-def over_time(values: Values, caption: str) -> tuple[Chart, ...]:
+def over_time(values: Values, caption: str) -> tuple[Lines, ...]:
     """Accuracy if stopped after each step; mean |γ| and firing rate of each layer at each step."""
     charts = []
     if "accuracy_over_time" in values:
-        lines = over_steps({values.said("split", "accuracy"): values.numbers("accuracy_over_time")}, layers=False)
+        lines = over_steps({values.said("split", "accuracy"): values.numbers("accuracy_over_time")}, methods=True)
         charts.append(
-            Chart("Accuracy over time", "time step", "accuracy if stopped here", lines, percent=True, caption=caption)
+            Lines("Accuracy over time", STEPS, Axis("accuracy if stopped here", percent=True), lines, note=caption)
         )
     if "gamma_magnitude" in values:
         lines = over_steps(values.by_name("gamma_magnitude"))
         charts.append(
-            Chart("γ over time, by layer", "time step", "mean |γ| over channels", lines, caption="learned; one start")
+            Lines("γ over time, by layer", STEPS, Axis("mean |γ| over channels"), lines, note="learned; one start")
         )
     if "firing_rate" in values:
         lines = over_steps(values.by_name("firing_rate"))
         title = "Firing rate over time, by layer"
-        charts.append(Chart(title, "time step", "spikes a neuron", lines, percent=True, caption=caption))
-    return tuple(chart for chart in charts if not chart.empty and any(len(one.x) > 1 for one in chart.lines))
+        charts.append(Lines(title, STEPS, Axis("spikes a neuron", percent=True), lines, note=caption))
+    return tuple(chart for chart in charts if not is_empty(chart) and any(len(one.x) > 1 for one in chart.lines))

@@ -1,4 +1,4 @@
-"""The measurements that a directory holds, and which section of a page tells of each."""
+"""The measurements that a directory holds, and the section of each: its record says what it shows."""
 
 from __future__ import annotations
 
@@ -6,33 +6,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.analysis.result import result_from
+from bntt.charts.section import Section
 from bntt.studies.report.accuracy import evaluations
-from bntt.studies.report.activity import activity, neuron
-from bntt.studies.report.blocks import Section
-from bntt.studies.report.energy import energy
-from bntt.studies.report.exits import early_exit, sample_exit
-from bntt.studies.report.reading import GapError, Values, clean, read_json
-from bntt.studies.report.robustness import attacks, noise
-from bntt.studies.report.statistics import drift, equivalence, stability
+from bntt.studies.report.reading import GapError, Values, clean, cleaned, read_json
+from bntt.studies.report.robustness import attacks
+from bntt.studies.report.statistics import stability
 
 SECTIONS: dict[str, Callable[[Values], Section]] = {
-    "activity": activity,
-    "exit-per-sample": sample_exit,
-    "exit": early_exit,
-    "energy": energy,
-    "robust": noise,
     "attack": attacks,
-    "drift": drift,
-    "equivalence": equivalence,
-    "neuron": neuron,
     "stability": stability,
 }
-"""By what files are called; ``activity-validation.json`` belongs to ``activity``."""
-ORDER = ("activity", "exit", "exit-per-sample", "energy", "robust", "attack", "drift", "equivalence", "neuron",
-         "stability")  # fmt: skip
 EVALUATION = "evaluation"
 LONGEST_NAME = 100
 MOST_FILES = 200
+
+
+def kinds() -> tuple[str, ...]:
+    """What files are called, in the order of their sections."""
+    return tuple(dict.fromkeys((*MEASUREMENTS, *SECTIONS)))
 
 
 def measured(folder: Path) -> dict[str, list[Path]]:
@@ -45,18 +38,19 @@ def measured(folder: Path) -> dict[str, list[Path]]:
 
 
 def kind_of(stem: str) -> str:
+    """The measurement that a file is of; "" of none.
+
+    >>> kind_of("exit"), kind_of("exit-per-sample-validation"), kind_of("drift-test"), kind_of("notes")
+    ('exit', 'exit', 'drift', '')
     """
-    >>> kind_of("exit"), kind_of("exit-per-sample-validation"), kind_of("activity-validation"), kind_of("notes")
-    ('exit', 'exit-per-sample', 'activity', '')
-    """
-    return next((kind for kind in (EVALUATION, *SECTIONS) if stem == kind or stem.startswith(f"{kind}-")), "")
+    return next((kind for kind in (EVALUATION, *kinds()) if stem == kind or stem.startswith(f"{kind}-")), "")
 
 
 def sections_of(folder: Path) -> tuple[Section, ...]:
     """What was measured in a directory; a file that does not say what it should is a gap that says so."""
     found = measured(folder)
     sections = [_evaluations(found[EVALUATION])] if EVALUATION in found else []
-    for kind in ORDER:
+    for kind in kinds():
         sections += [_section(kind, path) for path in found.get(kind, ())]
     if "" in found:
         names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""])
@@ -83,21 +77,20 @@ def _evaluations(paths: list[Path]) -> Section:
 def _section(kind: str, path: Path) -> Section:
     beyond = clean(path.stem.removeprefix(kind).strip("-"), LONGEST_NAME).replace("-", " ")
     try:
-        section = SECTIONS[kind](read_json(path))
-    except (GapError, ValueError, OverflowError) as gap:
-        section = Section(TITLES[kind], gaps=(str(gap),))
+        values = read_json(path)
+        section = SECTIONS[kind](values) if kind in SECTIONS else _recorded(kind, path.stem, values)
+    except (ValueError, OverflowError) as gap:
+        section = Section(kind.capitalize(), gaps=(str(gap),))
     return replace(section, title=f"{section.title} ({beyond})") if beyond else section
 
 
-TITLES = {
-    "activity": "Spike activity",
-    "exit": "Early exit",
-    "exit-per-sample": "Early exit, image by image",
-    "energy": "Operations and energy",
-    "robust": "Robustness to noise",
-    "attack": "Attacks",
-    "drift": "Drift of statistics",
-    "equivalence": "Equivalence of folded networks",
-    "neuron": "One neuron over time",
-    "stability": "Stability of training",
-}
+def _recorded(kind: str, stem: str, values: Values) -> Section:
+    """The section that a measurement's own record shows.
+
+    Raises:
+        GapError: if the file holds no such record.
+    """
+    try:
+        return result_from(MEASUREMENTS[kind].result_in(stem), cleaned(values.held)).section()
+    except ValueError as error:
+        raise GapError(f"{clean(stem, LONGEST_NAME)}.json: {clean(str(error), 200)}") from None

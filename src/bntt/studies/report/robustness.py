@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bntt.studies.report.blocks import Cell, Section, Table, count, interval, number, plural, share
-from bntt.studies.report.chart import COMPARED, Chart, Line
+from bntt.charts.records import Axis, Line, Lines, is_empty
+from bntt.charts.section import Cell, Table, count, interval, number, plural, share
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values
 
 UNBOUNDED = "pgd, no bound"
@@ -25,7 +26,7 @@ def noise(values: Values) -> Section:
     for i, run in enumerate(runs[:40]):
         some = run.rows("rows")
         name = run.said("run", f"run {i + 1}")
-        lines.append(_line(name, some, "sigma", i))
+        lines.append(_line(name, some, "sigma"))
         rows += [
             (
                 Cell(name),
@@ -41,33 +42,31 @@ def noise(values: Values) -> Section:
     unit = "pixel values in [0, 1]" if values.said("sigma_in") == "pixels" else values.said("sigma_in", "unknown unit")
     columns = ("run", "σ", "accuracy", "95% interval", "steps", "draws", "images")
     clipped = ", clipped to [0, 1]" if values.flag("clipped") else ""
-    chart = Chart(
+    chart = Lines(
         "Accuracy under noise",
-        f"σ of Gaussian noise ({unit})",
-        "accuracy",
-        tuple(lines),
-        percent=True,
-        whole_x=False,
-        caption=f"{spoken}; bands: 95% intervals",
+        Axis(f"σ of Gaussian noise ({unit})"),
+        Axis("accuracy", percent=True),
+        lines,
+        note=f"{spoken}; bands: 95% intervals",
     )
     return Section(
         "Robustness to noise",
         words=(f"Gaussian noise is added to {unit}{clipped}.",),
-        charts=() if chart.empty else (chart,),
+        charts=() if is_empty(chart) else (chart,),
         folded=(Table(f"Accuracy under noise, with intervals: {spoken}", columns, tuple(rows)),),
     )
 
 
-def _line(name: str, rows: Sequence[Values], key: str, number: int) -> Line:
+def _line(name: str, rows: Sequence[Values], key: str) -> Line:
     some = sorted(rows, key=lambda row: row.number(key))
     return Line(
         name,
         tuple(row.number(key) for row in some),
         tuple(row.maybe("accuracy") for row in some),
-        COMPARED[number % 10],
+        name,
         tuple(row.maybe("low_95") for row in some),
         tuple(row.maybe("high_95") for row in some),
-        tuple(i for i, row in enumerate(some) if row.said("invalid")),
+        invalid=tuple(i for i, row in enumerate(some) if row.said("invalid")),
     )
 
 
@@ -84,14 +83,12 @@ def attacks(values: Values) -> Section:
     for row in rows:
         if row.text("attack") != UNBOUNDED:
             drawn.setdefault(_called(row, several=several), []).append(row)
-    chart = Chart(
+    chart = Lines(
         "Accuracy under attack",
-        "ε in steps of 1/255",
-        "accuracy",
-        tuple(_line(name, some, "eps_255", i) for i, (name, some) in enumerate(list(drawn.items())[:40])),
-        percent=True,
-        whole_x=False,
-        caption=f"{spoken}; bands: 95% intervals; crosses: INVALID",
+        Axis("ε in steps of 1/255"),
+        Axis("accuracy", percent=True),
+        [_line(name, some, "eps_255") for name, some in list(drawn.items())[:40]],
+        note=f"{spoken}; bands: 95% intervals; crosses: INVALID",
     )
     columns = (
         "attack",
@@ -117,9 +114,9 @@ def attacks(values: Values) -> Section:
     )
 
 
-def _has_several_places(chart: Chart) -> bool:
+def _has_several_places(chart: Lines) -> bool:
     """One ε is a table, and no figure."""
-    return not chart.empty and len({x for line in chart.lines for x in line.x}) > 1
+    return not is_empty(chart) and len({x for line in chart.lines for x in line.x}) > 1
 
 
 def _called(row: Values, *, several: bool) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
 from bntt.studies.report.accuracy import bounds
-from bntt.studies.report.blocks import Cell, Section, Subject, Table, count, duration, gap, interval, plural, share
+from bntt.studies.report.blocks import Subject
 from bntt.studies.report.measures import sections_of
 from bntt.studies.report.reading import GapError, Values, clean, read_json, read_lines, read_toml
 from bntt.studies.report.training import training

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bntt.studies.report.blocks import Cell, Section, Table, count, gap, number, plural, share
-from bntt.studies.report.chart import COMPARED, Bars, Chart, over_steps
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Lines, is_empty, over_steps
+from bntt.charts.section import Cell, Table, count, gap, number, plural, share
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values
 
 
@@ -19,8 +20,8 @@ def drift(values: Values) -> Section:
     held = {name: layers.inside(name) for name in layers}
     spoken = f"{plural(values.whole('images'), values.said('split', 'validation') + ' image')}, one start"
     charts = tuple(
-        Chart(title, "time step", "distance", over_steps({n: of.numbers(key) for n, of in held.items() if key in of}),
-              caption=spoken)
+        Lines(title, STEPS, Axis("distance"), over_steps({n: of.numbers(key) for n, of in held.items() if key in of}),
+              note=spoken)
         for title, key in (
             ("Distance of running statistics", "distance"),
             ("The same, were they shared by all steps", "distance_if_shared"),
@@ -36,7 +37,7 @@ def drift(values: Values) -> Section:
         "Drift of statistics",
         words=("How far the running statistics of training are from those of images that were not trained on.",),
         tables=(Table(f"Means over the steps: {spoken}", columns, rows),),
-        charts=tuple(chart for chart in charts if not chart.empty),
+        charts=tuple(chart for chart in charts if not is_empty(chart)),
     )
 
 
@@ -67,18 +68,17 @@ def equivalence(values: Values) -> Section:
     )
     columns = ("fold", "accuracy", "same answers", "mean", "ratio of deviations")
     differing = {name: _over_layers(of) for name, of in held.items() if "differing_own_spikes" in of}
-    chart = Chart(
+    chart = Lines(
         "Spikes that differ",
-        "time step",
-        "neurons that spike differently",
-        over_steps(differing, layers=False),
-        percent=True,
-        caption=f"mean over layers, each network on its own spikes; {spoken}",
+        STEPS,
+        Axis("neurons that spike differently", percent=True),
+        over_steps(differing, methods=True),
+        note=f"mean over layers, each network on its own spikes; {spoken}",
     )
     return Section(
         "Equivalence of folded networks",
         tables=(Table(f"Folding BNTT into leak, threshold and bias: {spoken}", columns, (first, *rows)),),
-        charts=() if chart.empty else (chart,),
+        charts=() if is_empty(chart) else (chart,),
     )
 
 
@@ -120,16 +120,11 @@ def stability(values: Values) -> Section:
     for row in rows:
         name = f"{row.said('network')}, {row.said('norm')}"
         held.setdefault(name, {})[row.number("rate")] = row.number("failed") / max(1.0, row.number("starts"))
-    chart = Chart(
+    chart = Bars(
         "Starts that failed",
-        "",
-        "share of starts that failed",
-        names=tuple(f"learning rate {rate:g}" for rate in rates),
-        bars=tuple(
-            Bars(name, tuple(of.get(rate) for rate in rates), COMPARED[i % 10])
-            for i, (name, of) in enumerate(list(held.items())[:20])
-        ),
-        percent=True,
-        caption=spoken,
+        Axis("share of starts that failed", percent=True),
+        [f"learning rate {rate:g}" for rate in rates],
+        [Bar(name, [of.get(rate) for rate in rates]) for name, of in list(held.items())[:20]],
+        note=spoken,
     )
-    return Section("Stability of training", folded=(table,), charts=() if chart.empty else (chart,))
+    return Section("Stability of training", folded=(table,), charts=() if is_empty(chart) else (chart,))
