@@ -99,7 +99,7 @@ def test_other_verbs_take_an_ann(ann, tmp_path, capsys):
     assert "an ANN: nothing in it spikes" in capsys.readouterr().out
     assert cli.main(["energy", str(ann), "--split", "validation"]) == 0
     out = capsys.readouterr().out
-    assert "this network is an ANN: its own multiply-accumulates" in out
+    assert "This network is an ANN: its own multiply-accumulates" in out
     assert "neuromorphic" not in out
     kept = json.loads((ann / "energy-validation.json").read_text())
     assert kept["is_ann"]
