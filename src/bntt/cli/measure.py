@@ -43,7 +43,7 @@ def verb(measurement: Measurement) -> Callable[..., None]:
     call.__doc__ = measurement.help + FLAGS.format(more=", or several of the same images" * measurement.several)
     call.__annotations__ |= {
         "runs": Runs if measurement.several else Run,
-        "arguments": tyro.conf.OmitArgPrefixes[unchecked],
+        "arguments": tyro.conf.OmitArgPrefixes[unchecked],  # type: ignore[misc, valid-type]
         "out": Path | None,
         "device": str,
         "json": bool,

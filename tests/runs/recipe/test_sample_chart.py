@@ -25,14 +25,23 @@ def test_frames_have_a_colour_for_each_polarity():
     assert [chart.title for chart in shown.charts] == [f"step {t}\n{n} events" for t, n in ((1, 4), (2, 4), (3, 8))]
     title, key = shown.title.split("\n")
     assert title == "a set, test 3: cat $x_"
-    assert key == "orange: brighter (polarity 1), blue: darker (polarity 0); full colour: 4 events in a cell; 4x5, T = 3"
+    assert (
+        key == "orange: brighter (polarity 1), blue: darker (polarity 0); full colour: 4 events in a cell; 4x5, T = 3"
+    )
     assert draw_figure(shown)
 
 
 def test_an_image_stands_beside_its_spikes_and_their_mean():
     spikes = torch.tensor([1.0, -1.0, 1.0, 0.0]).reshape(4, 1, 1, 1).expand(4, 3, 2, 2)
     shown = figure(spikes, torch.ones(3, 2, 2), "poisson")
-    assert [chart.title for chart in shown.charts] == ["image", "mean of 4 steps", "step 1", "step 2", "step 3", "step 4"]
+    assert [chart.title for chart in shown.charts] == [
+        "image",
+        "mean of 4 steps",
+        "step 1",
+        "step 2",
+        "step 3",
+        "step 4",
+    ]
     images = [np.array(chart.pixels) for chart in shown.charts]
     assert np.allclose(images[2][0, 0], MORE)
     assert np.allclose(images[3][0, 0], LESS)
