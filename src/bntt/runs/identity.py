@@ -6,13 +6,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bntt.io.json_file import read_json
-from bntt.io.json_file import parse_json
 from bntt.data.prepared.prepared_set import Manifest
-from bntt.runs.recipe.packaged import tables_of
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.json_file import read_json
 from bntt.runs.recipe.file import Recipe, parse_recipe
 from bntt.runs.recipe.option_versions import check_same_rules
-from bntt.io.checkpoint import CheckpointError
+from bntt.runs.recipe.packaged import tables_of
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
 """What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the
