@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from bntt.runs.measures.attack_rows import InvalidAttackError
 
 from bntt.analysis.attack.descent import NoFoolboxError
 from bntt.analysis.attack.gradient import NoGradientError
@@ -18,7 +19,6 @@ from bntt.engine.kernels import BackendError
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.lock import RunLockedError
 from bntt.models import PretrainedError
-from bntt.runs.measures.attack_rows import InvalidAttackError
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.requests import Interrupted
 from bntt.training import NonFiniteError

@@ -6,7 +6,6 @@ import shutil
 import pytest
 import safetensors.torch
 import torch
-from bntt.runs.measures.evaluate import as_json, evaluate_run
 
 import bntt
 from bntt.analysis import evaluate
@@ -15,9 +14,8 @@ from bntt.engine import kernels as backend
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs import open_run as load
 from bntt.runs.directory import RunDirectory, new_run_directory
-from bntt.runs.identity import trained_on, weights_hash
-from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run
+from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import DeviceError
 from bntt.runs.recipe.datasets import build_data

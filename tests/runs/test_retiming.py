@@ -4,8 +4,6 @@ import json
 
 import pytest
 import torch
-from bntt.runs.measures.evaluate import as_json, evaluate_run, write_result
-from bntt.runs.measures.retiming import Retiming, retimed, retiming_of
 
 from bntt.analysis import evaluate
 from bntt.analysis.measurement import ArgumentError

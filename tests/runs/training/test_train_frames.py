@@ -16,7 +16,6 @@ from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import to_frames
 from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run
-from bntt.runs.measures.neuron import neuron_run
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import build_data, framing_of
