@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -149,9 +150,14 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
         raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
     try:
-        return TypeAdapter(kind).validate_python(dict(values))
+        return _adapter(kind).validate_python(dict(values))
     except ValidationError as error:
         raise ArgumentError(_refusal(error)) from None
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)  # made once: pydantic evaluates the annotations' text
 
 
 BOUNDS = {
