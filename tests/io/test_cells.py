@@ -38,6 +38,6 @@ def test_a_damaged_file_is_named(text, tmp_path):
 
 
 def test_one_process_works_in_a_folder(tmp_path):
-    with hold_cells(tmp_path / "new" / "cells"):
-        with pytest.raises(RunLockedError), hold_cells(tmp_path / "new" / "cells"):
-            raise AssertionError("it is held")
+    folder = tmp_path / "new" / "cells"
+    with hold_cells(folder), pytest.raises(RunLockedError), hold_cells(folder):
+        raise AssertionError("it is held")

@@ -63,8 +63,9 @@ class Opened(Protocol):
     def seed(self) -> int: ...
     @property
     def facts(self) -> Facts: ...
-    @property
-    def weights_sha256(self) -> str: ...
+
+    def weights_sha256(self) -> str:
+        """The digest of its weights."""
 
     def fair_places(self, split: Split, count: int) -> tuple[Any, str]:
         """So many places of a split, the first of which are always fair to all classes; and how they were chosen."""

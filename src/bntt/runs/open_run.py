@@ -79,7 +79,6 @@ class LoadedRun:
             raise RecipeError(f"{self.path} was trained on {what} ({self.data.label}): this is measured on images")
         return found
 
-    @property
     def weights_sha256(self) -> str:
         """The digest of the best epoch's file."""
         return digest(find_run(self.path).best)

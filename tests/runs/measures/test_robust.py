@@ -10,6 +10,7 @@ from bntt.analysis import evaluate, paired
 from bntt.analysis.accuracy.accuracy import wilson
 from bntt.data import PartLoader, stratified
 from bntt.runs.open_run import load_run
+from bntt.analysis.measurement import ArgumentError
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.measures.robust import Noise, images_in_all, robust_json, robust_rows, robust_run
 from bntt.models import mlp
@@ -156,7 +157,7 @@ def test_rows_and_json_say_all_that_a_number_needs(runs):
     ],
 )
 def test_noise_that_is_none(options, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises((RecipeError, ArgumentError), match=message):
         Noise(**options)
 
 
@@ -175,7 +176,7 @@ def test_noise_that_is_none(options, message):
 )
 def test_refusals(pick, asked, message, runs):
     told = []
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises((RecipeError, ArgumentError), match=message):
         robust_run(pick(runs), asked, progress=told.append)
     assert not told
 

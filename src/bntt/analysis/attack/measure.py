@@ -160,7 +160,7 @@ def set_up(opened: Sequence[Opened], asked: AttackArguments) -> Setup:
             raise ArgumentError(f"--{flag} {wanted}: this model draws nothing, every pass is the same; leave it away")
     draws = asked.draws or random[0].facts.draws if random else 1
     targets = tuple(
-        Target(name, one.model, one.seed, one.weights_sha256, one.facts.is_random)
+        Target(name, one.model, one.seed, one.weights_sha256(), one.facts.is_random)
         for name, one in zip(names_of(opened), opened, strict=True)
     )
     return Setup(asked, targets, images, places, chosen, run.path / "attack", draws)
