@@ -45,4 +45,4 @@ def test_an_unknown_key_is_told_with_the_nearest_or_all():
 def test_what_is_too_deep_or_too_long_is_no_toml_here(text, tmp_path):
     (tmp_path / "deep.toml").write_text(text)
     with pytest.raises(TomlError, match=r"deep.toml is not TOML: (tables or lists in one another|Exceeds|Invalid)"):
-        read_named(tmp_path / "deep.toml", "recipes", "recipe", 1 << 20)
+        read_named(tmp_path / "deep.toml", "runs/recipes", "recipe", 1 << 20)

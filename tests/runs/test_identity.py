@@ -127,5 +127,5 @@ def test_no_exit_and_no_weights(run):
     run.best.unlink()
     with pytest.raises(CheckpointError, match="keeps no exit"):
         kept_exit(run, 3)
-    with pytest.raises(CheckpointError, match="best.safetensors cannot be read"):
+    with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be read"):
         weights_hash(run)

@@ -4,9 +4,13 @@ import dataclasses
 
 import pytest
 
+from bntt.analysis.activity.measurement import ACTIVITY, ActivityArguments
+from bntt.analysis.activity.result import ActivityResult
 from bntt.analysis.drift.measurement import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.runs.measure import find, kept, measure, measurement_of
+from bntt.analysis.result import result_from
+from bntt.runs.measure import find, keep, kept, measure, measurement_of
+from tests.analysis.activity.test_result import VALUES
 from tests.runs.tiny import opened_run
 
 
@@ -56,3 +60,12 @@ def test_flags_are_checked_by_their_declaration(run):
             measure("drift", run, **arguments)
     with pytest.raises(ArgumentError, match="no measurement 'drifts'"):
         measurement_of("drifts")
+
+
+def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
+    found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
+    written = keep(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
+    assert [path.name.removeprefix("activity-validation") for path in written] == [
+        ".json", ".png", "-gamma.png", "-places.npz",
+    ]  # fmt: skip
+    assert written[-1].read_bytes() == b"spikes"

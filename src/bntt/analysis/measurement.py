@@ -22,8 +22,12 @@ Split = Literal["test", "validation"]
 """Which samples: those of the test split, or those held out of the training split."""
 
 
-class ArgumentError(ValueError):
+class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place
     """A measurement that was asked for something it cannot do; the message names the flag and the way out."""
+
+
+class InvalidResultError(RuntimeError):
+    """A result whose numbers are worth nothing; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ class Opened(Protocol):
     @property
     def seed(self) -> int: ...
     @property
+    def draws(self) -> int:
+        """Repetitions that its recipe asks for, where its encoder or what is done to its images is random."""
+
+    @property
     def facts(self) -> Facts: ...
     @property
     def data_sha256(self) -> Mapping[str, str]:
@@ -69,6 +77,9 @@ class Opened(Protocol):
     def weights_sha256(self) -> str:
         """The checksum of its weights."""
 
+    def fair_places(self, split: Split, count: int) -> tuple[Any, str]:
+        """So many places of a split, the first of which are always fair to all classes; and how they were chosen."""
+
     def loader(self, split: Split, at_most: int = 0) -> Any:
         """Batches of a split: all that the recipe measures, or at most so many, as many of each class as its share."""
 
@@ -77,6 +88,12 @@ class Opened(Protocol):
 
     def pictures(self, split: Split) -> Any:
         """The whole split of images; an error for a run on frames or sequences."""
+
+    def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]:
+        """Batches of so many images, as many of each class as its share, chosen by a seed; and which, in words."""
+
+    def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
+        """Whether another run's split is as large, and has the same images and labels at these places."""
 
     def kept(self, measurement: str) -> Mapping[str, Any] | None:
         """What an earlier measurement of this run found, if it still belongs to its weights and data."""
@@ -115,10 +132,14 @@ class Measurement:
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
     result: Callable[[], type[Result]]
     """Opens the record of what is found."""
-    run: Callable[[Sequence[Opened], Any, Progress], Result]
-    """Measures one run, or several side by side."""
+    run: Callable[[Sequence[Any], Any, Progress], Result]
+    """Measures what was opened: one run, several side by side, or a recipe."""
+    opens: Literal["run", "recipe"] = "run"
+    """A trained run, or a recipe that it trains by itself."""
     several: bool = False
     """Whether it takes several runs, and writes into the first one's directory."""
+    second: str = ""
+    """What a second run is for, the help of ``--from``; "" where it takes none."""
     refuses: Callable[[Facts], str] = lambda facts: "an ANN has one step and no spikes" if facts.is_ann else ""
     """Why a run cannot be measured; "" where it can."""
     variant: Callable[[Any], str] = lambda arguments: ""
@@ -163,7 +184,7 @@ def draws_of(facts: Facts, asked: int | None) -> int:
     if asked is not None and asked > 1 and not facts.is_random:
         raise ArgumentError(
             f"--draws {asked}: {facts.encoder} coding draws nothing (encoder.name = {facts.encoder!r}), every pass "
-            f"would be the same: leave --draws away"
+            f"would be the same: leave out --draws"
         )
     return asked or facts.draws
 
@@ -171,3 +192,16 @@ def draws_of(facts: Facts, asked: int | None) -> int:
 def default_of(arguments: type, name: str) -> Any:
     """The default of a field; "" where there is no such field."""
     return next((one.default for one in fields(arguments) if one.name == name), "")
+
+
+def run_names(opened: Sequence[Opened]) -> list[str]:
+    """What to call each of several runs: its directory's name where that tells them apart.
+
+    Raises:
+        ArgumentError: if one is given twice.
+    """
+    places = [one.path.resolve() for one in opened]
+    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
+        raise ArgumentError(f"{twice} is given twice: name each run once")
+    short = [place.name for place in places]
+    return short if len(set(short)) == len(short) else [str(one.path) for one in opened]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
@@ -11,7 +12,6 @@ from bntt.charts.limits import finite, is_logarithmic, values_along
 from bntt.charts.records import Axis, Bar, Bars, Forest, HeatMap, Number
 from bntt.charts.svg_axes import Ruler, ruler
 from bntt.charts.svg_shapes import CIRCLE, CROSS, LETTER, WIDTH, digits, mark, path, rectangle, shape, shortened, text
-from bntt.charts.table import thinned
 
 TOP, RIGHT, BOTTOM = 24.0, 20.0, 34.0
 BAR, GAP = 9.0, 6.0
@@ -117,7 +117,8 @@ def heat_map(chart: HeatMap) -> Iterator[Markup]:
                 yield path(f"M{digits(x)} {digits(top + CELL)}L{digits(x + width)} {digits(top)}", "grid")
             else:
                 yield rectangle(x, top, width, CELL, f"b {SHADE}", scale.at(value))
-    for j in thinned(len(chart.columns), max(2, int((WIDTH - left) / (LETTER * (1 + max(map(len, chart.columns))))))):
+    longest = LETTER * (1 + max(map(len, chart.columns), default=1))
+    for j in range(0, len(chart.columns), math.ceil(longest / width)):
         yield text(left + width * (j + 0.5), bottom + 15, chart.columns[j], "middle")
     yield text(WIDTH - RIGHT, bottom + 34, chart.x.label, "end", "name")
 

@@ -17,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bntt.analysis.exit.gamma import GammaProfile
 from bntt.cli import streams
 from bntt.runs.training.epoch_log import EpochResult, Notice, Told
 
@@ -171,11 +170,6 @@ def number(value: float, form: str) -> str:
     ('25%', '-')
     """
     return "-" if math.isnan(value) else f"{value:{form}}"
-
-
-def gamma(profile: GammaProfile, steps: int) -> None:
-    """Mean |γ| of every layer, a dash where it has no path."""
-    numbers("mean |γ| at step (-: no path to the readout)", steps, profile.where_driven("magnitude"))
 
 
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

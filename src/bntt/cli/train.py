@@ -72,14 +72,11 @@ def run_recipe(
     processes: Processes | None = None,
 ) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
-    from bntt.charts.files import save_figure
-    from bntt.charts.records import Figure
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
     from bntt.runs.recipe.build import build_model, describe_backend, with_whole_root
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
-    from bntt.runs.training.curves import training_curves
     from bntt.runs.training.from_ann import open_ann
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.train import train_run
@@ -97,7 +94,7 @@ def run_recipe(
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
     run = RunDirectory(Path(processes.decided(lambda: str(place().path))))
-    network, settings = recipe.network, recipe.train
+    settings = recipe.train
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
         f"images; {_called(recipe)}{f', by {many} processes' if many > 1 else ''}"
@@ -121,10 +118,18 @@ def run_recipe(
         console.training(told, settings.epochs, len(data.train))
     _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
-        what = "an ANN" if network.neuron == "relu" else network.norm
-        title = f"{run.path.name}: {data.label}, {network.name}, {what}"
-        save_figure(Figure(title, training_curves(run.rows())), run.path / "curves.png")
+        _draw_curves(recipe, data, run)
     console.line(f"run directory: {run.path}")
+
+
+def _draw_curves(recipe: Recipe, data: Parts, run: RunDirectory) -> None:
+    from bntt.charts.files import save_figure
+    from bntt.charts.records import Figure
+    from bntt.runs.training.curves import training_curves
+
+    what = "an ANN" if recipe.network.neuron == "relu" else recipe.network.norm
+    title = f"{run.path.name}: {data.label}, {recipe.network.name}, {what}"
+    save_figure(Figure(title, training_curves(run.rows())), run.path / "curves.png")
 
 
 def _called(recipe: Recipe) -> str:

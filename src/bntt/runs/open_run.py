@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bntt.analysis.accuracy.measurement import EvaluateArguments
 from bntt.analysis.accuracy.result import EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
-from bntt.data import FrameSet, ImageSet, PartLoader
+from bntt.data import FrameSet, ImageSet, PartLoader, stratified
+from bntt.data.images.image_set import same_images
 from bntt.data.prepared.prepared_set import manifest_from
+from bntt.data.subset import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.io.json_file import find_object
 from bntt.nn import SpikingClassifier
@@ -52,6 +54,11 @@ class LoadedRun:
     def seed(self) -> int:
         """Of its noise, as the recipe has it."""
         return self.recipe.seed
+
+    @property
+    def draws(self) -> int:
+        """Repetitions that its recipe asks for, where its encoder or what is done to its images is random."""
+        return self.recipe.evaluate.draws
 
     @property
     def facts(self) -> Facts:
@@ -92,6 +99,27 @@ class LoadedRun:
             what = "frames" if isinstance(found, FrameSet) else "sequences"
             raise RecipeError(f"{self.path} was trained on {what} ({self.data.label}): this is measured on images")
         return found
+
+    def part(self, split: Split, images: int, seed: int) -> tuple[PartLoader, str]:
+        """Batches of so many images, as many of each class as its share, chosen by a seed; and which, in words."""
+        every, device = self.pictures(split), str(next(self.model.parameters()).device)
+        loader = PartLoader(every, stratified(every, images, seed), self.recipe.evaluate.batch_size, device)
+        return loader, how_chosen(every, images, seed)
+
+    def has_same_images(self, other: LoadedRun, split: Split, places: Tensor) -> bool:
+        """Whether another run's split is as large, and has the same images and labels at these places."""
+        return same_images(self.pictures(split), other.pictures(split), places)
+
+    def fair_places(self, split: Split, count: int) -> tuple[Tensor, str]:
+        """So many places of a split, the first of which are always fair to all classes; and how they were chosen.
+
+        Raises:
+            ArgumentError: if there are fewer.
+        """
+        every = self.data.of(split)
+        if count > len(every):
+            raise ArgumentError(f"--images {count}: the {split} split of {self.path} has {len(every)}")
+        return fair_order(every, self.seed)[:count], how_chosen(every, count, self.seed)
 
     def samples(self, split: Split) -> Shown:
         """The whole split as a set of labelled samples."""
@@ -187,19 +215,6 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, tuple(like.manifest.shape[-3:]))
-
-
-def names_of(loaded: Sequence[LoadedRun]) -> list[str]:
-    """What to call each of several runs: its directory's name where that tells them apart.
-
-    Raises:
-        RecipeError: if one is given twice.
-    """
-    places = [one.path.resolve() for one in loaded]
-    if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
-        raise RecipeError(f"{twice} is given twice: name each run once")
-    short = [place.name for place in places]
-    return short if len(set(short)) == len(short) else [str(one.path) for one in loaded]
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:

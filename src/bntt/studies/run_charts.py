@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import mean
 
 from bntt.charts.records import Axis, Bar, Bars, Chart, Entry, Forest, Line, Lines
-from bntt.studies.metrics import METRICS
+from bntt.studies.metrics import metric_of
 from bntt.studies.numbers import column_of, line_over_starts, measured_runs, styles_of
 from bntt.studies.pictures import Bars as BarsPart
 from bntt.studies.pictures import FigurePart, Scatter
@@ -90,6 +90,6 @@ def failures(result: StudyResult, part: FigurePart) -> list[Chart]:
 
 def _axis(result: StudyResult, key: str, *, logarithmic: bool = False) -> Axis:
     column = next(column for column in result.study.table if column.key == key)
-    metric = METRICS[column.metric]
+    metric = metric_of(column.metric).metric
     label = f"{column.title or metric.title}{f' ({metric.unit})' if metric.unit else ''}"
     return Axis(label, scale="log" if logarithmic else "linear", high=100 if metric.unit == "%" else None)

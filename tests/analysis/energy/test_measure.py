@@ -10,6 +10,8 @@ from bntt.analysis.energy.measurement import EnergyArguments
 from bntt.analysis.energy.operations import LayerOperations, Operations
 from bntt.analysis.energy.state_updates import Updates
 from bntt.analysis.measurement import ArgumentError, Progress
+from bntt.runs.open_run import load_run
+from tests.runs.measured import small_run
 from tests.runs.tiny import opened_run, parts
 
 
@@ -101,7 +103,7 @@ def test_a_run_is_counted_with_and_without_a_stop(run):
     assert whole.neurobench[3].connection_sparsity == 0
     assert not any("once" in key for key in whole.to_json())
     both = measure_energy(run, EnergyArguments(steps=2, draws=2, split="validation"), Progress())
-    assert (both.steps, both.split, both.draws, both.images) == ([3, 2], "validation", 2, 60)
+    assert (both.steps, both.split, both.draws, both.images) == ([3, 2], "validation", 2, len(run.data.validation))
     assert list(both.neurobench) == [3, 2]
     for name, layer in both.per_step.items():
         for steps in (3, 2):
@@ -113,7 +115,7 @@ def test_a_run_is_counted_with_and_without_a_stop(run):
 
 
 def test_an_input_that_never_changes_is_counted_both_ways(tmp_path):
-    run = opened_run(tmp_path, encoder="direct")
+    run = load_run(small_run(tmp_path, encoder={"name": "direct"}).path)
     run.__dict__["data"] = parts(run.recipe)
     found = measure_energy(run, EnergyArguments(steps=2), Progress())
     first = next(row for row in found.layers if row.layer == "conv1")

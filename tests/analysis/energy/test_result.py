@@ -54,7 +54,7 @@ def test_tables_and_words():
     assert "after 7 steps" in after_seven.caption
     assert after_all.rows[-1][0].text == "all"
     assert after_all.rows[-1][-1].value == sum(row[-1].value for row in after_all.rows[:-1])
-    assert section.words[0] == "After 8 steps: test accuracy 68.3%, 2,324 spikes for one image."
+    assert section.words[0] == "After 8 steps: test accuracy 54.1%, 5,829 spikes for one image."
     assert section.words[-1].startswith("Left out: memory accesses;")
 
 

@@ -91,5 +91,5 @@ def test_whatever_is_wrong_in_a_file_is_at_worst_a_gap(kind, tmp_path, monkeypat
         gaps += bool(section.gaps)
         for chart in section.charts:
             assert table_of(chart).rows
-            assert draw.drawn(chart)
+            assert draw(chart, looks_of(section.charts))
     assert gaps > 5

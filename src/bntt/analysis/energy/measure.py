@@ -84,7 +84,8 @@ def _tables(sources: Sequence[str], *, is_ann: bool) -> dict[str, Costs]:
 def _stop(opened: Opened, steps: int | None) -> int | None:
     if steps is None:
         return opened.exit_steps()
-    if not 1 <= steps <= (total := opened.facts.num_steps):
+    total = opened.facts.num_steps
+    if not 1 <= steps <= total:
         raise ArgumentError(f"--steps {steps}: must be a number of steps from 1 to {total}, as the network has")
     return steps
 

@@ -29,7 +29,8 @@ LEFT_OUT = (
     "zeros among an ANN's activations, and weights that are 0",
 )
 Amount = Annotated[float, Field(ge=0, lt=BEYOND)]
-"""A number of operations, or an energy."""
+"""A mean number of operations, or an energy."""
+Count = Annotated[int, Field(ge=0, le=10**18)]
 Steps = Annotated[int, Field(ge=1)]
 """After how many steps one image is stopped."""
 SUMMED = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
@@ -46,7 +47,7 @@ class LayerRow(Record):
     layer: str
     input: str
     """Single "spikes", "counts" of them behind pooling, "analog" values, or "nothing" where there are no weights."""
-    neurons: int
+    neurons: Count
     spikes: Amount
     """From this layer's own neurons."""
     additions_by_spike: Amount
@@ -56,13 +57,13 @@ class LayerRow(Record):
     update_additions: Amount
     """By norm, leak, threshold and reset."""
     update_multiplications: Amount
-    ann_macs: int
+    ann_macs: Count
     """All multiply-accumulates that an ANN of the same plan has here."""
-    ann_update_additions: int
+    ann_update_additions: Count
 
 
 class LayerOverSteps(Record):
-    """The same for each step."""
+    """One layer's spikes and operations for one image in each step."""
 
     spikes: OverSteps
     operations_by_spike: OverSteps
@@ -101,13 +102,13 @@ class SynapticOperations(Record):
 
     Effective_MACs: Amount
     Effective_ACs: Amount
-    Dense: int
+    Dense: Count
 
 
 class NeuroBench(Record):
     """The metrics of NeuroBench's algorithm track (Yik et al. 2025), by its names."""
 
-    footprint: int
+    footprint: Count
     """Bytes of parameters and buffers."""
     connection_sparsity: Share
     """The share of weights that are 0."""
@@ -127,8 +128,8 @@ class WeightOperations(Record):
 class AnnOperations(Record):
     """Operations of an ANN of the same plan for one image."""
 
-    macs: int
-    update_additions: int
+    macs: Count
+    update_additions: Count
 
 
 class EnergyResult(Result):
@@ -136,8 +137,8 @@ class EnergyResult(Result):
 
     arguments: EnergyArguments | None = None
     """None in files from before arguments were kept."""
-    images: int
-    draws: int
+    images: Count
+    draws: Count
     steps: Annotated[Sequence[Steps], Field(min_length=1)]
     """The stops: all steps, and an exit if there is one."""
     note: str = NOTE

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,9 +26,6 @@ from bntt.nn.norms.temporal import TemporalNorm
 
 STEPS_AT_ONCE = 5
 """Steps whose spikes are there at once, of one layer of every network."""
-
-Fed = Literal["true", "own"]
-"""A layer gets the spikes that the network's own layer before it gets; or the network is on its own."""
 
 
 class Kept(NamedTuple):
@@ -75,24 +71,6 @@ class Equivalence:
     heard: dict[str, range]
     """The steps in which a layer should fire, and its spikes reach the readout; the others count in no mean."""
     folds: dict[str, Differences]
-
-    def mean(self, name: str, fed: Fed, layer: str) -> float:
-        """A layer's differing share over the steps that count; NaN if none does.
-
-        >>> row = {"fc1": torch.tensor([0.5, 0.25, 0.75])}
-        >>> found = Equivalence(1, 1.0, row, {"fc1": range(1, 3)}, {"exact": Differences(row, row, 1.0, 1.0)})
-        >>> found.mean("exact", "own", "fc1")
-        0.5
-        """
-        return _mean(getattr(self.folds[name], fed)[layer], self.heard[layer])
-
-    def mean_rate(self, layer: str) -> float:
-        """The network's spikes per neuron, mean over the same steps."""
-        return _mean(self.rate[layer], self.heard[layer])
-
-
-def _mean(rows: Tensor, steps: range) -> float:
-    return float(rows[steps.start : steps.stop].mean()) if steps else math.nan
 
 
 @torch.no_grad()

@@ -15,9 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bntt.charts import page as chart_page
 from bntt.charts.colours import looks_of, style_rules
+from bntt.charts.section import Cell, Table
 from bntt.charts.table import table_of
 from bntt.io.whole_file import write_whole
-from bntt.studies.report.blocks import Cell, Page, Subject, Table
+from bntt.studies.report.blocks import Page, Subject
 from bntt.studies.report.find import is_study
 from bntt.studies.report.run import COLUMNS as OF_RUNS
 from bntt.studies.report.run import MEASURED, run_subject

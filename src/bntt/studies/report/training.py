@@ -24,7 +24,7 @@ def training(rows: Sequence[Values]) -> Section:
     best = best_epoch(read)
     word = "No validation accuracy was measured."
     if best is not None:
-        word = f"Best validation accuracy {best[1]:.1%}, at epoch {best[0]:g} of {len(rows)}."
+        word = f"Best validation accuracy {best[1]:.1%}, at epoch {best[0]} of {len(rows)}."
     return Section("Training", words=(word,), charts=tuple(training_curves(read)) if len(rows) > 1 else ())
 
 
@@ -32,7 +32,7 @@ def _row(row: Values) -> dict[str, Any]:
     """An epoch with what can be drawn of it."""
     by_layer = {key: row.inside(key) for key in ("firing_rate", "gamma") if key in row}
     return {
-        "epoch": row.number("epoch"),
+        "epoch": row.whole("epoch"),
         **{key: row.maybe(key) for key in KEYS},
         **{key: {clean(name, 60): of.maybe(name) for name in of} for key, of in by_layer.items()},
     }

@@ -1,0 +1,172 @@
+"""The record of a network beside what it folds to: its numbers, tables, charts and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import ClassVar
+
+from bntt.analysis.equivalence.measurement import EquivalenceArguments
+from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share
+from bntt.charts.records import STEPS, Axis, Figure, HeatMap, Lines, over_steps
+from bntt.charts.section import Cell, Section, Table, gap, share
+
+MEANINGS = {
+    "exact": "exact fold (float32: ties differ)",
+    "no mean": "without the mean (Eq. 12)",
+    "no ratio": "without the ratio in the leak (Eq. 13)",
+    "Eq. 15": "without both (Eq. 15)",
+}
+FED = {"true": "each layer alone, on true spikes", "own": "each network on its own spikes"}
+"""What the layers of a folded network are fed with, in words."""
+WORDS = (
+    "Section 3.3 of the paper takes BNTT for a threshold that varies with time: the network beside networks without "
+    "norms, in whose leak, threshold and bias the normalisation is folded."
+)
+OTHERWISE = Axis("neurons that fire otherwise", percent=True, low=0)
+RATE = Axis("neurons that fire", percent=True, low=0)
+Layers = Mapping[str, OverSteps]
+
+
+class FoldedNetwork(Record):
+    """One folded network beside the network that it was folded from."""
+
+    keeps_mean: bool
+    keeps_ratio: bool
+    accuracy: Share
+    """On its own spikes."""
+    agreement: Share
+    """Samples in which it answers what the network answers."""
+    differing_true_spikes: Layers
+    """For each layer and step, the share of neurons that fire in one of the two and not in the other; every layer
+    alone, on the spikes that the network's own layer before it gives."""
+    differing_own_spikes: Layers
+    """The same; every layer on the spikes of the folded network's own layer before it."""
+
+    def differing(self, fed: str) -> Layers:
+        """The differing spikes, fed with "true" spikes or with its "own"."""
+        return self.differing_true_spikes if fed == "true" else self.differing_own_spikes
+
+
+class EquivalenceResult(Result):
+    """One run beside the networks without norms that it folds to."""
+
+    arguments: EquivalenceArguments | None = None
+    """None in files from before arguments were kept."""
+    images: int
+    accuracy: Share
+    """Of the network itself."""
+    firing_rate: Layers
+    """Its spikes per neuron, for each layer and step."""
+    heard_steps: Mapping[str, Sequence[int]]
+    """The steps, from 1, in which a layer should fire and its spikes reach the readout; others count in no mean."""
+    folds: Mapping[str, FoldedNetwork]
+
+    @property
+    def title(self) -> str:
+        epoch = "" if self.epoch is None else f", epoch {self.epoch + 1}"
+        return (
+            f"{self.dataset}, {self.split}: {self.images:,} images{epoch}; accuracy of the network {self.accuracy:.1%}"
+        )
+
+    def rows(self) -> list[dict[str, object]]:
+        return [
+            {
+                "network": name,
+                "layer": layer,
+                "step": t + 1,
+                "heard": int(t + 1 in self.heard_steps[layer]),
+                "firing_rate": rate[t],
+                "differing_true_spikes": fold.differing_true_spikes[layer][t],
+                "differing_own_spikes": fold.differing_own_spikes[layer][t],
+                "accuracy": fold.accuracy,
+            }
+            for name, fold in self.folds.items()
+            for layer, rate in self.firing_rate.items()
+            for t in range(len(rate))
+        ]
+
+    def section(self) -> Section:
+        said = f"{self.images:,} {self.split} images, one start"
+        kept = {True: Cell("kept"), False: Cell("left out")}
+        itself = (Cell("not folded"), share(self.accuracy), gap("itself"), gap("itself"), gap("itself"))
+        folds = [
+            (
+                Cell(name),
+                share(fold.accuracy),
+                share(fold.agreement),
+                kept[fold.keeps_mean],
+                kept[fold.keeps_ratio],
+            )
+            for name, fold in self.folds.items()
+        ]
+        columns = ("fold", "accuracy", "same answers", "mean", "ratio of deviations")
+        rate = Lines("The network itself", STEPS, RATE, over_steps(self._heard(self.firing_rate)))
+        return Section(
+            "Equivalence of folded networks",
+            words=(WORDS,),
+            tables=(
+                Table(f"Folded networks: {said}", columns, (itself, *folds)),
+                *(self._by_layer(fed) for fed in FED),
+            ),
+            charts=(*(self._over_steps(fed) for fed in FED), rate),
+        )
+
+    def figures(self) -> list[Figure]:
+        """The section's charts in one picture, and every layer and step of each folded network in another."""
+        maps = [self._layers_and_steps(name, fed) for fed in FED for name in self.folds]
+        return [
+            Figure(self.title, self.section().charts),
+            Figure(self.title, maps, columns=len(self.folds), stem="layers"),
+        ]
+
+    def _heard(self, layers: Layers) -> dict[str, list[Number]]:
+        """The values of the steps that count, None elsewhere."""
+        return {
+            name: [value if t in self.heard_steps[name] else None for t, value in enumerate(row, 1)]
+            for name, row in layers.items()
+        }
+
+    def _by_layer(self, fed: str) -> Table:
+        each = [self._heard(fold.differing(fed)) for fold in self.folds.values()]
+        rows = [
+            (Cell(layer), *(_small(_mean(rows[layer])) for rows in each), share(_mean(rate)))
+            for layer, rate in self._heard(self.firing_rate).items()
+        ]
+        caption = f"Neurons that fire otherwise, mean over steps: {FED[fed]}"
+        return Table(caption, ("layer", *self.folds, "fire at all"), tuple(rows))
+
+    def _over_steps(self, fed: str) -> Lines:
+        rows = {
+            name: [_mean(step) for step in zip(*self._heard(fold.differing(fed)).values(), strict=True)]
+            for name, fold in self.folds.items()
+        }
+        title, note = f"Spikes that differ, on {fed} spikes", f"{FED[fed]}; mean over layers"
+        return Lines(title, STEPS, OTHERWISE, over_steps(rows, methods=True), note=note)
+
+    def _layers_and_steps(self, name: str, fed: str) -> HeatMap:
+        rows, fold = self._heard(self.folds[name].differing(fed)), self.folds[name]
+        steps = [str(t) for t in range(1, 1 + max(map(len, rows.values())))]
+        answers = f"on its own spikes; accuracy {fold.accuracy:.1%}, {fold.agreement:.1%} same answers"
+        note = answers if fed == "own" else FED[fed]
+        return HeatMap(MEANINGS.get(name, name), STEPS, [*rows], steps, [*rows.values()], OTHERWISE, note)
+
+    METRICS: ClassVar[Mapping[str, Metric]] = {
+        "exact-agreement": Metric("same answers, exact fold", "%", lambda r, at: r.percent("exact", "agreement")),
+        "eq15-accuracy": Metric("accuracy by Eq. 15", "%", lambda r, at: r.percent("Eq. 15", "accuracy")),
+        "eq15-agreement": Metric("same answers by Eq. 15", "%", lambda r, at: r.percent("Eq. 15", "agreement")),
+        "full-accuracy": Metric("accuracy of the network itself", "%", lambda r, at: 100 * r.accuracy),
+    }
+
+    def percent(self, name: str, key: str) -> float | None:
+        """A share that a folded network has, in %; None where there is no such network."""
+        return 100 * float(getattr(self.folds[name], key)) if name in self.folds else None
+
+
+def _mean(values: Sequence[Number]) -> Number:
+    return mean(held) if (held := [value for value in values if value is not None]) else None
+
+
+def _small(value: Number) -> Cell:
+    """A share in percent, a very small one with the digit that shows that it is not 0."""
+    return Cell(f"{100 * value:.1g}%", value) if value is not None and 0 < value < 1e-4 else share(value, 2)

@@ -1,0 +1,127 @@
+"""Runs on noisy images, made into their record: the same images, and the same noise on them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.accuracy.evaluation import Evaluation, evaluate
+from bntt.analysis.accuracy.paired import paired
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
+from bntt.analysis.robustness.measurement import RobustArguments
+from bntt.analysis.robustness.result import NoisyRow, NoisyRun, RobustResult
+from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
+
+SEED = 0
+"""Of the noise and of the choice of images, whatever the seeds of the runs: they are the same for all."""
+
+
+def measure_robustness(opened: Sequence[Opened], asked: RobustArguments, progress: Progress) -> RobustResult:
+    """Measure every run at every σ: the same images, and the same noise on them.
+
+    Draw d of an image has one noise, whatever the run, its encoder or σ; a Poisson code draws its spikes beside that.
+    Where nothing is random, clean images in direct coding or an ANN's, one pass is made. With σ above 0 the noise is
+    drawn, so that more draws say more there too.
+
+    Raises:
+        ArgumentError: if a run is given twice; runs differ in their images; there are not so many images or steps; a
+            run's encoder cannot take such noise; or several draws are asked for where nothing is random.
+    """
+    names = run_names(opened)
+    loaders, chosen = _loaders(opened, asked)
+    _check(opened, asked)
+    images = len(loaders[0].places)
+    progress.expect(images * sum(_draws(opened, one, asked, sigma) for one in opened for sigma in asked.grid))
+    runs, right = list[NoisyRun](), dict[float, Tensor]()
+    for name, one, loader in zip(names, opened, loaders, strict=True):
+        rows = list[NoisyRow]()
+        for sigma in asked.grid:
+            began, draws = time.perf_counter(), _draws(opened, one, asked, sigma)
+            model = SpikingClassifier(_noisy(one, asked, sigma), one.model.network)
+            found = evaluate(model, loader, seed=one.seed, draws=draws, steps=asked.steps, progress=progress)
+            numbers = _numbers(found, right[sigma] if runs else None)
+            right.setdefault(sigma, found.right)
+            row = NoisyRow(
+                run=name, sigma=sigma, sigma_in=asked.where, clipped=not asked.unclipped,
+                clean_accuracy=rows[0].accuracy if rows else found.accuracy.mean, draws=draws,
+                redrawn=_redrawn(one, sigma), images=images, images_chosen=chosen,
+                seconds=time.perf_counter() - began, **numbers,
+            )  # fmt: skip
+            rows.append(row)
+        keys = ("network", "norm", "encoder", "num_steps")
+        facts = {key: getattr(one.facts, key) for key in keys}
+        runs.append(NoisyRun(run=name, epoch=one.epoch, rows=rows, **facts))
+    return RobustResult(
+        arguments=asked, dataset=opened[0].dataset, split=asked.split, classes=len(opened[0].classes), images=images,
+        images_chosen=chosen, sigma_in=asked.where, clipped=not asked.unclipped, noise_seed=SEED, runs=runs,
+    )  # fmt: skip
+
+
+def _loaders(opened: Sequence[Opened], asked: RobustArguments) -> tuple[list[Any], str]:
+    """The same images of every run in batches, and which they are in words."""
+    first, *others = opened
+    there = len(first.pictures(asked.split))
+    count = asked.images or min(len(one.loader(asked.split).places) for one in opened)
+    if count > there:
+        raise ArgumentError(f"--images {count}: the {asked.split} split of {first.path} has {there}")
+    loader, chosen = first.part(asked.split, count, SEED)
+    for other in others:
+        if not first.has_same_images(other, asked.split, loader.places):
+            raise ArgumentError(
+                f"{other.path} has other {asked.split} images than {first.path}: compare runs of one dataset; "
+                f"validation images also differ with the recipe's seed, those of --split test do not"
+            )
+    return [loader, *(other.part(asked.split, count, SEED)[0] for other in others)], chosen
+
+
+def _check(opened: Sequence[Opened], asked: RobustArguments) -> None:
+    for one in opened:
+        there = one.model.encoder.num_steps
+        if asked.steps is not None and asked.steps > there:
+            raise ArgumentError(f"--steps {asked.steps}: {one.path} has {there} steps")
+        _noisy(one, asked, asked.grid[-1])
+    if asked.grid == (0.0,) and (asked.draws or 1) > 1 and all(_redrawn(one, 0.0) == "nothing" for one in opened):
+        raise ArgumentError(
+            f"--draws {asked.draws}: nothing is drawn for clean images here, every pass would be the same; "
+            f"leave --draws away, or name a sigma above 0"
+        )
+
+
+def _noisy(one: Opened, asked: RobustArguments, sigma: float) -> NoisyEncoder:
+    try:
+        return NoisyEncoder(one.model.encoder, sigma, where=asked.where, clip=not asked.unclipped, seed=SEED)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{one.path}: {error}") from None
+
+
+def _redrawn(one: Opened, sigma: float) -> str:
+    drawn = ["spikes"] * isinstance(one.model.encoder, PoissonEncoder) + ["noise"] * (sigma > 0)
+    return ", ".join(drawn) or "nothing"
+
+
+def _draws(opened: Sequence[Opened], one: Opened, asked: RobustArguments, sigma: float) -> int:
+    return 1 if _redrawn(one, sigma) == "nothing" else asked.draws or opened[0].draws
+
+
+def _numbers(found: Evaluation, first: Tensor | None) -> dict[str, Any]:
+    """Accuracy after all steps and over time, and the difference to the first run's answers."""
+    accuracy = found.accuracy
+    difference = None if first is None else paired(found.right, first)
+    low, high = (None, None) if difference is None else difference.interval
+    return {
+        "accuracy": accuracy.mean,
+        "low_95": accuracy.interval[0],
+        "high_95": accuracy.interval[1],
+        "sd_over_draws": accuracy.spread,
+        "to_first": None if difference is None else difference.difference,
+        "to_first_low_95": low,
+        "to_first_high_95": high,
+        "steps": len(accuracy.over_time),
+        "accuracy_per_draw": accuracy.per_draw,
+        "accuracy_over_time": accuracy.over_time,
+        "over_time_wilson_95": [wilson(share, accuracy.samples) for share in accuracy.over_time],
+    }

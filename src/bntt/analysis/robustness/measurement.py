@@ -1,0 +1,73 @@
+"""Accuracy on images with Gaussian noise, the same noise for every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from bntt.analysis.measurement import Measurement, Opened, Progress, Split
+
+if TYPE_CHECKING:
+    from bntt.analysis.robustness.result import RobustResult
+
+Unit = Literal["pixels", "normalized"]
+"""In what σ is measured: the range of the pixels, or their standard deviation."""
+
+
+@dataclass(frozen=True)
+class RobustArguments:
+    """What can be asked for."""
+
+    sigmas: tuple[Annotated[float, Ge(0), Le(1000)], ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    """Standard deviations of the noise; 0 is always measured."""
+    where: Unit = "pixels"
+    """In what they are measured: the range of the pixels, or a deviation of the pixels, as they are normalised."""
+    unclipped: bool = False
+    """Let noisy pixels leave the range from 0 to 1."""
+    draws: Annotated[int, Ge(1)] | None = None
+    """Repetitions with fresh noise and spikes; as many as the first recipe says (5 by default)."""
+    images: Annotated[int, Ge(1)] | None = None
+    """So many of the split, as many of each class as its shares allow; all by default."""
+    split: Split = "test"
+    """Which images."""
+    steps: Annotated[int, Ge(1)] | None = None
+    """Stop after so many time steps."""
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The sigmas with 0, ascending, each once."""
+        return tuple(sorted({0.0, *self.sigmas}))
+
+
+def result() -> type[RobustResult]:
+    """The record of what is found."""
+    from bntt.analysis.robustness.result import RobustResult
+
+    return RobustResult
+
+
+def run(opened: Sequence[Opened], asked: RobustArguments, progress: Progress) -> RobustResult:
+    """Measure runs on the same noise."""
+    from bntt.analysis.robustness.measure import measure_robustness
+
+    return measure_robustness(opened, asked, progress)
+
+
+ROBUST = Measurement(
+    "robust",
+    """Measure runs on images with Gaussian noise, the same for every run: accuracy against σ, and by number of steps.
+
+    The noise is one image for each draw and image, held over all time steps; a Poisson code draws its spikes beside it.
+    The first row, σ = 0, is the clean accuracy, and its spread the encoder's own noise. Of several runs the differences
+    to the first are given, image by image.
+
+    Example: bntt robust runs/fashion-mnist --sigmas 0.1 0.2 0.4 --draws 5 --images 1000""",
+    RobustArguments,
+    result,
+    run,
+    several=True,
+    refuses=lambda facts: "",
+)

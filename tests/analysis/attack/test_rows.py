@@ -1,0 +1,160 @@
+"""Rows of attacks: what each says, the worst case, and which are worth nothing and why."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.attack.measure import Setup, Target
+from bntt.analysis.attack.measurement import AttackArguments
+from bntt.analysis.attack.outcome import Batch, Job, Outcome
+from bntt.analysis.attack.rows import attack_rows
+from bntt.analysis.attack.threat import Threat
+from bntt.data import ImageSet
+from tests.analysis.attack.models import conv_model
+
+COUNT = 100
+BOUND = Job(0, "pgd", 1.0, "a", Threat(1.0, 5, draws=4, random_start=True), control=True)
+FGSM, PGD = Job(0, "fgsm", 0.1, "a", Threat(0.1, draws=4)), Job(0, "pgd", 0.1, "a", Threat(0.1, 5, draws=4))
+SQUARE, SIGNS, CLEAN = Job(0, "square", 0.1, queries=30), Job(0, "signs", 0.1), Job(0, "clean")
+
+
+def cell(job, *right, zero=0, draws=1):
+    """Of one model for each number of images that are right: the first ones, or those of a range."""
+    rows = []
+    for some in right:
+        some = range(some) if isinstance(some, int) else some
+        rows.append(draws * ("".join("01"[number in some] for number in range(COUNT)),))
+    zeros = "1" * zero + "0" * (COUNT - zero) if job.threat else ""
+    asked = COUNT * (8,) if job.queries else ()
+    agreement = (0.5,) if job.threat else ()
+    batch = Batch(right=rows, zero=zeros, agreement=agreement, change=(job.eps,), queries=asked, seconds=2.0)
+    return Outcome(job, (batch,))
+
+
+def of(models=1):
+    images = ImageSet(torch.zeros(COUNT, 1, 2, 2, dtype=torch.uint8), torch.arange(COUNT) % 10, tuple("abcdefghij"))
+    targets = tuple(Target(f"run{n}", conv_model(), 0, "abc", n == 0) for n in range(models))
+    asked = AttackArguments(eps=("0.1",))
+    return Setup(asked, targets, images, torch.arange(COUNT), "100 of 200", Path("x"), 1)
+
+
+def found(*cells, models=1):
+    return {
+        (row.attack, row.estimator, row.crafted_on, row.model): row.model_dump()
+        for row in attack_rows(of(models), [cell(CLEAN, *models * [90]), *cells])
+    }
+
+
+def test_what_a_row_says():
+    rows = found(cell(BOUND, 0), cell(SIGNS, 88), cell(FGSM, 40), cell(PGD, 30), cell(SQUARE, 35))
+    row = rows["pgd", "a", "run0", "run0"]
+    expected = {
+        "eps": 0.1,
+        "eps_255": pytest.approx(25.5),
+        "accuracy": 0.3,
+        "low_95": wilson(0.3, 100)[0],
+        "high_95": wilson(0.3, 100)[1],
+        "sd_over_draws": None,
+        "clean_accuracy": 0.9,
+        "images": 100,
+        "chosen": "100 of 200",
+        "draws": 1,
+        "randomness": "redrawn in every pass",
+        "eot": 4,
+        "steps": 5,
+        "step_size": pytest.approx(0.05),
+        "restarts": 1,
+        "zero_gradient_share": 0.0,
+        "sign_agreement": 0.5,
+        "largest_change": 0.1,
+        "seconds": 2.0,
+        "invalid": "",
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert "no guarantee" in row["note"]
+    square = rows["square", "", "run0", "run0"]
+    assert (square["queries"], square["queries_used"], square["eot"], square["zero_gradient_share"]) == (
+        30,
+        8,
+        None,
+        None,
+    )
+    assert rows["worst case", "any", "any", "run0"]["lowest_single"] == "pgd a"
+
+
+def test_the_worst_case_is_image_by_image():
+    """The attack of each image: of a model with noise as the other draws have it, and with one draw one for all."""
+    cells = [cell(SIGNS, 90, draws=2), cell(FGSM, range(0, 40), draws=2), cell(PGD, range(20, 50), draws=2)]
+    worst = found(*cells)["worst case", "any", "any", "run0"]
+    assert (worst["accuracy"], worst["invalid"], worst["seconds"]) == (0.2, "", 6.0)
+    once = found(cell(SIGNS, 90), cell(FGSM, range(0, 40)), cell(PGD, range(20, 50)))
+    assert once["worst case", "any", "any", "run0"]["accuracy"] == 0.3
+    pairs = [cell(SIGNS, 90, 90), cell(FGSM, range(0, 40), range(0, 40)), cell(PGD, range(20, 50), range(20, 50))]
+    still = found(*pairs, models=2)["worst case", "any", "any", "run1"]
+    assert (still["accuracy"], still["randomness"]) == (0.2, "none")
+
+
+def test_draws_stay_apart():
+    one = cell(FGSM, 40, draws=2)
+    row = found(cell(CLEAN, 90, draws=2), one)["fgsm", "a", "run0", "run0"]
+    assert (row["draws"], row["accuracy"]) == (2, 0.4)
+
+
+def invalid(rows):
+    return {key[0]: row["invalid"] for key, row in rows.items() if row["invalid"]}
+
+
+def test_zero_gradients_are_told():
+    assert not invalid(found(cell(FGSM, 40, zero=1), cell(PGD, 30)))
+    wrong = invalid(found(cell(FGSM, 90, zero=100), cell(PGD, 30)))
+    assert wrong["fgsm"] == "the gradient is zero in every pixel of 100.0% of the images"
+    assert wrong["worst case"] == "some of its attacks are invalid: fgsm"
+    assert wrong.keys() == {"fgsm", "worst case"}
+
+
+def test_an_attack_that_cannot_win_without_a_bound_makes_its_estimators_rows_invalid():
+    other = Job(0, "fgsm", 0.1, "b", Threat(0.1, draws=4))
+    assert not invalid(found(cell(BOUND, 10), cell(FGSM, 40), cell(PGD, 30)))
+    rows = found(cell(BOUND, 11), cell(FGSM, 40), cell(PGD, 30), cell(other, 40), cell(SQUARE, 35))
+    assert invalid(rows).keys() == {"pgd, no bound", "fgsm", "pgd", "worst case"}
+    assert rows["fgsm", "b", "run0", "run0"]["invalid"] == ""
+    assert "above chance (10.0%)" in rows["pgd", "a", "run0", "run0"]["invalid"]
+
+
+def test_several_steps_that_are_weaker_than_one():
+    assert not invalid(found(cell(FGSM, 40), cell(PGD, 42)))
+    assert (
+        invalid(found(cell(FGSM, 40), cell(PGD, 60)))["pgd"]
+        == "several steps leave 20.0 points more right than one step"
+    )
+
+
+def test_a_search_that_does_better_makes_gradients_invalid():
+    assert not invalid(found(cell(FGSM, 40), cell(PGD, 30), cell(SQUARE, 29)))
+    wrong = invalid(found(cell(FGSM, 40), cell(PGD, 30), cell(SQUARE, 5)))
+    assert wrong.keys() == {"fgsm", "pgd", "worst case"}
+    assert wrong["pgd"] == "the random search leaves 25.0 points fewer right than gradients"
+    assert not invalid(found(cell(SQUARE, 5)))
+
+
+def test_transfer_rows_and_blame():
+    """What is blamed on the one that images are made on does not touch the other's own rows."""
+    theirs = Job(1, "fgsm", 0.1, "exact", Threat(0.1, draws=1))
+    rows = found(cell(FGSM, 40, 70, zero=100), cell(theirs, 60, 20), models=2)
+    assert rows["fgsm", "a", "run0", "run1"]["accuracy"] == 0.7
+    assert rows["fgsm", "exact", "run1", "run0"]["accuracy"] == 0.6
+    assert rows["fgsm", "a", "run0", "run1"]["invalid"]
+    assert not rows["fgsm", "exact", "run1", "run1"]["invalid"]
+    assert rows["fgsm", "exact", "run1", "run1"]["randomness"] == "none"
+    worst = rows["worst case", "any", "any", "run1"]
+    assert (worst["accuracy"], worst["lowest_single"]) == (0.2, "fgsm exact on run1")
+
+
+def test_what_is_weak_on_one_model_says_nothing_of_transfer():
+    rows = found(cell(FGSM, 40, 70), cell(PGD, 60, 80), cell(SQUARE, 5, 20), models=2)
+    assert "several steps" in rows["pgd", "a", "run0", "run0"]["invalid"]
+    assert "random search" in rows["fgsm", "a", "run0", "run0"]["invalid"]
+    assert not rows["pgd", "a", "run0", "run1"]["invalid"]
+    assert not rows["fgsm", "a", "run0", "run1"]["invalid"]

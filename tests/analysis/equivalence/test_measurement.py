@@ -1,0 +1,19 @@
+"""What the equivalence measurement declares."""
+
+from dataclasses import replace
+
+from bntt.analysis.equivalence.measurement import EQUIVALENCE, EquivalenceArguments
+from bntt.analysis.measurement import Facts
+
+FACTS = Facts("vgg9", "bntt", "poisson", 25, False, 5, True)
+
+
+def test_files_of_the_other_split_are_their_own():
+    assert EQUIVALENCE.stem(EquivalenceArguments()) == "equivalence"
+    assert EQUIVALENCE.stem(EquivalenceArguments(split="test")) == "equivalence-test"
+
+
+def test_what_folds_to_nothing_is_refused():
+    assert EQUIVALENCE.refuses(FACTS) == EQUIVALENCE.refuses(replace(FACTS, norm="tebn")) == ""
+    assert "nothing to fold" in EQUIVALENCE.refuses(replace(FACTS, norm="layer"))
+    assert "no spikes" in EQUIVALENCE.refuses(replace(FACTS, is_ann=True))

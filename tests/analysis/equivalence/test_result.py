@@ -1,0 +1,99 @@
+"""The record of folded networks: its numbers by hand, what it shows, and kept files that it reads."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bntt.analysis.equivalence.result import EquivalenceResult
+from bntt.analysis.result import result_from
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+KEPT = sorted([*RESULTS.glob("*/equivalence.json"), *RESULTS.glob("studies/*/measures/equivalence-*.json")])
+
+
+def fold(*, mean, ratio, own):
+    true = {"conv1": [0.9, 0.01, 0.03], "fc1": [0.9, 0.9, 3e-7]}
+    shares = {"accuracy": 0.25, "agreement": 0.5}
+    return {
+        "keeps_mean": mean,
+        "keeps_ratio": ratio,
+        **shares,
+        "differing_true_spikes": true,
+        "differing_own_spikes": own,
+    }
+
+
+VALUES = {
+    "arguments": {"split": "validation", "images": 30},
+    "dataset": "made",
+    "split": "validation",
+    "epoch": 0,
+    "images": 30,
+    "accuracy": 0.9,
+    "firing_rate": {"conv1": [0.5, 0.2, 0.4], "fc1": [0.5, 0.5, 0.1]},
+    "heard_steps": {"conv1": [2, 3], "fc1": [3]},
+    "folds": {
+        "exact": fold(mean=True, ratio=True, own={"conv1": [0.9, 0.0, 0.0], "fc1": [0.9, 0.9, 0.0]}),
+        "Eq. 15": fold(mean=False, ratio=False, own={"conv1": [0.9, 0.1, 0.2], "fc1": [0.9, 0.9, 0.4]}),
+    },
+}
+FOUND = result_from(EquivalenceResult, VALUES)
+
+
+def test_tables_are_means_over_the_steps_that_count():
+    folds, true, own = FOUND.section().tables
+    assert [cell.text for cell in folds.rows[0]] == ["not folded", "90.0%", "itself", "itself", "itself"]
+    assert [cell.text for cell in folds.rows[2]] == ["Eq. 15", "25.0%", "50.0%", "left out", "left out"]
+    assert [[cell.text for cell in row] for row in own.rows] == [
+        ["conv1", "0.00%", "15.00%", "30.0%"],
+        ["fc1", "0.00%", "40.00%", "10.0%"],
+    ]
+    assert [row[1].text for row in true.rows] == ["2.00%", "3e-05%"]
+
+
+def test_charts_show_only_the_steps_that_count():
+    true, own, rate = FOUND.section().charts
+    assert {line.name: list(line.y) for line in own.lines} == {
+        "exact": [None, 0, 0],
+        "Eq. 15": [None, 0.1, pytest.approx(0.3)],
+    }
+    assert list(true.lines[0].y)[:2] == [None, 0.01]
+    assert [list(line.y) for line in rate.lines] == [[None, 0.2, 0.4], [None, None, 0.1]]
+    _, layers = FOUND.figures()
+    assert (len(layers.charts), layers.columns, layers.stem) == (4, 2, "layers")
+    assert layers.charts[3].values == [[None, 0.1, 0.2], [None, None, 0.4]]
+    assert layers.charts[3].note == "on its own spikes; accuracy 25.0%, 50.0% same answers"
+
+
+def test_a_network_that_no_readout_hears_has_no_numbers():
+    values = VALUES | {"heard_steps": {"conv1": [], "fc1": []}}
+    section = result_from(EquivalenceResult, values).section()
+    assert [cell.text for cell in section.tables[1].rows[0]] == ["conv1", "–", "–", "–"]
+    assert {value for line in section.charts[0].lines for value in line.y} == {None}
+
+
+def test_rows_are_of_each_network_layer_and_step():
+    rows = FOUND.rows()
+    assert len(rows) == 2 * 2 * 3
+    assert rows[-1] == {
+        "network": "Eq. 15", "layer": "fc1", "step": 3, "heard": 1, "firing_rate": 0.1,
+        "differing_true_spikes": 3e-7, "differing_own_spikes": 0.4, "accuracy": 0.25,
+    }  # fmt: skip
+    assert [row["heard"] for row in rows[:3]] == [0, 1, 1]
+
+
+def test_numbers():
+    read = {name: metric.read(FOUND, None) for name, metric in FOUND.METRICS.items()}
+    assert read == {"exact-agreement": 50, "eq15-accuracy": 25, "eq15-agreement": 50, "full-accuracy": 90}
+    bare = result_from(EquivalenceResult, VALUES | {"folds": {}})
+    assert bare.METRICS["eq15-accuracy"].read(bare, None) is None
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parts[-3]}-{path.parent.name}")
+def test_kept_files_are_read_whole(path):
+    values = json.loads(path.read_text())
+    values = values.get("values", values)
+    found = result_from(EquivalenceResult, values)
+    assert found.to_json() == values | {"arguments": None}
+    assert found.section().charts

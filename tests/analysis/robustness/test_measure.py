@@ -1,0 +1,187 @@
+"""Runs on noisy images: every row is an evaluation of its own, on the same images and the same noise."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from bntt.analysis import evaluate, paired
+from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.measurement import ArgumentError, Progress
+from bntt.analysis.result import checked_arguments
+from bntt.analysis.robustness.measure import measure_robustness
+from bntt.analysis.robustness.measurement import RobustArguments
+from bntt.data import PartLoader, stratified
+from bntt.models import mlp
+from bntt.nn import DirectEncoder, FrameEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
+from bntt.runs.open_run import load_run
+from tests.runs.measured import small_run
+
+
+def noise(*sigmas, **asked):
+    return RobustArguments(sigmas=sigmas or (0.3,), **asked)
+
+
+def measured(opened, asked):
+    return measure_robustness(opened, asked, Progress())
+
+
+def moved(loaded, path, **changes):
+    """A run at another place, which need not be there, with the same data at hand."""
+    copy = dataclasses.replace(loaded, path=path, **changes)
+    copy.__dict__["data"] = loaded.data
+    return copy
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs by their encoder, of networks that differ."""
+    poisson = load_run(small_run(tmp_path_factory.mktemp("runs")).path)
+    poisson.__dict__["data"] = dataclasses.replace(poisson.data, test=poisson.data.test.select(torch.arange(120)))
+    encoder, net = poisson.model.encoder, poisson.model.network
+    other = mlp(in_features=784, hidden=(32,), num_steps=3, seed=2)
+
+    def beside(name, encoder, network=net):
+        model = SpikingClassifier(encoder, network).eval()
+        return moved(poisson, poisson.path.with_name(name), model=model)
+
+    return {
+        "poisson": poisson,
+        "direct": beside("direct", DirectEncoder(3, mean=encoder.mean, std=encoder.std), other),
+        "unsigned": beside("unsigned", PoissonEncoder(3, signed=False)),
+        "frames": beside("frames", FrameEncoder(3)),
+    }
+
+
+def by_hand(loaded, sigma, draws, places, *, steps=None, **options):
+    """What one row should hold."""
+    pairs = PartLoader(loaded.data.test, places, 13)  # of any size
+    model = SpikingClassifier(NoisyEncoder(loaded.model.encoder, sigma, **options), loaded.model.network)
+    return evaluate(model, pairs, seed=loaded.recipe.seed, draws=draws, steps=steps)
+
+
+def test_rows_are_evaluations_and_differences_are_paired(runs):
+    both, progress = [runs["poisson"], runs["direct"]], Progress()
+    found = measure_robustness(both, noise(0.5, 0.2, 0.5, images=24, draws=2), progress)
+    places = stratified(both[0].data.test, 24)
+    assert progress.done == progress.total == 24 * (3 * 2 + 1 + 2 * 2)
+    assert (found.images_chosen, found.classes) == ("24 of 120, stratified by class, seed 0", 10)
+    for run, loaded in zip(found.runs, both, strict=True):
+        assert [row.sigma for row in run.rows] == [0, 0.2, 0.5]
+        for row in run.rows:
+            draws = 1 if loaded is both[1] and row.sigma == 0 else 2
+            theirs = by_hand(loaded, row.sigma, draws, places)
+            accuracy = theirs.accuracy
+            assert (row.accuracy, row.sd_over_draws, row.draws) == (accuracy.mean, accuracy.spread, draws)
+            assert (row.low_95, row.high_95) == accuracy.interval
+            assert (tuple(row.accuracy_per_draw), tuple(row.accuracy_over_time)) == (
+                accuracy.per_draw,
+                accuracy.over_time,
+            )
+            assert row.over_time_wilson_95[0] == wilson(accuracy.over_time[0], 24)
+            assert row.clean_accuracy == run.rows[0].accuracy
+            if run is found.runs[0]:
+                assert row.to_first is row.to_first_low_95 is row.to_first_high_95 is None
+                continue
+            expected = paired(theirs.right, by_hand(both[0], row.sigma, 2, places).right)
+            assert (row.to_first, row.to_first_low_95, row.to_first_high_95) == (
+                expected.difference,
+                *expected.interval,
+            )
+    assert [row.redrawn for row in found.runs[0].rows] == ["spikes", "spikes, noise", "spikes, noise"]
+    assert [row.redrawn for row in found.runs[1].rows] == ["nothing", "noise", "noise"]
+
+
+def test_the_clean_row_is_the_runs_own_evaluation_and_a_part_is_a_part_of_the_whole(runs):
+    loaded = runs["poisson"]
+    whole = evaluate(loaded.model, loaded.loader("test"), seed=loaded.recipe.seed, draws=2)
+    (clean,) = measured([loaded], noise(0, draws=2)).runs[0].rows
+    assert tuple(clean.accuracy_over_time) == whole.accuracy.over_time
+    (part,) = measured([loaded], noise(0, draws=2, images=30)).runs[0].rows
+    places = stratified(loaded.data.test, 30)
+    assert list(part.accuracy_per_draw) == whole.right[:, places].double().mean(1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("asked", "options"),
+    [
+        ({"where": "normalized"}, {"where": "normalized"}),
+        ({"unclipped": True}, {"clip": False}),
+        ({"steps": 2}, {"steps": 2}),
+    ],
+)
+def test_what_is_asked_reaches_the_noise(asked, options, runs):
+    found = measured([runs["poisson"]], noise(0.8, images=30, draws=1, **asked))
+    expected = by_hand(runs["poisson"], 0.8, 1, stratified(runs["poisson"].data.test, 30), **options).accuracy
+    assert tuple(found.runs[0].rows[1].accuracy_over_time) == expected.over_time
+    assert (found.sigma_in, found.clipped) == (asked.get("where", "pixels"), "unclipped" not in asked)
+
+
+def test_draws_are_the_recipes_where_none_are_named(runs):
+    found = measured([runs["direct"]], noise(images=20))
+    assert [row.draws for row in found.runs[0].rows] == [1, runs["direct"].recipe.evaluate.draws]
+
+
+def test_models_stay_as_they_were(runs):
+    loaded = runs["poisson"]
+    before, encoder = {n: v.clone() for n, v in loaded.model.state_dict().items()}, loaded.model.encoder
+    measured([loaded], noise(0.5, images=20, draws=1))
+    assert loaded.model.encoder is encoder
+    assert not any(module.training for module in loaded.model.modules())
+    assert all(torch.equal(v, loaded.model.state_dict()[n]) for n, v in before.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"sigmas": (-0.1,)}, "--sigmas"),
+        ({"sigmas": (0.1, float("nan"))}, "--sigmas"),
+        ({"sigmas": (float("inf"),)}, "--sigmas"),
+        ({"draws": 0}, "--draws"),
+        ({"images": 0}, "--images"),
+        ({"steps": 0}, "--steps"),
+    ],
+)
+def test_noise_that_is_none(options, flag):
+    with pytest.raises(ArgumentError, match=f"^{flag} must be "):
+        checked_arguments(RobustArguments, options)
+
+
+@pytest.mark.parametrize(
+    ("pick", "asked", "message"),
+    [
+        (["poisson"] * 2, noise(images=9), "is given twice"),
+        (["poisson"], noise(images=121), "--images 121: the test split of .* has 120"),
+        (["poisson"], noise(steps=4), "--steps 4: .* has 3 steps"),
+        (["poisson", "unsigned"], noise(unclipped=True), "unsigned rate coding takes pixels from 0 to 1"),
+        (["unsigned"], noise(where="normalized"), "it does not normalise"),
+        (["direct"], noise(0, draws=2), "--draws 2: nothing is drawn for clean images here"),
+        (["frames"], noise(), "noise is for images, an encoder of pixels, got FrameEncoder"),
+    ],
+)
+def test_refusals_before_anything_is_measured(pick, asked, message, runs):
+    progress = Progress()
+    with pytest.raises(ArgumentError, match=message):
+        measure_robustness([runs[name] for name in pick], asked, progress)
+    assert not progress.total
+
+
+def test_runs_of_other_images_are_not_compared(runs, monkeypatch):
+    other = runs["direct"]
+    images = other.data.test
+    for changed in (
+        dataclasses.replace(images, images=255 - images.images),
+        dataclasses.replace(images, labels=images.labels.flip(0)),
+        images.select(torch.arange(90)),
+    ):
+        monkeypatch.setitem(other.__dict__, "data", dataclasses.replace(other.data, test=changed))
+        with pytest.raises(ArgumentError, match="has other test images than"):
+            measured([runs["poisson"], other], noise(images=50))
+        monkeypatch.undo()
+
+
+def test_runs_are_called_by_what_tells_them_apart(runs, tmp_path):
+    asked, loaded = noise(0, images=9, draws=1), [moved(runs["poisson"], tmp_path / folder / "tiny") for folder in "ab"]
+    assert [run.run for run in measured(loaded, asked).runs] == [str(one.path) for one in loaded]
+    loaded[1] = moved(loaded[1], tmp_path / "other")
+    assert [run.run for run in measured(loaded, asked).runs] == ["tiny", "other"]
