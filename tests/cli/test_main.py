@@ -9,14 +9,14 @@ import sys
 import pytest
 import torch
 
-from bntt.analysis.measurement import ArgumentError, InvalidResultError
-from bntt.io.cells import OtherSettingsError
 from bntt.analysis.attack.descent import NoFoolboxError
 from bntt.analysis.attack.gradient import NoGradientError
+from bntt.analysis.measurement import ArgumentError, InvalidResultError
 from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.cli import signals
 from bntt.engine.kernels import BackendError
+from bntt.io.cells import OtherSettingsError
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.lock import RunLockedError
 from bntt.models import PretrainedError

@@ -225,7 +225,7 @@ def test_the_record_says_what_was_measured(run):
     assert (found.arguments.attack, found.dataset, found.split) == (("square",), run.dataset, "test")
     assert (found.classes, found.chosen) == (10, how_chosen(run.data.test, 8, run.recipe.seed))
     assert [(model.name, model.randomness) for model in found.models] == [("copy", "redrawn")]
-    assert found.models[0].weights_sha256 == run.weights_sha256()
+    assert found.models[0].weights_sha256 == run.weights_sha256
     assert [row.attack for row in found.found] == ["signs", "square", "worst case"]
 
 
