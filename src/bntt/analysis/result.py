@@ -141,6 +141,10 @@ def first_fault(error: ValidationError) -> str:
     return f"{place}: {fault['msg']}" if place else str(fault["msg"])
 
 
+_adapter_of = cache(TypeAdapter)
+"""Each once: pydantic evaluates the text of annotations to make one."""
+
+
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``__post_init__``.
 
@@ -150,14 +154,9 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
         raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
     try:
-        return _adapter(kind).validate_python(dict(values))
+        return _adapter_of(kind).validate_python(dict(values))
     except ValidationError as error:
         raise ArgumentError(_refusal(error)) from None
-
-
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)  # made once: pydantic evaluates the annotations' text
 
 
 BOUNDS = {

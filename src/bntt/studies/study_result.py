@@ -41,7 +41,7 @@ class StartFound:
     identity: str = ""
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What was measured, as JSON has it, by the names of the study."""
-    records: dict[str, Result | None] = field(default_factory=dict)
+    records: dict[str, Result | None] = field(default_factory=dict, init=False, compare=False)
     """The same as records, once they were asked for."""
 
     def record(self, name: str) -> Result | None:
