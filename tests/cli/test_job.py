@@ -7,13 +7,14 @@ import sys
 from bntt.analysis.result import Result
 from bntt.cli.job import do
 from bntt.runs import measure as measures
-from bntt.runs.recipe.file import dump_recipe
-from tests.runs.tiny import opened_run, recipe
+from bntt.runs.recipe.file import dump_recipe, load_recipe
+from tests.runs.tiny import opened_run
 
 
 def test_a_run_is_trained_and_measured(tmp_path):
     """In a process of its own: what it writes is what the verbs write."""
-    (tmp_path / "mine.toml").write_text(dump_recipe(recipe(data={"name": "fashion-mnist-bundled"})))
+    few = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1"]
+    (tmp_path / "mine.toml").write_text(dump_recipe(load_recipe("demo", few)))
     train = {"train": str(tmp_path / "mine.toml"), "name": "one", "root": str(tmp_path), "device": "cpu"}
     measure = {"measure": "drift", "run": str(tmp_path / "one"), "folder": str(tmp_path / "there"), "device": "cpu"}
     for job in (train, measure | {"arguments": {"images": 20}}):

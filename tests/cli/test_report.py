@@ -54,7 +54,7 @@ def test_gaps_are_counted_and_the_page_is_written(tmp_path, capsys):
     assert cli.main(["report", str(run), "--out", str(tmp_path / "a.html")]) == 0
     assert "2 gaps" in capsys.readouterr().out
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
-    assert "energy.json: &#39;layers&#39; is no list of objects" in text
+    assert "energy.json: dataset: Field required" in text
 
 
 @pytest.mark.parametrize("content", ["{", json.dumps({"title": "none"})])

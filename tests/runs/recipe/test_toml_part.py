@@ -4,7 +4,7 @@ import pytest
 
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
-from bntt.studies.measures import MEASURES, Exit
+from bntt.studies.pictures import FIGURES, Bars
 from bntt.studies.study_schema import RunPart, Setting
 
 
@@ -35,16 +35,17 @@ def test_the_first_that_is_wrong_is_named(kind, values, said):
 
 
 def test_a_kind_is_one_of_a_closed_dictionary():
-    assert by_kind(MEASURES, "kind", {"kind": "exit", "loss": 1.0}, "m") == Exit(kind="exit", loss=1.0)
+    known = {"kind": "bars", "title": "t", "alt": "a", "column": "c"}
+    assert by_kind(FIGURES, "kind", known, "m") == Bars(**known)
     for values, said in (
-        ({"kind": "exits"}, "m.kind: unknown name 'exits'; did you mean 'exit'?"),
-        ({}, "m.kind: is missing; one of exit, activity"),
-        ({"kind": "os.system"}, "m.kind: unknown name 'os.system'; known names: exit"),
+        ({"kind": "bar"}, "m.kind: unknown name 'bar'; did you mean 'bars'?"),
+        ({}, "m.kind: is missing; one of bars, scatter"),
+        ({"kind": "os.system"}, "m.kind: unknown name 'os.system'; known names: bars"),
         (3, "m: must be a table"),
-        ({"kind": "exit", "los": 1.0}, "m.los: unknown key; did you mean 'loss'?"),
+        (known | {"colum": "c"}, "m.colum: unknown key; did you mean 'column'?"),
     ):
         with pytest.raises(RecipeError) as caught:
-            by_kind(MEASURES, "kind", values, "m")
+            by_kind(FIGURES, "kind", values, "m")
         assert str(caught.value).startswith(said)
 
 

@@ -96,9 +96,11 @@ def write_run(folder: Path, norm: str = "bntt", seed: int = 0) -> Path:
     ]  # fmt: skip
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     evaluation = {
-        "split": "test", "images": 60, "images_of": 60, "draws": 2, "steps": 3, "accuracy": 0.4 + seed / 100,
-        "accuracy_sd_over_draws": 0.01, "accuracy_wilson_95": [0.29, 0.52], "accuracy_over_time": [0.1, 0.3, 0.4],
-        "gamma_magnitude": {"conv1": [0.4, 0.3, 0.2], "fc1": [0.1, 0.3, 0.2]},
+        "dataset": "made", "split": "test", "epoch": 2,
+        "images": 60, "images_of": 60, "draws": 2, "steps": 3, "accuracy": 0.4 + seed / 100,
+        "accuracy_sd_over_draws": 0.01, "accuracy_per_draw": [0.39, 0.41],
+        "accuracy_wilson_95": [0.29, 0.52], "accuracy_over_time": [0.1, 0.3, 0.4],
+        "gamma_signed": {}, "gamma_magnitude": {"conv1": [0.4, 0.3, 0.2], "fc1": [0.1, 0.3, 0.2]},
         "firing_rate": {"conv1": [0.1, 0.2, 0.1], "fc1": [0.0, 0.1, 0.2]}, "spikes_per_image": 123.0,
     }  # fmt: skip
     (folder / "evaluation.json").write_text(json.dumps(evaluation), encoding="utf-8")

@@ -50,7 +50,7 @@ def test_what_is_missing_or_broken_is_stated(tmp_path):
     assert [gap.split(":")[0] for gap in subject.gaps] == ["recipe.toml", "environment.json"]
     gaps = {section.title: section.gaps for section in subject.sections}
     assert gaps["Training"][0].startswith("metrics.jsonl, line 1: no JSON")
-    assert gaps["Accuracy"] == ("evaluation.json: 'accuracy' is no number",)
+    assert gaps["Evaluate"] == ("evaluation.json: dataset: Field required",)
     assert subject.compared[6].text == "not evaluated"
 
 

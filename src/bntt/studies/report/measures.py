@@ -55,10 +55,9 @@ def _section(measurement: Measurement, path: Path) -> Section:
     try:
         values = cleaned(read_json(path).held)
         section = result_from(measurement.result_in(path.stem), values).section()
-    except (GapError, OverflowError) as gap:
-        section = Section(measurement.name.capitalize(), gaps=(str(gap),))
-    except ValueError as error:
-        why = f"{clean(path.name, LONGEST_NAME)}: {clean(str(error), 200)}"
+    except (ValueError, ArithmeticError, LookupError, TypeError) as error:
+        odd = clean(str(error), 200) if isinstance(error, ValueError) else "its numbers do not fit together"
+        why = str(error) if isinstance(error, GapError) else f"{clean(path.name, LONGEST_NAME)}: {odd}"
         section = Section(measurement.name.capitalize(), gaps=(why,))
     return replace(section, title=f"{section.title} ({beyond.replace('-', ' ')})") if beyond else section
 
