@@ -23,6 +23,8 @@ BELOW = {
     "io": set(),
 }
 """What a room opens directly; what those open it may open too."""
+OTHER_PROGRAMS = {"runs/environment.py", "bench/timing.py"}
+"""Where command lines are built: of git, and of the process in which a benchmark is timed."""
 OWNERS = {
     "print(": {"cli/main.py", "cli/console.py"},
     "Console(": {"cli/console.py"},
@@ -34,6 +36,7 @@ OWNERS = {
     "urllib": {"data/download.py"},
     "tarfile": {"data/images/cifar.py"},
     "zipfile": {"data/images/image_folder.py", "io/pickled.py"},
+    "subprocess": {"studies/workers.py", *OTHER_PROGRAMS},
     "import_module": {"__init__.py", "analysis/__init__.py"},
     "importlib.import_module": set(),
     "importlib.util.module_from_spec": set(),
@@ -86,6 +89,27 @@ def test_one_owner_each_and_nothing_unsafe(path):
     assert not called & {"eval", "exec"}
     for what in BANNED:
         assert not re.search(rf"(?<![\w.]){re.escape(what)}", code), f"{name(path)} uses {what}"
+
+
+def flags_in(code: str) -> set[str]:
+    """Words of a command line: flags in lists and tuples."""
+    rows = [node.elts for node in ast.walk(ast.parse(code)) if isinstance(node, ast.List | ast.Tuple)]
+    texts = {
+        node.value for row in rows for node in row if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {text for text in texts if re.fullmatch(r"-[a-zA-Z]|--[a-z][a-z-]*(=.*)?", text)}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if not name(p).startswith("cli/")], ids=name)
+def test_no_command_line_is_built_inside_the_library(path):
+    assert name(path) in OTHER_PROGRAMS or not flags_in(code_of(path))
+
+
+def test_command_lines_are_recognised():
+    assert flags_in("run(['attack', str(run), '--eot', '3'])") == {"--eot"}
+    assert flags_in("program = (sys.executable, '-m', 'bntt', *words)") == {"-m"}
+    assert not flags_in("['attack', '-', 'a-b', '-untrained']; check('--eot')")
+    assert all(flags_in(code_of(path)) for path in FILES if name(path) in OTHER_PROGRAMS)
 
 
 def private_names_of_torch(code: str) -> set[str]:

@@ -14,6 +14,7 @@ def test_files_of_the_other_split_are_their_own():
 
 
 def test_what_folds_to_nothing_is_refused():
-    assert EQUIVALENCE.refuses(FACTS) == EQUIVALENCE.refuses(replace(FACTS, norm="tebn")) == ""
-    assert "nothing to fold" in EQUIVALENCE.refuses(replace(FACTS, norm="layer"))
-    assert "no spikes" in EQUIVALENCE.refuses(replace(FACTS, is_ann=True))
+    asked = EquivalenceArguments()
+    assert EQUIVALENCE.refuses(FACTS, asked) == EQUIVALENCE.refuses(replace(FACTS, norm="tebn"), asked) == ""
+    assert "nothing to fold" in EQUIVALENCE.refuses(replace(FACTS, norm="layer"), asked)
+    assert "no spikes" in EQUIVALENCE.refuses(replace(FACTS, is_ann=True), asked)

@@ -1,6 +1,7 @@
 """What the exit measurement declares: one file whatever the split, another record for each sample by itself."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,14 @@ def test_files_are_those_of_one_choice_or_of_each_sample():
 def test_what_is_refused(asked, words):
     with pytest.raises(ArgumentError, match=words):
         checked_arguments(ExitArguments, asked)
+
+
+def test_a_norm_without_a_gamma_for_each_step_is_refused_but_for_each_sample_by_itself():
+    alike, each = ExitArguments(), ExitArguments(per_sample=True)
+    assert {EXIT.refuses(replace(FACTS, norm=norm), alike) for norm in ("bntt", "bntt-beta", "tab")} == {""}
+    assert "--per-sample needs no γ either" in EXIT.refuses(replace(FACTS, norm="bn"), alike)
+    assert EXIT.refuses(replace(FACTS, norm="bn"), each) == ""
+    assert "no spikes" in EXIT.refuses(replace(FACTS, is_ann=True), each)
 
 
 def test_draws_are_those_of_the_recipe_or_those_asked_for():
