@@ -1,6 +1,7 @@
-"""Stands in for ``python -m bntt`` where a test is about the work and not about numbers: writes what verbs write.
+"""Stands in for ``python -m bntt.cli.job`` where a test is about the work and not about numbers.
 
-``python fake_bntt.py DIARY VERB ...``: every call is a line of the diary. A run whose norm is "tab" fails with code 6.
+``python fake_bntt.py FOLDER JOB``: every job is a line of FOLDER/diary, and leaves files as a training or a measurement
+does, from FOLDER/made.json. A training whose norm is "tab" fails with code 6.
 """
 
 import json
@@ -13,29 +14,30 @@ PAUSE = 0.02
 
 
 def main():
-    """One verb."""
-    diary, verb, first, *rest = sys.argv[1:]
-    with open(diary, "a", encoding="utf-8") as file:
-        file.write(f"{verb} {first}\n")
+    """One job."""
+    folder, job = Path(sys.argv[1]), json.loads(sys.argv[2])
+    with open(folder / "diary", "a", encoding="utf-8") as file:
+        file.write(f"{job.get('measure', 'train')}\n")
     time.sleep(PAUSE)
-    if verb != "train":
-        Path(first, f"{verb}.json").write_text(json.dumps({"split": "test", "n": 1}))
+    if "measure" in job:
+        where = Path(job["folder"], f"{job['measure']}.json")
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_text(json.dumps({"split": "test", "n": 1, "arguments": job["arguments"]}))
         return 0
-    words = dict(zip(rest[::2], rest[1::2], strict=False))
-    text = Path(first).read_text(encoding="utf-8")
+    text = Path(job["train"]).read_text(encoding="utf-8")
     if 'norm = "tab"' in text:
         print("bntt: numbers are not finite", file=sys.stderr)
         return 6
-    run = Path(words["--root"], words["--name"])
+    made, run = json.loads((folder / "made.json").read_text()), Path(job["root"], job["name"])
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     (run / "checkpoints" / "best.safetensors").write_bytes(b"weights")
     (run / "recipe.toml").write_text(text)
-    sums = json.loads(Path(diary).with_suffix(".sums").read_text())
-    (run / "environment.json").write_text(json.dumps({"data": {"sha256": sums}, "device": "cpu"}))
-    rows = [json.dumps({"epoch": epoch}) for epoch in range(tomllib.loads(text)["train"]["epochs"])]
+    (run / "environment.json").write_text(json.dumps({"data": {"sha256": made["sums"]}, "device": job["device"]}))
+    recipe = tomllib.loads(text)
+    rows = [json.dumps({"epoch": epoch}) for epoch in range(recipe["train"]["epochs"])]
     (run / "metrics.jsonl").write_text("".join(f"{row}\n" for row in rows))
-    found = {"split": "test", "accuracy": 0.5, "spikes_per_image": 3.0, "seconds": 0.0, "accuracy_over_time": [0.5]}
-    (run / "evaluation.json").write_text(json.dumps(found))
+    draws = recipe["evaluate"]["draws"] if recipe["encoder"]["name"] == "poisson" else 1
+    (run / "evaluation.json").write_text(json.dumps(made["evaluation"] | {"draws": draws}))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A study with numbers in every measure, as it is after its work: from files that verbs wrote."""
+"""A study with numbers in every measure, as it is after its work: from files that measurements wrote."""
 
 import json
 from dataclasses import replace
@@ -8,13 +8,29 @@ from bntt.studies.pool import KeptRun
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import load_study, parse_study
 from bntt.studies.study_result import StartFound, StudyResult
-from tests.studies.kept import study
-from tests.studies.test_metrics import FILES, KEPT
+from tests.studies.kept import evaluation, small, study
 
+KEPT = Path(__file__).parents[2] / "docs" / "results"
+FILES = {
+    "evaluate": "rival-bntt-0/evaluation.json",
+    "retiming": "rival-bntt-0/evaluation.json",
+    "exit": "cifar10-small-bntt/exit.json",
+    "activity": "cifar10-small-bntt/activity.json",
+    "energy": "rival-bntt-0/energy.json",
+    "drift": "cifar10-small-bntt/drift.json",
+    "equivalence": "cifar10-small-bntt/equivalence.json",
+    "robust": "rivals-noise/robust.json",
+    "attack": "rivals-attack-bntt/attack-fgsm.json",
+    "stability": "stability/stability.json",
+}
 PLACES = {"images": "/somewhere", "dvs-cifar10": "/elsewhere"}
 NEURON = {
+    "dataset": "made",
+    "split": "test",
     "layer": "conv1",
     "place": [0, 1, 2],
+    "image": 0,
+    "label": "0",
     "threshold": 1.0,
     "steps": [
         {"step": 1, "potential": 0.5, "spike": False, "membrane": 0.5, "surrogate_gradient": 0.1},
@@ -24,12 +40,8 @@ NEURON = {
 
 
 def written(kind):
-    """What the verb of a kind wrote."""
-    if kind == "neuron":
-        return NEURON
-    if kind == "retiming":
-        return written("evaluate")
-    return json.loads((KEPT / FILES[kind]).read_text(encoding="utf-8"))
+    """What the measurement of a kind wrote."""
+    return NEURON if kind == "neuron" else json.loads((KEPT / FILES[kind]).read_text(encoding="utf-8"))
 
 
 def small_result(accuracy=None, state="done"):
@@ -39,12 +51,9 @@ def small_result(accuracy=None, state="done"):
     starts = {}
     for run in runs:
         for start in run.starts:
-            values = {
-                "accuracy": (accuracy or {}).get((run.name, start.seed), 0.8),
-                "spikes_per_image": 10.0,
-                "seconds": 2.0,
-            }
-            kept = KeptRun(Path("runs/pool/x"), "id", {"train": "t"}, {"commit": "c", "processor": "P"}, values)
+            values = evaluation((accuracy or {}).get((run.name, start.seed), 0.8))
+            made_on = {"commit": "c", "processor": "P"}
+            kept = KeptRun(Path("runs/pool/x"), small(), "id", {"train": "t"}, made_on, values)
             numbers = {"evaluate": values}
             starts[run.name, start.seed] = StartFound(start, state, "", kept, "id", numbers)
     return StudyResult(found, "small", runs, starts)

@@ -1,10 +1,12 @@
 """Runs as a study finds them: directories with the files of a training, made without one."""
 
 import json
+import sys
 from pathlib import Path
 
 from bntt.data.catalog import BUILT_IN
 from bntt.data.prepared.prepared_set import manifest_of
+from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 
 STUDY = {
@@ -27,6 +29,20 @@ def study(**changed):
     return {key: value for key, value in {**json.loads(json.dumps(STUDY)), **changed}.items() if value is not None}
 
 
+def evaluation(accuracy=0.8, **more):
+    """What an evaluation writes."""
+    found = {"dataset": "made", "split": "test", "images": 10, "draws": 1, "accuracy": accuracy}
+    found |= {"accuracy_sd_over_draws": None, "accuracy_wilson_95": [0.1, 0.9], "accuracy_per_draw": [accuracy]}
+    found |= {"accuracy_over_time": [0.1, accuracy], "spikes_per_image": 10.0, "seconds": 2.0}
+    return found | {"gamma_magnitude": {}, "gamma_signed": {}, "firing_rate": {}} | more
+
+
+def fake_program(folder: Path):
+    """A stand-in for the program that does jobs."""
+    (folder / "made.json").write_text(json.dumps({"sums": bundled_sums(), "evaluation": evaluation(0.5)}))
+    return sys.executable, str(Path(__file__).parent / "fake_bntt.py"), str(folder)
+
+
 def bundled_sums(name="fashion-mnist-bundled"):
     return manifest_of(BUILT_IN[name](), name).sha256
 
@@ -44,9 +60,8 @@ def keep(place: Path, recipe, *, accuracy=0.8, sums=None, weights=False, **envir
     facts = {"device": "cpu", "commit": "abc", "processor": "P", "data": {"sha256": sums or bundled_sums()}}
     (place / "environment.json").write_text(json.dumps({**facts, **environment}))
     epochs(place, recipe.train.epochs)
-    spent = {"seconds": 1.0, "updates": 10 * recipe.train.epochs}
-    found = {"split": "test", "accuracy": accuracy, "spikes_per_image": 9.0, **spent}
-    (place / "evaluation.json").write_text(json.dumps({**found, "accuracy_over_time": [0.1, accuracy]}))
+    found = evaluation(accuracy, updates=10 * recipe.train.epochs, draws=facts_of(recipe).draws)
+    (place / "evaluation.json").write_text(json.dumps(found))
     if weights:
         (place / "checkpoints").mkdir()
         (place / "checkpoints" / "best.safetensors").write_bytes(b"weights")

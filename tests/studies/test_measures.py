@@ -1,131 +1,119 @@
-"""Kinds of measures: what they ask of the command line, which parses it, and how they are kept."""
+"""Measurements as a study asks for them, and whether what was kept is what is asked for."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from bntt.analysis.energy.costs import cost_names, load_costs
-from bntt.cli.main import verbs
-from bntt.runs.recipe.file import load_recipe
-from bntt.studies.measures import MEASURES, Attack, Exit, Measure, Retiming, Robust, Stability, takes
+from bntt.analysis.measurement import ArgumentError, Facts
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.studies.measures import KINDS, measure_from
+
+KEPT = Path(__file__).parents[2] / "docs" / "results"
+FACTS = Facts("vgg9", "bntt", "poisson", 8, False, 5, True)
+DIRECT = Facts("vgg9", "bntt", "direct", 8, False, 1, False)
+ANN = Facts("vgg9", "none", "expected", 1, True, 1, False)
 
 
-def made(kind):
-    more = {"retiming": {"steps": 4}}.get(kind, {})
-    return MEASURES[kind].model_validate({"kind": kind, **more})
-
-
-@pytest.mark.parametrize("kind", MEASURES)
-def test_every_kind_is_a_verb_of_the_command_line(kind):
-    verb, first, *rest = made(kind).command(Path("runs/x"), load_recipe("demo"))
-    assert verb in verbs()
-    assert first.startswith("runs/x")
-    assert made(kind).written().endswith(".json")
-    assert all(isinstance(word, str) for word in rest)
+def made(kind, **words):
+    return measure_from(kind, words)
 
 
 def test_the_file_is_of_kind_and_arguments():
-    assert Exit(kind="exit").file != Exit(kind="exit", loss=1.0).file
-    assert Exit(kind="exit").file == Exit(kind="exit", loss=0.5).file
-    assert Exit(kind="exit").file.startswith("measures/exit-")
+    assert made("exit").file == made("exit", loss=0.5).file != made("exit", loss=1.0).file
+    assert made("exit").file.startswith("measures/exit-")
+    assert made("retiming", steps=16, longer="hold").written == "evaluation-16-steps-hold.json"
+    assert made("retiming", steps=4, longer="").written == "evaluation-4-steps-truncate.json"
 
 
-def test_arguments_reach_the_command():
-    demo, ann = load_recipe("demo"), load_recipe("fashion-mnist-ann")
-    asked = Robust(kind="robust", sigmas=[0.1, 0.4], images=7, draws=2).command(Path("r"), demo)
-    assert asked == ["robust", "r", "--images", "7", "--draws", "2", "--sigmas", "0.1", "0.4"]
-    attack = Attack(kind="attack", eps=[8], images=5, eot=3)
-    assert attack.command(Path("r"), demo)[-2:] == ["--eot", "3"]
-    assert "--eot" not in attack.command(Path("r"), ann), "an ANN draws nothing"
-    assert Retiming(kind="retiming", steps=16, longer="hold").written() == "evaluation-16-steps-hold.json"
-    stability = Stability(kind="stability").command(Path("r"), load_recipe("demo", ["network.norm=tab"]))
-    assert stability[:4] == ["stability", "r/recipe.toml", "--norms", "tab"]
-
-
-EVALUATION = {"split": "test", "epoch": 4, "images": 10000, "draws": 5, "steps": 8, "updates": 4220}
-CHOSEN = {"chosen_on": "validation", "split": "test", "loss_allowed": 0.005, "draws": 5, "test_images": 10000}
-COSTS = {name: load_costs(name).model_dump() for name in cost_names()}
-COUNTED = {"split": "test", "epoch": 4, "images": 10000, "draws": 1, "steps": [8, 5], "costs": COSTS, "is_ann": False}
-DRAWN = {"layer": "b", "images": 500}
-MOVED = {
-    "split": "validation",
-    "epoch": 4,
-    "images": 6000,
-    "layers": {"a": {}, "b": {}, "c": {}},
-    "distribution": DRAWN,
-}
-RETIMED = {**EVALUATION, "steps": 4, "retimed": {"steps": 4, "how": "truncate"}}
-KEPT = {
-    "exit": CHOSEN,
-    "activity": {"split": "test", "images": 10000, "draws": 1},
-    "energy": COUNTED,
-    "drift": MOVED,
-    "equivalence": {"split": "validation", "images": 1000, "epoch": 4},
-    "retiming": RETIMED,
-}
-
-
-@pytest.mark.parametrize("kind", KEPT)
-def test_numbers_of_a_verb_count_where_they_say_that_they_were_asked_for_alike(kind):
-    assert made(kind).was_asked(KEPT[kind], EVALUATION)
-    assert made(kind).was_asked(KEPT[kind], {}), "an evaluation that says nothing"
+def test_usual_arguments_and_words_are_those_of_studies():
+    attack = made("attack", eps=[4, "1/255"], attacks=["pgd"], images=5).arguments
+    assert (attack.eps, attack.attack, attack.images, attack.eot) == (("4/255", "1/255"), ("pgd",), 5, 16)
+    assert made("attack", eps=["4/255"], attack=["pgd"]) == made("attack", eps=[4], attacks=["pgd"])
+    assert made("stability").arguments.starts == 1
+    assert made("robust").arguments.draws == 3
+    assert all(made(kind).kind == kind for kind in (*MEASUREMENTS, *KINDS))
 
 
 @pytest.mark.parametrize(
-    ("kind", "other"),
+    ("kind", "words", "said"),
     [
-        ("exit", {"chosen_on": "stated"}),
-        ("exit", {"loss_allowed": 0.01}),
-        ("exit", {"draws": 3}),
-        ("exit", {"test_images": 500}),
-        ("exit", {"num_steps": 4}),
-        ("activity", {"split": "validation"}),
-        ("activity", {"draws": 2}),
-        ("activity", {"images": 100}),
-        ("energy", {"draws": 3}),
-        ("energy", {"images": 100}),
-        ("energy", {"epoch": 2}),
-        ("energy", {"steps": [4]}),
-        ("energy", {"costs": {"mine": COSTS["digital-45nm"]}}),
-        ("energy", {"costs": {**COSTS, "digital-45nm": {**COSTS["digital-45nm"], "mac": 1.0}}}),
-        ("energy", {"is_ann": True}),
-        ("drift", {"split": "test"}),
-        ("drift", {"epoch": 3}),
-        ("drift", {"distribution": {"layer": "c", "images": 500}}),
-        ("drift", {"distribution": {"layer": "b", "images": 10}}),
-        ("drift", {"distribution": None}),
-        ("drift", {"images": 10, "layers": {"fc1": {}}}),
-        ("equivalence", {"images": 100}),
-        ("equivalence", {"epoch": 3}),
-        ("retiming", {"draws": 2}),
-        ("retiming", {"images": 100}),
-        ("retiming", {"epoch": 3}),
-        ("retiming", {"updates": 100}),
-        ("retiming", {"retimed": {"steps": 4, "how": "hold"}}),
+        ("exits", {}, "no measurement 'exits'"),
+        ("exit", {"los": 1}, "there is no --los"),
+        ("attack", {"eps": [300]}, "300/255"),
+        ("robust", {"images": 0}, "--images must be 1 or more"),
     ],
 )
-def test_numbers_that_were_asked_for_otherwise_do_not(kind, other):
-    assert not made(kind).was_asked({**KEPT[kind], **other}, EVALUATION)
+def test_what_cannot_be_asked_for_is_refused(kind, words, said):
+    with pytest.raises(ArgumentError, match=said):
+        made(kind, **words)
 
 
-def test_what_else_a_verb_kept_counts():
-    ann = {**COUNTED, "is_ann": True, "steps": [1], "costs": {"digital-45nm": COSTS["digital-45nm"]}}
-    assert made("energy").was_asked(ann, {**EVALUATION, "steps": 1}), "an ANN pays for no spikes"
-    said = {**COSTS, "neuromorphic": {**COSTS["neuromorphic"], "note": "other words"}}
-    assert made("energy").was_asked({**COUNTED, "costs": said}, EVALUATION)
-    assert made("exit").was_asked({**CHOSEN, "draws": 1}, EVALUATION)
-    assert not Exit(kind="exit", loss=1.0).was_asked(CHOSEN, EVALUATION)
-    assert not Robust(kind="robust").was_asked({"split": "test"}, EVALUATION)
+def test_a_run_is_asked_for_what_it_can_be():
+    assert made("attack").for_run(FACTS).eot == 16
+    assert made("attack").for_run(DIRECT).eot is None, "nothing is drawn"
+    assert made("stability").for_run(Facts("vgg9", "tab", "poisson", 8, False, 5, True)).norms == ("tab",)
+    assert made("drift").for_run(ANN) == made("drift").arguments
 
 
-def test_what_a_network_can_be_measured_by():
-    assert not takes("exit", is_ann=False, norm="bn")
-    assert takes("exit", is_ann=False, norm="bntt-beta")
-    assert takes("energy", is_ann=True, norm="none")
-    assert not takes("drift", is_ann=False, norm="layer")
-    assert takes("activity", is_ann=False, norm="none")
+@pytest.mark.parametrize(
+    ("kind", "arguments", "facts", "same"),
+    [
+        ("activity", {}, FACTS, True),
+        ("activity", {"split": "test", "draws": 1, "places": False}, FACTS, True),
+        ("activity", {"split": "validation"}, FACTS, False),
+        ("activity", {"draws": 2}, FACTS, False),
+        ("activity", {"unheard": 2}, FACTS, False),
+        ("exit", {"kind": "exit", "loss": 0.5}, FACTS, True),
+        ("exit", {"kind": "exit", "loss": 1.0}, FACTS, False),
+        ("attack", {"kind": "attack", "eps": [2, 4, 8], "attacks": ["fgsm"], "images": 500, "eot": 16}, FACTS, True),
+        ("attack", asdict(made("attack").arguments), FACTS, True),
+        ("attack", asdict(made("attack").arguments) | {"eot": None}, DIRECT, True),
+        ("attack", asdict(made("attack", eot=8).arguments), FACTS, False),
+        ("attack", asdict(made("attack").arguments) | {"eot": None}, FACTS, False),
+        ("stability", {"kind": "stability", "rates": [0.03, 0.3, 3.0], "steps": 100}, FACTS, True),
+        ("stability", {"rates": [0.03, 0.3, 3.0], "steps": 100}, FACTS, False),  # three starts by default, a study one
+        ("stability", asdict(made("stability").for_run(FACTS)), FACTS, True),
+    ],
+)
+def test_what_was_kept_is_compared_by_how_it_was_asked_for(kind, arguments, facts, same):
+    assert made(kind).was_asked(arguments, facts) == same
 
 
-def test_a_bare_measure_has_no_command():
-    with pytest.raises(NotImplementedError):
-        Measure(kind="x").command(Path(), load_recipe("demo"))
+@pytest.mark.parametrize("file", sorted(KEPT.glob("studies/*/measures/*.json")), ids=lambda path: path.stem)
+def test_every_kept_measure_is_what_it_says_and_can_be_read(file):
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    words = {key: value for key, value in kept["arguments"].items() if key != "kind"}
+    measure = made(kept["kind"], **words)
+    assert measure.was_asked(kept["arguments"], FACTS)
+    assert measure.read(kept["values"]).dataset
+
+
+def test_another_record_of_a_measurement_is_read_as_such():
+    values = json.loads((KEPT / "cifar10-small-bntt" / "exit-per-sample.json").read_text(encoding="utf-8"))
+    assert made("exit", per_sample=True).read(values).criteria
+    with pytest.raises(ValueError, match="Field required"):
+        made("exit").read(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "norm", "is_ann", "taken"),
+    [
+        ("exit", {}, "bn", False, False),
+        ("exit", {"per_sample": True}, "bn", False, True),
+        ("exit", {}, "bntt-beta", False, True),
+        ("exit", {}, "tab", False, True),
+        ("energy", {}, "none", True, True),
+        ("activity", {}, "none", True, False),
+        ("drift", {}, "layer", False, False),
+        ("equivalence", {}, "none", False, False),
+        ("activity", {}, "none", False, True),
+        ("neuron", {}, "none", True, False),
+        ("robust", {}, "none", True, True),
+        ("attack", {}, "none", True, True),
+        ("stability", {}, "none", True, True),
+    ],
+)
+def test_what_a_network_can_be_measured_by(kind, words, norm, is_ann, taken):
+    assert made(kind, **words).takes(Facts("vgg9", norm, "poisson", 8, is_ann, 5, True)) == taken

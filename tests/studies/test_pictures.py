@@ -1,13 +1,13 @@
 """What pictures a study may ask for."""
 
+from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies.figures import CHARTS
-from bntt.studies.measures import EVALUATE, MEASURES
 from bntt.studies.pictures import FIGURES, Bars, Noise, Scatter
 
 
 def test_every_kind_is_drawn_and_reads_a_kind_of_measure():
     assert FIGURES.keys() == CHARTS.keys()
-    assert {part.reads for part in FIGURES.values()} <= {*MEASURES, EVALUATE, ""}
+    assert {part.reads for part in FIGURES.values()} <= {*MEASUREMENTS, ""}
 
 
 def test_what_a_picture_names():

@@ -2,14 +2,14 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from hashlib import sha256
 
 import pytest
 
 from bntt.runs.recipe.file import dump_recipe, load_recipe
-from bntt.studies.measures import Activity, Exit, Robust
+from bntt.studies.measures import measure_from
 from bntt.studies.pool import (
-    KeptRun,
     identity,
     kept_run,
     kept_runs,
@@ -155,42 +155,65 @@ def test_an_ann_that_is_another_now_is_not_what_a_run_began_with(tmp_path):
     assert kept_run(begun) is None, "it is trained anew"
 
 
-def test_measures_are_kept_with_what_they_were_asked(tmp_path):
-    place = keep(tmp_path / "a", small())
-    run, measure = kept_run(place), Activity(kind="activity")
-    assert run.found(measure) is None
-    (place / "activity.json").write_text('{"split": "validation"}')
-    assert run.found(measure) is None
-    (place / "activity.json").write_text('{"split": "test", "n": 1}')
-    assert run.found(measure)["n"] == 1
-    (place / "measures").mkdir()
-    kept = {"arguments": measure.model_dump(), "values": {"n": 2}}
-    (place / measure.file).write_text(json.dumps(kept))
-    assert run.found(measure)["n"] == 2
-    numbers = numbers_of(run, {"activity": measure, "noise": Robust(kind="robust")})
-    assert numbers.keys() == {"evaluate", "activity"}
+ASKED = {"split": "test", "draws": 1, "places": False}
 
 
-def test_measures_of_other_weights_are_made_again(tmp_path):
-    place, measure = keep(tmp_path / "a", small("train.epochs=3"), weights=True), Activity(kind="activity")
+@pytest.mark.parametrize(
+    ("own", "taken"),
+    [
+        ({"n": 1, "arguments": ASKED}, True),
+        ({"n": 1, "arguments": ASKED | {"split": "validation"}}, False),
+        ({"n": 1, "arguments": ASKED, "epoch": 2}, True),
+        ({"n": 1, "arguments": ASKED, "epoch": 1}, False),
+        ({"n": 1, "arguments": ASKED, "weights_sha256": sha256(b"weights").hexdigest()}, True),
+        ({"n": 1, "arguments": ASKED, "weights_sha256": "x"}, False),
+        ({"n": 1, "arguments": None}, False),
+        ({"n": 1}, False),
+        ([], False),
+    ],
+)
+def test_what_a_verb_kept_counts_where_it_says_that_it_was_asked_so(own, taken, tmp_path):
+    place = keep(tmp_path / "a", small(), weights=True)
+    (place / "activity.json").write_text(json.dumps(own))
     run = kept_run(place)
-    (place / "measures").mkdir()
-    kept = {"arguments": measure.model_dump(), "values": {"n": 2}}
-    for of, values, taken in [
+    found = replace(run, evaluation={**run.evaluation, "epoch": 2}).found(measure_from("activity", {}))
+    assert found == (own if taken else None)
+
+
+def test_weights_that_are_not_here_are_not_compared(tmp_path):
+    place = keep(tmp_path / "a", small())
+    (place / "activity.json").write_text(json.dumps({"arguments": ASKED, "weights_sha256": "x"}))
+    assert kept_run(place).found(measure_from("activity", {})) is not None
+
+
+@pytest.mark.parametrize("arguments", [ASKED, {"kind": "activity"}], ids=["arguments", "words of before"])
+@pytest.mark.parametrize(
+    ("of", "values", "taken"),
+    [
         ({"updates": 30}, {}, True),
         ({"updates": 20}, {}, False),
         ({"updates": None}, {}, True),
         ({}, {"epoch": 2}, True),
         ({}, {"epoch": 1}, False),
-    ]:
-        (place / measure.file).write_text(json.dumps({**kept, "of": of, "values": values}))
-        found = KeptRun(run.path, run.identity, run.data, run.environment, {**run.evaluation, "epoch": 2})
-        assert (found.found(measure) is not None) == taken
-    chosen = {"chosen_on": "validation", "split": "test", "loss_allowed": 0.005, "weights_sha256": "x"}
-    (place / "exit.json").write_text(json.dumps(chosen))
-    assert run.found(Exit(kind="exit")) is None, "chosen for other weights"
-    (place / "checkpoints" / "best.safetensors").unlink()
-    assert run.found(Exit(kind="exit")) is not None, "nothing is here to be compared"
+    ],
+)
+def test_measures_of_other_weights_are_made_again(arguments, of, values, taken, tmp_path):
+    place, measure = keep(tmp_path / "a", small("train.epochs=3"), weights=True), measure_from("activity", {})
+    run = kept_run(place)
+    (place / "measures").mkdir()
+    (place / measure.file).write_text(json.dumps({"arguments": arguments, "of": of, "values": values | {"n": 2}}))
+    found = replace(run, evaluation={**run.evaluation, "epoch": 2})
+    assert (found.found(measure) is not None) == taken
+
+
+def test_numbers_are_those_of_studies_before_those_of_verbs(tmp_path):
+    place, measure = keep(tmp_path / "a", small()), measure_from("activity", {})
+    (place / "activity.json").write_text(json.dumps({"n": 1, "arguments": ASKED}))
+    (place / "measures").mkdir()
+    (place / measure.file).write_text(json.dumps({"arguments": asdict(measure.arguments), "values": {"n": 2}}))
+    numbers = numbers_of(kept_run(place), {"mine": measure, "noise": measure_from("robust", {})})
+    assert numbers.keys() == {"evaluate", "mine"}
+    assert numbers["mine"] == {"n": 2}
 
 
 def test_runs_of_before_there_was_a_number_are_the_first(tmp_path):

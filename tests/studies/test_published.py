@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.studies.metrics import METRICS
+from bntt.studies.metrics import metric_of
 from bntt.studies.published import paper_cell, published
 from bntt.studies.study_file import load_study
 
@@ -15,7 +15,7 @@ def test_every_number_is_of_a_study_run_and_column(key):
     columns = {one.key: one for one in found.table if one.shown}
     assert column in columns
     assert len(published()[key].source) > 10
-    if METRICS[columns[column].metric].unit == "%":
+    if metric_of(columns[column].metric).metric.unit == "%":
         assert 1 < published()[key].value <= 100
 
 

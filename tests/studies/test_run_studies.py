@@ -1,8 +1,6 @@
 """Studies from file to result, with a stand-in for the processes."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +8,7 @@ from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.run_studies import Places, plan, results_of, write_results
 from bntt.studies.study_file import parse_study
 from bntt.studies.workers import Workshop, work
-from tests.studies.kept import bundled_sums, keep, small, study
-
-FAKE = Path(__file__).parent / "fake_bntt.py"
+from tests.studies.kept import fake_program, keep, small, study
 
 
 @pytest.fixture
@@ -22,10 +18,8 @@ def places(tmp_path):
 
 def done(places, *studies):
     places.pool.mkdir(exist_ok=True)
-    diary = places.pool.parent / "diary"
-    diary.with_suffix(".sums").write_text(json.dumps(bundled_sums()))
     planned = plan([parse_study(one, f"s{n}") for n, one in enumerate(studies)], "small", places)
-    shop = Workshop(places.pool, program=(sys.executable, str(FAKE), str(diary)))
+    shop = Workshop(places.pool, program=fake_program(places.pool.parent))
     outcomes = list(work(planned.items, shop))
     return planned, results_of(planned, places, outcomes)
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from bntt.studies.measures import Activity
+from bntt.studies.measures import measure_from
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
 from bntt.studies.work_items import decide, items_of
@@ -29,7 +29,7 @@ def pool(tmp_path):
 
 
 def with_activity(run):
-    (run / "activity.json").write_text(json.dumps({"split": "test"}))
+    (run / "activity.json").write_text(json.dumps({"split": "test", "arguments": {}}))
     return run
 
 
@@ -57,7 +57,7 @@ def test_a_measure_that_is_missing_is_made_where_weights_are(pool, tmp_path):
     deeds = decided(found, pool, tmp_path / "results")
     assert deeds[0][0] == "measure"
     assert deeds[1][0] == "adopt"
-    assert found[0].missing == [Activity(kind="activity")]
+    assert found[0].missing == [measure_from("activity", {})]
     assert found[1].why.endswith("lacks activity")
 
 

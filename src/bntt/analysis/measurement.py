@@ -22,6 +22,9 @@ Split = Literal["test", "validation"]
 """Which samples: those of the test split, or those held out of the training split."""
 
 
+NO_SPIKES = "an ANN has one step and no spikes"
+
+
 class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place
     """A measurement that was asked for something it cannot do; the message names the flag and the way out."""
 
@@ -140,8 +143,8 @@ class Measurement:
     """Whether it takes several runs, and writes into the first one's directory."""
     second: str = ""
     """What a second run is for, the help of ``--from``; "" where it takes none."""
-    refuses: Callable[[Facts], str] = lambda facts: "an ANN has one step and no spikes" if facts.is_ann else ""
-    """Why a run cannot be measured; "" where it can."""
+    refuses: Callable[[Facts, Any], str] = lambda facts, asked: NO_SPIKES if facts.is_ann else ""
+    """Why a run cannot be measured as these arguments ask; "" where it can."""
     variant: Callable[[Any], str] = lambda arguments: ""
     """What the file's name says beside name and split, for arguments whose numbers are kept side by side."""
     variant_results: Mapping[str, Callable[[], type[Result]]] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -140,6 +141,10 @@ def first_fault(error: ValidationError) -> str:
     return f"{place}: {fault['msg']}" if place else str(fault["msg"])
 
 
+_adapter_of = cache(TypeAdapter)
+"""Each once: pydantic evaluates the text of annotations to make one."""
+
+
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``__post_init__``.
 
@@ -149,7 +154,7 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
         raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
     try:
-        return TypeAdapter(kind).validate_python(dict(values))
+        return _adapter_of(kind).validate_python(dict(values))
     except ValidationError as error:
         raise ArgumentError(_refusal(error)) from None
 

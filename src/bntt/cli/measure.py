@@ -80,7 +80,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
     asked = checked_arguments(measurement.arguments, vars(given["arguments"]))
-    opened = _opened(measurement, given)
+    opened = _opened(measurement, given, asked)
     with console.progress_of("measuring") as report, warnings.catch_warnings(record=True) as found_odd:
         warnings.simplefilter("default", UserWarning)
         found = find(measurement, opened, asked, Progress(report))
@@ -99,17 +99,17 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
         raise InvalidResultError(found.invalid)
 
 
-def _opened(measurement: Measurement, given: Mapping[str, Any]) -> Sequence[LoadedRun | OpenedRecipe]:
+def _opened(measurement: Measurement, given: Mapping[str, Any], asked: Any) -> Sequence[LoadedRun | OpenedRecipe]:
     from bntt.runs.open_recipe import open_recipe
 
     if measurement.opens == "recipe":
         return [open_recipe(given["opened"], given["overrides"], folder=given["out"], device=given["device"])]
     runs = list(given["opened"]) if measurement.several else [given["opened"]]
     runs += [second] if (second := given.get("second")) else []
-    return [_opened_run(measurement, run, given["device"]) for run in runs]
+    return [_opened_run(measurement, run, asked, given["device"]) for run in runs]
 
 
-def _opened_run(measurement: Measurement, run: Path, device: str) -> LoadedRun:
+def _opened_run(measurement: Measurement, run: Path, asked: Any, device: str) -> LoadedRun:
     """A run with its data at hand; says so if its network looks untrained."""
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams
@@ -117,7 +117,7 @@ def _opened_run(measurement: Measurement, run: Path, device: str) -> LoadedRun:
     from bntt.runs.open_run import load_run
 
     loaded = load_run(run, device=device)
-    check(measurement, loaded.facts, run)
+    check(measurement, loaded.facts, asked, run)
     with console.status("opening the data"):
         _ = loaded.data
     if looks_untrained(loaded.model.network):

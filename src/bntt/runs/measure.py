@@ -82,13 +82,13 @@ def measurement_of(name: str) -> Measurement:
     return MEASUREMENTS[name]
 
 
-def check(measurement: Measurement, facts: Facts, run: Path) -> None:
+def check(measurement: Measurement, facts: Facts, asked: Any, run: Path) -> None:
     """Refuse a run that has no such numbers.
 
     Raises:
         ArgumentError: saying why.
     """
-    if why := measurement.refuses(facts):
+    if why := measurement.refuses(facts, asked):
         raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
 
 
@@ -105,7 +105,7 @@ def find(
         wanted = f"one {measurement.opens}, got {len(opened)}" if most == 1 else "a run, or several to be compared"
         raise ArgumentError(f"bntt {measurement.name}: name {wanted}")
     for one in opened:
-        check(measurement, one.facts, one.path)
+        check(measurement, one.facts, asked, one.path)
     return measurement.run(opened, asked, progress)
 
 

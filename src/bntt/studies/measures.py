@@ -8,7 +8,7 @@ record says that it was asked in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement
@@ -81,24 +81,24 @@ class Measure:
 
     def takes(self, facts: Facts) -> bool:
         """Whether such a network has these numbers."""
-        return not self.measurement.refuses(facts)
+        return not self.measurement.refuses(facts, self.arguments)
 
     def for_run(self, facts: Facts) -> Any:
-        """The arguments for one run: repetitions with fresh noise are left out where nothing is random."""
-        return self.arguments if facts.is_random else replace(self.arguments, **_undrawn(self.arguments))
+        """The arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
+        if self.needs == "recipe":
+            return replace(self.arguments, norms=(facts.norm,))
+        return (
+            self.arguments
+            if facts.is_random or not hasattr(self.arguments, "eot")
+            else replace(self.arguments, eot=None)
+        )
 
-    def for_start(self, norm: str) -> Any:
-        """The arguments for one start of a study, whose norm is the only one of its grid."""
-        return replace(self.arguments, norms=(norm,)) if self.needs == "recipe" else self.arguments
-
-    def same_as(self, arguments: Values) -> bool:
-        """Whether arguments that were kept, in a study's words or in the record's, are these."""
-        words = {key: value for key, value in arguments.items() if key != "kind"}
+    def was_asked(self, arguments: Values, facts: Facts) -> bool:
+        """Whether arguments that were kept are these: a record's, or in the words of a study, which say their kind."""
         try:
-            if words.keys() <= {one.name for one in fields(self.arguments)}:
-                asked = checked_arguments(self.measurement.arguments, words)
-                return asked in (self.arguments, replace(self.arguments, **_undrawn(self.arguments)))
-            return measure_from(self.kind, words) == self
+            if "kind" in arguments:
+                return measure_from(self.kind, {k: v for k, v in arguments.items() if k != "kind"}) == self
+            return checked_arguments(self.measurement.arguments, arguments) in (self.arguments, self.for_run(facts))
         except ArgumentError:
             return False
 
@@ -108,12 +108,7 @@ class Measure:
         Raises:
             ValueError: if this is none.
         """
-        return result_from(self.measurement.result(), values)
-
-
-def _undrawn(arguments: Any) -> dict[str, None]:
-    """What is not asked for where nothing is random: draws behind a gradient."""
-    return {"eot": None} if hasattr(arguments, "eot") else {}
+        return result_from(self.measurement.result_in(self.measurement.stem(self.arguments)), values)
 
 
 def measure_from(kind: str, row: Values) -> Measure:

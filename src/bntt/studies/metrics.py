@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.analysis.result import Metric, Result, at_path, result_from
-from bntt.studies.measures import KINDS, Kind
+from bntt.analysis.result import Metric, at_path
+from bntt.studies.measures import KINDS
 
 RETIMED = {"retimed-accuracy"}
 """Numbers of an evaluation at another number of steps, which studies call a measurement of its own."""
@@ -22,16 +20,7 @@ class StudyMetric:
     """What studies call the measurement that it is read from."""
     metric: Metric
 
-    def record(self, values: Any) -> Result:
-        """What was found, as the record that it is read from.
 
-        Raises:
-            ValueError: if this is none.
-        """
-        return result_from(MEASUREMENTS[KINDS.get(self.kind, Kind(self.kind)).measurement].result(), values)
-
-
-@cache
 def named() -> dict[str, StudyMetric]:
     """Every number that has a name."""
     return {
@@ -44,7 +33,7 @@ def named() -> dict[str, StudyMetric]:
 def is_metric(name: str) -> bool:
     """Whether there is such a number."""
     kind, _, path = name.partition(".")
-    return name in named() or bool(path and kind in MEASUREMENTS)
+    return name in named() or bool(path and kind in (*MEASUREMENTS, *KINDS))
 
 
 def metric_of(name: str) -> StudyMetric:
@@ -53,7 +42,7 @@ def metric_of(name: str) -> StudyMetric:
     >>> metric_of("drift").kind, metric_of("drift.images").metric.title
     ('drift', 'drift.images')
     """
-    if name in named():
-        return named()[name]
+    if found := named().get(name):
+        return found
     kind, _, path = name.partition(".")
     return StudyMetric(kind, Metric(name, "", lambda found, at: at_path(found.to_json(), path), digits=3))

@@ -49,6 +49,7 @@ class KeptRun:
     themselves."""
 
     path: Path
+    recipe: Recipe
     identity: str
     data: Mapping[str, str]
     """Checksums."""
@@ -56,8 +57,6 @@ class KeptRun:
     evaluation: Mapping[str, Any]
     unfinished: str = ""
     """What its training, or what was measured of it, is short of: it then stands for no start; "" of a complete run."""
-    precision: str = "fp32"
-    """Of its training's gradients."""
 
     @property
     def has_weights(self) -> bool:
@@ -68,18 +67,16 @@ class KeptRun:
         the weights that the evaluation is of."""
         for file in sorted((self.path / "measures").glob(f"{measure.kind}-*.json")):
             kept = find_object(file) or {}
-            values: Mapping[str, Any] = kept.get("values") or {}
-            if (
-                measure.same_as(kept.get("arguments") or {"kind": ""})
-                and agree(kept.get("of", {}), self.evaluation, **OF)
-                and agree(values, self.evaluation, epoch="epoch")
-            ):
+            values = kept.get("values") or {}
+            if self._was_asked(measure, kept, values) and agree(kept.get("of", {}), self.evaluation, **OF):
                 return values
-        own = find_object(self.path / measure.written)
-        if own is None or not isinstance(own.get("arguments"), dict) or not self._is_of_weights(own):
-            return None
-        same = measure.same_as(own["arguments"]) and agree(own, self.evaluation, epoch="epoch")
-        return own if same else None
+        own = find_object(self.path / measure.written) or {}
+        return own if self._was_asked(measure, own, own) and self._is_of_weights(own) else None
+
+    def _was_asked(self, measure: Measure, said: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+        """Whether numbers are those of a measure, by the arguments beside them, and of the evaluation's epoch."""
+        arguments, same_epoch = said.get("arguments"), agree(values, self.evaluation, epoch="epoch")
+        return same_epoch and isinstance(arguments, dict) and measure.was_asked(arguments, facts_of(self.recipe))
 
     def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
         """Whether numbers are of the weights that are here, where they say whose they are and there are any."""
@@ -145,7 +142,7 @@ def kept_run(path: Path) -> KeptRun | None:
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
         return None
     short = _unfinished(recipe, path, evaluation) if trained else ""
-    return KeptRun(path, of, data["sha256"], environment, evaluation, short, recipe.compute.precision)
+    return KeptRun(path, recipe, of, data["sha256"], environment, evaluation, short)
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from bntt.analysis.result import Result
 from bntt.io.json_file import write_json
 from bntt.runs.environment import environment
 from bntt.runs.recipe.numerics import NUMERICS, numerics_of
-from bntt.studies.metrics import StudyMetric, metric_of
+from bntt.studies.measures import EVALUATE, measure_from
+from bntt.studies.metrics import metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.published import paper_cell
 from bntt.studies.same_by_definition import same_runs
@@ -24,6 +25,8 @@ from bntt.studies.study_file import Study, measure_of
 from bntt.studies.study_schema import Column, SettingName
 from bntt.studies.verdicts import judged
 from bntt.version import __version__
+
+EVALUATION = measure_from(EVALUATE, {})
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,17 @@ class StartFound:
     identity: str = ""
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What was measured, as JSON has it, by the names of the study."""
-    records: dict[str, Result | None] = field(default_factory=dict)
+    records: dict[str, Result | None] = field(default_factory=dict, init=False, compare=False)
     """The same as records, once they were asked for."""
 
-    def record(self, measure: str, metric: StudyMetric) -> Result | None:
+    def record(self, name: str) -> Result | None:
         """What a measure found; None where it is not there, or was kept by a version that measured less."""
-        if measure not in self.records:
-            self.records[measure] = None
+        if name in self.numbers and name not in self.records:
+            measure = EVALUATION if name == EVALUATE else self.start.measures[name]
+            self.records[name] = None
             with suppress(ValueError):
-                if measure in self.numbers:
-                    self.records[measure] = metric.record(self.numbers[measure])
-        return self.records[measure]
+                self.records[name] = measure.read(self.numbers[name])
+        return self.records.get(name)
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,11 @@ class StudyResult:
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
         """The number of one start in a column; None where there is none that is finite."""
-        metric = metric_of(column.metric)
-        record = self.found[run, seed].record(measure_of(column), metric)
+        record = self.found[run, seed].record(measure_of(column))
         if record is None:
             return None
         try:
-            found = metric.metric.read(record, column.at)
+            found = metric_of(column.metric).metric.read(record, column.at)
         except (AttributeError, TypeError, IndexError, ValueError):
             return None  # kept by a version that measured less
         return None if found is None or not math.isfinite(found) else float(found)
@@ -171,7 +173,7 @@ def _start(found: StartFound) -> dict[str, Any]:
         "commit": facts.get("commit"),
         "device": facts.get("gpu", facts.get("processor")) if facts.get("device") != "cpu" else facts.get("processor"),
         "threads": facts.get("threads"),
-        "precision": kept.precision if kept else None,
+        "precision": kept.recipe.compute.precision if kept else None,
         "seconds": kept.evaluation.get("seconds") if kept else None,
         "numerics": numerics_of(facts) if kept else None,
         "measures": {name: _without_places(values) for name, values in found.numbers.items()},

@@ -8,33 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from bntt.io.json_file import find_object, read_json, write_json
 from bntt.io.lock import RunLockedError, hold_run
-from bntt.io.whole_file import write_whole
-from bntt.runs.environment import environment
-from bntt.runs.recipe.build import facts_of
-from bntt.runs.recipe.datasets import build_data
-from bntt.runs.recipe.file import dump_recipe
-from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.recipe.schema import Recipe
-from bntt.studies.measures import Measure
-from bntt.studies.pool import OF, kept_run, numerics_agree
+from bntt.studies.jobs import Job, jobs_of
+from bntt.studies.pool import kept_run, numerics_agree
 from bntt.studies.work_items import Item, choose
 
-Job = dict[str, Any]
-"""What a process is to do, as JSON has it."""
-LOCKED, INVALID = 75, 7
-"""Exit codes: another process works there; numbers that are written, and worth nothing."""
+LOCKED = 75
+"""Exit code: another process works there."""
 POLL = 0.05
 RETRY = 3.0
 """Seconds until what another process holds is looked at again."""
@@ -72,19 +61,17 @@ class Workshop:
 
 
 @dataclass
-class _Under:
-    """An item that is being worked at: its steps yield one job after another."""
+class _Running:
+    """An item that is being worked at."""
 
     item: Item
-    steps: Iterator[Job]
+    jobs: Iterator[tuple[str, Job]]
     lock: ExitStack
     log: Path
     began: float = field(default_factory=time.monotonic)
     process: subprocess.Popen[bytes] | None = None
     output: IO[bytes] | None = None
-    code: int = 0
     trained: bool = False
-    doing: str = ""
 
 
 def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
@@ -97,7 +84,7 @@ def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
     waiting = [item for item in items if item.deed not in ("reuse", "cannot")]
     ended: dict[str, int] = {item.identity: 0 if item.deed == "reuse" else 2 for item in items if item not in waiting}
     later: dict[str, float] = {}
-    running: list[_Under] = []
+    running: list[_Running] = []
     for name in ("locks", "logs", "recipes"):
         (shop.pool / name).mkdir(parents=True, exist_ok=True)
     try:
@@ -113,29 +100,29 @@ def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
                     and (ann is None or ann.identity in ended)
                     and time.monotonic() >= later.get(item.identity, 0.0)
                 ):
-                    under = _begun(item, shop)
-                    if under is None:
+                    one = _taken(item, shop)
+                    if one is None:
                         later[item.identity] = time.monotonic() + RETRY
                     else:
                         waiting.remove(item)
-                        running.append(under)
-            for under in list(running):
-                outcome = _advance(under, shop)
+                        running.append(one)
+            for one in list(running):
+                outcome = _advance(one, shop)
                 if outcome is None:
                     continue
-                running.remove(under)
+                running.remove(one)
                 if outcome.code == LOCKED:
-                    later[under.item.identity] = time.monotonic() + RETRY
-                    waiting.append(under.item)
+                    later[one.item.identity] = time.monotonic() + RETRY
+                    waiting.append(one.item)
                     continue
-                ended[under.item.identity] = outcome.code
+                ended[one.item.identity] = outcome.code
                 yield outcome
             time.sleep(POLL)
     finally:
         _stop(running)
 
 
-def _begun(item: Item, shop: Workshop) -> _Under | None:
+def _taken(item: Item, shop: Workshop) -> _Running | None:
     """Take an item up; None while another process has it."""
     lock = ExitStack()
     folder = shop.pool / "locks" / item.place
@@ -145,122 +132,39 @@ def _begun(item: Item, shop: Workshop) -> _Under | None:
     except RunLockedError:
         return None
     there = kept_run(shop.pool / item.place)
-    if (
-        there is not None and not there.unfinished and numerics_agree(there)
-    ):  # another process may have done it meanwhile
-        choose(item, [there], shop.pool)
-    log = shop.pool / "logs" / f"{item.place}.log"
-    under = _Under(item, iter(()), lock, log)
-    under.steps = _steps(under, shop)
-    return under
+    if there is not None and not there.unfinished and numerics_agree(there):
+        choose(item, [there], shop.pool)  # another process may have done it meanwhile
+    return _Running(item, jobs_of(item, shop.pool, shop.device), lock, shop.pool / "logs" / f"{item.place}.log")
 
 
-def _steps(under: _Under, shop: Workshop) -> Iterator[Job]:
-    """The jobs of an item, one after another; one that failed ends them."""
-    item, run = under.item, shop.pool / under.item.place
-    if item.deed == "reuse":
-        return
-    if item.deed == "adopt" and item.kept is not None:
-        _copy(item.kept.path, run, shop.pool / "locks" / item.place / "copy")
-    elif item.deed == "measure" and item.kept is not None:
-        run = item.kept.path
-    elif not item.start.trained:
-        _write_untrained(run, item.recipe, shop.device)
-    else:
-        recipe = _with_ann(item, shop)
-        file = shop.pool / "recipes" / f"{item.place}.toml"
-        write_whole(file, dump_recipe(recipe).encode())
-        under.trained, under.doing = True, "training"
-        yield {"train": str(file), "name": item.place, "root": str(shop.pool)}
-        item.missing = list(item.measures.values())
-    if not item.start.trained:
-        item.missing = [one for one in item.measures.values() if not (run / one.file).is_file()]
-    for measure in item.missing:
-        began, under.doing = time.time(), f"measuring ({measure.kind})"
-        job, written = _job(measure, run, item.recipe)
-        yield job
-        _keep(run, measure, written, began)
-
-
-def _job(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
-    """A measurement as a job, and the file that it will write."""
-    folder, source = run, run
-    if measure.needs == "recipe":  # a folder of its own for every way to ask: cells of other settings would be refused
-        folder, source = run / f"{measure.kind}-{measure.digest}", run / "recipe.toml"
-    asked = measure.for_start(recipe.network.norm) if measure.needs == "recipe" else measure.for_run(facts_of(recipe))
-    job = {"measure": measure.measurement.name, "run": str(source), "folder": str(folder), "arguments": asdict(asked)}
-    return job, folder / measure.written
-
-
-def _with_ann(item: Item, shop: Workshop) -> Recipe:
-    if item.ann is None:
-        return item.recipe
-    kept, own = item.ann.kept, shop.pool / item.ann.place
-    place = kept.path if kept is not None and kept.has_weights and item.ann.deed == "reuse" else own
-    convert = item.recipe.convert.model_copy(update={"ann": str(place.resolve())})
-    return item.recipe.model_copy(update={"convert": convert})
-
-
-def _copy(source: Path, target: Path, made: Path) -> None:
-    """A run with its best weights, into the pool: whole, or not there."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.rmtree(made, ignore_errors=True)
-    shutil.copytree(source, made, ignore=shutil.ignore_patterns("step-*", "lock*", "events.out*", "*.png"))
-    made.rename(target)
-
-
-def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
-    """The directory of what trains by itself: its recipe and where it is made."""
-    run.mkdir(exist_ok=True)
-    write_whole(run / "recipe.toml", dump_recipe(recipe).encode())
-    facts = {"device": device, "trained": False, **rules_told(recipe), "data": asdict(build_data(recipe).manifest)}
-    write_json(run / "environment.json", {**environment(), **facts})
-
-
-def _keep(run: Path, measure: Measure, written: Path, began: float) -> None:
-    """Keep what was measured, beside what was asked for."""
-    values = read_json(written)
-    facts, evaluation = environment(), find_object(run / "evaluation.json") or {}
-    kept = {
-        "kind": measure.kind,
-        "arguments": asdict(measure.arguments),
-        **{key: facts[key] for key in ("bntt", "numerics", "commit")},
-        "of": {key: evaluation.get(key) for key in OF},
-        "seconds": time.time() - began,
-        "values": values,
-    }
-    (run / "measures").mkdir(exist_ok=True)
-    write_json(run / measure.file, kept)
-
-
-def _advance(under: _Under, shop: Workshop) -> Outcome | None:
+def _advance(one: _Running, shop: Workshop) -> Outcome | None:
     """Look at an item's process; begin the next when it has ended. None while there is more to do."""
-    if under.process is not None:
-        code = under.process.poll()
+    if one.process is not None:
+        code = one.process.poll()
         if code is None:
             return None
-        _close(under)
-        invalid = code == INVALID and under.doing == "measuring (attack)"
-        if code != 0 and not invalid:
-            under.lock.close()
-            return _outcome(under, code, _last_line(under.log))
+        _close(one)
+        if code != 0:
+            one.lock.close()
+            return _outcome(one, code, _last_line(one.log))
     try:
-        job = next(under.steps, None)
+        following = next(one.jobs, None)
     except (OSError, ValueError) as error:
-        under.lock.close()
-        return _outcome(under, 5, str(error))
-    if job is None:
-        under.lock.close()
-        return _outcome(under, 0, "")
-    shop.tell(f"{under.item.called}: {under.doing}")
-    under.output = under.log.open("ab")
-    told = json.dumps(job | {"device": shop.device})
-    under.output.write(f"{told}\n".encode())
-    under.output.flush()
-    under.process = subprocess.Popen(
-        [*shop.program, told],
+        one.lock.close()
+        return _outcome(one, 5, str(error))
+    if following is None:
+        one.lock.close()
+        return _outcome(one, 0, "")
+    doing, job = following
+    one.trained |= "train" in job
+    shop.tell(f"{one.item.called}: {doing}")
+    one.output, text = one.log.open("ab"), json.dumps(job)
+    one.output.write(f"{text}\n".encode())
+    one.output.flush()
+    one.process = subprocess.Popen(
+        [*shop.program, text],
         stdin=subprocess.DEVNULL,
-        stdout=under.output,
+        stdout=one.output,
         stderr=subprocess.STDOUT,
         env={**os.environ, "OMP_NUM_THREADS": shop.threads},
         start_new_session=os.name == "posix",  # Ctrl-C reaches them through us, once
@@ -268,15 +172,15 @@ def _advance(under: _Under, shop: Workshop) -> Outcome | None:
     return None
 
 
-def _outcome(under: _Under, code: int, why: str) -> Outcome:
-    return Outcome(under.item, code, why, time.monotonic() - under.began, under.trained)
+def _outcome(one: _Running, code: int, why: str) -> Outcome:
+    return Outcome(one.item, code, why, time.monotonic() - one.began, one.trained)
 
 
-def _close(under: _Under) -> None:
-    under.process = None
-    if under.output is not None:
-        under.output.close()
-        under.output = None
+def _close(one: _Running) -> None:
+    one.process = None
+    if one.output is not None:
+        one.output.close()
+        one.output = None
 
 
 def _last_line(log: Path) -> str:
@@ -284,23 +188,23 @@ def _last_line(log: Path) -> str:
     return lines[-1].strip().removeprefix("bntt: ") if lines else f"see {log}"
 
 
-def _stop(running: Sequence[_Under]) -> None:
+def _stop(running: Sequence[_Running]) -> None:
     """Ask every process to save and end, and wait for it; whoever asks again does not wait."""
-    for under in running:
-        if under.process is not None:
-            under.process.send_signal(signal.SIGTERM)
+    for one in running:
+        if one.process is not None:
+            one.process.send_signal(signal.SIGTERM)
     try:
         end = time.monotonic() + PATIENCE
-        for under in running:
-            if under.process is not None:
-                under.process.wait(max(0.0, end - time.monotonic()))
+        for one in running:
+            if one.process is not None:
+                one.process.wait(max(0.0, end - time.monotonic()))
     except BaseException:
-        for under in running:
-            if under.process is not None:
-                under.process.kill()
-                under.process.wait()
+        for one in running:
+            if one.process is not None:
+                one.process.kill()
+                one.process.wait()
         raise
     finally:
-        for under in running:
-            _close(under)
-            under.lock.close()
+        for one in running:
+            _close(one)
+            one.lock.close()

@@ -81,7 +81,7 @@ EVALUATE = Measurement(
     EvaluateArguments,
     result,
     run,
-    refuses=lambda facts: "",
+    refuses=lambda facts, asked: "",
     variant=variant,
     files_by_split=False,
     file="evaluation",

@@ -202,7 +202,6 @@ class EvaluationResult(Result):
             words=tuple(self._words()),
             tables=(self._table(),),
             charts=tuple(self._charts()),
-            gaps=() if self.firing_rate else ("an ANN: nothing in it spikes",),
         )
 
     def _words(self) -> Iterator[str]:
@@ -223,8 +222,8 @@ class EvaluationResult(Result):
         if self.images_of > self.images:
             yield f"{self.images:,} of the {self.images_of:,} images, as many of each class as its share"
         yield from self._cost_of_training()
-        if self.firing_rate:
-            yield f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps"
+        spikes = f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps"
+        yield spikes if self.firing_rate else "an ANN: nothing in it spikes"
         if self.unvarying_input:
             yield self.unvarying_input.text
 

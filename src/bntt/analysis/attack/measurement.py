@@ -110,5 +110,5 @@ ATTACK = Measurement(
     result,
     run,
     second="another run on the same data: images made on it are measured on this one, and the other way round.",
-    refuses=lambda facts: "",
+    refuses=lambda facts, asked: "",
 )

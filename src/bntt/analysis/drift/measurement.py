@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import Facts, Measurement, Opened, Progress, Split
+from bntt.analysis.measurement import NO_SPIKES, Facts, Measurement, Opened, Progress, Split
 
 if TYPE_CHECKING:
     from bntt.analysis.drift.result import DriftResult
@@ -40,10 +40,10 @@ def run(opened: Sequence[Opened], asked: DriftArguments, progress: Progress) -> 
     return measure_drift(opened[0], asked, progress)
 
 
-def refuses(facts: Facts) -> str:
+def refuses(facts: Facts, asked: DriftArguments) -> str:
     """Say why a run has no drift; "" where it has."""
     if facts.is_ann:
-        return "an ANN has one step and no spikes"
+        return NO_SPIKES
     return "its norm holds no statistics" if facts.norm in ("none", "layer") else ""
 
 

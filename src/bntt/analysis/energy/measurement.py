@@ -52,5 +52,5 @@ ENERGY = Measurement(
     EnergyArguments,
     result,
     run,
-    refuses=lambda facts: "",
+    refuses=lambda facts, asked: "",
 )

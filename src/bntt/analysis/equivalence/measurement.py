@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import Facts, Measurement, Opened, Progress, Split
+from bntt.analysis.measurement import NO_SPIKES, Facts, Measurement, Opened, Progress, Split
 
 if TYPE_CHECKING:
     from bntt.analysis.equivalence.result import EquivalenceResult
@@ -38,10 +38,10 @@ def run(opened: Sequence[Opened], asked: EquivalenceArguments, progress: Progres
     return measure_equivalence(opened[0], asked, progress)
 
 
-def refuses(facts: Facts) -> str:
+def refuses(facts: Facts, asked: EquivalenceArguments) -> str:
     """Say why a run folds to nothing; "" where it does."""
     if facts.is_ann:
-        return "an ANN has one step and no spikes"
+        return NO_SPIKES
     return "there is nothing to fold, its norm holds no statistics" if facts.norm in ("none", "layer") else ""
 
 

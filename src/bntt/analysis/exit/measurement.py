@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, Le
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split
+from bntt.analysis.measurement import NO_SPIKES, ArgumentError, Facts, Measurement, Opened, Progress, Split
 
 if TYPE_CHECKING:
     from bntt.analysis.exit.result import ExitResult
@@ -70,6 +70,15 @@ def run(opened: Sequence[Opened], asked: ExitArguments, progress: Progress) -> E
     return (measure_sample_exit if asked.per_sample else measure_exit)(opened[0], asked, progress)
 
 
+def refuses(facts: Facts, asked: ExitArguments) -> str:
+    """Say why a run has no such exit; "" where it has."""
+    if facts.is_ann:
+        return NO_SPIKES
+    if asked.per_sample or facts.norm.startswith("bntt") or facts.norm == "tab":
+        return ""
+    return "its norm has no γ for each step (bntt has one); --per-sample needs no γ either"
+
+
 EXIT = Measurement(
     "exit",
     """Read from γ after how many steps a network may stop, and say what that costs beside plain truncation.
@@ -82,6 +91,7 @@ EXIT = Measurement(
     ExitArguments,
     result,
     run,
+    refuses=refuses,
     variant=lambda asked: PER_SAMPLE if asked.per_sample else "",
     variant_results={PER_SAMPLE: sample_result},
     files_by_split=False,

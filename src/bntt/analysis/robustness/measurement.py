@@ -69,5 +69,5 @@ ROBUST = Measurement(
     result,
     run,
     several=True,
-    refuses=lambda facts: "",
+    refuses=lambda facts, asked: "",
 )

@@ -74,6 +74,6 @@ STABILITY = register(
         result,
         run,
         opens="recipe",
-        refuses=lambda facts: "",
+        refuses=lambda facts, asked: "",
     )
 )

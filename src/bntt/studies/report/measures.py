@@ -48,7 +48,10 @@ def sections_of(folder: Path) -> tuple[Section, ...]:
 
 
 def _section(measurement: Measurement, path: Path) -> Section:
-    beyond = clean(path.stem.removeprefix(measurement.file or measurement.name).strip("-"), LONGEST_NAME)
+    beyond = path.stem.removeprefix(measurement.file or measurement.name).strip("-")
+    for variant in measurement.variant_results:  # its record has a title of its own
+        beyond = beyond.removeprefix(variant).strip("-")
+    beyond = clean(beyond, LONGEST_NAME)
     try:
         values = cleaned(read_json(path).held)
         section = result_from(measurement.result_in(path.stem), values).section()

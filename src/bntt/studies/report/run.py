@@ -8,7 +8,7 @@ from typing import Any
 
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
 from bntt.studies.report.blocks import Subject
-from bntt.studies.report.measures import sections_of
+from bntt.studies.report.measures import measured, sections_of
 from bntt.studies.report.reading import GapError, Values, clean, read_json, read_lines, read_toml
 from bntt.studies.report.training import training
 
@@ -25,7 +25,7 @@ def run_subject(folder: Path) -> Subject:
     if recipe is None and (folder / "recipe.toml").exists():
         recipe = Values({}, "recipe.toml")
     sections = list(sections_of(folder))
-    first = 1 if sections and sections[0].title.startswith("Accuracy") else 0
+    first = 1 if "evaluate" in measured(folder) else 0
     sections[first:first] = _trained(folder)
     if recipe is not None:
         sections.append(_recipe(recipe))
