@@ -70,7 +70,7 @@ def test_of_a_network_whose_readout_hears_nothing(unheard, verb, capsys):
     assert cli.main([verb, str(unheard)]) == 0
     said = capsys.readouterr().out
     assert "nan" not in said
-    assert (" - " in said) == (verb != "drift"), "what enters a layer is there, whoever hears it"
+    assert " - " in said
     assert (unheard / f"{verb}.png").is_file()
 
 
