@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.analysis.equivalence.folding import Differences as Differences
     from bntt.analysis.equivalence.folding import Equivalence as Equivalence
     from bntt.analysis.equivalence.folding import fold_equivalence as fold_equivalence
-    from bntt.analysis.equivalence.similarity import likeness as likeness
+    from bntt.analysis.equivalence.similarity import step_similarity as step_similarity
     from bntt.analysis.exit.early_exit import Choice as Choice
     from bntt.analysis.exit.early_exit import LossBudgetError as LossBudgetError
     from bntt.analysis.exit.early_exit import NoGammaError as NoGammaError
@@ -70,7 +70,7 @@ _HOMES = {
     "bntt.analysis.drift.input_drift": ["LayerDrift", "LayerInputs", "input_drift", "layer_inputs"],
     "bntt.analysis.energy.operations": ["Operations", "count_operations"],
     "bntt.analysis.equivalence.folding": ["Differences", "Equivalence", "fold_equivalence"],
-    "bntt.analysis.equivalence.similarity": ["likeness"],
+    "bntt.analysis.equivalence.similarity": ["step_similarity"],
     "bntt.analysis.exit.early_exit": [
         "Choice",
         "LossBudgetError",

@@ -1,9 +1,9 @@
-"""How alike γ and σ̄ of neighbouring steps are, by numbers made by hand."""
+"""How similar γ and σ̄ of neighbouring steps are, by numbers made by hand."""
 
 import pytest
 import torch
 
-from bntt.analysis.equivalence.similarity import likeness
+from bntt.analysis.equivalence.similarity import step_similarity
 from bntt.models import mlp
 
 
@@ -13,7 +13,7 @@ def test_changes_and_ratios_by_hand():
     with torch.no_grad():
         norm.gamma.copy_(torch.tensor([[1.0, -2.0], [2.0, -1.0], [2.0, 1.0]]))
         norm.running_var.copy_(torch.tensor([[1.0, 1.0], [4.0, 1.0], [4.0, 1.0]]) - norm.eps)
-    found = likeness(net)["fc1"]
+    found = step_similarity(net)["fc1"]
     assert found.gamma.tolist() == pytest.approx([(1 + 1) / (1 + 2), (0 + 2) / (2 + 1)])
     assert found.deviation.tolist() == pytest.approx([(1 + 0) / (1 + 1), 0])
     ratios = [[1 / 1, -2 / -1], [1 / 1, -1 / 1]]
@@ -26,10 +26,10 @@ def test_changes_and_ratios_by_hand():
 
 def test_steps_without_a_path_are_marked():
     net = mlp(in_features=2, hidden=(2, 2), num_steps=5, fire="before")
-    found = likeness(net)
+    found = step_similarity(net)
     assert torch.isnan(found["fc1"].gamma).tolist() == [False, False, True, True]
     assert torch.isnan(found["fc2"].ratio[:, 1]).tolist() == [True, False, False, True]
 
 
 def test_one_step_has_no_neighbour():
-    assert likeness(mlp(hidden=(2,), num_steps=1))["fc1"].ratio.shape == (0, 3)
+    assert step_similarity(mlp(hidden=(2,), num_steps=1))["fc1"].ratio.shape == (0, 3)

@@ -1,4 +1,4 @@
-"""How alike γ and σ̄ are in neighbouring steps: what the paper's Section 3.3 takes for granted (Eq. 13)."""
+"""How similar γ and σ̄ of neighbouring steps are: what the paper's Section 3.3 takes for granted (Eq. 13)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """Of one layer, from each step to the next; NaN where γ of one of the two has no path to the readout."""
+class StepSimilarity:
+    """Changes of one layer from each step to the next; NaN where γ of one of the two has no path to the readout."""
 
     gamma: Float[Tensor, " pairs"]
     """Mean over channels of |γ_{t+1} - γ_t|, divided by the mean of |γ_t|: 0 where the paper's assumption holds."""
@@ -29,11 +29,11 @@ class Likeness:
     channels; 1 where Eq. 15 is exact."""
 
 
-def likeness(network: SpikingNetwork) -> dict[str, Likeness]:
-    """Of every layer that has a γ for each step.
+def step_similarity(network: SpikingNetwork) -> dict[str, StepSimilarity]:
+    """Compare γ and σ̄ of neighbouring steps in every layer that has a γ for each step.
 
     >>> from bntt.models import mlp
-    >>> found = likeness(mlp(hidden=(4,), num_steps=3))["fc1"]
+    >>> found = step_similarity(mlp(hidden=(4,), num_steps=3))["fc1"]
     >>> found.gamma, found.ratio[0]
     (tensor([0., 0.]), tensor([1., 1., 1.]))
     """
@@ -46,7 +46,7 @@ def likeness(network: SpikingNetwork) -> dict[str, Likeness]:
         ratio = torch.stack(rows) if rows else scale.new_empty(0, len(QUANTILES))
         steps = late[name].driven(norm.num_steps)
         heard = torch.tensor([t in steps and t + 1 in steps for t in range(norm.num_steps - 1)], dtype=torch.bool)
-        found[name] = Likeness(*(_only(heard, rows) for rows in (_changes(gamma), _changes(deviation), ratio)))
+        found[name] = StepSimilarity(*(_only(heard, rows) for rows in (_changes(gamma), _changes(deviation), ratio)))
     return found
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from bntt.analysis import Finding, GammaProfile, gamma_profile, health
 from bntt.analysis.activity.spike_activity import ClassActivity, channels, class_activity, peaks
 from bntt.analysis.exit.gamma import GammaSpread, gamma_spread
-from bntt.analysis.equivalence.similarity import Likeness, likeness
+from bntt.analysis.equivalence.similarity import StepSimilarity, step_similarity
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.datasets import Split
 
@@ -33,7 +33,7 @@ class ActivityResult:
     findings: tuple[Finding, ...]
     gamma: GammaProfile
     spread: dict[str, GammaSpread]
-    likeness: dict[str, Likeness]
+    likeness: dict[str, StepSimilarity]
 
 
 def activity_run(
@@ -66,7 +66,7 @@ def activity_run(
         health(counted.total, network),
         gamma_profile(network),
         gamma_spread(network),
-        likeness(network),
+        step_similarity(network),
     )
 
 
