@@ -23,13 +23,12 @@ BELOW = {
     "io": set(),
 }
 """What a room opens directly; what those open it may open too."""
-FIGURES = {name(path) for path in FILES if re.fullmatch(r"(\w+_figure|figures)\.py", path.name)}
-FIGURES |= {"charts/files.py", "charts/file_charts.py"}
-"""Where pictures are drawn."""
+DRAWN = {name(path) for path in FILES if name(path).startswith(("charts/", "runs/figures/"))}
+"""Where matplotlib draws."""
 OWNERS = {
     "print(": {"cli/main.py", "cli/console.py"},
     "Console(": {"cli/console.py"},
-    "matplotlib": FIGURES,
+    "matplotlib": DRAWN,
     "jinja2": {"studies/report/page.py"},
     "safe_open": {"io/checkpoint.py"},
     "torch.load": {"io/checkpoint.py"},

@@ -14,7 +14,7 @@ import torch
 from bntt.cli import main as cli
 
 SHARED = ("matplotlib.backends.backend_agg", "matplotlib.figure", "torch.utils.tensorboard")
-SHARED += ("bntt.runs.figures.figures", "bntt.runs.open_run", "bntt.runs.training.train")
+SHARED += ("bntt.charts.files", "bntt.runs.open_run", "bntt.runs.training.train")
 for module in SHARED:  # or every child would import them again
     import_module(module)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from bntt.analysis.accuracy.accuracy import evaluation
+from bntt.analysis.accuracy import evaluation
+from bntt.charts import files
 from bntt.data import SampleLoader
 from bntt.io import whole_file
 from bntt.runs import directory
-from bntt.runs.figures import figures
 from bntt.runs.measures import evaluate as measure
 from bntt.runs.recipe import build
 from bntt.runs.recipe import datasets as parts
@@ -82,10 +82,10 @@ PLACES = [
     Place("the second epoch", session.Session, "_update", 14),
     Place("a validation in the second epoch", run, "evaluate", 2),
     Place("keeping the last epoch", kept, "write_checkpoint", 6, saving=True),
-    Place("drawing the curves", figures, "save_curves"),
+    Place("drawing the curves", files, "save_figure", 2),
     Place("the test", measure, "evaluate"),
     Place("writing the evaluation", directory, "write_json", saving=True),
-    Place("drawing the evaluation", figures, "save_overview", saving=True),
+    Place("drawing the evaluation", files, "save_figure", saving=True),
 ]
 """From the first line to the last."""
 

@@ -1,5 +1,7 @@
 """Charts as data."""
 
+import pytest
+
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Image, is_empty, over_steps
 
 
@@ -21,3 +23,8 @@ def test_what_shows_nothing_is_empty():
         assert is_empty(chart)
     assert not is_empty(Forest("", share, [Entry("a", 0.0)]))
     assert not is_empty(Histogram("", share, share, [0, 1], {"a": [2]}))
+
+
+def test_bars_have_no_logarithmic_axis():
+    with pytest.raises(ValueError, match="make a Forest"):
+        Bars("energy", Axis("energy", scale="log"), ["a"], [Bar("x", [1.0])])

@@ -1,6 +1,7 @@
 """What measuring verbs share: a run with its data, and one way to tell."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_of_a_network_whose_readout_hears_nothing(unheard, verb, capsys):
     assert cli.main([verb, str(unheard)]) == 0
     said = capsys.readouterr().out
     assert "nan" not in said
-    assert " - " in said
+    assert bool(re.search(" [-–] ", said)) == (verb != "drift"), "what enters a layer is there, whoever hears it"
     assert (unheard / f"{verb}.png").is_file()
 
 
@@ -84,7 +85,7 @@ def test_no_exit_where_no_gamma_is_heard(unheard, capsys):
 def test_verbs_of_spikes_refuse_an_ann_in_one_line(ann, verb, capsys):
     assert cli.main([verb, str(ann)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "is an ANN (network.neuron = 'relu'): it has one step and no spikes" in line
+    assert re.search("an ANN .*one step and no spikes", line)
 
 
 @pytest.mark.parametrize("flags", [["--exit"], ["--num-steps", "2", "--longer", "hold"]])

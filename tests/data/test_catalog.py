@@ -67,7 +67,7 @@ def test_download_of_every_file_and_then_no_more(monkeypatch, tmp_path):
         target.write_bytes((source / target.name).read_bytes())
         progress(size, size)
 
-    monkeypatch.setattr(files, "download", fake_download)
+    monkeypatch.setattr(catalog, "download", fake_download)
     told = []
     _, manifest = catalog.prepare("mnist", download=True, progress=lambda *counts: told.append(counts))
     assert manifest.check == "published"

@@ -82,7 +82,7 @@ def test_every_buffer_of_the_engine_says_its_type_and_place(path):
 def test_addresses_are_given_away_at_the_door_alone(path):
     """Elsewhere a place in memory is compared with another, or is a key."""
     source = path.read_text("utf-8")
-    allowed = {"door.py", "workspace.py", "prepared.py", "layer_pass.py"}
+    allowed = {"door.py", "workspace.py", "packed_weights.py", "layer_pass.py"}
     assert path.name in allowed or ".data_ptr(" not in source
     if path.parent.name == "cpu":
         assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]

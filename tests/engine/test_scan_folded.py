@@ -13,7 +13,7 @@ from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
 from bntt.engine.scan import pooled_shape, scan, scan_reference
 from bntt.ops.folded import FoldedNeuron, folded_sequence
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
-from tests.engine._triton import DEVICE
+from tests.engine.triton import DEVICE
 from tests.folding import RULES, SHAPES, bare, random_neuron
 from tests.kernels import needs_kernels, scan_backward, variant
 

@@ -10,7 +10,7 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
         ("faults/test_system.py::test_a_data_folder_that_cannot_be_written", "a data cache that is read-only or full")
     ],
     49: [
-        ("nn/test_fused_paths.py::test_a_compiled_model_runs_as_it_is", "torch.compile"),
+        ("nn/fusion/test_fused_paths.py::test_a_compiled_model_runs_as_it_is", "torch.compile"),
         ("nn/norms/test_held_statistics.py::test_a_copy_made_inside_holds_nothing", "copies and pickles of a norm"),
         ("training/test_foreign.py::test_leak_and_wrapper_are_read", "names that begin with module."),
     ],
@@ -47,7 +47,7 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
         ("nn/norms/test_temporal.py::test_half_precision_is_normalised_in_float32", "inputs of half precision"),
         ("nn/norms/test_temporal.py::test_autocast_changes_no_statistics", "autocast"),
         (
-            "nn/test_fused_paths.py::test_weights_in_half_precision_are_refused_with_what_to_do",
+            "nn/fusion/test_fused_paths.py::test_weights_in_half_precision_are_refused_with_what_to_do",
             "weights of half precision",
         ),
     ],
@@ -65,7 +65,7 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
         ("faults/test_system.py::test_a_full_disk_leaves_what_was_there", "a file system of 1 MB"),
         ("cli/test_train.py::test_what_was_measured_is_shown_though_the_disk_is_full", "and what was measured"),
     ],
-    70: [("io/test_checkpoint.py::test_every_failing_call_leaves_the_old_file", "every call that fails, fsync too")],
+    70: [("io/test_whole_file.py::test_every_failing_call_leaves_the_old_file", "every call that fails, fsync too")],
     71: [("faults/test_system.py::test_a_run_directory_that_becomes_read_only_or_goes_away", "mounted again, removed")],
     72: [("faults/test_system.py::test_no_more_files_can_be_opened", "a limit of open files")],
     73: [

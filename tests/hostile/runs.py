@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
+from bntt.analysis.energy.costs import load_costs
+from bntt.analysis.measurement import ArgumentError
 from bntt.data.errors import DataError
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, read_pickled, write_checkpoint
 from bntt.runs.imported import Wanted, import_network
-from bntt.runs.measures.costs import load_costs
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
 from bntt.studies.report.page import html_of, page_of
@@ -114,7 +115,7 @@ def of_run(
 
 
 def packaged(folder: str, *names: str) -> Callable[[Path], list[bytes]]:
-    return lambda _: [files("bntt.runs").joinpath(f"{folder}/{name}.toml").read_bytes() for name in names]
+    return lambda _: [files("bntt").joinpath(f"{folder}/{name}.toml").read_bytes() for name in names]
 
 
 def read_recipe(path: Path) -> None:
@@ -151,7 +152,7 @@ FORMATS = {
     "checkpoint-signed": Format(checkpoints, put_signed, read_both, (CheckpointError,), KEYS),
     "pickled": Format(pickles, as_file("x.pth.tar"), read_weights, (CheckpointError,), STEPS, named=False),
     "recipe": Format(
-        packaged("recipes", "demo", "cifar10-best", "dvs-cifar10"),
+        packaged("runs/recipes", "demo", "cifar10-best", "dvs-cifar10"),
         as_file("mine.toml"),
         read_recipe,
         (RecipeError,),
@@ -159,13 +160,18 @@ FORMATS = {
         named=False,
     ),
     "study": Format(
-        packaged("studies", "table-5", "figure-7"), as_file("mine.toml"), load_study, (RecipeError,), TOML, named=False
+        packaged("studies/studies", "table-5", "figure-7"),
+        as_file("mine.toml"),
+        load_study,
+        (RecipeError,),
+        TOML,
+        named=False,
     ),
     "costs": Format(
-        packaged("costs", "digital-45nm", "neuromorphic"),
+        packaged("analysis/energy/cost_tables", "digital-45nm", "neuromorphic"),
         as_file("m.toml"),
         load_costs,
-        (RecipeError,),
+        (ArgumentError,),
         TOML,
         named=False,
     ),

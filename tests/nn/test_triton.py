@@ -16,7 +16,7 @@ from bntt.engine import scan
 from bntt.engine.kernels import BackendError
 from bntt.nn import SpikingNetwork
 from bntt.nn.fusion import plan
-from tests.engine._triton import DEVICE
+from tests.engine.triton import DEVICE
 from tests.kernels import choose, needs_bf16, needs_kernels
 from tests.nn.networks import FORMS, OPTIONS, close, residual, small, spikes_of
 

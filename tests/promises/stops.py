@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bntt.analysis.accuracy.accuracy import evaluation
+from bntt.analysis.accuracy import evaluation
 from bntt.cli.main import VERBS
 from bntt.runs.directory import RunDirectory
 from bntt.training import session

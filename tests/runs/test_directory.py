@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bntt.runs.directory import RunDirectory, begun_directory, find_run, new_run_directory
 from bntt.io.checkpoint import CheckpointError
+from bntt.runs.directory import RunDirectory, begun_directory, find_run, new_run_directory
 
 
 def test_no_run_is_overwritten(tmp_path):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from bntt.data.prepared.prepared_set import Manifest
-from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe
-from bntt.runs.recipe.file import dump_recipe, parse_recipe
 from bntt.io.checkpoint import CheckpointError
+from bntt.runs.directory import RunDirectory
+from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe, kept_exit, weights_hash
+from bntt.runs.recipe.file import dump_recipe, parse_recipe
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})
@@ -86,3 +87,45 @@ def test_environments_that_cannot_vouch_for_the_data(content, message, tmp_path)
         (tmp_path / "environment.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         check_same_data(tmp_path, MANIFEST)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with an exit after 2 of its 3 steps."""
+    run = RunDirectory(tmp_path)
+    run.best.parent.mkdir()
+    run.best.write_bytes(b"weights")
+    (tmp_path / "environment.json").write_text(json.dumps({"data": vars(MANIFEST)}))
+    run.keep("exit", {"steps": 2, "weights_sha256": weights_hash(run), "data_sha256": MANIFEST.sha256})
+    return run
+
+
+def test_what_is_kept_says_where_to_stop(run):
+    assert kept_exit(run, 3) == 2
+
+
+@pytest.mark.parametrize(("key", "what"), [("weights_sha256", "weights"), ("data_sha256", "data")])
+def test_an_exit_of_other_weights_or_other_data(run, key, what):
+    path = run.path / "exit.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: "0"}))
+    with pytest.raises(CheckpointError, match=f"was chosen for other {what}"):
+        kept_exit(run, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", '{"steps": 0}', '{"steps": 4, "num_steps": 9, "weights_sha256": "", "data_sha256": ""}', "\xff"],
+)
+def test_a_damaged_exit(run, text):
+    (run.path / "exit.json").write_text(text, encoding="latin-1")
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        kept_exit(run, 3)
+
+
+def test_no_exit_and_no_weights(run):
+    (run.path / "exit.json").unlink()
+    run.best.unlink()
+    with pytest.raises(CheckpointError, match="keeps no exit"):
+        kept_exit(run, 3)
+    with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be read"):
+        weights_hash(run)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from bntt.data.errors import DataError
+from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_facts
+from bntt.models import vgg6
 from bntt.runs.imported import MEAN, Wanted, import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, load_recipe
-from bntt.models import vgg6
-from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_facts
 from tests.foreign import VGG6, Loop, released, saved, snntorch
 
 SMALL = ("network.width=0.25",)

@@ -6,20 +6,21 @@ import shutil
 import pytest
 import safetensors.torch
 import torch
+from bntt.runs.measures.evaluate import as_json, evaluate_run
 
 import bntt
 from bntt.analysis import evaluate
 from bntt.data import DataError, SampleLoader
 from bntt.engine import kernels as backend
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs import open_run as load
-from bntt.runs.recipe.build import DeviceError
-from bntt.runs.directory import new_run_directory
+from bntt.runs.directory import RunDirectory, new_run_directory
+from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import load_run
-from bntt.runs.measures.evaluate import as_json, evaluate_run
+from bntt.runs.recipe.build import DeviceError
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.train import train_run
-from bntt.io.checkpoint import CheckpointError
 
 SMALL = ("network.width=0.125", "network.num_steps=3", "train.epochs=1", "train.batch_size=100", "evaluate.draws=1")
 
@@ -42,6 +43,18 @@ def change(file, edit):
     facts = json.loads(file.read_text())
     edit(facts)
     file.write_text(json.dumps(facts))
+
+
+def test_the_exit_that_was_chosen_is_read_and_checked(copy):
+    run = load_run(copy)
+    assert run.exit_steps() is None
+    exit_json = copy / "exit.json"
+    measure = {"weights_sha256": weights_hash(RunDirectory(copy)), "data_sha256": trained_on(copy)["sha256"]}
+    exit_json.write_text(json.dumps({**measure, "steps": 2}))
+    assert run.exit_steps() == 2
+    exit_json.write_text(json.dumps({**measure, "steps": 4}))
+    with pytest.raises(CheckpointError, match="steps is 4, of 3"):
+        run.exit_steps()
 
 
 def test_the_door_of_the_package():

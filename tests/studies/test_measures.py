@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bntt.analysis.energy.costs import cost_names, load_costs
 from bntt.cli.main import verbs
-from bntt.runs.measures.costs import cost_names, load_costs
 from bntt.runs.recipe.file import load_recipe
 from bntt.studies.measures import MEASURES, Attack, Exit, Measure, Retiming, Robust, Stability, takes
 

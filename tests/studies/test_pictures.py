@@ -1,12 +1,12 @@
 """What pictures a study may ask for."""
 
-from bntt.studies.figures import DRAWN
+from bntt.studies.figures import CHARTS
 from bntt.studies.measures import EVALUATE, MEASURES
 from bntt.studies.pictures import FIGURES, Bars, Noise, Scatter
 
 
 def test_every_kind_is_drawn_and_reads_a_kind_of_measure():
-    assert FIGURES.keys() == DRAWN.keys()
+    assert FIGURES.keys() == CHARTS.keys()
     assert {part.reads for part in FIGURES.values()} <= {*MEASURES, EVALUATE, ""}
 
 

@@ -26,7 +26,7 @@ def test_what_a_training_is_given():
     for loader, message in (
         ([(IMAGES.numpy(), LABELS)], r"the samples of a batch.* torch\.Tensor, got ndarray: torch\.from_numpy"),
         ([(IMAGES.tolist(), LABELS)], r"the samples of a batch.* torch\.Tensor, got list: torch\.as_tensor"),
-        (bntt.data.images.synthetic().train, r"got ImageSet, which yields nothing: give a bntt\.data\.SampleLoader"),
+        (bntt.data.synthetic().train, r"got ImageSet, which yields nothing: give a bntt\.data\.SampleLoader"),
         (Epochs(IMAGES, LABELS, np.arange(4)), r"the index of a batch.* torch\.Tensor, got ndarray"),
     ):
         with pytest.raises(TypeError, match=message):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.analysis.activity.health import Finding as Finding
     from bntt.analysis.activity.health import health as health
     from bntt.analysis.activity.spike_activity import class_activity as class_activity
+    from bntt.analysis.activity.step_changes import step_changes as step_changes
     from bntt.analysis.activity.untrained import untrained_activity as untrained_activity
     from bntt.analysis.drift.input_drift import LayerDrift as LayerDrift
     from bntt.analysis.drift.input_drift import LayerInputs as LayerInputs
@@ -31,7 +32,6 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.analysis.equivalence.folding import Differences as Differences
     from bntt.analysis.equivalence.folding import Equivalence as Equivalence
     from bntt.analysis.equivalence.folding import fold_equivalence as fold_equivalence
-    from bntt.analysis.equivalence.similarity import step_similarity as step_similarity
     from bntt.analysis.exit.early_exit import Choice as Choice
     from bntt.analysis.exit.early_exit import LossBudgetError as LossBudgetError
     from bntt.analysis.exit.early_exit import NoGammaError as NoGammaError
@@ -66,11 +66,11 @@ _HOMES = {
     "bntt.analysis.activity.firing_rate": ["Activity"],
     "bntt.analysis.activity.health": ["Finding", "health"],
     "bntt.analysis.activity.spike_activity": ["class_activity"],
+    "bntt.analysis.activity.step_changes": ["step_changes"],
     "bntt.analysis.activity.untrained": ["untrained_activity"],
     "bntt.analysis.drift.input_drift": ["LayerDrift", "LayerInputs", "input_drift", "layer_inputs"],
     "bntt.analysis.energy.operations": ["Operations", "count_operations"],
     "bntt.analysis.equivalence.folding": ["Differences", "Equivalence", "fold_equivalence"],
-    "bntt.analysis.equivalence.similarity": ["step_similarity"],
     "bntt.analysis.exit.early_exit": [
         "Choice",
         "LossBudgetError",

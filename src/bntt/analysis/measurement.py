@@ -8,11 +8,13 @@ or pydantic: a declaration opens its result and its computation when they are as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from bntt.analysis.accuracy.measurement import EvaluateArguments
+    from bntt.analysis.accuracy.result import EvaluationResult
     from bntt.analysis.result import Result
     from bntt.nn import SpikingClassifier
 
@@ -20,8 +22,12 @@ Split = Literal["test", "validation"]
 """Which samples: those of the test split, or those held out of the training split."""
 
 
-class ArgumentError(ValueError):
+class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place
     """A measurement that was asked for something it cannot do; the message names the flag and the way out."""
+
+
+class InvalidResultError(RuntimeError):
+    """A result whose numbers are worth nothing; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,16 @@ class Opened(Protocol):
 
     @property
     def facts(self) -> Facts: ...
+    @property
+    def data_sha256(self) -> Mapping[str, str]:
+        """The checksums of the data that it was trained on, by part."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """The checksum of its weights."""
+
+    def fair_places(self, split: Split, count: int) -> tuple[Any, str]:
+        """So many places of a split, the first of which are always fair to all classes; and how they were chosen."""
 
     def loader(self, split: Split, at_most: int = 0) -> Any:
         """Batches of a split: all that the recipe measures, or at most so many, as many of each class as its share."""
@@ -81,6 +97,12 @@ class Opened(Protocol):
 
     def kept(self, measurement: str) -> Mapping[str, Any] | None:
         """What an earlier measurement of this run found, if it still belongs to its weights and data."""
+
+    def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
+        """Measure it by its own evaluation, which knows of its exit and of other numbers of steps."""
+
+    def exit_steps(self) -> int | None:
+        """The number of steps after which the exit that was chosen for this run stops; None where none was chosen."""
 
 
 class Progress:
@@ -103,24 +125,34 @@ class Measurement:
     """One thing that can be measured of trained runs."""
 
     name: str
-    """Of the verb, and the beginning of the file's name."""
+    """Of the verb, and the beginning of the file's name where ``file`` does not say another."""
     help: str
     """What it tells, in one line; more lines are shown by ``--help``."""
     arguments: type
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
     result: Callable[[], type[Result]]
     """Opens the record of what is found."""
-    run: Callable[[Sequence[Opened], Any, Progress], Result]
-    """Measures one run, or several side by side."""
+    run: Callable[[Sequence[Any], Any, Progress], Result]
+    """Measures what was opened: one run, several side by side, or a recipe."""
+    opens: Literal["run", "recipe"] = "run"
+    """A trained run, or a recipe that it trains by itself."""
     several: bool = False
     """Whether it takes several runs, and writes into the first one's directory."""
+    second: str = ""
+    """What a second run is for, the help of ``--from``; "" where it takes none."""
     refuses: Callable[[Facts], str] = lambda facts: "an ANN has one step and no spikes" if facts.is_ann else ""
     """Why a run cannot be measured; "" where it can."""
     variant: Callable[[Any], str] = lambda arguments: ""
     """What the file's name says beside name and split, for arguments whose numbers are kept side by side."""
+    variant_results: Mapping[str, Callable[[], type[Result]]] = field(default_factory=dict)
+    """Records of variants that find something else than the usual one, by variant."""
+    files_by_split: bool = True
+    """Whether another split than the usual one gets files of its own."""
+    file: str = ""
+    """The beginning of the file's name where it is not the verb's."""
 
     def stem(self, arguments: Any) -> str:
-        """What its files are called; another split than the usual one gets files of its own.
+        """What its files are called.
 
         >>> from bntt.analysis.measurements import MEASUREMENTS
         >>> drift = MEASUREMENTS["drift"]
@@ -128,7 +160,33 @@ class Measurement:
         ('drift', 'drift-test')
         """
         split, usual = getattr(arguments, "split", ""), default_of(self.arguments, "split")
-        return "-".join(part for part in (self.name, self.variant(arguments), split if split != usual else "") if part)
+        other = split if self.files_by_split and split != usual else ""
+        return "-".join(part for part in (self.file or self.name, self.variant(arguments), other) if part)
+
+    def result_in(self, stem: str) -> type[Result]:
+        """The record that a file of this name holds.
+
+        >>> from bntt.analysis.measurements import MEASUREMENTS
+        >>> [MEASUREMENTS["exit"].result_in(stem).__name__ for stem in ("exit", "exit-per-sample-validation")]
+        ['ExitResult', 'SampleExitResult']
+        """
+        begins, name = f"{stem}-", self.file or self.name
+        found = (opens for variant, opens in self.variant_results.items() if begins.startswith(f"{name}-{variant}-"))
+        return next(found, self.result)()
+
+
+def draws_of(facts: Facts, asked: int | None) -> int:
+    """Repetitions with fresh noise: as many as are asked for, or as the recipe says.
+
+    Raises:
+        ArgumentError: if more than one is asked for where nothing is drawn.
+    """
+    if asked is not None and asked > 1 and not facts.is_random:
+        raise ArgumentError(
+            f"--draws {asked}: {facts.encoder} coding draws nothing (encoder.name = {facts.encoder!r}), every pass "
+            f"would be the same: leave out --draws"
+        )
+    return asked or facts.draws
 
 
 def default_of(arguments: type, name: str) -> Any:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from bntt.analysis.accuracy.measurement import EVALUATE
+from bntt.analysis.activity.measurement import ACTIVITY
+from bntt.analysis.attack.measurement import ATTACK
 from bntt.analysis.drift.measurement import DRIFT
+from bntt.analysis.energy.measurement import ENERGY
 from bntt.analysis.equivalence.measurement import EQUIVALENCE
+from bntt.analysis.exit.measurement import EXIT
 from bntt.analysis.measurement import Measurement
+from bntt.analysis.neuron.measurement import NEURON
 from bntt.analysis.robustness.measurement import ROBUST
 
-MEASUREMENTS: dict[str, Measurement] = {one.name: one for one in (ROBUST, DRIFT, EQUIVALENCE)}
+MEASUREMENTS: dict[str, Measurement] = {
+    one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, ATTACK, DRIFT, EQUIVALENCE, NEURON)
+}
 """In the order in which a report shows them."""
 
 

@@ -79,6 +79,11 @@ class Result(Record):
         """Words, tables and charts: what the terminal prints and the page shows."""
         raise NotImplementedError  # each has its own
 
+    @property
+    def invalid(self) -> str:
+        """Why its numbers are worth nothing; "" where they are sound."""
+        return ""
+
     def rows(self) -> list[dict[str, object]]:
         """Rows of the same keys, for CSV."""
         raise NotImplementedError  # each has its own
@@ -88,12 +93,16 @@ class Result(Record):
         charts = self.section().charts
         return [Figure(self.title, charts)] if charts else []
 
+    def attachments(self) -> dict[str, bytes]:
+        """Files beside the JSON: contents by the end of the name, ``{"places.npz": ...}``."""
+        return {}
+
     def to_json(self) -> dict[str, Any]:
         """The record as JSON has it."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=Record)
 
 
 def result_from(kind: type[R], values: Any) -> R:
@@ -106,6 +115,8 @@ def result_from(kind: type[R], values: Any) -> R:
         return kind.model_validate(values)
     except ValidationError as error:
         raise ValueError(first_fault(error)) from None
+    except ArgumentError as error:
+        raise ValueError(f"arguments: {error}") from None
 
 
 def at_path(values: Any, path: str) -> float | None:
@@ -130,7 +141,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
-    """A frozen dataclass of arguments, checked by the types and bounds of its fields.
+    """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``__post_init__``.
 
     Raises:
         ArgumentError: naming the flag, its bounds and what came.
@@ -143,13 +154,15 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
         raise ArgumentError(_refusal(error)) from None
 
 
-BOUNDS = {"greater_than_equal": ("ge", "{} or more"), "less_than_equal": ("le", "{} or less")}
+BOUNDS = {
+    "greater_than": ("gt", "above {:g}"),
+    "greater_than_equal": ("ge", "{:g} or more"),
+    "less_than_equal": ("le", "{:g} or less"),
+}
 
 
 def _refusal(error: ValidationError) -> str:
     fault = error.errors()[0]
-    if isinstance(cause := fault.get("ctx", {}).get("error"), ArgumentError):
-        return str(cause)
     flag = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "the arguments"
     if fault["type"] in BOUNDS:
         key, bound = BOUNDS[fault["type"]]

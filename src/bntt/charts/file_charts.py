@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bntt.charts.colours import Looks
@@ -21,6 +22,11 @@ INVALID = "#a61b1b"
 INK = "0.2"
 Legend = dict[str, Any]
 """What stands for each name."""
+
+
+def wrapped(text: str, letters: int) -> str:
+    """A text in lines of at most so many letters; its own lines stay."""
+    return "\n".join(fill(line, letters) for line in text.splitlines())
 
 
 def draw_chart(axes: Axes, chart: Chart, looks: Looks) -> Legend:
@@ -55,7 +61,7 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
             _open(line.y),
             color=colour,
             linestyle=("--" if line.dashed else "-") if line.joined else "none",
-            marker=mark if len(line.x) <= FEW or not line.joined else None,
+            marker=mark if (len(line.x) <= FEW and not line.stepped) or not line.joined else None,
             markersize=4 if line.joined else 6,
             drawstyle="steps-post" if line.stepped else None,
         )
@@ -106,7 +112,7 @@ def _bars(axes: Axes, chart: Bars, looks: Looks) -> Legend:
         if bar.low and bar.high:
             axes.vlines(at, _open(bar.low), _open(bar.high), color=INK, linewidth=1.2)
         for place, points in zip(at, bar.points, strict=False):
-            axes.plot([place] * len(points), list(points), "o", color=INK, markersize=4, markerfacecolor="none")
+            axes.plot([place] * len(points), list(points), "o", color=INK, markersize=4, markerfacecolor="white")
         if chart.stacked:
             below = [b + (0.0 if math.isnan(h) else h) for b, h in zip(below, heights, strict=True)]
     return legend
@@ -118,7 +124,9 @@ def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
         colour = looks.colour("entry", entry.colour).light
         if entry.low is not None and entry.high is not None:
             axes.hlines(place, entry.low, entry.high, color=colour, linewidth=2)
-        axes.plot(list(entry.points), [place] * len(entry.points), "o", color=INK, markersize=4, markerfacecolor="none")
+        axes.plot(
+            list(entry.points), [place] * len(entry.points), "o", color=INK, markersize=4, markerfacecolor="white"
+        )
         if entry.value is not None:
             axes.plot(entry.value, place, "D", color=colour, markersize=7)
             if entry.invalid:
@@ -143,13 +151,17 @@ def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
     shown = axes.imshow(rows, aspect="auto", norm=scale, cmap="cividis", interpolation="nearest")
     axes.set_facecolor("0.85")
     bar = axes.figure.colorbar(shown, ax=axes, format=PercentFormatter(1) if chart.value.percent else None)
-    bar.set_label(chart.value.label, parse_math=False)
+    bar.set_label(wrapped(chart.value.label, 26), parse_math=False, fontsize=9)
     for names, set_ticks, turned in ((chart.columns, axes.set_xticks, True), (chart.rows, axes.set_yticks, False)):
         every = math.ceil(len(names) / FEW) or 1
-        long = turned and sum(len(name) + 1 for name in names[::every]) > 48
-        words: dict[str, Any] = {"rotation": 90} if long else {}
+        words: dict[str, Any] = {"rotation": 90} if turned and columns_are_turned(chart) else {}
         set_ticks(range(0, len(names), every), list(names[::every]), fontsize=8, parse_math=False, **words)
     return {}
+
+
+def columns_are_turned(chart: HeatMap) -> bool:
+    """Whether the names of the columns have no room side by side."""
+    return sum(len(name) + 1 for name in chart.columns[:FEW]) > 48
 
 
 def _histogram(axes: Axes, chart: Histogram, looks: Looks) -> Legend:

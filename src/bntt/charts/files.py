@@ -9,11 +9,10 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bntt.charts.colours import looks_of
-from bntt.charts.file_charts import Legend, draw_chart
+from bntt.charts.colours import Looks, looks_of
+from bntt.charts.file_charts import FEW, Legend, columns_are_turned, draw_chart, wrapped
 from bntt.charts.limits import finite, is_logarithmic, place_limits, places_along, value_limits, values_along
 from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Lines
 from bntt.io.whole_file import write_whole
@@ -27,6 +26,8 @@ UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "
 """The formats, with what is left out of each so that the same figure gives the same bytes."""
 LETTERS = 13
 """Of small print, in an inch."""
+HIGH = 36
+"""Letters that the name of an axis has room for from below to above."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -70,9 +71,9 @@ def draw_figure(figure: Figure) -> Drawing:
         _frame(axes, chart, round(LETTERS * width) - 8)
     for axes in places[len(charts) :]:
         axes.set_visible(False)
-    _legends(drawing, legends, widths)
+    _legends(drawing, legends, widths, looks)
     letters = round(10 * drawing.get_size_inches()[0])
-    drawing.suptitle(_wrapped(figure.title, letters), parse_math=False, fontsize=11)
+    drawing.suptitle(wrapped(figure.title, letters), parse_math=False, fontsize=11)
     return drawing
 
 
@@ -86,11 +87,14 @@ def _size(chart: Chart) -> tuple[float, float]:
     """Inches that a chart takes, with all that is written around it."""
     match chart:
         case Bars():
-            return max(4.8, 1.2 + 0.2 * len(chart.names) * (1 if chart.stacked else 1 + len(chart.bars))), 3.9
+            width = max(4.8, 1.2 + 0.2 * len(chart.names) * (1 if chart.stacked else 1 + len(chart.bars)))
+            return width, 3.9 + (0.8 * _inches(chart.names) if _are_turned(chart) else 0)
         case Forest():
-            return 5.6, max(2.4, 1.3 + 0.3 * len(chart.entries))
+            return 4.2 + _inches([entry.name for entry in chart.entries]), max(2.4, 1.3 + 0.3 * len(chart.entries))
         case HeatMap():
-            return max(4.8, 2 + 0.22 * min(40, len(chart.columns))), max(2.8, 1.4 + 0.2 * min(40, len(chart.rows)))
+            width = max(3.2, 0.22 * min(FEW, len(chart.columns))) + 1.6 + _inches(chart.rows)
+            high = max(2.8, 1.4 + 0.2 * min(FEW, len(chart.rows)))
+            return width, high + (_inches(chart.columns) if columns_are_turned(chart) else 0)
         case Image():
             high, wide = len(chart.pixels), len(chart.pixels[0]) if chart.pixels else 1
             return 1.35, 0.45 + 1.25 * min(3.0, high / wide)
@@ -98,15 +102,21 @@ def _size(chart: Chart) -> tuple[float, float]:
             return 4.8, 3.9
 
 
-def _wrapped(text: str, letters: int) -> str:
-    return "\n".join(fill(line, letters) for line in text.splitlines())
+def _inches(names: Sequence[str]) -> float:
+    """The length of the longest name."""
+    return max(map(len, names), default=0) / LETTERS
+
+
+def _are_turned(chart: Bars) -> bool:
+    """Whether the names of bars have no room side by side."""
+    return sum(len(name) + 2 for name in chart.names) > 54
 
 
 def _frame(axes: Axes, chart: Chart, letters: int) -> None:
     """Title, note, names, limits and ticks."""
-    note = _wrapped(chart.note, letters + 6)
+    note = wrapped(chart.note, letters + 6)
     small = isinstance(chart, Image)
-    title = _wrapped(chart.title, max(12, letters - 4))
+    title = wrapped(chart.title, max(12, letters - 4))
     pad = 5 + 10 * (note.count("\n") + 1) if note else 5
     axes.set_title(title, fontsize=8 if small else 10, pad=pad, loc="center" if small else "left", parse_math=False)
     if note:
@@ -120,17 +130,17 @@ def _frame(axes: Axes, chart: Chart, letters: int) -> None:
     match chart:
         case Lines():
             _measure(axes, "x", chart.x, places_along(chart), letters)
-            _measure(axes, "y", chart.y, values_along(chart), 34)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
         case Bars():
-            _measure(axes, "y", chart.y, values_along(chart), 34)
-            _bar_names(axes, chart, letters)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
+            _bar_names(axes, chart)
         case Forest():
             _measure(axes, "x", chart.x, values_along(chart), letters, values=True)
         case HeatMap():
-            axes.set_xlabel(_wrapped(chart.x.label, letters), parse_math=False)
+            axes.set_xlabel(wrapped(chart.x.label, letters), parse_math=False, fontsize=9)
         case Histogram():
             _measure(axes, "x", chart.x, finite(chart.edges), letters)
-            _measure(axes, "y", chart.y, values_along(chart), 34)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
 
 
 def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = False) -> None:
@@ -142,59 +152,56 @@ def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters:
         getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(low, high)
     _ticks(drawn, axis, logarithmic=logarithmic)
-    drawn.set_label_text(_wrapped(axis.label, letters), parse_math=False)
+    drawn.set_label_text(wrapped(axis.label, letters), parse_math=False, fontsize=9)
     axes.grid(alpha=0.3, axis=which)  # type: ignore[arg-type]
 
 
 def _ticks(drawn: DrawnAxis, axis: Axis, *, logarithmic: bool) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+    low, high = drawn.get_view_interval()
     if not logarithmic:
-        whole = {"steps": [1, 2, 5, 10], "min_n_ticks": 1} if axis.whole else {}
-        drawn.set_major_locator(MaxNLocator(nbins=8, integer=axis.whole, **whole))
+        ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=axis.whole, min_n_ticks=1 if axis.whole else 2)
+        drawn.set_major_locator(ticks)
+    elif high <= 1000 * low:
+        drawn.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        drawn.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        drawn.set_minor_formatter(NullFormatter())
     if axis.percent:
-        drawn.set_major_formatter(PercentFormatter(1.0))
-    elif logarithmic and axis.whole:
-        drawn.set_major_formatter(ScalarFormatter())
+        drawn.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
 
 
-def _bar_names(axes: Axes, chart: Bars, letters: int) -> None:
-    turned = sum(len(name) + 2 for name in chart.names) > letters
-    words: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if turned else {}
-    names = [_wrapped(name, 24) for name in chart.names]
-    axes.set_xticks(range(len(names)), names, fontsize=8, parse_math=False, **words)
-    axes.set_xlim(-0.6, len(names) - 0.4)
+def _bar_names(axes: Axes, chart: Bars) -> None:
+    turned = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    words: dict[str, Any] = turned if _are_turned(chart) else {}
+    axes.set_xticks(range(len(chart.names)), list(chart.names), fontsize=8, parse_math=False, **words)
+    axes.set_xlim(-0.6, len(chart.names) - 0.4)
 
 
-def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float]) -> None:
-    """One legend beside all charts where they show the same series; or one below each."""
-    several = [legend for _, legend in legends if len(legend) > 1]
-    shared = [name for i, legend in enumerate(several) for name in legend if any(name in o for o in several[:i])]
-    if shared:
-        every = {name: handle for _, legend in reversed(legends) for name, handle in legend.items()}
-        order = dict.fromkeys(name for _, legend in legends for name in legend)
-        columns = 1 + (len(every) - 1) // 20
-        _named(drawing.legend, {name: every[name] for name in order}, loc="outside right center", ncols=columns)
-        wide, high = drawing.get_size_inches()
-        longest = max(map(len, every))
-        drawing.set_size_inches(wide + columns * (0.6 + longest / LETTERS), high)
-        return
+def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
+    """Put one legend beside all charts for what several show or one has no room for; below other charts their own."""
+    names = [name for _, legend in legends for name in legend]
+    beside: Legend = {}
     for number, (axes, legend) in enumerate(legends):
-        if legend and (len(legend) > 1 or not _says_itself(axes)):
-            _below(axes, legend, widths[number % len(widths)])
+        columns = max(1, min(4, int(LETTERS * widths[number % len(widths)]) // (max(map(len, legend), default=0) + 6)))
+        turned = any(label.get_rotation() for label in axes.get_xticklabels())
+        if any(names.count(name) > 1 for name in legend) or len(legend) > 2 * columns or (turned and len(legend) > 1):
+            beside = legend | beside
+        elif len(legend) > 1 or (legend and not legend.keys() <= looks.numbers.keys()):
+            _below(axes, legend, columns)
+    if beside:
+        beside = {name: beside[name] for name in sorted(beside, key=lambda name: looks.numbers.get(name, len(names)))}
+        columns = 1 + (len(beside) - 1) // 20
+        _named(drawing.legend, beside, loc="outside right center", ncols=columns)
+        wide, high = drawing.get_size_inches()
+        drawing.set_size_inches(wide + columns * (0.6 + max(map(len, beside)) / LETTERS), high)
 
 
-def _says_itself(axes: Axes) -> bool:
-    """A single series is named by its axis."""
-    return bool(axes.get_ylabel())
-
-
-def _below(axes: Axes, legend: Legend, width: float) -> None:
+def _below(axes: Axes, legend: Legend, columns: int) -> None:
     from matplotlib.transforms import ScaledTranslation
 
     figure = axes.figure
     lower = axes.transAxes + ScaledTranslation(0, -0.48, figure.dpi_scale_trans)
-    columns = max(1, min(len(legend), 4, int(LETTERS * width) // (max(map(len, legend)) + 6)))
     _named(axes.legend, legend, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=lower, ncols=columns)
 
 

@@ -59,7 +59,8 @@ def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
         if high - low < LEAST:
             high = low + 1.0
         beyond = MARGIN * (high - low)
-        low, high = low - (beyond if low < 0 else 0.0), high + (beyond if high > 0 else 0.0)
+        most = 1.0 if axis.percent and high <= 1 else high + beyond
+        low, high = low - (beyond if low < 0 else 0.0), min(most, high + (beyond if high > 0 else 0.0))
     return _possible(axis, low, high)
 
 

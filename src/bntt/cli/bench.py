@@ -40,13 +40,14 @@ def bench(
 
     from bntt.bench.cases import NORM_CASES, RESIDUAL_CASES, SEQUENCE_CASES, STANDARD, SWEEP, kernels_of
     from bntt.bench.parity import check_parity
+    from bntt.bench.speed_chart import speed_figure
     from bntt.bench.timing import compare, report
     from bntt.bench.variants import available, usual
+    from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.engine.compute import Compute
     from bntt.engine.kernels import require
     from bntt.runs.environment import environment
-    from bntt.runs.figures.bench_figure import save_bench
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
 
@@ -78,7 +79,7 @@ def bench(
     out.mkdir(parents=True, exist_ok=True)
     results = {"environment": environment()} | report(comparisons, parity, threads)
     (out / "bench.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    save_bench(results, out / "bench.png")
+    save_figure(speed_figure(results), out / "bench.png")
     console.line(f"written: {out / 'bench.json'} and {out / 'bench.png'}")
 
 

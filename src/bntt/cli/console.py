@@ -17,11 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bntt.analysis.exit.gamma import GammaProfile
-from bntt.charts.records import STEPS, Axis, Lines
-from bntt.charts.section import Section
 from bntt.cli import streams
-from bntt.runs.measures.evaluate import RunResult
 from bntt.runs.training.epoch_log import EpochResult, Notice, Told
 
 
@@ -121,64 +117,6 @@ def training(told: Iterable[Told], epochs: int, images: int) -> None:
             watch.say(f"{what}, loss {record.loss:.3f}", done, epochs * images)
 
 
-def result(outcome: RunResult) -> None:
-    """Accuracy with its spread and interval, then accuracy, γ and firing rates over time."""
-    accuracy, activity = outcome.evaluation.accuracy, outcome.evaluation.activity
-    low, high = accuracy.interval
-    steps = len(accuracy.over_time)
-    untrained = "imported" if outcome.conversion is None else "converted"
-    line("")
-    if outcome.stopped:
-        line(f"stopped after {steps} {'step' if steps == 1 else 'steps'}")
-    if outcome.retiming is not None:
-        line(outcome.retiming.text)
-        if outcome.retiming.warning:
-            line(f"warning: {outcome.retiming.warning}")
-    line(
-        f"{outcome.split} accuracy {accuracy.mean:.1%}{_spread(outcome)}; "
-        f"95% interval for {accuracy.samples:,} images {low:.1%} to {high:.1%}), "
-        f"{f'epoch {outcome.epoch + 1}' if outcome.trained else untrained}"
-    )
-    if outcome.of > accuracy.samples:
-        line(f"{accuracy.samples:,} of the {outcome.of:,} images, as many of each class as its share")
-    for text in _spent(outcome):
-        line(text)
-    table("accuracy if stopped after step", steps, {outcome.split: [f"{a:.1%}" for a in accuracy.over_time]})
-    if magnitude := {name: row.tolist()[:steps] for name, row in outcome.gamma.magnitude.items()}:
-        numbers("mean |γ| at step", steps, magnitude)
-    if not activity.spikes:
-        line("an ANN: nothing in it spikes")
-        return
-    rates = {name: [f"{r:.1%}" for r in activity.rate(name).tolist()] for name in activity.spikes}
-    table("firing rate at step (spikes per neuron)", steps, rates)
-    line(f"{activity.spikes_per_sample():,.0f} spikes per image in all layers and steps")
-    if outcome.unvarying is not None:
-        line(outcome.unvarying.text)
-
-
-def _spread(outcome: RunResult) -> str:
-    """What is known of other draws of the noise, up to where the brackets go on."""
-    accuracy = outcome.evaluation.accuracy
-    if accuracy.spread is not None:
-        return f" ± {accuracy.spread:.1%} (sd over {len(accuracy.correct)} Poisson seeds"
-    return " (one Poisson seed, the spread over others is not known" if outcome.drawn else " (one pass"
-
-
-def _spent(outcome: RunResult) -> Iterator[str]:
-    """What the weights cost, and what they began with."""
-    if (updates := outcome.spent.get("updates")) is not None:
-        took = duration(outcome.spent["seconds"])
-        yield f"{updates:,} updates, {took} with validation" if outcome.trained else f"no updates, {took} to convert"
-    if (made := outcome.conversion) is not None:
-        ann, chosen = made["ann"], ", chosen on validation" if made["tried"] else ""
-        if ann["updates"] is not None:
-            yield f"before that, the ANN: {ann['updates']:,} updates, {duration(ann['seconds'])}"
-        yield (
-            f"thresholds: {made['scale']:g} times the largest weighted input{chosen} "
-            f"({made['images']:,} training images, {made['steps']} steps)"
-        )
-
-
 def as_json(values: Mapping[str, object]) -> None:
     """The values as JSON and nothing else."""
     console.print(json.dumps(values, indent=1), markup=False, soft_wrap=True)
@@ -234,11 +172,6 @@ def number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else f"{value:{form}}"
 
 
-def gamma(profile: GammaProfile, steps: int) -> None:
-    """Mean |γ| of every layer, a dash where it has no path."""
-    numbers("mean |γ| at step (-: no path to the readout)", steps, profile.where_driven("magnitude"))
-
-
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows of text under heads, the first column to the left."""
     console.print(title, style="bold", markup=False)
@@ -248,40 +181,6 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*(cell for _, cell in zip(heads, row, strict=True)))
     console.print(grid)
-
-
-def section(title: str, of: Section) -> None:
-    """Print a section of results: its words, its tables, and the numbers of its charts over time."""
-    line("")
-    line(title)
-    for words in of.words:
-        line(words)
-    for one in (*of.tables, *of.folded):
-        columns(one.caption, one.columns, ([cell.text for cell in row] for row in one.rows))
-        if one.note:
-            line(one.note)
-    for chart in of.charts:
-        if isinstance(chart, Lines) and chart.x == STEPS:
-            _over_time(chart)
-    for gap in of.gaps:
-        line(gap)
-
-
-def _over_time(chart: Lines) -> None:
-    steps = max((round(x) for one in chart.lines for x in one.x), default=0)
-    rows = {}
-    for one in chart.lines:
-        values = {round(x): y for x, y in zip(one.x, one.y, strict=True) if y is not None}
-        rows[one.name] = [_value(values.get(t), chart.y) for t in range(1, steps + 1)]
-    table(f"{chart.title}: {chart.y.label}, at step", steps, rows)
-
-
-def _value(value: float | None, axis: Axis) -> str:
-    if value is None:
-        return "-"
-    if axis.percent:
-        return f"{value:.1%}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
 
 
 @contextmanager

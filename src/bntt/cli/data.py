@@ -206,17 +206,18 @@ def show(
         split: which samples.
         picture: the PNG to write; by default <name>-<split>-<index>.png here.
     """
+    from bntt.charts.files import save_figure
     from bntt.cli import console
-    from bntt.runs.figures.sample_figure import save_sample
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.first_sample import recipe_for, sample_of
+    from bntt.runs.recipe.sample_chart import sample_figure
 
     recipe = recipe_for(name, overrides)
     with console.progress_of(f"preparing {recipe.data.name}") as progress:
         data = build_data(recipe, progress)
     sample = sample_of(recipe, data, split, index)
     path = picture or Path(f"{Path(name).stem}-{split}-{index}.png")
-    save_sample(sample, path)
+    save_figure(sample_figure(sample), path)
     shape, active = "x".join(map(str, sample.drive.shape)), float((sample.drive != 0).double().mean())
     seen = f"{sample.encoder} of {shape}, {active:.1%} of it not 0"
     console.line(f"{sample.dataset}, {split} {index}: {sample.label}; {seen}")

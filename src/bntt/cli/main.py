@@ -13,36 +13,23 @@ import tyro
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
-from bntt.cli.activity import activity
-from bntt.cli.attack import attack
 from bntt.cli.bench import bench
 from bntt.cli.demo import demo
-from bntt.cli.energy import energy
-from bntt.cli.evaluate import evaluate
-from bntt.cli.exit import exit_early
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
-from bntt.cli.neuron import neuron
 from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.show import show
-from bntt.cli.stability import stability
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import train
+from bntt.runs.stability.measurement import STABILITY
 from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "train": train,
-    "evaluate": evaluate,
-    "exit": exit_early,
-    "activity": activity,
-    "neuron": neuron,
-    "stability": stability,
-    "energy": energy,
-    "attack": attack,
     "predict": predict,
     "import": import_file,
     "study": study,
@@ -58,7 +45,9 @@ VERBS: dict[str, Callable[..., None]] = {
 
 def verbs() -> dict[str, Callable[..., None]]:
     """Every verb: those that train, show or move files, and one for each measurement that is registered."""
-    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS}
+    return VERBS | {
+        name: verb(one) for name, one in (MEASUREMENTS | {STABILITY.name: STABILITY}).items() if name not in VERBS
+    }
 
 
 HELP = {"-h", "--help"}
@@ -85,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
     with signals.installed():
-        return _run_or_explain([arg for arg in args if arg != "--debug"], debug="--debug" in args)
+        return explained(lambda: _run([arg for arg in args if arg != "--debug"]), debug="--debug" in args)
 
 
 def entry() -> NoReturn:
@@ -97,10 +86,11 @@ def entry() -> NoReturn:
     sys.exit(code)
 
 
-def _run_or_explain(args: list[str], *, debug: bool) -> int:
+def explained(work: Callable[[], int | None], *, debug: bool = False) -> int:
+    """Do some work; an error becomes one line and its exit code."""
     try:
         try:
-            return _run(args)
+            return work() or 0
         finally:
             if not isinstance(sys.exception(), STOPS):
                 with streams.writing():
@@ -166,14 +156,14 @@ def exit_code(error: Exception) -> int | None:
     from bntt.analysis import LossBudgetError
     from bntt.analysis.attack.descent import NoFoolboxError
     from bntt.analysis.attack.gradient import NoGradientError
-    from bntt.analysis.measurement import ArgumentError
+    from bntt.analysis.measurement import ArgumentError, InvalidResultError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.engine.kernels import BackendError
+    from bntt.io.cells import OtherSettingsError
     from bntt.io.checkpoint import CheckpointError
     from bntt.io.lock import RunLockedError
     from bntt.models import PretrainedError
-    from bntt.runs.measures.attack_rows import InvalidAttackError
     from bntt.runs.recipe.build import DeviceError
     from bntt.runs.recipe.file import RecipeError
     from bntt.training.distributed import LaunchError
@@ -197,7 +187,8 @@ def exit_code(error: Exception) -> int | None:
         NonFiniteError: 6,
         ParityError: 6,
         LossBudgetError: 7,
-        InvalidAttackError: 7,
+        InvalidResultError: 7,
+        OtherSettingsError: 2,
         NoFoolboxError: 5,
         NoGradientError: 2,
         RunLockedError: 75,

@@ -2,80 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from bntt.analysis.measurement import ArgumentError, Measurement
+from bntt.analysis.measurement import ArgumentError, InvalidResultError, Measurement
+from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
+    from bntt.runs.open_recipe import OpenedRecipe
     from bntt.runs.open_run import LoadedRun
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Runs = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")
 ]
-FLAGS = """
-
-    Args:
-        runs: the run directory{more}.
-        out: folder for the files instead of the run directory.
-        device: cpu, or cuda.
-        json: print the numbers as JSON instead of tables.
-        csv: print them as comma-separated values instead of tables.
-    """
+Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
+From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 
 def verb(measurement: Measurement) -> Callable[..., None]:
-    """The verb of a measurement: its flags are the fields of its arguments."""
+    """The verb of a measurement: its flags are the fields of its arguments, beside what is opened and what is shown."""
 
-    def call(
-        runs: Any, arguments: Any, out: Path | None = None, device: str = "cpu", json: bool = False, csv: bool = False
-    ) -> None:
-        _measure(measurement, runs, arguments, out=out, device=device, json=json, csv=csv)
+    def call(**given: Any) -> None:
+        _measure(measurement, given)
 
+    flags = _flags(measurement)
     call.__name__ = measurement.name
-    call.__doc__ = measurement.help + FLAGS.format(more=", or several of the same images" * measurement.several)
-    call.__annotations__ |= {
-        "runs": Runs if measurement.several else Run,
-        "arguments": tyro.conf.OmitArgPrefixes[measurement.arguments],  # type: ignore[misc, name-defined]
-        "out": Path | None,
-        "device": str,
-        "json": bool,
-        "csv": bool,
-    }
-    call.__defaults__ = (measurement.arguments(), None, "cpu", False, False)
+    words = "\n".join(f"        {flag.name}: {help}" for flag, help in flags if help)
+    call.__doc__ = f"{measurement.help}\n\n    Args:\n{words}\n    "
+    call.__signature__ = Signature([flag for flag, _ in flags])  # type: ignore[attr-defined]
+    call.__annotations__ = {flag.name: flag.annotation for flag, _ in flags}
     return call
 
 
-def _measure(
-    measurement: Measurement, runs: Any, arguments: Any, *, out: Path | None, device: str, json: bool, csv: bool
-) -> None:
+def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
+    """Each with its help."""
+    found: list[tuple[Parameter, str]] = []
+
+    def add(name: str, annotation: Any, help: str, default: Any = Parameter.empty) -> None:
+        found.append((Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation), help))
+
+    if measurement.opens == "recipe":
+        add("opened", Recipe, "a name from `bntt list recipes`, or a TOML file.")
+        add("overrides", Overrides, "a value to change, repeatable: `-s network.num_steps=4`.", ())
+    elif measurement.several:
+        add("opened", Runs, "the run directory, or several of the same images.")
+    else:
+        add("opened", Run, "the run directory.")
+    # tyro only fills the fields: what they say together is checked where an error is one line
+    unchecked = type(measurement.arguments.__name__, (measurement.arguments,), {"__post_init__": lambda self: None})
+    add("arguments", tyro.conf.OmitArgPrefixes[unchecked], "", unchecked())  # type: ignore[misc, valid-type]
+    if measurement.second:
+        add("second", From, measurement.second, None)
+    if measurement.opens == "recipe":
+        add("out", Path, "folder of the results.", Path(measurement.name))
+    else:
+        add("out", Path | None, "folder for the files instead of the run directory.", None)
+    add("device", str, "cpu, or cuda.", "cpu")
+    add("json", bool, "print the numbers as JSON instead of tables.", False)
+    add("csv", bool, "print them as comma-separated values instead of tables.", False)
+    return found
+
+
+def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
-    from bntt.cli import console
+    from bntt.cli import console, sections, streams
     from bntt.runs.measure import find, keep
 
+    json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
-    asked = checked_arguments(measurement.arguments, vars(arguments))
-    opened = [_opened(measurement, run, device) for run in (runs if measurement.several else [runs])]
-    with console.progress_of("measuring") as report:
+    asked = checked_arguments(measurement.arguments, vars(given["arguments"]))
+    opened = _opened(measurement, given)
+    with console.progress_of("measuring") as report, warnings.catch_warnings(record=True) as found_odd:
+        warnings.simplefilter("default", UserWarning)
         found = find(measurement, opened, asked, Progress(report))
+    for warning in found_odd:
+        streams.complain(f"warning: {warning.message}")
     if json:
         console.as_json(found.to_json())
     elif csv:
         console.as_csv(found.rows())
     else:
-        console.section(found.title, found.section())
+        sections.show(found.title, found.section())
     written = keep(measurement, found, asked, out or opened[0].path)
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")
+    if found.invalid:
+        raise InvalidResultError(found.invalid)
 
 
-def _opened(measurement: Measurement, run: Path, device: str) -> LoadedRun:
+def _opened(measurement: Measurement, given: Mapping[str, Any]) -> Sequence[LoadedRun | OpenedRecipe]:
+    from bntt.runs.open_recipe import open_recipe
+
+    if measurement.opens == "recipe":
+        return [open_recipe(given["opened"], given["overrides"], folder=given["out"], device=given["device"])]
+    runs = list(given["opened"]) if measurement.several else [given["opened"]]
+    runs += [second] if (second := given.get("second")) else []
+    return [_opened_run(measurement, run, given["device"]) for run in runs]
+
+
+def _opened_run(measurement: Measurement, run: Path, device: str) -> LoadedRun:
     """A run with its data at hand; says so if its network looks untrained."""
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams

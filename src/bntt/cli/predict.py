@@ -51,12 +51,13 @@ def predict(
         picture: also write the images beside their confidence over time, as .png, .pdf or .svg.
     """
     from bntt.analysis import predict as predictions
+    from bntt.analysis.measurement import draws_of
+    from bntt.analysis.prediction.chart import prediction_figure
+    from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.data.images.picture import read_picture
     from bntt.data.sequences import arrange
     from bntt.models import pretrained, pretrained_facts
-    from bntt.runs.figures.figures import save_predictions
-    from bntt.runs.measures.evaluate import draws_of
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
@@ -72,7 +73,7 @@ def predict(
         loaded = load_run(run)
         if loaded.recipe.encoder.name == "frames":
             raise RecipeError(f"{run} was trained on frames ({loaded.recipe.data.name}) and takes no pictures")
-        draws = draws_of(loaded.recipe, draws)
+        draws = draws_of(loaded.facts, draws)
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
         order = loaded.recipe.data.order
         untrained = "imported" if loaded.recipe.imported.file else "converted"
@@ -93,7 +94,8 @@ def predict(
         for pair in said:
             _show(*pair)
     if picture is not None:
-        save_predictions(said, picture, LEADING)
+        shown_beside = [(one.path.name, one.pixels, prediction) for one, prediction in said]
+        save_figure(prediction_figure(shown_beside, LEADING), picture)
         if not json:
             console.line(f"written: {picture}")
 

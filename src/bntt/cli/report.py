@@ -20,9 +20,9 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
         paths: run directories, study directories, or folders of them.
         out: the file to write.
     """
+    from bntt.charts.section import plural
     from bntt.cli import console
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.report.blocks import plural
     from bntt.studies.report.find import chosen
     from bntt.studies.report.page import counted, page_of, save_page
 

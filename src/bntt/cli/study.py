@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -157,7 +158,9 @@ def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]
                 if not console.console.is_terminal:
                     console.line(text)
 
-            for outcome in work(planned.items, Workshop(pool, jobs, device, tell)):
+            for outcome in work(
+                planned.items, Workshop(pool, jobs, device, tell, (sys.executable, "-m", "bntt.cli.job"))
+            ):
                 outcomes.append(outcome)
                 watch.note(outcome)
                 said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"

@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from bntt.cli.opening import Split
-
 if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.measures.retiming import Retiming
     from bntt.runs.recipe.datasets import Parts
     from bntt.runs.recipe.file import Recipe
     from bntt.training.processes import Processes
@@ -77,7 +74,6 @@ def run_recipe(
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.figures.figures import save_curves
     from bntt.runs.recipe.build import build_model, describe_backend, with_whole_root
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
@@ -98,7 +94,7 @@ def run_recipe(
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
     run = RunDirectory(Path(processes.decided(lambda: str(place().path))))
-    network, settings = recipe.network, recipe.train
+    settings = recipe.train
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
         f"images; {_called(recipe)}{f', by {many} processes' if many > 1 else ''}"
@@ -120,11 +116,20 @@ def run_recipe(
             processes=processes,
         )
         console.training(told, settings.epochs, len(data.train))
-    measure(recipe, data, run, processes=processes)
+    _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
-        what = "an ANN" if network.neuron == "relu" else network.norm
-        save_curves(run.rows(), run.path / "curves.png", f"{run.path.name}: {data.label}, {network.name}, {what}")
+        _draw_curves(recipe, data, run)
     console.line(f"run directory: {run.path}")
+
+
+def _draw_curves(recipe: Recipe, data: Parts, run: RunDirectory) -> None:
+    from bntt.charts.files import save_figure
+    from bntt.charts.records import Figure
+    from bntt.runs.training.curves import training_curves
+
+    what = "an ANN" if recipe.network.neuron == "relu" else recipe.network.norm
+    title = f"{run.path.name}: {data.label}, {recipe.network.name}, {what}"
+    save_figure(Figure(title, training_curves(run.rows())), run.path / "curves.png")
 
 
 def _called(recipe: Recipe) -> str:
@@ -136,36 +141,22 @@ def _called(recipe: Recipe) -> str:
     return f"{network.name} x{network.width:g} {kind}{begun}, {trained}"
 
 
-def measure(
-    recipe: Recipe,
-    data: Parts,
-    run: RunDirectory,
-    *,
-    split: Split = "test",
-    draws: int | None = None,
-    processes: Processes | None = None,
-    steps: int | Retiming | None = None,
-    json: bool = False,
-) -> None:
+def _measure(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processes) -> None:
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
-    from bntt.cli import console
-    from bntt.runs.figures.figures import save_overview
-    from bntt.runs.measures.evaluate import as_json, draws_of, evaluate_run, write_result
-    from bntt.runs.recipe.datasets import measured
-    from bntt.training.processes import Processes
+    from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
+    from bntt.analysis.measurement import Progress
+    from bntt.cli import console, sections
+    from bntt.runs.evaluation import evaluate_run
+    from bntt.runs.measure import keep
 
-    images, processes = measured(recipe, data, split).places, processes or Processes()
-    with console.progress("measuring", len(images) * draws_of(recipe, draws)) as advance:
-        result = evaluate_run(
-            recipe, data, run, split=split, draws=draws, processes=processes, steps=steps, progress=advance
-        )
+    with console.progress_of("measuring") as report:
+        found = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))
     if not processes.first:
         return
-    console.as_json(as_json(result)) if json else console.result(result)
-    write_result(run, result)
-    save_overview(result, run.path / f"{result.stem}.png")
-    if not json:
-        console.line(f"written: {run.path / result.stem}.json and .png")
+    asked = EvaluateArguments()
+    sections.show(found.title, found.section())
+    written = keep(EVALUATE, found.model_copy(update={"arguments": asked}), asked, run.path)
+    console.line(f"written: {', '.join(map(str, written))}")
 
 
 def _keep_freed_memory() -> None:

@@ -7,17 +7,14 @@ It holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bntt.io.json_file import write_json
-from bntt.io.json_file import parse_json
-from bntt.runs.training.checkpoints import Kept
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.whole_file import write_whole
+from bntt.io.json_file import parse_json, write_json
+from bntt.runs.training.checkpoints import Kept
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import platform
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import torch
 
 from bntt.io.json_file import write_json
 from bntt.runs.recipe.numerics import NUMERICS
-from bntt.io.whole_file import write_whole
 from bntt.version import __version__
 
 

@@ -1,4 +1,4 @@
-"""Whether a recipe and data are those that a run was trained with: another one's numbers would stand under its name."""
+"""Whether a recipe, data and a chosen exit belong to a run: another one's numbers would stand under its name."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bntt.io.json_file import read_json
-from bntt.io.json_file import parse_json
 from bntt.data.prepared.prepared_set import Manifest
-from bntt.runs.recipe.packaged import tables_of
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.digest import digest
+from bntt.io.json_file import read_json
+from bntt.io.toml_file import tables_of
+from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import Recipe, parse_recipe
 from bntt.runs.recipe.option_versions import check_same_rules
-from bntt.io.checkpoint import CheckpointError
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
 """What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the
 epochs there may be more."""
 MEASURING = RESUMING
 """What may differ when a run is measured: its best epoch may lie before a change that a resume made."""
+EXIT = "exit.json"
+"""The file in which ``bntt exit`` keeps where a run may stop."""
 
 
 def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
@@ -100,6 +103,42 @@ def trained_on(run: Path) -> dict[str, Any]:
     if not isinstance(first, dict) or not isinstance(first.get("sha256"), dict):
         raise CheckpointError(f"{file} holds no checksums of the data, {again}")
     return first
+
+
+def weights_hash(run: RunDirectory) -> str:
+    """The SHA-256 of the best epoch's file.
+
+    Raises:
+        CheckpointError: if it cannot be read.
+    """
+    try:
+        return digest(run.best)
+    except OSError as error:
+        raise CheckpointError(f"{run.best} cannot be read: {error.strerror or error}") from None
+
+
+def kept_exit(run: RunDirectory, num_steps: int) -> int:
+    """The number of steps after which the exit kept with a run stops.
+
+    Raises:
+        CheckpointError: if none is kept, it is damaged, or it was chosen for other weights or other data.
+    """
+    path = run.path / EXIT
+    again = f"choose one: bntt exit {run.path} (of a network with a γ for each step)"
+    try:
+        kept: Any = read_json(path)
+        steps, weights, data = kept["steps"], kept["weights_sha256"], kept["data_sha256"]
+        if type(steps) is not int or not 1 <= steps <= num_steps:
+            raise ValueError(f"steps is {steps!r}, of {num_steps}")
+    except FileNotFoundError:
+        raise CheckpointError(f"{run.path} keeps no exit (there is no {EXIT}): {again}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be used ({error}): {again}") from None
+    if data != trained_on(run.path)["sha256"]:
+        raise CheckpointError(f"the exit in {path} was chosen for other data than the run was trained on: {again}")
+    if weights != weights_hash(run):
+        raise CheckpointError(f"the exit in {path} was chosen for other weights than the run has now: {again}")
+    return steps
 
 
 def _called(data: Mapping[str, Any]) -> str:

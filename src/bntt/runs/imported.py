@@ -13,17 +13,17 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from bntt.io.checkpoint import CheckpointError, read_pickled, write_checkpoint
 from bntt.io.digest import digest
-from bntt.runs.recipe.build import build_model
+from bntt.io.whole_file import write_whole
+from bntt.models import MODELS
+from bntt.nn import SpikingNetwork
 from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.environment import write_environment
+from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import Parts, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.models import MODELS
-from bntt.nn import SpikingNetwork
-from bntt.io.checkpoint import CheckpointError, read_pickled, write_checkpoint
-from bntt.io.whole_file import write_whole
 from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

@@ -12,12 +12,15 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Result, checked_arguments, result_from
 from bntt.charts.files import save_figure
 from bntt.io.json_file import find_object, write_json
+from bntt.io.whole_file import write_whole
+from bntt.runs.open_recipe import OpenedRecipe, open_recipe
 from bntt.runs.open_run import LoadedRun, load_run
+from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
 
 
 def measure(
     name: str,
-    *runs: str | Path | LoadedRun,
+    *runs: str | Path | LoadedRun | OpenedRecipe,
     device: str = "cpu",
     folder: Path | None = None,
     progress: Progress | None = None,
@@ -27,7 +30,8 @@ def measure(
 
     Args:
         name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`.
-        runs: run directories, or runs that are open; one, or several for what compares them.
+        runs: run directories, or runs that are open; one, or several for what compares them. For what trains by itself
+            a recipe's name or file, or an opened one.
         device: where they are opened, "cpu" or "cuda".
         folder: where the files are written instead.
         progress: told how far it is.
@@ -52,11 +56,19 @@ def measure(
     500
     """
     measurement = measurement_of(name)
-    opened = [one if isinstance(one, LoadedRun) else load_run(one, device=device) for one in runs]
+    opened = [
+        one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
+    ]
     asked = checked_arguments(measurement.arguments, arguments)
     found = find(measurement, opened, asked, progress or Progress())
     keep(measurement, found, asked, folder or opened[0].path)
     return found
+
+
+def _open(measurement: Measurement, source: str | Path, folder: Path | None, device: str) -> LoadedRun | OpenedRecipe:
+    if measurement.opens == "recipe":
+        return open_recipe(str(source), folder=folder or Path(measurement.name), device=device)
+    return load_run(source, device=device)
 
 
 def measurement_of(name: str) -> Measurement:
@@ -80,14 +92,17 @@ def check(measurement: Measurement, facts: Facts, run: Path) -> None:
         raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
 
 
-def find(measurement: Measurement, opened: Sequence[LoadedRun], asked: Any, progress: Progress) -> Result:
+def find(
+    measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any, progress: Progress
+) -> Result:
     """Measure, and write nothing.
 
     Raises:
         ArgumentError: if a run has no such numbers, or there is not one run where one is measured.
     """
-    if not opened or (len(opened) > 1 and not measurement.several):
-        wanted = "a run directory, or several to be compared" if measurement.several else "one run directory"
+    most = len(opened) if measurement.several else 1 + bool(measurement.second)
+    if not 0 < len(opened) <= most:
+        wanted = f"one {measurement.opens}, got {len(opened)}" if most == 1 else "a run, or several to be compared"
         raise ArgumentError(f"bntt {measurement.name}: name {wanted}")
     for one in opened:
         check(measurement, one.facts, one.path)
@@ -95,7 +110,7 @@ def find(measurement: Measurement, opened: Sequence[LoadedRun], asked: Any, prog
 
 
 def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> list[Path]:
-    """Write a result and its pictures, each whole or not at all.
+    """Write a result, its pictures and what is attached to it, each whole or not at all.
 
     Returns:
         The files.
@@ -110,13 +125,17 @@ def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> l
     for figure in found.figures():
         written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.png")
         save_figure(figure, written[-1])
+    for name, content in found.attachments().items():
+        written.append(folder / f"{stem}-{name}")
+        write_whole(written[-1], content)
     return written
 
 
 def kept(measurement: Measurement, asked: Any, folder: Path) -> Result | None:
     """What was found before, where it was asked for in this very way; None elsewhere."""
-    values: Mapping[str, Any] | None = find_object(folder / f"{measurement.stem(asked)}.json")
+    stem = measurement.stem(asked)
+    values: Mapping[str, Any] | None = find_object(folder / f"{stem}.json")
     with suppress(ValueError):
-        found = result_from(measurement.result(), values)
+        found = result_from(measurement.result_in(stem), values)
         return found if getattr(found, "arguments", None) == asked else None
     return None

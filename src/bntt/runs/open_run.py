@@ -10,20 +10,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.analysis.measurement import Facts
+from bntt.analysis.accuracy.measurement import EvaluateArguments
+from bntt.analysis.accuracy.result import EvaluationResult, Retiming
+from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.images.image_set import same_images
 from bntt.data.prepared.prepared_set import manifest_from
-from bntt.data.subset import how_chosen
-from bntt.runs.recipe.build import build_model, for_measuring, is_random, require_device
-from bntt.runs.directory import find_run
-from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, trained_on
+from bntt.data.subset import fair_order, how_chosen
+from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.io.json_file import find_object
+from bntt.nn import SpikingClassifier
+from bntt.runs.directory import RunDirectory, find_run
+from bntt.runs.evaluation import evaluate_run
+from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
+from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
+from bntt.runs.retiming import retiming_of
 from bntt.runs.training.ann_thresholds import load_best
-from bntt.nn import SpikingClassifier
-from bntt.io.json_file import find_object
-from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,17 @@ class LoadedRun:
         """What is known of it without its weights."""
         return facts_of(self.recipe)
 
+    @property
+    def data_sha256(self) -> dict[str, str]:
+        """The checksums of the data that it was trained on, by part."""
+        found: dict[str, str] = trained_on(self.path)["sha256"]
+        return found
+
+    @property
+    def weights_sha256(self) -> str:
+        """The checksum of its best epoch's weights."""
+        return weights_hash(RunDirectory(self.path))
+
     @cached_property
     def data(self) -> Parts:
         """The images of the run, opened when they are first asked for and compared with those of the training.
@@ -94,6 +110,17 @@ class LoadedRun:
         """Whether another run's split is as large, and has the same images and labels at these places."""
         return same_images(self.pictures(split), other.pictures(split), places)
 
+    def fair_places(self, split: Split, count: int) -> tuple[Tensor, str]:
+        """So many places of a split, the first of which are always fair to all classes; and how they were chosen.
+
+        Raises:
+            ArgumentError: if there are fewer.
+        """
+        every = self.data.of(split)
+        if count > len(every):
+            raise ArgumentError(f"--images {count}: the {split} split of {self.path} has {len(every)}")
+        return fair_order(every, self.seed)[:count], how_chosen(every, count, self.seed)
+
     def samples(self, split: Split) -> Shown:
         """The whole split as a set of labelled samples."""
         return self.data.of(split)
@@ -101,6 +128,47 @@ class LoadedRun:
     def kept(self, measurement: str) -> dict[str, Any] | None:
         """What an earlier measurement found, as its file in the run directory has it; None where there is none."""
         return find_object(self.path / f"{measurement}.json")
+
+    def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
+        """Measure it, all steps or fewer, or at another number of steps than it was trained with.
+
+        Raises:
+            ArgumentError: on a number of steps that it cannot have, or more than one draw where nothing is drawn.
+            CheckpointError: if it shall stop at its exit, and none can be used.
+            RecipeError: if there are not so many images.
+        """
+        recipe, run = self.recipe, RunDirectory(self.path)
+        steps: int | Retiming | None = None
+        if self.facts.is_ann and (asked.exit or asked.num_steps is not None):
+            raise ArgumentError(
+                f"{self.path} is an ANN: its one step is all there is, leave out --exit and --num-steps"
+            )
+        if asked.images is not None:
+            recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"images": asked.images})})
+        if asked.exit:
+            steps = kept_exit(run, recipe.network.num_steps)
+        elif asked.num_steps is not None:
+            steps = retiming_of(recipe, asked.num_steps, asked.longer)
+        found = evaluate_run(
+            recipe,
+            self.data,
+            run,
+            split=asked.split,
+            draws=asked.draws,
+            processes=Processes(str(next(self.model.parameters()).device)),
+            steps=steps,
+            progress=progress,
+        )
+        return found.model_copy(update={"arguments": asked})
+
+    def exit_steps(self) -> int | None:
+        """The number of steps after which the exit in ``exit.json`` stops; None where there is no such file.
+
+        Raises:
+            CheckpointError: if it is damaged, or was chosen for other weights or data.
+        """
+        there = (self.path / "exit.json").exists()
+        return kept_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
         """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.
@@ -147,20 +215,6 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, tuple(like.manifest.shape[-3:]))
-
-
-def facts_of(recipe: Recipe) -> Facts:
-    """What is known of a run from its recipe alone."""
-    network = recipe.network
-    return Facts(
-        network=network.name,
-        norm=network.norm,
-        encoder=recipe.encoder.name,
-        num_steps=network.num_steps,
-        is_ann=network.neuron == "relu",
-        draws=recipe.evaluate.draws if is_random(recipe) else 1,
-        is_random=is_random(recipe),
-    )
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:

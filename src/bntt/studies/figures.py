@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bntt.runs.figures.figures import save_figure
-from bntt.studies.bars_figure import bars, failures, folds, layer_spikes, scatter
-from bntt.studies.lines_figure import bounds, drifts, layers, membrane, noise, over_time, thresholds
-from bntt.studies.pictures import FigurePart
+from bntt.charts.files import save_figure
+from bntt.charts.records import Chart, Figure
+from bntt.studies.line_charts import bounds, drifts, layers, membrane, noise, over_time, thresholds
+from bntt.studies.run_charts import failures, folds, layer_spikes, means, scatter
 from bntt.studies.study_result import StudyResult
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-DRAWN: dict[str, Callable[[Figure, StudyResult, Any], bool]] = {
-    "bars": bars,
+CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
+    "bars": means,
     "scatter": scatter,
     "over-time": over_time,
     "layers": layers,
@@ -29,7 +26,8 @@ DRAWN: dict[str, Callable[[Figure, StudyResult, Any], bool]] = {
     "membrane": membrane,
     "failures": failures,
 }
-"""What draws each kind; it says whether there was anything to draw."""
+"""The charts of each kind of picture; none where a study has no numbers for it."""
+SIZES = {"paper": "at the paper's setting", "small": "at the small setting"}
 
 
 def save_figures(result: StudyResult, folder: Path) -> list[dict[str, str]]:
@@ -38,28 +36,10 @@ def save_figures(result: StudyResult, folder: Path) -> list[dict[str, str]]:
     Raises:
         OSError: if one cannot be written.
     """
-    saved = []
+    saved, size = [], SIZES[result.setting]
     for number, part in enumerate(result.study.figures, start=1):
-        file = f"figure-{number}-{part.kind}.svg"
-        if _save(result, part, folder / file):
-            saved.append({"file": file, "title": part.title, "alt": _alt(result, part)})
+        if charts := CHARTS[part.kind](result, part):
+            file = f"figure-{number}-{part.kind}.svg"
+            save_figure(Figure(f"{part.title} ({result.study.name}, {size})", charts), folder / file)
+            saved.append({"file": file, "title": part.title, "alt": f"{part.alt.strip()} ({size})"})
     return saved
-
-
-def _save(result: StudyResult, part: FigurePart, path: Path) -> bool:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    if not DRAWN[part.kind](figure, result, part):
-        return False
-    figure.suptitle(part.title, parse_math=False, fontsize=11)
-    with rc_context({"svg.hashsalt": result.study.name, "svg.fonttype": "none"}):
-        save_figure(figure, path)
-    return True
-
-
-def _alt(result: StudyResult, part: FigurePart) -> str:
-    """What the study says of the picture, and of which size the runs are."""
-    size = "at the paper's setting" if result.setting == "paper" else "at the small setting"
-    return f"{part.alt.strip()} ({size})"

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
+from bntt.charts.limits import finite
+from bntt.charts.records import Line, Number
 from bntt.studies.pictures import FigurePart
+from bntt.studies.start_plan import Start
 from bntt.studies.study_result import StudyResult
 
 Starts = Sequence[Mapping[str, Any]]
+
+
+class Style(NamedTuple):
+    """How a run looks in every chart of its study."""
+
+    colour: str
+    dashed: bool
 
 
 def measured_runs(result: StudyResult, part: FigurePart) -> dict[str, Starts]:
@@ -31,26 +41,52 @@ def column_of(result: StudyResult, part: FigurePart, key: str) -> dict[str, dict
     return {label: row for label, row in rows.items() if row}
 
 
-def mean_rows(rows: Sequence[Sequence[float | None]]) -> list[float]:
-    """Place by place over starts; NaN where one has none. The shortest decides the length.
+def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
+    """Place by place over starts; None where one has none that is finite. The shortest decides the length.
 
     >>> mean_rows([[1.0, 2.0], [3.0, 4.0, 5.0]])
     [2.0, 3.0]
     """
-    return [
-        float("nan") if any(value is None for value in place) else mean(value for value in place if value is not None)
-        for place in zip(*rows, strict=False)
-    ]
+    places = [finite(place) for place in zip(*rows, strict=False)]
+    return [mean(values) if len(values) == len(rows) else None for values in places]
 
 
-def layers_of(starts: Starts, key: str) -> dict[str, list[float]]:
+def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Number]], style: Style) -> Line:
+    """The mean over starts, in a band from the lowest start to the highest where there are several."""
+    means = mean_rows(rows)
+    x = list(x)[: len(means)]
+    if len(rows) < 2:
+        return Line(name, x, means, style.colour, dashed=style.dashed)
+    places = [finite(place) for place in zip(*rows, strict=False)]
+    low, high = ([end(values, default=None) for values in places] for end in (min, max))
+    return Line(name, x, means, style.colour, low, high, style.dashed)
+
+
+def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
     """Of `bntt activity`, something of every layer over time, mean over starts; layers without it are left out."""
-    rows: dict[str, list[list[float | None]]] = {}
+    rows: dict[str, list[list[Number]]] = {}
     for values in starts:
-        mine: dict[str, list[float | None]] = {}
+        mine: dict[str, list[Number]] = {}
         for row in values["steps"]:
             mine.setdefault(row["layer"], []).append(row[key])
         for layer, line in mine.items():
             rows.setdefault(layer, []).append(line)
     means = {layer: mean_rows(lines) for layer, lines in rows.items()}
-    return {layer: line for layer, line in means.items() if any(value == value for value in line)}
+    return {layer: line for layer, line in means.items() if any(value is not None for value in line)}
+
+
+def styles_of(result: StudyResult) -> dict[str, Style]:
+    """The look of every run by its label: the colour of its method; a further run of the same method is dashed."""
+    styles: dict[str, Style] = {}
+    for run in result.runs:
+        method = _method(run.starts[0]) if run.starts else run.label
+        styles[run.label] = Style(method, any(style.colour == method for style in styles.values()))
+    return styles
+
+
+def _method(start: Start) -> str:
+    if start.recipe.network.neuron == "relu":
+        return "ann"
+    if start.begins_with:
+        return "hybrid" if start.trained else "conversion"
+    return start.recipe.network.norm

@@ -20,9 +20,8 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.digest import digest_of_text, digest_of_values
 from bntt.io.json_file import find_object
 from bntt.runs.directory import RunDirectory
-from bntt.runs.measures.evaluate import draws_of
-from bntt.runs.measures.exits import weights_hash
-from bntt.runs.recipe.build import for_measuring
+from bntt.runs.identity import weights_hash
+from bntt.runs.recipe.build import facts_of, for_measuring
 from bntt.runs.recipe.datasets import checksums, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.recipe.numerics import NUMERICS, numerics_of
@@ -67,13 +66,20 @@ class KeptRun:
     def found(self, measure: Measure) -> Mapping[str, Any] | None:
         """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same; of
         the weights that the evaluation is of."""
-        kept = find_object(self.path / measure.file)
-        if kept is not None and kept.get("arguments") == measure.model_dump():
-            values: Mapping[str, Any] = kept["values"]
-            if agree(kept.get("of", {}), self.evaluation, **OF) and agree(values, self.evaluation, epoch="epoch"):
+        for file in sorted((self.path / "measures").glob(f"{measure.kind}-*.json")):
+            kept = find_object(file) or {}
+            values: Mapping[str, Any] = kept.get("values") or {}
+            if (
+                measure.same_as(kept.get("arguments") or {"kind": ""})
+                and agree(kept.get("of", {}), self.evaluation, **OF)
+                and agree(values, self.evaluation, epoch="epoch")
+            ):
                 return values
-        own = find_object(self.path / measure.written())
-        return own if own is not None and self._is_of_weights(own) and measure.was_asked(own, self.evaluation) else None
+        own = find_object(self.path / measure.written)
+        if own is None or not isinstance(own.get("arguments"), dict) or not self._is_of_weights(own):
+            return None
+        same = measure.same_as(own["arguments"]) and agree(own, self.evaluation, epoch="epoch")
+        return own if same else None
 
     def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
         """Whether numbers are of the weights that are here, where they say whose they are and there are any."""
@@ -149,7 +155,7 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
     A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
     """
     run, epochs = RunDirectory(path), recipe.train.epochs
-    drawn, asked = evaluation.get("draws"), draws_of(recipe)
+    drawn, asked = evaluation.get("draws"), facts_of(recipe).draws
     if drawn not in (None, asked):
         return f"was measured with {drawn} draws, not {asked}"
     if not epochs:

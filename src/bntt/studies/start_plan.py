@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bntt.runs.recipe.build import with_whole_root
+from bntt.io.toml_file import names_in
+from bntt.runs.recipe.build import facts_of, with_whole_root
 from bntt.runs.recipe.file import load_recipe
-from bntt.runs.recipe.packaged import names_in
 from bntt.runs.recipe.schema import Recipe, RecipeError
-from bntt.studies.measures import Measure, takes
+from bntt.studies.measures import Measure
 from bntt.studies.study_file import Study
 from bntt.studies.study_schema import RunPart, SettingName
 
@@ -82,12 +82,8 @@ def _starts(
             base = base.model_copy(update={"data": base.data.model_copy(update={"root": root})})
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
-        network = base.network
-        measures = {
-            name: study.measures[name]
-            for name in study.measures_of(run)
-            if takes(study.measures[name].kind, is_ann=network.neuron == "relu", norm=network.norm)
-        }
+        facts = facts_of(base)
+        measures = {name: study.measures[name] for name in study.measures_of(run) if study.measures[name].takes(facts)}
         yield Start(run.name, seed, with_whole_root(base), recipe, measures, run.begins_with, run.trained)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bntt.runs.recipe.packaged import names_in, read_named, unknown_key
+from bntt.analysis.measurement import ArgumentError
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
 from bntt.studies.claim import Claim
-from bntt.studies.measures import EVALUATE, MEASURES, Measure
-from bntt.studies.metrics import METRICS
+from bntt.studies.measures import EVALUATE, KINDS, Measure, measure_from
+from bntt.studies.metrics import is_metric, metric_of, named
 from bntt.studies.pictures import FIGURES, FigurePart
 from bntt.studies.study_schema import SETTINGS, Column, Head, Place, RunPart, Setting, SettingName
 from bntt.studies.verdicts import RULES
@@ -65,7 +67,10 @@ def load_study(source: str | Path) -> Study:
     >>> [run.name for run in study.runs_at("small")]
     ['bntt', 'layer']
     """
-    values = read_named(source, "studies/studies", "study", LARGEST)
+    try:
+        values = read_named(source, "studies/studies", "study", LARGEST)
+    except TomlError as error:
+        raise RecipeError(str(error)) from None
     path = None if str(source) in study_names() else Path(source)
     try:
         return parse_study(values, Path(source).stem if path else str(source), path and path.resolve().parent)
@@ -110,9 +115,9 @@ def measure_of(column: Column) -> str:
     Raises:
         RecipeError: if there is no such metric.
     """
-    if column.metric not in METRICS:
-        raise RecipeError(f"table {column.key}.metric: {unknown_name(column.metric, list(METRICS))}")
-    return column.measure or METRICS[column.metric].kind
+    if not is_metric(column.metric):
+        raise RecipeError(f"table {column.key}.metric: {unknown_name(column.metric, list(named()))}")
+    return column.measure or metric_of(column.metric).kind
 
 
 def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -143,14 +148,23 @@ def _settings(values: Mapping[str, Any]) -> Iterator[tuple[SettingName, Setting]
 
 
 def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
-    """Those with a table, and every kind that needs no argument under its own name."""
-    for kind, measure in MEASURES.items():
-        if all(not field.is_required() for name, field in measure.model_fields.items() if name != "kind"):
-            yield kind, measure.model_validate({"kind": kind})
+    """Those with a table, and every kind as it is usually asked under its own name."""
+    kinds = [*dict.fromkeys((*MEASUREMENTS, *KINDS))]
+    for kind in kinds:
+        if kind not in (EVALUATE, "retiming"):
+            yield kind, measure_from(kind, {})
     for name, row in values.items():
         if name == EVALUATE:
-            raise RecipeError(f"measures.{name}: every training ends with it; leave it away")
-        yield name, by_kind(MEASURES, "kind", row, f"measures.{name}")
+            raise RecipeError(f"measures.{name}: every training ends with it, so no study asks for it")
+        if not isinstance(row, dict):
+            raise RecipeError(f"measures.{name}: must be a table of keys and values, got {row!r}")
+        kind = str(row.get("kind"))
+        if kind not in kinds or kind == EVALUATE:
+            raise RecipeError(f"measures.{name}.kind: {unknown_name(kind, kinds)}")
+        try:
+            yield name, measure_from(kind, {key: value for key, value in row.items() if key != "kind"})
+        except ArgumentError as error:
+            raise RecipeError(f"measures.{name}: {error}") from None
 
 
 def _check_runs(study: Study) -> None:
@@ -182,7 +196,7 @@ def _check_columns(study: Study) -> None:
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise RecipeError(f"table: two columns have the key {twice!r}")
     for column in study.table:
-        name, metric, where = measure_of(column), METRICS[column.metric], f"table {column.key}"
+        name, metric, where = measure_of(column), metric_of(column.metric), f"table {column.key}"
         if name != EVALUATE:
             if name not in study.measures:
                 raise RecipeError(f"{where}.measure: {unknown_name(name, list(study.measures))}")
@@ -190,8 +204,8 @@ def _check_columns(study: Study) -> None:
                 raise RecipeError(f"{where}.measure: {column.metric} is read from {metric.kind}, {name} is of {kind}")
             if not any(name in study.measures_of(run) for run in study.runs):
                 raise RecipeError(f"{where}: no run has the measure {name}")
-        if metric.placed != (column.at is not None):
-            wants = "is missing: where it is read" if metric.placed else f"{column.metric} is read at no place"
+        if metric.metric.placed != (column.at is not None):
+            wants = "is missing: where it is read" if metric.metric.placed else f"{column.metric} is read at no place"
             raise RecipeError(f"{where}.at: {wants}")
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bntt.analysis.accuracy.starts import FEW, Summary, summary
+from bntt.analysis.result import Result
 from bntt.io.json_file import write_json
 from bntt.runs.environment import environment
 from bntt.runs.recipe.numerics import NUMERICS, numerics_of
-from bntt.studies.metrics import METRICS
+from bntt.studies.metrics import StudyMetric, metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.published import paper_cell
 from bntt.studies.same_by_definition import same_runs
@@ -35,7 +37,18 @@ class StartFound:
     kept: KeptRun | None = None
     identity: str = ""
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What was measured, by the names of the study."""
+    """What was measured, as JSON has it, by the names of the study."""
+    records: dict[str, Result | None] = field(default_factory=dict)
+    """The same as records, once they were asked for."""
+
+    def record(self, measure: str, metric: StudyMetric) -> Result | None:
+        """What a measure found; None where it is not there, or was kept by a version that measured less."""
+        if measure not in self.records:
+            self.records[measure] = None
+            with suppress(ValueError):
+                if measure in self.numbers:
+                    self.records[measure] = metric.record(self.numbers[measure])
+        return self.records[measure]
 
 
 @dataclass(frozen=True)
@@ -51,12 +64,13 @@ class StudyResult:
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
         """The number of one start in a column; None where there is none that is finite."""
-        values = self.found[run, seed].numbers.get(measure_of(column))
-        if values is None:
+        metric = metric_of(column.metric)
+        record = self.found[run, seed].record(measure_of(column), metric)
+        if record is None:
             return None
         try:
-            found = METRICS[column.metric].read(values, column.at)
-        except (KeyError, TypeError, IndexError, ValueError):
+            found = metric.metric.read(record, column.at)
+        except (AttributeError, TypeError, IndexError, ValueError):
             return None  # kept by a version that measured less
         return None if found is None or not math.isfinite(found) else float(found)
 
@@ -97,7 +111,7 @@ def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[st
 def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
     """The numbers of a result with their names, ready for ``json``."""
     study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
-    units = {column.key: METRICS[column.metric].unit for column in study.table}
+    units = {column.key: metric_of(column.metric).metric.unit for column in study.table}
     columns = [column for column in study.table if column.shown]
     return {
         "study": study.name,
@@ -128,7 +142,7 @@ def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mappi
 
 
 def _title(column: Column) -> str:
-    metric = METRICS[column.metric]
+    metric = metric_of(column.metric).metric
     at = "" if column.at is None or column.title else f" at {column.at:g}"
     return (column.title or metric.title) + at
 
@@ -195,7 +209,7 @@ def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
     """Mean, deviation and Student's interval over the starts; None where nothing was run."""
     if not values:
         return None
-    found, digits = summary(values), METRICS[column.metric].digits
+    found, digits = summary(values), metric_of(column.metric).metric.digits
     low, high = found.interval or (None, None)
     return {
         "mean": found.mean,

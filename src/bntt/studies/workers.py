@@ -1,4 +1,4 @@
-"""Doing what studies need: each start in processes of its own, several at once, whatever becomes of the others.
+"""Do what studies need: each start in processes of its own, several at once, whatever becomes of the others.
 
 What is done is in files, whole or not there at all, so that a kill at any moment costs what was under way; the same
 command goes on. A start is worked at by one process in all: who holds ``locks/<place>`` in the pool.
@@ -6,22 +6,23 @@ command goes on. A start is worked at by one process in all: who holds ``locks/<
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bntt.io.json_file import find_object, read_json, write_json
 from bntt.io.lock import RunLockedError, hold_run
 from bntt.io.whole_file import write_whole
 from bntt.runs.environment import environment
+from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import dump_recipe
 from bntt.runs.recipe.option_versions import rules_told
@@ -30,6 +31,8 @@ from bntt.studies.measures import Measure
 from bntt.studies.pool import OF, kept_run, numerics_agree
 from bntt.studies.work_items import Item, choose
 
+Job = dict[str, Any]
+"""What a process is to do, as JSON has it."""
 LOCKED, INVALID = 75, 7
 """Exit codes: another process works there; numbers that are written, and worth nothing."""
 POLL = 0.05
@@ -59,7 +62,8 @@ class Workshop:
     jobs: int = 1
     device: str = "cpu"
     tell: Callable[[str], None] = lambda text: None
-    program: tuple[str, ...] = (sys.executable, "-m", "bntt")
+    program: tuple[str, ...] = ()
+    """Starts a process that does the job it is given, as JSON in its last argument; see :mod:`bntt.cli.job`."""
 
     @property
     def threads(self) -> str:
@@ -69,10 +73,10 @@ class Workshop:
 
 @dataclass
 class _Under:
-    """An item that is being worked at: a step yields a command after another, and is told each one's exit code."""
+    """An item that is being worked at: its steps yield one job after another."""
 
     item: Item
-    steps: Iterator[list[str]]
+    steps: Iterator[Job]
     lock: ExitStack
     log: Path
     began: float = field(default_factory=time.monotonic)
@@ -151,8 +155,8 @@ def _begun(item: Item, shop: Workshop) -> _Under | None:
     return under
 
 
-def _steps(under: _Under, shop: Workshop) -> Iterator[list[str]]:
-    """The commands of an item, one after another; a step that failed ends them."""
+def _steps(under: _Under, shop: Workshop) -> Iterator[Job]:
+    """The jobs of an item, one after another; one that failed ends them."""
     item, run = under.item, shop.pool / under.item.place
     if item.deed == "reuse":
         return
@@ -167,14 +171,25 @@ def _steps(under: _Under, shop: Workshop) -> Iterator[list[str]]:
         file = shop.pool / "recipes" / f"{item.place}.toml"
         write_whole(file, dump_recipe(recipe).encode())
         under.trained, under.doing = True, "training"
-        yield ["train", str(file), "--name", item.place, "--root", str(shop.pool), "--or-resume"]
+        yield {"train": str(file), "name": item.place, "root": str(shop.pool)}
         item.missing = list(item.measures.values())
     if not item.start.trained:
         item.missing = [one for one in item.measures.values() if not (run / one.file).is_file()]
     for measure in item.missing:
         began, under.doing = time.time(), f"measuring ({measure.kind})"
-        yield measure.command(run, item.recipe)
-        _keep(run, measure, began)
+        job, written = _job(measure, run, item.recipe)
+        yield job
+        _keep(run, measure, written, began)
+
+
+def _job(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
+    """A measurement as a job, and the file that it will write."""
+    folder, source = run, run
+    if measure.needs == "recipe":  # a folder of its own for every way to ask: cells of other settings would be refused
+        folder, source = run / f"{measure.kind}-{measure.digest}", run / "recipe.toml"
+    asked = measure.for_start(recipe.network.norm) if measure.needs == "recipe" else measure.for_run(facts_of(recipe))
+    job = {"measure": measure.measurement.name, "run": str(source), "folder": str(folder), "arguments": asdict(asked)}
+    return job, folder / measure.written
 
 
 def _with_ann(item: Item, shop: Workshop) -> Recipe:
@@ -202,13 +217,13 @@ def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
     write_json(run / "environment.json", {**environment(), **facts})
 
 
-def _keep(run: Path, measure: Measure, began: float) -> None:
-    """What a verb wrote, beside what it was asked for."""
-    values = read_json(run / measure.written())
+def _keep(run: Path, measure: Measure, written: Path, began: float) -> None:
+    """Keep what was measured, beside what was asked for."""
+    values = read_json(written)
     facts, evaluation = environment(), find_object(run / "evaluation.json") or {}
     kept = {
         "kind": measure.kind,
-        "arguments": measure.model_dump(),
+        "arguments": asdict(measure.arguments),
         **{key: facts[key] for key in ("bntt", "numerics", "commit")},
         "of": {key: evaluation.get(key) for key in OF},
         "seconds": time.time() - began,
@@ -230,20 +245,20 @@ def _advance(under: _Under, shop: Workshop) -> Outcome | None:
             under.lock.close()
             return _outcome(under, code, _last_line(under.log))
     try:
-        command = next(under.steps, None)
+        job = next(under.steps, None)
     except (OSError, ValueError) as error:
         under.lock.close()
         return _outcome(under, 5, str(error))
-    if command is None:
+    if job is None:
         under.lock.close()
         return _outcome(under, 0, "")
     shop.tell(f"{under.item.called}: {under.doing}")
     under.output = under.log.open("ab")
-    under.output.write(f"$ bntt {' '.join(command)}\n".encode())
+    told = json.dumps(job | {"device": shop.device})
+    under.output.write(f"{told}\n".encode())
     under.output.flush()
-    device = [] if shop.device == "cpu" else ["--device", shop.device]
     under.process = subprocess.Popen(
-        [*shop.program, *command, *device],
+        [*shop.program, told],
         stdin=subprocess.DEVNULL,
         stdout=under.output,
         stderr=subprocess.STDOUT,

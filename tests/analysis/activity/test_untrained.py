@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.activity.spike_activity import untrained
+from bntt.analysis.activity import untrained
 from bntt.analysis.activity.untrained import untrained_activity
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import LIF, NORMS, PoissonEncoder, SpikingClassifier, TemporalNorm

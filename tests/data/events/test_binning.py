@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from bntt.data.events import binning
 from bntt.data.events.binning import Binning, count_edges, time_edges, to_frames
-from bntt.data.events.recording import Events, binning
+from bntt.data.events.recording import Events
 
 
 def some(count=5000, height=34, width=40, span=100_000, seed=0):

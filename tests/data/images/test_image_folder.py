@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from bntt.data.errors import DataError
+from bntt.data.images import image_folder as folder
 from bntt.data.images.image_folder import ImageFile, decode, read_images
-from bntt.data.images.image_set import image_folder as folder
 from tests import fakes
 
 

@@ -6,8 +6,8 @@ import pytest
 import safetensors.torch
 import torch
 
+from bntt.data.prepared import frame_file
 from bntt.data.prepared.frame_file import FrameFile
-from bntt.data.prepared.prepared_set import frame_file
 
 
 def samples(rng, kinds, shape=(3, 2, 4, 5)):

@@ -17,7 +17,7 @@ from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reference
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
-from tests.engine._triton import DEVICE
+from tests.engine.triton import DEVICE
 from tests.kernels import needs_kernels, scan_backward
 
 pytestmark = needs_kernels

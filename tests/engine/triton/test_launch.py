@@ -9,8 +9,8 @@ from bntt.engine.layer_spec import Reverse, SpikeGrad
 from bntt.engine.scan import moments, pooled_shape, scan
 from bntt.engine.triton import launch
 from bntt.ops.lif import Neuron
-from tests.engine._triton import DEVICE
 from tests.engine.test_scan import affine_of, make, rows_of
+from tests.engine.triton import DEVICE
 from tests.kernels import scan_backward
 
 SHAPE = (11, 2, 3, 5, 9, (2, 2))

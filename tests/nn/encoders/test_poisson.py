@@ -152,7 +152,7 @@ def test_images_that_ask_for_a_gradient_need_an_estimator(values):
     asking, encoder = values.clone().requires_grad_(), PoissonEncoder(T)
     with pytest.raises(
         ValueError,
-        match=r"random spikes have none: .*bntt.nn.encoders.expected.*bntt.nn.straight_through.*images.detach\(\)",
+        match=r"random spikes have none: .*bntt.nn.expected.*bntt.nn.straight_through.*images.detach\(\)",
     ):
         encoder.spikes(asking)
     with torch.no_grad():

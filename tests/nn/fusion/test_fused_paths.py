@@ -17,7 +17,7 @@ from bntt.engine.kernels import BackendError, has_bf16
 from bntt.nn import LIF, NORMS, Call, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
 from bntt.nn.blocks.stage import fold_time
 from bntt.nn.fusion.plan import plan_of
-from bntt.nn.network.spiking_network import advance
+from bntt.nn.network import advance
 from tests.kernels import choose, needs_kernels
 
 pytestmark = needs_kernels

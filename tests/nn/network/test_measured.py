@@ -7,7 +7,7 @@ import torch
 
 import bntt
 from bntt.nn import Measure, PoissonEncoder, SpikingClassifier, hold_statistics
-from bntt.nn.network.spiking_network import classifier
+from bntt.nn.network import classifier
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import FORMS, residual, small, spikes_of
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from bntt.runs.measures.stability_cell import Cell, Moment
 from bntt.runs.figures.stability_figure import save_stability
+from bntt.runs.measures.stability_cell import Cell, Moment
 from tests.runs.figures.test_figures import PNG, drawn
 from tests.runs.measures.test_stability_cell import ALONG, LOST
 

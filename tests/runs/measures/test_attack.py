@@ -11,12 +11,12 @@ from bntt.analysis.attack.descent import descend
 from bntt.analysis.attack.fresh_noise import right_under
 from bntt.data import SampleLoader, stratified
 from bntt.data.subset import how_chosen
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs.measures import attack
 from bntt.runs.measures.attack import attack_cells, clean_of, enough_draws, victims
 from bntt.runs.measures.attack_plan import Plan
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
-from bntt.io.checkpoint import CheckpointError
 from tests.runs.measured import copy_of, small_run
 
 PLAN = Plan((0.1,), ("fgsm", "square"), steps=2, eot=2, queries=4, images=8, draws=2)

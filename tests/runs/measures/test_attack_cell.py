@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs.measures.attack_cell import Cell, Piece, as_bits, cell_path, read_cell, write_cell
 from bntt.runs.measures.attack_plan import Job
-from bntt.io.checkpoint import CheckpointError
 
 FIRST = Piece((("110", "100"), ("000", "111")), "010", (0.5, None, 1.0), (0.1, 0.0, 0.2), (4, 8, 8), 1.5)
 SECOND = Piece((("1", "0"), ("0", "1")), "1", (None,), (0.3,), (0,), 0.5)

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from bntt.analysis.stability.gradients import gradient_norms
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs.measures import stability
+from bntt.runs.measures.stability import ALONG, Grid, failures, grid_json, recipe_of, rows, stability_cells
+from bntt.runs.measures.stability_cell import as_json
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError
-from bntt.runs.measures.stability import ALONG, Grid, failures, grid_json, recipe_of, rows, stability_cells
-from bntt.runs.measures.stability_cell import as_json
-from bntt.io.checkpoint import CheckpointError
 from tests.runs.tiny import recipe
 
 GRID = Grid(("mlp",), ("none", "bntt"), (0.3, 1e30), starts=2, steps=4, images=60)

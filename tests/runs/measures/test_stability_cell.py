@@ -6,9 +6,9 @@ import math
 import pytest
 
 from bntt.analysis.stability.gradients import AlongGradient
-from bntt.runs.recipe.file import RecipeError
-from bntt.runs.measures.stability_cell import Cell, Moment, as_json, read_cell, write_cell
 from bntt.io.checkpoint import CheckpointError
+from bntt.runs.measures.stability_cell import Cell, Moment, as_json, read_cell, write_cell
+from bntt.runs.recipe.file import RecipeError
 
 ALONG = AlongGradient((0.1, 0.2), 2.3, 1.5, (2.0, 2.5), (0.3, 0.6))
 LOST = AlongGradient((0.1, 0.2), 2.3, math.inf, (math.nan, math.inf), (math.nan, math.nan))

@@ -7,15 +7,15 @@ import torch
 
 from bntt.cli.main import main
 from bntt.engine import kernels as backend
-from bntt.engine.cpu import library
 from bntt.engine.compute import Compute
+from bntt.engine.cpu import library
 from bntt.engine.kernels import BackendError
+from bntt.nn import DirectEncoder, PoissonEncoder
+from bntt.nn.fusion import plan
 from bntt.runs.recipe import build
 from bntt.runs.recipe.build import DeviceError, build_model, describe_backend, require_device
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
-from bntt.nn import DirectEncoder, PoissonEncoder
-from bntt.nn.fusion import plan
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 

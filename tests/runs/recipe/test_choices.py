@@ -2,12 +2,12 @@
 
 import pytest
 
-from bntt.data.images.augment import AUGMENTATIONS
 from bntt.data.catalog import BUILT_IN, DATASETS
+from bntt.data.images.augment import AUGMENTATIONS
 from bntt.data.images.mix import MIXES
-from bntt.runs.recipe.file import parse_recipe
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
+from bntt.runs.recipe.file import parse_recipe
 from tests.runs.recipe.test_schema import changed
 
 NAMES = {

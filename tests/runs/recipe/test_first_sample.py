@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader
+from bntt.nn.network.labelled_batch import samples
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.recipe.first_sample import recipe_for, sample_of
-from bntt.nn.network.labelled_batch import samples
 from tests import fakes
 
 

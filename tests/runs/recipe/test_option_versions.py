@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.option_versions import RULES, check_same_rules, rules_of, rules_told
 from bntt.runs.training.train import train_run
 from bntt.studies.pool import identity, kept_run
-from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from tests.runs import tiny
 from tests.studies.kept import keep, small
 

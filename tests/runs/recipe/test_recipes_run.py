@@ -6,12 +6,12 @@ import torch
 from bntt.data import FrameSet, synthetic
 from bntt.data.events.event_sets import EVENT_SETS
 from bntt.data.prepared.prepared_set import Manifest, manifest_of
-from bntt.runs.recipe.build import build_model
 from bntt.runs.directory import new_run_directory
+from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import Parts, as_shown
 from bntt.runs.recipe.file import load_recipe, recipe_names
-from bntt.runs.training.train import train_run
 from bntt.runs.training.epoch_log import EpochResult
+from bntt.runs.training.train import train_run
 from bntt.training import StepRecord
 
 SHAPES = {

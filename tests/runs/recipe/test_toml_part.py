@@ -2,8 +2,8 @@
 
 import pytest
 
-from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
 from bntt.runs.recipe.schema import RecipeError
+from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
 from bntt.studies.measures import MEASURES, Exit
 from bntt.studies.study_schema import RunPart, Setting
 

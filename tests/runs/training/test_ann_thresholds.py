@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bntt.runs.training.ann_thresholds import put_thresholds
+from bntt.io.checkpoint import CheckpointError
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
+from bntt.runs.training.ann_thresholds import put_thresholds
 from bntt.training import thresholds_of
-from bntt.io.checkpoint import CheckpointError
 from tests.runs import tiny
 
 

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader
-from bntt.runs.training.epoch_log import EpochResult, Notice, differences, jump_of, machine, memory_told, no_better_than_chance
+from bntt.runs.training.epoch_log import (
+    EpochResult,
+    Notice,
+    differences,
+    jump_of,
+    machine,
+    memory_told,
+    no_better_than_chance,
+)
 from bntt.training import Session, StepRecord
 from tests.runs import tiny
 from tests.training.test_fit import build, data

@@ -10,17 +10,17 @@ import torch
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
-from bntt.runs.training.from_ann import open_ann
-from bntt.runs.directory import RunDirectory, new_run_directory
-from bntt.runs.open_run import load_run
-from bntt.runs.measures.evaluate import as_json, evaluate_run
-from bntt.runs.recipe.file import RecipeError
-from bntt.runs.training.train import train_run
-from bntt.runs.training.epoch_log import EpochResult, Notice
-from bntt.runs.training.requests import Interrupted, Wishes
-from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.training import StepRecord, balance, convert, thresholds_of
 from bntt.io.checkpoint import read_facts
+from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.runs.directory import RunDirectory, new_run_directory
+from bntt.runs.measures.evaluate import as_json, evaluate_run
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.file import RecipeError
+from bntt.runs.training.epoch_log import EpochResult, Notice
+from bntt.runs.training.from_ann import open_ann
+from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.runs.training.train import train_run
+from bntt.training import StepRecord, balance, convert, thresholds_of
 from tests.runs import tiny
 
 ANN = {

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bntt.runs.recipe.build import build_model
 from bntt.runs.open_run import load_run
-from bntt.runs.training.train import train_run
+from bntt.runs.recipe.build import build_model
 from bntt.runs.training.epoch_log import EpochResult, Notice
+from bntt.runs.training.train import train_run
 from tests.runs import tiny
 
 

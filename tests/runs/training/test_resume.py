@@ -6,14 +6,14 @@ import signal
 import pytest
 import torch
 
-from bntt.runs.training import train as runs
+from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.file import RecipeError, load_recipe
-from bntt.runs.training.resume import check_resumable
-from bntt.runs.training.train import train_run
+from bntt.runs.training import train as runs
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.requests import Interrupted, Wishes
-from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.runs.training.resume import check_resumable
+from bntt.runs.training.train import train_run
 from tests.runs import tiny
 
 WAYS = {

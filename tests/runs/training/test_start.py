@@ -2,10 +2,10 @@
 
 import pytest
 
-from bntt.runs.training.start import Asked, begin, begin_together
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
-from bntt.io.checkpoint import CheckpointError
+from bntt.runs.training.start import Asked, begin, begin_together
 from bntt.training.processes import Processes
 
 

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from bntt.data import ImageSet
-from bntt.runs.directory import new_run_directory
+from bntt.io.checkpoint import read_checkpoint, read_facts
 from bntt.io.lock import RunLockedError, hold_run
+from bntt.io.whole_file import write_whole
+from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.file import load_recipe
-from bntt.runs.training.train import train_run
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.requests import Wishes
+from bntt.runs.training.train import train_run
 from bntt.training import StepRecord
-from bntt.io.checkpoint import read_checkpoint, read_facts
 from tests.runs import tiny
 
 
@@ -90,12 +91,12 @@ def test_a_run_that_is_held_is_not_touched(run, tmp_path):
 @pytest.mark.parametrize("file", ["metrics.jsonl", "best.safetensors", "step-"])
 def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path, monkeypatch, file):
     recipe, data, *_ = run
-    folder, real = new_run_directory("full", tmp_path), whole_file.write_whole
+    folder = new_run_directory("full", tmp_path)
 
     def full(path, payload):
         if path.name.startswith(file):
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, payload)
+        write_whole(path, payload)
 
     for place in ("bntt.io.checkpoint.write_whole", "bntt.runs.training.train.write_whole"):
         monkeypatch.setattr(place, full)

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from bntt.analysis.neuron.measure import measure_neuron
+from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.data import FrameSet
+from bntt.data.errors import DataError
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import to_frames
-from bntt.data.errors import DataError
-from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.directory import new_run_directory
-from bntt.runs.open_run import load_run
 from bntt.runs.measures.evaluate import evaluate_run
-from bntt.runs.measures.neuron import neuron_run
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import build_data, framing_of
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
@@ -62,7 +63,7 @@ def test_from_files_to_accuracy(tmp_path):
     assert frames.shape == (2, 3, 2, 12, 12)
     right = loaded.model(frames).argmax(1) == loaded.data.test.labels
     assert right.tolist() == measured.evaluation.right[0].tolist()
-    assert neuron_run(loaded).trace.spikes.shape == (3,)
+    assert len(measure_neuron(loaded, NeuronArguments()).steps) == 3
 
 
 def test_counts_meet_the_first_layer_as_they_are(tmp_path):

@@ -7,15 +7,15 @@ import torch
 
 from bntt.cli.main import main
 from bntt.data import SequenceSet, sequences
+from bntt.io.checkpoint import CheckpointError
 from bntt.runs import open_run as load
-from bntt.runs.recipe.build import build_model
 from bntt.runs.directory import new_run_directory
 from bntt.runs.identity import check_same_data
 from bntt.runs.open_run import load_run
+from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
-from bntt.io.checkpoint import CheckpointError
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed
 

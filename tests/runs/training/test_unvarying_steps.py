@@ -6,12 +6,12 @@ import json
 import torch
 
 from bntt.data import ImageSet, SequenceSet
-from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.directory import new_run_directory
 from bntt.runs.measures.evaluate import as_json, evaluate_run
+from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import build_data, measured
-from bntt.runs.training.train import train_run
 from bntt.runs.training.epoch_log import Notice
+from bntt.runs.training.train import train_run
 from bntt.runs.training.unvarying_steps import before_training, never_varied
 from bntt.training import Session
 from tests.runs import tiny

@@ -1,6 +1,6 @@
 """Numbers as they stand in tables."""
 
-from bntt.studies.report.blocks import count, duration, interval, number, plural, share
+from bntt.charts.section import count, duration, interval, number, plural, share
 
 
 def test_what_is_not_there_is_a_dash():

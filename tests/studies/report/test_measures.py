@@ -5,8 +5,10 @@ import json
 
 import pytest
 
-from bntt.studies.report import draw, measures
-from bntt.studies.report.figure_table import table_of
+from bntt.charts.colours import looks_of
+from bntt.charts.page import draw
+from bntt.charts.table import table_of
+from bntt.studies.report import measures
 from bntt.studies.report.measures import ORDER, SECTIONS, TITLES, kind_of, measured, sections_of
 from bntt.studies.report.reading import Values
 from tests.studies.report.measured import KEPT
@@ -91,5 +93,5 @@ def test_whatever_is_wrong_in_a_file_is_at_worst_a_gap(kind, tmp_path, monkeypat
         gaps += bool(section.gaps)
         for chart in section.charts:
             assert table_of(chart).rows
-            assert draw.drawn(chart)
+            assert draw(chart, looks_of(section.charts))
     assert gaps > 5

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bntt.studies.report.blocks import Cell, Table
+from bntt.charts.section import Cell, Table
 from bntt.studies.report.page import anchor, html_of, numeric, page_of, save_page
 from tests.studies.report.measured import KEPT
 from tests.studies.report.results import study, write_run, write_study

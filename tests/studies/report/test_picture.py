@@ -4,9 +4,12 @@ import base64
 
 import pytest
 
+from bntt.charts.files import save_figure
+from bntt.charts.records import Figure
 from bntt.studies.report import picture
 from bntt.studies.report.picture import address_of
 from bntt.studies.report.reading import GapError
+from tests.charts.every_kind import layers
 from tests.studies.report.results import FIGURE
 
 
@@ -17,10 +20,8 @@ def test_a_figure_is_an_address_of_its_bytes(tmp_path):
     assert base64.b64decode(held).decode() == FIGURE
 
 
-def test_matplotlib_writes_what_is_taken(tmp_path):
-    from matplotlib.figure import Figure
-
-    Figure(figsize=(1, 1)).savefig(tmp_path / "a.svg")
+def test_saved_figures_are_taken(tmp_path):
+    save_figure(Figure("a study", [layers("conv1")]), tmp_path / "a.svg")
     assert address_of(tmp_path, "a.svg")
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bntt.studies.report.reading import GapError, Values, read_lines
-from bntt.studies.report.training import by_layer, training
+from bntt.studies.report.training import training
 from tests.studies.report.measured import KEPT
 
 
@@ -16,7 +16,7 @@ def test_curves_of_a_kept_run():
     assert section.words == ("Best validation accuracy 55.6%, at epoch 5 of 6.",)
     titles = {chart.title: chart for chart in section.charts}
     assert len(titles) == 5
-    assert titles["Learning rate"].logarithmic
+    assert titles["Learning rate"].y.scale == "log"
     accuracies = titles["Accuracy in training"].lines
     assert [line.name for line in accuracies] == ["training", "validation"]
     assert accuracies[1].y[4] == pytest.approx(0.5556)
@@ -25,8 +25,8 @@ def test_curves_of_a_kept_run():
 
 def test_what_is_not_there_is_not_drawn():
     section = training(rows({"epoch": 0, "train_loss": 2.0}, {"epoch": 1, "train_loss": float("nan")}))
-    assert [chart.title for chart in section.charts] == ["Loss"]
-    assert section.charts[0].lines[0].y == (2.0, None)
+    assert [chart.title for chart in section.charts] == ["Loss in training"]
+    assert section.charts[0].lines[0].y == [2.0]
     assert "No validation" in section.words[0]
     assert training([]).gaps
     with pytest.raises(GapError, match="'epoch' is missing"):
@@ -35,8 +35,3 @@ def test_what_is_not_there_is_not_drawn():
 
 def test_one_epoch_is_no_curve():
     assert not training(rows({"epoch": 0, "train_loss": 2.0, "validation_accuracy": 0.5})).charts
-
-
-def test_layers_that_come_later_have_holes():
-    lines = by_layer([1, 2], rows({"epoch": 0}, {"epoch": 1, "gamma": {"conv1": 0.5}}), "gamma")
-    assert [(line.name, line.y) for line in lines] == [("conv1", (None, 0.5))]

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
-from bntt.analysis.attack.gradient import InputGradient, input_gradient, mean_loss
-from bntt.analysis.attack.threat import ATTACK_DRAW, Threat
+from bntt.analysis.attack.gradient import ATTACK_DRAW, InputGradient, input_gradient, mean_loss
+from bntt.analysis.attack.threat import Threat
 from bntt.nn.encoders.encoder import index_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.ops.random import Purpose, sample_keys, uniform

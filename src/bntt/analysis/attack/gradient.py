@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
-from bntt.analysis.accuracy.evaluation import check_labels
-from bntt.analysis.attack.threat import ATTACK_DRAW
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
 from bntt.nn.encoders.poisson import PoissonEncoder
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.trace import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
 
+ATTACK_DRAW = FIRST_DRAW << 8
+"""Draws of an attacker count from here: he does not know the noise that he is measured with."""
 ESTIMATORS: dict[str, GradientEstimator] = {"straight_through": straight_through, "expected": expected}
 """What may stand in for the derivative of a random spike, by name."""
 EXACT = "exact"
@@ -129,21 +130,6 @@ def mean_loss(
             logits = model(images, seed=seed, index=index, draw=draw + number)
             loss += F.cross_entropy(logits, labels, reduction="none")
     return loss / draws
-
-
-def is_random(model: SpikingClassifier, images: Tensor) -> bool:
-    """Whether a model's encoder gives something else of the same images in another draw.
-
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import DirectEncoder
-    >>> net, images = mlp(in_features=4, num_steps=2), torch.full((2, 1, 2, 2), 0.5)
-    >>> is_random(SpikingClassifier(DirectEncoder(2), net), images)
-    False
-    """
-    check_classifier(model, "is_random() takes")
-    with torch.no_grad(), evaluating(model):
-        first, second = (model.encoder(images, draw=ATTACK_DRAW + number) for number in range(2))
-    return not torch.equal(first, second)
 
 
 @contextmanager

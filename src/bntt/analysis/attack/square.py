@@ -13,7 +13,8 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from bntt.analysis.attack.descent import Attacked, fair_signs
-from bntt.analysis.attack.threat import ATTACK_DRAW, check_eps
+from bntt.analysis.attack.gradient import ATTACK_DRAW
+from bntt.analysis.attack.threat import check_eps
 from bntt.nn.encoders.encoder import index_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.trace import evaluating

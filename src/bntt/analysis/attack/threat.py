@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-
-ATTACK_DRAW = FIRST_DRAW << 8
-"""Draws of an attacker count from here: he does not know the noise that he is measured with."""
 OVERSHOOT = 2.5
 """All steps together are so many ε long, where no step size is named: from any start to any corner, and to spare."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from bntt.analysis.measurement import Facts
 from bntt.data import (
     FrameSet,
     ImageSet,
@@ -17,8 +18,6 @@ from bntt.data import (
 )
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
-from bntt.runs.recipe.datasets import Parts, Shown
-from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.models import MODELS
 from bntt.nn import (
     DirectEncoder,
@@ -29,6 +28,8 @@ from bntt.nn import (
     SequenceEncoder,
     SpikingClassifier,
 )
+from bntt.runs.recipe.datasets import Parts, Shown
+from bntt.runs.recipe.file import Recipe, RecipeError
 
 
 class DeviceError(RuntimeError):
@@ -107,6 +108,20 @@ def for_measuring(recipe: Recipe) -> Recipe:
 def is_random(recipe: Recipe) -> bool:
     """Whether the recipe's encoder draws numbers, so that every pass differs."""
     return recipe.encoder.name in ("poisson", "poisson-unsigned")
+
+
+def facts_of(recipe: Recipe) -> Facts:
+    """What is known of a run from its recipe alone."""
+    network = recipe.network
+    return Facts(
+        network=network.name,
+        norm=network.norm,
+        encoder=recipe.encoder.name,
+        num_steps=network.num_steps,
+        is_ann=network.neuron == "relu",
+        draws=recipe.evaluate.draws if is_random(recipe) else 1,
+        is_random=is_random(recipe),
+    )
 
 
 def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:

@@ -26,8 +26,8 @@ def orders() -> Collection[str]:
 
 def augmentations() -> Collection[str]:
     """Of training images or recordings."""
-    from bntt.data.images.augment import AUGMENTATIONS
     from bntt.data.events.event_augment import EVENT_AUGMENTATIONS
+    from bntt.data.images.augment import AUGMENTATIONS
 
     return {**AUGMENTATIONS, **EVENT_AUGMENTATIONS}
 

@@ -9,7 +9,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from bntt.runs.recipe.packaged import names_in, read_named, tables_of, unknown_key
+from bntt.io.toml_file import TomlError, names_in, read_named, tables_of, unknown_key
 from bntt.runs.recipe.schema import Recipe as Recipe
 from bntt.runs.recipe.schema import RecipeError as RecipeError
 from bntt.runs.recipe.schema_data import Part
@@ -31,7 +31,10 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
     >>> load_recipe("demo", ["network.width=0.25"]).network.width
     0.25
     """
-    values = read_named(source, "runs/recipes", "recipe", LARGEST)
+    try:
+        values = read_named(source, "runs/recipes", "recipe", LARGEST)
+    except TomlError as error:
+        raise RecipeError(str(error)) from None
     named = {override.partition("=")[0].strip() for override in overrides}
     if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
         values["data"].pop("label", None)  # the file's label is of the file's data

@@ -4,9 +4,9 @@ A result is used again only where it was made under the same number. Whoever cha
 purpose or not, is told by ``tests/golden/test_losses.py``, whose small trainings must give the losses that are
 written down, and then raises :data:`NUMERICS` by one, writes the losses anew (``python -m tests.golden.make_losses``)
 and says under *Numerics* in CHANGELOG.md what changed. Where only recipes that use one option give other numbers,
-that option gets a version of its own in :mod:`bntt.runs.recipe.option_versions` instead, and no other result is thrown away. A
-change that rounds sums otherwise is no such change: the losses agree to 1e-9 in float64. Counting commits instead
-would throw results away for a word in a docstring, and hashing source files would do so for a comment.
+that option gets a version of its own in :mod:`bntt.runs.recipe.option_versions` instead, and no other result is
+thrown away. A change that rounds sums otherwise is no such change: the losses agree to 1e-9 in float64. Counting
+commits instead would throw results away for a word in a docstring, and hashing source files for a comment.
 """
 
 from __future__ import annotations

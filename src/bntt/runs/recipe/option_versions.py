@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bntt.runs.recipe.schema import Recipe
 from bntt.io.checkpoint import CheckpointError
+from bntt.runs.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)

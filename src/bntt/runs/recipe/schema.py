@@ -80,7 +80,7 @@ class Network(Part):
 
 class Convert(Part):
     """Where the weights of an ANN and balanced thresholds are what the network begins with
-    (:func:`bntt.training.conversion.thresholds`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et
+    (:func:`bntt.training.balance`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et
     al. 2020), which is trained from there on."""
 
     ann: str = ""

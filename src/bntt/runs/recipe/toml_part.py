@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from bntt.runs.recipe.packaged import unknown_key
+from bntt.io.toml_file import unknown_key
 from bntt.runs.recipe.file import TYPES_TOLD, fields_at
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.schema_data import Part

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bntt.io.checkpoint import CheckpointError, load_checkpoint
+from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import Recipe
-from bntt.nn import SpikingClassifier
 from bntt.training import set_thresholds
-from bntt.io.checkpoint import CheckpointError, load_checkpoint
 
 
 def load_best(run: RunDirectory, recipe: Recipe, model: SpikingClassifier, needs: Sequence[str]) -> dict[str, Any]:

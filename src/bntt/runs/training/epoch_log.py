@@ -12,8 +12,8 @@ import torch
 
 from bntt.analysis import Evaluation, gamma_profile
 from bntt.engine.kernels import find_backend
-from bntt.runs.recipe.schema import Recipe
 from bntt.nn import SpikingNetwork
+from bntt.runs.recipe.schema import Recipe
 from bntt.training.grow import steps_in
 from bntt.training.records import StepRecord
 from bntt.training.session import Session

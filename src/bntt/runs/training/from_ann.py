@@ -12,23 +12,22 @@ from typing import Any
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
-from bntt.runs.recipe.build import build_encoder, build_model
+from bntt.io.checkpoint import read_facts, write_checkpoint
+from bntt.io.lock import hold_run
+from bntt.io.whole_file import write_whole
+from bntt.models.spiking import FIRE_RULES, RESETS
+from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
-from bntt.runs.measures.exits import weights_hash
-from bntt.runs.identity import trained_on
+from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import LoadedRun, load_run
-from bntt.io.lock import hold_run
+from bntt.runs.recipe.build import build_encoder, build_model
 from bntt.runs.recipe.datasets import Parts, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe
 from bntt.runs.recipe.option_versions import rules_told
 from bntt.runs.training.epoch_log import Notice, firing_rates
 from bntt.runs.training.requests import Interrupted, Wishes
-from bntt.models.spiking import FIRE_RULES, RESETS
-from bntt.nn import SpikingClassifier
 from bntt.training import balancing, convert, set_thresholds
-from bntt.io.checkpoint import read_facts, write_checkpoint
-from bntt.io.whole_file import write_whole
 
 EXPECTED = {"poisson": "expected", "poisson-unsigned": "expected-unsigned"}
 """The encoder of the ANN for each of the spiking network; its own for the others."""

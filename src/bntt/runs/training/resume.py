@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
-from bntt.runs.training.checkpoints import Found
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.recipe.option_versions import check_same_rules
-from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
+from bntt.runs.training.checkpoints import Found
 from bntt.training.processes import Processes
 
 Changed = dict[str, tuple[Any, Any]]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bntt.runs.recipe.build import with_whole_root
-from bntt.runs.directory import RunDirectory, begun_directory, find_run, new_run_directory
 from bntt.io.lock import hold_run
+from bntt.runs.directory import RunDirectory, begun_directory, find_run, new_run_directory
+from bntt.runs.recipe.build import with_whole_root
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
 from bntt.runs.training.resume import check_resumable
 from bntt.training.processes import Processes

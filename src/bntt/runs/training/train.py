@@ -16,17 +16,16 @@ import torch
 from bntt.analysis import Evaluation, evaluate, health
 from bntt.data import SampleLoader
 from bntt.engine import crossover
-from bntt.runs.recipe.build import build_model, input_shape, training_loader
-from bntt.runs.training.from_ann import attending, conversion_run, converting
+from bntt.io.checkpoint import CheckpointError, write_checkpoint
+from bntt.io.lock import hold_run
+from bntt.io.whole_file import write_whole
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
-from bntt.io.lock import hold_run
+from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, dump_recipe
-from bntt.runs.training.resume import Going, going_on
 from bntt.runs.recipe.option_versions import rules_told
 from bntt.runs.training.ann_thresholds import put_thresholds
-from bntt.runs.training.shared import whole_evaluation
 from bntt.runs.training.epoch_log import (
     EpochResult,
     Notice,
@@ -40,11 +39,12 @@ from bntt.runs.training.epoch_log import (
     memory_told,
     no_better_than_chance,
 )
+from bntt.runs.training.from_ann import attending, conversion_run, converting
+from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.runs.training.resume import Going, going_on
+from bntt.runs.training.shared import whole_evaluation
 from bntt.runs.training.tensorboard import event_writer
 from bntt.runs.training.unvarying_steps import before_training
-from bntt.runs.training.requests import Interrupted, Wishes
-from bntt.io.checkpoint import CheckpointError, write_checkpoint
-from bntt.io.whole_file import write_whole
 from bntt.training.guard import check_state
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from bntt.analysis import Surprises, health, surprises, untrained_activity, unvarying
-from bntt.analysis.activity.health import spans
+from bntt.analysis import health, surprises, untrained_activity, unvarying
+from bntt.analysis.accuracy.result import UnvaryingInput
 from bntt.analysis.activity.constant_input import Unvarying
+from bntt.analysis.activity.health import spans
 from bntt.data import PartLoader, SampleLoader, SequenceSet
-from bntt.runs.recipe.datasets import Parts
-from bntt.runs.training.shared import whole_activity
-from bntt.runs.training.epoch_log import Notice
 from bntt.nn import Encoder, SpikingClassifier
+from bntt.runs.recipe.datasets import Parts
+from bntt.runs.training.epoch_log import Notice
+from bntt.runs.training.shared import whole_activity
 from bntt.training.session import Session
 
 AT_ONCE = 1000
@@ -30,38 +31,12 @@ def before_training(data: Parts, session: Session, training: SampleLoader) -> It
         yield Notice(f"warning, before training: {fault.text}")
 
 
-@dataclass(frozen=True)
-class NeverVaried:
-    """Such steps of a trained run, and what the measured samples do there."""
-
-    still: Unvarying
-    met: Surprises
-
-    @property
-    def text(self) -> str:
-        """In one line."""
-        met, first = self.met, self.met.first
-        if first is None:
-            return f"{_said(self.still)}, nor in the {met.samples:,} that were measured"
-        gain = "" if first.gain is None else f", a gain of up to {first.gain:.3g}"
-        (current, usual), (spikes, without), (answer, other) = first.current, first.spikes, first.answer
-        return (
-            f"{_said(self.still)}; {met.differ:,} of the {met.samples:,} measured differ there. The first, sample "
-            f"{first.index} at t={first.step}: the first layer's largest current is {current:.3g} in place of "
-            f"{usual:.3g}{gain}; {spikes:,.0f} spikes in all in place of {without:,.0f}; "
-            + ("the class stays" if answer == other else f"class {answer} in place of {other}")
-        )
-
-    def as_json(self) -> dict[str, object]:
-        """The numbers with their names."""
-        return {"steps": self.still.which, "training_samples": self.still.samples, **asdict(self.met)}
-
-
-def never_varied(data: Parts, model: SpikingClassifier, measured: PartLoader) -> NeverVaried | None:
-    """Of a run of sequences with such steps; None of any other."""
+def never_varied(data: Parts, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
+    """Look at what the measured samples do at such steps; None where there are none, or the data are no sequences."""
     if not isinstance(data.train, SequenceSet) or not (found := _still(data, model.encoder)).which:
         return None
-    return NeverVaried(found, surprises(model, found, measured))
+    met = asdict(surprises(model, found, measured))
+    return UnvaryingInput.model_validate({"steps": found.which, "training_samples": found.samples, **met})
 
 
 def _still(data: Parts, encoder: Encoder) -> Unvarying:

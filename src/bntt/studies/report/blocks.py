@@ -5,33 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bntt.studies.report.chart import Chart
-
-Mark = Literal["", "gap", "good", "bad", "open"]
-"""How a cell is told apart: by colour, and always by its words too."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What stands in a table: a text, what it is sorted by, and what is said below it."""
-
-    text: str
-    value: float | None = None
-    note: str = ""
-    mark: Mark = ""
-    link: str = ""
-    """To a place of the page."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under named columns; the first cell of a row names it. A caption says what was run."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
-    """Below it."""
+from bntt.charts import section
+from bntt.charts.table import Cell, Mark, Table
 
 
 @dataclass(frozen=True)
@@ -57,18 +32,11 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Section:
-    """One subject under a heading."""
+class Section(section.Section):
+    """A section of results with what only a page has."""
 
-    title: str
-    words: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    charts: tuple[Chart, ...] = ()
     pictures: tuple[Picture, ...] = ()
     claims: tuple[Claim, ...] = ()
-    folded: tuple[Table, ...] = ()
-    """Tables to be opened by whoever wants them."""
-    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +48,7 @@ class Subject:
     lead: str = ""
     """A sentence or two on what it is."""
     facts: tuple[tuple[str, str], ...] = ()
-    sections: tuple[Section, ...] = ()
+    sections: tuple[section.Section, ...] = ()
     compared: tuple[Cell, ...] = ()
     """Its row in the table of several of its kind."""
     gaps: tuple[str, ...] = ()
@@ -94,63 +62,3 @@ class Page:
     subjects: tuple[Subject, ...]
     overview: tuple[Table, ...] = field(default=())
     """Of several: a table of the runs, one of the studies."""
-
-
-def gap(text: str) -> Cell:
-    """A cell of what there is not, which says so."""
-    return Cell(text, mark="gap")
-
-
-def share(value: float | None, digits: int = 1, note: str = "") -> Cell:
-    """A share in percent.
-
-    >>> share(0.5455).text, share(None).text
-    ('54.5%', '–')
-    """
-    return Cell("–", note=note) if value is None else Cell(f"{value:.{digits}%}", value, note)
-
-
-def count(value: float | None) -> Cell:
-    """A number that counts.
-
-    >>> count(5830.2).text, count(0.32).text
-    ('5,830', '0.32')
-    """
-    if value is None:
-        return Cell("–")
-    return Cell(f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}", value)
-
-
-def number(value: float | None, form: str = "#.3g") -> Cell:
-    """A number of three digits, or as ``form`` says.
-
-    >>> number(0.07).text, number(2336.0, "#.4g").text, number(0.1, ".3g").text
-    ('0.0700', '2336', '0.1')
-    """
-    return Cell("–") if value is None else Cell(f"{value:{form}}".rstrip("."), value)
-
-
-def interval(low: float | None, high: float | None) -> Cell:
-    """Of shares."""
-    return Cell("–") if low is None or high is None else Cell(f"{low:.1%} to {high:.1%}", low)
-
-
-def plural(number: int, what: str) -> str:
-    """
-    >>> plural(1, "start"), plural(2, "start")
-    ('1 start', '2 starts')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float | None) -> str:
-    """A time as it is said.
-
-    >>> duration(42.4), duration(1330.3), duration(9000), duration(None)
-    ('42 s', '22 min', '2.5 h', 'not told')
-    """
-    if seconds is None:
-        return "not told"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,36 +1,17 @@
-"""The measurements that a directory holds, and which section of a page tells of each."""
+"""The measurements that a directory holds, and the section of each: its record says what it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bntt.studies.report.accuracy import evaluations
-from bntt.studies.report.activity import activity, neuron
-from bntt.studies.report.blocks import Section
-from bntt.studies.report.energy import energy
-from bntt.studies.report.exits import early_exit, sample_exit
-from bntt.studies.report.reading import GapError, Values, clean, read_json
-from bntt.studies.report.robustness import attacks, noise
-from bntt.studies.report.statistics import drift, equivalence, stability
+from bntt.analysis.measurement import Measurement
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.analysis.result import result_from
+from bntt.charts.section import Cell, Section
+from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
+from bntt.studies.report.reading import GapError, clean, cleaned, read_json
 
-SECTIONS: dict[str, Callable[[Values], Section]] = {
-    "activity": activity,
-    "exit-per-sample": sample_exit,
-    "exit": early_exit,
-    "energy": energy,
-    "robust": noise,
-    "attack": attacks,
-    "drift": drift,
-    "equivalence": equivalence,
-    "neuron": neuron,
-    "stability": stability,
-}
-"""By what files are called; ``activity-validation.json`` belongs to ``activity``."""
-ORDER = ("activity", "exit", "exit-per-sample", "energy", "robust", "attack", "drift", "equivalence", "neuron",
-         "stability")  # fmt: skip
-EVALUATION = "evaluation"
 LONGEST_NAME = 100
 MOST_FILES = 200
 
@@ -45,59 +26,51 @@ def measured(folder: Path) -> dict[str, list[Path]]:
 
 
 def kind_of(stem: str) -> str:
+    """The measurement that a file is of; "" of none.
+
+    >>> kind_of("evaluation"), kind_of("exit-per-sample-validation"), kind_of("drift-test"), kind_of("notes")
+    ('evaluate', 'exit', 'drift', '')
     """
-    >>> kind_of("exit"), kind_of("exit-per-sample-validation"), kind_of("activity-validation"), kind_of("notes")
-    ('exit', 'exit-per-sample', 'activity', '')
-    """
-    return next((kind for kind in (EVALUATION, *SECTIONS) if stem == kind or stem.startswith(f"{kind}-")), "")
+    return next((name for name, one in MEASUREMENTS.items() if f"{stem}-".startswith(f"{one.file or name}-")), "")
 
 
 def sections_of(folder: Path) -> tuple[Section, ...]:
     """What was measured in a directory; a file that does not say what it should is a gap that says so."""
     found = measured(folder)
-    sections = [_evaluations(found[EVALUATION])] if EVALUATION in found else []
-    for kind in ORDER:
-        sections += [_section(kind, path) for path in found.get(kind, ())]
+    sections = list[Section]()
+    for kind, measurement in MEASUREMENTS.items():
+        shown = [_section(measurement, path) for path in found.get(kind, ())]
+        sections += [_together(shown)] if kind == "evaluate" and shown else shown
     if "" in found:
         names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""])
         sections.append(Section("Other files", words=(f"Not shown, of no measurement that is known: {names}.",)))
     return tuple(sections)
 
 
-def _evaluations(paths: list[Path]) -> Section:
-    held, gaps = dict[str, Values](), []
-    for path in paths:
-        try:
-            values = read_json(path)
-            values.number("accuracy")
-            held[clean(path.stem, LONGEST_NAME)] = values
-        except GapError as gap:
-            gaps.append(str(gap))
+def _section(measurement: Measurement, path: Path) -> Section:
+    beyond = clean(path.stem.removeprefix(measurement.file or measurement.name).strip("-"), LONGEST_NAME)
     try:
-        section = evaluations(held) if held else Section("Accuracy")
-    except GapError as gap:
-        section = Section("Accuracy", gaps=(str(gap),))
-    return replace(section, gaps=(*section.gaps, *gaps))
+        values = cleaned(read_json(path).held)
+        section = result_from(measurement.result_in(path.stem), values).section()
+    except (GapError, OverflowError) as gap:
+        section = Section(measurement.name.capitalize(), gaps=(str(gap),))
+    except ValueError as error:
+        why = f"{clean(path.name, LONGEST_NAME)}: {clean(str(error), 200)}"
+        section = Section(measurement.name.capitalize(), gaps=(why,))
+    return replace(section, title=f"{section.title} ({beyond.replace('-', ' ')})") if beyond else section
 
 
-def _section(kind: str, path: Path) -> Section:
-    beyond = clean(path.stem.removeprefix(kind).strip("-"), LONGEST_NAME).replace("-", " ")
-    try:
-        section = SECTIONS[kind](read_json(path))
-    except (GapError, ValueError, OverflowError) as gap:
-        section = Section(TITLES[kind], gaps=(str(gap),))
-    return replace(section, title=f"{section.title} ({beyond})") if beyond else section
-
-
-TITLES = {
-    "activity": "Spike activity",
-    "exit": "Early exit",
-    "exit-per-sample": "Early exit, image by image",
-    "energy": "Operations and energy",
-    "robust": "Robustness to noise",
-    "attack": "Attacks",
-    "drift": "Drift of statistics",
-    "equivalence": "Equivalence of folded networks",
-    "neuron": "One neuron over time",
-    "stability": "Stability of training",
-}
+def _together(sections: list[Section]) -> Section:
+    """All evaluations of a run as rows of one table, and the first of them over time."""
+    whole = [section for section in sections if section.tables]
+    if not whole:
+        return replace(sections[0], gaps=tuple(gap for section in sections for gap in section.gaps))
+    first = whole[0]
+    table, *rest = first.tables
+    rows = [
+        (Cell(f"{row[0].text}{section.title.removeprefix(first.title)}"), *row[1:])
+        for section in whole
+        for row in section.tables[0].rows
+    ]
+    gaps = tuple(gap for section in sections for gap in section.gaps)
+    return replace(first, tables=(replace(table, rows=tuple(rows)), *rest), gaps=gaps)

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bntt.charts import page as chart_page
+from bntt.charts.colours import looks_of, style_rules
+from bntt.charts.section import Cell, Table
+from bntt.charts.table import table_of
 from bntt.io.whole_file import write_whole
-from bntt.studies.report import draw
-from bntt.studies.report.blocks import Cell, Page, Subject, Table
-from bntt.studies.report.figure_table import table_of
+from bntt.studies.report.blocks import Page, Subject
 from bntt.studies.report.find import is_study
 from bntt.studies.report.run import COLUMNS as OF_RUNS
 from bntt.studies.report.run import MEASURED, run_subject
@@ -88,8 +90,9 @@ def html_of(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = {"style": _part("page.css"), "script": _part("page.js")}
-    environment.globals |= {"anchor": anchor, "draw": draw, "table_of": table_of, "numeric": numeric}
+    parts = {"style": f"{_part('page.css')}\n{style_rules()}", "script": _part("page.js")}
+    environment.globals |= {"anchor": anchor, "numeric": numeric, "table_of": table_of, "looks_of": looks_of}
+    environment.globals |= {"draw": chart_page.draw, "legend_of": chart_page.legend_of}
     hashes = {f"{name}_hash": _hash(text) for name, text in parts.items()}
     template = environment.get_template("page.html")
     return template.render(page=page, version=__version__, **parts, **hashes)

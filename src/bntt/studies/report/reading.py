@@ -44,6 +44,17 @@ def clean(text: str, longest: int = LONGEST) -> str:
     return whole if len(whole) <= longest else whole[: longest - 1] + "…"
 
 
+def cleaned(values: Any) -> Any:
+    """A value of JSON with every text in it cleaned, and no list or object longer than is shown."""
+    if isinstance(values, str):
+        return clean(values)
+    if isinstance(values, list):
+        return [cleaned(one) for one in values[:MOST_ROWS]]
+    if isinstance(values, Mapping):
+        return {clean(str(key), 100): cleaned(one) for key, one in list(values.items())[:MOST_ROWS]}
+    return values
+
+
 def read_bytes(path: Path, largest: int | None = None) -> bytes:
     """A file's content, of :data:`LARGEST` bytes at the most, or as many as are told.
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bntt.studies.report.accuracy import bounds
-from bntt.studies.report.blocks import Cell, Section, Subject, Table, count, duration, gap, interval, plural, share
+from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
+from bntt.studies.report.blocks import Subject
 from bntt.studies.report.measures import sections_of
 from bntt.studies.report.reading import GapError, Values, clean, read_json, read_lines, read_toml
 from bntt.studies.report.training import training
@@ -25,7 +25,7 @@ def run_subject(folder: Path) -> Subject:
     if recipe is None and (folder / "recipe.toml").exists():
         recipe = Values({}, "recipe.toml")
     sections = list(sections_of(folder))
-    first = 1 if sections and sections[0].title == "Accuracy" else 0
+    first = 1 if sections and sections[0].title.startswith("Accuracy") else 0
     sections[first:first] = _trained(folder)
     if recipe is not None:
         sections.append(_recipe(recipe))
@@ -95,7 +95,8 @@ def _lead(recipe: Values | None, made_on: Values | None, evaluation: Values) -> 
 
 def _bounds(evaluation: Values) -> tuple[float | None, float | None]:
     try:
-        return bounds(evaluation)
+        held = evaluation.numbers("accuracy_wilson_95") if "accuracy_wilson_95" in evaluation else ()
+        return (held[0], held[1]) if len(held) == 2 else (None, None)
     except GapError:
         return None, None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from bntt.studies.report.blocks import Section, plural
-from bntt.studies.report.chart import COMPARED, Chart, Line, line
+from bntt.runs.training.curves import best_epoch, training_curves
+from bntt.studies.report.blocks import Section
 from bntt.studies.report.reading import Values, clean
+
+KEYS = ("train_loss", "train_accuracy", "validation_accuracy", "lr")
 
 
 def training(rows: Sequence[Values]) -> Section:
@@ -17,60 +20,19 @@ def training(rows: Sequence[Values]) -> Section:
     """
     if not rows:
         return Section("Training", gaps=("metrics.jsonl: no epoch was finished",))
-    epochs = [row.number("epoch") + 1 for row in rows]
-    spoken = f"{plural(len(rows), 'epoch')}, one start"
-
-    def over(key: str, name: str, colour: int) -> Line:
-        return line(name, epochs, [row.maybe(key) for row in rows], colour)
-
-    charts = (
-        Chart("Loss", "epoch", "training loss", (over("train_loss", "training", COMPARED[0]),), caption=spoken),
-        Chart(
-            "Accuracy in training",
-            "epoch",
-            "accuracy",
-            (
-                over("train_accuracy", "training", COMPARED[0]),
-                over("validation_accuracy", "validation", COMPARED[1]),
-            ),
-            percent=True,
-            caption=f"{spoken}; training images augmented, validation images held out",
-        ),
-        _rate(over("lr", "learning rate", COMPARED[0]), spoken),
-        Chart(
-            "Firing rate of each layer in training",
-            "epoch",
-            "mean firing rate",
-            by_layer(epochs, rows, "firing_rate"),
-            percent=True,
-            caption=f"{spoken}, validation images",
-        ),
-        Chart("γ of each layer in training", "epoch", "mean |γ|", by_layer(epochs, rows, "gamma"), caption=spoken),
-    )
-    shown = tuple(chart for chart in charts if not chart.empty) if len(rows) > 1 else ()
-    return Section("Training", words=_best(rows), charts=shown)
+    read = [_row(row) for row in rows]
+    best = best_epoch(read)
+    word = "No validation accuracy was measured."
+    if best is not None:
+        word = f"Best validation accuracy {best[1]:.1%}, at epoch {best[0]} of {len(rows)}."
+    return Section("Training", words=(word,), charts=tuple(training_curves(read)) if len(rows) > 1 else ())
 
 
-def _rate(rates: Line, spoken: str) -> Chart:
-    held = [rate for rate in rates.y if rate is not None]
-    falls = bool(held) and min(held) > 0 and max(held) >= 10 * min(held)
-    return Chart("Learning rate", "epoch", "learning rate", (rates,), logarithmic=falls, caption=spoken)
-
-
-def _best(rows: Sequence[Values]) -> tuple[str, ...]:
-    held = [(row.maybe("validation_accuracy"), row.whole("epoch") + 1) for row in rows]
-    measured = [(share, epoch) for share, epoch in held if share is not None]
-    if not measured:
-        return ("No validation accuracy was measured.",)
-    best, at = max(measured, key=lambda found: found[0])
-    return (f"Best validation accuracy {best:.1%}, at epoch {at} of {len(rows)}.",)
-
-
-def by_layer(epochs: Sequence[float], rows: Sequence[Values], key: str) -> tuple[Line, ...]:
-    """A line for every layer that a row names."""
-    held = [row.inside(key) if key in row else None for row in rows]
-    names = list(dict.fromkeys(name for layers in held if layers for name in layers))
-    return tuple(
-        line(clean(name, 60), epochs, [layers.maybe(name) if layers else None for layers in held], i)
-        for i, name in enumerate(names[:40])
-    )
+def _row(row: Values) -> dict[str, Any]:
+    """An epoch with what can be drawn of it."""
+    by_layer = {key: row.inside(key) for key in ("firing_rate", "gamma") if key in row}
+    return {
+        "epoch": row.whole("epoch"),
+        **{key: row.maybe(key) for key in KEYS},
+        **{key: {clean(name, 60): of.maybe(name) for name in of} for key, of in by_layer.items()},
+    }

@@ -1,0 +1,88 @@
+"""Accuracy over time with its spread and interval, beside γ and firing rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge
+
+from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split
+
+if TYPE_CHECKING:
+    from bntt.analysis.accuracy.result import EvaluationResult
+
+Longer = Literal["hold", "interpolate", "re-estimate"]
+"""What steps beyond those of the training have: the last step's γ and statistics again and again; those of all steps,
+stretched; or γ held, and the statistics of all steps taken anew from training batches."""
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """The flags of bntt evaluate."""
+
+    draws: Annotated[int, Ge(1)] | None = None
+    """Repetitions with fresh noise; as many as the recipe says (5 by default), one where nothing is drawn."""
+    images: Annotated[int, Ge(1)] | None = None
+    """So many of the split, as many of each class as its share; as the recipe says (all by default)."""
+    split: Split = "test"
+    """Which images; whatever is chosen is chosen on validation."""
+    exit: bool = False
+    """Stop after the steps that bntt exit RUN chose; the others are not computed."""
+    num_steps: int | None = None
+    """Another T than it was trained with: fewer are its first steps (truncate), more need --longer."""
+    longer: Longer | None = None
+    """What added steps have: the last step's γ and statistics ("hold"), all steps' stretched ("interpolate"), or γ held
+    and all statistics taken anew from 20 training batches ("re-estimate")."""
+
+    def __post_init__(self) -> None:
+        if self.num_steps is not None and self.exit:
+            raise ArgumentError("--exit and --num-steps both say when to stop: pass only one of them")
+        if self.longer is not None and self.num_steps is None:
+            raise ArgumentError(f"--longer {self.longer} needs a number of steps: --num-steps")
+
+
+def result() -> type[EvaluationResult]:
+    """Import the record of what is found."""
+    from bntt.analysis.accuracy.result import EvaluationResult
+
+    return EvaluationResult
+
+
+def run(opened: Sequence[Opened], asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
+    """Measure one run, by its own evaluation."""
+    return opened[0].evaluate(asked, progress)
+
+
+def variant(asked: EvaluateArguments) -> str:
+    """Name what was measured other than usual.
+
+    >>> variant(EvaluateArguments(split="validation", num_steps=16, longer="hold", images=100))
+    'validation-16-steps-hold-100-images'
+    """
+    parts = {
+        "validation": asked.split == "validation",
+        "exit": asked.exit,
+        f"{asked.num_steps}-steps-{asked.longer or 'truncate'}": asked.num_steps is not None,
+        f"{asked.images}-images": asked.images is not None,
+    }
+    return "-".join(part for part, there in parts.items() if there)
+
+
+EVALUATE = Measurement(
+    "evaluate",
+    """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
+
+    Writes evaluation.json and evaluation.png; evaluation-validation.* for the other split, evaluation-exit.* with
+    --exit, evaluation-T-steps-HOW.* with --num-steps T, and evaluation-N-images.* with --images N.
+
+    Example: bntt evaluate runs/fashion-mnist --draws 10""",
+    EvaluateArguments,
+    result,
+    run,
+    refuses=lambda facts: "",
+    variant=variant,
+    files_by_split=False,
+    file="evaluation",
+)

@@ -1,0 +1,285 @@
+"""The record of an evaluation: its numbers, tables, charts and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.accuracy.measurement import EvaluateArguments, Longer
+from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share
+from bntt.charts.records import STEPS, Axis, Chart, HeatMap, Line, Lines, over_steps
+from bntt.charts.section import Cell, Section, Table, count, duration, interval, plural, share
+
+ACCURACY = Axis("accuracy when stopped there", percent=True, low=0, high=1)
+GAMMA = Axis("mean |γ| over channels", low=0)
+RATE = Axis("spikes per neuron", percent=True, low=0)
+MOST_LINES = 10
+"""Layers that are told apart as lines; of more, colours are the values."""
+MOST_NAMED = 8
+"""Steps that are named one by one."""
+
+
+class Retiming(Record):
+    """The way in which a run was measured at another number of steps than it was trained with."""
+
+    trained_steps: int
+    steps: int
+    how: Literal["truncate"] | Longer
+    samples: int = 0
+    """Training samples from which statistics were taken anew."""
+    warning: str = ""
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        anew = f" from {self.samples:,} training samples" if self.samples else ""
+        return f"trained with {self.trained_steps} steps, measured with {self.steps}: {self.how}{anew}"
+
+
+class Ann(Record):
+    """The ANN that a run was converted from."""
+
+    run: str
+    epoch: int
+    validation_accuracy: Number
+    weights_sha256: str
+    updates: int | None
+    seconds: Number
+
+
+class Conversion(Record):
+    """How a run was made from an ANN."""
+
+    ann: Ann
+    thresholds: Mapping[str, float]
+    """Of each layer, scaled."""
+    scale: float
+    tried: Sequence[tuple[float, float]]
+    """Each scale of a grid with its accuracy on validation; empty where the scale was given."""
+    tried_images: int
+    images: int
+    """Training images from which the thresholds were found."""
+    steps: int
+    seconds: float
+
+
+class FirstSurprise(Record):
+    """The first sample that differs where no training sample does; pairs are as it is, and with that step as usual."""
+
+    index: int
+    step: int
+    """From 0."""
+    gain: Number
+    current: tuple[Number, Number]
+    """The largest input of the first layer at that step."""
+    spikes: tuple[float, float]
+    answer: tuple[int, int]
+
+
+class UnvaryingInput(Record):
+    """Steps of sequences whose input never varied in training, and what the measured samples do there."""
+
+    steps: Annotated[Sequence[int], Field(min_length=1)]
+    """From 0."""
+    training_samples: int
+    samples: int
+    """Samples that were measured."""
+    differ: int
+    first: FirstSurprise | None
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        named = ", ".join(map(str, self.steps[:MOST_NAMED])) + ", ..." * (len(self.steps) > MOST_NAMED)
+        still = (
+            f"the input of {plural(len(self.steps), 'step')} (t={named}) never varies in the "
+            f"{self.training_samples:,} training samples"
+        )
+        if (first := self.first) is None:
+            return f"{still}, nor in the {self.samples:,} that were measured"
+        gain = "" if first.gain is None else f", a gain of up to {first.gain:.3g}"
+        current, usual = ("not finite" if value is None else f"{value:.3g}" for value in first.current)
+        (spikes, without), (answer, other) = first.spikes, first.answer
+        return (
+            f"{still}; {self.differ:,} of the {self.samples:,} measured differ there. The first, sample {first.index} "
+            f"at t={first.step}: the first layer's largest current is {current} in place of {usual}{gain}; "
+            f"{spikes:,.0f} spikes in all in place of {without:,.0f}; "
+            + ("the class stays" if answer == other else f"class {answer} in place of {other}")
+        )
+
+
+class EvaluationResult(Result):
+    """The best epoch of one run, measured on a split."""
+
+    arguments: EvaluateArguments | None = None
+    """None in files from before arguments were kept."""
+    weights: str = "as trained"
+    """Or "moving average"."""
+    images: Annotated[int, Field(ge=1)]
+    images_of: int = 0
+    """Images that the split has; 0 in files that do not say it."""
+    training_images: int = 0
+    training_images_of: int = 0
+    """Images from which those of the training were chosen."""
+    updates: int | None = None
+    seconds: Number = None
+    """Of the training, with validation."""
+    conversion: Conversion | None = None
+    steps: int = 0
+    """Of ``accuracy_over_time``; 0 in files that do not say it."""
+    draws: Annotated[int, Field(ge=1)]
+    accuracy: Share
+    accuracy_sd_over_draws: Number
+    """None of one draw."""
+    accuracy_wilson_95: tuple[Share, Share]
+    accuracy_per_draw: Sequence[Share]
+    accuracy_over_time: Annotated[Sequence[Share], Field(min_length=1)]
+    gamma_magnitude: Mapping[str, OverSteps]
+    """Of all steps that the network has, also of those that were not run."""
+    gamma_signed: Mapping[str, OverSteps]
+    firing_rate: Mapping[str, OverSteps]
+    """Empty for an ANN."""
+    spikes_per_image: float
+    retimed: Retiming | None = None
+    unvarying_input: UnvaryingInput | None = None
+    is_random: bool = True
+    """Whether another draw of the input's noise could give another accuracy."""
+    is_trained: bool = True
+    """False for a network that was converted or imported, and not trained after that."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EvaluationResult:
+        """Refuse a file whose layers have fewer steps than its accuracy."""
+        for key in ("gamma_magnitude", "gamma_signed", "firing_rate"):
+            if any(len(row) < len(self.accuracy_over_time) for row in getattr(self, key).values()):
+                raise ValueError(f"{key} has a layer of fewer steps than accuracy_over_time")
+        return self
+
+    METRICS: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric("test accuracy", "%", lambda r, at: 100 * r.accuracy),
+        "accuracy-after": Metric(
+            "test accuracy after some steps", "%", lambda r, at: r.accuracy_after(round(at or 0)), placed=True
+        ),
+        "steps": Metric("time steps", "", lambda r, at: len(r.accuracy_over_time), digits=0),
+        "spikes": Metric("spikes an image", "", lambda r, at: r.spikes_per_image, digits=0),
+        "updates": Metric("updates", "", lambda r, at: r.updates, digits=0),
+        "retimed-accuracy": Metric("accuracy at another T", "%", lambda r, at: 100 * r.accuracy),
+    }
+
+    def accuracy_after(self, steps: int) -> Number:
+        """Accuracy in percent when stopped after so many steps; None if it has not so many."""
+        return 100 * self.accuracy_over_time[steps - 1] if 1 <= steps <= len(self.accuracy_over_time) else None
+
+    @property
+    def title(self) -> str:
+        return f"{super().title}: {self._measured_on}" + (f"; {self.retimed.text}" if self.retimed else "")
+
+    @property
+    def _measured_on(self) -> str:
+        return f"{plural(self.images, 'image')}, {plural(self.draws, 'draw')}"
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_unset=True)  # most runs have no other T and no unvarying input
+
+    def rows(self) -> list[dict[str, object]]:
+        layers = [
+            (f"{key}.{name}", row)
+            for key in ("gamma_magnitude", "gamma_signed", "firing_rate")
+            for name, row in getattr(self, key).items()
+        ]
+        return [
+            {"step": t + 1, "accuracy": accuracy} | {name: row[t] for name, row in layers}
+            for t, accuracy in enumerate(self.accuracy_over_time)
+        ]
+
+    def section(self) -> Section:
+        return Section(
+            "Accuracy",
+            words=tuple(self._words()),
+            tables=(self._table(),),
+            charts=tuple(self._charts()),
+            gaps=() if self.firing_rate else ("an ANN: nothing in it spikes",),
+        )
+
+    def _words(self) -> Iterator[str]:
+        steps = plural(len(self.accuracy_over_time), "step")
+        if self.arguments and self.arguments.exit:
+            yield f"stopped after {steps}, as bntt exit chose"
+        if self.retimed:
+            yield self.retimed.text
+            if self.retimed.warning:
+                yield f"warning: {self.retimed.warning}"
+        low, high = self.accuracy_wilson_95
+        untrained = "converted" if self.conversion else "imported"
+        weights = f"epoch {self.epoch + 1}" if self.is_trained and self.epoch is not None else untrained
+        yield (
+            f"{self.split} accuracy {self.accuracy:.1%}{self._spread()}; 95% interval for {self.images:,} images "
+            f"{low:.1%} to {high:.1%}), {weights}"
+        )
+        if self.images_of > self.images:
+            yield f"{self.images:,} of the {self.images_of:,} images, as many of each class as its share"
+        yield from self._cost_of_training()
+        if self.firing_rate:
+            yield f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps"
+        if self.unvarying_input:
+            yield self.unvarying_input.text
+
+    def _spread(self) -> str:
+        """What is known of other draws of the noise, up to where the brackets go on."""
+        if self.accuracy_sd_over_draws is not None:
+            return f" ± {self.accuracy_sd_over_draws:.1%} (sd over {self.draws} Poisson seeds"
+        return " (one Poisson seed, the spread over others is not known" if self.is_random else " (one pass"
+
+    def _cost_of_training(self) -> Iterator[str]:
+        if self.updates is not None:
+            took = duration(self.seconds)
+            yield (
+                f"{self.updates:,} updates in {took}, with validation"
+                if self.is_trained
+                else (f"no updates, {took} to convert")
+            )
+        if (made := self.conversion) is not None:
+            if made.ann.updates is not None:
+                yield f"before that, the ANN: {made.ann.updates:,} updates in {duration(made.ann.seconds)}"
+            yield (
+                f"thresholds: {made.scale:g} times the largest weighted input"
+                f"{', chosen on validation' * bool(made.tried)} ({made.images:,} training images, {made.steps} steps)"
+            )
+
+    def _table(self) -> Table:
+        columns = ("split", "accuracy", "95% interval", "sd over draws", "images", "draws", "steps", "spikes")
+        row = (
+            Cell(self.split),
+            share(self.accuracy),
+            interval(*self.accuracy_wilson_95),
+            Cell("one draw") if self.accuracy_sd_over_draws is None else share(self.accuracy_sd_over_draws, 2),
+            count(self.images),
+            count(self.draws),
+            count(len(self.accuracy_over_time)),
+            count(self.spikes_per_image),
+        )
+        caption = "Accuracy, one start: interval over images (Wilson), sd over the input's noise"
+        return Table(caption, columns, (row,))
+
+    def _charts(self) -> Iterator[Chart]:
+        steps = len(self.accuracy_over_time)
+        low, high = zip(*(wilson(accuracy, self.images) for accuracy in self.accuracy_over_time), strict=True)
+        line = Line(self.split, range(1, steps + 1), self.accuracy_over_time, self.split, low, high)
+        note = f"{self._measured_on}, one start; band: 95% interval for the images"
+        yield Lines("Accuracy over time", STEPS, ACCURACY, [line], note=note)
+        if self.gamma_magnitude:
+            yield _layers("γ over time", GAMMA, self.gamma_magnitude, steps, "learned; one start")
+        if self.firing_rate:
+            yield _layers("Firing rate over time", RATE, self.firing_rate, steps, f"{self._measured_on}, one start")
+
+
+def _layers(title: str, axis: Axis, rows: Mapping[str, OverSteps], steps: int, note: str) -> Chart:
+    """The steps that were run of every layer: as lines, or as colours where they are many."""
+    shown = {name: row[:steps] for name, row in rows.items()}
+    if len(shown) <= MOST_LINES:
+        return Lines(title, STEPS, axis, over_steps(shown), note=note)
+    names = [str(t) for t in range(1, steps + 1)]
+    return HeatMap(title, STEPS, [*shown], names, [*shown.values()], axis, note)

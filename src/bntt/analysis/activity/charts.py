@@ -1,0 +1,89 @@
+"""Charts of spikes and of γ: the paper's Figures 1C, 4, 5 and 6."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from bntt.charts.records import STEPS, Axis, Chart, Entry, Forest, HeatMap, Lines, Number, is_empty, over_steps
+
+if TYPE_CHECKING:
+    from bntt.analysis.activity.result import ActivityResult, GammaHistogram
+
+RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
+SPIKES = Axis("spikes an image, all steps", scale="log")
+BINS = 10
+"""Rows of a chart of γ's distribution."""
+
+
+def spike_charts(result: ActivityResult) -> tuple[Chart, ...]:
+    """Show the firing rate over time, and spikes by layer and by class."""
+    rates = result.by_layer(lambda row: row.firing_rate)
+    entries = [Entry(name, layer.spikes_per_image) for name, layer in result.layers.items()]
+    charts = (
+        Lines("Firing rate by layer and step", STEPS, RATE, over_steps(rates), note=result.measured_on),
+        Forest("Spikes of each layer", SPIKES, entries, note=result.measured_on),
+        _by_class(result),
+    )
+    return tuple(chart for chart in charts if not is_empty(chart))
+
+
+def _by_class(result: ActivityResult) -> HeatMap:
+    """Each layer over its mean: few layers would be seen otherwise."""
+    rows = {name: layer.spikes_by_class for name, layer in result.layers.items()}
+    classes = list(dict.fromkeys(one for by_class in rows.values() for one in by_class))
+    values = [_over_mean([sum(by_class.get(one, ())) for one in classes]) for by_class in rows.values()]
+    return HeatMap(
+        "Spikes by class", Axis("class"), list(rows), classes, values, Axis("spikes / mean over the layer's classes")
+    )
+
+
+def _over_mean(values: Sequence[float]) -> list[Number]:
+    return [value / mean(values) if any(values) else None for value in values]
+
+
+def gamma_charts(result: ActivityResult) -> tuple[HeatMap, ...]:
+    """Show γ, what it is divided by, and how much both change, by layer and step; nothing where there is no γ of each
+    step."""
+    gamma = result.by_layer(lambda row: row.gamma_magnitude if row.gamma_driven else None)
+    deviation = result.by_layer(lambda row: row.deviation)
+    changes = [
+        {name: row[:-1] for name, row in rows.items()}  # the last step has no next one
+        for rows in (result.by_layer(lambda row: row.gamma_change), result.by_layer(lambda row: row.deviation_change))
+    ]
+    charts = (
+        _over_steps("γ over time", Axis("mean |γ| over channels"), gamma, "grey: no path to the readout"),
+        _over_steps("σ̄ over time", Axis("mean σ̄ over channels", scale="log"), deviation),
+        _over_steps("Change of γ", Axis("change to the next step / |γ|", percent=True), changes[0]),
+        _over_steps("Change of σ̄", Axis("change to the next step / σ̄", percent=True), changes[1]),
+    )
+    return tuple(chart for chart in charts if not is_empty(chart))
+
+
+def _over_steps(title: str, value: Axis, rows: Mapping[str, Sequence[Number]], note: str = "") -> HeatMap:
+    shown = {name: row for name, row in rows.items() if any(value is not None for value in row)}
+    steps = [str(t + 1) for t in range(max(map(len, shown.values()), default=0))]
+    return HeatMap(title, STEPS, list(shown), steps, list(shown.values()), value, note)
+
+
+def gamma_distributions(result: ActivityResult) -> tuple[HeatMap, ...]:
+    """Show for each layer how γ is spread over its channels in every step."""
+    return tuple(
+        _distribution(name, layer.gamma_histogram)
+        for name, layer in result.layers.items()
+        if layer.gamma_histogram is not None
+    )
+
+
+def _distribution(layer: str, histogram: GammaHistogram) -> HeatMap:
+    """Bins are joined to few rows; the largest γ is in the upper row, as on an axis."""
+    edges, counts = histogram.edges, histogram.counts
+    joined = max(1, (len(edges) - 1) // BINS)
+    starts = range(0, len(edges) - 1, joined)[::-1]
+    values = [[sum(row[i : i + joined]) / sum(row) or None for row in counts] for i in starts]
+    middles = [(edges[i] + edges[min(i + joined, len(edges) - 1)]) / 2 for i in starts]
+    digits = max(2, 1 + math.ceil(-math.log10(joined * (edges[1] - edges[0]))))
+    rows, steps = [f"{middle:.{digits}f}" for middle in middles], [str(t + 1) for t in range(len(counts))]
+    return HeatMap(f"γ of {layer}", STEPS, rows, steps, values, Axis("channels", percent=True), "grey: no channel")

@@ -1,0 +1,225 @@
+"""The record of an activity measurement: its numbers, tables, charts and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import correlation, mean
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from bntt.analysis.activity.charts import gamma_charts, gamma_distributions, spike_charts
+from bntt.analysis.activity.measurement import ActivityArguments
+from bntt.analysis.result import Metric, Number, Record, Result
+from bntt.charts.records import Figure
+from bntt.charts.section import Cell, Section, Table, count, number, plural
+
+V = TypeVar("V")
+MOST_CLASSES = 200
+"""Rows of the table of classes."""
+
+
+class GammaHistogram(Record):
+    """How γ of one layer is spread over its channels in every step (the paper's Figure 6)."""
+
+    edges: Sequence[float]
+    counts: Sequence[Sequence[int]]
+    """For each step: channels between each two edges."""
+
+
+class LayerActivity(Record):
+    """One layer, all steps together."""
+
+    neurons: int
+    channels: int
+    spike_rate: float
+    """Spikes of a neuron for an image: the supplement's S_l."""
+    peak_step: int | None
+    """The step, from 1, with most spikes of those that reach the readout; None where none does."""
+    spikes_by_class: Mapping[str, Sequence[float]] = {}
+    """Spikes of one image of each class, by step."""
+    gamma_peak_step: int | None = None
+    """The step, from 1, with the largest mean |γ| of those that have a path to the readout."""
+    gamma_histogram: GammaHistogram | None = None
+
+    @property
+    def spikes_per_image(self) -> float:
+        """Spikes of the layer for an image."""
+        return self.neurons * self.spike_rate
+
+
+class LayerAtStep(Record):
+    """One layer in one time step; what a layer without a γ for each step does not have is None."""
+
+    layer: str
+    step: int
+    """From 1."""
+    spikes_per_image: float
+    firing_rate: float
+    """Spikes per neuron, 0 to 1."""
+    channels_never: int
+    """Channels of which no neuron fired for any image."""
+    channels_always: int
+    """Channels of which every neuron fired for every image."""
+    gamma_magnitude: Number = None
+    """Mean |γ| over the channels."""
+    gamma_signed: Number = None
+    gamma_largest: Number = None
+    gamma_driven: bool = False
+    """Whether γ has a path from the input to the readout."""
+    deviation: Number = None
+    """Mean of σ̄ = √(running variance + ε)."""
+    gamma_change: Number = None
+    """Mean over channels of |γ_{t+1} - γ_t|, over the mean of |γ_t|."""
+    deviation_change: Number = None
+    leak_ratio: tuple[Number, Number, Number] | None = None
+    """a_t / a_{t+1} of a = γ/σ̄: 10 %, 50 % and 90 % quantile over channels."""
+
+
+class LayerFinding(Record):
+    """Something that is wrong with a layer; see :class:`~bntt.analysis.Finding`."""
+
+    layer: str
+    kind: Literal["dead", "silent", "saturated", "idle", "collapsed"]
+    share: float
+    text: str
+
+
+class ActivityResult(Result):
+    """Spikes and γ of one run."""
+
+    arguments: ActivityArguments | None = None
+    """None in files from before arguments were kept."""
+    images: int
+    draws: int = 1
+    spikes_per_image: float
+    layers: Mapping[str, LayerActivity]
+    steps: Sequence[LayerAtStep]
+    findings: Sequence[LayerFinding] = ()
+    places_npz: bytes = Field(default=b"", exclude=True, repr=False)
+    """Spikes of every neuron, a file of its own; empty if not asked for."""
+
+    @property
+    def measured_on(self) -> str:
+        """What the numbers are means of."""
+        return f"{plural(self.images, f'{self.split} image')}, {plural(self.draws, 'draw')}, one start"
+
+    def by_layer(self, read: Callable[[LayerAtStep], V]) -> dict[str, list[V]]:
+        """A value of every layer over steps."""
+        found: dict[str, list[V]] = {}
+        for row in self.steps:
+            found.setdefault(row.layer, []).append(read(row))
+        return found
+
+    def rows(self) -> list[dict[str, object]]:
+        return [row.model_dump(mode="json") for row in self.steps]
+
+    def attachments(self) -> dict[str, bytes]:
+        return {"places.npz": self.places_npz} if self.places_npz else {}
+
+    def section(self) -> Section:
+        return Section(
+            "Spike activity",
+            words=(f"{self.spikes_per_image:,.0f} spikes an image in all layers and steps.",),
+            tables=(self._layer_table(), *self._finding_table()),
+            charts=(*spike_charts(self), *gamma_charts(self)),
+            folded=self._class_table(),
+        )
+
+    def figures(self) -> list[Figure]:
+        pictures = [Figure(self.title, spike_charts(self))]
+        if gamma := (*gamma_charts(self), *gamma_distributions(self)):
+            pictures.append(Figure(f"{self.title}: γ over time", gamma, stem="gamma"))
+        return pictures
+
+    def _layer_table(self) -> Table:
+        columns = ("layer", "neurons", "spikes a neuron", "most spikes at step", "γ largest at step")
+        rows = tuple(
+            (
+                Cell(name),
+                count(layer.neurons),
+                number(layer.spike_rate),
+                count(layer.peak_step),
+                count(layer.gamma_peak_step),
+            )
+            for name, layer in self.layers.items()
+        )
+        return Table(f"Spikes by layer: {self.measured_on}", columns, rows)
+
+    def _finding_table(self) -> tuple[Table, ...]:
+        if not self.findings:
+            return ()
+        rows = tuple((Cell(one.layer), Cell(one.kind), Cell(one.text)) for one in self.findings)
+        caption = f"{plural(len(rows), 'finding')}: what is wrong with layers"
+        return (Table(caption, ("layer", "kind", "finding"), rows),)
+
+    def _class_table(self) -> tuple[Table, ...]:
+        spikes = {name: layer.spikes_by_class for name, layer in self.layers.items() if layer.spikes_by_class}
+        classes = list(dict.fromkeys(one for by_class in spikes.values() for one in by_class))[:MOST_CLASSES]
+        if not classes:
+            return ()
+        rows = tuple((Cell(one), *(count(sum(of.get(one, ()))) for of in spikes.values())) for one in classes)
+        caption = f"Spikes an image by class and layer, all steps: {self.measured_on}"
+        return (Table(caption, ("class", *spikes), rows),)
+
+    METRICS: ClassVar[Mapping[str, Metric]] = {
+        "gamma-later": Metric(
+            "γ peaks later with depth (rank correlation)",
+            "",
+            lambda r, at: depth_correlation(_peaks(r, "gamma_peak_step")),
+            digits=2,
+        ),
+        "gamma-peak": Metric(
+            "peak of γ in the last layer", "step", lambda r, at: _last(_peaks(r, "gamma_peak_step")), digits=0
+        ),
+        "gamma-rises-falls": Metric(
+            "layers whose γ rises and falls", "%", lambda r, at: _rise_and_fall(r, "gamma_peak_step"), digits=0
+        ),
+        "spikes-later": Metric(
+            "spikes peak later with depth (rank correlation)",
+            "",
+            lambda r, at: depth_correlation(_peaks(r, "peak_step")),
+            digits=2,
+        ),
+        "spikes-peak": Metric(
+            "peak of spikes in the last layer", "step", lambda r, at: _last(_peaks(r, "peak_step")), digits=0
+        ),
+        "spikes-rise-fall": Metric(
+            "layers whose spikes rise and fall", "%", lambda r, at: _rise_and_fall(r, "peak_step"), digits=0
+        ),
+        "last-step": Metric("firing at the last step, of the peak", "%", lambda r, at: _last_of_highest(r), digits=0),
+    }
+
+
+def depth_correlation(peaks: Sequence[float]) -> float | None:
+    """Spearman's rank correlation of each layer's peak with its depth; None where all peak alike, or fewer than 3 do.
+
+    >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
+    (0.9487, -1.0, None)
+    """
+    if len(peaks) < 3 or len(set(peaks)) == 1:
+        return None
+    ranks = [sum(other < peak for other in peaks) + sum(other <= peak for other in peaks) for peak in peaks]
+    return correlation(range(len(peaks)), ranks)
+
+
+def _peaks(result: ActivityResult, key: Literal["peak_step", "gamma_peak_step"]) -> list[int]:
+    """The peaks of the layers that have one."""
+    return [peak for layer in result.layers.values() if (peak := getattr(layer, key)) is not None]
+
+
+def _last(peaks: Sequence[int]) -> float | None:
+    return peaks[-1] if peaks else None
+
+
+def _rise_and_fall(result: ActivityResult, key: Literal["peak_step", "gamma_peak_step"]) -> float | None:
+    """The share of layers behind the first whose peak is neither at the first step nor at the last."""
+    peaks, last = _peaks(result, key)[1:], max(row.step for row in result.steps)
+    return 100 * mean(1 < peak < last for peak in peaks) if peaks else None
+
+
+def _last_of_highest(result: ActivityResult) -> float | None:
+    """Firing rate at the last step over the highest of any step, mean over layers."""
+    rates = result.by_layer(lambda row: row.firing_rate).values()
+    found = [row[-1] / highest for row in rates if (highest := max(row)) > 0]
+    return 100 * mean(found) if found else None

@@ -1,0 +1,192 @@
+"""The operations and the energy of one run, made into their record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from bntt.analysis.energy.costs import Costs, Digital, Work, cost_names, load_costs
+from bntt.analysis.energy.measurement import EnergyArguments
+from bntt.analysis.energy.operations import Operations, Price, count_operations
+from bntt.analysis.energy.result import (
+    AnnOperations,
+    EnergyResult,
+    EnergyRow,
+    LayerOverSteps,
+    LayerRow,
+    NeuroBench,
+    SynapticOperations,
+    WeightOperations,
+)
+from bntt.analysis.measurement import ArgumentError, Opened, Progress
+
+PRICES: tuple[Price, ...] = ("spikes", "values")
+
+
+def measure_energy(opened: Opened, asked: EnergyArguments, progress: Progress) -> EnergyResult:
+    """Count the operations of every image of a split, and price them.
+
+    Raises:
+        ArgumentError: on a table that cannot be used, a stop beyond the network's steps, or more than one draw where
+            nothing is random.
+    """
+    facts = opened.facts
+    tables = _tables(asked.costs, is_ann=facts.is_ann)
+    stop = _stop(opened, asked.steps)
+    if asked.draws > 1 and not facts.is_random:
+        raise ArgumentError(
+            f"--draws {asked.draws}: {facts.encoder} coding is not random, every pass would be the same: leave out "
+            f"--draws"
+        )
+    loader = opened.loader(asked.split)
+    progress.expect(len(loader.places) * asked.draws)
+    found = count_operations(opened.model, loader, seed=opened.seed, draws=asked.draws, progress=progress)
+    stops = list(dict.fromkeys([found.num_steps, stop or found.num_steps]))
+    footprint, sparsity = _size(opened.model.network)
+    once = {steps: found.synaptic(steps, "values", input_once=True) for steps in stops}
+    return EnergyResult(
+        arguments=asked,
+        dataset=opened.dataset,
+        split=asked.split,
+        epoch=opened.epoch,
+        images=found.accuracy.samples,
+        draws=asked.draws,
+        steps=stops,
+        is_ann=facts.is_ann,
+        neurobench={steps: neurobench(found, steps, footprint, sparsity, is_ann=facts.is_ann) for steps in stops},
+        accuracy_over_time=found.accuracy.over_time,
+        layers=list(layer_rows(found, stops)),
+        per_step=_over_steps(found),
+        ann=AnnOperations(macs=found.dense, update_additions=_ann_updates(found)),
+        energy=list(energy_rows(found, stops, tables)),
+        costs=tables,
+        operations_by_value_if_the_input_current_is_computed_once={
+            steps: WeightOperations(**synaptic._asdict()) for steps, synaptic in once.items()
+        }
+        if found.constant_input
+        else None,
+    )
+
+
+def _tables(sources: Sequence[str], *, is_ann: bool) -> dict[str, Costs]:
+    """By the names of their files; by default all, of an ANN those that do not pay for spikes."""
+    if not sources:
+        tables = {name: load_costs(name) for name in cost_names()}
+        return {name: table for name, table in tables.items() if isinstance(table, Digital) or not is_ann}
+    names = [Path(source).stem for source in sources]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ArgumentError(f"--costs: two tables are called {twice[0]!r}, and one would hide the other: rename a file")
+    return {name: load_costs(source) for name, source in zip(names, sources, strict=True)}
+
+
+def _stop(opened: Opened, steps: int | None) -> int | None:
+    if steps is None:
+        return opened.exit_steps()
+    total = opened.facts.num_steps
+    if not 1 <= steps <= total:
+        raise ArgumentError(f"--steps {steps}: must be a number of steps from 1 to {total}, as the network has")
+    return steps
+
+
+def _size(network: nn.Module) -> tuple[int, float]:
+    """Bytes of parameters and buffers, and the share of weights that are 0."""
+    weights = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+    return sum(tensor.nbytes for tensor in [*network.parameters(), *network.buffers()]), zeros
+
+
+def layer_rows(found: Operations, stops: Sequence[int]) -> Iterator[LayerRow]:
+    """Every layer's operations for one image until every stop."""
+    for steps in stops:
+        for name, layer in found.layers.items():
+            by_spike, by_value = (layer.synaptic(steps, price) for price in PRICES)
+            yield LayerRow(
+                steps=steps,
+                layer=name,
+                input=layer.arrives,
+                neurons=layer.neurons,
+                spikes=float(layer.spikes[:steps].sum()),
+                additions_by_spike=by_spike.additions,
+                macs_by_spike=by_spike.macs,
+                additions_by_value=by_value.additions,
+                macs_by_value=by_value.macs,
+                update_additions=float(layer.updates.additions[:steps].sum()),
+                update_multiplications=float(layer.updates.multiplications[:steps].sum()),
+                ann_macs=layer.dense,
+                ann_update_additions=layer.updates.ann,
+            )
+
+
+def energy_rows(found: Operations, stops: Sequence[int], tables: Mapping[str, Costs]) -> Iterator[EnergyRow]:
+    """The energy of one image by table, stop and price.
+
+    Where a table asks the same for both prices, one row has the price "either".
+    """
+    for name, table in tables.items():
+        work = Work(0.0, found.dense, _ann_updates(found), 0.0, 0.0, 0)
+        ann = table.energy(work) if isinstance(table, Digital) else None
+        for steps in stops:
+            costs = {price: table.energy(_work(found, steps, price)) for price in PRICES}
+            for price, snn in costs.items() if len(set(costs.values())) > 1 else [("either", costs["spikes"])]:
+                yield EnergyRow(
+                    costs=name,
+                    unit=table.unit,
+                    steps=steps,
+                    price=price,
+                    snn_synaptic=snn.synaptic,
+                    snn_other=snn.other,
+                    snn=snn.total,
+                    ann_synaptic=None if ann is None else ann.synaptic,
+                    ann_other=None if ann is None else ann.other,
+                    ann=None if ann is None else ann.total,
+                    ann_over_snn=_ratio(ann and ann.total, snn.total),
+                    ann_over_snn_synaptic=_ratio(ann and ann.synaptic, snn.synaptic),
+                )
+
+
+def _work(found: Operations, steps: int, price: Price) -> Work:
+    updates = [layer.updates for layer in found.layers.values()]
+    additions = sum(float(one.additions[:steps].sum()) for one in updates)
+    multiplications = sum(float(one.multiplications[:steps].sum()) for one in updates)
+    return Work(*found.synaptic(steps, price), additions, multiplications, found.spikes(steps), steps)
+
+
+def _ann_updates(found: Operations) -> int:
+    return sum(layer.updates.ann for layer in found.layers.values())
+
+
+def _ratio(one: float | None, other: float) -> float | None:
+    return None if one is None or other == 0 else one / other
+
+
+def neurobench(
+    found: Operations, steps: int, footprint: int, connection_sparsity: float, *, is_ann: bool = False
+) -> NeuroBench:
+    """The metrics of NeuroBench's algorithm track for one image that is stopped after so many steps.
+
+    Effective_ACs are operations of single spikes, Effective_MACs those of all other values that are not 0.
+    """
+    effective = found.synaptic(steps, "values")
+    places = steps * sum(layer.neurons for layer in found.layers.values())
+    return NeuroBench(
+        footprint=footprint,
+        connection_sparsity=connection_sparsity,
+        activation_sparsity=None if is_ann else 1 - found.spikes(steps) / places if places else 1.0,
+        synaptic_operations=SynapticOperations(
+            Effective_MACs=effective.macs, Effective_ACs=effective.additions, Dense=found.dense * steps
+        ),
+        classification_accuracy=found.accuracy.over_time[steps - 1],
+    )
+
+
+def _over_steps(found: Operations) -> dict[str, LayerOverSteps]:
+    return {
+        name: LayerOverSteps(
+            spikes=layer.spikes.tolist(),
+            operations_by_spike=layer.events.tolist(),
+            operations_by_value=layer.active.tolist(),
+        )
+        for name, layer in found.layers.items()
+    }

@@ -1,0 +1,56 @@
+"""The operations of a network for one image and their price, beside those of an ANN of the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from annotated_types import Ge
+
+from bntt.analysis.measurement import Measurement, Opened, Progress, Split
+
+if TYPE_CHECKING:
+    from bntt.analysis.energy.result import EnergyResult
+
+
+@dataclass(frozen=True)
+class EnergyArguments:
+    """The flags of bntt energy."""
+
+    split: Split = "test"
+    """Which images."""
+    draws: Annotated[int, Ge(1)] = 1
+    """Repetitions with fresh noise."""
+    steps: int | None = None
+    """Compare all steps with a stop after so many; by default with the exit in the run's exit.json, if it has one."""
+    costs: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A table of costs, by name or TOML file; repeat the flag for more tables. By default all tables that come with the
+    package; of an ANN, those that price arithmetic."""
+
+
+def result() -> type[EnergyResult]:
+    """Import the record of what is found."""
+    from bntt.analysis.energy.result import EnergyResult
+
+    return EnergyResult
+
+
+def run(opened: Sequence[Opened], asked: EnergyArguments, progress: Progress) -> EnergyResult:
+    """Measure one run."""
+    from bntt.analysis.energy.measure import measure_energy
+
+    return measure_energy(opened[0], asked, progress)
+
+
+ENERGY = Measurement(
+    "energy",
+    """Count the synaptic operations of real spikes, layer by layer, and price them beside an ANN of the same plan.
+
+    Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml""",
+    EnergyArguments,
+    result,
+    run,
+    refuses=lambda facts: "",
+)

@@ -1,0 +1,88 @@
+"""After how many steps a trained network may stop, for all samples alike or for each by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Le
+
+from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split
+
+if TYPE_CHECKING:
+    from bntt.analysis.exit.result import ExitResult
+    from bntt.analysis.exit.sample_result import SampleExitResult
+
+PER_SAMPLE = "per-sample"
+"""What the file's name says of an exit of each sample by itself."""
+
+
+@dataclass(frozen=True)
+class ExitArguments:
+    """What can be asked for."""
+
+    loss: Annotated[float, Ge(0), Le(100)] = 0.5
+    """The points of accuracy, in percent, that an early exit may cost on validation."""
+    threshold: Annotated[float, Ge(0)] | None = None
+    """Use this threshold of mean |γ| instead of choosing one; the paper's is 0.1."""
+    per_sample: bool = False
+    """Each image by itself."""
+    split: Split = "test"
+    """Where the exit is measured."""
+    choose_on: Split = "validation"
+    """Where it is chosen; test is refused."""
+    draws: Annotated[int, Ge(1)] | None = None
+    """Repetitions with fresh noise; as many as the recipe says."""
+
+    def __post_init__(self) -> None:
+        if self.choose_on == "test":
+            raise ArgumentError(
+                "--choose-on test: what is chosen on the test split is not measured by it: choose on validation; the "
+                "whole grid is kept for both splits, so that anybody can see what another choice would have given"
+            )
+        if self.threshold == math.inf:
+            raise ArgumentError(f"--threshold must be 0 or above, in units of γ, got {self.threshold}")
+        if self.threshold is not None and self.per_sample:
+            raise ArgumentError("--threshold is of γ, and --per-sample reads no γ: pass only one of them")
+
+
+def result() -> type[ExitResult]:
+    """The record of an exit of all samples alike."""
+    from bntt.analysis.exit.result import ExitResult
+
+    return ExitResult
+
+
+def sample_result() -> type[SampleExitResult]:
+    """The record of an exit of each sample by itself."""
+    from bntt.analysis.exit.sample_result import SampleExitResult
+
+    return SampleExitResult
+
+
+def run(opened: Sequence[Opened], asked: ExitArguments, progress: Progress) -> ExitResult | SampleExitResult:
+    """Measure one run."""
+    from bntt.analysis.exit.measure import measure_exit
+    from bntt.analysis.exit.sample_measure import measure_sample_exit
+
+    return (measure_sample_exit if asked.per_sample else measure_exit)(opened[0], asked, progress)
+
+
+EXIT = Measurement(
+    "exit",
+    """Read from γ after how many steps a network may stop, and say what that costs beside plain truncation.
+
+    The highest threshold of mean |γ| that loses no more than --loss on validation is chosen, kept as exit.json with the
+    run, and used by bntt evaluate RUN --exit. With --per-sample each image stops when the network is sure of it
+    (confidence, margin or entropy of its logits so far), and nothing is kept for bntt evaluate.
+
+    Example: bntt exit runs/fashion-mnist --loss 0.5""",
+    ExitArguments,
+    result,
+    run,
+    variant=lambda asked: PER_SAMPLE if asked.per_sample else "",
+    variant_results={PER_SAMPLE: sample_result},
+    files_by_split=False,
+)

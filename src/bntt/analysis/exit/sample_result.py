@@ -1,0 +1,124 @@
+"""The record of samples that leave by themselves, by every criterion, beside all that stop alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bntt.analysis.exit.result import EarlyExit, near_the_top
+from bntt.analysis.result import Number, Record, Share
+from bntt.charts.records import STEPS, Axis, Chart, Line, Lines
+from bntt.charts.section import Cell, Section, Table, gap, number, share
+
+LEAVE = Axis("images that leave after this step", percent=True, low=0)
+MEAN_STEPS = Axis("mean steps an image")
+
+
+class Criterion(Record):
+    """Samples that leave when one measure of certainty reaches its threshold, beside all stopped alike."""
+
+    criterion: str
+    threshold: Number
+    """None where nobody may leave early."""
+    validation_accuracy: Share
+    validation_lost: float
+    test_accuracy: Number = None
+    mean_steps: float
+    spikes_per_image: float
+    """Of those who were still there."""
+    seconds: float
+    """Of the pass over the split."""
+    additions_per_image: float
+    macs_per_image: float
+    alike_steps: int
+    """The fewest for all alike that are as right on validation, or as right as any."""
+    alike_test_accuracy: Number = None
+    alike_validation_accuracy: Number = None
+    alike_seconds: float
+    alike_additions_per_image: float
+    alike_macs_per_image: float
+
+
+class SampleExitResult(EarlyExit):
+    """The early exit of each sample of one run."""
+
+    images: int
+    whole_accuracy: Share
+    whole_steps: int
+    whole_seconds: float
+    whole_additions_per_image: float
+    whole_macs_per_image: float
+    accuracy_over_time: Sequence[float]
+    """Of all samples stopped alike."""
+    criteria: Sequence[Criterion]
+    leave_after_step: Mapping[str, Sequence[float]]
+    """The share of images that leave after each step, by criterion."""
+
+    @property
+    def title(self) -> str:
+        return f"{super().title}: every image leaves when the network is sure"
+
+    def rows(self) -> list[dict[str, object]]:
+        return [row.model_dump(exclude_unset=True) for row in self.criteria]
+
+    def section(self) -> Section:
+        return Section(
+            "Early exit, image by image",
+            words=(
+                f"An image may leave where that costs at most {100 * self.loss_allowed:g} points on validation; beside "
+                "it the fewest steps for all images alike that are as right on validation, or as right as any.",
+            ),
+            tables=(self._each_table(), self._alike_table()),
+            charts=self._charts(),
+        )
+
+    def _each_table(self) -> Table:
+        columns = ("criterion", "threshold", "mean steps", "accuracy", "synaptic operations", "seconds")
+        whole = (
+            Cell("no exit"),
+            gap("none"),
+            number(self.whole_steps),
+            share(self.whole_accuracy),
+            _millions(self.whole_additions_per_image + self.whole_macs_per_image),
+            number(self.whole_seconds),
+        )
+        rows = tuple(
+            (
+                Cell(row.criterion),
+                gap("nobody leaves") if row.threshold is None else number(row.threshold),
+                number(row.mean_steps),
+                share(getattr(row, f"{self.split}_accuracy")),
+                _millions(row.additions_per_image + row.macs_per_image),
+                number(row.seconds),
+            )
+            for row in self.criteria
+        )
+        return Table(f"Each image by itself: {self.spoken(self.images)}", columns, (whole, *rows))
+
+    def _alike_table(self) -> Table:
+        columns = ("as right as by", "steps", "accuracy", "synaptic operations", "seconds")
+        rows = tuple(
+            (
+                Cell(row.criterion),
+                Cell(f"{row.alike_steps} of {self.whole_steps}", row.alike_steps),
+                share(getattr(row, f"alike_{self.split}_accuracy")),
+                _millions(row.alike_additions_per_image + row.alike_macs_per_image),
+                number(row.alike_seconds),
+            )
+            for row in self.criteria
+        )
+        return Table(f"All images alike: {self.spoken(self.images)}", columns, rows)
+
+    def _charts(self) -> tuple[Chart, ...]:
+        leave = [Line(name, range(1, len(shares) + 1), shares, name) for name, shares in self.leave_after_step.items()]
+        found = {row.criterion: (row.mean_steps, getattr(row, f"{self.split}_accuracy")) for row in self.criteria}
+        points = [Line(name, [mean], [accuracy], name, joined=False) for name, (mean, accuracy) in found.items()]
+        alike = Line("all alike", range(1, len(self.accuracy_over_time) + 1), self.accuracy_over_time, "all alike")
+        axis = near_the_top(f"{self.split} accuracy", [*points, alike])
+        return (
+            Lines("When images leave", STEPS, LEAVE, leave, note=self.spoken(self.images)),
+            Lines("Accuracy by mean steps", MEAN_STEPS, axis, [*points, alike], note=self.spoken(self.images)),
+        )
+
+
+def _millions(operations: float) -> Cell:
+    return Cell(f"{operations / 1e6:.2f}M", operations)

@@ -1,0 +1,76 @@
+"""A benchmark as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bntt.charts.records import Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines
+
+SWEEP = "VGG9 training, T="
+"""How the names of the cases begin that differ in their steps alone."""
+MOST_BARS = 8
+"""Cases side by side; where there are more, every network has a row of its own."""
+TIME, MEMORY = ("median", 1.0, "seconds a step"), ("peak_over_base", 2.0**-20, "peak memory over base (MiB)")
+Cases = Sequence[Mapping[str, Any]]
+Measure = tuple[str, float, str]
+"""The key of a measure, its unit, and what it is called."""
+
+
+def speed_figure(report: Mapping[str, Any]) -> Figure:
+    """Time and memory of every case, and against T where several were timed, from a benchmark's report."""
+    cases = report["cases"]
+    sweep = [row for row in cases if row["case"]["name"].startswith(SWEEP)]
+    single = [row for row in cases if row not in sweep]
+    groups = [single] if single else []
+    if len(single) > MOST_BARS:
+        networks = dict.fromkeys(row["case"]["network"] for row in single)
+        groups = [[row for row in single if row["case"]["network"] == network] for network in networks]
+    charts: list[Chart] = [chart for group in groups for chart in (_times(group), _bars(group, MEMORY))]
+    charts += [_against_steps(sweep, measure) for measure in (TIME, MEMORY)] if sweep else []
+    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+    return Figure(f"{report['threads']} threads; {versions}", charts, columns=2)
+
+
+def _variants(rows: Cases) -> list[str]:
+    return list(dict.fromkeys(timing["variant"] for row in rows for timing in row["timings"]))
+
+
+def _value(row: Mapping[str, Any], variant: str, measure: Measure) -> float | None:
+    key, unit, _ = measure
+    return next((timing[key] * unit for timing in row["timings"] if timing["variant"] == variant), None)
+
+
+def _named(rows: Cases) -> tuple[str, list[str]]:
+    """What the names of all cases begin with, and the rest of each."""
+    names = [row["case"]["name"] for row in rows]
+    shared = {name.rpartition(", ")[0] for name in names} if len(names) > 1 else set()
+    whole = shared.pop() if len(shared) == 1 else ""
+    return whole, [name.removeprefix(f"{whole}, ") for name in names]
+
+
+def _times(rows: Cases) -> Chart:
+    """Bars; or marks on a logarithmic axis, where the slowest would flatten all others."""
+    title, names = _named(rows)
+    every = [
+        (name, variant, value)
+        for name, row in zip(names, rows, strict=True)
+        for variant in _variants(rows)
+        if (value := _value(row, variant, TIME)) is not None
+    ]
+    if max(value for *_, value in every) <= 10 * min(value for *_, value in every):
+        return _bars(rows, TIME)
+    entries = [Entry(f"{name}, {variant}", value, colour=variant) for name, variant, value in every]
+    return Forest(title, Axis(TIME[2], scale="log"), entries)
+
+
+def _bars(rows: Cases, measure: Measure) -> Bars:
+    title, names = _named(rows)
+    bars = [Bar(variant, [_value(row, variant, measure) for row in rows]) for variant in _variants(rows)]
+    return Bars(title, Axis(measure[2]), names, bars)
+
+
+def _against_steps(rows: Cases, measure: Measure) -> Lines:
+    steps = [row["case"]["num_steps"] for row in rows]
+    lines = [Line(name, steps, [_value(row, name, measure) for row in rows], name) for name in _variants(rows)]
+    return Lines("VGG9 training", Axis("time steps T", whole=True, low=0), Axis(measure[2]), lines)

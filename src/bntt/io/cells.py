@@ -1,0 +1,76 @@
+"""A long computation in cells: each is a file with all its settings, so that what was interrupted goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.json_file import read_json, write_json
+from bntt.io.lock import hold_run
+
+T = TypeVar("T")
+
+
+class OtherSettingsError(ValueError):
+    """A cell that was computed with other settings than those asked for."""
+
+
+@contextmanager
+def hold_cells(folder: Path) -> Iterator[None]:
+    """Make the folder of cells if it is not there, and keep every other process out while the block runs.
+
+    Raises:
+        RunLockedError: if another process works in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_run(folder):
+        yield
+
+
+def write_cell(path: Path, settings: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Keep the values of a cell beside the settings that they were computed with.
+
+    Raises:
+        OSError: if they cannot be written; what was there before is then still there.
+    """
+    write_json(path, {"settings": settings, **values})
+
+
+def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]) -> T | None:
+    """Read a cell; None where there is none.
+
+    Args:
+        settings: what it must have been computed with.
+        parse: makes the cell of its values; a ValueError if they are none.
+
+    Raises:
+        CheckpointError: if the file is damaged.
+        OtherSettingsError: if it was computed with other settings.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "cell.json"
+    >>> read_cell(path, {"steps": 4}, dict)
+    >>> write_cell(path, {"steps": 4}, {"loss": 0.5})
+    >>> read_cell(path, {"steps": 4}, dict)
+    {'loss': 0.5}
+    """
+    wanted = json.loads(json.dumps(settings))
+    try:
+        values = read_json(path)
+        had = values.pop("settings")
+        different = sorted(key for key in had | wanted if had.get(key) != wanted.get(key))
+        cell = parse(values)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): delete it, and it is computed again") from None
+    if different:
+        raise OtherSettingsError(
+            f"{path} was computed with other settings ({', '.join(different)} differ): "
+            "delete it, or give another folder as --out"
+        )
+    return cell

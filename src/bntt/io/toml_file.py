@@ -1,0 +1,94 @@
+"""TOML files that come with the package, by name, and those of the user, by path: recipes, studies, tables of costs."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+DEEPEST = 20
+"""Tables within tables: far more than any file here has."""
+
+
+class TomlError(ValueError):
+    """A TOML file that is not there or cannot be read; the message names it and says what is wrong."""
+
+
+def names_in(folder: str) -> list[str]:
+    """List the names of the TOML files in a folder of the package.
+
+    >>> names_in("analysis/energy/cost_tables")
+    ['digital-45nm', 'neuromorphic']
+    """
+    entries = files("bntt").joinpath(folder).iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+
+
+def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict[str, Any]:
+    """Read the tables of a TOML file, by the name of one that comes with the package or by path.
+
+    Args:
+        folder: of the package, where the files that come with it are.
+        what: the name of such files in messages.
+        largest: the most bytes that a file may have.
+
+    Raises:
+        TomlError: on an unknown name, a file that is too large or no UTF-8, or bad TOML.
+    """
+    known = names_in(folder)
+    if str(source) in known:
+        text = files("bntt").joinpath(f"{folder}/{source}.toml").read_text(encoding="utf-8")
+    else:
+        text = _read_file(Path(source), known, what, largest)
+    try:
+        return tables_of(text)
+    except ValueError as error:
+        raise TomlError(f"{source} is not TOML: {error}") from None
+
+
+def tables_of(text: str) -> dict[str, Any]:
+    """Parse a TOML text whose tables lie in one another to at most ``DEEPEST``.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+
+    >>> tables_of("a.b = 1"), tables_of("a = 1")
+    ({'a': {'b': 1}}, {'a': 1})
+    """
+    try:
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"tables or lists in one another to more than {DEEPEST}") from None
+    level: list[Any] = [values]
+    for _ in range(DEEPEST):
+        inner = [part for whole in level for part in (whole.values() if isinstance(whole, dict) else whole)]
+        level = [part for part in inner if isinstance(part, dict | list)]
+        if not level:
+            return values
+    raise ValueError(f"tables or lists in one another to more than {DEEPEST}")
+
+
+def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str:
+    if not path.is_file():  # also what a FIFO or a device is not
+        near = difflib.get_close_matches(str(path), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise TomlError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
+    if path.stat().st_size > largest:
+        raise TomlError(f"{path} has {path.stat().st_size} bytes: a {what} has at most {largest}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TomlError(f"{path} is not UTF-8 text: {error}") from None
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """Say that there is no such key, and name the nearest one or all.
+
+    >>> unknown_key("sed", ["seed", "data"])
+    "unknown key; did you mean 'seed'?"
+    """
+    near = difflib.get_close_matches(key, known, n=1)
+    return "unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}")

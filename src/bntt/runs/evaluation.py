@@ -1,0 +1,112 @@
+"""A trained run, measured on a whole split, by one process or by several."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bntt.analysis import Evaluation, evaluate, gamma_profile
+from bntt.analysis.accuracy.result import Conversion, EvaluationResult, Retiming
+from bntt.analysis.measurement import Progress, draws_of
+from bntt.io.checkpoint import read_facts
+from bntt.nn import SpikingClassifier
+from bntt.runs.directory import RunDirectory
+from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe
+from bntt.runs.recipe.build import build_model, facts_of, for_measuring
+from bntt.runs.recipe.datasets import Parts, Split, measured
+from bntt.runs.recipe.file import Recipe
+from bntt.runs.retiming import retimed
+from bntt.runs.training.ann_thresholds import load_best, put_thresholds
+from bntt.runs.training.shared import for_all, whole_evaluation
+from bntt.runs.training.unvarying_steps import never_varied
+from bntt.training.processes import Processes
+
+
+def evaluate_run(
+    recipe: Recipe,
+    data: Parts,
+    run: RunDirectory,
+    *,
+    split: Split = "test",
+    draws: int | None = None,
+    processes: Processes | None = None,
+    steps: int | Retiming | None = None,
+    progress: Progress | None = None,
+) -> EvaluationResult:
+    """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says.
+
+    Args:
+        processes: those that measure it together, each of which makes this call and finds the same; the first alone
+            reads the run directory. By default one, on the processor.
+        steps: stop after so many, or another number than it was trained with; all of them by default.
+
+    Raises:
+        CheckpointError: if recipe or data are not those that the run was trained with.
+        ArgumentError: if more than one draw is asked for where nothing is drawn.
+    """
+    draws, processes, progress = draws_of(facts_of(recipe), draws), processes or Processes(), progress or Progress()
+    device, share = processes.device, (processes.rank, processes.count)
+    model = build_model(for_measuring(recipe), data, device)
+    facts, cost = _load(recipe, data, run, model, processes)
+    loader = measured(recipe, data, split, device, share=share)
+    asked, stop = (steps, steps.steps) if isinstance(steps, Retiming) else (None, steps)
+    if asked is not None and asked.how != "truncate":
+        model, asked = retimed(model, recipe, data, asked, device)
+    progress.expect(len(loader.places) * draws)
+    advance = for_all(progress, len(loader.places) * draws, processes)
+    own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=advance)
+    unvarying = never_varied(data, model, replace(loader, share=(0, 1))) if processes.first else None
+    rare: dict[str, Any] = {key: v for key, v in {"retimed": asked, "unvarying_input": unvarying}.items() if v}
+    return EvaluationResult(
+        arguments=None,
+        dataset=data.label,
+        split=split,
+        epoch=facts["epoch"],
+        weights="moving average" if facts["averaged"] else "as trained",
+        images_of=len(data.of(split)),
+        training_images=len(data.train),
+        training_images_of=data.whole or len(data.train),
+        updates=cost["updates"],
+        seconds=cost["seconds"],
+        conversion=None if (made := facts.get("conversion")) is None else Conversion.model_validate(made),
+        is_random=facts_of(recipe).is_random,
+        is_trained=recipe.train.epochs > 0,
+        **_numbers(whole_evaluation(own, len(loader), processes), model),
+        **rare,
+    )
+
+
+def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
+    accuracy, activity, gamma = found.accuracy, found.activity, gamma_profile(model.network)
+    return {
+        "images": accuracy.samples,
+        "steps": len(accuracy.over_time),
+        "draws": len(accuracy.correct),
+        "accuracy": accuracy.mean,
+        "accuracy_sd_over_draws": accuracy.spread,
+        "accuracy_wilson_95": accuracy.interval,
+        "accuracy_per_draw": accuracy.per_draw,
+        "accuracy_over_time": accuracy.over_time,
+        "gamma_magnitude": {name: row.tolist() for name, row in gamma.magnitude.items()},
+        "gamma_signed": {name: row.tolist() for name, row in gamma.signed.items()},
+        "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
+        "spikes_per_image": activity.spikes_per_sample(),
+    }
+
+
+def _load(
+    recipe: Recipe, data: Parts, run: RunDirectory, model: SpikingClassifier, processes: Processes
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Put the best epoch's weights into the model; returns what is kept with them, and what the training cost."""
+
+    def look() -> tuple[dict[str, Any], dict[str, Any]]:
+        check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
+        check_same_data(run.path, data.manifest)
+        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.spent()
+
+    facts, cost = processes.decided(look)
+    weights = processes.given(model.state_dict())
+    if not processes.first:
+        model.load_state_dict(dict(weights))
+        put_thresholds(model, recipe, facts, run.best)
+    return facts, cost

@@ -1,0 +1,1 @@
+"""How steadily a recipe trains, from several starts."""

@@ -1,0 +1,168 @@
+"""The computation of stability: every start of the grid is trained once, and kept in a file as soon as it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from bntt.analysis import evaluate
+from bntt.analysis.measurement import Progress
+from bntt.analysis.result import result_from
+from bntt.analysis.stability.gradients import gradient_norms, loss_along_gradient
+from bntt.data import Batch, SampleLoader
+from bntt.data.samples import some_of
+from bntt.io.cells import hold_cells, read_cell, write_cell
+from bntt.nn import SpikingClassifier
+from bntt.runs.open_recipe import OpenedRecipe
+from bntt.runs.recipe.build import build_model, training_loader
+from bntt.runs.recipe.datasets import Parts, build_data
+from bntt.runs.recipe.file import Recipe, parse_recipe
+from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.stability.measurement import StabilityArguments
+from bntt.runs.stability.result import Along, Moment, StabilityResult, Start, failures
+from bntt.training import NonFiniteError, Session, StepRecord
+from bntt.training.guard import check_state
+
+ALONG = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""How far the loss is followed along the gradient, in learning rates."""
+VALIDATED = 1000
+"""Validation images that say whether a start failed, at most."""
+TIMES_CHANCE = 2
+"""A start failed whose validation accuracy is below so many times chance."""
+
+
+def measure_stability(opened: OpenedRecipe, asked: StabilityArguments, progress: Progress) -> StabilityResult:
+    """Train what is missing of a grid, each start as the recipe says, but at a constant rate and on some of the images.
+
+    Losses along the gradient are cross entropy, whatever the training's loss is.
+
+    Raises:
+        RecipeError: if a name or value is wrong.
+        OtherSettingsError: if the folder holds starts of other settings.
+        CheckpointError: if a file of a start is damaged.
+        RunLockedError: if another process works in the folder.
+    """
+    starts = list(trained_starts(opened, asked, progress))
+    return StabilityResult(
+        arguments=asked,
+        settings=settings_of(opened.recipe, asked),
+        shares=failures(starts),
+        cells=starts,
+    )
+
+
+def trained_starts(opened: OpenedRecipe, asked: StabilityArguments, progress: Progress) -> Iterator[Start]:
+    """Every start of a grid, as soon as it is there; what was trained before counts as progress."""
+    networks = asked.networks or (opened.recipe.network.name,)
+    order = list(itertools.product(range(asked.starts), networks, asked.norms, asked.rates))
+    recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
+    progress.expect(len(order) * asked.steps)
+    settings, data, of_start = settings_of(opened.recipe, asked), None, -1
+    with hold_cells(folder := opened.path / "cells"):
+        for (start, network, norm, rate), recipe in zip(order, recipes, strict=True):
+            path = folder / f"{network}-{norm}-{rate:g}-{start}.json"
+            found = read_cell(path, settings, partial(result_from, Start))
+            if found:
+                progress(asked.steps)
+            else:
+                if data is None or of_start != start:
+                    data = _fewer(build_data(recipe), asked, recipe.seed)
+                    for one in dict(zip((row[1:3] for row in order), recipes, strict=True)).values():
+                        build_model(one, data)  # refused now, and not after the others were trained
+                    of_start = start
+                found = _train(recipe, data, asked, start, opened.device, progress)
+                write_cell(path, settings, found.model_dump(mode="json"))
+            yield found
+
+
+def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) -> Recipe:
+    """The recipe of one start.
+
+    Raises:
+        RecipeError: if there is no such network or norm.
+
+    >>> from bntt.runs.recipe.file import load_recipe
+    >>> found = recipe_of(load_recipe("demo"), "vgg9", "bn", 0.1, 2)
+    >>> found.network.name, found.network.norm, found.train.lr, found.seed
+    ('vgg9', 'bn', 0.1, 2)
+    """
+    values = recipe.model_dump()
+    values["network"] |= {"name": network, "norm": norm}
+    values["train"] |= {"lr": rate, "schedule": "constant", "warmup": 0.0, "average": 0.0}
+    return parse_recipe(values | {"seed": recipe.seed + start})
+
+
+def settings_of(recipe: Recipe, asked: StabilityArguments) -> dict[str, Any]:
+    """What all starts of a folder share."""
+    values = recipe.model_dump(include={"seed", "data", "encoder", "network", "train"})
+    for key in ("name", "norm"):
+        del values["network"][key]
+    for key in ("lr", "schedule", "lr_drops", "lr_factor", "lr_every", "warmup", "average", "epochs"):
+        del values["train"][key]
+    network, train = recipe.network, recipe.train
+    values |= rules_told(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
+    return values | {"steps": asked.steps, "images": asked.images}
+
+
+def _fewer(data: Parts, asked: StabilityArguments, seed: int) -> Parts:
+    return dataclasses.replace(
+        data, train=some_of(data.train, asked.images, seed), validation=some_of(data.validation, VALIDATED, seed)
+    )
+
+
+def _train(
+    recipe: Recipe, data: Parts, asked: StabilityArguments, start: int, device: str, progress: Progress
+) -> Start:
+    train, model = recipe.train, build_model(recipe, data, device)
+    loader = training_loader(recipe, data, device)
+    batch = next(SampleLoader(data.train, train.batch_size, device=device).epoch(0))
+    epochs = math.ceil(asked.steps / math.ceil(len(loader) / train.accumulate))
+    session = Session(model, loader, epochs=epochs, method=train.method, seed=recipe.seed)
+    moments, made, accuracy = [_moment(model, batch, recipe, 0)], 0, None
+    try:
+        steps = (record for record in session.records() if isinstance(record, StepRecord))
+        for made, _ in enumerate(itertools.islice(steps, asked.steps), start=1):
+            progress(1)
+            if made in asked.moments:
+                moments.append(_moment(model, batch, recipe, made))
+        check_state(model, session.optimizer)
+        held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
+        accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
+    except NonFiniteError:
+        progress(asked.steps - made)
+    chance = 1 / len(data.train.classes)
+    return Start(
+        network=recipe.network.name,
+        norm=recipe.network.norm,
+        rate=train.lr,
+        start=start,
+        updates=made,
+        accuracy=accuracy,
+        chance=chance,
+        moments=tuple(moments),
+        failed=why_failed(accuracy, chance),
+    )
+
+
+def why_failed(accuracy: float | None, chance: float) -> str:
+    """Why a start failed; "" if it did not.
+
+    >>> [why_failed(accuracy, 0.1) for accuracy in (0.2, 0.19, None)]
+    ['', 'near chance', 'not finite']
+    """
+    if accuracy is None:
+        return "not finite"
+    return "near chance" if accuracy < TIMES_CHANCE * chance else ""
+
+
+def _moment(model: SpikingClassifier, batch: Batch, recipe: Recipe, updates: int) -> Moment:
+    sample: dict[str, Any] = {"inputs": batch.inputs, "labels": batch.labels}
+    noise: dict[str, Any] = {"index": batch.indices, "seed": recipe.seed}
+    found = gradient_norms(model, **sample, **noise)
+    rates = [recipe.train.lr * times for times in ALONG]
+    along = Along(**dataclasses.asdict(loss_along_gradient(model, **sample, steps=rates, **noise)))
+    return Moment(updates=updates, gradient={name: row.tolist() for name, row in found.norms.items()}, along=along)

@@ -1,0 +1,252 @@
+"""The record of stability: every start of the grid, which failed, and what gradients they had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, finite
+from bntt.charts.records import Axis, Bar, Bars, Chart, Figure, HeatMap, Line, Lines
+from bntt.charts.section import Cell, Section, Table, count, number, share
+from bntt.runs.stability.measurement import StabilityArguments
+
+FAILED = Axis("starts that failed", percent=True, low=0, high=1)
+DISTANCE = Axis("distance along the gradient (learning rates)", low=0)
+
+
+class Along(Record):
+    """The loss at ``w - η g``, at multiples of the learning rate; see :class:`~bntt.analysis.AlongGradient`."""
+
+    steps: tuple[float, ...]
+    """η."""
+    start: Number
+    """L(w)."""
+    norm: Number
+    """‖g‖₂."""
+    loss: tuple[Number, ...]
+    change: tuple[Number, ...]
+    """How far the gradient there is from the one at the start, ``‖g(w) - g(w - η g)‖₂``."""
+
+    @property
+    def promised(self) -> list[Number]:
+        """What the gradient promises, ``L(w) - η ‖g‖²``."""
+        if self.start is None or self.norm is None:
+            return [None for _ in self.steps]
+        return [finite(self.start - eta * self.norm**2) for eta in self.steps]
+
+
+class Moment(Record):
+    """A start, measured between two updates on one batch that is always the same."""
+
+    updates: int
+    """Done before it."""
+    gradient: Mapping[str, OverSteps]
+    """Norm of the gradient towards each layer's current, by step."""
+    along: Along
+
+
+class Start(Record):
+    """One start of the grid."""
+
+    network: str
+    norm: str
+    rate: float
+    start: int
+    updates: int
+    """Made before it ended."""
+    accuracy: Number
+    """Validation accuracy; None where numbers were not finite."""
+    chance: float
+    """1 / classes."""
+    moments: tuple[Moment, ...]
+    """Those that it reached."""
+    failed: str
+    """Why it failed; "" if it did not."""
+
+
+class Failures(Record):
+    """How many starts of a network, norm and rate failed, and how many there are."""
+
+    network: str
+    norm: str
+    rate: float
+    failed: int
+    starts: int
+
+
+class StabilityResult(Result):
+    """All starts of a grid."""
+
+    arguments: StabilityArguments | None = None
+    """None in files from before arguments were kept."""
+    dataset: str = ""
+    split: str = "validation"
+    settings: Mapping[str, Any]
+    """What all starts share."""
+    shares: Sequence[Failures]
+    cells: Sequence[Start] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        """The dataset is that of the settings, where the file does not say it."""
+        if isinstance(values, Mapping) and isinstance(settings := values.get("settings"), Mapping):
+            data = settings.get("data", {})
+            return {"dataset": data.get("label") or data.get("name"), **values}
+        return values
+
+    def rows(self) -> list[dict[str, object]]:
+        return [start.model_dump(exclude={"moments"}) for start in self.cells]
+
+    def section(self) -> Section:
+        spoken = f"{self.settings['steps']} updates a start"
+        words = "A start failed if numbers were not finite, or if it validated below twice chance in the end."
+        tables = tuple(self._table(network, spoken) for network in self._all("network"))
+        columns = ("network", "norm", "learning rate", "start", "validation accuracy", "updates", "failed")
+        starts = tuple(
+            (Cell(one.network), Cell(one.norm), number(one.rate, "g"), count(one.start + 1), share(one.accuracy),
+             count(one.updates), Cell(one.failed, mark="bad" if one.failed else ""))
+            for one in self.cells
+        )  # fmt: skip
+        folded = (Table(f"Every start: {spoken}", columns, starts),)
+        charts: tuple[Chart, ...] = (*self._failures(spoken), *self._gradients(), *self._losses())
+        return Section("Stability of training", words=(words,), tables=tables, charts=charts, folded=folded)
+
+    def figures(self) -> list[Figure]:
+        spoken = f"{self.settings['steps']} updates a start"
+        title = f"{self.dataset}: stability of training"
+        return [
+            Figure(title, self._failures(spoken)),
+            Figure(title, self._gradients(), stem="gradients"),
+            Figure(title, self._losses(), stem="losses"),
+        ]
+
+    def _all(self, what: str) -> list[Any]:
+        """Every network, norm or rate, in order."""
+        return list(dict.fromkeys(getattr(one, what) for one in self.shares))
+
+    def _share(self, network: str, norm: str, rate: float) -> Failures | None:
+        return next((s for s in self.shares if (s.network, s.norm, s.rate) == (network, norm, rate)), None)
+
+    def _table(self, network: str, spoken: str) -> Table:
+        def cell(one: Failures | None) -> Cell:
+            return Cell(f"{one.failed} of {one.starts}", one.failed / one.starts) if one else Cell("–")
+
+        rates = self._all("rate")
+        rows = tuple(
+            (Cell(norm), *(cell(self._share(network, norm, rate)) for rate in rates)) for norm in self._all("norm")
+        )
+        columns = ("norm", *(f"learning rate {rate:g}" for rate in rates))
+        return Table(f"Starts of {network} that failed: {spoken}", columns, rows)
+
+    def _failures(self, spoken: str) -> list[Bars]:
+        rates = self._all("rate")
+
+        def bar(network: str, norm: str) -> Bar:
+            found = [self._share(network, norm, rate) for rate in rates]
+            return Bar(norm, [one.failed / one.starts if one else None for one in found], norm)
+
+        names = [f"learning rate {rate:g}" for rate in rates]
+        return [
+            Bars(f"{network}: starts that failed", FAILED, names, [bar(network, norm) for norm in self._all("norm")],
+                 note=f"{max(one.starts for one in self.shares)} starts each, {spoken}")
+            for network in self._all("network")
+        ]  # fmt: skip
+
+    @property
+    def shown(self) -> dict[str, Start]:
+        """By norm, the first starts of the last network at one rate: the largest at which most of them trained."""
+        network = self._all("network")[-1]
+        first = [one for one in self.cells if one.network == network and one.start == 0]
+        trained = {rate: sum(not one.failed for one in first if one.rate == rate) for rate in self._all("rate")}
+        rate = max(trained, key=lambda rate: (trained[rate], rate))
+        return {one.norm: one for one in first if one.rate == rate}
+
+    def _gradients(self) -> list[HeatMap]:
+        """When last measured, on one scale for all norms."""
+        last = {norm: (start, start.moments[-1]) for norm, start in self.shown.items()}
+        held = [v for _, m in last.values() for row in m.gradient.values() for v in row if v]
+        scale = Axis("gradient norm (grey: none)", scale="log", low=min(held, default=None),
+                     high=max(held, default=None))  # fmt: skip
+        return [
+            HeatMap(
+                f"{norm}: gradient towards the synaptic current",
+                Axis("time step", whole=True),
+                list(moment.gradient),
+                [str(t + 1) for t in range(max(map(len, moment.gradient.values())))],
+                [[v or None for v in row] for row in moment.gradient.values()],
+                scale,
+                f"{start.network}, learning rate {start.rate:g}, first start, after {moment.updates} updates",
+            )
+            for norm, (start, moment) in last.items()
+        ]
+
+    def _losses(self) -> list[Lines]:
+        shown = self.shown
+        moments = [moment.along for start in shown.values() for moment in start.moments]
+        top = max((v for along in moments for v in (along.start, *along.loss) if v is not None), default=None)
+        loss = Axis("loss", low=0, high=top and 1.05 * top)
+        return [
+            Lines(
+                f"{norm}: loss along the gradient of one batch",
+                DISTANCE,
+                loss,
+                [line for moment in start.moments for line in _promise(moment, start.rate)],
+                note=f"{start.network}, learning rate {start.rate:g}, first start; dashed: as the gradient promises",
+            )
+            for norm, start in shown.items()
+        ]
+
+    METRICS: ClassVar[Mapping[str, Metric]] = {
+        "failed-starts": Metric(
+            "starts that failed",
+            "%",
+            lambda r, at: 100 * sum(one.failed for one in r.shares) / sum(one.starts for one in r.shares),
+            digits=0,
+        ),
+        "reached-accuracy": Metric(
+            "validation accuracy reached",
+            "%",
+            lambda r, at: 100 * mean(one.chance if one.accuracy is None else one.accuracy for one in r.cells),
+        ),
+        "gradient-change": Metric(
+            "change of the gradient over a step", "%", lambda r, at: _change(r, at or 0), placed=True, digits=0
+        ),
+    }
+
+
+def failures(starts: Sequence[Start]) -> list[Failures]:
+    """Count the starts of each network, norm and rate, and those that failed."""
+    found: dict[tuple[str, str, float], list[bool]] = {}
+    for one in starts:
+        found.setdefault((one.network, one.norm, one.rate), []).append(bool(one.failed))
+    return [
+        Failures(network=network, norm=norm, rate=rate, failed=sum(failed), starts=len(failed))
+        for (network, norm, rate), failed in found.items()
+    ]
+
+
+def _promise(moment: Moment, rate: float) -> list[Line]:
+    """The loss that was found, and the one that was promised."""
+    along, name = moment.along, f"after {moment.updates} updates"
+    far = [0.0, *(eta / rate for eta in along.steps)]
+    return [
+        Line(name, far, [along.start, *along.loss], name),
+        Line(f"{name}, promised", far, [along.start, *along.promised], name, dashed=True),
+    ]
+
+
+def _change(result: StabilityResult, rate: float) -> float | None:
+    """How much of a batch's gradient is another one after a step of the learning rate along it,
+    ``‖g(w) - g(w - η g)‖ / ‖g(w)‖``, in percent: mean over networks and moments of the starts at this rate."""
+    found = []
+    for start in result.cells:
+        for along in (moment.along for moment in start.moments if abs(start.rate - rate) <= 1e-9):
+            nearest = min(range(len(along.steps)), key=lambda i: abs(along.steps[i] - start.rate))
+            change, norm = along.change[nearest], along.norm
+            if change is not None and norm:
+                found.append(100 * change / norm)
+    return mean(found) if found else None

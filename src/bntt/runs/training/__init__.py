@@ -1,0 +1,1 @@
+"""Training a run: start, resume, checkpoints, requests from outside."""

@@ -1,0 +1,91 @@
+"""The record of activity: its numbers by hand, what it shows, and kept files that it reads."""
+
+import json
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from bntt.analysis.activity.result import ActivityResult, depth_correlation
+from bntt.analysis.result import result_from
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+KEPT = sorted([*RESULTS.glob("*/activity*.json"), *RESULTS.glob("studies/*/measures/activity-*.json")])
+LAYER = {
+    "neurons": 4,
+    "channels": 2,
+    "spike_rate": 0.875,
+    "peak_step": 2,
+    "spikes_by_class": {"cat": [0.5, 1.0, 0.25], "dog": [1.5, 3.0, 0.75]},
+    "gamma_peak_step": 1,
+}
+STEP = {
+    "layer": "conv1",
+    "step": 1,
+    "spikes_per_image": 1.0,
+    "firing_rate": 0.25,
+    "channels_never": 0,
+    "channels_always": 0,
+}
+GAMMA = {"gamma_magnitude": 0.5, "gamma_driven": True, "deviation": 2.0, "gamma_change": 0.25}
+VALUES = {
+    "dataset": "made",
+    "split": "test",
+    "images": 7,
+    "spikes_per_image": 3.5,
+    "layers": {
+        "conv1": LAYER,
+        "fc1": {"neurons": 2, "channels": 2, "spike_rate": 0.0, "peak_step": None, "spikes_by_class": {"cat": [0.0]}},
+    },
+    "steps": [
+        STEP | GAMMA,
+        STEP | GAMMA | {"step": 2, "firing_rate": 0.5},
+        STEP | GAMMA | {"step": 3, "firing_rate": 0.125, "gamma_driven": False, "gamma_change": None},
+        *(STEP | {"layer": "fc1", "step": t, "firing_rate": 0.0, "leak_ratio": [1.0, None, 2.0]} for t in (1, 2, 3)),
+    ],
+    "findings": [{"layer": "fc1", "kind": "dead", "share": 1.0, "text": "layer fc1 never fires"}],
+}
+
+
+def test_numbers_by_hand():
+    layers = {f"conv{n}": LAYER | {"peak_step": peak} for n, peak in enumerate((1, 2, None, 3))}
+    found = result_from(ActivityResult, VALUES | {"layers": layers})
+    assert {name: metric.read(found, None) for name, metric in found.METRICS.items()} == {
+        "gamma-later": None,  # all peak alike
+        "gamma-peak": 1,
+        "gamma-rises-falls": 0,
+        "spikes-later": pytest.approx(1),
+        "spikes-peak": 3,
+        "spikes-rise-fall": 50,
+        "last-step": 25,  # of conv1; the other layer is silent
+    }
+
+
+def test_depth_correlation_is_spearmans():
+    peaks = [4, 1, 4, 6, 6, 2]
+    assert depth_correlation(peaks) == pytest.approx(float(stats.spearmanr(range(6), peaks).statistic))
+    assert depth_correlation([1, 2]) is None
+
+
+def test_what_is_shown():
+    found = result_from(ActivityResult, VALUES)
+    section = found.section()
+    layers, findings = section.tables
+    assert [[cell.text for cell in row] for row in layers.rows] == [
+        ["conv1", "4", "0.875", "2", "1"],
+        ["fc1", "2", "0.00", "–", "–"],
+    ]
+    assert findings.rows[0][2].text == "layer fc1 never fires"
+    (classes,) = section.folded
+    assert [[cell.text for cell in row] for row in classes.rows] == [["cat", "1.75", "0"], ["dog", "5.25", "0"]]
+    assert [figure.stem for figure in found.figures()] == ["", "gamma"]
+    assert found.rows()[3] | STEP == found.rows()[3] | {"layer": "conv1", "firing_rate": 0.25}
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: str(path.relative_to(RESULTS)))
+def test_kept_files_are_read_whole(path):
+    values = json.loads(path.read_text())
+    values = values.get("values", values)
+    found = result_from(ActivityResult, values)
+    assert found.model_dump(mode="json", exclude_unset=True) == values
+    assert found.rows() == values["steps"]

@@ -1,0 +1,56 @@
+"""The record of a neuron: what it shows, and kept files that it reads."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bntt.analysis.neuron.result import NeuronResult
+from bntt.analysis.result import result_from
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+KEPT = sorted([*RESULTS.glob("*/neuron*.json"), *RESULTS.glob("studies/*/measures/neuron-*.json")])
+STEPS = [
+    {"step": 1, "potential": 0.5, "spike": False, "membrane": 0.5, "surrogate_gradient": 0.15},
+    {"step": 2, "potential": None, "spike": True, "membrane": 0.0, "surrogate_gradient": None},
+]
+VALUES = {
+    "dataset": "made",
+    "split": "test",
+    "image": 3,
+    "label": "cat",
+    "layer": "fc1",
+    "place": [4],
+    "threshold": 1.0,
+    "steps": STEPS,
+    "surrogate": {"potential": [0.0, 1.0, 2.0], "gradient": [0.0, 0.3, 0.0]},
+}
+
+
+def test_what_is_shown():
+    found = result_from(NeuronResult, VALUES)
+    section = found.section()
+    assert section.words == ("Neuron 4 of fc1, test image 3 (cat): it fires at step 2.",)
+    membrane, gradient, curve = section.charts
+    assert [list(line.y) for line in membrane.lines] == [[0.5, None], [0.5, 0.0]]
+    assert [(level.at, level.value) for level in membrane.levels] == [("y", 1.0), ("x", 2.0)]
+    assert list(gradient.lines[0].y) == [0.15, None]
+    assert [(list(line.x), list(line.y)) for line in curve.lines] == [
+        ([0.0, 1.0, 2.0], [0.0, 0.3, 0.0]),
+        ([0.5], [0.15]),
+    ]
+    assert found.METRICS["spiking-steps"].read(found, None) == 1
+    assert found.rows() == STEPS
+
+
+def test_a_neuron_that_never_fires_is_said_to():
+    found = result_from(NeuronResult, VALUES | {"steps": STEPS[:1], "surrogate": None})
+    assert found.section().words[0].endswith("it never fires.")
+    assert [line.name for line in found.section().charts[2].lines] == ["steps of the neuron"]
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: str(path.relative_to(RESULTS)))
+def test_kept_files_are_read_whole(path):
+    values = json.loads(path.read_text())
+    values = values.get("values", values)
+    assert result_from(NeuronResult, values).model_dump(mode="json", exclude_unset=True) == values

@@ -1,0 +1,37 @@
+"""What measurements share before anything is opened."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from bntt.analysis.measurement import Measurement, Progress, default_of
+
+
+@dataclass(frozen=True)
+class Asked:
+    how: str = ""
+    split: str = "test"
+
+
+def test_files_are_named_after_what_differs():
+    one = Measurement("x", "", Asked, object, object, variant=lambda asked: asked.how)
+    stems = [
+        one.stem(asked) for asked in (Asked(), Asked("raw"), Asked(split="validation"), Asked("raw", "validation"))
+    ]
+    assert stems == ["x", "x-raw", "x-validation", "x-raw-validation"]
+    assert default_of(Asked, "split") == "test"
+    assert default_of(Asked, "none") == ""
+
+
+def test_progress_adds_up_and_never_passes_its_total():
+    told = []
+    progress = Progress(lambda done, total: told.append((done, total)))
+    progress.expect(3)
+    for samples in (1, 2, 4):
+        progress(samples)
+    assert told == [(1, 3), (3, 3), (7, 7)]
+
+
+def test_declarations_wait_for_neither_torch_nor_pydantic():
+    code = "import sys, bntt.analysis.measurements; sys.exit(any(m in sys.modules for m in ('torch', 'pydantic')))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,79 @@
+"""One name, one colour."""
+
+from itertools import combinations
+
+import pytest
+
+from bntt.charts.colours import METHODS, OTHERS, SHADES, looks_of, style_rules
+from bntt.charts.records import Axis, Bar, Bars, Entry, Forest, Line, Lines
+from bntt.nn.norms.methods import NORMS
+from tests.charts.every_kind import layers
+
+
+def lines(*names):
+    return Lines("", Axis("x"), Axis("y"), [Line(name, [1], [1.0], name) for name in names])
+
+
+def test_every_norm_has_its_colour_in_every_chart():
+    assert NORMS.keys() <= METHODS.keys()
+    for charts in (
+        [lines("none", "bntt")],
+        [lines("a", "b", "BNTT")],
+        [Bars("", Axis("y"), ["x"], [Bar("bntt", [1.0])])],
+    ):
+        assert looks_of(charts).colour("bntt") == METHODS["bntt"]
+    assert (
+        looks_of([Forest("", Axis("x"), [Entry("ours", 1.0, colour="bntt")])]).colour("entry", "bntt").css == "c-bntt"
+    )
+
+
+def test_no_other_name_gets_the_strongest_colour_or_that_of_a_method_beside_it():
+    assert METHODS["bntt"] not in OTHERS
+    looks = looks_of([lines("training", "bn", "validation")])
+    assert len({looks.colour(name) for name in ("training", "validation", "bn")}) == 3
+
+
+def test_layers_take_shades_in_order_and_the_same_in_all_charts():
+    """A current has γ and no spikes, the neurons of a sum spikes and no γ."""
+    looks = looks_of([layers("a", "sum"), layers("a", "b"), layers("c", "d")])
+    at = {name: SHADES.index(looks.colour(name)) for name in ("a", "b", "sum", "c", "d")}
+    assert 0 == at["a"] < at["b"] < at["sum"] == len(SHADES) - 1
+    assert (at["c"], at["d"]) == (0, len(SHADES) - 1)
+    assert looks.colour("a, as promised", "a") == SHADES[0]
+
+
+def test_many_names_go_round():
+    names = [f"run {i}" for i in range(30)]
+    looks = looks_of([lines(*names)])
+    assert looks.colour(names[0]) == looks.colour(names[len(OTHERS)])
+    assert [looks.number(name) for name in names] == list(range(30))
+
+
+def channels(colour):
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def contrast(colour, ground):
+    def light(c):
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (w / 255 for w in channels(c))]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(colour), light(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize(("ground", "tone"), [("#ffffff", "light"), ("#15171a", "dark")])
+def test_colours_stand_out_from_the_ground_and_from_each_other(ground, tone):
+    methods = [getattr(colour, tone) for colour in METHODS.values()]
+    assert min(contrast(colour, ground) for colour in methods) >= 3
+    assert min(contrast(getattr(colour, tone), ground) for colour in SHADES) >= 2.3
+    apart = [
+        sum(abs(a - b) for a, b in zip(channels(x), channels(y), strict=True)) for x, y in combinations(methods, 2)
+    ]
+    assert min(apart) > 40
+
+
+def test_the_style_names_every_class_twice():
+    rules = style_rules()
+    assert all(rules.count(f".{colour.css}{{") == 2 for colour in (*METHODS.values(), *SHADES))
+    assert ".c-bntt{--c:#d1410c}" in rules

@@ -1,0 +1,106 @@
+"""Every kind of chart in axes of matplotlib."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.colors import LogNorm, to_hex
+from matplotlib.figure import Figure
+
+from bntt.charts.colours import METHODS, looks_of
+from bntt.charts.file_charts import FEW, draw_chart
+from bntt.charts.records import STEPS, Axis, Bar, Bars, HeatMap, Histogram, Line, Lines
+from tests.charts.every_kind import SHARE, charts
+
+LINES, BARS, FOREST, HEAT_MAP, HISTOGRAM, IMAGE = range(6)
+
+
+def drawn(chart):
+    axes = Figure().subplots()
+    return axes, draw_chart(axes, chart, looks_of([chart]))
+
+
+def points(line):
+    return line.get_xydata().tolist()
+
+
+def test_a_line_with_its_band_crosses_and_levels():
+    axes, legend = drawn(charts()[LINES])
+    line, cross, height, place = axes.lines
+    assert points(line)[0] == [0, 0.9]
+    assert math.isnan(points(line)[1][1])
+    assert points(cross) == [[2, 0.4]]
+    assert to_hex(line.get_color()) == METHODS["bntt"].light
+    assert (height.get_ydata()[0], place.get_xdata()[0]) == (0.1, 1)
+    assert len(axes.collections) == 1
+    assert list(legend) == ["bntt", "INVALID", "here"]
+
+
+def test_how_lines_are_drawn():
+    marked = Line("a", [1, 2], [1.0, 2.0], dashed=True)
+    many = Line("b", range(FEW + 1), [1.0] * (FEW + 1))
+    stepped, single = Line("c", [0, 1], [1.0, 2.0], stepped=True), Line("d", [1, 2], [1.0, 2.0], joined=False)
+    axes, _ = drawn(Lines("", STEPS, SHARE, [marked, many, stepped, single]))
+    assert [line.get_linestyle() for line in axes.lines] == ["--", "-", "-", "None"]
+    assert [line.get_marker() != "None" for line in axes.lines] == [True, False, False, True]
+    assert axes.lines[2].get_drawstyle() == "steps-post"
+
+
+def test_an_interval_without_neighbours_is_a_stroke():
+    axes, _ = drawn(Lines("", STEPS, SHARE, [Line("a", [8], [0.5], low=[0.4], high=[0.6])]))
+    assert axes.collections[0].get_segments()[0].tolist() == [[8, 0.4], [8, 0.6]]
+
+
+def test_bars_have_their_intervals_and_starts():
+    axes, legend = drawn(charts()[BARS])
+    assert axes.patches[0].get_height() == 0.5
+    assert math.isnan(axes.patches[1].get_height())
+    assert axes.collections[0].get_segments()[0][:, 1].tolist() == [0.4, 0.6]
+    assert points(axes.lines[0]) == [[0, 0.5]]
+    assert list(legend) == ["bntt"]
+
+
+def test_bars_stand_side_by_side_or_on_each_other():
+    bars = [Bar("a", [1.0, None]), Bar("b", [2.0, 3.0])]
+    beside, _ = drawn(Bars("", SHARE, ["x", "y"], bars))
+    assert [patch.get_y() for patch in beside.patches] == [0, 0, 0, 0]
+    assert beside.patches[0].get_x() < beside.patches[2].get_x()
+    stacked, _ = drawn(Bars("", SHARE, ["x", "y"], bars, stacked=True))
+    assert [patch.get_y() for patch in stacked.patches[2:]] == [1, 0]
+
+
+def test_a_forest_has_a_row_for_each_value():
+    axes, legend = drawn(charts()[FOREST])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["bntt", "bad"]
+    assert axes.get_ylim() == (1.5, -0.5)
+    assert axes.collections[0].get_segments()[0].tolist() == [[2, 0], [5, 0]]
+    assert [2.5, 0] in points(axes.lines[0])
+    assert [30, 1] in points(axes.lines[-2])
+    assert set(legend) == {"INVALID", "bntt"}
+
+
+def test_a_heat_map_has_a_scale_and_open_cells():
+    axes, _ = drawn(charts()[HEAT_MAP])
+    (image,) = axes.images
+    assert isinstance(image.norm, LogNorm)
+    assert (image.norm.vmin, image.norm.vmax) == (0.1, 10)
+    assert np.ma.getmaskarray(image.get_array()).tolist() == [[False, True], [False, False]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["bntt", "b"]
+    assert image.colorbar.ax.get_ylabel() == "bntt"
+    wide, _ = drawn(HeatMap("", STEPS, ["a"], [str(i) for i in range(1, 101)], [[1.0] * 100], SHARE))
+    assert [text.get_text() for text in wide.get_xticklabels()][:3] == ["1", "4", "7"]
+
+
+def test_a_histogram_has_stairs():
+    axes, _ = drawn(charts()[HISTOGRAM])
+    assert axes.patches[0].get_fill()
+    axes, legend = drawn(Histogram("", STEPS, Axis("n"), [0, 1, 2], {"a": [1, 2], "b": [2, 1]}))
+    assert [patch.get_data().values.tolist() for patch in axes.patches] == [[1, 2], [2, 1]]
+    assert not axes.patches[0].get_fill()
+    assert list(legend) == ["a", "b"]
+
+
+def test_pixels_are_grey_or_coloured():
+    axes, _ = drawn(charts()[IMAGE])
+    assert axes.images[0].get_array().tolist() == pytest.approx(np.array([[0, 0.5], [1, 0.2]]))
+    assert axes.images[0].get_clim() == (0, 1)

@@ -1,0 +1,151 @@
+"""Figures as files: what stands where, names that are no formulas, whole files, the same bytes."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from bntt.charts import files
+from bntt.charts.files import draw_figure, save_figure
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Figure, Forest, Image, Level, Line, Lines, over_steps
+from tests.charts.every_kind import SHARE, charts, layers
+
+BEGINS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
+
+
+def ticks(axes) -> list[float]:
+    low, high = axes.get_xlim()
+    return [tick for tick in axes.get_xticks() if low <= tick <= high]
+
+
+def drawn(*shown, **options):
+    return draw_figure(Figure("a run", shown, **options))
+
+
+@pytest.mark.parametrize("suffix", BEGINS)
+def test_every_kind_in_every_format_is_the_same_twice(suffix, tmp_path):
+    one, other = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    for path in (one, other):
+        save_figure(Figure("a run", charts()), path)
+    assert one.read_bytes().startswith(BEGINS[suffix])
+    assert one.read_bytes() == other.read_bytes()
+    assert b"dc:date" not in one.read_bytes()
+
+
+def test_other_suffixes_and_empty_figures_are_refused(tmp_path):
+    for name, came in (("x.jpg", "'.jpg'"), ("x", "'no suffix'")):
+        with pytest.raises(ValueError, match=f"is a .png, .pdf or .svg file, got {came}"):
+            save_figure(Figure("", charts()), tmp_path / name)
+    with pytest.raises(ValueError, match="has no chart"):
+        save_figure(Figure("nothing", []), tmp_path / "x.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_is_no_formula(tmp_path):
+    for name in (r"$\nothing{$", "_under"):
+        figure = Figure(name, charts(name))
+        save_figure(figure, tmp_path / "x.svg")
+        text = (tmp_path / "x.svg").read_text(encoding="utf-8")
+        assert text.count(name) >= 15
+        legends = [axes.get_legend() for axes in draw_figure(figure).axes]
+        legends += draw_figure(figure).legends
+        assert name in [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_a_file_is_whole_or_the_one_before(error, tmp_path, monkeypatch):
+    path = tmp_path / "c.png"
+    save_figure(Figure("before", charts()), path)
+    before = path.read_bytes()
+
+    def fail(path, content):
+        raise error
+
+    monkeypatch.setattr(files, "write_whole", fail)
+    with pytest.raises(type(error)):
+        save_figure(Figure("after", charts()), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["c.png"]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 25, 300])
+def test_steps_are_whole_numbers(steps):
+    (axes,) = drawn(layers("conv1", steps=steps)).axes
+    assert all(tick == int(tick) and 1 <= tick <= steps for tick in ticks(axes))
+    assert len(ticks(axes)) >= min(steps, 3)
+    assert axes.get_ylim()[0] == 0
+    assert axes.get_ylim()[1] > max(axes.lines[0].get_ydata())
+
+
+def test_shares_are_percentages_within_their_bounds():
+    (axes,) = drawn(Lines("t", STEPS, SHARE, [Line("a", [1, 2], [0.5, 0.98], high=[0.6, 1.1], low=[0.4, 0.9])])).axes
+    assert axes.get_ylim() == (0, 1)
+    assert axes.yaxis.get_major_formatter()(0.2, 0) == "20%"
+    assert (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()) == ("t", "time step", "accuracy")
+
+
+def test_logarithmic_axes_write_plain_numbers():
+    (axes,) = drawn(Forest("", Axis("seconds", scale="log"), [Entry("a", 0.3), Entry("b", 20.0)])).axes
+    assert axes.get_xscale() == "log"
+    assert axes.xaxis.get_major_formatter()(0.5, 0) == "0.5"
+    assert not any(text.get_text() for text in axes.get_xticklabels(minor=True))
+    (zeros,) = drawn(Lines("", STEPS, Axis("rate", scale="log"), [Line("a", [1], [0.0])])).axes
+    assert zeros.get_yscale() == "linear"
+
+
+def test_what_is_not_finite_leaves_the_rest_to_be_seen():
+    (axes,) = drawn(Lines("", STEPS, Axis("loss"), [Line("a", [1, 2, 3], [2.0, math.nan, math.inf])])).axes
+    assert axes.get_ylim() == pytest.approx((0, 2.1))
+
+
+def names(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_charts_of_the_same_layers_share_a_legend_beside_them():
+    figure = drawn(layers("a", "sum"), layers("a", "b"), charts()[1])
+    (legend,) = figure.legends
+    assert names(legend) == ["a", "sum", "b"]
+    assert all(axes.get_legend() is None for axes in figure.axes)
+
+
+def test_other_legends_stand_below_their_chart_or_beside_where_they_are_long():
+    methods = Lines("", STEPS, SHARE, over_steps({"bntt": [0.1], "bn": [0.2]}, methods=True), [Level(0.1, "chance")])
+    figure = drawn(methods, layers("conv1"))
+    assert not figure.legends
+    assert names(figure.axes[0].get_legend()) == ["bntt", "bn", "chance"]
+    assert figure.axes[1].get_legend() is None
+    figure.draw_without_rendering()
+    box, data = figure.axes[0].get_legend().get_window_extent(), figure.axes[0].get_window_extent()
+    assert box.y1 < data.y0
+    many = drawn(layers(*(f"conv{i}" for i in range(30))))
+    assert len(names(many.legends[0])) == 30
+    many.draw_without_rendering()
+    assert many.legends[0].get_window_extent().x0 > many.axes[0].get_window_extent().x1
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_nothing_that_is_written_is_cut(number):
+    chart = charts("a name that is rather long, with a unit (1/255)")[number]
+    figure = draw_figure(Figure("a title that is long enough to need more than a single line of it", [chart]))
+    figure.draw_without_rendering()
+    whole, shown = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    assert shown.x0 >= whole.x0 - 1
+    assert shown.y0 >= whole.y0 - 1
+    assert shown.x1 <= whole.x1 + 1
+    assert shown.y1 <= whole.y1 + 1
+
+
+def test_charts_stand_in_rows():
+    assert drawn(*[layers("a")] * 4).axes[0].get_gridspec().get_geometry() == (2, 2)
+    assert drawn(*[layers("a")] * 5).axes[0].get_gridspec().get_geometry() == (2, 3)
+    assert drawn(*[Image("", [[0.5]])] * 12).axes[0].get_gridspec().get_geometry() == (2, 10)
+    assert drawn(*[layers("a")] * 4, columns=1).axes[0].get_gridspec().get_geometry() == (4, 1)
+    assert not drawn(*[layers("a")] * 5).axes[5].get_visible()
+
+
+def test_many_names_of_bars_are_turned():
+    bars = Bars("", SHARE, [f"layer {i}" for i in range(20)], [Bar("a", [0.5] * 20)])
+    assert drawn(bars).axes[0].get_xticklabels()[0].get_rotation() == 60
+    few = replace(bars, names=["a"], bars=[Bar("a", [0.5])])
+    assert drawn(few).axes[0].get_xticklabels()[0].get_rotation() == 0

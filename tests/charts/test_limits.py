@@ -1,0 +1,49 @@
+"""From where to where axes go."""
+
+import math
+
+import pytest
+
+from bntt.charts.limits import finite, is_logarithmic, place_limits, places_along, value_limits, values_along
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Level, Line, Lines
+from tests.charts.every_kind import charts
+
+
+def test_nothing_is_beyond_what_is_possible():
+    share = Axis("share", percent=True, low=0, high=1)
+    assert value_limits(share, [0.2, 0.99]) == (0, 1)
+    assert value_limits(share, [-0.1, 1.2]) == (0, 1)
+    assert value_limits(Axis("share", percent=True), [0.99]) == (0, 1)
+    assert value_limits(Axis("share", percent=True), [1.2])[1] > 1.2
+    assert value_limits(Axis("near the top", low=0.8), [0.9]) == (0.8, pytest.approx(0.945))
+    assert place_limits(Axis("ε", low=0), [0.0, 8.0]) == (0, pytest.approx(8.16))
+
+
+def test_values_have_zero_and_room():
+    assert value_limits(Axis("loss"), [1.0, 2.0]) == (0, pytest.approx(2.1))
+    assert value_limits(Axis("change"), [-1.0]) == (pytest.approx(-1.05), 0)
+    assert value_limits(Axis("nothing"), []) == (0, pytest.approx(1.05))
+
+
+def test_logarithmic_axes_leave_zero_out():
+    axis = Axis("spikes", scale="log", low=0)
+    assert value_limits(axis, [0.0, 3.0, 30.0]) == (2, 45)
+    assert place_limits(axis, [0.0, 1.1]) == (pytest.approx(1.0), pytest.approx(1.21))
+    assert not is_logarithmic(axis, [0.0])
+
+
+def test_counts_have_half_a_step_around_them():
+    assert place_limits(STEPS, [1, 8]) == (0.5, 8.5)
+    assert place_limits(STEPS, [4]) == (3.5, 4.5)
+
+
+def test_all_that_is_drawn_has_room():
+    line = Line("a", [1, 2], [1.0, math.nan], low=[-3.0, None], high=[5.0, math.inf])
+    chart = Lines("", STEPS, Axis("y"), [line], [Level(9.0), Level(7, at="x")])
+    assert sorted(values_along(chart)) == [-3, 1, 5, 9]
+    assert places_along(chart) == [1, 2, 7]
+    bars = [Bar("a", [1.0, 2.0]), Bar("b", [3.0, None])]
+    assert values_along(Bars("", Axis("y"), ["x", "y"], bars, stacked=True)) == [4, 2]
+    assert max(values_along(Bars("", Axis("y"), ["x"], [Bar("a", [1.0], high=[2.0], points=[[4.0]])]))) == 4
+    assert [max(values_along(chart)) for chart in charts()[2:5:2]] == [30, 3]
+    assert finite([None, math.nan, math.inf, 1]) == [1.0]

@@ -1,0 +1,71 @@
+"""Any measurement on any run, and what was kept of it."""
+
+import dataclasses
+
+import pytest
+
+from bntt.analysis.activity.measurement import ACTIVITY, ActivityArguments
+from bntt.analysis.activity.result import ActivityResult
+from bntt.analysis.drift.measurement import DRIFT, DriftArguments
+from bntt.analysis.measurement import ArgumentError, Progress
+from bntt.analysis.result import result_from
+from bntt.runs.measure import find, keep, kept, measure, measurement_of
+from tests.analysis.activity.test_result import VALUES
+from tests.runs.tiny import opened_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return opened_run(tmp_path_factory.mktemp("runs"))
+
+
+def test_what_is_kept_is_found_again_only_as_it_was_asked_for(run):
+    found = measure("drift", run, images=20, split="test")
+    asked = DriftArguments(images=20, split="test")
+    assert kept(DRIFT, asked, run.path).to_json() == found.to_json()
+    assert kept(DRIFT, dataclasses.replace(asked, images=21), run.path) is None
+    assert kept(DRIFT, DriftArguments(), run.path) is None  # never asked for
+
+
+def test_a_damaged_file_is_none(run):
+    (run.path / "drift.json").write_text('{"dataset": 3}')
+    assert kept(DRIFT, DriftArguments(), run.path) is None
+
+
+@pytest.mark.parametrize("runs", [0, 2])
+def test_one_run_is_measured_at_a_time(runs, run):
+    with pytest.raises(ArgumentError, match="name one run directory"):
+        find(DRIFT, [run] * runs, DriftArguments(), Progress())
+
+
+def test_several_are_asked_for_where_several_are_compared():
+    several = dataclasses.replace(DRIFT, several=True)
+    with pytest.raises(ArgumentError, match="or several to be compared"):
+        find(several, [], DriftArguments(), Progress())
+
+
+def test_a_run_without_such_numbers_is_refused(tmp_path):
+    layer = opened_run(tmp_path, norm="layer")
+    with pytest.raises(ArgumentError, match=r"its norm holds no statistics: bntt drift has nothing"):
+        measure("drift", layer)
+
+
+def test_flags_are_checked_by_their_declaration(run):
+    for arguments, message in (
+        ({"images": 0}, "--images must be 1 or more, got 0"),
+        ({"image": 3}, "there is no --image"),
+        ({"split": "all"}, "--split: .*got 'all'"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            measure("drift", run, **arguments)
+    with pytest.raises(ArgumentError, match="no measurement 'drifts'"):
+        measurement_of("drifts")
+
+
+def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
+    found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
+    written = keep(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
+    assert [path.name.removeprefix("activity-validation") for path in written] == [
+        ".json", ".png", "-gamma.png", "-places.npz",
+    ]  # fmt: skip
+    assert written[-1].read_bytes() == b"spikes"
