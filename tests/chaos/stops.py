@@ -16,8 +16,8 @@ from bntt.analysis.accuracy import evaluation
 from bntt.charts import files
 from bntt.data import SampleLoader
 from bntt.io import whole_file
-from bntt.runs import directory
-from bntt.runs.measures import evaluate as measure
+from bntt.runs import evaluation as run_evaluation
+from bntt.runs import measure
 from bntt.runs.recipe import build
 from bntt.runs.recipe import datasets as parts
 from bntt.runs.training import checkpoints as kept
@@ -82,10 +82,10 @@ PLACES = [
     Place("the second epoch", session.Session, "_update", 14),
     Place("a validation in the second epoch", run, "evaluate", 2),
     Place("keeping the last epoch", kept, "write_checkpoint", 6, saving=True),
-    Place("drawing the curves", files, "save_figure", 2),
-    Place("the test", measure, "evaluate"),
-    Place("writing the evaluation", directory, "write_json", saving=True),
-    Place("drawing the evaluation", files, "save_figure", saving=True),
+    Place("drawing the curves", files, "save_figure"),
+    Place("the test", run_evaluation, "evaluate"),
+    Place("writing the evaluation", measure, "write_json", saving=True),
+    Place("drawing the evaluation", measure, "save_figure", saving=True),
 ]
 """From the first line to the last."""
 

@@ -1,26 +1,13 @@
 """What is printed, as a reader sees it."""
 
 import csv
-import dataclasses
 import io
 
 import pytest
-import torch
 
-from bntt.analysis import Accuracy, Activity, Evaluation, GammaProfile
 from bntt.cli import console
-from bntt.runs.measures.evaluate import RunResult
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.training import StepRecord
-
-
-def outcome(steps):
-    row = torch.linspace(0, 1, steps)
-    accuracy = Accuracy(1000, (tuple([500] * (steps - 1) + [860]), tuple([520] * (steps - 1) + [870])))
-    activity = Activity(2000, {"conv1": row.unsqueeze(1) * 2000}, {"conv1": 1})
-    profile = GammaProfile({"conv1": row}, {"conv1": row}, {"conv1": range(steps)}, {}, {})
-    evaluation = Evaluation(accuracy, activity, torch.ones(2, 1000, dtype=torch.bool))
-    return RunResult(7, "test", "made", evaluation, profile, averaged=False)
 
 
 def step(epoch, number, loss=2.0):
@@ -32,59 +19,21 @@ def epoch(number, *values):
     return EpochResult(number, *losses, 7, seconds, best, {}, {}, 4)
 
 
-def test_a_result_says_accuracy_spread_interval_gamma_and_rates(capsys):
-    console.result(outcome(5))
-    text = capsys.readouterr().out
-    assert "test accuracy 86.5% ± 0.7% (sd over 2 Poisson seeds; 95% interval for 1,000 images 84.2% to 88.5%)" in text
-    assert "epoch 8" in text
-    for title in ("accuracy if stopped after step", "mean |γ| at step", "firing rate at step"):
-        assert title in text
-    assert "51.0%" in text
-    assert "0.25" in text
-
-
 def test_many_steps_are_cut_to_the_screen(capsys):
-    console.result(outcome(30))
+    console.table("γ", 30, {"conv1": ["0.25"] * 30})
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines[2:])) <= console.console.width
+    assert max(map(len, lines)) <= console.console.width
     assert sum("conv1" in line for line in lines) > 2
 
 
 def test_of_very_many_steps_some_are_shown(capsys):
-    console.result(outcome(1000))
+    console.table("γ", 1000, {"conv1": ["0.25"] * 1000})
     lines = capsys.readouterr().out.splitlines()
     assert sum("conv1" in line for line in lines) <= 4
-    (heads,) = (line.split() for line in lines[:6] if line.split()[:1] == ["1"])
+    heads = lines[1].split()
     assert heads == ["1", "2", "5", "10", "20", "50", "100", "200"][: len(heads)]
     assert any("1000" in line for line in lines)
     assert list(console.shown_steps(100)) == list(range(100))
-
-
-def test_a_result_says_what_it_cost(capsys):
-    ann = {"run": "runs/ann", "updates": 1234, "seconds": 61.0}
-    made = {"ann": ann, "tried": [[1.0, 0.5]], "scale": 0.7, "images": 512, "steps": 250}
-    spent = {"updates": 0, "seconds": 5.0}
-    console.result(dataclasses.replace(outcome(3), of=5000, spent=spent, conversion=made, trained=False))
-    text = capsys.readouterr().out
-    for said in (
-        "converted",
-        "1,000 of the 5,000 images, as many of each class as its share",
-        "no updates, 0:05 to convert",
-        "before that, the ANN: 1,234 updates, 1:01",
-        "0.7 times the largest weighted input, chosen on validation (512 training images, 250 steps)",
-    ):
-        assert said in text
-    console.result(dataclasses.replace(outcome(3), spent={"updates": 70, "seconds": 5.0}))
-    assert "70 updates, 0:05 with validation" in capsys.readouterr().out
-
-
-def test_an_ann_has_no_rates(capsys):
-    of = outcome(1)
-    silent = dataclasses.replace(of.evaluation, activity=Activity(2000, {}, {}))
-    console.result(dataclasses.replace(of, evaluation=silent))
-    text = capsys.readouterr().out
-    assert "an ANN: nothing in it spikes" in text
-    assert "firing rate" not in text
 
 
 def test_training_prints_a_line_an_epoch_without_a_terminal(capsys):

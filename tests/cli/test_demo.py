@@ -32,9 +32,9 @@ def test_demo_prints_what_the_readme_says(short, tmp_path, capsys):
         "Fashion-MNIST (bundled part): 4500 training, 500 validation and 1000 test images; vgg6 x0.5 with bntt, T=8",
         "epoch 1/1",
         "test accuracy",
-        "accuracy if stopped after step",
-        "mean |γ| at step",
-        "firing rate at step",
+        "Accuracy over time: accuracy when stopped there, at step",
+        "γ over time: mean |γ| over channels, at step",
+        "Firing rate over time: spikes per neuron, at step",
         "run directory:",
     ):
         assert part in text

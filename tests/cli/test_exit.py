@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bntt.charts.section import plural
 from bntt.cli import main as cli
 from tests.runs.measured import small_run
 
@@ -13,7 +14,7 @@ def test_an_exit_is_chosen_kept_and_used(run, capsys):
     assert "Stop after" in capsys.readouterr().out
     kept = json.loads((run / "exit.json").read_text())
     assert cli.main(["evaluate", str(run), "--exit", "--draws", "1"]) == 0
-    assert f"stopped after {kept['steps']} steps" in capsys.readouterr().out
+    assert f"stopped after {plural(kept['steps'], 'step')}, as bntt exit chose" in capsys.readouterr().out
     evaluated = json.loads((run / "evaluation-exit.json").read_text())
     assert len(evaluated["accuracy_over_time"]) == kept["steps"]
     assert evaluated["accuracy"] == pytest.approx(kept["chosen"]["test_accuracy"])

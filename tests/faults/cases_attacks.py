@@ -8,12 +8,12 @@ from unittest import mock
 
 import torch
 
+from bntt.analysis.attack import measure
 from bntt.analysis.attack.descent import descend
 from bntt.analysis.attack.gradient import input_gradient
 from bntt.analysis.attack.threat import Threat
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
-from bntt.runs.measures import attack
 from tests.faults.case import Case, adder
 from tests.faults.user import bntt, called, images, trained
 
@@ -43,13 +43,13 @@ attacked(
     94, "a gradient that is zero everywhere", r"exit 7: .*the gradient is zero in every pixel of 100.0% of the images"
 )
 def hidden(tmp: Path) -> str:
-    real = attack.descend
+    real = measure.descend
 
     def without(model, pixels, labels, threat, **options):
         found = real(model, pixels, labels, threat, **options)
         return type(found)(pixels, found.zero | True, found.agreement)
 
-    with mock.patch.object(attack, "descend", without), mock.patch.object(attack, "SWEEP", (1,)):
+    with mock.patch.object(measure, "descend", without), mock.patch.object(measure, "SWEEP", (1,)):
         return bntt("attack", str(trained(tmp)), *FEW, *EOT)
 
 
@@ -76,7 +76,7 @@ def as_bytes(_: Path) -> str:
 
 @case(95, "an attack stopped half way, and begun again", r"exit 130: .* then the rows of one that was not stopped$")
 def half_way(tmp: Path) -> str:
-    run, real, done = trained(tmp), attack._attacked, []
+    run, real, done = trained(tmp), measure._attacked, []
 
     def stopping(*args):
         if len(done) == 3:
@@ -84,8 +84,8 @@ def half_way(tmp: Path) -> str:
         done.append(args)
         return real(*args)
 
-    with mock.patch.object(attack, "BATCH", 10), mock.patch.object(attack, "SWEEP", (1,)):
-        with mock.patch.object(attack, "_attacked", stopping):
+    with mock.patch.object(measure, "BATCH", 10), mock.patch.object(measure, "SWEEP", (1,)):
+        with mock.patch.object(measure, "_attacked", stopping):
             stopped = bntt("attack", str(run), *FEW, *EOT)
         kept = [json.loads(path.read_text()) for path in (run / "attack").glob("*.json")]
         assert sorted(one["complete"] for one in kept) == [False, True], "the third batch was of the second attack"

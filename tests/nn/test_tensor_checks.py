@@ -8,7 +8,10 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.analysis import attack as attacks
+from bntt.analysis.attack.descent import descend
+from bntt.analysis.attack.fresh_noise import right_under
+from bntt.analysis.attack.gradient import estimators_of, input_gradient
+from bntt.analysis.attack.square import search
 from bntt.models import mlp
 from bntt.nn import (
     BNTT,
@@ -82,9 +85,11 @@ def test_a_classifier_is_made_of_an_encoder_and_a_network():
 
 def takers():
     """Every public function that takes a classifier, by its name."""
-    for room in (bntt.analysis, attacks, bntt.training):
-        for name in room.__all__:
-            function = inspect.unwrap(getattr(room, name))
+    attacks = {one.__name__: one for one in (descend, estimators_of, input_gradient, right_under, search)}
+    rooms = [{name: getattr(room, name) for name in room.__all__} for room in (bntt.analysis, bntt.training)]
+    for room in (*rooms, attacks):
+        for name, value in room.items():
+            function = inspect.unwrap(value) if callable(value) else value
             if not inspect.isfunction(function):
                 continue
             kinds = {p.name: str(p.annotation) for p in inspect.signature(function).parameters.values()}

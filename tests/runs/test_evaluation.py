@@ -1,16 +1,16 @@
-"""A trained run is measured on every image, as what it was trained with, and written whole."""
+"""A trained run is measured on every image, as what it was trained with."""
 
 import dataclasses
-import json
 
 import pytest
-import torch
-from bntt.runs.measures.evaluate import draws_of, evaluate_run, write_result
 
-from bntt.data import stratified
+from bntt.analysis import evaluate
+from bntt.analysis.measurement import ArgumentError, Progress
+from bntt.data import SampleLoader, stratified
 from bntt.data.prepared.prepared_set import Manifest
 from bntt.io.checkpoint import CheckpointError
-from bntt.runs.recipe.file import RecipeError
+from bntt.runs.evaluation import evaluate_run
+from bntt.runs.open_run import load_run
 from tests.runs import tiny
 
 
@@ -23,34 +23,34 @@ def run(tmp_path_factory):
 
 def test_the_evaluation_counts_every_test_image(run):
     recipe, data, folder, _ = run
-    result = evaluate_run(recipe, data, folder)
-    assert not (folder.path / "evaluation.json").exists(), "measuring writes nothing"
-    write_result(folder, result)
-    written = json.loads((folder.path / "evaluation.json").read_text())
-    assert written["images"] == result.evaluation.accuracy.samples == 60
-    assert (written["draws"], written["weights"]) == (2, "as trained")
-    assert written["accuracy"] == written["accuracy_over_time"][-1]
-    assert written["gamma_magnitude"].keys() == written["firing_rate"].keys()
+    progress = Progress()
+    result = evaluate_run(recipe, data, folder, progress=progress)
+    assert progress.done == progress.total == 2 * 60
+    assert not list(folder.path.glob("evaluation*")), "measuring writes nothing"
+    assert (result.images, result.draws, result.weights) == (60, 2, "as trained")
+    assert result.accuracy == result.accuracy_over_time[-1]
+    assert result.gamma_magnitude.keys() == result.firing_rate.keys()
+    found = result.to_json()
+    assert "retimed" not in found
+    assert "unvarying_input" not in found
 
 
 def test_the_validation_part_can_be_measured_too(run):
     recipe, data, folder, epochs = run
     result = evaluate_run(recipe, data, folder, split="validation", draws=1)
-    assert result.evaluation.accuracy.samples == len(data.validation)
-    assert result.evaluation.accuracy.mean == max(epoch.validation_accuracy for epoch in epochs)
-    write_result(folder, result)
-    assert (folder.path / "evaluation-validation.json").exists()
+    assert result.images == len(data.validation)
+    assert result.accuracy == max(epoch.validation_accuracy for epoch in epochs)
 
 
 def test_a_part_of_a_split_is_measured_as_it_is_within_the_whole(run):
     """The same images have the same noise."""
     recipe, data, folder, _ = run
-    whole, part = (
-        evaluate_run(tiny.edited(recipe, evaluate={"images": count}), data, folder, split="test") for count in (0, 20)
-    )
+    part = evaluate_run(tiny.edited(recipe, evaluate={"images": 20}), data, folder)
+    loaded = load_run(folder.path)
+    whole = evaluate(loaded.model, SampleLoader(data.test, 250), seed=recipe.seed, draws=2).right
     places = stratified(data.test, 20, recipe.seed)
-    assert torch.equal(part.evaluation.right, whole.evaluation.right[:, places])
-    assert (part.evaluation.accuracy.samples, part.of, part.stem) == (20, 60, "evaluation-20-images")
+    assert part.accuracy_per_draw == pytest.approx(whole[:, places].double().mean(1).tolist())
+    assert (part.images, part.images_of) == (20, 60)
 
 
 def test_the_average_is_what_is_tested(tmp_path):
@@ -58,8 +58,8 @@ def test_the_average_is_what_is_tested(tmp_path):
     data = tiny.parts(recipe)
     folder, (epoch,) = tiny.trained(recipe, data, tmp_path)
     result = evaluate_run(recipe, data, folder, split="validation", draws=1)
-    assert result.averaged
-    assert result.evaluation.accuracy.mean == epoch.validation_accuracy
+    assert result.weights == "moving average"
+    assert result.accuracy == epoch.validation_accuracy
 
 
 def test_direct_coding_is_measured_once_and_more_is_refused(tmp_path):
@@ -67,11 +67,10 @@ def test_direct_coding_is_measured_once_and_more_is_refused(tmp_path):
     data = tiny.parts(recipe)
     folder, _ = tiny.trained(recipe, data, tmp_path)
     for draws in (None, 1):
-        assert len(evaluate_run(recipe, data, folder, draws=draws).evaluation.accuracy.correct) == 1
-    with pytest.raises(RecipeError, match="--draws 3: direct coding draws nothing"):
+        result = evaluate_run(recipe, data, folder, draws=draws)
+        assert (result.draws, result.is_random) == (1, False)
+    with pytest.raises(ArgumentError, match="--draws 3: direct coding draws nothing"):
         evaluate_run(recipe, data, folder, draws=3)
-    poisson = tiny.recipe()
-    assert (draws_of(poisson), draws_of(poisson, 7)) == (2, 7)
 
 
 def test_a_recipe_that_was_changed_is_not_measured(run):
@@ -82,7 +81,7 @@ def test_a_recipe_that_was_changed_is_not_measured(run):
         evaluate_run(recipe.model_copy(update={"seed": 3}), data, folder)
     changes = {"evaluate": {"draws": 1}, "compute": {"backend": "reference"}, "data": {"root": "/elsewhere"}}
     free = tiny.edited(recipe, **changes).model_copy(update={"notes": "measured again"})
-    assert len(evaluate_run(free, data, folder, split="validation").evaluation.accuracy.correct) == 1
+    assert evaluate_run(free, data, folder, split="validation").draws == 1
 
 
 def test_other_data_than_before_is_refused(run):

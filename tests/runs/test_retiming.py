@@ -1,19 +1,20 @@
 """A run at another number of steps: each way against what it says, and what is kept and refused."""
 
-import dataclasses
 import json
 
 import pytest
 import torch
-from bntt.runs.measures.evaluate import as_json, evaluate_run, write_result
-from bntt.runs.measures.retiming import Retiming, retimed, retiming_of
 
 from bntt.analysis import evaluate
+from bntt.analysis.measurement import ArgumentError
 from bntt.data import SampleLoader
 from bntt.io.checkpoint import read_checkpoint
 from bntt.nn import SpikingClassifier, retime
+from bntt.runs.evaluation import evaluate_run
+from bntt.runs.measure import measure
 from bntt.runs.recipe.build import build_encoder, build_model, training_loader
-from bntt.runs.recipe.file import RecipeError, parse_recipe
+from bntt.runs.recipe.file import parse_recipe
+from bntt.runs.retiming import retimed, retiming_of
 from bntt.runs.training.ann_thresholds import load_best
 from bntt.training import recalibrate
 from tests.runs import tiny
@@ -42,8 +43,8 @@ def best(trained):
 def test_truncated_is_stopping_on_purpose(trained):
     recipe, data, run = trained
     result = evaluate_run(recipe, data, run, steps=retiming_of(recipe, 2, None))
-    assert result.evaluation.accuracy == measured(best(trained), recipe, data, 2)
-    assert (result.stopped, result.retiming.how, result.stem) == (False, "truncate", "evaluation-2-steps-truncate")
+    assert result.accuracy_over_time == measured(best(trained), recipe, data, 2).over_time
+    assert (result.retimed.how, result.steps) == ("truncate", 2)
 
 
 @pytest.mark.parametrize("how", ["hold", "interpolate", "re-estimate"])
@@ -55,27 +56,26 @@ def test_longer_is_the_network_of_its_name(trained, how):
     if how == "re-estimate":
         seen = recalibrate(model, training_loader(recipe, data), seed=recipe.seed, draw=recipe.train.epochs)
         assert seen == 60
-    assert result.evaluation.accuracy == measured(model.eval(), recipe, data)
-    assert result.retiming == Retiming(3, 7, how, seen)
-    assert torch.equal(result.gamma.magnitude["conv1"], network.blocks["conv1"].norm.gamma.abs().mean(1).double())
-    told = as_json(result)
+    assert result.accuracy_over_time == measured(model.eval(), recipe, data).over_time
+    assert result.gamma_magnitude["conv1"] == network.blocks["conv1"].norm.gamma.abs().mean(1).tolist()
+    told = result.to_json()
     assert told["steps"] == 7
-    assert json.loads(json.dumps(told["retimed"])) == {
-        "trained_steps": 3, "steps": 7, "how": how, "samples": seen, "warning": "",
-    }  # fmt: skip
+    assert told["retimed"] == {"trained_steps": 3, "steps": 7, "how": how, "samples": seen, "warning": ""}
 
 
 def test_its_files_are_its_own_and_the_checkpoint_stays(trained):
-    recipe, data, run = trained
+    run = trained[2]
     before = read_checkpoint(run.best)
-    for split, steps, name in (
-        ("test", None, "evaluation"),
-        ("test", retiming_of(recipe, 5, "hold"), "evaluation-5-steps-hold"),
-        ("validation", retiming_of(recipe, 2, None), "evaluation-validation-2-steps-truncate"),
+    for asked, name in (
+        ({}, "evaluation"),
+        ({"num_steps": 5, "longer": "hold"}, "evaluation-5-steps-hold"),
+        ({"num_steps": 2, "split": "validation"}, "evaluation-validation-2-steps-truncate"),
     ):
-        write_result(run, evaluate_run(recipe, data, run, split=split, draws=1, steps=steps))
+        measure("evaluate", run.path, draws=1, **asked)
         kept = json.loads((run.path / f"{name}.json").read_text())
-        assert ("retimed" in kept) == (steps is not None)
+        assert (run.path / f"{name}.png").exists()
+        assert ("retimed" in kept) == ("num_steps" in asked)
+        assert kept["steps"] == asked.get("num_steps", 3)
     after = read_checkpoint(run.best)
     assert all(torch.equal(value, after.tensors[name]) for name, value in before.tensors.items())
 
@@ -95,19 +95,19 @@ def test_a_last_gamma_near_zero_is_told(trained):
     [
         (3, None, "--num-steps 3: another number than the 3 of its training"),
         (0, None, "--num-steps 0: .* 1 or more"),
-        (2, "hold", "--longer hold adds steps, --num-steps 2 is fewer than 3: leave it away"),
+        (2, "hold", "--longer hold adds steps, --num-steps 2 is fewer than 3: leave out --longer"),
         (5, None, "more than the 3 .* --longer hold, or --longer interpolate, or --longer re-estimate"),
     ],
 )
 def test_what_is_not_said_or_cannot_be(trained, steps, longer, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         retiming_of(trained[0], steps, longer)
 
 
 def test_sequences_have_no_more_steps():
     rows = changed(data={"order": "rows"}, encoder={"name": "sequence"}, network={"name": "mlp", "num_steps": 28})
     assert retiming_of(parse_recipe(rows), 14, None).how == "truncate"
-    with pytest.raises(RecipeError, match=r"--num-steps 30: the sequences have 28 steps \(data.order\), and no more"):
+    with pytest.raises(ArgumentError, match=r"--num-steps 30: the sequences have 28 steps \(data.order\), and no more"):
         retiming_of(parse_recipe(rows), 30, "hold")
 
 
@@ -117,19 +117,15 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm):
     data = tiny.parts(recipe)
     model = build_model(recipe, data)
     assert retimed(model, recipe, data, retiming_of(recipe, 6, "hold"), "cpu")[0].encoder.num_steps == 6
-    with pytest.raises(RecipeError, match=r"--longer re-estimate: network.norm = .* has no statistics"):
+    with pytest.raises(ArgumentError, match=r"--longer re-estimate: network.norm = .* has no statistics"):
         retimed(model, recipe, data, retiming_of(recipe, 6, "re-estimate"), "cpu")
-
-
-def test_a_line_says_what_was_done():
-    done = Retiming(8, 11, "re-estimate", 900)
-    assert done.text == "trained with 8 steps, measured with 11: re-estimate from 900 training samples"
-    assert dataclasses.replace(done, how="hold", samples=0).text == "trained with 8 steps, measured with 11: hold"
 
 
 @pytest.mark.parametrize("longer", [None, "hold", "interpolate", "re-estimate"])
 def test_recordings_have_no_more_frames(longer):
     recipe = parse_recipe(changed(data={"name": "n-mnist"}, encoder={"name": "frames"}, network={"num_steps": 4}))
     assert retiming_of(recipe, 2, None).how == "truncate"
-    with pytest.raises(RecipeError, match=r"--num-steps 6: each recording is 4 frames \(network.num_steps\), no more"):
+    with pytest.raises(
+        ArgumentError, match=r"--num-steps 6: each recording is 4 frames \(network.num_steps\), no more"
+    ):
         retiming_of(recipe, 6, longer)

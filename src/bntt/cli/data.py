@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from bntt.analysis.measurement import Split
 from bntt.cli.framing import DEFAULT, WithoutPrefix
-from bntt.cli.opening import Split
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:

@@ -27,14 +27,15 @@ From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 def verb(measurement: Measurement) -> Callable[..., None]:
     """The verb of a measurement: its flags are the fields of its arguments, beside what is opened and what is shown."""
+    return _with_flags(lambda **given: _measure(measurement, given), measurement)
 
-    def call(**given: Any) -> None:
-        _measure(measurement, given)
 
+def _with_flags(call: Callable[..., None], measurement: Measurement) -> Callable[..., None]:
+    """Tell tyro, who asks for name, help and signature."""
     flags = _flags(measurement)
+    told = "\n".join(f"        {flag.name}: {words}" for flag, words in flags if words)
     call.__name__ = measurement.name
-    words = "\n".join(f"        {flag.name}: {help}" for flag, help in flags if help)
-    call.__doc__ = f"{measurement.help}\n\n    Args:\n{words}\n    "
+    call.__doc__ = f"{measurement.help}\n\n    Args:\n{told}\n    "
     call.__signature__ = Signature([flag for flag, _ in flags])  # type: ignore[attr-defined]
     call.__annotations__ = {flag.name: flag.annotation for flag, _ in flags}
     return call
@@ -44,16 +45,16 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     """Each with its help."""
     found: list[tuple[Parameter, str]] = []
 
-    def add(name: str, annotation: Any, help: str, default: Any = Parameter.empty) -> None:
-        found.append((Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation), help))
+    def add(name: str, annotation: Any, words: str, default: Any) -> None:
+        found.append((Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation), words))
 
     if measurement.opens == "recipe":
-        add("opened", Recipe, "a name from `bntt list recipes`, or a TOML file.")
+        add("opened", Recipe, "a name from `bntt list recipes`, or a TOML file.", Parameter.empty)
         add("overrides", Overrides, "a value to change, repeatable: `-s network.num_steps=4`.", ())
     elif measurement.several:
-        add("opened", Runs, "the run directory, or several of the same images.")
+        add("opened", Runs, "the run directory, or several of the same images.", Parameter.empty)
     else:
-        add("opened", Run, "the run directory.")
+        add("opened", Run, "the run directory.", Parameter.empty)
     # tyro only fills the fields: what they say together is checked where an error is one line
     unchecked = type(measurement.arguments.__name__, (measurement.arguments,), {"__post_init__": lambda self: None})
     add("arguments", tyro.conf.OmitArgPrefixes[unchecked], "", unchecked())  # type: ignore[misc, valid-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +41,6 @@ def find_object(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) else None
-
-
-def read_object(path: Path, error: Callable[[str], Exception]) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Args:
-        error: makes what is raised of a sentence that names the file and what is wrong with it.
-
-    Raises:
-        Exception: what ``error`` makes, if there is no such file or it holds no object.
-    """
-    try:
-        values = read_json(path)
-    except FileNotFoundError:
-        raise error(f"{path} is missing") from None
-    except (OSError, ValueError) as wrong:
-        raise error(f"{path} cannot be read: {getattr(wrong, 'strerror', None) or wrong}") from None
-    if not isinstance(values, dict):
-        raise error(f"{path} holds no object, but a {type(values).__name__}")
-    return values
 
 
 def write_json(path: Path, values: Any) -> None:

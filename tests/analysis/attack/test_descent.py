@@ -8,8 +8,8 @@ import torch
 from bntt.analysis.attack import descent
 from bntt.analysis.attack.descent import NoFoolboxError, descend, random_signs
 from bntt.analysis.attack.fresh_noise import right_under
-from bntt.analysis.attack.gradient import input_gradient, mean_loss
-from bntt.analysis.attack.threat import ATTACK_DRAW, Threat
+from bntt.analysis.attack.gradient import ATTACK_DRAW, input_gradient, mean_loss
+from bntt.analysis.attack.threat import Threat
 from bntt.ops.random import Purpose, sample_keys, uniform
 from tests.analysis.attack.models import Hidden, conv_model, linear_model, some
 

@@ -13,7 +13,7 @@ from bntt.data.samples import some_of
 from bntt.io.checkpoint import read_facts
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.runs.directory import RunDirectory, new_run_directory
-from bntt.runs.measures.evaluate import as_json, evaluate_run
+from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.epoch_log import EpochResult, Notice
@@ -86,7 +86,7 @@ def test_it_is_what_the_library_makes_of_the_ann(converted, ann):
     assert all(torch.equal(value, weights[name]) for name, value in loaded.model.network.state_dict().items())
     model = SpikingClassifier(PoissonEncoder(20, mean=data.mean, std=data.std), network)
     alone = evaluate(model, SampleLoader(data.test, 250), seed=recipe.seed, draws=2)
-    assert alone.accuracy == evaluate_run(recipe, data, run).evaluation.accuracy
+    assert alone.accuracy.per_draw == evaluate_run(recipe, data, run).accuracy_per_draw
 
 
 def test_the_scale_is_the_best_of_the_grid_on_validation(converted):
@@ -99,7 +99,7 @@ def test_the_scale_is_the_best_of_the_grid_on_validation(converted):
 
 def test_what_it_cost_stands_beside_the_accuracy(converted, ann):
     recipe, data, run, _ = converted
-    told = as_json(evaluate_run(recipe, data, run))
+    told = evaluate_run(recipe, data, run).to_json()
     assert told["updates"] == 0
     assert told["seconds"] > 0
     assert told["conversion"]["ann"]["updates"] == 2 * 3
@@ -111,7 +111,7 @@ def test_what_it_cost_stands_beside_the_accuracy(converted, ann):
 def test_some_images_are_measured_as_many_of_each_class(converted):
     recipe, data, run, _ = converted
     some = tiny.edited(recipe, evaluate={"images": 20})
-    told = as_json(evaluate_run(some, data, run))
+    told = evaluate_run(some, data, run).to_json()
     assert (told["images"], told["images_of"]) == (20, 60)
     with pytest.raises(RecipeError, match=r"evaluate.images: 61 of the 60 test images"):
         evaluate_run(tiny.edited(recipe, evaluate={"images": 61}), data, run)
@@ -138,7 +138,7 @@ def test_a_hybrid_is_trained_from_there_and_goes_on_after_a_stop(ann, tmp_path):
     one, other = (run.kept.latest().checkpoint for run in (whole, halted))
     assert all(torch.equal(value, other.tensors[name]) for name, value in one.tensors.items())
     assert other.facts["conversion"]["thresholds"] == kept["thresholds"]
-    assert evaluate_run(recipe, data, halted).conversion["scale"] == 0.7
+    assert evaluate_run(recipe, data, halted).conversion.scale == 0.7
 
 
 def test_its_first_validation_is_that_of_the_converted_network(ann, tmp_path):

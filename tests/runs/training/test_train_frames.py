@@ -15,7 +15,7 @@ from bntt.data.errors import DataError
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import to_frames
 from bntt.runs.directory import new_run_directory
-from bntt.runs.measures.evaluate import evaluate_run
+from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import build_data, framing_of
@@ -56,7 +56,7 @@ def test_from_files_to_accuracy(tmp_path):
     assert (data.mean, data.std, data.label) == ([], [], "dvs-cifar10 (unchecked files)")
     list(train_run(wanted, data, run))
     measured = evaluate_run(wanted, data, run)
-    assert measured.evaluation.accuracy.samples == 2
+    assert measured.images == 2
     loaded = load_run(run.path)
     assert (loaded.classes, loaded.image_shape) == (("cat", "dog"), (2, 12, 12))
     frames = loaded.data.test.batch(torch.arange(2))
@@ -155,7 +155,7 @@ def test_from_aedat4_files_to_accuracy(tmp_path):
     assert any(torch.equal(expected, one) for one in [*data.train.frames, *data.test.frames])
     assert data.manifest.details["events"] == 3000
     list(train_run(wanted, data, run))
-    assert evaluate_run(wanted, data, run).evaluation.accuracy.samples == 2
+    assert evaluate_run(wanted, data, run).images == 2
     assert load_run(run.path).image_shape == (2, 12, 12)
 
 

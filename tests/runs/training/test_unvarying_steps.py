@@ -7,7 +7,7 @@ import torch
 
 from bntt.data import ImageSet, SequenceSet
 from bntt.runs.directory import new_run_directory
-from bntt.runs.measures.evaluate import as_json, evaluate_run
+from bntt.runs.evaluation import evaluate_run
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import build_data, measured
 from bntt.runs.training.epoch_log import Notice
@@ -42,9 +42,7 @@ def said(of, data, model):
     return list(before_training(data, Session(model, loader, epochs=1, seed=of.seed), loader))
 
 
-def test_a_run_says_it_before_and_after(tmp_path, capsys):
-    from bntt.cli import console
-
+def test_a_run_says_it_before_and_after(tmp_path):
     of = recipe(train={"epochs": 1})
     data, run = bordered(of, inked=17), new_run_directory("rows", tmp_path)
     told = [one.text for one in train_run(of, data, run) if isinstance(one, Notice)]
@@ -53,11 +51,10 @@ def test_a_run_says_it_before_and_after(tmp_path, capsys):
         "would differ there is not learned"
     )
     result = evaluate_run(of, data, run)
-    found = json.loads(json.dumps(as_json(result)["unvarying_input"]))
+    found = json.loads(json.dumps(result.to_json()["unvarying_input"]))
     assert (found["steps"], found["training_samples"], found["samples"], found["differ"]) == ([0, 1], 60, 60, 1)
     assert (found["first"]["index"], found["first"]["step"]) == (17, 0)
-    console.result(result)
-    shown = " ".join(capsys.readouterr().out.split())
+    shown = result.unvarying_input.text
     assert "1 of the 60 measured differ there. The first, sample 17 at t=0: the first layer's largest" in shown
     assert "a gain of up to" in shown
 
@@ -67,7 +64,7 @@ def test_where_nothing_differs_and_where_everything_varies():
     data = bordered(of)
     model = build_model(of, data)
     assert never_varied(data, model, measured(of, data, "test")).text == (
-        "the input of 2 of 28 steps (t=0-1) never varies in the 60 training samples, nor in the 60 that were measured"
+        "the input of 2 steps (t=0, 1) never varies in the 60 training samples, nor in the 60 that were measured"
     )
     whole = build_data(of)
     assert never_varied(whole, model, measured(of, whole, "test")) is None

@@ -4,11 +4,9 @@ import itertools
 import json
 
 import pytest
+from bntt.studies.report.figure_table import table_of
 
-from bntt.charts.colours import looks_of
-from bntt.charts.page import draw
-from bntt.charts.table import table_of
-from bntt.studies.report import measures
+from bntt.studies.report import draw, measures
 from bntt.studies.report.measures import ORDER, SECTIONS, TITLES, kind_of, measured, sections_of
 from bntt.studies.report.reading import Values
 from tests.studies.report.measured import KEPT

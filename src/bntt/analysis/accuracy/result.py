@@ -175,7 +175,8 @@ class EvaluationResult(Result):
 
     @property
     def title(self) -> str:
-        return f"{super().title}: {self._measured_on}" + (f"; {self.retimed.text}" if self.retimed else "")
+        other = f"; {self.retimed.steps} steps by {self.retimed.how}" if self.retimed else ""
+        return f"{super().title}: {self._measured_on}{other}"
 
     @property
     def _measured_on(self) -> str:
@@ -268,7 +269,8 @@ class EvaluationResult(Result):
         steps = len(self.accuracy_over_time)
         low, high = zip(*(wilson(accuracy, self.images) for accuracy in self.accuracy_over_time), strict=True)
         line = Line(self.split, range(1, steps + 1), self.accuracy_over_time, self.split, low, high)
-        note = f"{self._measured_on}, one start; band: 95% interval for the images"
+        sd = "" if self.accuracy_sd_over_draws is None else f" ± {self.accuracy_sd_over_draws:.1%}"
+        note = f"{self.accuracy:.1%}{sd} after all steps; band: 95% interval over images"
         yield Lines("Accuracy over time", STEPS, ACCURACY, [line], note=note)
         if self.gamma_magnitude:
             yield _layers("γ over time", GAMMA, self.gamma_magnitude, steps, "learned; one start")

@@ -188,13 +188,14 @@ def _line(name: str, rows: Sequence[AttackRow]) -> Line:
     def from_clean(read: Callable[[AttackRow], float], clean: float = rows[0].clean_accuracy) -> list[float]:
         return [clean, *map(read, rows)]
 
+    worst = name == WORST  # bands of all lines would hide one another
     return Line(
         name,
         from_clean(lambda row: row.eps_255, 0.0),
         from_clean(lambda row: row.accuracy),
         name,
-        from_clean(lambda row: row.low_95),
-        from_clean(lambda row: row.high_95),
+        from_clean(lambda row: row.low_95) if worst else (),
+        from_clean(lambda row: row.high_95) if worst else (),
         invalid=[i for i, row in enumerate(rows, 1) if row.invalid],
     )
 

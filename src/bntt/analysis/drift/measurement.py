@@ -52,7 +52,9 @@ DRIFT = Measurement(
     """Tell how far the input of every normalised layer is from the statistics that the layer holds for each step.
 
     Distances of the means in held deviations, of every image of the split; and the distribution in one layer (the
-    paper's Figure 3).""",
+    paper's Figure 3).
+
+    Example: bntt drift runs/fashion-mnist""",
     DriftArguments,
     result,
     run,

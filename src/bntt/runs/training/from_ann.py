@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
 from bntt.io.checkpoint import read_facts, write_checkpoint
+from bntt.io.json_file import write_json_lines
 from bntt.io.lock import hold_run
 from bntt.io.whole_file import write_whole
 from bntt.models.spiking import FIRE_RULES, RESETS
@@ -175,7 +175,7 @@ def conversion_run(
             "seconds": time.monotonic() - began,
             "firing_rate": firing_rates(evaluation),
         }
-        write_whole(run.metrics, f"{json.dumps(row)}\n".encode())
+        write_json_lines(run.metrics, [row])
         yield Notice(f"validation accuracy {accuracy:.1%} on {len(held_out.places):,} images")
 
 

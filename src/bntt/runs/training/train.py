@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from bntt.analysis import Evaluation, evaluate, health
 from bntt.data import SampleLoader
 from bntt.engine import crossover
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
+from bntt.io.json_file import write_json_lines
 from bntt.io.lock import hold_run
 from bntt.io.whole_file import write_whole
 from bntt.runs.directory import RunDirectory
@@ -293,4 +293,4 @@ class _Course:
         write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.converted})
 
     def _write_metrics(self) -> None:
-        write_whole(self.run.metrics, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
+        write_json_lines(self.run.metrics, self.lines)

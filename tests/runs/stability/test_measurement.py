@@ -1,4 +1,4 @@
-"""``bntt stability``: a line for each start, a table of those that failed, JSON, CSV, files, and what is refused."""
+"""What stability declares, and its verb: a recipe instead of a run, a folder of results, and what is refused."""
 
 import csv
 import io
@@ -6,25 +6,25 @@ import json
 
 import pytest
 
+from bntt.analysis.measurement import ArgumentError
 from bntt.cli import main as cli
-from tests.cli.test_evaluate import counted
-
-__all__ = ["counted"]
+from bntt.runs.measure import measure
+from bntt.runs.open_recipe import open_recipe
+from bntt.runs.stability.measurement import StabilityArguments
 
 SMALL = ["-s", "network.num_steps=2", "-s", "network.width=0.1", "-s", "train.batch_size=20", "--networks", "mlp"]
 GRID = ["stability", "demo", *SMALL, "--norms", "none", "bntt", "--rates", "0.3", "1e38", "--starts", "1"]
 GRID += ["--steps", "3", "--images", "60"]
 
 
-def test_it_is_told_kept_and_taken_up(tmp_path, counted, capsys):
+def test_it_is_told_kept_and_taken_up(tmp_path, capsys):
     assert cli.main([*GRID, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "mlp none lr 1e+38 start 1: not finite after" in out
+    assert "not finite" in out
     assert "starts of mlp that failed in 3 updates" in out
-    assert f"written: {tmp_path}/stability.json and .png" in out
+    assert f"written: {tmp_path}/stability.json, {tmp_path}/stability.png, " in out
     assert (tmp_path / "stability.png").exists()
-    assert counted == [("training", 12, 12)]
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
     assert len(kept) == 4
     assert cli.main([*GRID, "--out", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -33,7 +33,7 @@ def test_it_is_told_kept_and_taken_up(tmp_path, counted, capsys):
     assert cli.main([*GRID, "--out", str(tmp_path), "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["norm"] for row in rows] == ["none", "none", "bntt", "bntt"]
-    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def test_it_is_told_kept_and_taken_up(tmp_path, counted, capsys):
         (["--norms", "bnnt"], 2, "did you mean 'bntt'"),
         (["--networks", "vgg7"], 2, "network.name: unknown name"),
         (["--rates", "0"], 2, "--rates: learning rates must be finite numbers above 0"),
-        (["--starts", "0"], 2, "1 or more starts"),
+        (["--rates", "nan"], 2, "--rates"),
+        (["--norms"], 2, "--norms and --rates: name at least one of each"),
+        (["--starts", "0"], 2, "--starts must be 1 or more"),
         (["--json", "--csv"], 2, "choose one"),
         (["--device", "tpu"], 5, "here: cpu"),
     ],
@@ -51,3 +53,19 @@ def test_refusals_come_before_any_training(args, code, message, tmp_path, capsys
     assert cli.main(["stability", "demo", *args, "--out", str(tmp_path / "x")]) == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_it_is_a_function(tmp_path):
+    small = open_recipe("demo", ["network.num_steps=2", "network.width=0.1"], folder=tmp_path)
+    grid = {"networks": ("mlp",), "norms": ("bn",), "rates": (0.1,), "starts": 1, "steps": 1, "images": 60}
+    found = measure("stability", small, **grid)
+    assert [(start.network, start.norm) for start in found.cells] == [("mlp", "bn")]
+    assert found.dataset == "Fashion-MNIST (bundled part)"
+    assert found.to_json() == json.loads((tmp_path / "stability.json").read_text())
+    with pytest.raises(ArgumentError, match="bntt stability: name one recipe, got 2"):
+        measure("stability", small, "demo")
+
+
+def test_moments():
+    assert StabilityArguments(steps=1).moments == (0, 1)
+    assert StabilityArguments(steps=10).moments == (0, 5, 10)

@@ -1,18 +1,17 @@
 """Rows of attacks: what each says, the worst case, and which are worth nothing and why."""
 
-import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.attack.measure import Setup, Target
+from bntt.analysis.attack.measurement import AttackArguments
+from bntt.analysis.attack.outcome import Batch, Job, Outcome
+from bntt.analysis.attack.rows import attack_rows
 from bntt.analysis.attack.threat import Threat
 from bntt.data import ImageSet
-from bntt.runs.measures.attack import Subject, Victims
-from bntt.runs.measures.attack_cell import Cell, Piece
-from bntt.runs.measures.attack_plan import Job, Plan
-from bntt.runs.measures.attack_rows import InvalidAttackError, attack_json, attack_rows, check_valid
 from tests.analysis.attack.models import conv_model
 
 COUNT = 100
@@ -29,19 +28,21 @@ def cell(job, *right, zero=0, draws=1):
         rows.append(draws * ("".join("01"[number in some] for number in range(COUNT)),))
     zeros = "1" * zero + "0" * (COUNT - zero) if job.threat else ""
     asked = COUNT * (8,) if job.queries else ()
-    return Cell(job, (Piece(tuple(rows), zeros, (0.5,) if job.threat else (), (job.eps,), asked, 2.0),))
+    agreement = (0.5,) if job.threat else ()
+    batch = Batch(right=rows, zero=zeros, agreement=agreement, change=(job.eps,), queries=asked, seconds=2.0)
+    return Outcome(job, (batch,))
 
 
 def of(models=1):
     images = ImageSet(torch.zeros(COUNT, 1, 2, 2, dtype=torch.uint8), torch.arange(COUNT) % 10, tuple("abcdefghij"))
-    subjects = tuple(Subject(f"run{n}", conv_model(), 0, "abc", n == 0) for n in range(models))
-    plan = Plan((0.1,))
-    return Victims(plan, subjects, images, torch.arange(COUNT), "100 of 200", "$ of images", Path("x"), 1)
+    targets = tuple(Target(f"run{n}", conv_model(), 0, "abc", n == 0) for n in range(models))
+    asked = AttackArguments(eps=("0.1",))
+    return Setup(asked, targets, images, torch.arange(COUNT), "100 of 200", Path("x"), 1)
 
 
 def found(*cells, models=1):
     return {
-        (row["attack"], row["estimator"], row["crafted_on"], row["model"]): row
+        (row.attack, row.estimator, row.crafted_on, row.model): row.model_dump()
         for row in attack_rows(of(models), [cell(CLEAN, *models * [90]), *cells])
     }
 
@@ -80,9 +81,7 @@ def test_what_a_row_says():
         None,
         None,
     )
-    assert len({tuple(row) for row in rows.values()}) == 1  # the same keys: CSV
     assert rows["worst case", "any", "any", "run0"]["lowest_single"] == "pgd a"
-    check_valid(list(rows.values()))
 
 
 def test_the_worst_case_is_image_by_image():
@@ -159,13 +158,3 @@ def test_what_is_weak_on_one_model_says_nothing_of_transfer():
     assert "random search" in rows["fgsm", "a", "run0", "run0"]["invalid"]
     assert not rows["pgd", "a", "run0", "run1"]["invalid"]
     assert not rows["fgsm", "a", "run0", "run1"]["invalid"]
-
-
-def test_json_and_the_end():
-    rows = list(found(cell(FGSM, 90, zero=100)).values())
-    values = attack_json(of(), rows, [{"draws": 1}])
-    assert values["rows"] == rows
-    assert (values["classes"], values["enough_draws"]) == (10, [{"draws": 1}])
-    with pytest.raises(InvalidAttackError, match=r"2 of 2 rows are INVALID \(fgsm a at 25.5/255: the gradient is zero"):
-        check_valid(rows)
-    assert not math.isnan(rows[0]["accuracy"])

@@ -1,0 +1,115 @@
+"""The record of attacks: metrics by hand, what it shows of one ε and of several, and kept files that it reads."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bntt.analysis.attack.result import UNBOUNDED, AttackResult
+from bntt.analysis.result import result_from
+from bntt.charts.records import Forest, Lines
+
+KEPT = sorted((Path(__file__).parents[3] / "docs" / "results").glob("**/attack*.json"))
+
+
+def row(attack, eps, accuracy, *, estimator="", invalid="", model="run0", on="run0"):
+    return {
+        "model": model,
+        "crafted_on": on,
+        "attack": attack,
+        "estimator": estimator,
+        "eps": eps / 255,
+        "eps_255": eps,
+        "accuracy": accuracy,
+        "low_95": accuracy - 0.1,
+        "high_95": accuracy + 0.1,
+        "sd_over_draws": 0.02,
+        "clean_accuracy": 0.9,
+        "images": 100,
+        "chosen": "100 of 200",
+        "draws": 2,
+        "randomness": "none",
+        "largest_change": eps / 255,
+        "seconds": 1.0,
+        "invalid": invalid,
+    }
+
+
+def result(rows, models=("run0",)):
+    found = {
+        "rows": rows,
+        "models": [{"name": name, "weights_sha256": "", "randomness": "none"} for name in models],
+        "classes": 10,
+        "split": "test",
+        "chosen": "100 of 200",
+        "dataset": "$ of images",
+        "enough_draws": [{"model": "run0", "estimator": "expected", "draws": 1, "images": 20, "sign_agreement": 0.7}],
+    }
+    return result_from(AttackResult, found)
+
+
+SEVERAL = result(
+    [
+        row(UNBOUNDED, 255.0, 0.0, estimator="straight_through"),
+        row("fgsm", 8.0, 0.4, estimator="straight_through"),
+        row("fgsm", 4.0, 0.6, estimator="straight_through", invalid="zero"),
+        row("fgsm", 8.0, 0.3, estimator="expected"),
+        row("worst case", 4.0, 0.5, estimator="any", on="any"),
+        row("worst case", 8.0, 0.3, estimator="any", on="any"),
+    ]
+)
+
+
+def test_metrics_are_the_lowest_of_what_is_valid():
+    read = {name: metric.read for name, metric in SEVERAL.METRICS.items()}
+    assert read["fgsm-accuracy"](SEVERAL, 8.0) == 30.0
+    assert read["fgsm-accuracy"](SEVERAL, 4.0) is None
+    assert read["pgd-accuracy"](SEVERAL, 8.0) is None
+
+
+def test_what_is_invalid_is_told():
+    assert SEVERAL.invalid == "1 of 6 rows are INVALID (fgsm straight_through at 4/255: zero)"
+    section = SEVERAL.section()
+    assert section.words[-1] == "1 row of 6 INVALID: the reason stands in the row."
+    (cell,) = [line[-1] for table in section.tables for line in table.rows if line[-1].mark]
+    assert (cell.text, cell.note, cell.mark) == ("INVALID", "zero", "bad")
+    assert result([row("fgsm", 8.0, 0.4)]).invalid == ""
+
+
+def test_several_bounds_are_lines_from_the_clean_images_on():
+    (chart,) = SEVERAL.section().charts
+    assert isinstance(chart, Lines)
+    first, worst, _ = chart.lines
+    assert (first.name, first.x, first.y, first.invalid) == (
+        "FGSM, straight through", [0.0, 4.0, 8.0], [0.9, 0.6, 0.4], [1]
+    )  # fmt: skip
+    assert (worst.name, worst.low, worst.high) == ("worst case", [0.9, 0.4, pytest.approx(0.2)], [0.9, 0.6, 0.4])
+    assert [(level.value, level.name) for level in chart.levels] == [(0.9, "clean images"), (0.1, "chance")]
+
+
+def test_one_bound_is_a_forest_for_each_model():
+    rows = [
+        row(attack, 8.0, 0.2, model=model, on=on)
+        for model in ("a", "b")
+        for attack, on in (("square", "a"), ("square", "b"), ("worst case", "any"))
+    ]
+    section = result(rows, ("a", "b")).section()
+    assert [type(chart) for chart in section.charts] == [Forest, Forest]
+    assert [entry.name for entry in section.charts[0].entries] == [
+        "Square (no gradients), made on a", "Square (no gradients), made on b", "worst case"
+    ]  # fmt: skip
+    assert [(entry.low, entry.high) for entry in section.charts[1].entries] == 3 * [(0.1, pytest.approx(0.3))]
+    assert section.tables[1].caption == "b, ε = 8/255: 100 of 200; 2 draws; 90.0% of the clean images right"
+
+
+def test_rows_have_the_same_keys():
+    assert len({tuple(one) for one in SEVERAL.rows()}) == 1
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.parent.name}-{path.parent.name}-{path.stem}")
+def test_kept_files_are_read_whole(path):
+    values = json.loads(path.read_text())
+    values = values.get("values", values)
+    found = result_from(AttackResult, values)
+    assert found.to_json() == values | {"arguments": None, "epoch": None}
+    assert found.section().charts

@@ -1,0 +1,135 @@
+"""A grid of starts: what each is trained with, which fail, and that nothing is trained twice."""
+
+import pytest
+import torch
+
+from bntt.analysis.measurement import Progress
+from bntt.analysis.stability.gradients import gradient_norms
+from bntt.io.cells import OtherSettingsError
+from bntt.io.checkpoint import CheckpointError
+from bntt.runs.open_recipe import OpenedRecipe
+from bntt.runs.recipe.build import build_model
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import RecipeError
+from bntt.runs.stability import measure
+from bntt.runs.stability.measure import ALONG, measure_stability, recipe_of, trained_starts
+from bntt.runs.stability.measurement import StabilityArguments
+from tests.runs.tiny import recipe
+
+GRID = StabilityArguments((), ("none", "bntt"), (0.3, 1e30), starts=2, steps=4, images=60)
+
+
+def started(of, asked, folder, progress=None):
+    return trained_starts(OpenedRecipe(of, folder), asked, progress or Progress())
+
+
+@pytest.fixture
+def of():
+    return recipe(network={"name": "mlp", "num_steps": 2, "width": 0.1}, data={"validation": 0.02})
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Every start that is trained."""
+    found, train = [], measure._train
+
+    def watched(one, data, grid, start, *options):
+        found.append((one.network.name, one.network.norm, one.train.lr, start))
+        assert (len(data.train), len(data.validation)) == (60, 100)
+        return train(one, data, grid, start, *options)
+
+    monkeypatch.setattr(measure, "_train", watched)
+    return found
+
+
+def test_the_grid(of, tmp_path, trainings):
+    progress = Progress()
+    found = measure_stability(OpenedRecipe(of, tmp_path / "new" / "grid"), GRID, progress)
+    assert progress.done == progress.total == 32
+    starts = found.cells
+    assert [(c.network, c.norm, c.rate, c.start) for c in starts] == trainings
+    assert [c.start for c in starts] == [0] * 4 + [1] * 4
+    for start in starts:
+        assert start.chance == 0.1
+        if start.rate == 0.3:
+            assert start.updates == 4
+            assert start.accuracy is not None
+            assert [moment.updates for moment in start.moments] == [0, 2, 4]
+        assert start.moments[0].along.steps == tuple(start.rate * times for times in ALONG)
+    assert next((one.norm, one.failed) for one in found.shares if one.rate == 1e30) == ("none", 2)  # nothing is left
+    assert {one.starts for one in found.shares} == {2}
+    assert (found.settings["steps"], found.arguments, found.dataset) == (4, GRID, "fashion-mnist-bundled")
+    assert found.rows()[0].keys() == {
+        "network", "norm", "rate", "start", "updates", "accuracy", "chance", "failed"
+    }  # fmt: skip
+
+
+def test_numbers_that_are_not_finite_are_a_failed_start(of, tmp_path):
+    grid = StabilityArguments((), ("none",), (1e38,), starts=1, steps=4, images=60)
+    progress = Progress()
+    (cell,) = started(of, grid, tmp_path, progress)
+    assert cell.failed == "not finite"
+    assert cell.updates < 4
+    assert progress.done == 4
+
+
+def test_an_interrupted_grid_trains_nothing_twice(of, tmp_path, trainings):
+    part = started(of, GRID, tmp_path)
+    first = [next(part) for _ in range(3)]
+    part.close()  # as Ctrl-C does
+    assert len(trainings) == 3
+    progress = Progress()
+    cells = list(started(of, GRID, tmp_path, progress))
+    assert len(trainings) == len(set(trainings)) == 8
+    assert cells[:3] == first
+    assert progress.done == 32
+    again = list(started(of, GRID, tmp_path))
+    assert again == cells
+    wider = StabilityArguments((), ("none", "bntt"), (0.3, 0.1, 1e30), starts=2, steps=4, images=60)
+    assert len(list(started(of, wider, tmp_path))) == 12
+    assert len(trainings) == len(set(trainings)) == 12
+
+
+def test_it_measures_the_network_as_it_is_before_and_between_updates(of, tmp_path):
+    grid = StabilityArguments((), ("bntt",), (0.3,), starts=1, steps=4, images=60)
+    (cell,) = started(of, grid, tmp_path)
+    one = recipe_of(of, "mlp", "bntt", 0.3, 0)
+    data = measure._fewer(build_data(one), grid, 0)
+    model = build_model(one, data)
+    index = torch.arange(20)
+    found = gradient_norms(model, data.train.batch(index), data.train.labels[index], index=index, seed=0)
+    assert dict(cell.moments[0].gradient) == {name: pytest.approx(row.tolist()) for name, row in found.norms.items()}
+    assert cell.moments[0].along.start == pytest.approx(found.loss)
+    losses = [moment.along.start for moment in cell.moments]
+    assert len(set(losses)) == 3
+
+
+def test_another_grid_in_the_folder_is_refused(of, tmp_path):
+    grid = StabilityArguments((), ("none",), (0.3,), starts=1, steps=1, images=60)
+    list(started(of, grid, tmp_path))
+    other = StabilityArguments((), ("none",), (0.3,), starts=1, steps=2, images=60)
+    with pytest.raises(OtherSettingsError, match=r"other settings \(steps differ\)"):
+        list(started(of, other, tmp_path))
+    next((tmp_path / "cells").glob("*.json")).write_text("{")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        list(started(of, grid, tmp_path))
+
+
+def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings):
+    with pytest.raises(RecipeError, match=r"network.norm: unknown name; did you mean 'bntt'"):
+        next(started(of, StabilityArguments((), ("none", "bnnt")), tmp_path / "x"))
+    assert not trainings
+    assert not (tmp_path / "x").exists()
+
+
+def test_networks_are_looked_at_before_anything_is_trained(of, tmp_path, trainings):
+    """vgg9 halves an image three times, which 28 pixels cannot be."""
+    with pytest.raises(RecipeError, match="image_size=28 cannot be halved 3 times"):
+        list(started(of, StabilityArguments(("mlp", "vgg9"), ("bntt",), steps=4, images=60), tmp_path))
+    assert trainings == []
+
+
+def test_a_start_is_trained_at_a_constant_rate():
+    found = recipe_of(recipe(train={"warmup": 1.0, "average": 0.9, "schedule": "cosine"}), "vgg9", "bn", 0.7, 3)
+    train = found.train
+    assert (train.schedule, train.warmup, train.average, train.lr, found.seed) == ("constant", 0.0, 0.0, 0.7, 3)
