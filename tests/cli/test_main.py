@@ -11,11 +11,12 @@ import torch
 
 from bntt.analysis.attack.descent import NoFoolboxError
 from bntt.analysis.attack.gradient import NoGradientError
-from bntt.analysis.measurement import InvalidResultError
+from bntt.analysis.measurement import ArgumentError, InvalidResultError
 from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.cli import signals
 from bntt.engine.kernels import BackendError
+from bntt.io.cells import OtherSettingsError
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.lock import RunLockedError
 from bntt.models import PretrainedError
@@ -68,6 +69,8 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
         (BackendError("x"), 5),
         (ParityError("x"), 6),
         (InvalidResultError("x"), 7),
+        (ArgumentError("x"), 2),
+        (OtherSettingsError("x"), 2),
         (NoFoolboxError("x"), 5),
         (NoGradientError("x"), 2),
         (RunLockedError("x"), 75),

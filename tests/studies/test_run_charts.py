@@ -1,5 +1,6 @@
 """Charts that compare runs."""
 
+from bntt.studies.numbers import styles_of
 from bntt.studies.run_charts import failures, folds, layer_spikes, means, scatter
 from tests.studies.found import full_result, small_result
 
@@ -23,6 +24,13 @@ def test_every_run_has_its_mean_and_every_start_a_point():
 def test_energies_are_on_a_logarithmic_axis():
     (forest,) = charts(means, "energy")
     assert (forest.x.scale, forest.x.high) == ("log", None)
+
+
+def test_every_method_has_its_colour_and_a_further_run_of_it_is_dashed():
+    styles = styles_of(full_result("table-1"))
+    assert [styles[label] for label in ("ANN", "conversion, T = 1000", "conversion, T = 100", "hybrid", "BNTT")] == [
+        ("ann", False), ("conversion", False), ("conversion", True), ("hybrid", False), ("bntt", False)
+    ]  # fmt: skip
 
 
 def test_two_columns_against_each_other_are_points():

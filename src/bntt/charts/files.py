@@ -43,7 +43,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     if kind not in UNDATED:
         raise ValueError(f"{path}: a figure is a .png, .pdf or .svg file, got {path.suffix or 'no suffix'!r}")
     with rc_context({"svg.hashsalt": "bntt", "svg.fonttype": "none"}):
-        draw_figure(figure).savefig(content, format=kind, dpi=110, metadata=UNDATED[kind])
+        draw_figure(figure).savefig(content, format=kind, dpi="figure", metadata=UNDATED[kind])
     write_whole(path, content.getvalue())
 
 
@@ -63,7 +63,7 @@ def draw_figure(figure: Figure) -> Drawing:
     sizes = [_size(chart) for chart in charts]
     widths = [max(width for width, _ in sizes[i::columns]) for i in range(columns)]
     heights = [max(height for _, height in sizes[i * columns : (i + 1) * columns]) for i in range(rows)]
-    drawing = Drawing(figsize=(max(4.5, sum(widths)), sum(heights) + 0.5), layout="constrained")
+    drawing = Drawing(figsize=(max(4.5, sum(widths)), sum(heights) + 0.5), dpi=110, layout="constrained")
     grid = drawing.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights)
     places, looks, legends = list(grid.flat), looks_of(charts), []
     for axes, chart, (width, _) in zip(places, charts, sizes, strict=False):
@@ -74,7 +74,17 @@ def draw_figure(figure: Figure) -> Drawing:
     _legends(drawing, legends, widths, looks)
     letters = round(10 * drawing.get_size_inches()[0])
     drawing.suptitle(wrapped(figure.title, letters), parse_math=False, fontsize=11)
+    _settle(drawing)
     return drawing
+
+
+def _settle(drawing: Drawing) -> None:
+    """Lay out once, and round where the axes are: the solver's last bits differ from time to time."""
+    drawing.draw_without_rendering()
+    drawing.set_layout_engine("none")
+    for axes in drawing.axes:
+        left, bottom, width, height = (round(bound, 6) for bound in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _columns(charts: Sequence[Chart]) -> int:

@@ -88,5 +88,5 @@ def _method(start: Start) -> str:
     if start.recipe.network.neuron == "relu":
         return "ann"
     if start.begins_with:
-        return "hybrid" if start.trained else "conversion"
+        return "hybrid" if start.recipe.train.epochs else "conversion"
     return start.recipe.network.norm

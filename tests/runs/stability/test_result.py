@@ -48,7 +48,7 @@ def test_metrics_by_hand():
 
 def test_what_is_shown():
     found = result(starts())
-    assert found.title == "demo, validation"
+    assert found.title == "demo: stability of training"
     section = found.section()
     assert [cell.text for cell in section.tables[1].rows[0]] == ["none", "0 of 2", "1 of 2", "2 of 2"]
     shares, gradients, losses = (figure.charts for figure in found.figures())

@@ -98,6 +98,10 @@ class StabilityResult(Result):
             return {"dataset": data.get("label") or data.get("name"), **values}
         return values
 
+    @property
+    def title(self) -> str:
+        return f"{self.dataset}: stability of training"
+
     def rows(self) -> list[dict[str, object]]:
         return [start.model_dump(exclude={"moments"}) for start in self.cells]
 
@@ -117,11 +121,10 @@ class StabilityResult(Result):
 
     def figures(self) -> list[Figure]:
         spoken = f"{self.settings['steps']} updates a start"
-        title = f"{self.dataset}: stability of training"
         return [
-            Figure(title, self._failures(spoken)),
-            Figure(title, self._gradients(), stem="gradients"),
-            Figure(title, self._losses(), stem="losses"),
+            Figure(self.title, self._failures(spoken)),
+            Figure(self.title, self._gradients(), stem="gradients"),
+            Figure(self.title, self._losses(), stem="losses"),
         ]
 
     def _all(self, what: str) -> list[Any]:
