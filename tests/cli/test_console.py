@@ -71,6 +71,16 @@ def terminal(monkeypatch):
     return shown
 
 
+def test_what_goes_on_is_told_to_terminals_alone(terminal, capsys):
+    with console.status("opening"):
+        pass
+    assert "opening" in terminal.getvalue()
+    console.console = console._Screen(force_terminal=False)
+    with console.status("opening") as say:
+        say("still opening")
+    assert capsys.readouterr().out == ""
+
+
 def test_a_bar_on_a_terminal_shows_the_count(terminal):
     with console.progress("testing", 80) as advance:
         advance(30)

@@ -38,7 +38,7 @@ def test_the_tables_in_any_encoding(encoding, gamma, plus_minus, run):
     done = shell("bntt evaluate RUN --draws 2", run, PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode(encoding)
-    assert f"mean |{gamma}| at step" in text
+    assert f"mean |{gamma}| over channels, at step" in text
     assert re.search(rf"% {re.escape(plus_minus)} \d\.\d% \(sd over 2 Poisson seeds", text)
     assert "written: " in text
 

@@ -186,6 +186,9 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 @contextmanager
 def status(what: str) -> Iterator[Callable[[str], None]]:
     """What goes on, on a terminal while it does; yields a function that changes what is said."""
+    if not console.is_terminal:  # there rich would end it with an empty line
+        yield lambda text: None
+        return
     with console.status(what) as shown:
         yield lambda text: shown.update(text)
 

@@ -25,7 +25,7 @@ def kept(run: str) -> EnergyResult:
 def test_kept_files_are_read_whole(path):
     held = values(path)
     found = result_from(EnergyResult, held)
-    assert found.to_json() == {"is_ann": False} | held | {"arguments": None}
+    assert found.to_json() == {"is_ann": False, "arguments": None} | held
     assert [row["layer"] for row in found.rows()] == [row["layer"] for row in held["layers"]]
 
 

@@ -45,6 +45,6 @@ def test_the_other_split_and_as_many_as_there_are(run):
 
 
 def test_a_network_that_is_no_sequence_is_refused_with_its_run(run):
-    branched = SpikingClassifier(run.model.encoder, resnet20(in_channels=1, image_size=28, width=0.25, num_steps=3))
+    branched = SpikingClassifier(run.model.encoder, resnet20(in_channels=1, width=0.25, num_steps=3))
     with pytest.raises(ArgumentError, match=rf"{run.path.name}: block .* only networks of SpikingBlock"):
         measure_equivalence(dataclasses.replace(run, model=branched), EquivalenceArguments(), Progress())

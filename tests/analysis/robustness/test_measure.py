@@ -1,6 +1,7 @@
 """Runs on noisy images: every row is an evaluation of its own, on the same images and the same noise."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -27,7 +28,8 @@ def measured(opened, asked):
 
 
 def moved(loaded, path, **changes):
-    """A run at another place, which need not be there, with the same data at hand."""
+    """A copy of a run at another place, with the same data at hand."""
+    shutil.copytree(loaded.path, path)
     copy = dataclasses.replace(loaded, path=path, **changes)
     copy.__dict__["data"] = loaded.data
     return copy

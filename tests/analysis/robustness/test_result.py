@@ -102,5 +102,5 @@ def test_kept_files_are_read_whole(path):
     values = json.loads(path.read_text())
     values = values.get("values", values)
     found = result_from(RobustResult, values)
-    assert json.loads(json.dumps(found.to_json())) == values | dict.fromkeys(("arguments", "classes", "epoch"))
+    assert json.loads(json.dumps(found.to_json())) == dict.fromkeys(("arguments", "classes", "epoch")) | values
     assert found.section().charts
