@@ -81,7 +81,7 @@ def test_no_samples():
 
 def test_mixing_is_for_images():
     frames = FrameSet(torch.zeros(3, 4, 2), torch.arange(3), ("a", "b", "c"))
-    with pytest.raises(ValueError, match="cutmix is for images, an ImageSet, got a FrameSet: leave mix away"):
+    with pytest.raises(ValueError, match="cutmix is for images, an ImageSet, got a FrameSet: leave out mix"):
         SampleLoader(frames, 2, mix="cutmix")
 
 

@@ -90,7 +90,7 @@ case(
     "crops of frames",
     r"ValueError: augmentations are for images and frames of events, got crop for a FrameSet that is neither",
 )(lambda tmp: called(lambda: SampleLoader(FRAMES, 2, augment=["crop"])))
-case(36, "mixup of frames", r"ValueError: mixup is for images, an ImageSet, got a FrameSet: leave mix away")(
+case(36, "mixup of frames", r"ValueError: mixup is for images, an ImageSet, got a FrameSet: leave out mix")(
     lambda tmp: called(lambda: SampleLoader(FRAMES, 2, mix="mixup"))
 )
 

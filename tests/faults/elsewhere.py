@@ -127,7 +127,10 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
             "analysis/accuracy/test_evaluation.py::test_a_pass_that_stops_early_counts_what_the_whole_one_did_until_there",
             "sums",
         ),
-        ("cli/test_exit.py::test_a_run_without_a_gamma_for_each_step", "a norm without a γ for each step"),
+        (
+            "analysis/exit/test_measurement.py::test_a_norm_without_a_gamma_for_each_step_is_refused_but_for_each_sample_by_itself",
+            "a norm without a γ for each step",
+        ),
     ],
 }
 """By number: a test, and which part of the fault it shows."""

@@ -34,7 +34,7 @@ def test_a_damaged_file_is_none(run):
 
 @pytest.mark.parametrize("runs", [0, 2])
 def test_one_run_is_measured_at_a_time(runs, run):
-    with pytest.raises(ArgumentError, match="name one run directory"):
+    with pytest.raises(ArgumentError, match="name one run, got"):
         find(DRIFT, [run] * runs, DriftArguments(), Progress())
 
 

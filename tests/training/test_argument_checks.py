@@ -18,8 +18,8 @@ def test_what_a_training_is_given():
     pairs = [(IMAGES, LABELS)]
     assert next(bntt.fit(MODEL, [(IMAGES, LABELS.numpy())], epochs=1)).samples == 4
     for wrong, message in (
-        ({"method": {"lr": 0.1}}, "method must be of class Method, or left away, got dict"),
-        ({"optimizer": "sgd"}, "optimizer must be of class Optimizer, or left away, got str"),
+        ({"method": {"lr": 0.1}}, "method must be of class Method, or left out, got dict"),
+        ({"optimizer": "sgd"}, "optimizer must be of class Optimizer, or left out, got str"),
     ):
         with pytest.raises(TypeError, match=message):
             Session(MODEL, pairs, epochs=1, **wrong)

@@ -43,7 +43,7 @@ class FrameFlags:
         if name not in EVENT_SETS:
             given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]
             if given:
-                raise DataError(f"{name} are images, and {', '.join(given)} are for recordings: leave them away")
+                raise DataError(f"{name} are images, and {', '.join(given)} are for recordings: leave them out")
             return None
         try:
             binning = Binning(self.steps, self.size, self.size, by=self.by, cells=self.cells, beyond=self.beyond)

@@ -135,7 +135,7 @@ def _run(args: list[str]) -> int:
         streams.complain(f"unknown verb {args[0]!r}; {hint}")
         return 2
     if streams.rank() is not None and args[:1] != ["train"] and not HELP & set(args):
-        streams.complain(f"{' '.join(args[:1])} is for one process: only train is shared by many; leave torchrun away")
+        streams.complain(f"{' '.join(args[:1])} is for one process: only train is shared by many; leave out torchrun")
         return 2
     with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
         _call(args)

@@ -111,7 +111,7 @@ def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None
     if picture is not None and picture.suffix.lower() not in PICTURES:
         return f"--picture {picture}: the name must end in {', '.join(PICTURES)}"
     if picture is not None and len(images) > MOST_ROWS:
-        return f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer, or leave --picture away"
+        return f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer, or leave out --picture"
     return ""
 
 

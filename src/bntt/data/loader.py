@@ -81,7 +81,7 @@ class SampleLoader:
         if self.augment and not self._augmentations:
             raise ValueError(
                 f"augmentations are for images and frames of events, got {', '.join(self.augment)} for a "
-                f"{type(self.data).__name__} that is neither: leave augment away, or change the samples in batch() of "
+                f"{type(self.data).__name__} that is neither: leave out augment, or change the samples in batch() of "
                 f"a set of your own"
             )
         for name in self.augment:
@@ -92,7 +92,7 @@ class SampleLoader:
         if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):
             raise ValueError(f"mix_alpha must be a finite number above 0, got {self.mix_alpha}")
         if self.mix and not isinstance(self.data, ImageSet):
-            raise ValueError(f"{self.mix} is for images, an ImageSet, got a {type(self.data).__name__}: leave mix away")
+            raise ValueError(f"{self.mix} is for images, an ImageSet, got a {type(self.data).__name__}: leave out mix")
 
     @property
     def _augmentations(self) -> Mapping[str, Callable[..., Tensor]]:

@@ -70,7 +70,7 @@ class Compute:
         if self.backend == "reference" and type(steps) is int:
             raise ValueError(
                 f"recompute={steps} is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all "
-                f"steps: leave it away, or use another backend"
+                f"steps: leave it out, or use another backend"
             )
 
     @property

@@ -21,4 +21,4 @@ def check_given(model: object, method: object, optimizer: object) -> None:
     check_classifier(model, "fit and Session train")
     for name, given, kind in (("method", method, Method), ("optimizer", optimizer, optim.Optimizer)):
         if given is not None and not isinstance(given, kind):
-            raise TypeError(f"{name} must be of class {kind.__name__}, or left away, got {type(given).__name__}")
+            raise TypeError(f"{name} must be of class {kind.__name__}, or left out, got {type(given).__name__}")

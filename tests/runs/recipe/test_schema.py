@@ -75,11 +75,11 @@ def test_defaults_are_the_papers():
         (changed(encoder={"name": "sequence"}), "encoder.name: images .* any other than 'sequence', got 'sequence'"),
         (
             changed(data={"order": "rows", "augment": ["flip"]}, encoder={"name": "sequence"}),
-            "data.augment: .*'flip'.* is for images, data.order makes sequences: leave it away",
+            "data.augment: .*'flip'.* is for images, data.order makes sequences: leave it out",
         ),
         (
             changed(data={"order": "rows", "mix": "mixup"}, encoder={"name": "sequence"}),
-            "data.mix: 'mixup' is for images, data.order makes sequences: leave it away",
+            "data.mix: 'mixup' is for images, data.order makes sequences: leave it out",
         ),
         (
             changed(train={"grow": [[4, 1]], "epochs": 3}),

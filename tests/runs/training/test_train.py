@@ -98,7 +98,7 @@ def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path
             raise OSError(errno.ENOSPC, "No space left on device")
         write_whole(path, payload)
 
-    for place in ("bntt.io.checkpoint.write_whole", "bntt.runs.training.train.write_whole"):
+    for place in ("bntt.io.checkpoint.write_whole", "bntt.io.json_file.write_whole"):
         monkeypatch.setattr(place, full)
     told = []
     with pytest.raises(OSError, match="No space left"):

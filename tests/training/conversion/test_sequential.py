@@ -65,7 +65,7 @@ def test_what_stands_before_the_first_weights_goes_with_them(rng):
         ([nn.Linear(2, 2), nn.AvgPool2d(2), nn.ReLU(), nn.Linear(2, 2)], "'1', a AvgPool2d.*where a ReLU"),
         ([nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)], "'1', a Sigmoid"),
         ([nn.Linear(2, 2), nn.ReLU(), nn.LayerNorm(2), nn.Linear(2, 2)], "'2', a LayerNorm.*average pooling or flat"),
-        ([nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Softmax(1)], "'3', a Softmax.*leave it away"),
+        ([nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Softmax(1)], "'3', a Softmax.*leave it out"),
         ([nn.Linear(2, 2), nn.ReLU()], "ends without an output layer"),
         ([nn.Flatten(), nn.Linear(2, 2)], "no hidden layer"),
         (

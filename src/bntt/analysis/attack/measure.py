@@ -157,7 +157,7 @@ def set_up(opened: Sequence[Opened], asked: AttackArguments) -> Setup:
     random = [one for one in opened if one.facts.is_random]
     for flag, wanted in (("eot", asked.eot), ("draws", asked.draws)):
         if not random and (wanted or 1) > 1:
-            raise ArgumentError(f"--{flag} {wanted}: this model draws nothing, every pass is the same; leave it away")
+            raise ArgumentError(f"--{flag} {wanted}: this model draws nothing, every pass is the same; leave it out")
     draws = asked.draws or random[0].facts.draws if random else 1
     targets = tuple(
         Target(name, one.model, one.seed, one.weights_sha256, one.facts.is_random)

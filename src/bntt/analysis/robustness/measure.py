@@ -87,7 +87,7 @@ def _check(opened: Sequence[Opened], asked: RobustArguments) -> None:
     if asked.grid == (0.0,) and (asked.draws or 1) > 1 and all(_redrawn(one, 0.0) == "nothing" for one in opened):
         raise ArgumentError(
             f"--draws {asked.draws}: nothing is drawn for clean images here, every pass would be the same; "
-            f"leave --draws away, or name a sigma above 0"
+            f"leave out --draws, or name a sigma above 0"
         )
 
 

@@ -85,7 +85,7 @@ def check_rates(x: Tensor, signed: bool) -> None:
     if not signed and not is_mapped(x) and (x.amin() < 0 or x.amax() > 1):
         raise ValueError(
             f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
-            f"leave mean and std away, or take signed=True"
+            f"leave out mean and std, or take signed=True"
         )
 
 

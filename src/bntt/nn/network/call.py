@@ -54,7 +54,7 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(
             f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
-            f"leave seed, draw and index away, or begin with state=None"
+            f"leave out seed, draw and index, or begin with state=None"
         )
     return known
 

@@ -246,7 +246,7 @@ class Recipe(Part):
             raise ValueError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")
         for key, value in (("augment", self.data.augment), ("mix", self.data.mix)):
             if order and value:
-                raise ValueError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it away")
+                raise ValueError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it out")
         return self
 
     @model_validator(mode="after")

@@ -51,7 +51,7 @@ def begin(asked: Asked) -> Begun:
     if asked.resume:
         run = find_run(Path(asked.recipe))
         if asked.name:
-            raise RecipeError("--resume goes on in the run's own directory: leave --name away")
+            raise RecipeError("--resume goes on in the run's own directory: leave out --name")
         begun = load_recipe(run.recipe, asked.overrides, same_data=True)
         with hold_run(run.path):  # who trains there now is told first
             check_resumable(with_whole_root(begun), run, forget_best=asked.forget_best)

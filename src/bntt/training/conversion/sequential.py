@@ -18,8 +18,8 @@ WAY_OUT: dict[type[nn.Module], str] = {
     nn.AdaptiveMaxPool2d: "takes the largest of rates, and spikes do not tell it: train with average pooling",
     nn.BatchNorm1d: "can be folded right behind weights alone: put it between them and the ReLU",
     nn.BatchNorm2d: "can be folded right behind weights alone: put it between them and the ReLU",
-    nn.Softmax: "is no layer of weights: leave it away, the classes stay in their order",
-    nn.LogSoftmax: "is no layer of weights: leave it away, the classes stay in their order",
+    nn.Softmax: "is no layer of weights: leave it out, the classes stay in their order",
+    nn.LogSoftmax: "is no layer of weights: leave it out, the classes stay in their order",
 }
 
 
