@@ -1,4 +1,4 @@
-"""The drill: a measurement in one folder of the tests is a verb, file, picture, section, metric and function."""
+"""The drill: a measurement in one folder of the tests is a verb, file, picture, section, metric, study and function."""
 
 import json
 
@@ -9,8 +9,23 @@ from bntt.analysis.measurements import MEASUREMENTS, register
 from bntt.analysis.result import at_path
 from bntt.cli import main as cli
 from bntt.runs.measure import measure
+from bntt.studies.metrics import metric_of
+from bntt.studies.report.measures import sections_of
+from bntt.studies.start_plan import plan_study
+from bntt.studies.study_file import parse_study
+from bntt.studies.study_result import StartFound
 from tests.analysis.drill.measurement import DRILL
 from tests.runs.tiny import opened_run
+
+ASKING = {
+    "title": "t",
+    "about": "a",
+    "settings": {"small": {"recipe": "demo", "seeds": [0]}},
+    "measures": {"mine": {"kind": "drill", "power": 2}},
+    "runs": [{"name": "a", "measures": ["mine"]}],
+    "table": [{"key": "largest", "metric": "drill", "measure": "mine"}],
+}
+"""A study of it."""
 
 
 @pytest.fixture
@@ -48,6 +63,16 @@ def test_it_is_a_function_and_its_numbers_have_paths(drill, run):
     assert (
         at_path(found.to_json(), "largest.conv1") == found.largest["conv1"] == found.METRICS["drill"].read(found, None)
     )
+
+
+def test_a_study_may_ask_for_it_and_a_report_shows_it(drill, run):
+    (only,) = plan_study(parse_study(ASKING, "mine"), "small")
+    measure("drill", run, power=2)
+    kept = json.loads((run.path / "drill.json").read_text())
+    found = StartFound(only.starts[0], "done", numbers={"mine": kept})
+    assert found.record("mine").largest == kept["largest"]
+    assert metric_of("drill").metric.read(found.record("mine"), None) == kept["largest"]["conv1"]
+    assert "Drill" in [section.title for section in sections_of(run.path)]
 
 
 def test_names_are_taken_once():

@@ -144,8 +144,8 @@ def test_studies_are_listed_with_their_titles(capsys):
 
 def test_the_time_left_goes_by_the_work_that_was_done():
     one, other, last, again = items()
-    one.deed = other.deed = "train"
-    last.deed = "measure"
+    one.action = other.action = "train"
+    last.action = "measure"
     assert one.work == other.work > 0
     watch = verb._Watch([one, other, last], jobs=1)
     assert watch.text() == "3 left, how long the first run will tell"
@@ -155,7 +155,7 @@ def test_the_time_left_goes_by_the_work_that_was_done():
     assert watch.text() == "1 left"
     watch.note(Outcome(last, 0, "", 1.0, False))
     assert watch.text() == "nothing left"
-    assert again.deed == "cannot", "nobody has decided"
+    assert again.action == "cannot", "nobody has decided"
 
 
 def child(home, *args):

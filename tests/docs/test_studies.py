@@ -11,7 +11,7 @@ import pytest
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies import work_items
 from bntt.studies.measures import EVALUATE, KINDS
-from bntt.studies.metrics import named
+from bntt.studies.metrics import named_metrics
 from bntt.studies.pictures import FIGURES
 from bntt.studies.run_studies import Places, plan, results_of
 from bntt.studies.start_plan import plan_study
@@ -32,10 +32,10 @@ def test_the_study_of_the_page_is_one():
 
 
 def test_every_name_is_on_the_page():
-    for names in (named(), FIGURES, RULES):
+    for names in (named_metrics(), FIGURES, RULES):
         assert [name for name in names if f"`{name}`" not in PAGE] == []
     told = re.search(r"Those of a place \(`at`\): (.*?)\. ", " ".join(PAGE.split()))[1]
-    assert set(re.findall(r"`(.*?)`", told)) == {name for name, one in named().items() if one.metric.placed}
+    assert set(re.findall(r"`(.*?)`", told)) == {name for name, one in named_metrics().items() if one.metric.placed}
 
 
 def test_every_measure_is_on_the_page_with_its_arguments():

@@ -76,8 +76,8 @@ def test_a_wanted_difference_is_told_as_it_is_decided():
     """Above 0 in every start, and all of the interval below what is wanted."""
     claim, found = better(by=8.0), numbers(a=HIGH, b=LOW)
     assert claim.judge(found, {}).answer == "does not hold"
-    assert "; does not hold where the whole interval lies short of 8 on that side; " in claim.told()
-    assert "; does not hold where the whole interval is on the other side; " in better().told()
+    assert "; does not hold where the whole interval lies short of 8 on that side; " in claim.in_words()
+    assert "; does not hold where the whole interval is on the other side; " in better().in_words()
 
 
 @pytest.mark.parametrize("starts", [2, 4, 5])
@@ -94,7 +94,7 @@ def test_few_starts_that_all_differ_by_the_same_decide_nothing(starts):
     ]
     for claim, answer in claims:
         assert claim.judge(found, {}).answer == (answer if starts == 5 else "not decided")
-    assert better().told().endswith("not decided where fewer than 5 starts all differ by the same")
+    assert better().in_words().endswith("not decided where fewer than 5 starts all differ by the same")
 
 
 def test_starts_that_do_not_differ_are_no_worse():
@@ -154,9 +154,9 @@ def test_two_names_of_one_rival_count_once():
 
 def test_rules_are_told_in_words_and_say_what_they_look_at():
     assert better().uses() == (["a", "b"], ["acc"])
-    assert "at least 75% of the shared starts" in better().told()
-    assert "a mean of at least 2" in better(by=2.0).told()
-    assert "below" in better(lower=True).told()
-    assert Order(says="x", rule="order", of="acc", runs=["a", "b"]).told().startswith("a > b in acc")
-    told = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5).told()
+    assert "at least 75% of the shared starts" in better().in_words()
+    assert "a mean of at least 2" in better(by=2.0).in_words()
+    assert "below" in better(lower=True).in_words()
+    assert Order(says="x", rule="order", of="acc", runs=["a", "b"]).in_words().startswith("a > b in acc")
+    told = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5).in_words()
     assert "at most 0.5 below b in acc" in told

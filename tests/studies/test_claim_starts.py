@@ -26,7 +26,7 @@ def test_every_start_meets_it_or_none_does(name):
     assert claim.judge(numbers(n=good[:1]), {}).answer == "not decided", "one start decides nothing"
     assert claim.judge({}, {}).answer == "not run"
     assert claim.uses() == (["a"], ["n"])
-    assert "in every start; does not hold where in none" in claim.told()
+    assert "in every start; does not hold where in none" in claim.in_words()
 
 
 def test_an_exit_must_save_enough_and_cost_little():

@@ -81,7 +81,7 @@ def test_a_run_from_elsewhere_is_copied_whole_with_its_best_weights(pool, tmp_pa
     for name in ("best.safetensors", "step-3.safetensors"):
         (source / "checkpoints" / name).write_bytes(b"weights")
     item = item_of(pool, tmp_path / "results", run={"measures": ["activity"]})
-    assert item.deed == "adopt"
+    assert item.action == "adopt"
     _, job = next(jobs_of(item, pool, "cpu"))
     assert job["run"] == str(pool / item.place)
     assert [path.name for path in (pool / item.place / "checkpoints").iterdir()] == ["best.safetensors"]

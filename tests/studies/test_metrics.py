@@ -3,7 +3,7 @@
 import pytest
 
 from bntt.studies.measures import measure_from
-from bntt.studies.metrics import is_metric, metric_of, named
+from bntt.studies.metrics import is_metric, metric_of, named_metrics
 from tests.studies.found import written
 
 NUMBERS = {
@@ -41,7 +41,7 @@ def test_numbers_of_kept_files(name):
 
 def test_every_name_has_its_number():
     plain = {name if isinstance(name, str) else name[0] for name in NUMBERS}
-    assert named().keys() == {name for name in plain if "." not in name}
+    assert named_metrics().keys() == {name for name in plain if "." not in name}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_judged_says_claim_source_verdict_reason_and_rule():
     assert (row["says"], row["source"]) == ("s", "p")
     assert row["verdict"] == "holds"
     assert row["because"].startswith("a: n 2, 3")
-    assert row["rule"] == claim.told()
+    assert row["rule"] == claim.in_words()
 
 
 def test_an_unknown_rule_is_an_error():

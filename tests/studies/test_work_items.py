@@ -19,7 +19,7 @@ def items(*studies):
 
 def decided(found, *folders):
     decide(found, folders)
-    return [(item.deed, item.start.run, item.start.seed) for item in found]
+    return [(item.action, item.start.run, item.start.seed) for item in found]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def with_activity(run):
 
 def test_with_nothing_there_all_is_made(pool):
     found = items()
-    assert [deed for deed, *_ in decided(found, pool)] == ["train"] * 4
+    assert [action for action, *_ in decided(found, pool)] == ["train"] * 4
     assert found[0].why == "nothing kept is the same"
     assert found[0].work > 0
 
@@ -54,9 +54,9 @@ def test_a_measure_that_is_missing_is_made_where_weights_are(pool, tmp_path):
     keep(pool / "a", small(), weights=True)
     keep(tmp_path / "results" / "b", small("seed=1"), weights=True)
     found = items()
-    deeds = decided(found, pool, tmp_path / "results")
-    assert deeds[0][0] == "measure"
-    assert deeds[1][0] == "adopt"
+    actions = decided(found, pool, tmp_path / "results")
+    assert actions[0][0] == "measure"
+    assert actions[1][0] == "adopt"
     assert found[0].missing == [measure_from("activity", {})]
     assert found[1].why.endswith("lacks activity")
 
@@ -72,7 +72,7 @@ def test_other_data_and_other_numerics_are_no_use(pool):
     with_activity(keep(pool / "a", small(), sums={"train": "x", "test": "y"}))
     with_activity(keep(pool / "b", small("seed=1"), numerics=0))
     found = items()
-    assert [deed for deed, *_ in decided(found, pool)[:2]] == ["train", "train"]
+    assert [action for action, *_ in decided(found, pool)[:2]] == ["train", "train"]
     assert "was made with other data" in found[0].why
     assert "was made by code that gives other numbers" in found[1].why
 
@@ -96,7 +96,7 @@ def test_data_that_is_not_here_is_told_and_what_was_kept_is_used(pool, tmp_path,
     from bntt.runs.recipe.file import load_recipe
 
     keep(pool / "a", load_recipe("cifar10-small"))
-    assert [deed for deed, *_ in decided(found, pool)] == ["reuse", "cannot"]
+    assert [action for action, *_ in decided(found, pool)] == ["reuse", "cannot"]
     assert "bntt data prepare cifar10" in found[1].why
 
 

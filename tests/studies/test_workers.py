@@ -40,7 +40,7 @@ def test_everything_is_made_and_then_used_again(shop):
     assert all(outcome.trained for outcome in outcomes)
     assert sorted(diary(shop)) == ["activity"] * 2 + ["train"] * 4
     again = items(shop)
-    assert {item.deed for item in again} == {"reuse"}
+    assert {item.action for item in again} == {"reuse"}
     assert list(work(again, shop)) == []
     kept = json.loads((shop.pool / again[0].place / next(iter(again[0].measures.values())).file).read_text())
     assert (kept["kind"], kept["values"]["n"], kept["numerics"]) == ("activity", 1, 1)
@@ -96,7 +96,7 @@ def test_a_training_that_was_stopped_in_the_pool_goes_on(shop):
     (item,) = items(shop, **none)
     (outcome,) = work([item], shop)
     assert (outcome.trained, outcome.code) == (True, 0)
-    assert items(shop, **none)[0].deed == "reuse"
+    assert items(shop, **none)[0].action == "reuse"
 
 
 def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch):
@@ -121,7 +121,7 @@ def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch
     assert diary(shop) == []
     monkeypatch.undo()
     decide(found, [shop.pool])
-    assert found[0].deed == "reuse"
+    assert found[0].action == "reuse"
 
 
 def test_an_interruption_ends_the_processes(shop, monkeypatch):
@@ -163,7 +163,7 @@ def test_what_is_not_trained_gets_a_directory_with_its_recipe(shop):
     assert [(one.code, one.trained) for one in outcomes] == [(0, False)]
     place = shop.pool / found[0].place
     assert json.loads((place / "environment.json").read_text())["trained"] is False
-    assert items(shop, runs=runs, table=table, claims=None, figures=None)[0].deed == "reuse"
+    assert items(shop, runs=runs, table=table, claims=None, figures=None)[0].action == "reuse"
 
 
 def test_threads_are_shared_out(monkeypatch):

@@ -125,7 +125,7 @@ def _tell_plan(planned: Planned) -> None:
 
     words = {"reuse": "used again", "adopt": "measured more", "measure": "measured more", "train": "made"}
     for item in planned.items:
-        console.line(f"{words.get(item.deed, 'cannot be made'):15} {item.called}: {item.why}")
+        console.line(f"{words.get(item.action, 'cannot be made'):15} {item.called}: {item.why}")
         others = item.wanted_by[1:]
         if others:
             console.line(f"{'':15} also {'; '.join(others)}")
@@ -133,11 +133,11 @@ def _tell_plan(planned: Planned) -> None:
 
 
 def _counts(items: Sequence[Item]) -> str:
-    deeds = [item.deed for item in items]
-    measured = deeds.count("adopt") + deeds.count("measure")
+    actions = [item.action for item in items]
+    measured = actions.count("adopt") + actions.count("measure")
     return (
-        f"{len(items)} runs: {deeds.count('reuse')} are used again, {measured} are measured further, "
-        f"{deeds.count('train')} are made, {deeds.count('cannot')} cannot be made"
+        f"{len(items)} runs: {actions.count('reuse')} are used again, {measured} are measured further, "
+        f"{actions.count('train')} are made, {actions.count('cannot')} cannot be made"
     )
 
 
@@ -175,7 +175,7 @@ class _Watch:
     """How much is left, and how long that takes by what was done so far."""
 
     def __init__(self, left: Sequence[Item], jobs: int) -> None:
-        self.left = {item.identity: item.work for item in left if item.deed == "train"}
+        self.left = {item.identity: item.work for item in left if item.action == "train"}
         self.count, self.jobs, self.began = len(left), min(jobs, len(left)) or 1, time.monotonic()
         self.done = self.seconds = 0.0
 

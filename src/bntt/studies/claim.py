@@ -49,7 +49,7 @@ class Claim(Part):
         """The answer that these numbers give."""
         raise NotImplementedError  # each rule says its own
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The rule in words."""
         raise NotImplementedError  # each rule says its own
 

@@ -80,7 +80,7 @@ class Better(_Against):
     def one(self, found: Difference) -> Answer:
         return _ahead(_turned(found) if self.lower else found, self.by)
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
         less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
         return (
@@ -100,7 +100,7 @@ class NoWorse(_Against):
         low, high = found.interval or (0.0, 0.0)
         return "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return (
             f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
             f"interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
@@ -119,7 +119,7 @@ class Order(_Pairs):
     def one(self, found: Difference) -> Answer:
         return _ahead(found)
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return f"{' > '.join(self.runs)} in {self.of}, each pair by the rule of better"
 
 

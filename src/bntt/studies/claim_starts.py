@@ -55,7 +55,7 @@ class AtLeast(_Column):
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] >= self.value
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return f"{self.of} of {self.run} is at least {self.value:g} in every start; does not hold where in none"
 
 
@@ -68,7 +68,7 @@ class AtMost(_Column):
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] <= self.value
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return f"{self.of} of {self.run} is at most {self.value:g} in every start; does not hold where in none"
 
 
@@ -89,7 +89,7 @@ class SavesSteps(_Starts):
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] >= self.share and numbers[1] <= self.points
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return (
             f"the exit of {self.run} saves at least {self.share:g} % of the steps for at most {self.points:g} points "
             f"on test images, in every start; does not hold where in none"
@@ -107,7 +107,7 @@ class PeaksLater(_Column):
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] >= self.least
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return (
             f"{self.of} of {self.run}, the rank correlation of a layer's peak with its depth, is at least "
             f"{self.least:g} in every start; does not hold where in none"
@@ -125,7 +125,7 @@ class RisesAndFalls(_Column):
     def met(self, numbers: Sequence[float]) -> bool:
         return numbers[0] >= self.most
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         return (
             f"at least {self.most:g} % of the layers of {self.run} behind the first peak between the first and the "
             f"last step ({self.of}), in every start; does not hold where in none"

@@ -1,4 +1,4 @@
-"""What is left of a start as jobs, one process each: its training, and one measurement after another; and their files.
+"""The jobs that are left of a start, one process each: its training, then one measurement after another.
 
 A job is JSON that :mod:`bntt.cli.job` takes: nothing here knows a command line.
 """
@@ -25,7 +25,7 @@ from bntt.studies.pool import OF
 from bntt.studies.work_items import Item
 
 Job = dict[str, Any]
-"""What a process is to do, as JSON has it."""
+"""The work of one process, as JSON has it."""
 
 
 def jobs_of(item: Item, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
@@ -36,11 +36,11 @@ def jobs_of(item: Item, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
         ValueError: if what a measurement wrote is no JSON.
     """
     run = pool / item.place
-    if item.deed == "reuse":
+    if item.action == "reuse":
         return
-    if item.deed == "adopt" and item.kept is not None:
+    if item.action == "adopt" and item.kept is not None:
         _copy(item.kept.path, run, pool / "locks" / item.place / "copy")
-    elif item.deed == "measure" and item.kept is not None:
+    elif item.action == "measure" and item.kept is not None:
         run = item.kept.path
     else:
         item.missing = list(item.measures.values())
@@ -72,7 +72,7 @@ def _with_ann(item: Item, pool: Path) -> Recipe:
     if item.ann is None:
         return item.recipe
     kept, own = item.ann.kept, pool / item.ann.place
-    place = kept.path if kept is not None and kept.has_weights and item.ann.deed == "reuse" else own
+    place = kept.path if kept is not None and kept.has_weights and item.ann.action == "reuse" else own
     convert = item.recipe.convert.model_copy(update={"ann": str(place.resolve())})
     return item.recipe.model_copy(update={"convert": convert})
 

@@ -23,7 +23,7 @@ EVALUATE = "evaluate"
 
 @dataclass(frozen=True)
 class Kind:
-    """What a study calls a measurement, where its words or its usual arguments are not those of the command line."""
+    """A measurement under a study's name, where its words or usual arguments are not those of the command line."""
 
     measurement: str
     usual: Values = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Measure:
     """One measurement, asked for in one way."""
 
     kind: str
-    """What the study calls it."""
+    """The study's name for it."""
     measurement: Measurement
     arguments: Any
 
@@ -71,7 +71,7 @@ class Measure:
 
     @property
     def file(self) -> str:
-        """Where it is kept, below the run directory."""
+        """The file in which a study keeps it, below the run directory."""
         return f"measures/{self.kind}-{self.digest}.json"
 
     @property
@@ -80,11 +80,11 @@ class Measure:
         return f"{self.measurement.stem(self.arguments)}.json"
 
     def takes(self, facts: Facts) -> bool:
-        """Whether such a network has these numbers."""
+        """Say whether such a network has these numbers."""
         return not self.measurement.refuses(facts, self.arguments)
 
     def for_run(self, facts: Facts) -> Any:
-        """The arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
+        """Give the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
         if self.needs == "recipe":
             return replace(self.arguments, norms=(facts.norm,))
         return (
@@ -94,7 +94,7 @@ class Measure:
         )
 
     def was_asked(self, arguments: Values, facts: Facts) -> bool:
-        """Whether arguments that were kept are these: a record's, or in the words of a study, which say their kind."""
+        """Say whether kept arguments are these: those of a record, or, with their kind, in the words of a study."""
         try:
             if "kind" in arguments:
                 return measure_from(self.kind, {k: v for k, v in arguments.items() if k != "kind"}) == self
@@ -103,7 +103,7 @@ class Measure:
             return False
 
     def read(self, values: Any) -> Result:
-        """The record of what was found.
+        """Read the record of what was found.
 
         Raises:
             ValueError: if this is none.
@@ -112,7 +112,7 @@ class Measure:
 
 
 def measure_from(kind: str, row: Values) -> Measure:
-    """A measure from a table of a study.
+    """Make a measure from a table of a study.
 
     Raises:
         ArgumentError: if there is no such measurement, or it cannot be asked so.
@@ -124,7 +124,7 @@ def measure_from(kind: str, row: Values) -> Measure:
 
 
 def agree(values: Values, evaluation: Values, **keys: str) -> bool:
-    """Whether numbers say the same of themselves as an evaluation, wherever both say something.
+    """Say whether numbers agree with an evaluation on what they are of, wherever both say something.
 
     Args:
         keys: what the evaluation calls a thing, by what the numbers call it; images and epoch by default.

@@ -17,12 +17,12 @@ class StudyMetric:
     """One number of one start."""
 
     kind: str
-    """What studies call the measurement that it is read from."""
+    """The measurement that it is read from, by the name that studies have for it."""
     metric: Metric
 
 
-def named() -> dict[str, StudyMetric]:
-    """Every number that has a name."""
+def named_metrics() -> dict[str, StudyMetric]:
+    """Collect every number that has a name."""
     return {
         name: StudyMetric("retiming" if name in RETIMED else kind, metric)
         for kind, measurement in MEASUREMENTS.items()
@@ -31,18 +31,18 @@ def named() -> dict[str, StudyMetric]:
 
 
 def is_metric(name: str) -> bool:
-    """Whether there is such a number."""
+    """Say whether there is such a number."""
     kind, _, path = name.partition(".")
-    return name in named() or bool(path and kind in (*MEASUREMENTS, *KINDS))
+    return name in named_metrics() or bool(path and kind in (*MEASUREMENTS, *KINDS))
 
 
 def metric_of(name: str) -> StudyMetric:
-    """A number by its name, or by measurement and path, ``activity.layers.conv1.peak_step``.
+    """Find a number by its name, or by measurement and path, ``activity.layers.conv1.peak_step``.
 
     >>> metric_of("drift").kind, metric_of("drift.images").metric.title
     ('drift', 'drift.images')
     """
-    if found := named().get(name):
+    if found := named_metrics().get(name):
         return found
     kind, _, path = name.partition(".")
     return StudyMetric(kind, Metric(name, "", lambda found, at: at_path(found.to_json(), path), digits=3))

@@ -1,4 +1,4 @@
-"""Which pictures a study may ask for: a closed dictionary of kinds, which `figures` beside this draws."""
+"""The pictures that a study may ask for: a closed dictionary of kinds, which `figures` beside this draws."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FigurePart(Part):
     """The kind of measure that it is drawn from; "" for a column of the table."""
 
     def columns(self) -> list[str]:
-        """Of the table, that it draws."""
+        """List the columns of the table that it draws."""
         return []
 
     def uses(self) -> tuple[list[str], list[str]]:

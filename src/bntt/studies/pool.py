@@ -63,8 +63,10 @@ class KeptRun:
         return RunDirectory(self.path).best.is_file()
 
     def found(self, measure: Measure) -> Mapping[str, Any] | None:
-        """What a measure found on this run: kept by a study, or by the verb where that says it was asked the same; of
-        the weights that the evaluation is of."""
+        """Find the numbers of a measure on this run, and on the weights that its evaluation is of.
+
+        They are those that a study kept, or those of the verb where it was asked the same.
+        """
         for file in sorted((self.path / "measures").glob(f"{measure.kind}-*.json")):
             kept = find_object(file) or {}
             values = kept.get("values") or {}
@@ -74,12 +76,12 @@ class KeptRun:
         return own if self._was_asked(measure, own, own) and self._is_of_weights(own) else None
 
     def _was_asked(self, measure: Measure, said: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-        """Whether numbers are those of a measure, by the arguments beside them, and of the evaluation's epoch."""
+        """Say whether numbers are those of a measure, by the arguments beside them, and of the evaluation's epoch."""
         arguments, same_epoch = said.get("arguments"), agree(values, self.evaluation, epoch="epoch")
         return same_epoch and isinstance(arguments, dict) and measure.was_asked(arguments, facts_of(self.recipe))
 
     def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
-        """Whether numbers are of the weights that are here, where they say whose they are and there are any."""
+        """Say whether numbers are of the weights that are here, where they say whose they are and there are any."""
         told = values.get("weights_sha256")
         return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
 
@@ -111,13 +113,13 @@ def identity(recipe: Recipe, ann: str = "", rules: Mapping[str, Any] | None = No
 
 
 def place_of(name: str, of: str, data: Mapping[str, str]) -> str:
-    """What the directory of a start is called: a word for people, and a digest of all that it is."""
+    """Name the directory of a start: a word for people, and a digest of all that it is."""
     everything = json.dumps([of, dict(data), NUMERICS], sort_keys=True)
     return f"{name}-{digest_of_text(everything)[:12]}"
 
 
 def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
-    """Every run of some folders that was measured, in their order."""
+    """Yield the runs of some folders that were measured, in their order."""
     for folder in folders:
         for depth in range(1, DEPTH + 1):
             for file in sorted(folder.glob("/".join(["*"] * depth) + "/recipe.toml")):
@@ -126,7 +128,7 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 
 
 def kept_run(path: Path) -> KeptRun | None:
-    """The run in this directory, if it was measured and can be understood; whether it is complete, it says itself."""
+    """Read the run in this directory, if it was measured and can be read; it says itself whether it is complete."""
     evaluation, environment = find_object(path / "evaluation.json") or {}, find_object(path / "environment.json")
     if environment is None:
         return None
@@ -146,7 +148,7 @@ def kept_run(path: Path) -> KeptRun | None:
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """Why a run is not the whole of its recipe: epochs that are missing, an evaluation of before its end, or one of
+    """Say why a run is not the whole of its recipe: epochs that are missing, an evaluation of before its end, or one of
     another number of draws, as `bntt evaluate RUN --draws N` leaves.
 
     A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
@@ -181,8 +183,8 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
 
 
 def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
-    """Whether the run that lies here is the one that a conversion tells of: as long a training, and the same weights
-    where they are here."""
+    """Say whether the run that lies here is the one that a conversion tells of: as long a training, and the same
+    weights where they are here."""
     run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", same_data=True)
     found = {**run.spent(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
     if _unfinished(ann, place, {}):
@@ -212,18 +214,18 @@ def _manifest(recipe: Recipe) -> Manifest | None:
 
 
 def numerics_agree(run: KeptRun) -> bool:
-    """Whether a run was made under the number of this code."""
+    """Say whether a run was made under the number of this code."""
     return numerics_of(run.environment) == NUMERICS
 
 
 def numbers_of(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:
-    """All that was measured on a run, by the names of a study."""
+    """Collect all that was measured on a run, by the names of a study."""
     found = {EVALUATE: run.evaluation} if run.evaluation else {}
     return found | {name: values for name, one in measures.items() if (values := run.found(one)) is not None}
 
 
 def why_data_is_missing(recipe: Recipe) -> str:
-    """That a recipe's data is not here, and what brings it."""
+    """Say that a recipe's data is not here, and what brings it."""
     name = recipe.data.name
     if name in ("images", "events"):
         return f"its {name} are not here: say where they are, --data {name}=FOLDER"

@@ -22,7 +22,7 @@ from bntt.studies.workers import Outcome
 
 @dataclass(frozen=True)
 class Places:
-    """Where studies find and leave things."""
+    """The folders in which studies find and leave things."""
 
     pool: Path = Path("runs/pool")
     results: tuple[Path, ...] = ()
@@ -35,7 +35,7 @@ class Places:
 
     @property
     def folders(self) -> list[Path]:
-        """All that are searched, the pool first."""
+        """List the folders that are searched, the pool first."""
         return [self.pool, *self.results]
 
 
@@ -48,12 +48,12 @@ class Planned:
     items: tuple[Item, ...]
 
     def left(self) -> list[Item]:
-        """Items that are to be worked at."""
-        return [item for item in self.items if item.deed not in ("reuse", "cannot")]
+        """List the items that are to be worked at."""
+        return [item for item in self.items if item.action not in ("reuse", "cannot")]
 
 
 def plan(studies: Sequence[Study], setting: SettingName, places: Places) -> Planned:
-    """What some studies need, and what there is of it. Data that lies where it is looked for is prepared.
+    """Plan some studies: what they need, and what there is of it. Data that lies where it is looked for is prepared.
 
     Raises:
         RecipeError: if a study or a recipe of it cannot be used, or a folder of results is not there.
@@ -69,7 +69,7 @@ def plan(studies: Sequence[Study], setting: SettingName, places: Places) -> Plan
 
 
 def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
-    """Every dataset once, where its files are known; that one is missing is told by its items."""
+    """Prepare every dataset once, where its files are known; that one is missing is told by its items."""
     seen = set()
     for _, runs in planned:
         for run in runs:
@@ -89,7 +89,7 @@ def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
 
 
 def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], device: str = "cpu") -> list[StudyResult]:
-    """What every study found, from all that there is now.
+    """Collect the result of every study, from all that there is now.
 
     Args:
         outcomes: of the work, for what to say of starts that are not there.

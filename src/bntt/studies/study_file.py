@@ -14,7 +14,7 @@ from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
 from bntt.studies.claim import Claim
 from bntt.studies.measures import EVALUATE, KINDS, Measure, measure_from
-from bntt.studies.metrics import is_metric, metric_of, named
+from bntt.studies.metrics import is_metric, metric_of, named_metrics
 from bntt.studies.pictures import FIGURES, FigurePart
 from bntt.studies.study_schema import SETTINGS, Column, Head, Place, RunPart, Setting, SettingName
 from bntt.studies.verdicts import RULES
@@ -116,7 +116,7 @@ def measure_of(column: Column) -> str:
         RecipeError: if there is no such metric.
     """
     if not is_metric(column.metric):
-        raise RecipeError(f"table {column.key}.metric: {unknown_name(column.metric, list(named()))}")
+        raise RecipeError(f"table {column.key}.metric: {unknown_name(column.metric, list(named_metrics()))}")
     return column.measure or metric_of(column.metric).kind
 
 

@@ -1,4 +1,4 @@
-"""What a study found, as ``result.json`` has it: every number with its starts, and a verdict on each claim."""
+"""The result of a study, as ``result.json`` has it: every number with its starts, and a verdict on each claim."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVALUATION = measure_from(EVALUATE, {})
 
 @dataclass(frozen=True)
 class StartFound:
-    """What there is of a start after all work."""
+    """One start after all work: its state, and what was measured."""
 
     start: Start
     state: str
@@ -45,7 +45,7 @@ class StartFound:
     """The same as records, once they were asked for."""
 
     def record(self, name: str) -> Result | None:
-        """What a measure found; None where it is not there, or was kept by a version that measured less."""
+        """Read the record of a measure; None where it is not there, or was kept by a version that measured less."""
         if name in self.numbers and name not in self.records:
             measure = EVALUATION if name == EVALUATE else self.start.measures[name]
             self.records[name] = None
@@ -66,7 +66,7 @@ class StudyResult:
     device: str = "cpu"
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
-        """The number of one start in a column; None where there is none that is finite."""
+        """Read the number of one start in a column; None where there is none that is finite."""
         record = self.found[run, seed].record(measure_of(column))
         if record is None:
             return None
@@ -77,7 +77,7 @@ class StudyResult:
         return None if found is None or not math.isfinite(found) else float(found)
 
     def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
-        """Of every run and column, by seed."""
+        """Collect the numbers of every run and column, by seed."""
         return {
             (run.name, column.key): {
                 start.seed: value
@@ -90,7 +90,7 @@ class StudyResult:
 
 
 def directory_of(study: str, setting: SettingName, root: Path) -> Path:
-    """Where a study's result is kept.
+    """Name the folder of a study's result.
 
     >>> directory_of("table-1", "small", Path("runs/studies")).name
     'table-1-small'
@@ -111,7 +111,7 @@ def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[st
 
 
 def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
-    """The numbers of a result with their names, ready for ``json``."""
+    """Collect the numbers of a result with their names, ready for ``json``."""
     study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
     units = {column.key: metric_of(column.metric).metric.unit for column in study.table}
     columns = [column for column in study.table if column.shown]

@@ -1,4 +1,4 @@
-"""What a study may say: schema, defaults and documentation in one place; an unknown key is an error.
+"""The schema of a study: keys, defaults and documentation in one place; an unknown key is an error.
 
 Measures, metrics, figures and rules of verdicts are closed dictionaries with files of their own; nothing in a study can
 name code.
@@ -65,7 +65,7 @@ class RunPart(Part):
     small: Place = Place()
 
     def at(self, setting: SettingName) -> Place:
-        """What it has of its own at a setting."""
+        """Find what it has of its own at a setting."""
         return self.paper if setting == "paper" else self.small
 
 

@@ -25,7 +25,7 @@ RULES: dict[str, type[Claim]] = {
 def judged(
     claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME
 ) -> Iterator[dict[str, Any]]:
-    """Every claim with its verdict, as a result has it; runs that are one by definition are counted once."""
+    """Judge every claim, as a result has it; runs that are one by definition are counted once."""
     for claim in claims:
         found = claim.judge(numbers, units, same)
         yield {
@@ -33,5 +33,5 @@ def judged(
             "source": claim.source,
             "verdict": found.answer,
             "because": found.because,
-            "rule": claim.told(),
+            "rule": claim.in_words(),
         }

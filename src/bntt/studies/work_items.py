@@ -1,4 +1,4 @@
-"""What has to be done for some studies: every start once, however many of them want it, and what there is of it."""
+"""The work of some studies: every start once, however many of them want it, and what there is of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bntt.studies.pool import (
 )
 from bntt.studies.start_plan import PlannedRun, Start
 
-Deed = Literal["reuse", "adopt", "measure", "train", "cannot"]
+Action = Literal["reuse", "adopt", "measure", "train", "cannot"]
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Item:
     measures: dict[str, Measure] = field(default_factory=dict)
     """By their digests."""
     wanted_by: list[str] = field(default_factory=list)
-    deed: Deed = "cannot"
+    action: Action = "cannot"
     why: str = ""
     kept: KeptRun | None = None
     missing: list[Measure] = field(default_factory=list)
@@ -53,12 +53,12 @@ class Item:
 
     @property
     def place(self) -> str:
-        """What its directory in the pool is called."""
+        """The name of its directory in the pool."""
         return place_of(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
 
     @property
     def work(self) -> float:
-        """Of its training, in a unit of its own: epochs, steps and channels."""
+        """The size of its training: epochs times steps times channels."""
         network = self.recipe.network
         return max(self.recipe.train.epochs, 0.5) * network.num_steps * max(network.width, 0.25)
 
@@ -69,7 +69,7 @@ class Item:
 
 
 def items_of(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[Item]:
-    """Every start of some studies once, those that others begin with before them.
+    """List every start of some studies once, those that others begin with before them.
 
     Args:
         plans: of each study its name and what is planned.
@@ -116,7 +116,7 @@ def decide(items: Sequence[Item], folders: Sequence[Path]) -> None:
         item.weights = False
     for item in sorted(items, key=lambda one: one.ann is None):
         choose(item, index.get(item.identity, []), folders[0])
-        if item.ann is not None and item.deed == "train":
+        if item.ann is not None and item.action == "train":
             item.ann.weights = True
 
 
@@ -138,17 +138,17 @@ def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
     item.kept, item.missing = best, [] if best is None else _missing(item, best)
     whole = best is not None and not item.missing and (best.has_weights or not item.weights)
     if best is not None and whole:
-        item.deed, item.why = "reuse", f"{best.path}"
+        item.action, item.why = "reuse", f"{best.path}"
     elif best is not None and (best.has_weights or not item.start.trained) and item.sums is not None:
         inside = best.path.parent.resolve() == pool.resolve()
-        item.deed = "measure" if inside else "adopt"
+        item.action = "measure" if inside else "adopt"
         item.why = f"{best.path} lacks {_named(item.missing)}"
     elif item.sums is not None:
         gone = "" if best is None else f"{best.path} has no weights, and {_lacking(item)}; "
-        item.deed, item.why = "train", gone + ("; ".join(reasons) or ("" if gone else "nothing kept is the same"))
+        item.action, item.why = "train", gone + ("; ".join(reasons) or ("" if gone else "nothing kept is the same"))
     else:
         part = "" if best is None else f"; {best.path} lacks {_named(item.missing) or 'its weights'}"
-        item.deed, item.why = "cannot", (item.damaged or why_data_is_missing(item.recipe)) + part
+        item.action, item.why = "cannot", (item.damaged or why_data_is_missing(item.recipe)) + part
 
 
 def _missing(item: Item, run: KeptRun) -> list[Measure]:

@@ -81,8 +81,8 @@ def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
     Raises:
         KeyboardInterrupt, SystemExit: when asked to stop; the processes have saved and ended by then.
     """
-    waiting = [item for item in items if item.deed not in ("reuse", "cannot")]
-    ended: dict[str, int] = {item.identity: 0 if item.deed == "reuse" else 2 for item in items if item not in waiting}
+    waiting = [item for item in items if item.action not in ("reuse", "cannot")]
+    ended: dict[str, int] = {item.identity: 0 if item.action == "reuse" else 2 for item in items if item not in waiting}
     later: dict[str, float] = {}
     running: list[_Running] = []
     for name in ("locks", "logs", "recipes"):
@@ -90,7 +90,7 @@ def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
     try:
         while waiting or running:
             for item in list(waiting):
-                ann = item.ann if item.deed == "train" else None
+                ann = item.ann if item.action == "train" else None
                 if ann is not None and ended.get(ann.identity, 0) != 0:
                     waiting.remove(item)
                     ended[item.identity] = ended[ann.identity]

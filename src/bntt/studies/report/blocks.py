@@ -1,4 +1,4 @@
-"""What a page is made of: frozen words, numbers, tables and figures, which know no HTML."""
+"""The blocks of a page: frozen words, numbers, tables and figures, which know no HTML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a source says, and what was found of it: a word, a sign, and why."""
+    """A claim of a source, and the verdict on it: a word, a sign, and why."""
 
     says: str
     source: str
@@ -56,7 +56,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Page:
-    """Of one subject, or of several with an index."""
+    """A page of one subject, or of several with an index."""
 
     title: str
     subjects: tuple[Subject, ...]

@@ -1,4 +1,4 @@
-"""Which runs and studies a report is of: those that are named, those in a folder, or all that there are."""
+"""The runs and studies that a report is of: those that are named, those in a folder, or all that there are."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _UNSEEN = {"checkpoints", "__pycache__"}
 
 
 def is_study(folder: Path) -> bool:
-    """Whether a study's result lies in it."""
+    """Say whether a study's result lies in it."""
     return (folder / RESULT).is_file()
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a recipe, or a measurement of some run, lies in it."""
+    """Say whether a recipe, or a measurement of some run, lies in it."""
     return (folder / "recipe.toml").is_file() or any(measured(folder).keys() - {""})
 
 
@@ -61,7 +61,7 @@ def _studies_first(found: Sequence[Path]) -> list[Path]:
 
 
 def within(root: Path) -> list[Path]:
-    """All runs and studies in a folder, by name; nothing inside one of them, and not through links."""
+    """List the runs and studies in a folder, by name; nothing inside one of them, and not through links."""
     return list(_within(root, DEPTH)) if root.is_dir() else []
 
 

@@ -17,7 +17,7 @@ MOST_FILES = 200
 
 
 def measured(folder: Path) -> dict[str, list[Path]]:
-    """The files of every measurement of a directory, the usual split's first; those of no known one under ``""``."""
+    """Find the files of every measurement in a directory, the usual split first; those of no known one under ``""``."""
     found: dict[str, list[Path]] = {}
     paths = [path for path in folder.glob("*.json") if not path.stem.startswith("environment")]
     for path in sorted(paths, key=lambda path: (len(path.stem), path.stem))[:MOST_FILES]:
@@ -26,7 +26,7 @@ def measured(folder: Path) -> dict[str, list[Path]]:
 
 
 def kind_of(stem: str) -> str:
-    """The measurement that a file is of; "" of none.
+    """Name the measurement that a file is of; "" of none.
 
     >>> kind_of("evaluation"), kind_of("exit-per-sample-validation"), kind_of("drift-test"), kind_of("notes")
     ('evaluate', 'exit', 'drift', '')
@@ -35,12 +35,12 @@ def kind_of(stem: str) -> str:
 
 
 def sections_of(folder: Path) -> tuple[Section, ...]:
-    """What was measured in a directory; a file that does not say what it should is a gap that says so."""
+    """Make the sections of all that was measured in a directory; a file that cannot be read is a gap."""
     found = measured(folder)
     sections = list[Section]()
     for kind, measurement in MEASUREMENTS.items():
         shown = [_section(measurement, path) for path in found.get(kind, ())]
-        sections += [_together(shown)] if kind == "evaluate" and shown else shown
+        sections += [_as_one_table(shown)] if kind == "evaluate" and shown else shown
     if "" in found:
         names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""])
         sections.append(Section("Other files", words=(f"Not shown, of no measurement that is known: {names}.",)))
@@ -62,7 +62,7 @@ def _section(measurement: Measurement, path: Path) -> Section:
     return replace(section, title=f"{section.title} ({beyond.replace('-', ' ')})") if beyond else section
 
 
-def _together(sections: list[Section]) -> Section:
+def _as_one_table(sections: list[Section]) -> Section:
     """All evaluations of a run as rows of one table, and the first of them over time."""
     whole = [section for section in sections if section.tables]
     if not whole:

@@ -28,7 +28,7 @@ from bntt.version import __version__
 
 
 def page_of(folders: Sequence[Path]) -> Page:
-    """What these runs and studies say; of several an index and a comparing table first.
+    """Make the page of these runs and studies; of several an index and a comparing table first.
 
     Raises:
         CheckpointError: if a study's result cannot be read.
@@ -62,7 +62,7 @@ NAMES = {"study": ("study", "studies"), "run": ("run", "runs"), "measurements": 
 
 
 def counted(page: Page) -> str:
-    """How many of each kind, in words."""
+    """Count the subjects of each kind, in words."""
     kinds = [subject.kind for subject in page.subjects]
     numbers = {kind: kinds.count(kind) for kind in kinds}
     return " and ".join(f"{numbers[kind]:,} {NAMES[kind][numbers[kind] > 1]}" for kind in NAMES if kind in numbers)
@@ -74,7 +74,7 @@ def anchor(subject: int, section: int = 0) -> str:
 
 
 def numeric(table: Table, column: int) -> bool:
-    """Whether a column holds numbers, which stand flush right."""
+    """Say whether a column holds numbers, which stand flush right."""
     held = [row[column] for row in table.rows if column < len(row)]
     return any(one.value is not None for one in held) and all(
         one.value is not None or one.mark == "gap" or one.text == "–" for one in held

@@ -31,7 +31,7 @@ _HIDDEN = dict.fromkeys([*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x2
 
 
 class GapError(ValueError):
-    """What a file does not say, in one line."""
+    """A gap: what a file does not say, in one line."""
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
@@ -195,7 +195,7 @@ class Values:
         return clean(str(value)) if isinstance(value, str | int | float) else otherwise
 
     def flag(self, key: str) -> bool:
-        """Whether it is true."""
+        """Say whether it is true."""
         return self.held.get(key) is True
 
     def numbers(self, key: str) -> tuple[float | None, ...]:

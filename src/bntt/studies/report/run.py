@@ -19,7 +19,7 @@ MEASURED = ("directory", "measured")
 
 
 def run_subject(folder: Path) -> Subject:
-    """All that the results in a run directory say; what they do not say is a gap."""
+    """Read all that the results in a run directory say; what they do not say is a gap."""
     gaps: list[str] = []
     recipe, made_on = _held(folder, "recipe.toml", gaps), _held(folder, "environment.json", gaps)
     if recipe is None and (folder / "recipe.toml").exists():
@@ -70,7 +70,7 @@ def part(values: Values | None, key: str) -> Values:
 
 
 def data_of(recipe: Values | None, made_on: Values | None) -> str:
-    """What a run was trained on, as its recipe calls it."""
+    """Name the data that a run was trained on, as its recipe does."""
     data = part(recipe, "data")
     return data.said("label") or data.said("name") or part(made_on, "data").said("name") or "data not told"
 

@@ -30,7 +30,7 @@ COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided"
 
 
 def study_subject(folder: Path) -> Subject:
-    """All that a study's result says.
+    """Read all that a study's result says.
 
     Raises:
         CheckpointError: if its ``result.json`` cannot be read, or is no study's.
