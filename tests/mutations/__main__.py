@@ -17,7 +17,7 @@ from tests.mutations.workbench import build_kernels, copy_project, first_failure
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
-    parser.add_argument("names", nargs="*", help="of mutations, or parts of names; all if left away")
+    parser.add_argument("names", nargs="*", help="of mutations, or parts of names; all if left out")
     parser.add_argument("--list", action="store_true", help="only print the names")
     parser.add_argument("--trust", action="store_true", help="do not run the tests without a mutation first")
     chosen = parser.parse_args()

@@ -13,7 +13,7 @@ from tests.promises.promises import BY_NAME, PROMISES, apart
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.promises", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of promises; all that take no hours if left away")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of promises; all that take no hours if left out")
     parser.add_argument("--long", action="store_true", help="measure those that take hours, too")
     parser.add_argument("--page", action="store_true", help="measure nothing: make the page of what was kept")
     chosen = parser.parse_args()

@@ -80,7 +80,7 @@ def test_leak_and_wrapper_are_read():
     assert read_foreign(loop.state_dict()).leak is None
     wrapped = read_foreign({f"module.{name}": value for name, value in loop.state_dict().items()})
     assert wrapped.layout == "released"
-    assert wrapped.notes == ["the prefix 'module.' of every name was left away"]
+    assert wrapped.notes == ["the prefix 'module.' of every name was left out"]
 
 
 def changed(state, change):

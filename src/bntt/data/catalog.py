@@ -137,7 +137,7 @@ def prepare(
     """Read a dataset from its files, check it, and write the tensor files that training uses.
 
     Args:
-        source: its file or folder; where left away, the usual places are tried, then ``download``.
+        source: its file or folder; where left out, the usual places are tried, then ``download``.
         allow_modified: go on where a published checksum does not match; the manifest then says "modified".
         progress: called with ``(done, total)``: bytes while downloading, images while decoding.
 

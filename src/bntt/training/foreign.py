@@ -73,7 +73,7 @@ def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
             f"{len(left)} entries belong to nothing that BNTT networks here have (no bias, no β): {listed}"
         )
     layout = layout or _layout_of([*norms], [*synapses])
-    notes = [f"the prefix {WRAPPER!r} of every name was left away"] if wrapped else []
+    notes = [f"the prefix {WRAPPER!r} of every name was left out"] if wrapped else []
     return Foreign(layout, synapses, norms, next(iter(steps.values())), leak, notes)
 
 

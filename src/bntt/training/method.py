@@ -41,7 +41,7 @@ class Method:
     weight_decay: float = 5e-4
     """On synaptic weights and biases."""
     gamma_decay: float | None = None
-    """On γ, and on β and p_t where a norm has them; as ``weight_decay`` when left away, as in the paper. It is what
+    """On γ, and on β and p_t where a norm has them; as ``weight_decay`` when left out, as in the paper. It is what
     makes late steps fall silent, and early exit with them. Learnable leaks never decay: 0 would mean λ = 1/2."""
     schedule: Schedule = "step"
     """See :mod:`bntt.training.schedule`."""

@@ -59,7 +59,7 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
 def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
     """After how many steps to stop, 1 to T: one more than the last t at which some layer's mean reaches the threshold.
 
-    From there on every layer's mean γ stays below it: the rest is silent enough to be left away. Where no mean reaches
+    From there on every layer's mean γ stays below it: the rest is silent enough to be left out. Where no mean reaches
     it at any step it is 1, with a warning.
 
     Raises:

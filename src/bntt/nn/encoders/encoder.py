@@ -49,7 +49,7 @@ class Encoder(Protocol):
             x: a batch of samples.
             seed, index, draw: name the noise, where there is any: whatever is random is a function of these and of the
                 step, so that parts of the steps are parts of the whole. ``index``: each sample's place in its dataset.
-            steps: which of the T; all of them when left away.
+            steps: which of the T; all of them when left out.
             compact: the network takes signed spikes as int8, a byte each; one may give floats all the same.
         """
         ...

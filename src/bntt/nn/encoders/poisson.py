@@ -64,9 +64,9 @@ class PoissonEncoder(PixelEncoder):
         Args:
             x: ``[B, ...]``, floating point; from 0 to 1 where the code is unsigned.
             seed: of the run.
-            index: names the samples in their dataset; 0..B-1 when left away.
+            index: names the samples in their dataset; 0..B-1 when left out.
             draw: which noise: the step or epoch in training, the repetition in evaluation.
-            steps: which steps; all T when left away.
+            steps: which steps; all T when left out.
             compact: give them as int8, channels last in memory, where the compiled kernels can draw them and no
                 gradient is asked for.
 

@@ -69,7 +69,7 @@ class SpikingClassifier(nn.Module):
             x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
                 ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point.
             seed: of the run.
-            index: each sample's place in its dataset, int64; 0..B-1 when left away.
+            index: each sample's place in its dataset, int64; 0..B-1 when left out.
             draw: which noise: pass the step or epoch in training, the repetition in evaluation.
             steps: t, to stop on purpose after the first t of the T steps, in training too; see
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
@@ -111,7 +111,7 @@ class SpikingClassifier(nn.Module):
             state: None is rest, else what the last call returned.
             steps: S, how many.
             measure: what to measure of these steps; it comes back in ``state.measured``.
-            seed, index, draw: as :meth:`forward`'s at rest; later they may be left away.
+            seed, index, draw: as :meth:`forward`'s at rest; later they may be left out.
 
         Returns:
             ``(logits, state)``, see :meth:`~bntt.nn.SpikingNetwork.advance`.

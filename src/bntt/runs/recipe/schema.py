@@ -128,7 +128,7 @@ class Train(Part):
     weight_decay: Rate = 5e-4
     """On synaptic weights."""
     gamma_decay: Rate = 5e-4
-    """On γ, β and p_t; as `weight_decay` where it is left away, because early exit depends on it. Leaks never decay."""
+    """On γ, β and p_t; as `weight_decay` where it is left out, because early exit depends on it. Leaks never decay."""
     schedule: Annotated[str, names.one_of(names.schedules)] = "step"
     """Of the rate: "step" (the paper's), "cosine", "one-cycle" or "constant"."""
     lr_drops: list[Annotated[int, Field(ge=0, le=100)]] = Field(default=[50, 70, 90])
