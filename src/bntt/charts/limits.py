@@ -46,7 +46,7 @@ def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
     is possible.
 
     >>> value_limits(Axis("accuracy", percent=True, low=0, high=1), [0.2, 0.99])
-    (0, 1)
+    (0, 1.0)
     >>> value_limits(Axis("loss"), [1.0, 2.0])
     (0.0, 2.1)
     """
