@@ -14,6 +14,6 @@ def test_few_starts_are_preliminary():
 
 def test_a_claim_alone_decides_nothing():
     bare = Claim(says="x", rule="none")
-    for ask in (bare.uses, bare.told, lambda: bare.judge({}, {})):
+    for ask in (bare.uses, bare.in_words, lambda: bare.judge({}, {})):
         with pytest.raises(NotImplementedError):
             ask()
