@@ -34,15 +34,22 @@ class _Several(Processes):
     def __init__(self, device: str) -> None:
         super().__init__(device)
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
-        self._control = dist.new_group(backend="gloo")
-        statistics = dist.new_group()
+        self._groups = groups = {"control": dist.new_group(backend="gloo"), "statistics": dist.new_group()}
 
         def reduce(sums: Tensor) -> Tensor:  # a function, which copies of a network share
             sums = sums.contiguous()
-            dist.all_reduce(sums, group=statistics)
+            dist.all_reduce(sums, group=groups["statistics"])
             return sums
 
         self.reduce = reduce
+
+    @property
+    def _control(self) -> dist.ProcessGroup:
+        return self._groups["control"]
+
+    def close(self) -> None:
+        """Let go of the groups: one that outlives the interpreter may end the process by SIGABRT as its threads go."""
+        self._groups.clear()
 
     def total(self, values: Tensor) -> Tensor:
         dist.all_reduce(values, group=self._control)
@@ -148,7 +155,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
         torch.cuda.set_device(own)
     try:
         dist.init_process_group("nccl" if gpu else "gloo")
-        yield _Several(own)
+        several = _Several(own)
+        yield several
+        several.close()
         dist.destroy_process_group()
     except RuntimeError as error:
         if not _is_of_the_connection(error):
