@@ -34,7 +34,11 @@ class _Several(Processes):
     def __init__(self, device: str) -> None:
         super().__init__(device)
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
-        self._groups = groups = {"control": dist.new_group(backend="gloo"), "statistics": dist.new_group()}
+        groups: dict[str, dist.ProcessGroup] = {
+            "control": dist.new_group(backend="gloo"),
+            "statistics": dist.new_group(),
+        }
+        self._groups = groups
 
         def reduce(sums: Tensor) -> Tensor:  # a function, which copies of a network share
             sums = sums.contiguous()
