@@ -98,9 +98,6 @@ class Opened(Protocol):
     def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
         """Whether another run's split is as large, and has the same images and labels at these places."""
 
-    def kept(self, measurement: str) -> Mapping[str, Any] | None:
-        """What an earlier measurement of this run found, if it still belongs to its weights and data."""
-
     def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
         """Measure it by its own evaluation, which knows of its exit and of other numbers of steps."""
 

@@ -44,7 +44,8 @@ def evaluate_run(
         CheckpointError: if recipe or data are not those that the run was trained with.
         ArgumentError: if more than one draw is asked for where nothing is drawn.
     """
-    draws, processes, progress = draws_of(facts_of(recipe), draws), processes or Processes(), progress or Progress()
+    known, processes, progress = facts_of(recipe), processes or Processes(), progress or Progress()
+    draws = draws_of(known, draws)
     device, share = processes.device, (processes.rank, processes.count)
     model = build_model(for_measuring(recipe), data, device)
     facts, cost = _load(recipe, data, run, model, processes)
@@ -69,7 +70,7 @@ def evaluate_run(
         updates=cost["updates"],
         seconds=cost["seconds"],
         conversion=None if (made := facts.get("conversion")) is None else Conversion.model_validate(made),
-        is_random=facts_of(recipe).is_random,
+        is_random=known.is_random,
         is_trained=recipe.train.epochs > 0,
         **_numbers(whole_evaluation(own, len(loader), processes), model),
         **rare,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,11 +17,10 @@ from bntt.data.images.image_set import same_images
 from bntt.data.prepared.prepared_set import manifest_from
 from bntt.data.subset import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
-from bntt.io.json_file import find_object
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run
 from bntt.runs.evaluation import evaluate_run
-from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
+from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
 from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
@@ -125,10 +123,6 @@ class LoadedRun:
         """The whole split as a set of labelled samples."""
         return self.data.of(split)
 
-    def kept(self, measurement: str) -> dict[str, Any] | None:
-        """What an earlier measurement found, as its file in the run directory has it; None where there is none."""
-        return find_object(self.path / f"{measurement}.json")
-
     def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
         """Measure it, all steps or fewer, or at another number of steps than it was trained with.
 
@@ -167,7 +161,7 @@ class LoadedRun:
         Raises:
             CheckpointError: if it is damaged, or was chosen for other weights or data.
         """
-        there = (self.path / "exit.json").exists()
+        there = (self.path / EXIT).exists()
         return kept_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
