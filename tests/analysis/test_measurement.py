@@ -4,7 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from bntt.analysis.measurement import Measurement, Progress, default_of
+from bntt.analysis.measurement import Measurement, Progress
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,6 @@ def test_files_are_named_after_what_differs():
         one.stem(asked) for asked in (Asked(), Asked("raw"), Asked(split="validation"), Asked("raw", "validation"))
     ]
     assert stems == ["x", "x-raw", "x-validation", "x-raw-validation"]
-    assert default_of(Asked, "split") == "test"
-    assert default_of(Asked, "none") == ""
 
 
 def test_progress_adds_up_and_never_passes_its_total():

@@ -8,21 +8,19 @@ or pydantic: a declaration opens its result and its computation when they are as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from bntt.analysis.accuracy.measurement import EvaluateArguments
     from bntt.analysis.accuracy.result import EvaluationResult
-    from bntt.analysis.result import Result
+    from bntt.analysis.result import Metric, Result
     from bntt.nn import SpikingClassifier
 
 Split = Literal["test", "validation"]
 """Which samples: those of the test split, or those held out of the training split."""
-
-
-NO_SPIKES = "an ANN has one step and no spikes"
 
 
 class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place
@@ -120,7 +118,11 @@ class Progress:
         self.report(self.done, max(self.done, self.total))
 
 
-@dataclass(frozen=True)
+Record: TypeAlias = "type[Result] | str"
+Measure: TypeAlias = "Callable[[Any, Any, Progress], Result] | str"
+
+
+@dataclass(frozen=True, eq=False)
 class Measurement:
     """One thing that can be measured of trained runs."""
 
@@ -130,22 +132,25 @@ class Measurement:
     """What it tells, in one line; more lines are shown by ``--help``."""
     arguments: type
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
-    result: Callable[[], type[Result]]
-    """Opens the record of what is found."""
-    run: Callable[[Sequence[Any], Any, Progress], Result]
-    """Measures what was opened: one run, several side by side, or a recipe."""
+    record: Record
+    """The record of what is found; or its name below the folder of the arguments, "result:DriftResult", imported only
+    when it is needed."""
+    measure: Measure
+    """Measures a run, the sequence of runs where there may be several, or a recipe; or its name, as the record's."""
     opens: Literal["run", "recipe"] = "run"
     """A trained run, or a recipe that it trains by itself."""
     several: bool = False
     """Whether it takes several runs, and writes into the first one's directory."""
     second: str = ""
     """What a second run is for, the help of ``--from``; "" where it takes none."""
-    refuses: Callable[[Facts, Any], str] = lambda facts, asked: NO_SPIKES if facts.is_ann else ""
+    needs_spikes: bool = True
+    """Whether an ANN is refused, which has one step and no spikes."""
+    refuses: Callable[[Facts, Any], str] = lambda facts, arguments: ""
     """Why a run cannot be measured as these arguments ask; "" where it can."""
     variant: Callable[[Any], str] = lambda arguments: ""
     """What the file's name says beside name and split, for arguments whose numbers are kept side by side."""
-    variant_results: Mapping[str, Callable[[], type[Result]]] = field(default_factory=dict)
-    """Records of variants that find something else than the usual one, by variant."""
+    variants: Mapping[str, tuple[Record, Measure]] = field(default_factory=dict)
+    """Record and measure of each variant that has its own."""
     files_by_split: bool = True
     """Whether another split than the usual one gets files of its own."""
     file: str = ""
@@ -159,20 +164,42 @@ class Measurement:
         >>> drift.stem(drift.arguments()), drift.stem(drift.arguments(split="test"))
         ('drift', 'drift-test')
         """
-        split, usual = getattr(arguments, "split", ""), default_of(self.arguments, "split")
-        other = split if self.files_by_split and split != usual else ""
+        split = getattr(arguments, "split", "") if self.files_by_split else ""
+        other = "" if split == getattr(self.arguments, "split", "") else split
         return "-".join(part for part in (self.file or self.name, self.variant(arguments), other) if part)
 
-    def result_in(self, stem: str) -> type[Result]:
+    def record_in(self, stem: str) -> type[Result]:
         """The record that a file of this name holds.
 
         >>> from bntt.analysis.measurements import MEASUREMENTS
-        >>> [MEASUREMENTS["exit"].result_in(stem).__name__ for stem in ("exit", "exit-per-sample-validation")]
+        >>> [MEASUREMENTS["exit"].record_in(stem).__name__ for stem in ("exit", "exit-per-sample-validation")]
         ['ExitResult', 'SampleExitResult']
         """
         begins, name = f"{stem}-", self.file or self.name
-        found = (opens for variant, opens in self.variant_results.items() if begins.startswith(f"{name}-{variant}-"))
-        return next(found, self.result)()
+        found = (own for variant, (own, _) in self.variants.items() if begins.startswith(f"{name}-{variant}-"))
+        record: type[Result] = self._imported(next(found, self.record))
+        return record
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """The numbers that studies ask for by name."""
+        return self.record_in(self.file or self.name).METRICS
+
+    def refusal(self, facts: Facts, arguments: Any) -> str:
+        """Why a run cannot be measured as these arguments ask; "" where it can."""
+        if self.needs_spikes and facts.is_ann:
+            return "an ANN has one step and no spikes"
+        return self.refuses(facts, arguments)
+
+    def run(self, opened: Sequence[Any], arguments: Any, progress: Progress) -> Result:
+        """Measure what was opened: a run, several side by side, or a recipe."""
+        _, measure = self.variants.get(self.variant(arguments), (self.record, self.measure))
+        source = opened if self.several or self.second else opened[0]
+        found: Result = self._imported(measure)(source, arguments, progress)
+        return found
+
+    def _imported(self, what: Any) -> Any:
+        folder = self.arguments.__module__.rpartition(".")[0]
+        return resolve_name(f"{folder}.{what}") if isinstance(what, str) else what
 
 
 def draws_of(facts: Facts, asked: int | None) -> int:
@@ -187,11 +214,6 @@ def draws_of(facts: Facts, asked: int | None) -> int:
             f"would be the same: leave out --draws"
         )
     return asked or facts.draws
-
-
-def default_of(arguments: type, name: str) -> Any:
-    """The default of a field; "" where there is no such field."""
-    return next((one.default for one in fields(arguments) if one.name == name), "")
 
 
 def run_names(opened: Sequence[Opened]) -> list[str]:

@@ -88,7 +88,7 @@ def check(measurement: Measurement, facts: Facts, asked: Any, run: Path) -> None
     Raises:
         ArgumentError: saying why.
     """
-    if why := measurement.refuses(facts, asked):
+    if why := measurement.refusal(facts, asked):
         raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
 
 
@@ -136,6 +136,6 @@ def kept(measurement: Measurement, asked: Any, folder: Path) -> Result | None:
     stem = measurement.stem(asked)
     values: Mapping[str, Any] | None = find_object(folder / f"{stem}.json")
     with suppress(ValueError):
-        found = result_from(measurement.result_in(stem), values)
+        found = result_from(measurement.record_in(stem), values)
         return found if getattr(found, "arguments", None) == asked else None
     return None

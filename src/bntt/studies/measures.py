@@ -81,7 +81,7 @@ class Measure:
 
     def takes(self, facts: Facts) -> bool:
         """Say whether such a network has these numbers."""
-        return not self.measurement.refuses(facts, self.arguments)
+        return not self.measurement.refusal(facts, self.arguments)
 
     def for_run(self, facts: Facts) -> Any:
         """Give the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
@@ -108,7 +108,7 @@ class Measure:
         Raises:
             ValueError: if this is none.
         """
-        return result_from(self.measurement.result_in(self.measurement.stem(self.arguments)), values)
+        return result_from(self.measurement.record_in(self.measurement.stem(self.arguments)), values)
 
 
 def measure_from(kind: str, row: Values) -> Measure:

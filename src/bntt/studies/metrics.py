@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
+from bntt.analysis.measurement import Measurement
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Metric, at_path
 from bntt.studies.measures import KINDS
@@ -21,12 +24,17 @@ class StudyMetric:
     metric: Metric
 
 
-def named_metrics() -> dict[str, StudyMetric]:
-    """Collect every number that has a name."""
+def named_metrics() -> Mapping[str, StudyMetric]:
+    """Every number that has a name."""
+    return _metrics_of(tuple(MEASUREMENTS.values()))
+
+
+@cache
+def _metrics_of(measurements: tuple[Measurement, ...]) -> Mapping[str, StudyMetric]:
     return {
-        name: StudyMetric("retiming" if name in RETIMED else kind, metric)
-        for kind, measurement in MEASUREMENTS.items()
-        for name, metric in measurement.result().METRICS.items()
+        name: StudyMetric("retiming" if name in RETIMED else measurement.name, metric)
+        for measurement in measurements
+        for name, metric in measurement.metrics().items()
     }
 
 

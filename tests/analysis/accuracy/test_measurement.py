@@ -24,7 +24,7 @@ from bntt.analysis.result import checked_arguments
 )
 def test_numbers_of_another_kind_have_files_of_their_own(asked, stem):
     assert EVALUATE.stem(EvaluateArguments(**asked)) == stem
-    assert EVALUATE.result_in(stem).__name__ == "EvaluationResult"
+    assert EVALUATE.record_in(stem).__name__ == "EvaluationResult"
 
 
 @pytest.mark.parametrize(

@@ -14,5 +14,5 @@ def test_files_of_the_other_split_are_their_own():
 
 
 def test_networks_without_statistics_are_refused():
-    assert DRIFT.refuses(FACTS, DriftArguments()) == ""
-    assert "holds no statistics" in DRIFT.refuses(replace(FACTS, norm="layer"), DriftArguments())
+    assert DRIFT.refusal(FACTS, DriftArguments()) == ""
+    assert "holds no statistics" in DRIFT.refusal(replace(FACTS, norm="layer"), DriftArguments())

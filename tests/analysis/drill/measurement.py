@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -41,10 +41,10 @@ class DrillResult(Result):
         return Section("Drill", tables=(table,), charts=(chart,))
 
 
-def run(opened: Sequence[Opened], asked: DrillArguments, progress: Progress) -> DrillResult:
-    layers = opened[0].model.network.layers.items()
+def measure_drill(run: Opened, asked: DrillArguments, progress: Progress) -> DrillResult:
+    layers = run.model.network.layers.items()
     largest = {name: float(part.synapse.weight.detach().abs().max() ** asked.power) for name, part in layers}
-    return DrillResult(arguments=asked, dataset=opened[0].dataset, split=asked.split, largest=largest)
+    return DrillResult(arguments=asked, dataset=run.dataset, split=asked.split, largest=largest)
 
 
-DRILL = Measurement("drill", "Tell the largest weight of each layer.", DrillArguments, lambda: DrillResult, run)
+DRILL = Measurement("drill", "Tell the largest weight of each layer.", DrillArguments, DrillResult, measure_drill)

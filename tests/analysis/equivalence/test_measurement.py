@@ -15,6 +15,6 @@ def test_files_of_the_other_split_are_their_own():
 
 def test_what_folds_to_nothing_is_refused():
     asked = EquivalenceArguments()
-    assert EQUIVALENCE.refuses(FACTS, asked) == EQUIVALENCE.refuses(replace(FACTS, norm="tebn"), asked) == ""
-    assert "nothing to fold" in EQUIVALENCE.refuses(replace(FACTS, norm="layer"), asked)
-    assert "no spikes" in EQUIVALENCE.refuses(replace(FACTS, is_ann=True), asked)
+    assert EQUIVALENCE.refusal(FACTS, asked) == EQUIVALENCE.refusal(replace(FACTS, norm="tebn"), asked) == ""
+    assert "nothing to fold" in EQUIVALENCE.refusal(replace(FACTS, norm="layer"), asked)
+    assert "no spikes" in EQUIVALENCE.refusal(replace(FACTS, is_ann=True), asked)

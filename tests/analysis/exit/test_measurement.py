@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bntt.analysis.exit.measurement import EXIT, ExitArguments
+from bntt.analysis.exit.result import ExitResult
 from bntt.analysis.measurement import ArgumentError, Facts, draws_of
 from bntt.analysis.result import checked_arguments
 
@@ -15,8 +16,8 @@ FACTS = Facts("vgg9", "bntt", "poisson", 25, False, 5, True)
 def test_files_are_those_of_one_choice_or_of_each_sample():
     assert EXIT.stem(ExitArguments(split="validation")) == "exit"
     assert EXIT.stem(ExitArguments(per_sample=True)) == "exit-per-sample"
-    assert EXIT.result_in("exit") is EXIT.result_in("exit-validation") is EXIT.result()
-    assert EXIT.result_in("exit-per-sample").__name__ == "SampleExitResult"
+    assert EXIT.record_in("exit") is EXIT.record_in("exit-validation") is ExitResult
+    assert EXIT.record_in("exit-per-sample").__name__ == "SampleExitResult"
 
 
 @pytest.mark.parametrize(
@@ -40,10 +41,10 @@ def test_what_is_refused(asked, words):
 
 def test_a_norm_without_a_gamma_for_each_step_is_refused_but_for_each_sample_by_itself():
     alike, each = ExitArguments(), ExitArguments(per_sample=True)
-    assert {EXIT.refuses(replace(FACTS, norm=norm), alike) for norm in ("bntt", "bntt-beta", "tab")} == {""}
-    assert "--per-sample needs no γ either" in EXIT.refuses(replace(FACTS, norm="bn"), alike)
-    assert EXIT.refuses(replace(FACTS, norm="bn"), each) == ""
-    assert "no spikes" in EXIT.refuses(replace(FACTS, is_ann=True), each)
+    assert {EXIT.refusal(replace(FACTS, norm=norm), alike) for norm in ("bntt", "bntt-beta", "tab")} == {""}
+    assert "--per-sample needs no γ either" in EXIT.refusal(replace(FACTS, norm="bn"), alike)
+    assert EXIT.refusal(replace(FACTS, norm="bn"), each) == ""
+    assert "no spikes" in EXIT.refusal(replace(FACTS, is_ann=True), each)
 
 
 def test_draws_are_those_of_the_recipe_or_those_asked_for():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.analysis.measurement import ArgumentError
+from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.neuron.measure import measure_neuron, steps_of, surrogate_of
 from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_trace
@@ -18,12 +18,12 @@ def run(tmp_path_factory):
 
 def test_it_is_the_neuron_that_was_asked_for(run):
     asked = NeuronArguments(layer="conv2", place=(1, 10, 12), image=7)
-    found, images = measure_neuron(run, asked), run.data.test
+    found, images = measure_neuron(run, asked, Progress()), run.data.test
     trace = neuron_trace(run.model, images.batch(torch.tensor([7])), "conv2", (1, 10, 12), index=7, seed=run.seed)
     assert [one.membrane for one in found.steps] == trace.membrane.tolist()
     assert (found.label, found.layer, found.place) == (run.classes[int(images.labels[7])], "conv2", (1, 10, 12))
-    assert measure_neuron(run, NeuronArguments()).layer == "conv1"
-    held_out = measure_neuron(run, NeuronArguments("conv2", (1, 10, 12), 7, "validation"))
+    assert measure_neuron(run, NeuronArguments(), Progress()).layer == "conv1"
+    held_out = measure_neuron(run, NeuronArguments("conv2", (1, 10, 12), 7, "validation"), Progress())
     assert held_out.steps != found.steps
 
 
@@ -51,4 +51,4 @@ def test_the_curve_reaches_every_potential():
 )
 def test_refusals(options, message, run):
     with pytest.raises(ArgumentError, match=message):
-        measure_neuron(run, NeuronArguments(**options))
+        measure_neuron(run, NeuronArguments(**options), Progress())

@@ -13,4 +13,4 @@ def test_files_of_the_other_split_are_their_own_and_an_ann_is_measured_too():
         "robust",
         "robust-validation",
     )
-    assert ROBUST.refuses(Facts("vgg6", "none", "expected", 1, True, 1, False), RobustArguments()) == ""
+    assert ROBUST.refusal(Facts("vgg6", "none", "expected", 1, True, 1, False), RobustArguments()) == ""

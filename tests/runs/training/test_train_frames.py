@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bntt.analysis.measurement import Progress
 from bntt.analysis.neuron.measure import measure_neuron
 from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.data import FrameSet
@@ -63,7 +64,7 @@ def test_from_files_to_accuracy(tmp_path):
     assert frames.shape == (2, 3, 2, 12, 12)
     right = loaded.model(frames).argmax(1) == loaded.data.test.labels
     assert right.double().mean() == measured.accuracy
-    assert len(measure_neuron(loaded, NeuronArguments()).steps) == 3
+    assert len(measure_neuron(loaded, NeuronArguments(), Progress()).steps) == 3
 
 
 def test_counts_meet_the_first_layer_as_they_are(tmp_path):

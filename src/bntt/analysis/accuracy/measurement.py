@@ -1,17 +1,11 @@
 """Accuracy over time with its spread and interval, beside γ and firing rates."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split
-
-if TYPE_CHECKING:
-    from bntt.analysis.accuracy.result import EvaluationResult
+from bntt.analysis.measurement import ArgumentError, Measurement, Split
 
 Longer = Literal["hold", "interpolate", "re-estimate"]
 """What steps beyond those of the training have: the last step's γ and statistics again and again; those of all steps,
@@ -43,18 +37,6 @@ class EvaluateArguments:
             raise ArgumentError(f"--longer {self.longer} needs a number of steps: --num-steps")
 
 
-def result() -> type[EvaluationResult]:
-    """Import the record of what is found."""
-    from bntt.analysis.accuracy.result import EvaluationResult
-
-    return EvaluationResult
-
-
-def run(opened: Sequence[Opened], asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
-    """Measure one run, by its own evaluation."""
-    return opened[0].evaluate(asked, progress)
-
-
 def variant(asked: EvaluateArguments) -> str:
     """Name what was measured other than usual.
 
@@ -79,9 +61,9 @@ EVALUATE = Measurement(
 
     Example: bntt evaluate runs/fashion-mnist --draws 10""",
     EvaluateArguments,
-    result,
-    run,
-    refuses=lambda facts, asked: "",
+    "result:EvaluationResult",
+    lambda run, asked, progress: run.evaluate(asked, progress),
+    needs_spikes=False,
     variant=variant,
     files_by_split=False,
     file="evaluation",

@@ -1,17 +1,11 @@
 """Which neurons of a run fire, when and for which class; and its γ over time."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import Measurement, Opened, Progress, Split
-
-if TYPE_CHECKING:
-    from bntt.analysis.activity.result import ActivityResult
+from bntt.analysis.measurement import Measurement, Split
 
 
 @dataclass(frozen=True)
@@ -26,20 +20,6 @@ class ActivityArguments:
     """Also write the spikes of every single neuron, as activity-places.npz."""
 
 
-def result() -> type[ActivityResult]:
-    """The record of what is found."""
-    from bntt.analysis.activity.result import ActivityResult
-
-    return ActivityResult
-
-
-def run(opened: Sequence[Opened], asked: ActivityArguments, progress: Progress) -> ActivityResult:
-    """Measure one run."""
-    from bntt.analysis.activity.measure import measure_activity
-
-    return measure_activity(opened[0], asked, progress)
-
-
 ACTIVITY = Measurement(
     "activity",
     """Count a run's spikes by layer, step and class, and read its γ: peaks, spread, and how much it changes.
@@ -48,6 +28,6 @@ ACTIVITY = Measurement(
 
     Example: bntt activity runs/fashion-mnist""",
     ActivityArguments,
-    result,
-    run,
+    "result:ActivityResult",
+    "measure:measure_activity",
 )

@@ -1,19 +1,13 @@
 """What a run is attacked with: which attacks, how far, how hard, on how many images."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
 from bntt.analysis.attack.threat import check_eps
-from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split
-
-if TYPE_CHECKING:
-    from bntt.analysis.attack.result import AttackResult
+from bntt.analysis.measurement import ArgumentError, Measurement, Split
 
 
 def parse_eps(text: str, flag: str = "--eps") -> float:
@@ -82,20 +76,6 @@ class AttackArguments:
         return None if self.step_size is None else parse_eps(self.step_size, "--step-size")
 
 
-def result() -> type[AttackResult]:
-    """The record of what is found."""
-    from bntt.analysis.attack.result import AttackResult
-
-    return AttackResult
-
-
-def run(opened: Sequence[Opened], asked: AttackArguments, progress: Progress) -> AttackResult:
-    """Attack one run, or two with each other's images."""
-    from bntt.analysis.attack.measure import measure_attack
-
-    return measure_attack(opened, asked, progress)
-
-
 ATTACK = Measurement(
     "attack",
     """Attack a run with every way to stand in for a spike's derivative, and measure it with noise of its own.
@@ -107,8 +87,8 @@ ATTACK = Measurement(
 
     Example: bntt attack runs/fashion-mnist --eps 2/255 8/255 --images 200 --eot 8""",
     AttackArguments,
-    result,
-    run,
+    "result:AttackResult",
+    "measure:measure_attack",
     second="another run on the same data: images made on it are measured on this one, and the other way round.",
-    refuses=lambda facts, asked: "",
+    needs_spikes=False,
 )

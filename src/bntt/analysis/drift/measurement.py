@@ -1,17 +1,11 @@
 """How far the input of every normalised layer is from the statistics that the layer holds for it."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import NO_SPIKES, Facts, Measurement, Opened, Progress, Split
-
-if TYPE_CHECKING:
-    from bntt.analysis.drift.result import DriftResult
+from bntt.analysis.measurement import Measurement, Split
 
 
 @dataclass(frozen=True)
@@ -26,27 +20,6 @@ class DriftArguments:
     """For that distribution, at most."""
 
 
-def result() -> type[DriftResult]:
-    """The record of what is found."""
-    from bntt.analysis.drift.result import DriftResult
-
-    return DriftResult
-
-
-def run(opened: Sequence[Opened], asked: DriftArguments, progress: Progress) -> DriftResult:
-    """Measure one run."""
-    from bntt.analysis.drift.measure import measure_drift
-
-    return measure_drift(opened[0], asked, progress)
-
-
-def refuses(facts: Facts, asked: DriftArguments) -> str:
-    """Say why a run has no drift; "" where it has."""
-    if facts.is_ann:
-        return NO_SPIKES
-    return "its norm holds no statistics" if facts.norm in ("none", "layer") else ""
-
-
 DRIFT = Measurement(
     "drift",
     """Tell how far the input of every normalised layer is from the statistics that the layer holds for each step.
@@ -56,7 +29,7 @@ DRIFT = Measurement(
 
     Example: bntt drift runs/fashion-mnist""",
     DriftArguments,
-    result,
-    run,
-    refuses=refuses,
+    "result:DriftResult",
+    "measure:measure_drift",
+    refuses=lambda facts, asked: "its norm holds no statistics" if facts.norm in ("none", "layer") else "",
 )

@@ -1,18 +1,12 @@
 """The operations of a network for one image and their price, beside those of an ANN of the same plan."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 from annotated_types import Ge
 
-from bntt.analysis.measurement import Measurement, Opened, Progress, Split
-
-if TYPE_CHECKING:
-    from bntt.analysis.energy.result import EnergyResult
+from bntt.analysis.measurement import Measurement, Split
 
 
 @dataclass(frozen=True)
@@ -30,27 +24,13 @@ class EnergyArguments:
     package; of an ANN, those that price arithmetic."""
 
 
-def result() -> type[EnergyResult]:
-    """Import the record of what is found."""
-    from bntt.analysis.energy.result import EnergyResult
-
-    return EnergyResult
-
-
-def run(opened: Sequence[Opened], asked: EnergyArguments, progress: Progress) -> EnergyResult:
-    """Measure one run."""
-    from bntt.analysis.energy.measure import measure_energy
-
-    return measure_energy(opened[0], asked, progress)
-
-
 ENERGY = Measurement(
     "energy",
     """Count the synaptic operations of real spikes, layer by layer, and price them beside an ANN of the same plan.
 
     Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml""",
     EnergyArguments,
-    result,
-    run,
-    refuses=lambda facts, asked: "",
+    "result:EnergyResult",
+    "measure:measure_energy",
+    needs_spikes=False,
 )

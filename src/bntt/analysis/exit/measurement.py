@@ -1,19 +1,12 @@
 """After how many steps a trained network may stop, for all samples alike or for each by itself."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from bntt.analysis.measurement import NO_SPIKES, ArgumentError, Facts, Measurement, Opened, Progress, Split
-
-if TYPE_CHECKING:
-    from bntt.analysis.exit.result import ExitResult
-    from bntt.analysis.exit.sample_result import SampleExitResult
+from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Split
 
 PER_SAMPLE = "per-sample"
 """What the file's name says of an exit of each sample by itself."""
@@ -48,32 +41,8 @@ class ExitArguments:
             raise ArgumentError("--threshold is of γ, and --per-sample reads no γ: pass only one of them")
 
 
-def result() -> type[ExitResult]:
-    """The record of an exit of all samples alike."""
-    from bntt.analysis.exit.result import ExitResult
-
-    return ExitResult
-
-
-def sample_result() -> type[SampleExitResult]:
-    """The record of an exit of each sample by itself."""
-    from bntt.analysis.exit.sample_result import SampleExitResult
-
-    return SampleExitResult
-
-
-def run(opened: Sequence[Opened], asked: ExitArguments, progress: Progress) -> ExitResult | SampleExitResult:
-    """Measure one run."""
-    from bntt.analysis.exit.measure import measure_exit
-    from bntt.analysis.exit.sample_measure import measure_sample_exit
-
-    return (measure_sample_exit if asked.per_sample else measure_exit)(opened[0], asked, progress)
-
-
 def refuses(facts: Facts, asked: ExitArguments) -> str:
     """Say why a run has no such exit; "" where it has."""
-    if facts.is_ann:
-        return NO_SPIKES
     if asked.per_sample or facts.norm.startswith("bntt") or facts.norm == "tab":
         return ""
     return "its norm has no γ for each step (bntt has one); --per-sample needs no γ either"
@@ -89,10 +58,10 @@ EXIT = Measurement(
 
     Example: bntt exit runs/fashion-mnist --loss 0.5""",
     ExitArguments,
-    result,
-    run,
+    "result:ExitResult",
+    "measure:measure_exit",
     refuses=refuses,
     variant=lambda asked: PER_SAMPLE if asked.per_sample else "",
-    variant_results={PER_SAMPLE: sample_result},
+    variants={PER_SAMPLE: ("sample_result:SampleExitResult", "sample_measure:measure_sample_exit")},
     files_by_split=False,
 )

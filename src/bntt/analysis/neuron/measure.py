@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bntt.analysis.measurement import ArgumentError, Opened
+from bntt.analysis.measurement import ArgumentError, Opened, Progress
 from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCurve
 from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_of, neuron_trace
@@ -13,7 +13,7 @@ POINTS = 201
 """Of the surrogate's curve."""
 
 
-def measure_neuron(opened: Opened, asked: NeuronArguments) -> NeuronResult:
+def measure_neuron(opened: Opened, asked: NeuronArguments, progress: Progress) -> NeuronResult:
     """Follow one neuron through one image of a split.
 
     Raises:

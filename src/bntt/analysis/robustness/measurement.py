@@ -1,17 +1,11 @@
 """Accuracy on images with Gaussian noise, the same noise for every run."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from bntt.analysis.measurement import Measurement, Opened, Progress, Split
-
-if TYPE_CHECKING:
-    from bntt.analysis.robustness.result import RobustResult
+from bntt.analysis.measurement import Measurement, Split
 
 Unit = Literal["pixels", "normalized"]
 """In what σ is measured: the range of the pixels, or their standard deviation."""
@@ -42,20 +36,6 @@ class RobustArguments:
         return tuple(sorted({0.0, *self.sigmas}))
 
 
-def result() -> type[RobustResult]:
-    """The record of what is found."""
-    from bntt.analysis.robustness.result import RobustResult
-
-    return RobustResult
-
-
-def run(opened: Sequence[Opened], asked: RobustArguments, progress: Progress) -> RobustResult:
-    """Measure runs on the same noise."""
-    from bntt.analysis.robustness.measure import measure_robustness
-
-    return measure_robustness(opened, asked, progress)
-
-
 ROBUST = Measurement(
     "robust",
     """Measure runs on images with Gaussian noise, the same for every run: accuracy against σ, and by number of steps.
@@ -66,8 +46,8 @@ ROBUST = Measurement(
 
     Example: bntt robust runs/fashion-mnist --sigmas 0.1 0.2 0.4 --draws 5 --images 1000""",
     RobustArguments,
-    result,
-    run,
+    "result:RobustResult",
+    "measure:measure_robustness",
     several=True,
-    refuses=lambda facts, asked: "",
+    needs_spikes=False,
 )

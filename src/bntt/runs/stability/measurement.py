@@ -1,20 +1,13 @@
 """Which starts of a recipe fail, by norm, network and learning rate, and how steady those are that train."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Progress
+from bntt.analysis.measurement import ArgumentError, Measurement
 from bntt.analysis.measurements import register
-
-if TYPE_CHECKING:
-    from bntt.runs.open_recipe import OpenedRecipe
-    from bntt.runs.stability.result import StabilityResult
 
 
 @dataclass(frozen=True)
@@ -46,20 +39,6 @@ class StabilityArguments:
         return tuple(sorted({0, self.steps // 2, self.steps}))
 
 
-def result() -> type[StabilityResult]:
-    """The record of what is found."""
-    from bntt.runs.stability.result import StabilityResult
-
-    return StabilityResult
-
-
-def run(opened: Sequence[OpenedRecipe], asked: StabilityArguments, progress: Progress) -> StabilityResult:
-    """Train the grid of one recipe."""
-    from bntt.runs.stability.measure import measure_stability
-
-    return measure_stability(opened[0], asked, progress)
-
-
 STABILITY = register(
     Measurement(
         "stability",
@@ -71,9 +50,9 @@ STABILITY = register(
 
     Example: bntt stability demo --networks vgg6 vgg9 --rates 0.1 1 10 --starts 3 --steps 50 --images 2000""",
         StabilityArguments,
-        result,
-        run,
+        "result:StabilityResult",
+        "measure:measure_stability",
         opens="recipe",
-        refuses=lambda facts, asked: "",
+        needs_spikes=False,
     )
 )

@@ -49,12 +49,12 @@ def sections_of(folder: Path) -> tuple[Section, ...]:
 
 def _section(measurement: Measurement, path: Path) -> Section:
     beyond = path.stem.removeprefix(measurement.file or measurement.name).strip("-")
-    for variant in measurement.variant_results:  # its record has a title of its own
+    for variant in measurement.variants:  # its record has a title of its own
         beyond = beyond.removeprefix(variant).strip("-")
     beyond = clean(beyond, LONGEST_NAME)
     try:
         values = cleaned(read_json(path).held)
-        section = result_from(measurement.result_in(path.stem), values).section()
+        section = result_from(measurement.record_in(path.stem), values).section()
     except (ValueError, ArithmeticError, LookupError, TypeError) as error:
         odd = clean(str(error), 200) if isinstance(error, ValueError) else "its numbers do not fit together"
         why = str(error) if isinstance(error, GapError) else f"{clean(path.name, LONGEST_NAME)}: {odd}"
