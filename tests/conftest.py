@@ -74,6 +74,15 @@ def global_generator_untouched() -> Iterator[None]:
     assert torch.equal(before, torch.random.get_rng_state()), "the global random generator was used"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One folder for the trained runs of all workers of a test run: ``tests/trained.py``."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "trained"
+    folder.mkdir(exist_ok=True)
+    os.environ["BNTT_SHARED_RUNS"] = str(folder)
+
+
 @pytest.fixture
 def rng() -> torch.Generator:
     """A generator for a test's own numbers."""

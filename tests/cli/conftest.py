@@ -2,15 +2,10 @@
 
 import pytest
 
-from tests.runs.measured import copy_of, small_run
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    return small_run(tmp_path_factory.mktemp("runs"))
+from tests import trained
 
 
 @pytest.fixture
-def run(trained, tmp_path):
+def run(tmp_path):
     """A copy, which a test may spoil."""
-    return copy_of(trained, tmp_path)
+    return trained.copied_run(tmp_path).path

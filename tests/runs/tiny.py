@@ -16,6 +16,7 @@ from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.requests import Interrupted, Wishes
 from bntt.runs.training.train import train_run
 from tests.runs.recipe.test_schema import changed
+from tests.trained import copied_run
 
 
 def recipe(**tables):
@@ -46,9 +47,8 @@ def trained(of, data, folder, **options):
 
 
 def opened_run(folder, **network):
-    """A trained run of one epoch, opened again."""
-    of = recipe(train={"epochs": 1}, network=network)
-    return load_run(trained(of, parts(of), folder)[0].path)
+    """A copy of the trained run that tests share, opened again."""
+    return load_run(copied_run(folder, **({"network": network} if network else {})).path)
 
 
 def edited(of, **tables):
