@@ -31,7 +31,7 @@ OWNERS = {
     "matplotlib": {"charts/files.py", "charts/file_charts.py"},
     "jinja2": {"studies/report/page.py"},
     "safe_open": {"io/checkpoint.py"},
-    "torch.load": {"io/checkpoint.py"},
+    "torch.load": {"io/pickled.py"},
     "urlopen": {"data/download.py"},
     "urllib": {"data/download.py"},
     "tarfile": {"data/images/cifar.py"},

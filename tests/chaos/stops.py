@@ -15,7 +15,7 @@ import torch
 from bntt.analysis.accuracy import evaluation
 from bntt.charts import files
 from bntt.data import SampleLoader
-from bntt.io import whole_file
+from bntt.io import files as written_files
 from bntt.runs import evaluation as run_evaluation
 from bntt.runs import measure
 from bntt.runs.recipe import build
@@ -77,7 +77,7 @@ PLACES = [
     Place("opening a file", Path, "open", 9, keeps=False, saving=True),
     Place("syncing a file", os, "fsync", 8, saving=True),
     Place("renaming a file", Path, "replace", 7, saving=True),
-    Place("syncing the folder", whole_file, "sync_folder", 6, saving=True),
+    Place("syncing the folder", written_files, "sync_folder", 6, saving=True),
     Place("deleting an old checkpoint", Path, "unlink", 6, saving=True),  # after five temporary files, which are gone
     Place("the second epoch", session.Session, "_update", 14),
     Place("a validation in the second epoch", run, "evaluate", 2),

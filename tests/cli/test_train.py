@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from bntt.cli import main as cli
-from bntt.io.json_file import write_json
+from bntt.io.files import write_json
 from bntt.training import Session, StepRecord
 
 SMALL = ["-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "train.epochs=2", "-s", "train.batch_size=900"]

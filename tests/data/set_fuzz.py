@@ -25,7 +25,7 @@ from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_folder import FrameSplits
 from bntt.data.events.event_sets import Framing, open_event_set, prepare_event_set
-from bntt.io.digest import digest
+from bntt.io.files import digest
 from tests import fakes
 from tests.data.damaged import VERSION
 from tests.data.event_fuzz import changed

@@ -9,7 +9,7 @@ import pytest
 
 from bntt.data import catalog
 from bntt.data.errors import DataError
-from bntt.io.digest import digest
+from bntt.io.files import digest
 from tests import fakes
 
 

@@ -13,8 +13,7 @@ import pytest
 from bntt.data import download as files
 from bntt.data.download import _HttpsOnly, download
 from bntt.data.errors import DataError
-from bntt.io.digest import digest
-from bntt.io.json_file import parse_json
+from bntt.io.files import digest, parse_json
 
 CONTENT = b"the published bytes" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()

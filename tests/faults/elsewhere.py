@@ -65,7 +65,7 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
         ("faults/test_system.py::test_a_full_disk_leaves_what_was_there", "a file system of 1 MB"),
         ("cli/test_train.py::test_what_was_measured_is_shown_though_the_disk_is_full", "and what was measured"),
     ],
-    70: [("io/test_whole_file.py::test_every_failing_call_leaves_the_old_file", "every call that fails, fsync too")],
+    70: [("io/test_files.py::test_every_failing_call_leaves_the_old_file", "every call that fails, fsync too")],
     71: [("faults/test_system.py::test_a_run_directory_that_becomes_read_only_or_goes_away", "mounted again, removed")],
     72: [("faults/test_system.py::test_no_more_files_can_be_opened", "a limit of open files")],
     73: [

@@ -17,7 +17,7 @@ import torch
 
 from bntt.cli import main as cli
 from bntt.io.checkpoint import read_checkpoint, write_checkpoint
-from bntt.io.whole_file import write_whole
+from bntt.io.files import write_whole
 from bntt.runs.training.train import EpochResult, train_run
 from tests import fakes
 from tests.faults.user import SMALL

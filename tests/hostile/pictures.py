@@ -20,7 +20,7 @@ from bntt.data.images.image_set import ImageSet, Splits
 from bntt.data.images.picture import read_picture
 from bntt.data.images.tiny_imagenet import read_tiny_imagenet
 from bntt.data.prepared.prepared_set import load_prepared, read_manifest, write_prepared
-from bntt.io.digest import digest
+from bntt.io.files import digest
 from tests import fakes
 from tests.hostile.format import Format, as_file
 

@@ -15,7 +15,8 @@ import torch
 from bntt.analysis.energy.costs import load_costs
 from bntt.analysis.measurement import ArgumentError
 from bntt.data.errors import DataError
-from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, read_pickled, write_checkpoint
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint
+from bntt.io.pickled import read_pickled
 from bntt.runs.imported import Wanted, import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe

@@ -55,10 +55,10 @@ def test_the_average_is_what_is_loaded_where_there_is_one(tmp_path):
 
 
 def test_every_flipped_bit_is_noticed(saved):
-    """R5: 1,000 single bits all over the file, the header's padding included."""
+    """R5: 250 single bits all over the file, the header's padding included."""
     path, _ = saved
     payload, missed = path.read_bytes(), []
-    for place in torch.linspace(0, 8 * len(payload) - 1, 1000).long().tolist():
+    for place in torch.linspace(0, 8 * len(payload) - 1, 250).long().tolist():
         changed = bytearray(payload)
         changed[place // 8] ^= 1 << place % 8
         path.write_bytes(changed)
@@ -70,22 +70,16 @@ def test_every_flipped_bit_is_noticed(saved):
     assert missed == []
 
 
-@pytest.mark.parametrize("size", [0, 7, 10, 200, -1, None])
-def test_a_truncated_or_longer_file(saved, size):
+def test_a_truncated_longer_or_missing_file(saved, tmp_path):
     path, _ = saved
     payload = path.read_bytes()
-    path.write_bytes(payload + b"\0" if size is None else payload[:size])
-    with pytest.raises(CheckpointError, match="is damaged"):
-        load_checkpoint(path, build())
-
-
-def test_a_missing_file(tmp_path):
+    for content in (*(payload[:size] for size in (0, 7, 10, 200, -1)), payload + b"\0"):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="is damaged"):
+            load_checkpoint(path, build())
     for read in (read_facts, read_checkpoint):
         with pytest.raises(CheckpointError, match="does not exist"):
             read(tmp_path / "none")
-
-
-def test_what_is_no_file(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_facts(tmp_path)
 
@@ -108,33 +102,27 @@ def test_another_model_is_refused_and_left_unchanged(saved, options, message):
     assert all(torch.equal(v, net.state_dict()[n]) for n, v in before.items())
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
+def test_impossible_numbers_are_refused(saved):
+    path, net = saved
+    for name, value, message in (
         ("model.readout.synapse.weight", float("nan"), "not finite"),
         ("model.blocks.fc1.norm.running_var", -1.0, "negative variance"),
-    ],
-)
-def test_impossible_numbers_are_refused(saved, name, value, message):
-    path, net = saved
-    tensors = {key: tensor.clone() for key, tensor in tensors_of(net).items()}
-    tensors[name].flatten()[0] = value
-    write_checkpoint(path, tensors, {})
-    with pytest.raises(CheckpointError, match=message):
-        load_checkpoint(path, build())
+    ):
+        tensors = {key: tensor.clone() for key, tensor in tensors_of(net).items()}
+        tensors[name].flatten()[0] = value
+        write_checkpoint(path, tensors, {})
+        with pytest.raises(CheckpointError, match=message):
+            load_checkpoint(path, build())
 
 
-def test_a_fact_that_is_needed(saved):
-    with pytest.raises(CheckpointError, match="does not say best"):
-        load_checkpoint(saved[0], build(), needs=("epoch", "best"))
-
-
-@pytest.mark.parametrize("version", ["1", "99"])
-def test_another_format_is_refused(saved, version):
+def test_a_fact_that_is_needed_and_another_format(saved):
     path, _ = saved
-    rewritten(path, format=version)
-    with pytest.raises(CheckpointError, match=f"has format {version}, this version reads 2"):
-        load_checkpoint(path, build())
+    with pytest.raises(CheckpointError, match="does not say best"):
+        load_checkpoint(path, build(), needs=("epoch", "best"))
+    for version in ("1", "99"):
+        rewritten(path, format=version)
+        with pytest.raises(CheckpointError, match=f"has format {version}, this version reads 2"):
+            load_checkpoint(path, build())
 
 
 def test_a_file_that_was_written_again_by_somebody_else(saved):
@@ -177,25 +165,25 @@ def signed(path, change):
     path.write_bytes(blank.replace(checkpoint._NO_SUM, hashlib.sha256(blank).hexdigest().encode(), 1))
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (b'"F32"', b'"F99"', "holds no tensors that can be read"),
-        (b'"shape"', b'"shapf"', "holds no tensors that can be read"),
-        (b'"facts"', b'"fakts"', "does not say its facts"),
-        (b'"facts":"{', b'"facts":"[', "does not say its facts"),
-        (b'"facts":"{}"', b'"facts":"7 "', "does not say its facts: a int is none"),
-    ],
-)
-def test_a_head_that_lies_under_a_right_checksum(old, new, message, tmp_path):
+LIES = [
+    (b'"F32"', b'"F99"', "holds no tensors that can be read"),
+    (b'"shape"', b'"shapf"', "holds no tensors that can be read"),
+    (b'"facts"', b'"fakts"', "does not say its facts"),
+    (b'"facts":"{', b'"facts":"[', "does not say its facts"),
+    (b'"facts":"{}"', b'"facts":"7 "', "does not say its facts: a int is none"),
+]
+
+
+def test_a_head_that_lies_under_a_right_checksum(tmp_path):
     path = tmp_path / "x"
-    write_checkpoint(path, {"w": torch.ones(2)}, {})
-    signed(path, lambda payload: payload)
-    assert read_checkpoint(path).facts == {}
-    assert old in path.read_bytes()
-    signed(path, lambda payload: payload.replace(old, new, 1))
-    with pytest.raises(CheckpointError, match=message):
-        read_checkpoint(path)
+    for old, new, message in LIES:
+        write_checkpoint(path, {"w": torch.ones(2)}, {})
+        signed(path, lambda payload: payload)
+        assert read_checkpoint(path).facts == {}
+        assert old in path.read_bytes()
+        signed(path, lambda payload, old=old, new=new: payload.replace(old, new, 1))
+        with pytest.raises(CheckpointError, match=message):
+            read_checkpoint(path)
 
 
 def test_a_head_beyond_any_is_not_parsed(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_what_the_file_says_does_not_decide(tmp_path):
 
 
 @pytest.fixture
-def kept(monkeypatch):
+def held(monkeypatch):
     """Locks that are not released by being forgotten."""
     taken, take = [], lock._lock
     monkeypatch.setattr(lock, "_lock", lambda path: taken.append(take(path)) or taken[-1])
@@ -89,7 +89,7 @@ def kept(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit])
-def test_it_is_released_after_any_end(error, tmp_path, kept):
+def test_it_is_released_after_any_end(error, tmp_path, held):
     with pytest.raises(error), hold_run(tmp_path):
         raise error
     assert left(tmp_path) in ([], ["lock"])  # as filelock likes
@@ -97,14 +97,14 @@ def test_it_is_released_after_any_end(error, tmp_path, kept):
         pass
 
 
-def test_any_thread_releases_it(tmp_path, kept):
+def test_any_thread_releases_it(tmp_path, held):
     holding = hold_run(tmp_path)
     holding.__enter__()
     thread = threading.Thread(target=holding.__exit__, args=(None, None, None))
     thread.start()
     thread.join()
     with hold_run(tmp_path):
-        assert len(kept) == 2
+        assert len(held) == 2
 
 
 def test_other_directories_are_free(tmp_path, holder):
@@ -144,7 +144,7 @@ def test_a_directory_that_is_missing_or_cannot_be_written_to(tmp_path, monkeypat
         pass
 
 
-@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK])
 def no_locks(request, monkeypatch):
     """A file system without locks."""
 

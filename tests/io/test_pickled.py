@@ -12,8 +12,8 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from bntt.io.checkpoint import CheckpointError, read_pickled
-from bntt.io.pickled import PickledError, check_pickled
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.pickled import PickledError, check_pickled, read_pickled
 from tests.foreign import VGG6, Loop, released, saved
 
 
@@ -125,30 +125,32 @@ def file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", dangerous("x"))
-def test_no_code_runs(name, file, tmp_path):
+def test_no_code_runs(file, tmp_path):
     canary = tmp_path / "canary"
-    payload = dangerous(canary)[name]
-    try:
-        found = read_pickled(file(payload))
-        assert name == "code after good weights"
-        assert list(found) == ["conv1.weight"]
-    except CheckpointError as error:
-        said = str(error)
-        assert "weights.pth.tar" in said
-    assert not canary.exists()
+    for name, payload in dangerous(canary).items():
+        path = file(payload)
+        with pytest.raises(CheckpointError, match=r"weights\.pth\.tar"):
+            read_pickled(path)
+        assert not canary.exists(), name
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_bombs_and_nonsense_are_refused_soon_and_in_little_memory(name, file):
-    path, began = file(BOMBS[name]), time.perf_counter()
-    tracemalloc.start()
-    with pytest.raises(CheckpointError, match=r"weights\.pth\.tar"):
-        read_pickled(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 64 << 20
-    assert time.perf_counter() - began < 60  # traced, on a machine that does other things; S1's own figure is 2 s
+UNTRACED = ("a step two million times", "lists a hundred thousand deep")
+"""Tracing every step of these takes longer than all other tests of files."""
+
+
+@pytest.mark.parametrize("names", [sorted(BOMBS.keys() - set(UNTRACED)), UNTRACED], ids=["small", "many steps"])
+def test_bombs_and_nonsense_are_refused_soon_and_in_little_memory(names, file):
+    for name in names:
+        path, began = file(BOMBS[name]), time.perf_counter()
+        if name not in UNTRACED:
+            tracemalloc.start()
+        with pytest.raises(CheckpointError, match=r"weights\.pth\.tar"):
+            read_pickled(path)
+        if name not in UNTRACED:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 64 << 20, name
+        assert time.perf_counter() - began < 60, name  # on a machine that does other things; S1's own figure is 2 s
 
 
 def test_good_files_are_read(file):
@@ -168,7 +170,7 @@ def test_good_files_are_read(file):
 def test_every_shorter_file_is_refused(file):
     whole = {old: saved(state(), old=old) for old in (False, True)}
     for payload in whole.values():
-        for size in range(0, len(payload) - 1, 7):
+        for size in range(0, len(payload) - 1, 37):
             with pytest.raises(CheckpointError):
                 read_pickled(file(payload[:size]))
 

@@ -49,10 +49,10 @@ OPTIONS = [
     ),
     Mutation(
         "tied weights are not told apart",
-        "io/shared_storage.py",
+        "io/checkpoint.py",
         "if value.numel() and view in views:",
         "if False:",
-        ("tests/io/test_shared_storage.py",),
+        ("tests/io/test_tied_weights.py",),
     ),
     Mutation(
         "a counter of few bits runs over",

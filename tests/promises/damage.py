@@ -18,7 +18,8 @@ import torch
 
 from bntt.data.errors import DataError
 from bntt.data.events.npz import read_event_archive
-from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_pickled, write_checkpoint
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from bntt.io.pickled import read_pickled
 from bntt.models import mlp
 from bntt.runs.training.checkpoints import Kept
 from tests.architecture.source import ROOT

@@ -16,7 +16,8 @@ from unittest.mock import patch
 
 import torch
 
-from bntt.io.checkpoint import CheckpointError, read_pickled
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.pickled import read_pickled
 from tests.architecture.source import FILES, ROOT, without_docstrings
 from tests.promises.promise import Measured, Promise, adder
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.io.checkpoint import read_pickled
+from bntt.io.pickled import read_pickled
 from bntt.models import vgg6
 from bntt.training.foreign import as_ours, read_foreign
 from tests.foreign import make_even

@@ -15,7 +15,7 @@ from bntt.charts.colours import Looks, looks_of
 from bntt.charts.file_charts import FEW, Legend, columns_are_turned, draw_chart, wrapped
 from bntt.charts.limits import finite, is_logarithmic, place_limits, places_along, value_limits, values_along
 from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Lines
-from bntt.io.whole_file import write_whole
+from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

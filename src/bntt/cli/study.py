@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from bntt.io.json_file import read_json
+from bntt.io.files import read_json
 
 if TYPE_CHECKING:
     from bntt.studies.run_studies import Planned

@@ -23,7 +23,7 @@ from bntt.data.prepared.prepared_set import (
     read_manifest,
     write_prepared,
 )
-from bntt.io.digest import digest, digest_of_text
+from bntt.io.files import digest, digest_of_text
 
 Progress = Callable[[int, int], None]
 

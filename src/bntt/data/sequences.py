@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from bntt.data.images.image_set import ImageSet
-from bntt.io.digest import digest_of_text
+from bntt.io.files import digest_of_text
 from bntt.ops.random import Purpose, permutation
 
 ORDERS = ("pixels", "rows", "permuted")

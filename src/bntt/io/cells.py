@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.json_file import read_json, write_json
+from bntt.io.files import read_json, write_json
 from bntt.io.lock import hold_run
 
 T = TypeVar("T")

@@ -7,27 +7,23 @@ the whole file, computed with dots in its own place: a single flipped bit anywhe
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
+import safetensors.torch
 from torch import Tensor, nn
-from torch.torch_version import TorchVersion
 
-from bntt.io.pickled import LARGEST, PickledError, check_pickled
-from bntt.io.shared_storage import pack, unpack
-from bntt.io.whole_file import write_whole
+from bntt.io.files import write_whole
 
 FORMAT = "2"
-SAFE = "2.10"
-"""The first PyTorch whose loader of weights alone is trusted: pyproject.toml asks for it, and so does the reader."""
 MOST_HEAD = 32 << 20
 """Bytes of a header, with the facts: a training of ten thousand epochs takes a sixth of it."""
 _NO_SUM = ("·" * 32).encode()
 """Stands where the checksum will: 64 bytes that JSON in ASCII, and so the facts, cannot hold."""
+TIED = "tied"
+"""The note of names that are another tensor's."""
 
 
 class CheckpointError(RuntimeError):
@@ -107,68 +103,6 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
     return facts
 
 
-def read_pickled(path: Path) -> dict[str, Tensor]:
-    """The weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``.
-
-    The file is looked at first (:mod:`bntt.io.pickled`) and then read by PyTorch's restricted loader alone; what
-    that refuses is refused.
-
-    Raises:
-        CheckpointError: if it is missing, larger than ``LARGEST``, damaged, names anything but tensors, or holds what
-            no state dict does: other values, tensors larger than their bytes, numbers that are not finite; or if
-            PyTorch is older than :data:`SAFE`.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "x.pth.tar"
-    >>> torch.save({"global_step": 3, "state_dict": {"fc2.weight": torch.ones(2)}}, path)
-    >>> read_pickled(path)
-    {'fc2.weight': tensor([1., 1.])}
-    """
-    if TorchVersion(torch.__version__) < SAFE:
-        raise CheckpointError(
-            f"{path} is not read: the restricted loader of PyTorch {torch.__version__} has known holes, which {SAFE} "
-            f"closed"
-        )
-    payload = _bytes_of(path, LARGEST)
-    try:
-        check_pickled(payload)
-    except PickledError as error:
-        raise CheckpointError(f"{path} {error}") from None
-    try:
-        found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except Exception as error:  # of hostile bytes, whatever the loader makes of them
-        said = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"{path} is damaged, or no file of weights ({said})") from None
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
-    if not isinstance(state, dict) or not state:
-        raise CheckpointError(f"{path} holds no state dict, but {_kind_of(found)}")
-    for name, value in state.items():
-        if wrong := _no_weights(name, value):
-            raise CheckpointError(f"{path}: {str(name)[:100]!r} {wrong}")
-    if sum(value.numel() * value.element_size() for value in state.values()) > len(payload):
-        raise CheckpointError(f"{path} names its tensors more than once: they have more bytes than the file")
-    for name, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise CheckpointError(f"{path}: {name[:100]!r} holds numbers that are not finite")
-    return {name: value.detach() for name, value in state.items()}
-
-
-def _no_weights(name: object, value: object) -> str:
-    """Why an entry of a state dict is none; "" for a tensor of numbers that are there."""
-    if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
-        return f"is {_kind_of(value)}, and not a tensor by name"
-    assert isinstance(value, Tensor)
-    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-        return f"is a tensor of another kind ({value.layout}, {value.device})"
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        return f"is {list(value.shape)} of fewer numbers than that"
-    return ""
-
-
-def _kind_of(value: object) -> str:
-    return f"a {type(value).__name__}"
-
-
 def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """How tensors differ from those of a model, or are what no model can have; in the order of their names.
 
@@ -189,18 +123,18 @@ def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list
 
 def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
     """A file's bytes and its header's notes, if it is what was written."""
-    payload = _bytes_of(path)
+    payload = bytes_of(path)
     try:
         size = int.from_bytes(payload[:8], "little")
         if size > MOST_HEAD:
             raise ValueError(f"{size:,} bytes")
         header = json.loads(payload[8 : 8 + size])["__metadata__"]
-        version, told = header["format"], header["sha256"].encode() if header["format"] == FORMAT else b""
+        version, expected = header["format"], header["sha256"].encode() if header["format"] == FORMAT else b""
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CheckpointError(f"{path} is damaged or not a checkpoint: its header cannot be read") from None
     if version != FORMAT:
         raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}")
-    if len(told) != 64 or hashlib.sha256(payload.replace(told, _NO_SUM, 1)).hexdigest().encode() != told:
+    if len(expected) != 64 or hashlib.sha256(payload.replace(expected, _NO_SUM, 1)).hexdigest().encode() != expected:
         raise CheckpointError(f"{path} is damaged: its bytes are not those that were written (SHA-256)")
     return payload, header
 
@@ -211,12 +145,16 @@ def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} does not say its facts ({error or type(error).__name__})") from None
     if not isinstance(facts, dict):
-        raise CheckpointError(f"{path} does not say its facts: {_kind_of(facts)} is none")
+        raise CheckpointError(f"{path} does not say its facts: a {type(facts).__name__} is none")
     return facts
 
 
-def _bytes_of(path: Path, at_most: int | None = None) -> bytes:
-    """What a file holds; a pipe or a device is none, and is not waited for."""
+def bytes_of(path: Path, at_most: int | None = None) -> bytes:
+    """The bytes of a file; a pipe or a device is none, and is not waited for.
+
+    Raises:
+        CheckpointError: if it is missing, no file, larger than ``at_most``, or cannot be read.
+    """
     try:
         if path.exists() and not path.is_file():
             raise CheckpointError(f"{path} cannot be read: it is no file")
@@ -227,3 +165,56 @@ def _bytes_of(path: Path, at_most: int | None = None) -> bytes:
         raise CheckpointError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def pack(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:
+    """Put tensors and notes into the bytes of a safetensors file; tied tensors are kept once.
+
+    >>> import torch
+    >>> weight = torch.ones(2)
+    >>> sorted(unpack(pack({"a": weight, "b": weight}, {})))
+    ['a', 'b']
+    """
+    own, tied = untied(tensors)
+    return safetensors.torch.save(own, metadata={**notes, **({TIED: json.dumps(tied)} if tied else {})})
+
+
+def unpack(payload: bytes) -> dict[str, Tensor]:
+    """Read the tensors of such bytes under all of their names.
+
+    Raises:
+        Exception: of bytes that are none, whatever safetensors makes of them; a ValueError, if a name stands for a
+            tensor that is not there, or for another than its own.
+    """
+    size = int.from_bytes(payload[:8], "little")
+    tied = json.loads(json.loads(payload[8 : 8 + size]).get("__metadata__", {}).get(TIED, "{}"))
+    tensors = safetensors.torch.load(payload)
+    for name, of in tied.items():
+        if of not in tensors or name in tensors:
+            raise ValueError(f"{name!r} cannot be the tensor {of!r}")
+    return tensors | {name: tensors[of] for name, of in tied.items()}
+
+
+def untied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Separate tensors that share no memory from the names that stand for another tensor, each with that one's name.
+
+    A tensor that shares only a part of another's memory is copied.
+
+    >>> import torch
+    >>> weight = torch.ones(2)
+    >>> untied({"a": weight, "b": weight, "c": weight[:1]})
+    ({'a': tensor([1., 1.]), 'c': tensor([1.])}, {'b': 'a'})
+    """
+    own, tied = dict[str, Tensor](), dict[str, str]()
+    views, memory = dict[object, str](), set[object]()
+    for name, value in tensors.items():
+        value = value.detach()
+        place = (value.device, value.untyped_storage().data_ptr())
+        view = (place, value.dtype, value.storage_offset(), value.shape, value.stride())
+        if value.numel() and view in views:
+            tied[name] = views[view]
+            continue
+        own[name] = value.contiguous() if place not in memory else value.clone().contiguous()
+        views[view] = name
+        memory.add(place)
+    return own, tied

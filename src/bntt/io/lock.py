@@ -16,8 +16,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from bntt.io.json_file import read_json
-from bntt.io.whole_file import write_whole
+from bntt.io.files import read_json, write_whole
 
 _NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")} - {None}
 

@@ -11,7 +11,16 @@ import io
 import pickletools
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+from torch.torch_version import TorchVersion
+
+from bntt.io.checkpoint import CheckpointError, bytes_of
+
+SAFE = "2.10"
+"""The first PyTorch whose loader of weights alone is trusted: pyproject.toml asks for it, and so does the reader."""
 LARGEST = 2 << 30
 """Bytes of a file: far more than any of the networks here."""
 MOST_OPERATIONS = 1_000_000
@@ -50,13 +59,69 @@ class PickledError(ValueError):
     """A file that is no file of weights; the message goes on after the file's name."""
 
 
+def read_pickled(path: Path) -> dict[str, Tensor]:
+    """The weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``.
+
+    The file is looked at first and then read by PyTorch's restricted loader alone; what that refuses is refused.
+
+    Raises:
+        CheckpointError: if it is missing, larger than ``LARGEST``, damaged, names anything but tensors, or holds what
+            no state dict does: other values, tensors larger than their bytes, numbers that are not finite; or if
+            PyTorch is older than :data:`SAFE`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.pth.tar"
+    >>> torch.save({"global_step": 3, "state_dict": {"fc2.weight": torch.ones(2)}}, path)
+    >>> read_pickled(path)
+    {'fc2.weight': tensor([1., 1.])}
+    """
+    if TorchVersion(torch.__version__) < SAFE:
+        raise CheckpointError(
+            f"{path} is not read: the restricted loader of PyTorch {torch.__version__} has known holes, which {SAFE} "
+            f"closed"
+        )
+    payload = bytes_of(path, LARGEST)
+    try:
+        check_pickled(payload)
+    except PickledError as error:
+        raise CheckpointError(f"{path} {error}") from None
+    try:
+        found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # of hostile bytes, whatever the loader makes of them
+        said = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise CheckpointError(f"{path} is damaged, or no file of weights ({said})") from None
+    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict) or not state:
+        raise CheckpointError(f"{path} holds no state dict, but a {type(found).__name__}")
+    for name, value in state.items():
+        if wrong := _no_weights(name, value):
+            raise CheckpointError(f"{path}: {str(name)[:100]!r} {wrong}")
+    if sum(value.numel() * value.element_size() for value in state.values()) > len(payload):
+        raise CheckpointError(f"{path} names its tensors more than once: they have more bytes than the file")
+    for name, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name[:100]!r} holds numbers that are not finite")
+    return {name: value.detach() for name, value in state.items()}
+
+
+def _no_weights(name: object, value: object) -> str:
+    """Why an entry of a state dict is none; "" for a tensor of numbers that are there."""
+    if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
+        return f"is a {type(value).__name__}, and not a tensor by name"
+    assert isinstance(value, Tensor)
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        return f"is a tensor of another kind ({value.layout}, {value.device})"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"is {list(value.shape)} of fewer numbers than that"
+    return ""
+
+
 def check_pickled(payload: bytes) -> None:
     """Refuse what holds more than tensors in dictionaries, before anything of it is loaded.
 
     Raises:
         PickledError: saying what it holds, or that it is not whole.
 
-    >>> import torch
     >>> file = io.BytesIO()
     >>> torch.save({"weight": torch.ones(2)}, file)
     >>> check_pickled(file.getvalue())

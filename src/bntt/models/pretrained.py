@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from bntt.io.digest import digest_of_bytes
+from bntt.io.files import digest_of_bytes
 from bntt.models.spiking import resolve
 from bntt.models.vgg import vgg6
 from bntt.nn.encoders.poisson import PoissonEncoder

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.json_file import parse_json, write_json
+from bntt.io.files import parse_json, write_json
 from bntt.runs.training.checkpoints import Kept
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bntt.io.json_file import write_json
+from bntt.io.files import write_json
 from bntt.runs.recipe.numerics import NUMERICS
 from bntt.version import __version__
 

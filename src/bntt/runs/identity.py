@@ -8,8 +8,7 @@ from typing import Any
 
 from bntt.data.prepared.prepared_set import Manifest
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.digest import digest
-from bntt.io.json_file import read_json
+from bntt.io.files import digest, read_json
 from bntt.io.toml_file import tables_of
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import Recipe, parse_recipe

@@ -13,9 +13,9 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from bntt.io.checkpoint import CheckpointError, read_pickled, write_checkpoint
-from bntt.io.digest import digest
-from bntt.io.whole_file import write_whole
+from bntt.io.checkpoint import CheckpointError, write_checkpoint
+from bntt.io.files import digest, write_whole
+from bntt.io.pickled import read_pickled
 from bntt.models import MODELS
 from bntt.nn import SpikingNetwork
 from bntt.runs.directory import RunDirectory, new_run_directory

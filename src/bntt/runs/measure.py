@@ -11,8 +11,7 @@ from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progres
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Result, checked_arguments, result_from
 from bntt.charts.files import save_figure
-from bntt.io.json_file import find_object, write_json
-from bntt.io.whole_file import write_whole
+from bntt.io.files import find_object, write_json, write_whole
 from bntt.runs.open_recipe import OpenedRecipe, open_recipe
 from bntt.runs.open_run import LoadedRun, load_run
 from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself

@@ -12,8 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bntt.io.json_file import find_object, read_json, write_json
-from bntt.io.whole_file import write_whole
+from bntt.io.files import find_object, read_json, write_json, write_whole
 from bntt.runs.environment import environment
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import build_data

@@ -13,7 +13,7 @@ from typing import Any
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement
 from bntt.analysis.result import Result, checked_arguments, result_from
-from bntt.io.digest import digest_of_values
+from bntt.io.files import digest_of_values
 from bntt.runs.measure import measurement_of
 
 Values = Mapping[str, Any]

@@ -17,8 +17,7 @@ from bntt.data.catalog import BUILT_IN, prepared_folder
 from bntt.data.events.event_sets import EVENT_SETS, frames_folder
 from bntt.data.prepared.prepared_set import Manifest, manifest_of, read_manifest
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.digest import digest_of_text, digest_of_values
-from bntt.io.json_file import find_object
+from bntt.io.files import digest_of_text, digest_of_values, find_object
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import weights_hash
 from bntt.runs.recipe.build import facts_of, for_measuring

@@ -12,7 +12,7 @@ from typing import Any
 
 from bntt.analysis.accuracy.starts import FEW, Summary, summary
 from bntt.analysis.result import Result
-from bntt.io.json_file import write_json
+from bntt.io.files import write_json
 from bntt.runs.environment import environment
 from bntt.runs.recipe.numerics import NUMERICS, numerics_of
 from bntt.studies.measures import EVALUATE, measure_from

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from bntt.io.shared_storage import pack, unpack
+from bntt.io.checkpoint import pack, unpack
 from bntt.training.processes import LostProcessError, Processes
 
 T = TypeVar("T")

@@ -80,7 +80,7 @@ def test_nothing_older_goes_before_the_new_one_is_there(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bntt.io.whole_file.os.fsync", fail)
+    monkeypatch.setattr("bntt.io.files.os.fsync", fail)
     with pytest.raises(OSError, match="No space"):
         store.write(2, {"x": torch.zeros(1)}, {}, 1)
     monkeypatch.undo()

@@ -9,8 +9,8 @@ import torch
 
 from bntt.data import ImageSet
 from bntt.io.checkpoint import read_checkpoint, read_facts
+from bntt.io.files import write_whole
 from bntt.io.lock import RunLockedError, hold_run
-from bntt.io.whole_file import write_whole
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
@@ -98,7 +98,7 @@ def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path
             raise OSError(errno.ENOSPC, "No space left on device")
         write_whole(path, payload)
 
-    for place in ("bntt.io.checkpoint.write_whole", "bntt.io.json_file.write_whole"):
+    for place in ("bntt.io.checkpoint.write_whole", "bntt.io.files.write_whole"):
         monkeypatch.setattr(place, full)
     told = []
     with pytest.raises(OSError, match="No space left"):

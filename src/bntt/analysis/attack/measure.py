@@ -28,7 +28,7 @@ from bntt.analysis.attack.square import search
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
 from bntt.analysis.result import result_from
 from bntt.io.cells import hold_cells, read_cell, write_cell
-from bntt.io.digest import digest_of_bytes, digest_of_values
+from bntt.io.files import digest_of_bytes, digest_of_values
 from bntt.nn import SpikingClassifier
 
 IMAGES = 500

@@ -34,7 +34,7 @@ from bntt.data.frames import FrameSet
 from bntt.data.images.image_folder import folder_listing, listing_digest
 from bntt.data.prepared.frame_file import FrameFile
 from bntt.data.prepared.prepared_set import PARTS, Manifest, load_part, replace_prepared, verify_prepared
-from bntt.io.digest import digest
+from bntt.io.files import digest
 
 SPLIT = "split.json"
 Progress = Callable[[int, int], None]

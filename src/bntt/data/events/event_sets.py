@@ -20,7 +20,7 @@ from bntt.data.events.event_folder import (
 )
 from bntt.data.events.npz import read_event_archive
 from bntt.data.prepared.prepared_set import Manifest, cache_root, read_manifest
-from bntt.io.digest import digest_of_text
+from bntt.io.files import digest_of_text
 
 
 @dataclass(frozen=True)

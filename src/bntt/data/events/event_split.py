@@ -13,8 +13,7 @@ import numpy as np
 
 from bntt.data.errors import DataError
 from bntt.data.events.recording import Events
-from bntt.io.digest import digest_of_text
-from bntt.io.json_file import read_json
+from bntt.io.files import digest_of_text, read_json
 
 TEST_SHARE = 0.1
 """9,000 and 1,000 of CIFAR10-DVS."""

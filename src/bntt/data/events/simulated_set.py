@@ -16,7 +16,7 @@ from bntt.data.events.camera import CAMERA, Camera, simulate
 from bntt.data.events.recording import beginning
 from bntt.data.images.image_set import ImageSet
 from bntt.data.subset import stratified
-from bntt.io.digest import digest_of_bytes
+from bntt.io.files import digest_of_bytes
 
 RECORDINGS = 10_000
 """As many as CIFAR10-DVS has."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from bntt.data.errors import DataError
 from bntt.data.images.bundled import FASHION_CLASSES
 from bntt.data.images.image_set import ImageSet, Splits
-from bntt.io.digest import digest
+from bntt.io.files import digest
 
 DIGITS = tuple("0123456789")
 STEMS = {"train": "train", "test": "t10k"}

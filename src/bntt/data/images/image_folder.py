@@ -19,7 +19,7 @@ from bntt.data.errors import DataError
 from bntt.data.images.exif import Seen, orientation_of, upright, why_refused
 from bntt.data.images.image_set import ImageSet, Splits
 from bntt.data.zip_members import check_members
-from bntt.io.digest import digest_of_text
+from bntt.io.files import digest_of_text
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
 """What Pillow may open: no other of its readers sees a byte, least of all those that start programs."""

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from bntt.data.errors import DataError
 from bntt.data.images.image_set import ImageSet, Splits
-from bntt.io.digest import digest, digest_of_bytes, digest_of_values
-from bntt.io.json_file import read_json
+from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
 
 FORMAT = 1
 PARTS = ("train", "test")

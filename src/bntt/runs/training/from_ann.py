@@ -12,9 +12,8 @@ from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
 from bntt.io.checkpoint import read_facts, write_checkpoint
-from bntt.io.json_file import write_json_lines
+from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
-from bntt.io.whole_file import write_whole
 from bntt.models.spiking import FIRE_RULES, RESETS
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory

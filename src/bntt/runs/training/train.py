@@ -16,9 +16,8 @@ from bntt.analysis import Evaluation, evaluate, health
 from bntt.data import SampleLoader
 from bntt.engine import crossover
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
-from bntt.io.json_file import write_json_lines
+from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
-from bntt.io.whole_file import write_whole
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
 from bntt.runs.recipe.build import build_model, input_shape, training_loader

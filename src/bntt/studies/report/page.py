@@ -17,7 +17,7 @@ from bntt.charts import page as chart_page
 from bntt.charts.colours import looks_of, style_rules
 from bntt.charts.section import Cell, Table
 from bntt.charts.table import table_of
-from bntt.io.whole_file import write_whole
+from bntt.io.files import write_whole
 from bntt.studies.report.blocks import Page, Subject
 from bntt.studies.report.find import is_study
 from bntt.studies.report.run import COLUMNS as OF_RUNS

@@ -1,0 +1,149 @@
+"""Files: written whole or not at all, durable, and read again before they count; known by digests; JSON in them."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path, payload: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it.
+
+    A kill at any moment leaves the old file or the new one.
+
+    Raises:
+        OSError: if it cannot be written, naming the file and, on a full disk, what is needed and what is free.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.read_bytes() != payload:
+            raise OSError(errno.EIO, "what was written is not what is read again")
+        temporary.replace(path)
+    except OSError as error:
+        raise _failure(error, path, len(payload)) from None
+    finally:
+        _discard(temporary)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's names durable, where the system knows how: Windows opens no folder, and needs no such thing; some
+    file systems of networks refuse.
+
+    Raises:
+        OSError: if it fails; what was written is there, but might not outlive a loss of power.
+    """
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _discard(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        return  # its folder is gone or read-only: the first error is the one to tell
+
+
+def _failure(error: OSError, path: Path, size: int) -> OSError:
+    text = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        text += f": {size:,} bytes are needed, {shutil.disk_usage(path.parent).free:,} are free"
+    return OSError(error.errno, f"{path} could not be written, what was there before is unchanged ({text})")
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """The checksum of a whole file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def digest_of_bytes(content: bytes) -> str:
+    """The SHA-256 of bytes, as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_of_text(text: str) -> str:
+    """The SHA-256 of a text in UTF-8; names of files that are none keep their bytes.
+
+    >>> digest_of_text("bntt")[:8]
+    'ea180ba0'
+    """
+    return digest_of_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def digest_of_values(values: Any) -> str:
+    """The SHA-256 of what JSON can hold, whatever the order of its keys.
+
+    >>> digest_of_values({"a": 1, "b": 2}) == digest_of_values({"b": 2, "a": 1})
+    True
+    """
+    return digest_of_bytes(json.dumps(values, sort_keys=True).encode())
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: if it is none; lists within lists beyond what Python follows are none either.
+
+    >>> parse_json('{"T": 8}')
+    {'T': 8}
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists or tables lie too deep within one another") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file of UTF-8.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is not UTF-8, or no JSON.
+    """
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def find_object(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None where there is none that can be read."""
+    try:
+        values = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write a value as JSON, whole or not at all, one entry a line.
+
+    Raises:
+        OSError: if it cannot be written; what was there before is then still there.
+    """
+    write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
+
+
+def write_json_lines(path: Path, rows: list[Any]) -> None:
+    """Write values one a line, whole or not at all.
+
+    Raises:
+        OSError: if it cannot be written; what was there before is then still there.
+    """
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
