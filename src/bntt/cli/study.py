@@ -38,6 +38,7 @@ def study(
     data: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     dry_run: bool = False,
     only_kept: bool = False,
+    pack: Path | None = None,
     device: str = "cpu",
     precision: Literal["fp32", "bf16-grad"] = "fp32",
 ) -> None:
@@ -56,11 +57,14 @@ def study(
         small: at the small setting, which two cores train in minutes to hours, instead of the paper's.
         jobs: how many runs at once; each takes its share of the cores, or OMP_NUM_THREADS.
         pool: the folder of runs.
-        results: a folder that is searched for kept runs as well, repeatable; nothing is written there.
+        results: a folder that is searched for kept runs as well, and for archives of them, repeatable; nothing is
+            written there.
         out: the folder of results.
         data: where a dataset lies, NAME=FOLDER, repeatable: `--data images=my/images`.
         dry_run: say what would be made and what is used again, and why; make nothing.
         only_kept: make nothing, and write what there is: the rest is "not run".
+        pack: a folder in which the result is kept for good: a summary, NAME.json, and the runs behind it without their
+            weights, NAME.tar.xz, with its checksum in SHA256SUMS; --results opens it.
         device: cpu, or cuda.
         precision: of the gradients of what is made. bf16-grad is faster where the processor has bfloat16; the spikes
             are those of fp32, and either stands for the other.
@@ -86,11 +90,14 @@ def study(
     if dry_run:
         _tell_plan(planned)
         return
-    from bntt.studies.run_studies import results_of, write_results
+    from bntt.studies.run_studies import pack_results, results_of, write_results
 
     outcomes = [] if only_kept else _work(planned, places.pool, jobs, device)
-    for path in write_results(results_of(planned, places, outcomes, device), places):
+    found = results_of(planned, places, outcomes, device)
+    for path in write_results(found, places):
         _tell_result(path)
+    for path in pack_results(found, pack) if pack else ():
+        console.line(f"packed: {path}")
     failed = [outcome for outcome in outcomes if outcome.code]
     for outcome in failed:
         streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")

@@ -20,7 +20,7 @@ from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 PRETRAINED: dict[str, Callable[..., SpikingNetwork]] = {"fashion-mnist-vgg6": vgg6}
-"""The builder of each network that comes trained. ``docs/make_pretrained.py`` makes its files of a run."""
+"""The builder of each network that comes trained. ``docs/make.py --weights`` makes its files of a run."""
 
 
 class PretrainedError(RuntimeError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bntt.charts.files import save_figure
 from bntt.charts.records import Chart, Figure
 from bntt.studies.line_charts import bounds, drifts, layers, membrane, noise, over_time, thresholds
+from bntt.studies.pictures import FigurePart
 from bntt.studies.run_charts import failures, folds, layer_spikes, means, scatter
 from bntt.studies.study_result import StudyResult
 
@@ -30,16 +31,23 @@ CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
 SIZES = {"paper": "at the paper's setting", "small": "at the small setting"}
 
 
+def figures_of(result: StudyResult) -> Iterator[tuple[str, FigurePart, Figure]]:
+    """Yield every picture of a study that there are numbers for: the name of its file, what was asked for, the chart."""
+    for number, part in enumerate(result.study.figures, start=1):
+        if charts := CHARTS[part.kind](result, part):
+            title = f"{part.title} ({result.study.name}, {SIZES[result.setting]})"
+            yield f"{number}-{part.kind}.svg", part, Figure(title, charts)
+
+
 def save_figures(result: StudyResult, folder: Path) -> list[dict[str, str]]:
-    """Draw every picture of a study that there are numbers for; gives file, title and text alternative of each.
+    """Draw every picture of a study; gives file, title and text alternative of each.
 
     Raises:
         OSError: if one cannot be written.
     """
-    saved, size = [], SIZES[result.setting]
-    for number, part in enumerate(result.study.figures, start=1):
-        if charts := CHARTS[part.kind](result, part):
-            file = f"figure-{number}-{part.kind}.svg"
-            save_figure(Figure(f"{part.title} ({result.study.name}, {size})", charts), folder / file)
-            saved.append({"file": file, "title": part.title, "alt": f"{part.alt.strip()} ({size})"})
+    saved = []
+    for name, part, figure in figures_of(result):
+        save_figure(figure, folder / f"figure-{name}")
+        alt = f"{part.alt.strip()} ({SIZES[result.setting]})"
+        saved.append({"file": f"figure-{name}", "title": part.title, "alt": alt})
     return saved

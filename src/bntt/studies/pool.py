@@ -16,6 +16,7 @@ from typing import Any
 from bntt.data.catalog import BUILT_IN, prepared_folder
 from bntt.data.events.event_sets import EVENT_SETS, frames_folder
 from bntt.data.prepared.prepared_set import Manifest, manifest_of, read_manifest
+from bntt.io.archive import archives_in, packed_place, unpacked
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_text, digest_of_values, find_object
 from bntt.runs.directory import RunDirectory
@@ -40,6 +41,8 @@ OF = {"epoch": "epoch", "updates": "updates"}
 """What a kept measure says of the evaluation beside which it was made."""
 DEPTH = 2
 """How deep folders of results are searched for runs."""
+EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
+"""The files of a run that its numbers can be checked with."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,16 @@ class KeptRun:
     @property
     def has_weights(self) -> bool:
         return RunDirectory(self.path).best.is_file()
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it comes from an archive of results, whose checksum stands for its data as well."""
+        return packed_place(self.path) is not None
+
+    @property
+    def place(self) -> Path:
+        """Where it lies, or lay before it was packed, as messages and results name it."""
+        return packed_place(self.path) or self.path
 
     def found(self, measure: Measure) -> Mapping[str, Any] | None:
         """Find the numbers of a measure on this run, and on the weights that its evaluation is of.
@@ -118,12 +131,30 @@ def place_of(name: str, of: str, data: Mapping[str, str]) -> str:
 
 
 def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
-    """Yield the runs of some folders that were measured, in their order."""
+    """Yield the runs of some folders, and of the archives in them, that were measured, in their order.
+
+    Raises:
+        CheckpointError: if an archive is damaged.
+    """
     for folder in folders:
-        for depth in range(1, DEPTH + 1):
-            for file in sorted(folder.glob("/".join(["*"] * depth) + "/recipe.toml")):
-                if (run := kept_run(file.parent)) is not None:
-                    yield run
+        for place in (folder, unpacked(folder)) if archives_in(folder) else (folder,):
+            for depth in range(1, DEPTH + 1):
+                for file in sorted(place.glob("/".join(["*"] * depth) + "/recipe.toml")):
+                    if (run := kept_run(file.parent)) is not None:
+                        yield run
+
+
+def evidence_of(run: KeptRun) -> dict[str, bytes]:
+    """Collect the files that a run's numbers can be checked with, and those of the ANN that it began with: no weights."""
+    folders = [run.path]
+    if run.recipe.convert.ann:
+        folders.append(_ann_place(run.recipe, run.path, run.evaluation))
+    return {
+        f"{folder.name}/{file.relative_to(folder).as_posix()}": file.read_bytes()
+        for folder in folders
+        for pattern in EVIDENCE
+        for file in folder.glob(pattern)
+    }
 
 
 def kept_run(path: Path) -> KeptRun | None:
@@ -168,16 +199,25 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
 
 
 def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """The identity of the ANN that a kept run began with: where it was, or beside the run under the same name, as far
-    as what lies there is still what the run's evaluation tells of it."""
+    """The identity of the ANN that a kept run began with; "" of a run that began with none."""
     if not recipe.convert.ann:
         return ""
-    was = Path(recipe.convert.ann)
-    made = evaluation.get("conversion") or {}
+    place = _ann_place(recipe, path, evaluation)
+    rules = rules_in(find_object(place / "environment.json") or {})
+    return identity(load_recipe(place / "recipe.toml", same_data=True), rules=rules)
+
+
+def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
+    """The directory of the ANN that a kept run began with: where it was, or beside the run under the same name, as far
+    as what lies there is still what the run's evaluation tells of it.
+
+    Raises:
+        RecipeError: if it is in neither.
+    """
+    was, made = Path(recipe.convert.ann), evaluation.get("conversion") or {}
     for place in dict.fromkeys((was, path.parent / was.name)):
         if (place / "recipe.toml").is_file() and _is_ann(place, made.get("ann") or {}):
-            rules = rules_in(find_object(place / "environment.json") or {})
-            return identity(load_recipe(place / "recipe.toml", same_data=True), rules=rules)
+            return place
     raise RecipeError(f"{path}: the ANN that it began with is not known any more")
 
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bntt.data.errors import DataError
+from bntt.io.archive import SUFFIX, pack
+from bntt.io.files import write_json
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.figures import save_figures
-from bntt.studies.pool import numbers_of
+from bntt.studies.pool import evidence_of, numbers_of
 from bntt.studies.start_plan import PlannedRun, Start, plan_study
 from bntt.studies.study_file import Study
-from bntt.studies.study_result import StartFound, StudyResult, directory_of, write_result
+from bntt.studies.study_result import StartFound, StudyResult, directory_of, summary_of, write_result
 from bntt.studies.study_schema import SettingName
 from bntt.studies.work_items import Item, decide, items_of
 from bntt.studies.workers import Outcome
@@ -118,6 +120,24 @@ def _found(item: Item, start: Start, told: Mapping[str, Outcome]) -> StartFound:
         return StartFound(start, "not run", item.why, None, item.identity)
     why = f"without {', '.join(lacking)}: {item.why}" if lacking else ""
     return StartFound(start, "done", why, item.kept, item.identity, numbers)
+
+
+def pack_results(results: Sequence[StudyResult], folder: Path) -> list[Path]:
+    """Keep each result for good: a summary ``NAME.json``, and the runs behind it, without weights, as one archive.
+
+    Raises:
+        OSError: if something cannot be written.
+    """
+    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        files = dict[str, bytes]()
+        for found in result.found.values():
+            files |= evidence_of(found.kept) if found.kept else {}
+        written += [folder / f"{result.study.name}.json", folder / f"{result.study.name}{SUFFIX}"]
+        write_json(written[-2], summary_of(result))
+        pack(written[-1], files)
+    return written
 
 
 def write_results(results: Sequence[StudyResult], places: Places) -> list[Path]:

@@ -137,6 +137,18 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
     }
 
 
+def summary_of(result: StudyResult) -> dict[str, Any]:
+    """Shorten a result to what people read: tables, claims, and of every start what it ran on.
+
+    What was measured on each start is in the archive beside it, and when it was written down makes no difference.
+    """
+    values = as_json(result)
+    for run in values["runs"]:
+        for start in run["starts"]:
+            del start["measures"]
+    return {key: value for key, value in values.items() if key not in ("written", "commit", "figures")}
+
+
 def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> bool:
     """Whether a run, or a number of one, is of few starts: of those that were done, however many were planned."""
     done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
@@ -167,7 +179,7 @@ def _start(found: StartFound) -> dict[str, Any]:
         "seed": found.start.seed,
         "state": found.state,
         "why": found.why,
-        "directory": str(kept.path) if kept else None,
+        "directory": str(kept.place) if kept else None,
         "digest": found.identity,
         "data": dict(kept.data) if kept else None,
         "commit": facts.get("commit"),

@@ -125,29 +125,29 @@ def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
     fitting, reasons = list[KeptRun](), list[str]()
     for run in kept:
         if run.unfinished:
-            reasons.append(f"{run.path} {run.unfinished}")
+            reasons.append(f"{run.place} {run.unfinished}")
         elif not numerics_agree(run):
-            reasons.append(f"{run.path} was made by code that gives other numbers")
+            reasons.append(f"{run.place} was made by code that gives other numbers")
         elif item.sums is not None and run.data != item.sums:
-            reasons.append(f"{run.path} was made with other data")
-        elif item.sums is None and item.recipe.data.name in ("images", "events"):
-            reasons.append(f"{run.path} may be of other data, which is not here to be compared")
+            reasons.append(f"{run.place} was made with other data")
+        elif item.sums is None and item.recipe.data.name in ("images", "events") and not run.is_packed:
+            reasons.append(f"{run.place} may be of other data, which is not here to be compared")
         else:
             fitting.append(run)
     best = min(fitting, key=lambda run: _rank(item, run, pool), default=None)
     item.kept, item.missing = best, [] if best is None else _missing(item, best)
     whole = best is not None and not item.missing and (best.has_weights or not item.weights)
     if best is not None and whole:
-        item.action, item.why = "reuse", f"{best.path}"
+        item.action, item.why = "reuse", f"{best.place}"
     elif best is not None and (best.has_weights or not item.start.trained) and item.sums is not None:
         inside = best.path.parent.resolve() == pool.resolve()
         item.action = "measure" if inside else "adopt"
-        item.why = f"{best.path} lacks {_named(item.missing)}"
+        item.why = f"{best.place} lacks {_named(item.missing)}"
     elif item.sums is not None:
-        gone = "" if best is None else f"{best.path} has no weights, and {_lacking(item)}; "
+        gone = "" if best is None else f"{best.place} has no weights, and {_lacking(item)}; "
         item.action, item.why = "train", gone + ("; ".join(reasons) or ("" if gone else "nothing kept is the same"))
     else:
-        part = "" if best is None else f"; {best.path} lacks {_named(item.missing) or 'its weights'}"
+        part = "" if best is None else f"; {best.place} lacks {_named(item.missing) or 'its weights'}"
         item.action, item.why = "cannot", (item.damaged or why_data_is_missing(item.recipe)) + part
 
 

@@ -1,0 +1,114 @@
+"""Archives of small text files: the evidence behind results, one ``NAME.tar.xz`` a subject, with ``SHA256SUMS`` beside.
+
+The same files give the same bytes. Reading verifies the checksum first, and never writes into the folder of the archives.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.files import digest_of_bytes, write_whole
+
+SUFFIX = ".tar.xz"
+SUMS = "SHA256SUMS"
+LARGEST = 1 << 29
+"""Bytes of all files of an archive together."""
+_UNPACKED: dict[tuple[Path, str], tempfile.TemporaryDirectory[str]] = {}
+"""Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """List the archives of a folder, by name."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def pack(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
+            member.size = len(files[name])
+            archive.addfile(member, io.BytesIO(files[name]))
+    payload = lzma.compress(content.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+    write_whole(path, payload)
+    sums = _sums(path.parent) | {path.name: digest_of_bytes(payload)}
+    lines = (f"{sums[name]}  {name}\n" for name in sorted(sums))
+    write_whole(path.parent / SUMS, "".join(lines).encode())
+
+
+def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every file of an archive.
+
+    Raises:
+        CheckpointError: if it is not the archive that its checksum was taken of, or holds anything but files below it.
+    """
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    expected = _sums(path.parent).get(path.name)
+    if digest_of_bytes(payload) != expected:
+        wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
+        raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or pack it anew")
+    left = LARGEST
+    try:
+        with tarfile.open(fileobj=io.BytesIO(payload), mode="r:xz") as archive:
+            for member in archive:
+                name, left = PurePosixPath(member.name), left - member.size
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None or name.is_absolute() or ".." in name.parts or left < 0:
+                    raise CheckpointError(
+                        f"{path} holds {member.name!r}, which no archive of results has: fetch it again"
+                    )
+                yield str(name), content.read()
+    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
+        raise CheckpointError(f"{path} is no archive that can be read ({error}): fetch it again") from None
+
+
+def unpacked(folder: Path) -> Path:
+    """Unpack all archives of a folder into one temporary folder, which lasts as long as the process.
+
+    Raises:
+        CheckpointError: if one is damaged.
+    """
+    sums = folder / SUMS
+    key = (folder.resolve(), digest_of_bytes(sums.read_bytes()) if sums.is_file() else "")
+    if key not in _UNPACKED:
+        target = tempfile.TemporaryDirectory(prefix="bntt-", ignore_cleanup_errors=True)
+        for archive in archives_in(folder):
+            for name, content in read_archive(archive):
+                file = Path(target.name, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+        _UNPACKED[key] = target
+    return Path(_UNPACKED[key].name)
+
+
+def packed_place(path: Path) -> Path | None:
+    """Tell where something that was unpacked belongs, ``FOLDER/NAME``; None for what lies there itself."""
+    for (folder, _), target in _UNPACKED.items():
+        if path.is_relative_to(target.name):
+            here = Path.cwd().resolve()
+            shown = folder.relative_to(here) if folder.is_relative_to(here) else Path(folder.name)
+            return shown / path.relative_to(target.name)
+    return None
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Read the checksums of a folder, by name of the file."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}

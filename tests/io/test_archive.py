@@ -1,0 +1,59 @@
+"""Archives of results: the same bytes for the same files, opened beside the user's tree, refused where damaged."""
+
+import tarfile
+
+import pytest
+
+from bntt.io.archive import SUMS, archives_in, pack, packed_place, read_archive, unpacked
+from bntt.io.checkpoint import CheckpointError
+
+FILES = {"run-1/recipe.toml": b"seed = 1\n", "run-0/evaluation.json": b"{}", "run-0/measures/exit-1.json": b"[1]"}
+
+
+def test_the_same_files_give_the_same_bytes_whatever_their_order(tmp_path):
+    pack(tmp_path / "a.tar.xz", FILES)
+    pack(tmp_path / "b.tar.xz", dict(reversed(FILES.items())))
+    assert (tmp_path / "a.tar.xz").read_bytes() == (tmp_path / "b.tar.xz").read_bytes()
+    assert dict(read_archive(tmp_path / "a.tar.xz")) == FILES
+    assert [line.split("  ")[1] for line in (tmp_path / SUMS).read_text().splitlines()] == ["a.tar.xz", "b.tar.xz"]
+    with tarfile.open(tmp_path / "a.tar.xz") as archive:
+        assert {(one.mtime, one.uid, one.gid, one.uname) for one in archive} == {(0, 0, 0, "")}
+
+
+def test_archives_are_opened_together_and_leave_their_folder_as_it_is(tmp_path):
+    pack(tmp_path / "a.tar.xz", FILES)
+    pack(tmp_path / "b.tar.xz", {"run-2/recipe.toml": b""})
+    before = sorted(tmp_path.iterdir())
+    opened = unpacked(tmp_path)
+    assert {str(path.relative_to(opened)) for path in opened.rglob("*.*")} == {*FILES, "run-2/recipe.toml"}
+    assert unpacked(tmp_path) == opened, "once a process"
+    assert sorted(tmp_path.iterdir()) == before
+    assert packed_place(opened / "run-0").name == "run-0"
+    assert packed_place(tmp_path / "run-0") is None
+    pack(tmp_path / "b.tar.xz", {})
+    assert not (unpacked(tmp_path) / "run-2").exists(), "what was packed anew is opened anew"
+
+
+@pytest.mark.parametrize("fault", ["bit", "short", "unlisted", "path", "link"])
+def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, fault):
+    path = tmp_path / "a.tar.xz"
+    pack(path, {"../out.txt": b""} if fault == "path" else FILES)
+    content = bytearray(path.read_bytes())
+    if fault == "bit":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif fault == "short":
+        path.write_bytes(content[:-4])
+    elif fault == "unlisted":
+        (tmp_path / SUMS).unlink()
+    elif fault == "link":
+        import bntt.io.files
+
+        with tarfile.open(path, "w:xz") as archive:
+            member = tarfile.TarInfo("run-0/recipe.toml")
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+            archive.addfile(member)
+        (tmp_path / SUMS).write_text(f"{bntt.io.files.digest(path)}  {path.name}\n")
+    with pytest.raises(CheckpointError, match=r"a\.tar\.xz (is damaged|holds|is no archive).*fetch it again"):
+        list(read_archive(path))
+    assert archives_in(tmp_path) == [path]
