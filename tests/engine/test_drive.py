@@ -9,8 +9,7 @@ from bntt.engine.drive import DriveReverse, drive
 from bntt.engine.layer_spec import Affine, SpikeGrad
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("shared", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_the_way_there_and_back(shared, dtype, rng):
     current = torch.randn(3, 4, 5, 2, 7, generator=rng).to(dtype)
     mean, scale, shift, inverse = (torch.rand(3, 7, generator=rng) + 0.5 for _ in range(4))

@@ -76,7 +76,3 @@ def test_the_parts_of_a_module_are_those_that_it_names():
     assert [(name, module) for name, module, _ in parts] == list(whole.named_modules())
     tensors = {id(tensor) for _, _, own in parts for tensor in own}
     assert tensors == {id(tensor) for tensor in (*whole.parameters(), *whole.buffers())}
-
-
-def test_the_processor_says_what_it_multiplies():
-    assert private.processor_has_bf16() in (True, False)

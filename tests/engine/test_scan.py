@@ -14,7 +14,8 @@ from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_sums
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
-from tests.kernels import needs_kernels, scan_backward, simulate, variant
+from tests.kernels import VARIANTS, needs_kernels, scan_backward, simulate, using, variant
+from tests.pairs import pairs
 
 pytestmark = needs_kernels
 _ = variant
@@ -29,21 +30,23 @@ SHAPES = [  # T, B, H, W, C, window
     (4, 2, 3, 5, 64, (3, 5)),
     (14, 1, 8, 40, 16, (8, 8)),
 ]
-NEURONS = [
-    Neuron(0.95, 1.0, before, hard, surrogate)
-    for before, hard, surrogate in itertools.product(
-        (fire_after, fire_before), (soft_reset, hard_reset), (Triangle(), FastSigmoid(), ArcTan())
-    )
+OPTIONS = (fire_after, fire_before), (soft_reset, hard_reset), (Triangle(), FastSigmoid(), ArcTan())
+GRID = [
+    (shape, Neuron(0.95, 1.0, *options), variant) for shape, *options, variant in pairs(SHAPES, *OPTIONS, VARIANTS)
 ] + [
-    Neuron(0.5, 0.7, surrogate=Triangle(0.5)),
-    Neuron(0.9, 2.0, fire_before, hard_reset, FastSigmoid(5.0, 0.7)),
-    Neuron(1.0),
+    (SHAPES[0], Neuron(0.5, 0.7, surrogate=Triangle(0.5)), VARIANTS[0]),
+    (SHAPES[2], Neuron(0.9, 2.0, fire_before, hard_reset, FastSigmoid(5.0, 0.7)), VARIANTS[-1]),
+    (SHAPES[3], Neuron(1.0), VARIANTS[-1]),
 ]
+IN_TURN = list(zip(SHAPES, itertools.cycle(VARIANTS), strict=False))
+RULES = [(Neuron(0.95, rule=rule, reset=reset), variant) for rule, reset, variant in pairs(*OPTIONS[:2], VARIANTS)]
 
 
-def named(neuron: Neuron) -> str:
-    rules = f"{neuron.rule.__name__}-{neuron.reset.__name__}"
-    return f"{neuron.leak}-{neuron.threshold}-{rules}-{neuron.surrogate}"
+def named(value: object) -> str:
+    if not isinstance(value, Neuron):
+        return str(value)
+    rules = f"{value.rule.__name__}-{value.reset.__name__}"
+    return f"{value.leak}-{value.threshold}-{rules}-{value.surrogate}"
 
 
 def make(shape: tuple, rng: torch.Generator, mean: float = 0.3) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,8 +67,7 @@ def affine_of(current: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-4) -
     return Affine(mean, gamma * inverse, beta), inverse
 
 
-@pytest.mark.parametrize("neuron", NEURONS, ids=named)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("shape", "neuron", "variant"), GRID, ids=named, indirect=["variant"])
 def test_forward_and_every_gradient(shape, neuron, variant, rng):
     current, gamma, beta = make(shape, rng)
     window = shape[-1]
@@ -107,8 +109,9 @@ def test_forward_and_every_gradient(shape, neuron, variant, rng):
         assert differ.sum() <= (~clean).sum() * shape[0]
 
 
-@pytest.mark.parametrize("neuron", NEURONS[::3], ids=named)
-@pytest.mark.parametrize("shape", SHAPES[:5], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "neuron", "variant"), [row for row in GRID if row[0] in SHAPES[:5]], ids=named, indirect=["variant"]
+)
 def test_the_gradient_of_a_leak_in_every_channel(shape, neuron, variant, rng):
     """From a membrane on, and with what later steps want of it, against autograd in float64."""
     current, gamma, beta = make(shape, rng)
@@ -177,7 +180,7 @@ def test_the_gradient_may_overwrite_the_current(variant, rng):
     assert torch.equal(apart, inplace)
 
 
-@pytest.mark.parametrize("neuron", NEURONS[:4:3] + NEURONS[6:10:3], ids=named)
+@pytest.mark.parametrize(("neuron", "variant"), RULES, ids=named, indirect=["variant"])
 def test_chunks_carry_the_membrane(neuron, variant, rng):
     current, gamma, beta = make(SHAPES[2], rng)
     affine, _ = affine_of(current, gamma, beta)
@@ -192,7 +195,7 @@ def test_chunks_carry_the_membrane(neuron, variant, rng):
     assert torch.equal(fired, torch.cat(taken))
 
 
-@pytest.mark.parametrize("neuron", NEURONS[:4:3] + NEURONS[6:10:3], ids=named)
+@pytest.mark.parametrize(("neuron", "variant"), RULES, ids=named, indirect=["variant"])
 def test_the_reverse_scan_goes_on_from_membrane_and_carry(neuron, variant, rng):
     """In parts it gives what the whole gives, and the last carry is the gradient of the membrane at the start."""
     shape, window = SHAPES[2], (2, 2)
@@ -229,7 +232,7 @@ def test_the_reverse_scan_goes_on_from_membrane_and_carry(neuron, variant, rng):
     assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-5) for a, b in zip(*sums, strict=True))
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("shape", "variant"), IN_TURN, ids=str, indirect=["variant"])
 def test_the_same_bits_on_any_number_of_threads(shape, variant, rng):
     current, gamma, beta = make(shape, rng)
     affine, inverse = affine_of(current, gamma, beta)
@@ -246,17 +249,18 @@ def test_the_same_bits_on_any_number_of_threads(shape, variant, rng):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e3])
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 70, 6, 6, 19, (1, 1))], ids=str)
-def test_moments_are_right_a_thousand_deviations_away(shape, offset, variant, rng):
+def test_moments_are_right_a_thousand_deviations_away(shape, rng):
     steps, batch, height, width, channels, _ = shape
-    current = torch.randn(steps, batch, height, width, channels, generator=rng) + offset
-    copy = torch.empty_like(current)
-    mean, var = moments(current, copy)
-    wide = current.double()
-    assert torch.equal(copy, current)
-    assert torch.allclose(mean.double(), wide.mean((1, 2, 3)), rtol=1e-6, atol=1e-6)
-    assert torch.allclose(var.double(), wide.var((1, 2, 3), correction=0), rtol=2e-6, atol=1e-7)
+    normal = torch.randn(steps, batch, height, width, channels, generator=rng)
+    for offset, name in itertools.product((0.0, 1e3), VARIANTS):
+        current = normal + offset
+        copy, wide = torch.empty_like(current), current.double()
+        with using(name):
+            mean, var = moments(current, copy)
+        assert torch.equal(copy, current), name
+        assert torch.allclose(mean.double(), wide.mean((1, 2, 3)), rtol=1e-6, atol=1e-6), name
+        assert torch.allclose(var.double(), wide.var((1, 2, 3), correction=0), rtol=2e-6, atol=1e-7), name
 
 
 def test_a_nan_current_never_fires_and_its_gradient_shows_it(variant):
@@ -271,7 +275,7 @@ def test_a_nan_current_never_fires_and_its_gradient_shows_it(variant):
     assert out.isnan().all()
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("shape", "variant"), IN_TURN, ids=str, indirect=["variant"])
 def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
     """The same values in bfloat16 give the same moments, spikes and sums; what is written is rounded to the nearest."""
     current, gamma, beta = make(shape, rng)

@@ -15,7 +15,8 @@ from bntt.ops.folded import FoldedNeuron, folded_sequence
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.engine.triton import DEVICE
 from tests.folding import RULES, SHAPES, bare, random_neuron
-from tests.kernels import needs_kernels, scan_backward, variant
+from tests.kernels import VARIANTS, needs_kernels, scan_backward, variant
+from tests.pairs import pairs
 
 pytestmark = needs_kernels
 _ = variant
@@ -29,6 +30,14 @@ SIZES = [  # T, B, H, W, C, window
     (4, 1, 3, 5, 130, (3, 5)),
     (300, 2, 1, 1, 21, (1, 1)),
 ]
+
+
+def named(value: object) -> str:
+    """Without the places of functions, which differ from process to process."""
+    names = [getattr(part, "__name__", str(part)) for part in value] if isinstance(value, tuple) else [str(value)]
+    return "-".join(names)
+
+
 SURROGATES = (Triangle(0.7), FastSigmoid(2.0, 0.7), ArcTan())
 
 
@@ -83,25 +92,32 @@ class Twin:
             assert 0.02 < self.pooled.mean() < 0.95
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
-def test_spikes_membranes_and_gradients(rule, reset, size, shape, variant, rng):
+@pytest.mark.parametrize(
+    ("size", "rules", "shape", "variant"), pairs(SIZES, RULES, SHAPES, VARIANTS), ids=named, indirect=["variant"]
+)
+def test_spikes_membranes_and_gradients(size, rules, shape, variant, rng):
     """On one thread and on two, whole and in parts."""
     surrogate = SURROGATES[len(shape) % 3]
-    twin = Twin(size, random_neuron(shape, size[0], size[4], rng, rule=rule, reset=reset, surrogate=surrogate), rng)
+    twin = Twin(
+        size, random_neuron(shape, size[0], size[4], rng, rule=rules[0], reset=rules[1], surrogate=surrogate), rng
+    )
     torch.set_num_threads(1)
     twin.judge((0, size[0]))
     torch.set_num_threads(2)
     twin.judge((0, 1, size[0] // 2 + 1, size[0]) if size[0] > 2 else (0, 1, 2))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("size", [(5, 2, 4, 4, 16, (2, 2)), (3, 2, 3, 5, 7, (2, 2)), (20, 3, 1, 1, 5, (1, 1))], ids=str)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
-def test_on_triton(rule, reset, size, shape, rng):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "rules", "shape"),
+    pairs([(5, 2, 4, 4, 16, (2, 2)), (3, 2, 3, 5, 7, (2, 2)), (20, 3, 1, 1, 5, (1, 1))], RULES, SHAPES),
+    ids=named,
+)
+def test_on_triton(size, rules, shape, rng):
     surrogate = SURROGATES[len(shape) % 3]
-    twin = Twin(size, random_neuron(shape, size[0], size[4], rng, rule=rule, reset=reset, surrogate=surrogate), rng)
+    twin = Twin(
+        size, random_neuron(shape, size[0], size[4], rng, rule=rules[0], reset=rules[1], surrogate=surrogate), rng
+    )
     twin.judge((0, size[0]), "triton")
     twin.judge((0, 1, size[0]), "triton")
 

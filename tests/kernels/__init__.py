@@ -25,13 +25,26 @@ needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bf
 needs_kernels = pytest.mark.skipif(library.LIBRARY is None, reason=library.REASON)
 
 
-@pytest.fixture(params=library.variants())
-def variant(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Every instruction set that this processor has, one after another."""
+VARIANTS = library.variants() or ["none"]
+"""Every instruction set that this processor has; tests that need one are skipped where there is none."""
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Compute with the kernels of one instruction set."""
     before = library.use_variant()
-    assert library.use_variant(request.param) == request.param
-    yield request.param
-    library.use_variant(before)
+    assert library.use_variant(name) == name
+    try:
+        yield
+    finally:
+        library.use_variant(before)
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every instruction set, one after another."""
+    with using(request.param):
+        yield request.param
 
 
 def simulate(

@@ -56,12 +56,20 @@ def test_the_statistics_of_all_processes_are_those_of_their_batches_as_one(rng):
     assert torch.allclose(found.var.double(), x.var(1, correction=0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", [Window(0), Window(1), Window(None), AllSteps()], ids=str)
-@pytest.mark.parametrize("cut", [[6], [2, 4], [1, 3, 2]], ids=str)
+@pytest.mark.parametrize(
+    ("pooling", "cut"),
+    [
+        (Window(0), [2, 4]),
+        (Window(1), [6]),
+        (Window(1), [1, 3, 2]),
+        (Window(None), [6]),
+        (Window(None), [1, 3, 2]),
+        (AllSteps(), [6]),
+    ],
+    ids=str,
+)
 def test_what_comes_to_a_current_through_pooled_statistics(pooling, cut, rng):
     """Against autograd in float64, span after span as the backward pass meets them."""
-    if pooling.looks_ahead and cut != [6]:
-        return
     x = (torch.randn(6, 5, 1, 1, 3, generator=rng).double() * 2 + 1).requires_grad_()
     gamma, g = (torch.randn(6, *shape, generator=rng).double() for shape in ((3,), (5, 1, 1, 3)))
     layer = replace(flat_layer(torch.zeros(3, 4)), gamma=gamma, beta=None, pooling=pooling)

@@ -24,18 +24,17 @@ from bntt.ops.lif import lif_sequence
 from bntt.ops.norm import Moments, normalize, step_moments
 from tests.engine.graph.test_stack import layer
 from tests.kernels import needs_kernels
+from tests.pairs import pairs
 
 EDGES = (-1.5, -0.5, 0.0, 0.7, 2.0)
 EVERYTHING = Measure(True, True, True, EDGES, True, True, arrivals=True)
 STEPS = 5
 
 
-@pytest.mark.parametrize(
-    "edges", [(1.0,), (1.0, 1.0), (2.0, 1.0), (0.0, math.nan), (-math.inf, 0.0), (0.0, 1.0, math.inf)], ids=str
-)
-def test_edges_ascend_and_are_finite(edges):
-    with pytest.raises(ValueError, match="two or more finite numbers that ascend"):
-        Measure(current=edges)
+def test_edges_ascend_and_are_finite():
+    for edges in ((1.0,), (1.0, 1.0), (2.0, 1.0), (0.0, math.nan), (-math.inf, 0.0), (0.0, 1.0, math.inf)):
+        with pytest.raises(ValueError, match="two or more finite numbers that ascend"):
+            Measure(current=edges)
 
 
 def test_what_asks_for_a_look_at_the_current():
@@ -90,10 +89,10 @@ class Plain(NamedTuple):
     spikes: Tensor
 
 
-def plain(layers: list[Layer], x: Tensor) -> tuple[Tensor, list[Plain]]:
+def plain(made: list[Layer], x: Tensor) -> tuple[Tensor, list[Plain]]:
     """The layers in plain PyTorch, and what happened in each."""
     found = []
-    for one in layers:
+    for one in made:
         images = x.flatten(0, 1).permute(0, 3, 1, 2)
         weight = one.weight.double()
         flat = (
@@ -109,11 +108,10 @@ def plain(layers: list[Layer], x: Tensor) -> tuple[Tensor, list[Plain]]:
     return x, found
 
 
-@pytest.fixture(params=["batch", "given"])
-def layers(request, rng) -> list[Layer]:
+def layers(statistics: str, rng: torch.Generator) -> list[Layer]:
     """Windows do not tile the images of 7 by 7 and 3 by 3."""
     made = [layer(rng, 3, 10, STEPS), layer(rng, 10, 9, STEPS), layer(rng, 9, 5, STEPS, flatten=True)]
-    if request.param == "batch":
+    if statistics == "batch":
         return made
     rows = [torch.rand(one.gamma.shape, generator=rng) * 0.2 for one in made]
     return [replace(one, mean=some, var=some + 0.2) for one, some in zip(made, rows, strict=True)]
@@ -139,15 +137,16 @@ def check(ran: Ran, expected: list[Plain]) -> None:
 
 
 @needs_kernels
-@pytest.mark.parametrize("chunk", [1, 30_000, 16 << 20])
-@pytest.mark.parametrize("recompute", ["never", 2])
-def test_everything_at_once_is_what_plain_pytorch_finds(layers, recompute, chunk, rng, monkeypatch):
+@pytest.mark.parametrize(
+    ("statistics", "recompute", "chunk"), pairs(["batch", "given"], ["never", 2], [1, 30_000, 16 << 20])
+)
+def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, chunk, rng, monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
-    x = torch.randn(STEPS, 4, 7, 7, 3, generator=rng)
-    out, expected = plain(layers, x.double().requires_grad_())
+    x, made = torch.randn(STEPS, 4, 7, 7, 3, generator=rng), layers(statistics, rng)
+    out, expected = plain(made, x.double().requires_grad_())
     weights = torch.randn(out.shape, generator=rng)
     (out * weights).sum().backward()
-    stack = Stack(layers, Compute(events="fixed", recompute=recompute), measure=EVERYTHING)
+    stack = Stack(made, Compute(events="fixed", recompute=recompute), measure=EVERYTHING)
     ran = run_stack(stack, Spikes(x), mean_over_time=False)
     check(ran, expected)
     assert all(seen.gradient.isnan().all() for seen in ran.seen)
@@ -165,18 +164,18 @@ def test_everything_at_once_is_what_plain_pytorch_finds(layers, recompute, chunk
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", ["places", "samples", "moments", "gradient", "current", "arrivals"])
-def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(name, layers, rng):
-    x = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng))
-    one = replace(Measure(), **{name: EDGES if name == "current" else True})
-    without = run_stack(Stack(layers), x, mean_over_time=False)
-    ran = run_stack(Stack(layers, measure=one), x, mean_over_time=False)
-    assert torch.equal(ran.out, without.out)
-    for seen, bare in zip(ran.seen, without.seen, strict=True):
-        assert {key for key, value in vars(bare).items() if value is not None} == {"spikes"}
-        more = {"largest"} if name == "current" else set()
-        assert {key for key, value in vars(seen).items() if value is not None} == {"spikes", name} | more
-        assert torch.equal(seen.spikes, bare.spikes)
+def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(rng):
+    x, made = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng)), layers("batch", rng)
+    without = run_stack(Stack(made), x, mean_over_time=False)
+    for name in ("places", "samples", "moments", "gradient", "current", "arrivals"):
+        one = replace(Measure(), **{name: EDGES if name == "current" else True})
+        ran = run_stack(Stack(made, measure=one), x, mean_over_time=False)
+        assert torch.equal(ran.out, without.out), name
+        for seen, bare in zip(ran.seen, without.seen, strict=True):
+            assert {key for key, value in vars(bare).items() if value is not None} == {"spikes"}
+            more = {"largest"} if name == "current" else set()
+            assert {key for key, value in vars(seen).items() if value is not None} == {"spikes", name} | more
+            assert torch.equal(seen.spikes, bare.spikes), name
 
 
 def test_what_is_asked_for_is_looked_at():

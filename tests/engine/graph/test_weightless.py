@@ -64,9 +64,9 @@ class TestSum:
 
 
 class TestMaxPool:
-    @pytest.mark.parametrize("window", [(2, 2), (3, 2), (1, 3)])
-    @pytest.mark.parametrize("most", [0, 1, 3])
-    @pytest.mark.parametrize("shared", [True, False])
+    @pytest.mark.parametrize(
+        ("window", "most", "shared"), [((2, 2), 0, True), ((3, 2), 1, False), ((1, 3), 3, True), ((2, 2), 3, False)]
+    )
     def test_value_and_gradient_go_where_pytorchs_do(self, window, most, shared, rng):
         x = counts(rng, 4, 2, 7, 9, 5, most=most)
         images = x.flatten(0, 1).permute(0, 3, 1, 2).float().contiguous().requires_grad_()
@@ -96,8 +96,7 @@ def test_a_mask_is_of_all_steps(rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("chunk", [1, engine_layer.CHUNK_BYTES])
-@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize(("learned", "chunk"), [(True, 1), (False, engine_layer.CHUNK_BYTES)])
 def test_neurons_on_a_current_as_it_is(learned, chunk, rng, monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
     x, start = torch.randn(4, 2, 3, 3, 5, generator=rng), torch.randn(2, 3, 3, 5, generator=rng)

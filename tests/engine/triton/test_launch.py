@@ -28,6 +28,7 @@ def results(rng: torch.Generator) -> list[torch.Tensor]:
     return [counts, fired, out, *sums]
 
 
+@pytest.mark.slow
 def test_small_tiles_and_programs_with_several_of_them_change_nothing(rng, monkeypatch):
     state = rng.get_state()
     whole = results(rng)
@@ -42,21 +43,18 @@ def test_small_tiles_and_programs_with_several_of_them_change_nothing(rng, monke
         assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("shape", "window"),
-    [
+def test_tiles_cover_everything_and_are_not_too_large():
+    for shape, window in (
         ((1, 4, 32, 32, 64), (2, 2)),
         ((1, 128, 1, 1, 256), (1, 1)),
         ((1, 2, 16, 16, 512), (16, 16)),
         ((1, 1, 1, 1, 1), (1, 1)),
-    ],
-)
-def test_tiles_cover_everything_and_are_not_too_large(shape, window):
-    tiles, tile = launch._tiles(torch.empty(shape, device="meta"), window)
-    windows = shape[1] * -(-shape[2] // window[0]) * -(-shape[3] // window[1])
-    assert (tiles - 1) * tile["ROWS"] < windows <= tiles * tile["ROWS"]
-    assert tile["WINDOW"] >= window[0] * window[1]
-    assert tile["ROWS"] * tile["WINDOW"] * tile["CHANNELS"] <= 4 * launch.TILE
+    ):
+        tiles, tile = launch._tiles(torch.empty(shape, device="meta"), window)
+        windows = shape[1] * -(-shape[2] // window[0]) * -(-shape[3] // window[1])
+        assert (tiles - 1) * tile["ROWS"] < windows <= tiles * tile["ROWS"]
+        assert tile["WINDOW"] >= window[0] * window[1]
+        assert tile["ROWS"] * tile["WINDOW"] * tile["CHANNELS"] <= 4 * launch.TILE
 
 
 def test_a_gradient_shared_by_all_steps_and_one_written_over_the_current(rng):
