@@ -48,7 +48,7 @@ def test_the_first_failure_is_named(tmp_path):
 
 
 def test_the_copy_of_the_project_has_every_source(tmp_path):
-    """Folders of runs are left out where people keep runs, not where the source has a room of that name."""
+    """Every room of it, the one called ``runs`` too."""
     workbench.copy_project(ROOT, tmp_path)
     sources = {path.relative_to(ROOT) for path in (ROOT / "src" / "bntt").rglob("*.py")}
     assert {path.relative_to(tmp_path) for path in (tmp_path / "src").rglob("*.py")} >= sources
