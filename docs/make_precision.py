@@ -25,8 +25,8 @@ def measure() -> dict[str, object]:
     import torch.nn.functional as F
 
     from bntt.bench.cases import STANDARD, images, network
-    from bntt.runs.environment import environment
     from bntt.nn import PoissonEncoder, Readout, SpikingNetwork
+    from bntt.runs.environment import environment
 
     rows = []
     for case in STANDARD[:2]:

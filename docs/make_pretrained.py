@@ -24,11 +24,11 @@ import torch
 from bntt.analysis import evaluate
 from bntt.data import fashion_mnist_bundled
 from bntt.engine.compute import Compute
-from bntt.runs.open_run import LoadedRun, load_run
-from bntt.runs.recipe.file import dump_recipe
 from bntt.models import MODELS, PRETRAINED, PretrainedFacts
 from bntt.models.pretrained import read_pretrained
 from bntt.nn import SpikingClassifier
+from bntt.runs.open_run import LoadedRun, load_run
+from bntt.runs.recipe.file import dump_recipe
 
 WEIGHTS = Path(__file__).parents[1] / "src" / "bntt" / "models" / "weights"
 LICENCES = dict.fromkeys(("fashion-mnist", "fashion-mnist-bundled"), "MIT, Copyright (c) 2017 Zalando SE")

@@ -196,7 +196,7 @@ def draw(folder: Path) -> None:
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     marks = iter("osD^vXP")
-    for number, (method, found) in enumerate((one for one in methods() if one[0] != "ann")):
+    for number, (method, found) in enumerate(one for one in methods() if one[0] != "ann"):
         over_time, mark = found[0]["evaluation"]["accuracy_over_time"], next(marks)
         look: dict[str, Any] = {"color": f"C{number}", "label": METHODS[method]}
         left.plot(range(1, len(over_time) + 1), [100 * one for one in over_time], **look)

@@ -35,7 +35,7 @@ OWNERS = {
     "urlopen": {"data/download.py"},
     "urllib": {"data/download.py"},
     "tarfile": {"data/images/cifar.py"},
-    "zipfile": {"data/images/image_folder.py", "io/pickled.py"},
+    "zipfile": {"data/listing.py", "io/pickled.py"},
     "subprocess": {"studies/workers.py", *OTHER_PROGRAMS},
     "import_module": {"__init__.py", "analysis/__init__.py"},
     "importlib.import_module": set(),

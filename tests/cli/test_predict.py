@@ -13,7 +13,7 @@ from bntt.cli import console
 from bntt.cli import main as cli
 from bntt.cli import predict as verb
 from bntt.data import fashion_mnist_bundled
-from bntt.data.images.picture import Picture
+from bntt.data.images.image_file import Picture
 from bntt.models import pretrained, pretrained_facts
 from bntt.runs.open_run import load_run
 

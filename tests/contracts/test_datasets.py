@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, ImageSet, SampleLoader, SampleSet, SequenceSet, catalog
-from bntt.data.events.aedat2_writer import SIMULATED
+from bntt.data.events.aedat2 import SIMULATED
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_sets import EVENT_SETS, Framing, open_event_set, prepare_event_set
 from bntt.data.images.cifar import CIFAR100, read_cifar10, read_cifar100
-from bntt.data.prepared.prepared_set import load_prepared, read_manifest
+from bntt.data.prepared import load_prepared, read_manifest
 from bntt.data.sequences import ORDERS
 from tests import fakes
 

@@ -22,7 +22,7 @@ from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import DAVIS346, read_aedat2
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.nmnist import read_nmnist
+from bntt.data.events.formats import read_nmnist
 from bntt.data.events.recording import Events
 from tests.data.damaged import VERSION, archive, array, saved, zipped
 from tests.data.events.aedat4_files import recording

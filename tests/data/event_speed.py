@@ -11,8 +11,7 @@ import numpy as np
 
 from bntt.data.events.aedat2 import read_aedat2
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.nmnist import read_nmnist
-from bntt.data.events.npz import read_event_archive
+from bntt.data.events.formats import read_event_archive, read_nmnist
 from tests.data.damaged import VERSION
 
 

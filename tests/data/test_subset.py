@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.data import ImageSet, split_validation, stratified
-from bntt.data.subset import how_chosen
+from bntt.data.samples import how_chosen
 
 
 def images(labels, classes=3):

@@ -4,10 +4,10 @@ import zipfile
 
 import pytest
 
-from bntt.data import zip_members as members
+from bntt.data import listing as members
 from bntt.data.errors import DataError
 from bntt.data.images.image_folder import read_images
-from bntt.data.zip_members import announced, check_members
+from bntt.data.listing import announced, check_members
 
 
 def zip_of(path, count, comment=b""):

@@ -14,12 +14,12 @@ from PIL import Image
 
 from bntt.data.errors import DataError
 from bntt.data.images.cifar import read_cifar10
-from bntt.data.images.idx import read_idx
+from bntt.data.images.image_file import read_picture
 from bntt.data.images.image_folder import read_images
 from bntt.data.images.image_set import ImageSet, Splits
-from bntt.data.images.picture import read_picture
+from bntt.data.images.mnist import read_idx
 from bntt.data.images.tiny_imagenet import read_tiny_imagenet
-from bntt.data.prepared.prepared_set import load_prepared, read_manifest, write_prepared
+from bntt.data.prepared import load_prepared, read_manifest, write_prepared
 from bntt.io.files import digest
 from tests import fakes
 from tests.hostile.format import Format, as_file

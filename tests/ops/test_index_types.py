@@ -5,9 +5,8 @@ from inspect import unwrap
 import pytest
 import torch
 
-from bntt.data.events.event_augment import EVENT_AUGMENTATIONS
-from bntt.data.images.augment import AUGMENTATIONS
-from bntt.data.images.mix import pair
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+from bntt.data.mix import pair
 from bntt.models import mlp
 from bntt.nn import Call, ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
 from bntt.nn.blocks.dropout import SpikeDropout

@@ -7,7 +7,7 @@ import pytest
 from bntt.analysis import evaluate
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data import SampleLoader, stratified
-from bntt.data.prepared.prepared_set import Manifest
+from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bntt.data.prepared.prepared_set import Manifest
+from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe, kept_exit, weights_hash

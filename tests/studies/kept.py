@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bntt.data.catalog import BUILT_IN
-from bntt.data.prepared.prepared_set import manifest_of
+from bntt.data.prepared import manifest_of
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 

@@ -8,7 +8,7 @@ import torch
 
 from bntt.data import synthetic
 from bntt.data.events.event_sets import EVENT_SETS
-from bntt.data.prepared.prepared_set import manifest_of
+from bntt.data.prepared import manifest_of
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import Parts, as_shown
 from bntt.runs.recipe.file import load_recipe

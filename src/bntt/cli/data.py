@@ -13,7 +13,7 @@ from bntt.cli.framing import DEFAULT, WithoutPrefix
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
-    from bntt.data.prepared.prepared_set import Manifest
+    from bntt.data.prepared import Manifest
 
 
 class Name(str):
@@ -110,8 +110,8 @@ def simulate(
     from bntt.cli import console
     from bntt.data.catalog import open_dataset
     from bntt.data.errors import DataError
+    from bntt.data.events.camera import simulate_set
     from bntt.data.events.event_sets import simulated_root
-    from bntt.data.events.simulated_set import simulate_set
 
     if name == "images" and to is None:
         raise DataError("recordings of your own images need a folder of their own: --to FOLDER")
@@ -138,7 +138,7 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
     from bntt.data.catalog import prepared_folder
     from bntt.data.errors import DataError
     from bntt.data.events.event_sets import EVENT_SETS, prepared_frames
-    from bntt.data.prepared.prepared_set import cache_root, read_manifest, verify_prepared
+    from bntt.data.prepared import cache_root, read_manifest, verify_prepared
 
     if name in EVENT_SETS:
         place, found = cache_root(), dict(prepared_frames(name))
@@ -161,7 +161,7 @@ def where() -> None:
     from bntt.cli import console
     from bntt.data.catalog import BUILT_IN, DATASETS, locate, prepared_folder
     from bntt.data.events.event_sets import EVENT_SETS, prepared_frames, recordings_root
-    from bntt.data.prepared.prepared_set import cache_root, read_manifest
+    from bntt.data.prepared import cache_root, read_manifest
 
     for name in BUILT_IN:
         console.line(f"{name}: built in")

@@ -10,7 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from bntt.analysis import Prediction
-    from bntt.data.images.picture import Picture
+    from bntt.data.images.image_file import Picture
 
 Images = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)")
@@ -55,7 +55,7 @@ def predict(
     from bntt.analysis.prediction.chart import prediction_figure
     from bntt.charts.files import save_figure
     from bntt.cli import console
-    from bntt.data.images.picture import read_picture
+    from bntt.data.images.image_file import read_picture
     from bntt.data.sequences import arrange
     from bntt.models import pretrained, pretrained_facts
     from bntt.runs.open_run import load_run

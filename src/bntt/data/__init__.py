@@ -8,18 +8,15 @@ from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import read_aedat2
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.nmnist import read_nmnist
-from bntt.data.events.npz import read_event_archive
+from bntt.data.events.formats import read_event_archive, read_nmnist
 from bntt.data.events.recording import Events
 from bntt.data.frames import FrameSet
-from bntt.data.images.bundled import fashion_mnist_bundled
 from bntt.data.images.image_set import ImageSet, Splits
+from bntt.data.images.mnist import fashion_mnist_bundled
 from bntt.data.images.synthetic import synthetic
-from bntt.data.loader import Batch, SampleLoader
-from bntt.data.part_loader import PartLoader
-from bntt.data.samples import SampleSet, split_validation
+from bntt.data.loader import Batch, PartLoader, SampleLoader
+from bntt.data.samples import SampleSet, split_validation, stratified
 from bntt.data.sequences import SequenceSet
-from bntt.data.subset import stratified
 
 __all__ = [
     "Batch",

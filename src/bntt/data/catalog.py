@@ -8,14 +8,13 @@ from pathlib import Path
 
 from bntt.data.download import download
 from bntt.data.errors import DataError
-from bntt.data.images.bundled import fashion_mnist_bundled
 from bntt.data.images.cifar import read_cifar10, read_cifar100
-from bntt.data.images.idx import content_digest, find, read_fashion_mnist, read_mnist
 from bntt.data.images.image_folder import fingerprint, read_images
 from bntt.data.images.image_set import Splits
+from bntt.data.images.mnist import content_digest, fashion_mnist_bundled, find, read_fashion_mnist, read_mnist
 from bntt.data.images.synthetic import synthetic
 from bntt.data.images.tiny_imagenet import read_tiny_imagenet
-from bntt.data.prepared.prepared_set import (
+from bntt.data.prepared import (
     Manifest,
     cache_root,
     load_prepared,

@@ -1,20 +1,21 @@
-"""Batches of a sample set, in an order and with random changes that depend only on (seed, draw, index)."""
+"""Batches of a set or of a part of it; order and random changes depend on nothing but (seed, draw, index)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
-from bntt.data.events.event_augment import EVENT_AUGMENTATIONS
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.data.frames import FrameSet
-from bntt.data.images.augment import AUGMENTATIONS
 from bntt.data.images.image_set import ImageSet
-from bntt.data.images.mix import MIXES, pair, soft_labels
+from bntt.data.mix import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
 from bntt.ops.random import Purpose, permutation
 
@@ -134,3 +135,50 @@ class SampleLoader:
         first, second = self._batch(index, draw), self._batch(pairs.partner, draw)
         inputs, kept = MIXES[self.mix](first.inputs, second.inputs, pairs)
         return Batch(inputs, soft_labels(first.labels, second.labels, kept, len(self.data.classes)), index)
+
+
+@dataclass(frozen=True)
+class PartLoader:
+    """Some samples of a set in batches, in the order of their places; a sample's index is its place in the whole set.
+
+    What a network says of a sample is then the same whether all of the set is measured or a part of it.
+
+    Args:
+        data: the whole set.
+        places: of the samples, such as :func:`~bntt.data.stratified` gives them.
+        batch_size: the largest batch.
+        device: where batches go.
+        share: ``(rank, count)``, as a :class:`SampleLoader`'s; a part of a batch may have no sample.
+
+    Raises:
+        ValueError: if there is no place, or the batch size is below 1, or the rank none of that count.
+
+    >>> from bntt.data import fashion_mnist_bundled
+    >>> loader = PartLoader(fashion_mnist_bundled().test, torch.tensor([3, 500, 999]), batch_size=2)
+    >>> [batch.indices.tolist() for batch in loader.epoch(0)]
+    [[3, 500], [999]]
+    """
+
+    data: SampleSet
+    places: Int[Tensor, " M"]
+    batch_size: int
+    device: str = "cpu"
+    share: tuple[int, int] = (0, 1)
+
+    def __post_init__(self) -> None:
+        _ = self._loader  # refuses what cannot be loaded
+
+    @cached_property
+    def _loader(self) -> SampleLoader:
+        whole = torch.equal(self.places, torch.arange(len(self.data)))  # which needs no copy
+        data = self.data if whole else self.data.select(self.places)
+        return SampleLoader(data, self.batch_size, device=self.device, share=self.share)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self._loader)
+
+    def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one draw, the same in every draw, from number ``first`` on."""
+        for batch in self._loader.epoch(draw, first):
+            yield batch._replace(indices=self.places[batch.indices])

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bntt.data.prepared.prepared_set import Manifest
+from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest, read_json
 from bntt.io.toml_file import tables_of

@@ -14,8 +14,8 @@ from bntt.analysis.accuracy.result import EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.images.image_set import same_images
-from bntt.data.prepared.prepared_set import manifest_from
-from bntt.data.subset import fair_order, how_chosen
+from bntt.data.prepared import manifest_from
+from bntt.data.samples import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run

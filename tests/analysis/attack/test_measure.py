@@ -15,7 +15,7 @@ from bntt.analysis.attack.measurement import AttackArguments
 from bntt.analysis.attack.outcome import Job
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data import SampleLoader, stratified
-from bntt.data.subset import how_chosen
+from bntt.data.samples import how_chosen
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.open_run import load_run
 from tests.runs.measured import copy_of, small_run

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from bntt.data.events.aedat2 import read_aedat2
-from bntt.data.events.aedat2_writer import SIMULATED, aedat2_bytes, is_simulated
+from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated, read_aedat2
 from bntt.data.events.recording import Events
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from bntt.data import fashion_mnist_bundled
-from bntt.data.events.aedat2 import read_aedat2
-from bntt.data.events.aedat2_writer import aedat2_bytes
+from bntt.data.events.aedat2 import aedat2_bytes, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import Camera, _crossings, _enlarged, _loop, simulate
 

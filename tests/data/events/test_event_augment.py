@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, ImageSet, SampleLoader
-from bntt.data.events.event_augment import EVENT_AUGMENTATIONS, flip_frames, shift_frames
-from bntt.data.images.augment import random_flip
+from bntt.data.augment import EVENT_AUGMENTATIONS, flip_frames, random_flip, shift_frames
 
 INDEX = torch.arange(40)
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.events.aedat2 import read_aedat2
-from bntt.data.events.aedat2_writer import SIMULATED
+from bntt.data.events.aedat2 import SIMULATED, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.event_sets import (
     EVENT_SETS,
@@ -19,7 +18,7 @@ from bntt.data.events.event_sets import (
     prepared_frames,
     simulated_root,
 )
-from bntt.data.events.npz import read_event_archive
+from bntt.data.events.formats import read_event_archive
 from tests import fakes
 
 SMALL = Framing(Binning(4, 16, 16))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.data.events.nmnist import read_nmnist
+from bntt.data.events.formats import read_nmnist
 
 
 def read(tmp_path, content, **sensor):

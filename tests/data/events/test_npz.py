@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.data.events import npz as event_archive
-from bntt.data.events.npz import read_event_archive
+from bntt.data.events import formats as event_archive
+from bntt.data.events.formats import read_event_archive
 
 GOOD = {"t": [3, 3, 8], "x": [0, 3, 1], "y": [2, 0, 1], "p": [0, 1, 1]}
 

@@ -8,10 +8,8 @@ import torch
 
 from bntt.data import ImageSet, fashion_mnist_bundled
 from bntt.data.errors import DataError
-from bntt.data.events.aedat2 import read_aedat2
-from bntt.data.events.aedat2_writer import is_simulated
-from bntt.data.events.camera import simulate
-from bntt.data.events.simulated_set import simulate_set
+from bntt.data.events.aedat2 import is_simulated, read_aedat2
+from bntt.data.events.camera import simulate, simulate_set
 from bntt.data.samples import some_of
 
 IMAGES = some_of(fashion_mnist_bundled().train, 100, seed=0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.transforms import RandomErasing
 
-from bntt.data.images.augment import AUGMENTATIONS, cutout, random_crop, random_erasing, random_flip
+from bntt.data.augment import AUGMENTATIONS, cutout, random_crop, random_erasing, random_flip
 from tests import reference
 
 N = 200

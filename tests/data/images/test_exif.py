@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bntt.data.images.exif import ORIENTATION, orientation_of
-from bntt.data.images.image_folder import ImageFile, decode, decode_as_seen
+from bntt.data.images.image_file import ORIENTATION, ImageFile, decode, decode_as_seen, orientation_of
 from tests import fakes
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.data.images import idx
-from bntt.data.images.idx import find, read_fashion_mnist, read_idx
+from bntt.data.images.mnist import find, read_fashion_mnist, read_idx
 from tests import fakes
 
 

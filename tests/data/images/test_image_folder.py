@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from bntt.data.errors import DataError
-from bntt.data.images import image_folder as folder
-from bntt.data.images.image_folder import ImageFile, decode, read_images
+from bntt.data.images import image_file as folder
+from bntt.data.images.image_file import ImageFile, decode
+from bntt.data.images.image_folder import read_images
 from tests import fakes
 
 

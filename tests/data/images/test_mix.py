@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bntt.data.images.mix import MIXES, Pairs, cutmix, mixup, pair, soft_labels
+from bntt.data.mix import MIXES, Pairs, cutmix, mixup, pair, soft_labels
 from tests import reference
 
 N = 100_000

@@ -9,8 +9,7 @@ import torch
 from PIL import Image, ImageOps
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_folder import ImageFile, decode
-from bntt.data.images.picture import read_picture
+from bntt.data.images.image_file import ImageFile, decode, read_picture
 from tests import fakes
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from bntt.data.images.rectangles import inside
+from bntt.data.augment import inside
 
 
 def test_pixels_inside_are_those_that_a_loop_finds(rng):

@@ -8,7 +8,7 @@ import torch
 
 from bntt.data import ImageSet, Splits
 from bntt.data.errors import DataError
-from bntt.data.prepared.prepared_set import cache_root, load_prepared, read_manifest, verify_prepared, write_prepared
+from bntt.data.prepared import cache_root, load_prepared, read_manifest, verify_prepared, write_prepared
 from bntt.io.files import digest
 
 

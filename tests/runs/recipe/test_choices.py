@@ -2,9 +2,9 @@
 
 import pytest
 
+from bntt.data.augment import AUGMENTATIONS
 from bntt.data.catalog import BUILT_IN, DATASETS
-from bntt.data.images.augment import AUGMENTATIONS
-from bntt.data.images.mix import MIXES
+from bntt.data.mix import MIXES
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
 from bntt.runs.recipe.file import parse_recipe

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.data import ImageSet, Splits, stratified
-from bntt.data.prepared.prepared_set import manifest_of
+from bntt.data.prepared import manifest_of
 from bntt.runs.recipe import datasets as parts
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data

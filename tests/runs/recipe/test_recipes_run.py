@@ -5,7 +5,7 @@ import torch
 
 from bntt.data import FrameSet, synthetic
 from bntt.data.events.event_sets import EVENT_SETS
-from bntt.data.prepared.prepared_set import Manifest, manifest_of
+from bntt.data.prepared import Manifest, manifest_of
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import Parts, as_shown

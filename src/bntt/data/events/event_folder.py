@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
-from bntt.data.events.aedat2_writer import is_simulated
-from bntt.data.events.aedat4 import read_aedat4
+from bntt.data.events.aedat2 import is_simulated
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.event_split import (
     TEST_SHARE,
@@ -27,38 +24,15 @@ from bntt.data.events.event_split import (
     split_recordings,
     write_split,
 )
-from bntt.data.events.nmnist import read_nmnist
-from bntt.data.events.npz import read_event_archive
+from bntt.data.events.formats import EventFormat
 from bntt.data.events.recording import Events
-from bntt.data.frames import FrameSet
-from bntt.data.images.image_folder import folder_listing, listing_digest
-from bntt.data.prepared.frame_file import FrameFile
-from bntt.data.prepared.prepared_set import PARTS, Manifest, load_part, replace_prepared, verify_prepared
+from bntt.data.frames import FrameFile, FrameSet
+from bntt.data.listing import folder_listing, listing_digest
+from bntt.data.prepared import PARTS, Manifest, load_part, replace_prepared, verify_prepared
 from bntt.io.files import digest
 
 SPLIT = "split.json"
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class EventFormat:
-    """A format of recordings."""
-
-    ending: str
-    """Of its files' names, in lower case."""
-    read: Callable[[Path], Events]
-
-
-EVENT_FORMATS = {
-    "aedat2": EventFormat(".aedat", read_aedat2),
-    "aedat2-raw": EventFormat(".aedat", partial(read_aedat2, orientation="raw")),
-    "aedat2-davis240": EventFormat(".aedat", partial(read_aedat2, layout=DAVIS240)),
-    "aedat2-davis346": EventFormat(".aedat", partial(read_aedat2, layout=DAVIS346)),
-    "aedat4": EventFormat(".aedat4", read_aedat4),
-    "nmnist": EventFormat(".bin", read_nmnist),
-    "npz": EventFormat(".npz", partial(read_event_archive, height=128, width=128)),
-}
-"""By name; an archive's sensor is that of a DVS128, of another: ``EventFormat(".npz", ...)``."""
 
 
 class FrameSplits(NamedTuple):

@@ -9,17 +9,9 @@ from pathlib import Path
 
 from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_folder import (
-    EVENT_FORMATS,
-    EventFormat,
-    FrameSplits,
-    Progress,
-    load_events,
-    prepare_events,
-    recordings_fingerprint,
-)
-from bntt.data.events.npz import read_event_archive
-from bntt.data.prepared.prepared_set import Manifest, cache_root, read_manifest
+from bntt.data.events.event_folder import FrameSplits, Progress, load_events, prepare_events, recordings_fingerprint
+from bntt.data.events.formats import EVENT_FORMATS, EventFormat, read_event_archive
+from bntt.data.prepared import Manifest, cache_root, read_manifest
 from bntt.io.files import digest_of_text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_folder import ImageFile, decode, file_at
+from bntt.data.images.image_file import ImageFile, decode, file_at
 from bntt.data.images.image_set import ImageSet, Splits
 
 ANNOTATIONS = "val/val_annotations.txt"

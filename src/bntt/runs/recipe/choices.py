@@ -26,15 +26,14 @@ def orders() -> Collection[str]:
 
 def augmentations() -> Collection[str]:
     """Of training images or recordings."""
-    from bntt.data.events.event_augment import EVENT_AUGMENTATIONS
-    from bntt.data.images.augment import AUGMENTATIONS
+    from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 
     return {**AUGMENTATIONS, **EVENT_AUGMENTATIONS}
 
 
 def mixes() -> Collection[str]:
     """Of two training images."""
-    from bntt.data.images.mix import MIXES
+    from bntt.data.mix import MIXES
 
     return MIXES
 

@@ -21,7 +21,7 @@ from bntt.data import (
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_folder import FrameSplits
 from bntt.data.events.event_sets import EVENT_SETS, Framing, open_event_set
-from bntt.data.prepared.prepared_set import Manifest
+from bntt.data.prepared import Manifest
 from bntt.data.samples import Samples, some_of
 from bntt.data.sequences import digest_of
 from bntt.runs.recipe.file import Recipe, RecipeError

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: four files in the IDX format, gzipped or not."""
+"""MNIST and Fashion-MNIST: four files in the IDX format, gzipped or not; the part of the latter inside the wheel."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import io
 import struct
 import zlib
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,22 @@ import torch
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.images.bundled import FASHION_CLASSES
 from bntt.data.images.image_set import ImageSet, Splits
 from bntt.io.files import digest
 
 DIGITS = tuple("0123456789")
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 STEMS = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTE = 8
 DEFLATE_MOST = 1032
@@ -117,3 +129,18 @@ def _values(path: Path, file: io.BufferedIOBase, count: int) -> np.ndarray:
         more = "more" if len(values) > count else str(len(values))
         raise DataError(f"{path}: its header announces {count} values, the file holds {more}")
     return np.frombuffer(bytearray(values), np.uint8)
+
+
+def fashion_mnist_bundled() -> Splits:
+    """The first 500 training and 100 test images of every class of Fashion-MNIST, 28x28 gray (Zalando SE, MIT licence).
+
+    >>> data = fashion_mnist_bundled()
+    >>> data.train.images.shape, data.test.counts()[:3]
+    (torch.Size([5000, 1, 28, 28]), [100, 100, 100])
+    """
+    with files("bntt.data").joinpath("fashion_mnist.npz").open("rb") as file, np.load(file, allow_pickle=False) as npz:
+        parts = []
+        for part in ("train", "test"):
+            images = torch.from_numpy(npz[f"{part}_images"]).unsqueeze(1)
+            parts.append(ImageSet(images, torch.from_numpy(npz[f"{part}_labels"]).long(), FASHION_CLASSES))
+    return Splits(*parts)

@@ -1,4 +1,8 @@
-"""Random changes of a whole batch, a different one for each image, by counter-based randomness."""
+"""Random changes of a whole batch, another one for each image or recording, by counter-based randomness.
+
+A recording's frames change all alike, so that events stay events: counts move to other cells and are neither mixed nor
+changed, time and polarity stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Bool, Float, Int, Integer, Shaped
 from torch import Tensor
 
-from bntt.data.images.rectangles import inside
 from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
 
 ERASED = 0.5
@@ -109,5 +112,52 @@ def _rectangle(numbers: list[float], height: int, width: int) -> tuple[tuple[int
     return (top, left), (top + tall, left + wide)
 
 
+def inside(
+    first: Int[Tensor, "B 2"], past: Int[Tensor, "B 2"], size: tuple[int, int]
+) -> Bool[Tensor, "B 1 {size[0]} {size[1]}"]:
+    """Which pixels of an image lie in its rectangle; what lies outside the image is cut off.
+
+    Args:
+        first: the first row and column that belong to it.
+        past: the row and column after its last.
+        size: height and width of the images.
+
+    >>> inside(torch.tensor([[-1, 1]]), torch.tensor([[1, 9]]), (2, 3)).int()
+    tensor([[[[0, 1, 1],
+              [0, 0, 0]]]], dtype=torch.int32)
+    """
+    rows, columns = (
+        (place >= first[:, axis : axis + 1]) & (place < past[:, axis : axis + 1])
+        for axis, place in enumerate(torch.arange(length, device=first.device) for length in size)
+    )
+    return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+
+
+def flip_frames(
+    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
+) -> Shaped[Tensor, "B T C H W"]:
+    """Mirror left and right, each recording with probability one half.
+
+    >>> flip_frames(torch.zeros(2, 3, 2, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
+    torch.Size([2, 3, 2, 8, 8])
+    """
+    flipped = random_flip(frames.flatten(1, 2), seed=seed, draw=draw, index=index)
+    return flipped.reshape(frames.shape)
+
+
+def shift_frames(
+    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], most: int = 4
+) -> Shaped[Tensor, "B T C H W"]:
+    """Move by -most..most rows and columns, drawn for each recording; what leaves the frame is lost, 0 comes in.
+
+    >>> shift_frames(torch.zeros(2, 3, 2, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
+    torch.Size([2, 3, 2, 8, 8])
+    """
+    shifted = random_crop(frames.flatten(1, 2), seed=seed, draw=draw, index=index, padding=most)
+    return shifted.reshape(frames.shape)
+
+
 AUGMENTATIONS = {"crop": random_crop, "flip": random_flip, "cutout": cutout, "erase": random_erasing}
 """The names that recipes know."""
+EVENT_AUGMENTATIONS = {"flip": flip_frames, "shift": shift_frames}
+"""By name, as :class:`~bntt.data.SampleLoader` takes them."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from bntt.data.images.rectangles import inside
+from bntt.data.augment import inside
 from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
 
 GRID = 1 << 24

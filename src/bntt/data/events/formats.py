@@ -1,17 +1,27 @@
-"""Recordings as NumPy archives: an ``.npz`` of the arrays t, x, y and p. Nothing is unpickled."""
+"""Formats of recordings by name; the two small ones are read here: N-MNIST's records and NumPy's archives."""
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bntt.data.errors import DataError
-from bntt.data.events.recording import LARGEST_FILE, Events, beginning, recorded
+from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
+from bntt.data.events.aedat4 import read_aedat4
+from bntt.data.events.recording import LARGEST_FILE, Events, beginning, bytes_of, recorded
 
+RECORD = 5
+OVERFLOW = 240
+"""The row of a record that is no event, and says that the clock has overflowed."""
+OVERFLOW_STEP = 1 << 13
+"""Microseconds that each such record adds to all times after it."""
 ZIP = (b"PK\3\4", b"PK\5\6")
 """How an archive begins, and an empty one."""
 NAMES = ("t", "x", "y", "p")
@@ -21,8 +31,51 @@ DEFLATE_MOST = 1032
 LARGEST_TIME = 1 << 62
 
 
+def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
+    """Read a ``.bin`` file of N-MNIST or N-Caltech101 (Orchard et al. 2015): records of five bytes, nothing else.
+
+    A record is x, y, then three bytes, big-endian: bit 23 the polarity, 0-22 microseconds. A record with y = 240 is no
+    event: it adds 2¹³ microseconds to all times that follow, and counts as left out.
+
+    Args:
+        height: of the sensor; N-Caltech101 has 180.
+        width: of the sensor; N-Caltech101 has 240.
+
+    Raises:
+        DataError: naming file and byte, if it is missing, no whole number of records, holds no event, one lies outside
+            the sensor, or time falls.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "one.bin"
+    >>> _ = path.write_bytes(bytes([3, 5, 0x80, 1, 0]))
+    >>> events = read_nmnist(path)
+    >>> events.t, events.x, events.y, events.p
+    (array([256]), array([3], dtype=uint8), array([5], dtype=uint8), array([1], dtype=uint8))
+    """
+    content = bytes_of(path)
+    if len(content) % RECORD:
+        raise DataError(
+            f"{path} ends within an event: it has {len(content)} bytes, no multiple of {RECORD}; it is not whole"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
+    x, y, p = records[:, 0].copy(), records[:, 1].copy(), records[:, 2] >> 7
+    t = (records[:, 2] & 127).astype(np.int64) << 16
+    t |= records[:, 3].astype(np.int64) << 8
+    t |= records[:, 4]
+    marks = y == OVERFLOW
+    places = (~marks).nonzero()[0]
+    if len(places) < len(t):
+        t += np.cumsum(marks) * OVERFLOW_STEP
+        t, x, y, p = t[places], x[places], y[places], p[places]
+
+    def where(event: int) -> str:
+        return f"byte {RECORD * int(places[event])}, event {event}"
+
+    return recorded(path, where, lambda: Events(t, x, y, p, height, width, int(marks.sum())))
+
+
 def read_event_archive(path: Path, *, height: int, width: int) -> Events:
-    """The events of an ``.npz`` with one-dimensional arrays of one length.
+    """The events of an ``.npz`` with one-dimensional arrays of one length. Nothing is unpickled.
 
     ``t`` in whole microseconds, ``x`` and ``y`` of any integer type, ``p`` of an integer type or bool; others in the
     archive are not read. The sizes that headers announce are held against the file before anything is allocated.
@@ -96,3 +149,24 @@ def _values(what: str, file: io.BufferedIOBase, size: int) -> np.ndarray:
     if len(content) != count:
         raise DataError(f"{what} announces {count} bytes, and has {'more' if len(content) > count else len(content)}")
     return np.frombuffer(content, kind).astype(kind.newbyteorder("="), copy=False)
+
+
+@dataclass(frozen=True)
+class EventFormat:
+    """A format of recordings."""
+
+    ending: str
+    """Of its files' names, in lower case."""
+    read: Callable[[Path], Events]
+
+
+EVENT_FORMATS = {
+    "aedat2": EventFormat(".aedat", read_aedat2),
+    "aedat2-raw": EventFormat(".aedat", partial(read_aedat2, orientation="raw")),
+    "aedat2-davis240": EventFormat(".aedat", partial(read_aedat2, layout=DAVIS240)),
+    "aedat2-davis346": EventFormat(".aedat", partial(read_aedat2, layout=DAVIS346)),
+    "aedat4": EventFormat(".aedat4", read_aedat4),
+    "nmnist": EventFormat(".bin", read_nmnist),
+    "npz": EventFormat(".npz", partial(read_event_archive, height=128, width=128)),
+}
+"""By name; an archive's sensor is that of a DVS128, of another: ``EventFormat(".npz", ...)``."""

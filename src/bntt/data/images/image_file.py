@@ -1,0 +1,240 @@
+"""One image file: decoded as it is meant to be seen, and brought to the channels and size that a network takes."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bntt.data.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
+"""What Pillow may open: no other of its readers sees a byte, least of all those that start programs."""
+LARGEST = 1 << 26
+"""Bytes of one image file."""
+PIXELS = 1 << 25
+"""Of one image: reading it takes about eleven bytes for each."""
+OPAQUE = ("L", "RGB", "P", "1")
+"""Modes that are read."""
+ORIENTATION = 0x0112
+"""The EXIF tag."""
+TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""For each orientation what brings the image upright, one of Pillow's ``Image.Transpose``."""
+MODES = {1: "L", 3: "RGB"}
+NAMES = {1: "gray", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image, not yet read."""
+
+    where: str
+    """For messages: the file, or archive and member."""
+    read: Callable[[], bytes]
+
+
+class Seen(NamedTuple):
+    """An image as it is meant to be seen."""
+
+    pixels: Tensor
+    """uint8 ``[C, H, W]``."""
+    orientation: int
+    """The EXIF orientation that its file has, 1 to 8; where it is not 1 the image was turned or mirrored."""
+
+
+def decode(file: ImageFile) -> Tensor:
+    """uint8 ``[C, H, W]``, upright: gray has one channel, RGB (or a palette) three. Nothing truncated is accepted.
+
+    Raises:
+        DataError: naming the file.
+    """
+    return decode_as_seen(file).pixels
+
+
+def decode_as_seen(file: ImageFile) -> Seen:
+    """The pixels of :func:`decode`, turned as the file's EXIF orientation asks, and that orientation.
+
+    Raises:
+        DataError: naming the file, if it is no whole, opaque, 8-bit gray or RGB image, too large, or one of several.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
+            if image.width * image.height > PIXELS:
+                raise DataError(f"{file.where} has {image.width}x{image.height} pixels, more than {PIXELS}")
+            count = getattr(image, "n_frames", 1)
+            if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
+                raise DataError(f"{file.where} holds {count} images: one a file is read")
+            if why := why_refused(image):
+                raise DataError(f"{file.where} has mode {why}: only 8-bit gray and RGB images are read")
+            orientation, mode = orientation_of(image), "L" if image.mode in ("L", "1") else "RGB"
+            seen = upright(image)
+            pixels = np.asarray(seen if seen.mode == mode else seen.convert(mode))
+    except (DataError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{file.where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): "
+            f"convert it, or move it away"
+        ) from None
+    except Exception as error:  # foreign bytes make decoders fail in every way
+        raise DataError(f"{file.where} cannot be decoded ({error}): repair it, or remove it") from None
+    return Seen(torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1), orientation)
+
+
+def file_at(path: Path) -> ImageFile:
+    """The file at this place, not yet read."""
+    return ImageFile(str(path), lambda: _read_file(path))
+
+
+def _read_file(path: Path) -> bytes:
+    check_size(str(path), path.stat().st_size)
+    return path.read_bytes()
+
+
+def check_size(where: str, size: int) -> None:
+    if size > LARGEST:
+        raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an image, 1 to 8: 1, upright, where it says none or none that can be read.
+
+    >>> from PIL import Image
+    >>> image = Image.new("L", (3, 2))
+    >>> image.getexif()[ORIENTATION] = 6
+    >>> orientation_of(image)
+    6
+    """
+    try:
+        said = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged beside its pixels: viewers show it as it is stored
+        return 1
+    return said if isinstance(said, int) and said in TURNS else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image read and turned as its orientation asks.
+
+    Pillow turns TIFF files itself while it reads them; their orientation is 1 afterwards.
+
+    >>> from PIL import Image
+    >>> image = Image.new("L", (3, 2))
+    >>> image.getexif()[ORIENTATION] = 6
+    >>> upright(image).size
+    (2, 3)
+    """
+    from PIL import Image
+
+    image.load()
+    orientation = orientation_of(image)
+    return image if orientation == 1 else image.transpose(Image.Transpose[TURNS[orientation]])
+
+
+def why_refused(image: Image.Image) -> str:
+    """The mode of an image that is not opaque 8-bit gray or RGB; "" of one that is.
+
+    A colour may be transparent beside the mode: by a ``tRNS`` chunk of PNG, or as GIF's transparent colour.
+
+    >>> from PIL import Image
+    >>> image = Image.new("P", (3, 2))
+    >>> why_refused(image)
+    ''
+    >>> image.info["transparency"] = 0
+    >>> why_refused(image)
+    'P with transparency'
+    """
+    if image.mode not in OPAQUE:
+        return image.mode
+    return f"{image.mode} with transparency" if "transparency" in image.info else ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a network takes it."""
+
+    path: Path
+    pixels: Tensor
+    """uint8 ``[C, H, W]``."""
+    changes: tuple[str, ...]
+    """What was done to it, in words: "turned upright (EXIF orientation 6)", "gray from RGB", "resized from 640x480 to
+    28x28" (width x height), "inverted"."""
+
+
+def read_picture(path: Path, shape: Sequence[int], *, invert: bool = False) -> Picture:
+    """Read one image file for a network that takes images of this shape.
+
+    It is turned or mirrored as its EXIF orientation asks, as viewers show it.
+
+    Gray is made of RGB as ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), RGB of gray by saying it three times. A
+    picture of another size is scaled as a whole, with Pillow's bilinear filter, which averages where it shrinks:
+    nothing is cut off, and the ratio of its sides is not kept.
+
+    Args:
+        shape: ``[C, H, W]`` of the network's images; C is 1 or 3.
+        invert: replace every value v by 255 - v, for pictures that are dark on light where the network knows light on
+            dark.
+
+    Raises:
+        DataError: naming the file, if it is missing, no file, no image, damaged, too large, transparent, or of a mode
+            that is not 8-bit gray or RGB; or if the network takes other images than gray or RGB.
+
+    >>> import tempfile; from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "green.png"
+    >>> Image.new("RGB", (8, 4), (0, 255, 0)).save(path)
+    >>> picture = read_picture(path, [1, 2, 2])
+    >>> picture.pixels.tolist(), picture.changes
+    ([[[150, 150], [150, 150]]], ('gray from RGB', 'resized from 8x4 to 2x2'))
+    """
+    from PIL import Image
+
+    channels, height, width = shape
+    if channels not in MODES:
+        raise DataError(f"{path}: the network takes images of {channels} channels, and files hold gray or RGB ones")
+    _check_file(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # decode refuses smaller ones
+        pixels, orientation = decode_as_seen(file_at(path))
+    image, changes = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy()), list[str]()
+    if orientation != 1:
+        changes.append(f"turned upright (EXIF orientation {orientation})")
+    if len(pixels) != channels:
+        changes.append(f"{NAMES[channels]} from {NAMES[len(pixels)]}")
+        image = image.convert(MODES[channels])
+    if image.size != (width, height):
+        changes.append(f"resized from {image.width}x{image.height} to {width}x{height}")
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    values = torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1)
+    if invert:
+        changes.append("inverted")
+        values = 255 - values
+    return Picture(path, values, tuple(changes))
+
+
+def _check_file(path: Path) -> None:
+    """Only a file is opened: a pipe would be waited for."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name the images in it, such as {path}/*.png")
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if not path.is_file():
+        raise DataError(f"{path} is no file: an image is read from a file")

@@ -1,0 +1,145 @@
+"""What lies in a folder or a zip: every file below it, by name, with nothing unpacked."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from bntt.data.errors import DataError
+from bntt.data.images.image_file import ImageFile, check_size, file_at
+from bntt.io.files import digest_of_text
+
+JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
+"""What systems leave beside images, in lower case; hidden files are passed over as well."""
+MOST = 500_000
+"""Tiny-ImageNet has 120,206."""
+END = struct.Struct("<4s6xH10x")
+"""What a zip ends with, where no comment follows: its number of members, 65,535 where they are more."""
+LONG_END = struct.Struct("<4s28xQ16x4s16x")
+"""Before that, of a zip with more: the record with their number, and the pointer to it."""
+
+Entry = tuple[tuple[str, ...], ImageFile]
+"""Path components below the place that was listed, and the file."""
+
+
+class Listing(NamedTuple):
+    """What lies in a folder or a zip, in order of path, without what systems leave there."""
+
+    files: list[Entry]
+    folders: set[tuple[str, ...]]
+
+
+def folder_listing(folder: Path) -> Listing:
+    """Every file and folder below this one, through links too.
+
+    Raises:
+        DataError: naming the link that leads nowhere or back to where it is, or what is neither file nor folder.
+    """
+    files, folders = list[Entry](), set[tuple[str, ...]]()
+    for path in _below(folder):
+        parts = path.relative_to(folder).parts
+        if path.is_dir():
+            folders.add(parts)
+        else:
+            files.append((parts, file_at(path)))
+    return Listing(sorted(files, key=lambda entry: entry[0]), folders)
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in _below(folder) if not path.is_dir())
+
+
+def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """Every file and folder, through links too. ``above``: the folders around this one, by device and inode."""
+    try:
+        facts, found = folder.stat(), sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error}") from None
+    here = (facts.st_dev, facts.st_ino)
+    if here in above:
+        raise DataError(f"{folder} is a link to {folder.resolve()}, a folder that it lies in: remove the link")
+    for path in found:
+        if _is_junk(path.name):
+            continue
+        if path.is_dir():
+            yield path
+            yield from _below(path, (*above, here))
+        elif path.is_file():
+            yield path
+        elif path.is_symlink():
+            raise DataError(f"{path} is a link that leads nowhere ({os.readlink(path)}): mend it, or remove it")
+        else:
+            raise DataError(f"{path} is neither a file nor a folder: remove it")
+
+
+def listing_digest(root: Path, paths: Iterable[Path]) -> str:
+    """A digest of names below ``root``, sizes and times."""
+    rows = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
+    return digest_of_text("\n".join(rows))
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def zip_listing(archive: Path) -> Listing:
+    """Members read in memory by name, bounded in size; nothing is extracted."""
+    check_members(archive)
+    try:
+        reader = zipfile.ZipFile(archive)
+    except Exception as error:  # of foreign bytes, whatever they come to in the standard library
+        raise DataError(f"{archive} is not a whole zip file: {error or type(error).__name__}") from None
+    check_members(archive, len(reader.infolist()))
+
+    def read(info: zipfile.ZipInfo) -> bytes:
+        check_size(f"{archive}:{info.filename}", max(info.file_size, info.compress_size))
+        return reader.read(info)
+
+    files, folders = list[Entry](), set[tuple[str, ...]]()
+    for info in sorted(reader.infolist(), key=lambda info: info.filename):
+        parts = tuple(part for part in PurePosixPath(info.filename).parts if part not in ("/", ".."))
+        if not parts or any(map(_is_junk, parts)):
+            continue
+        folders |= {parts[:depth] for depth in range(1, len(parts) + info.is_dir())}
+        if not info.is_dir():
+            files.append((parts, ImageFile(f"{archive}:{info.filename}", lambda info=info: read(info))))  # type: ignore[misc]
+    return Listing(files, folders)
+
+
+def check_members(archive: Path, count: int | None = None) -> None:
+    """Refuse a zip of more members than :data:`MOST`, by its last bytes, or by their number where that is known.
+
+    A zip that ends otherwise passes: its members are counted once they are read.
+
+    Raises:
+        DataError: naming the archive.
+
+    >>> import tempfile, zipfile
+    >>> path = Path(tempfile.mkdtemp()) / "x.zip"
+    >>> with zipfile.ZipFile(path, "w") as archive:
+    ...     archive.writestr("cat/1.png", b"")
+    >>> check_members(path)
+    """
+    members = announced(archive) if count is None else count
+    if members > MOST:
+        raise DataError(f"{archive} has {members:,} members, more than the {MOST:,} that are read")
+
+
+def announced(archive: Path) -> int:
+    """The number of members that a zip's end tells; 0 where it tells none."""
+    with archive.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - END.size - LONG_END.size))
+        last = file.read()
+    if len(last) < END.size:
+        return 0
+    mark, count = END.unpack(last[-END.size :])
+    if len(last) == END.size + LONG_END.size:
+        record, many, pointer = LONG_END.unpack(last[: LONG_END.size])
+        if (record, pointer) == (b"PK\6\6", b"PK\6\7"):
+            count = many
+    return count if mark == b"PK\5\6" else 0

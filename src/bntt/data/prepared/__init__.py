@@ -1,1 +1,0 @@
-"""Datasets prepared once: verified tensor files with a manifest."""
