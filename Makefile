@@ -16,6 +16,7 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff format --check src tests examples
 	$(BIN)/ruff check src tests examples
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 -m "not slow and not browser"
 

@@ -87,4 +87,4 @@ def _has_versions(tensor: Tensor) -> bool:
 
 
 def _version(tensor: Tensor | None) -> tuple[Any, ...]:
-    return () if tensor is None else (tensor._version, tensor.data_ptr(), tensor.shape, tensor.stride())
+    return () if tensor is None else (tensor._version, tensor.data_ptr(), tensor.shape, tensor.stride())  # noqa: SLF001

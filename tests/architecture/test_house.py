@@ -1,0 +1,91 @@
+"""What no linter holds: sizes of files and folders, command lines; and that the linters refuse what they should."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.architecture.source import FILES, ROOT, SOURCE, code_of, name
+
+SUFFIXES = (".py", ".cpp", ".inl", ".h")
+MOST_LINES, MOST_FILES = 300, 23
+OTHER_PROGRAMS = {"runs/environment.py", "bench/timing.py"}
+"""Where command lines are built: of git, and of the process in which a benchmark is timed."""
+WRONG = {
+    "ops/lif.py": "from bntt.nn import BNTT",
+    "engine/compute.py": "import bntt.io.json_file",
+    "training/fit.py": "from bntt.analysis import evaluate",
+    "data/loader.py": "from bntt.ops import lif",
+    "runs/identity.py": "from bntt.studies import pool",
+    "analysis/result.py": "def draw():\n    import matplotlib",
+}
+"""An import that its room must not have, by file."""
+
+
+def test_files_and_folders_are_small():
+    written = [
+        path
+        for room in ("src", "tests", "docs", "examples")
+        for path in (ROOT / room).rglob("*")
+        if path.suffix in SUFFIXES
+    ]
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in written}
+    assert SOURCE / "engine" / "cpu" / "scan.inl" in lines
+    assert not {str(path): count for path, count in lines.items() if count > MOST_LINES}
+    folders = {path.parent for path in FILES}
+    files = {name(folder): len(list(folder.glob("*.py"))) for folder in folders}
+    assert not {folder: count for folder, count in files.items() if count > MOST_FILES}
+    assert not {path.stem for path in FILES} & {"utils", "common", "misc", "helpers"}
+
+
+def flags_in(code: str) -> set[str]:
+    """Words of a command line: flags in lists and tuples."""
+    rows = [node.elts for node in ast.walk(ast.parse(code)) if isinstance(node, ast.List | ast.Tuple)]
+    texts = {
+        node.value for row in rows for node in row if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {text for text in texts if re.fullmatch(r"-[a-zA-Z]|--[a-z][a-z-]*(=.*)?", text)}
+
+
+def test_no_command_line_is_built_inside_the_library():
+    assert flags_in("run(['attack', str(run), '--eot', '3'])") == {"--eot"}
+    assert not flags_in("['attack', '-', 'a-b', '-untrained']; check('--eot')")
+    built = {name(path) for path in FILES if not name(path).startswith("cli/") and flags_in(code_of(path))}
+    assert built == OTHER_PROGRAMS
+
+
+def linted(folder: Path) -> str:
+    """What import-linter says of a tree."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=folder, env={"PYTHONPATH": "src"}, capture_output=True, text=True).stdout
+
+
+def test_wrong_imports_are_refused(tmp_path):
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(
+        SOURCE,
+        tmp_path / "src" / "bntt",
+        ignore=lambda _, names: [n for n in names if n.endswith((".so", ".npz", ".safetensors"))],
+    )
+    assert "0 broken" in linted(tmp_path)
+    for file, line in WRONG.items():
+        with (tmp_path / "src" / "bntt" / file).open("a", encoding="utf-8") as source:
+            source.write(f"\n\n{line}\n")
+    said = linted(tmp_path)
+    for file in WRONG:
+        assert f"bntt.{file.removesuffix('.py').replace('/', '.')} -> " in said, file
+
+
+def test_private_names_and_banned_calls_are_refused():
+    code = (
+        '"""A file."""\n\nimport torch\nfrom torch import load\nfrom torch._dynamo import x\n'
+        "y = load, x, torch._C.f, torch.nn.Linear(1, 1)._forward_pre_hooks\n"
+    )
+    ruff = Path(sys.executable).with_name("ruff")
+    place = SOURCE / "nn" / "new.py"
+    command = [ruff, "check", "--no-cache", "--output-format", "concise", "--stdin-filename", place, "-"]
+    said = subprocess.run(command, cwd=ROOT, input=code, capture_output=True, text=True).stdout
+    for part in ("`torch.load` is banned", "import `_dynamo`", "accessed: `_C`", "accessed: `_forward_pre_hooks`"):
+        assert part in said, said
