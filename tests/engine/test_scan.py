@@ -1,7 +1,5 @@
 """The fused scan against its twin in float64 and against a plain loop: every rule, reset, surrogate and shape."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 

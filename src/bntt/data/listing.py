@@ -50,6 +50,7 @@ def folder_listing(folder: Path) -> Listing:
 
 
 def files_below(folder: Path) -> list[Path]:
+    """The files in a folder and the folders in it, in order."""
     return sorted(path for path in _below(folder) if not path.is_dir())
 
 

@@ -1,6 +1,6 @@
-"""Archives of small text files: the evidence behind results, one ``NAME.tar.xz`` a subject, with ``SHA256SUMS`` beside.
+"""Archives of small text files: the evidence behind results, one ``NAME.tar.xz`` a subject, beside ``SHA256SUMS``.
 
-The same files give the same bytes. Reading verifies the checksum first, and never writes into the folder of the archives.
+The same files give the same bytes. Reading verifies the checksum first, and never writes into their folder.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 
 
 def evidence_of(run: KeptRun) -> dict[str, bytes]:
-    """Collect the files that a run's numbers can be checked with, and those of the ANN that it began with: no weights."""
+    """Collect the files that a run's numbers can be checked with, and those of its ANN: no weights."""
     folders = [run.path]
     if run.recipe.convert.ann:
         folders.append(_ann_place(run.recipe, run.path, run.evaluation))

@@ -112,6 +112,11 @@ def _read_file(path: Path) -> bytes:
 
 
 def check_size(where: str, size: int) -> None:
+    """Refuse a file that is larger than any image is.
+
+    Raises:
+        DataError: naming it.
+    """
     if size > LARGEST:
         raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")
 
