@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.bench.cases import STANDARD, SWEEP, Case, dense_limit, firing_rates, images, network, own_step, step_of
+from bntt.bench.cases import Case, dense_limit, firing_rates, images, network, own_step, step_of
 from bntt.engine.graph import spans as recompute
 from bntt.engine.graph import stack as fused
 from tests.kernels import needs_kernels
@@ -25,8 +25,7 @@ def test_evaluation_fires_as_training_does():
 
 
 @needs_kernels
-@pytest.mark.parametrize("kernels", [False, True])
-@pytest.mark.parametrize("kind", ["vgg9", "mlp"])
+@pytest.mark.parametrize(("kind", "kernels"), [("vgg9", True), ("mlp", False)])
 def test_a_step_of_ours(kind, kernels):
     case = Case("x", network=kind, num_steps=2, batch=3, width=0.1)
     own_step(case, kernels=kernels)()
@@ -51,8 +50,3 @@ def test_a_training_step_leaves_gradients():
     pixels, labels = images(SMALL)
     step_of(net, lambda: net(pixels.expand(2, -1, -1, -1, -1)), labels, True)()
     assert all(p.grad is not None for p in net.parameters())
-
-
-def test_the_published_cases_are_those_of_the_documentation():
-    assert [case.num_steps for case in SWEEP] == [5, 25, 50, 100]
-    assert {(c.network, c.num_steps, c.batch) for c in STANDARD} == {("vgg9", 25, 16), ("mlp", 784, 128)}

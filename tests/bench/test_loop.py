@@ -10,8 +10,7 @@ from bntt.bench.loop import PerStepLoop
 from bntt.nn import PoissonEncoder
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("kind", ["vgg9", "mlp"])
+@pytest.mark.parametrize(("kind", "training"), [("vgg9", True), ("mlp", False)])
 def test_it_computes_what_the_library_does_in_float64(kind, training):
     case = Case("t", network=kind, num_steps=3, batch=4, width=0.1, training=training)
     net = network(case)

@@ -18,7 +18,8 @@ from tests.fuzz.networks import draw_network
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels
-CASES, AT_ONCE = 2000, 20
+QUICK, CASES = range(0, 120, 20), range(120, 2000, 94)
+"""The first of those that every test run judges, and of the others."""
 SOME = 0.03
 """The largest share of ties, and of cases that are noise."""
 
@@ -28,9 +29,13 @@ def kinds() -> Counter[str]:
     return Counter()
 
 
-@pytest.mark.parametrize("first", range(0, CASES, AT_ONCE))
-def test_the_fused_path_is_the_plain_one(first, kinds):
-    verdicts = [judge(number) for number in range(first, first + AT_ONCE)]
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [*((first, QUICK.step) for first in QUICK)]
+    + [pytest.param(first, CASES.step, marks=pytest.mark.slow) for first in CASES],
+)
+def test_the_fused_path_is_the_plain_one(first, count, kinds):
+    verdicts = [judge(number) for number in range(first, first + count)]
     kinds.update(verdict.kind for verdict in verdicts)
     kinds["fused"] += sum(verdict.fused for verdict in verdicts)
     assert not [f"case {v.case}: {v.what}" for v in verdicts if v.kind == "different"]

@@ -108,7 +108,7 @@ def verdicts(names: Iterable[Name], jobs: int = 1) -> Iterator[Verdict]:
             if len(workers) == jobs:
                 break
         while workers:
-            wait([worker.pipe for worker in workers], timeout=5)
+            wait([worker.pipe for worker in workers], timeout=min(5, PATIENCE))
             for worker in [*workers]:
                 if (verdict := worker.take()) is None:
                     continue
