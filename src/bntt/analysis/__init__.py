@@ -29,9 +29,9 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.analysis.drift.input_drift import layer_inputs as layer_inputs
     from bntt.analysis.energy.operations import Operations as Operations
     from bntt.analysis.energy.operations import count_operations as count_operations
-    from bntt.analysis.equivalence.folding import Differences as Differences
-    from bntt.analysis.equivalence.folding import Equivalence as Equivalence
     from bntt.analysis.equivalence.folding import fold_equivalence as fold_equivalence
+    from bntt.analysis.equivalence.result import Equivalence as Equivalence
+    from bntt.analysis.equivalence.result import FoldedNetwork as FoldedNetwork
     from bntt.analysis.exit.early_exit import Choice as Choice
     from bntt.analysis.exit.early_exit import LossBudgetError as LossBudgetError
     from bntt.analysis.exit.early_exit import NoGammaError as NoGammaError
@@ -70,7 +70,8 @@ _HOMES = {
     "bntt.analysis.activity.untrained": ["untrained_activity"],
     "bntt.analysis.drift.input_drift": ["LayerDrift", "LayerInputs", "input_drift", "layer_inputs"],
     "bntt.analysis.energy.operations": ["Operations", "count_operations"],
-    "bntt.analysis.equivalence.folding": ["Differences", "Equivalence", "fold_equivalence"],
+    "bntt.analysis.equivalence.folding": ["fold_equivalence"],
+    "bntt.analysis.equivalence.result": ["Equivalence", "FoldedNetwork"],
     "bntt.analysis.exit.early_exit": [
         "Choice",
         "LossBudgetError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 
 from bntt.analysis import fold_equivalence
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.equivalence.folding import FOLDS
+from bntt.analysis.equivalence.folding import FOLDS, measure_equivalence
+from bntt.analysis.equivalence.measurement import EQUIVALENCE, EquivalenceArguments
+from bntt.analysis.measurement import ArgumentError, Facts, Progress
+from bntt.data import PartLoader, stratified
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import (
     LIF,
@@ -26,6 +30,7 @@ from bntt.nn import (
     fold,
 )
 from tests.kernels import needs_kernels
+from tests.runs.tiny import opened_run
 
 STEPS = 7
 """More than go through at once."""
@@ -69,23 +74,26 @@ def test_shares_are_those_of_whole_networks_and_of_layers_alone(fire, rng):
     drawn = model.encoder(x, seed=3, draw=9, index=torch.arange(8))
     labels = torch.cat([labels for _, labels in batches])
     inputs, spikes, said = seen(copy.deepcopy(model.network), drawn)
-    assert found.samples == 8
+    assert found.images == 8
     assert found.accuracy == (said == labels).double().mean()
     assert list(found.folds) == ["exact", "no mean", "no ratio", "Eq. 15"]
-    for name, kept in FOLDS.items():
-        other, differences = fold(model.network, mean=kept.mean, ratio=kept.ratio), found.folds[name]
+    for name, keeps in FOLDS.items():
+        other, differences = fold(model.network, **keeps), found.folds[name]
         with torch.no_grad():
             alone = {layer: block.lif(block.synapse_of(inputs[layer]))[0] for layer, block in bare(other).items()}
         _, whole, answers = seen(other, drawn)
         for layer, fired in spikes.items():
-            for ours, theirs in ((differences.true, alone), (differences.own, whole)):
+            for ours, theirs in (
+                (differences.differing_true_spikes, alone),
+                (differences.differing_own_spikes, whole),
+            ):
                 expected = (theirs[layer] != fired).double().flatten(1).mean(1)
-                assert torch.allclose(ours[layer], expected, rtol=1e-12), (name, layer)
+                assert ours[layer] == pytest.approx(expected.tolist(), rel=1e-12), (name, layer)
                 assert torch.any(expected > 0) == (name != "exact")
         assert differences.accuracy == (answers == labels).double().mean()
         assert differences.agreement == (answers == said).double().mean()
     for layer, fired in spikes.items():
-        assert torch.allclose(found.rate[layer], fired.flatten(1).mean(1))
+        assert found.firing_rate[layer] == pytest.approx(fired.flatten(1).mean(1).tolist())
 
 
 class _Bare:
@@ -104,9 +112,9 @@ def bare(net: SpikingNetwork) -> dict[str, _Bare]:
 
 def test_steps_that_count_are_those_whose_spikes_reach_the_readout(rng):
     found = fold_equivalence(classifier(rng, fire="before"), images(rng))
-    assert (found.heard["conv1"], found.heard["fc1"]) == (range(1, 3), range(5, 7))
+    assert (found.heard_steps["conv1"], found.heard_steps["fc1"]) == ([2, 3], [6, 7])
     none = SpikingClassifier(PoissonEncoder(1), mlp(in_features=4, num_steps=1, fire="before"))
-    assert not fold_equivalence(none, tiny(rng)).heard["fc2"]
+    assert not fold_equivalence(none, tiny(rng)).heard_steps["fc2"]
 
 
 def tiny(rng: torch.Generator) -> list[tuple[Tensor, Tensor]]:
@@ -116,28 +124,23 @@ def tiny(rng: torch.Generator) -> list[tuple[Tensor, Tensor]]:
 @needs_kernels
 def test_fused_it_is_as_plain_but_for_ties(rng):
     model, batches = classifier(rng, torch.float32), images(rng, torch.float32)
+    model.network.compute = Compute("cpu")  # which refuses plain PyTorch
     fused = fold_equivalence(model, batches)
     model.network.compute = Compute("reference")
     plain = fold_equivalence(model, batches)
     for name, found in fused.folds.items():
-        for layer, row in found.true.items():
-            assert torch.allclose(row, plain.folds[name].true[layer], atol=2e-3), (name, layer)
+        for layer, row in found.differing_true_spikes.items():
+            assert row == pytest.approx(plain.folds[name].differing_true_spikes[layer], abs=2e-3), (name, layer)
             if name == "exact":
-                assert row.max() <= 2e-3
+                assert max(row) <= 2e-3
     traced = [
         model.trace(x, draw=FIRST_DRAW, index=torch.arange(first, first + len(x))).firing_rate
         for (x, _), first in zip(batches, (0, 5), strict=True)
     ]
-    for layer, rate in fused.rate.items():
-        assert torch.allclose(rate, (5 * traced[0][layer] + 3 * traced[1][layer]) / 8, atol=2e-3), layer
-        assert rate.sum() > 0
-
-
-@needs_kernels
-def test_it_runs_fused(rng, monkeypatch):
-    model = classifier(rng, torch.float32)
-    model.network.compute = Compute("cpu")  # which would refuse plain PyTorch
-    assert fold_equivalence(model, images(rng, torch.float32)).samples == 8
+    for layer, rate in fused.firing_rate.items():
+        expected = (5 * traced[0][layer] + 3 * traced[1][layer]) / 8
+        assert rate == pytest.approx(expected.tolist(), abs=2e-3), layer
+        assert sum(rate) > 0
 
 
 def test_the_model_is_left_as_it_was(rng):
@@ -151,7 +154,7 @@ def test_the_model_is_left_as_it_was(rng):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(block.name == f"block {name!r}" for name, block in model.network.blocks.items())
     again = fold_equivalence(model.eval(), images(torch.Generator().manual_seed(1)))
-    assert found.samples == again.samples
+    assert found.images == again.images
     assert not any(hook for module in model.modules() for hook in module._forward_hooks)
 
 
@@ -161,7 +164,7 @@ def test_layers_without_a_norm_do_not_differ_by_themselves(rng):
     with torch.no_grad():
         net.blocks["fc2"].norm.running_mean.fill_(0.3)
     found = fold_equivalence(SpikingClassifier(PoissonEncoder(3), net), [(x.double(), y) for x, y in tiny(rng)])
-    assert not any(found.folds["Eq. 15"].own["fc1"])
+    assert not any(found.folds["Eq. 15"].differing_own_spikes["fc1"])
 
 
 def test_what_cannot_be_compared_says_why(rng):
@@ -185,3 +188,35 @@ def test_what_cannot_be_compared_says_why(rng):
     assert "block 'fc1' takes" in refused(fine, [(torch.rand(2, 1, 2, 3, generator=rng), batches[0][1])])
     odd = SpikingNetwork([NeuronBlock(LIF())], Readout(nn.Flatten()))
     assert "block 'block1' is NeuronBlock" in refused(odd, batches)
+
+
+FACTS = Facts("vgg9", "bntt", "poisson", 25, False, 5, True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return opened_run(tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_is_measured_on_images_of_each_class_with_its_own_noise(run):
+    progress, asked = Progress(), EquivalenceArguments(images=20)
+    found = measure_equivalence(run, asked, progress)
+    assert progress.done == progress.total == found.images == 20
+    assert (found.arguments, found.split, found.epoch) == (asked, "validation", 0)
+    held_out, seed = run.data.validation, run.recipe.seed
+    expected = fold_equivalence(run.model, PartLoader(held_out, stratified(held_out, 20, seed), 50), seed=seed)
+    assert {key: getattr(found, key) for key in type(expected).model_fields} == dict(expected)
+    assert found.heard_steps["conv1"] == [1, 2, 3]
+    assert (found.folds["no mean"].keeps_mean, found.folds["no mean"].keeps_ratio) == (False, True)
+    assert measure_equivalence(run, EquivalenceArguments("test", 12), Progress()).images == 12
+
+
+def test_a_run_that_folds_to_nothing_is_refused(run):
+    branched = SpikingClassifier(run.model.encoder, resnet20(in_channels=1, width=0.25, num_steps=3))
+    with pytest.raises(ArgumentError, match=rf"{run.path.name}: block .* only networks of SpikingBlock"):
+        measure_equivalence(dataclasses.replace(run, model=branched), EquivalenceArguments(), Progress())
+    asked = EquivalenceArguments()
+    assert EQUIVALENCE.refusal(FACTS, asked) == ""
+    assert EQUIVALENCE.refusal(dataclasses.replace(FACTS, norm="tebn"), asked) == ""
+    assert "nothing to fold" in EQUIVALENCE.refusal(dataclasses.replace(FACTS, norm="layer"), asked)
+    assert "no spikes" in EQUIVALENCE.refusal(dataclasses.replace(FACTS, is_ann=True), asked)

@@ -1,15 +1,9 @@
-"""The record of folded networks: its numbers by hand, what it shows, and kept files that it reads."""
-
-import json
-from pathlib import Path
+"""The record of folded networks: its numbers by hand, and what it shows."""
 
 import pytest
 
 from bntt.analysis.equivalence.result import EquivalenceResult
 from bntt.analysis.result import result_from
-
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
-KEPT = sorted([*RESULTS.glob("*/equivalence.json"), *RESULTS.glob("studies/*/measures/equivalence-*.json")])
 
 
 def fold(*, mean, ratio, own):
@@ -88,12 +82,3 @@ def test_numbers():
     assert read == {"exact-agreement": 50, "eq15-accuracy": 25, "eq15-agreement": 50, "full-accuracy": 90}
     bare = result_from(EquivalenceResult, VALUES | {"folds": {}})
     assert bare.METRICS["eq15-accuracy"].read(bare, None) is None
-
-
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parts[-3]}-{path.parent.name}")
-def test_kept_files_are_read_whole(path):
-    values = json.loads(path.read_text())
-    values = values.get("values", values)
-    found = result_from(EquivalenceResult, values)
-    assert found.to_json() == {"arguments": None} | values
-    assert found.section().charts

@@ -1,17 +1,20 @@
-"""What the paper's equivalence (Section 3.3) is worth: BNTT against a threshold that varies with time."""
+"""A test of the paper's equivalence (Section 3.3): BNTT against a threshold that varies with time."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.activity.delays import delays
+from bntt.analysis.equivalence.measurement import EquivalenceArguments
+from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, FoldedNetwork
+from bntt.analysis.measurement import ArgumentError, Opened, Progress
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
 from bntt.nn.network.advance import Work, advance_blocks, real
@@ -28,49 +31,34 @@ STEPS_AT_ONCE = 5
 """Steps whose spikes are there at once, of one layer of every network."""
 
 
-class Kept(NamedTuple):
-    """What a folded network keeps of the normalisation."""
-
-    mean: bool
-    ratio: bool
-
-
 FOLDS = {
-    "exact": Kept(mean=True, ratio=True),
-    "no mean": Kept(mean=False, ratio=True),
-    "no ratio": Kept(mean=True, ratio=False),
-    "Eq. 15": Kept(mean=False, ratio=False),
+    "exact": {"mean": True, "ratio": True},
+    "no mean": {"mean": False, "ratio": True},
+    "no ratio": {"mean": True, "ratio": False},
+    "Eq. 15": {"mean": False, "ratio": False},
 }
-"""The four networks that are compared, see :mod:`bntt.ops.fold`."""
+"""What each of the four networks keeps of the normalisation, see :mod:`bntt.ops.fold`."""
+BATCH = 50
+"""Images at a time, of which nine networks have membranes."""
 
 
-@dataclass(frozen=True)
-class Differences:
-    """How far one folded network is from the network that it was folded from."""
+def measure_equivalence(opened: Opened, asked: EquivalenceArguments, progress: Progress) -> EquivalenceResult:
+    """Compare the best epoch's network with the four that it folds to, on some images of a split.
 
-    true: dict[str, Float[Tensor, " T"]]
-    """For each layer, the share of its neurons that fire in one of the two and not in the other, at every step; the
-    layer alone, on the true input."""
-    own: dict[str, Float[Tensor, " T"]]
-    """As well; every layer on the spikes of the folded network's own layer before it."""
-    accuracy: float
-    """Of the folded network on its own. Layers that are fed with true spikes are no network, and have none."""
-    agreement: float
-    """The share of samples in which it answers what the network answers."""
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """What :func:`equivalence` found, for each of :data:`FOLDS` by name."""
-
-    samples: int
-    accuracy: float
-    """Of the network itself."""
-    rate: dict[str, Float[Tensor, " T"]]
-    """Its spikes per neuron, for each layer and step, beside which the differences are to be seen."""
-    heard: dict[str, range]
-    """The steps in which a layer should fire, and its spikes reach the readout; the others count in no mean."""
-    folds: dict[str, Differences]
+    Raises:
+        ArgumentError: if the network cannot be folded, or has nothing to fold.
+    """
+    model = opened.model
+    try:
+        check_sequence(model.network)
+        fold(model.network)
+    except ValueError as error:
+        raise ArgumentError(f"{opened.path}: {error}") from None
+    loader = dataclasses.replace(opened.loader(asked.split, asked.images), batch_size=BATCH)
+    progress.expect(len(loader.places))
+    found = fold_equivalence(model, loader, seed=opened.seed, progress=progress)
+    about = {"dataset": opened.dataset, "split": asked.split, "epoch": opened.epoch}
+    return EquivalenceResult(arguments=asked, **about, **dict(found))
 
 
 @torch.no_grad()
@@ -105,46 +93,54 @@ def fold_equivalence(
     >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(3, mean=[0.29], std=[0.35]), net)
     >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
     >>> found = fold_equivalence(model, loader)
-    >>> list(found.folds), float(found.folds["no mean"].own["fc1"].sum())
+    >>> list(found.folds), sum(found.folds["no mean"].differing_own_spikes["fc1"])
     (['exact', 'no mean', 'no ratio', 'Eq. 15'], 0.0)
     """
     check_classifier(model, "fold_equivalence() takes")
-    network = model.network
-    check_sequence(network)
-    folded = {name: fold(network, mean=kept.mean, ratio=kept.ratio) for name, kept in FOLDS.items()}
-    total, device = model.encoder.num_steps, next(model.parameters()).device
-    counts, neurons, seen = _Counts(total), dict[str, int](), 0
-    hits: dict[str, list[Tensor]] = {name: [] for name in ("", *folded)}
-    same: dict[str, list[Tensor]] = {name: [] for name in folded}
+    check_sequence(model.network)
+    total, device, seen = model.encoder.num_steps, next(model.parameters()).device, 0
+    compared = _Comparison(model.network, total, device)
+    hits, same = dict.fromkeys(compared.networks, 0), dict.fromkeys(compared.networks, 0)
     with evaluating(model):
         for inputs, labels, index in samples(batches, 0):
             if labels.ndim != 1:
                 raise ValueError(f"labels must be integers, one a sample, got {labels.dtype} {list(labels.shape)}")
-            noise = noise_of(None, len(inputs), seed, draw, index)
-            going, x = _Going(network, folded, counts), inputs.to(device)
+            compared.start()
+            noise, x = noise_of(None, len(inputs), seed, draw, index), inputs.to(device)
             for first in range(0, total, STEPS_AT_ONCE):
                 steps = range(first, min(total, first + STEPS_AT_ONCE))
                 drawn = model.encoder(x, seed=seed, index=index, draw=draw, steps=steps)
-                going.advance(drawn, Call(first, noise=noise))
-            answers = {name: logits.argmax(1) for name, logits in going.logits.items()}
-            for name, said in answers.items():
-                hits[name].append((said == labels.to(device)).sum())
-                if name:
-                    same[name].append((said == answers[""]).sum())
-            neurons, seen = going.neurons, seen + len(labels)
+                compared.advance(drawn, Call(first, noise=noise))
+            answers = {name: logits.argmax(1).cpu() for name, logits in compared.logits.items()}
+            for name, answer in answers.items():
+                hits[name] += int((answer == labels.cpu()).sum())
+                same[name] += int((answer == answers[""]).sum())
+            seen += len(labels)
             progress(len(labels))
     if not seen:
         raise ValueError("there are no samples to compare")
 
-    def shares(name: str, fed: str) -> dict[str, Tensor]:
-        return {layer: counts.of(name, fed, layer) / (seen * size) for layer, size in neurons.items()}
+    def shares(name: str, fed: str) -> dict[str, list[float]]:
+        sums = {layer: compared.sums[name, fed, layer].cpu() for layer in compared.neurons}
+        return {layer: (sums[layer] / (seen * size)).tolist() for layer, size in compared.neurons.items()}
 
-    def share(found: list[Tensor]) -> float:
-        return int(torch.stack(found).sum()) / seen
-
-    found = {n: Differences(shares(n, "true"), shares(n, "own"), share(hits[n]), share(same[n])) for n in folded}
-    heard = {layer: delay.heard(total) for layer, delay in delays(network).items()}
-    return Equivalence(seen, share(hits[""]), shares("", ""), heard, found)
+    return Equivalence(
+        images=seen,
+        accuracy=hits[""] / seen,
+        firing_rate=shares("", ""),
+        heard_steps={layer: [t + 1 for t in delay.heard(total)] for layer, delay in delays(model.network).items()},
+        folds={
+            name: FoldedNetwork(
+                keeps_mean=keeps["mean"],
+                keeps_ratio=keeps["ratio"],
+                accuracy=hits[name] / seen,
+                agreement=same[name] / seen,
+                differing_true_spikes=shares(name, "true"),
+                differing_own_spikes=shares(name, "own"),
+            )
+            for name, keeps in FOLDS.items()
+        },
+    )
 
 
 def check_sequence(network: SpikingNetwork) -> None:
@@ -168,53 +164,49 @@ def check_sequence(network: SpikingNetwork) -> None:
         raise ValueError("there is nothing to fold: no layer of this network has a norm with batch statistics")
 
 
-class _Counts:
-    """Sums over batch and neurons for every step, by network, what it is fed with, and layer."""
+class _Comparison:
+    """The network, "", and what it folds to, by name: a batch passes all of them, some steps at a time."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps, self.sums = steps, dict[tuple[str, str, str], Tensor]()
-
-    def add(self, key: tuple[str, str, str], values: Tensor, first: int) -> None:
-        """Of ``[S, B, ...]``, the first of which is step ``first``."""
-        if key not in self.sums:
-            self.sums[key] = torch.zeros(self.steps, dtype=torch.float64, device=values.device)
-        self.sums[key][first : first + len(values)] += values.flatten(1).sum(1, dtype=torch.float64)
-
-    def of(self, name: str, fed: str, layer: str) -> Tensor:
-        return self.sums[name, fed, layer].cpu()
-
-
-class _Going:
-    """One batch on its way: the network, "", and what is folded from it, layer by layer, some steps at a time."""
-
-    def __init__(self, network: SpikingNetwork, folded: dict[str, SpikingNetwork], counts: _Counts) -> None:
-        self.networks, self.counts = {"": network, **folded}, counts
-        self.states: dict[tuple[str, ...], Any] = {}
+    def __init__(self, network: SpikingNetwork, steps: int, device: torch.device) -> None:
+        self.networks = {"": network} | {name: fold(network, **keeps) for name, keeps in FOLDS.items()}
+        self.sums = defaultdict[tuple[str, str, str], Tensor](
+            lambda: torch.zeros(steps, dtype=torch.float64, device=device)
+        )
+        """Over batches and neurons for every step, by network, the spikes that it is fed with, and layer."""
         self.neurons: dict[str, int] = {}
+        self.states: dict[tuple[str, ...], Any] = {}
         self.logits: dict[str, Tensor] = {}
         """After the last step, by network."""
 
+    def start(self) -> None:
+        """Begin another batch from rest."""
+        self.states = {}
+
     def advance(self, drawn: Tensor, call: Call) -> None:
-        """All networks by these steps."""
+        """Advance all networks by these steps."""
         inputs = dict.fromkeys(self.networks, drawn)
         for layer, block in self.networks[""].blocks.items():
             assert isinstance(block, SpikingBlock)
             spikes = self._fired("", "own", layer, drawn, call)
             self.neurons[layer] = spikes[0, 0].numel()
-            self.counts.add(("", "", layer), spikes, call.first)
+            self._add(("", "", layer), spikes, call.first)
             after = _followed(block, spikes, call)
             for name in list(inputs)[1:]:
                 alone = own = self._fired(name, "true", layer, drawn, call)
                 if inputs[name] is not drawn:  # in the first layer the two are one
                     own = self._fired(name, "own", layer, inputs[name], call)
-                self.counts.add((name, "true", layer), alone != spikes, call.first)
-                self.counts.add((name, "own", layer), own != spikes, call.first)
+                self._add((name, "true", layer), alone != spikes, call.first)
+                self._add((name, "own", layer), own != spikes, call.first)
                 inputs[name] = _followed(block, own, call)
             inputs[""] = drawn = after
         for name, network in self.networks.items():
             x, key = real(inputs[name], network.readout), (name, "readout")
             logits, self.states[key] = passed("the readout", network.readout, x, call, self.states.get(key))
             self.logits[name] = logits[-1]
+
+    def _add(self, key: tuple[str, str, str], values: Tensor, first: int) -> None:
+        """Add ``[S, B, ...]``, the first of which is step ``first``."""
+        self.sums[key][first : first + len(values)] += values.flatten(1).sum(1, dtype=torch.float64)
 
     def _fired(self, name: str, fed: str, layer: str, x: Tensor, call: Call) -> Tensor:
         """The spikes of one layer on an input, before they are pooled."""

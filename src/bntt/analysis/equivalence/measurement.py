@@ -29,7 +29,7 @@ EQUIVALENCE = Measurement(
     Example: bntt equivalence runs/fashion-mnist --images 500""",
     EquivalenceArguments,
     "result:EquivalenceResult",
-    "measure:measure_equivalence",
+    "folding:measure_equivalence",
     refuses=lambda facts, asked: (
         "there is nothing to fold, its norm holds no statistics" if facts.norm in ("none", "layer") else ""
     ),

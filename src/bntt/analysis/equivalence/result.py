@@ -48,19 +48,25 @@ class FoldedNetwork(Record):
         return self.differing_true_spikes if fed == "true" else self.differing_own_spikes
 
 
-class EquivalenceResult(Result):
-    """One run beside the networks without norms that it folds to."""
+class Equivalence(Record):
+    """A network beside the networks without norms that it folds to."""
 
-    arguments: EquivalenceArguments | None = None
-    """None in files from before arguments were kept."""
     images: int
     accuracy: Share
     """Of the network itself."""
     firing_rate: Layers
-    """Its spikes per neuron, for each layer and step."""
+    """Its spikes per neuron, for each layer and step, beside which the differences are to be seen."""
     heard_steps: Mapping[str, Sequence[int]]
     """The steps, from 1, in which a layer should fire and its spikes reach the readout; others count in no mean."""
     folds: Mapping[str, FoldedNetwork]
+    """By name, see :data:`bntt.analysis.equivalence.folding.FOLDS`."""
+
+
+class EquivalenceResult(Equivalence, Result):
+    """The equivalence of one run's network."""
+
+    arguments: EquivalenceArguments | None = None
+    """None in files from before arguments were kept."""
 
     @property
     def title(self) -> str:
