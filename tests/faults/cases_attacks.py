@@ -8,10 +8,9 @@ from unittest import mock
 
 import torch
 
-from bntt.analysis.attack import measure
-from bntt.analysis.attack.descent import descend
+from bntt.analysis.attack import jobs, measure
+from bntt.analysis.attack.descent import Threat, descend
 from bntt.analysis.attack.gradient import input_gradient
-from bntt.analysis.attack.threat import Threat
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
 from tests.faults.case import Case, adder
@@ -43,13 +42,13 @@ attacked(
     94, "a gradient that is zero everywhere", r"exit 7: .*the gradient is zero in every pixel of 100.0% of the images"
 )
 def hidden(tmp: Path) -> str:
-    real = measure.descend
+    real = jobs.descend
 
     def without(model, pixels, labels, threat, **options):
         found = real(model, pixels, labels, threat, **options)
         return type(found)(pixels, found.zero | True, found.agreement)
 
-    with mock.patch.object(measure, "descend", without), mock.patch.object(measure, "SWEEP", (1,)):
+    with mock.patch.object(jobs, "descend", without), mock.patch.object(measure, "SWEEP", (1,)):
         return bntt("attack", str(trained(tmp)), *FEW, *EOT)
 
 
@@ -76,7 +75,7 @@ def as_bytes(_: Path) -> str:
 
 @case(95, "an attack stopped half way, and begun again", r"exit 130: .* then the rows of one that was not stopped$")
 def half_way(tmp: Path) -> str:
-    run, real, done = trained(tmp), measure._attacked, []
+    run, real, done = trained(tmp), measure.carry_out, []
 
     def stopping(*args):
         if len(done) == 3:
@@ -85,7 +84,7 @@ def half_way(tmp: Path) -> str:
         return real(*args)
 
     with mock.patch.object(measure, "BATCH", 10), mock.patch.object(measure, "SWEEP", (1,)):
-        with mock.patch.object(measure, "_attacked", stopping):
+        with mock.patch.object(measure, "carry_out", stopping):
             stopped = bntt("attack", str(run), *FEW, *EOT)
         kept = [json.loads(path.read_text()) for path in (run / "attack").glob("*.json")]
         assert sorted(one["complete"] for one in kept) == [False, True], "the third batch was of the second attack"

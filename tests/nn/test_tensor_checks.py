@@ -9,7 +9,7 @@ from torch import nn
 
 import bntt
 from bntt.analysis.attack.descent import descend
-from bntt.analysis.attack.fresh_noise import right_under
+from bntt.analysis.attack.jobs import right_under
 from bntt.analysis.attack.gradient import estimators_of, input_gradient
 from bntt.analysis.attack.square import search
 from bntt.models import mlp

@@ -202,6 +202,12 @@ class Measurement:
         return resolve_name(f"{folder}.{what}") if isinstance(what, str) else what
 
 
+def origin(opened: Opened, arguments: Any) -> dict[str, Any]:
+    """The fields of every result that say what was measured and how it was asked for."""
+    split: Split = arguments.split
+    return {"arguments": arguments, "dataset": opened.dataset, "split": split, "epoch": opened.epoch}
+
+
 def draws_of(facts: Facts, asked: int | None) -> int:
     """Repetitions with fresh noise: as many as are asked for, or as the recipe says.
 

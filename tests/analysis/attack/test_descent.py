@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from bntt.analysis.attack import descent
-from bntt.analysis.attack.descent import NoFoolboxError, descend, random_signs
-from bntt.analysis.attack.fresh_noise import right_under
+from bntt.analysis.attack.descent import NoFoolboxError, Threat, descend, random_signs
 from bntt.analysis.attack.gradient import ATTACK_DRAW, input_gradient, mean_loss
-from bntt.analysis.attack.threat import Threat
+from bntt.analysis.attack.jobs import right_under
 from bntt.ops.random import Purpose, sample_keys, uniform
 from tests.analysis.attack.models import Hidden, conv_model, linear_model, some
 
@@ -64,9 +63,10 @@ def test_of_several_starts_each_image_keeps_the_worst():
         assert torch.allclose(found[row], each[restart][row], rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize("eps", [1 / 255, 8 / 255, 0.3, 1.0])
-@pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("eps", "steps", "dtype"),
+    [(1 / 255, 1, torch.float32), (8 / 255, 3, torch.float32), (0.3, 1, torch.float64), (1.0, 3, torch.float64)],
+)
 def test_it_stays_within_its_bounds_and_leaves_images_and_model_alone(eps, steps, dtype):
     """E6."""
     model, (images, labels, index) = conv_model(dtype=dtype), some(dtype=dtype)
@@ -136,3 +136,29 @@ def test_foolbox_that_is_not_there(monkeypatch):
     with pytest.raises(NoFoolboxError, match=r'pip install "bntt\[robust\]"'):
         descend(model, images, labels, Threat(0.1, draws=1), **STRAIGHT)
     descent._foolbox.cache_clear()
+
+
+def test_steps_and_passes():
+    assert Threat(0.1).length == 0.1
+    assert Threat(0.1, steps=10).length == pytest.approx(0.025)
+    assert Threat(0.1, steps=10, step_size=0.3).length == 0.3
+    assert Threat(0.1, steps=3, draws=5).passes == 15
+    assert Threat(0.1, steps=3, draws=5, restarts=2, random_start=True).passes == 2 * 15 + 2 * 5
+
+
+def test_what_is_no_threat_is_refused():
+    for values, message in (
+        ({"eps": 0.0}, "of 0 the accuracy is the clean one"),
+        ({"eps": -0.1}, "eps must be above 0"),
+        ({"eps": math.nan}, "eps must be above 0"),
+        ({"eps": math.inf}, "eps must be above 0"),
+        ({"eps": 8}, "8/255 is meant"),
+        ({"eps": 0.1, "steps": 0}, "steps must be 1 or more"),
+        ({"eps": 0.1, "restarts": 0}, "restarts must be 1 or more"),
+        ({"eps": 0.1, "draws": 0}, "draws must be 1 or more"),
+        ({"eps": 0.1, "step_size": 0.0}, "step_size must be a finite number above 0"),
+        ({"eps": 0.1, "step_size": math.nan}, "step_size"),
+        ({"eps": 0.1, "restarts": 2}, "say random_start=True"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Threat(**values)

@@ -1,15 +1,10 @@
-"""The record of attacks: metrics by hand, what it shows of one ε and of several, and kept files that it reads."""
-
-import json
-from pathlib import Path
+"""The record of attacks: metrics by hand, what it shows of one ε and of several."""
 
 import pytest
 
 from bntt.analysis.attack.result import UNBOUNDED, AttackResult
 from bntt.analysis.result import result_from
 from bntt.charts.records import Forest, Lines
-
-KEPT = sorted((Path(__file__).parents[3] / "docs" / "results").glob("**/attack*.json"))
 
 
 def row(attack, eps, accuracy, *, estimator="", invalid="", model="run0", on="run0"):
@@ -104,12 +99,3 @@ def test_one_bound_is_a_forest_for_each_model():
 
 def test_rows_have_the_same_keys():
     assert len({tuple(one) for one in SEVERAL.rows()}) == 1
-
-
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.parent.name}-{path.parent.name}-{path.stem}")
-def test_kept_files_are_read_whole(path):
-    values = json.loads(path.read_text())
-    values = values.get("values", values)
-    found = result_from(AttackResult, values)
-    assert found.to_json() == values | {"arguments": None, "epoch": None}
-    assert found.section().charts

@@ -1,18 +1,24 @@
 """Rows of attacks: what each says, the worst case, and which are worth nothing and why."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.attack.measure import Setup, Target
+from bntt.analysis.accuracy.paired import paired
+from bntt.analysis.attack.descent import Threat
+from bntt.analysis.attack.jobs import Batch, Job, Outcome
+from bntt.analysis.attack.measure import Setup
 from bntt.analysis.attack.measurement import AttackArguments
-from bntt.analysis.attack.outcome import Batch, Job, Outcome
-from bntt.analysis.attack.rows import attack_rows
-from bntt.analysis.attack.threat import Threat
+from bntt.analysis.attack.result import AttackedModel
+from bntt.analysis.attack.rows import (
+    attack_rows,
+    search_does_better,
+    still_right,
+    weaker_than_one_step,
+    worst_of,
+    zero_gradients,
+)
 from bntt.data import ImageSet
-from tests.analysis.attack.models import conv_model
 
 COUNT = 100
 BOUND = Job(0, "pgd", 1.0, "a", Threat(1.0, 5, draws=4, random_start=True), control=True)
@@ -30,20 +36,22 @@ def cell(job, *right, zero=0, draws=1):
     asked = COUNT * (8,) if job.queries else ()
     agreement = (0.5,) if job.threat else ()
     batch = Batch(right=rows, zero=zeros, agreement=agreement, change=(job.eps,), queries=asked, seconds=2.0)
-    return Outcome(job, (batch,))
+    return job, Outcome(complete=True, batches=(batch,))
 
 
 def of(models=1):
     images = ImageSet(torch.zeros(COUNT, 1, 2, 2, dtype=torch.uint8), torch.arange(COUNT) % 10, tuple("abcdefghij"))
-    targets = tuple(Target(f"run{n}", conv_model(), 0, "abc", n == 0) for n in range(models))
-    asked = AttackArguments(eps=("0.1",))
-    return Setup(asked, targets, images, torch.arange(COUNT), "100 of 200", Path("x"), 1)
+    attacked = [
+        AttackedModel(name=f"run{n}", weights_sha256="abc", randomness="none" if n else "redrawn")
+        for n in range(models)
+    ]
+    return Setup(AttackArguments(eps=("0.1",)), (), attacked, images, torch.arange(COUNT), "100 of 200", 1)
 
 
 def found(*cells, models=1):
     return {
         (row.attack, row.estimator, row.crafted_on, row.model): row.model_dump()
-        for row in attack_rows(of(models), [cell(CLEAN, *models * [90]), *cells])
+        for row in attack_rows(of(models), dict([cell(CLEAN, *models * [90]), *cells]))
     }
 
 
@@ -158,3 +166,56 @@ def test_what_is_weak_on_one_model_says_nothing_of_transfer():
     assert "random search" in rows["fgsm", "a", "run0", "run0"]["invalid"]
     assert not rows["pgd", "a", "run0", "run1"]["invalid"]
     assert not rows["fgsm", "a", "run0", "run1"]["invalid"]
+
+
+def test_chance_is_no_attack():
+    """Attacks that do nothing, each measured under noise of its own, leave the accuracy where it was."""
+    generator = torch.Generator().manual_seed(0)
+    right = torch.rand(6, 10, 400, generator=generator) < 0.6
+    assert right.all(0).double().mean() < 0.06
+    assert worst_of(right, random=True).double().mean() == pytest.approx(0.6, abs=0.02)
+    assert worst_of(right, random=True).sum() <= right.sum((1, 2)).min()
+    assert worst_of(right[:, :1], random=True).double().mean() == right[:, 0].double().mean(1).min()
+
+
+def test_the_worst_attack_of_each_image_is_found():
+    """Written out: of two attacks one turns the first half of the images in most draws, the other the second."""
+    right = torch.ones(3, 5, 8, dtype=torch.bool)
+    right[0, :4, :4] = False
+    right[1, 1:, 4:] = False
+    expected = torch.stack([right[0, :, n] if n < 4 else right[1, :, n] for n in range(8)], 1)
+    assert torch.equal(worst_of(right, random=True), expected)
+    assert torch.equal(worst_of(right, random=False), right.all(0))
+
+
+def pairs(both: int, first: int, second: int, neither: int):
+    """Two rows of so many images that both, only the first, only the second and neither had right."""
+    one = torch.tensor([1] * both + [1] * first + [0] * second + [0] * neither).bool()
+    other = torch.tensor([1] * both + [0] * first + [1] * second + [0] * neither).bool()
+    return one[None], other[None]
+
+
+def test_zero_gradients():
+    assert zero_gradients(torch.arange(100) < 1) == ""
+    assert "2.0% of the images" in zero_gradients(torch.arange(100) < 2)
+
+
+def test_above_chance():
+    assert still_right(torch.arange(100)[None] < 10, 10) == ""
+    assert "leaves 11.0% right, above chance (10.0%)" in still_right(torch.arange(100)[None] < 11, 10)
+    assert still_right(torch.arange(100)[None] < 11, 4) == ""
+
+
+def test_a_difference_counts_beyond_its_interval():
+    for first, second, weaker in ((30, 2, True), (6, 4, False), (2, 30, False), (0, 0, False)):
+        one, other = pairs(40, first, second, 20)
+        assert bool(weaker_than_one_step(one, other)) == weaker, (first, second)
+        assert bool(search_does_better(one, other)) == weaker, (first, second)
+
+
+def test_a_search_may_do_better_by_a_fifth_of_a_point():
+    along, search = pairs(9000, 18, 0, 982)
+    assert paired(along, search).interval[0] > 0
+    assert search_does_better(along, search) == ""
+    along, search = pairs(9000, 30, 0, 970)
+    assert "0.3 points fewer" in search_does_better(along, search)

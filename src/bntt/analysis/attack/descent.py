@@ -8,6 +8,7 @@ default step of ε/30, its pick among restarts by one draw, and what it says of 
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -20,10 +21,61 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from bntt.analysis.attack.gradient import ATTACK_DRAW, InputGradient, input_gradient, mean_loss
-from bntt.analysis.attack.threat import Threat
+from bntt.analysis.attack.measurement import check_eps
 from bntt.nn.encoders.encoder import index_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.ops.random import Purpose, sample_keys, uniform
+
+OVERSHOOT = 2.5
+"""All steps together are so many ε long, where no step size is named: from any start to any corner, and to spare."""
+
+
+@dataclass(frozen=True)
+class Threat:
+    """``‖x' - x‖∞ ≤ ε`` with x' in [0, 1]: pixels before normalisation, in units of the whole range.
+
+    Raises:
+        ValueError: if ε is not above 0 and at most 1, a step size is not above 0, or a count is below 1.
+
+    >>> Threat(8 / 255).length == 8 / 255, Threat(8 / 255, steps=10).length == 2 / 255
+    (True, True)
+    """
+
+    eps: float
+    """ε."""
+    steps: int = 1
+    """Of the gradient; one step from the image itself is FGSM."""
+    step_size: float | None = None
+    """Of each; None: ε of a single one, 2.5 ε / steps of several."""
+    restarts: int = 1
+    """Starts, whose worst result is kept image by image."""
+    draws: int = 16
+    """Of the model's noise behind every gradient (expectation over transformation)."""
+    random_start: bool = False
+    """Begin anywhere within ε, uniformly, instead of at the image."""
+
+    def __post_init__(self) -> None:
+        check_eps(self.eps)
+        if self.step_size is not None and not 0 < self.step_size < math.inf:
+            raise ValueError(f"step_size must be a finite number above 0, in units of pixels, got {self.step_size}")
+        for name in ("steps", "restarts", "draws"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.restarts > 1 and not self.random_start:
+            raise ValueError(f"{self.restarts} restarts from the image itself are one: say random_start=True")
+
+    @property
+    def length(self) -> float:
+        """Of a step."""
+        if self.step_size is not None:
+            return self.step_size
+        return self.eps if self.steps == 1 else OVERSHOOT * self.eps / self.steps
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes for an image; where there are restarts, with what chooses among them."""
+        each = self.steps * self.draws
+        return self.restarts * (each + (self.draws if self.restarts > 1 else 0))
 
 
 class NoFoolboxError(ImportError):
@@ -86,23 +138,16 @@ def descend(
         seen.append(input_gradient(model, x, labels, estimator=estimator, draws=threat.draws, draw=draw, **noise))
         return seen[-1]
 
-    best = worst = None
+    tried = []
     for restart in range(threat.restarts):
         start = _start(images, threat, places, seed, restart) if threat.random_start else images
-        found = kind(gradient, start, threat).run(pixels, images.detach(), labels, epsilon=threat.eps)
-        if threat.restarts == 1:
-            best = found
-            break
+        tried.append(kind(gradient, start, threat).run(pixels, images.detach(), labels, epsilon=threat.eps))
+    found = tried[0]
+    if threat.restarts > 1:
         draw = ATTACK_DRAW + threat.restarts * threat.steps * threat.draws
-        loss = mean_loss(model, found, labels, draws=threat.draws, draw=draw, **noise)
-        if best is None or worst is None:
-            best, worst = found, loss
-            continue
-        better = loss > worst
-        best = torch.where(better.reshape(-1, *[1] * (images.ndim - 1)), found, best)
-        worst = torch.maximum(loss, worst)
-    assert best is not None
-    return Attacked(best, seen[0].zero, seen[0].agreement)
+        losses = [mean_loss(model, x, labels, draws=threat.draws, draw=draw, **noise) for x in tried]
+        found = torch.stack(tried)[torch.stack(losses).argmax(0), torch.arange(len(images), device=images.device)]
+    return Attacked(found, seen[0].zero, seen[0].agreement)
 
 
 def random_signs(

@@ -6,8 +6,23 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from bntt.analysis.attack.threat import check_eps
 from bntt.analysis.measurement import ArgumentError, Measurement, Split
+
+
+def check_eps(eps: float) -> None:
+    """Refuse a bound that is none.
+
+    Raises:
+        ValueError: if it is not above 0 and at most 1.
+
+    >>> check_eps(8)
+    Traceback (most recent call last):
+    ValueError: eps must be above 0 and at most 1, the whole range of a pixel, got 8: 8/255 is meant?
+    """
+    if not 0 < eps <= 1:
+        hint = f": {eps:g}/255 is meant?" if 1 < eps <= 255 else ""
+        hint = ": of 0 the accuracy is the clean one, which every result has" if eps == 0 else hint
+        raise ValueError(f"eps must be above 0 and at most 1, the whole range of a pixel, got {eps:g}{hint}")
 
 
 def parse_eps(text: str, flag: str = "--eps") -> float:

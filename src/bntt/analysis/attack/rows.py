@@ -1,129 +1,216 @@
-"""What attacks came to as rows: accuracy with its interval, the worst case, and which numbers are worth nothing."""
+"""What attacks came to as rows: accuracy with its interval, the worst case, and which numbers are worth nothing.
+
+The signs that gradients are hidden, or that an attack does not work, are those of Athalye, Carlini & Wagner 2018,
+Carlini et al. 2019, and AutoAttack's checks. Each says why, or "".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
-from bntt.analysis.attack.fresh_noise import accuracy_of, worst_of
-from bntt.analysis.attack.guards import search_does_better, still_right, weaker_than_one_step, zero_gradients
-from bntt.analysis.attack.outcome import Job, Outcome
+from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy.paired import paired
+from bntt.analysis.attack.jobs import Job, Outcome
 from bntt.analysis.attack.result import UNBOUNDED, WORST, AttackRow
 
 if TYPE_CHECKING:
     from bntt.analysis.attack.measure import Setup
 
+MOST_ZERO = 0.01
+"""Share of images whose gradient may be zero everywhere."""
+MARGIN = 0.002
+"""By so much a search may do better than gradients."""
+Outcomes = Mapping[Job, Outcome]
 
-def attack_rows(setup: Setup, outcomes: Sequence[Outcome]) -> list[AttackRow]:
-    """A row for each attack and model; then, for each ε and model, the images that no attack turned.
 
-    Args:
-        outcomes: the clean images' first.
-    """
-    clean, *attacked = outcomes
-    faults, models = reasons(setup, attacked), range(len(setup.targets))
+def attack_rows(setup: Setup, outcomes: Outcomes) -> list[AttackRow]:
+    """A row for each attack and model; then, for each ε and model, the images that no attack turned."""
+    attacked = dict(outcomes)
+    clean = attacked.pop(Job(0, "clean"))
+    faults, models = reasons(setup, attacked), range(len(setup.models))
     rows = [
-        _row(setup, one, clean, target, faults.get((one.job, target), []))
-        for one in attacked
+        _row(setup, job, attacked[job], clean, target, faults.get((job, target), []))
+        for job in attacked
         for target in models
-        if target == one.job.source or not one.job.control
+        if target == job.source or not job.control
     ]
     for target in models:
         for eps in setup.asked.bounds:
-            some = [one for one in attacked if one.job.eps == eps and not one.job.control]
-            invalid = sorted({one.job.attack for one in some if (one.job, target) in faults})
+            some = {job: one for job, one in attacked.items() if job.eps == eps and not job.control}
+            invalid = sorted({job.attack for job in some if (job, target) in faults})
             rows.append(_worst(setup, some, clean, target, invalid))
     return rows
 
 
-def _row(setup: Setup, one: Outcome, clean: Outcome, target: int, faults: Iterable[str]) -> AttackRow:
-    job, threat = one.job, one.job.threat
+def _row(setup: Setup, job: Job, found: Outcome, clean: Outcome, target: int, faults: Iterable[str]) -> AttackRow:
     facts: dict[str, Any] = {}
-    if threat:
+    if threat := job.threat:
         facts = {"eot": threat.draws, "step_size": threat.length}
         facts |= {key: getattr(threat, key) for key in ("steps", "restarts", "random_start")}
     return AttackRow(
-        crafted_on=setup.targets[job.source].name,
+        crafted_on=setup.models[job.source].name,
         attack=UNBOUNDED if job.control else job.attack,
         estimator=job.estimator,
-        **_measured(setup, one.right(target), clean, target, job.eps),
+        **_measured(setup, found.right(target), clean, target, job.eps),
         **facts,
         queries=job.queries or None,
-        queries_used=one.queries,
-        zero_gradient_share=float(one.zero.double().mean()) if threat else None,
-        sign_agreement=one.agreement,
-        largest_change=one.change,
-        seconds=one.seconds,
+        queries_used=found.mean("queries"),
+        zero_gradient_share=float(found.zero.double().mean()) if threat else None,
+        sign_agreement=found.mean("agreement"),
+        largest_change=found.change,
+        seconds=found.seconds,
         invalid="; ".join(faults),
     )
 
 
-def _worst(setup: Setup, attacks: Sequence[Outcome], clean: Outcome, target: int, invalid: Sequence[str]) -> AttackRow:
-    right = worst_of(torch.stack([one.right(target) for one in attacks]), random=setup.targets[target].random)
-    lowest = min(attacks, key=lambda one: one.share_right(target)).job
-    source = f"on {setup.targets[lowest.source].name}" if len(setup.targets) > 1 else ""
+def _worst(setup: Setup, attacks: Outcomes, clean: Outcome, target: int, invalid: Sequence[str]) -> AttackRow:
+    random = setup.models[target].randomness != "none"
+    right = worst_of(torch.stack([one.right(target) for one in attacks.values()]), random=random)
+    lowest = min(attacks, key=lambda job: attacks[job].share_right(target))
+    source = f"on {setup.models[lowest.source].name}" if len(setup.models) > 1 else ""
     return AttackRow(
         crafted_on="any",
         attack=WORST,
         estimator="any",
-        **_measured(setup, right, clean, target, attacks[0].job.eps),
-        largest_change=max(one.change for one in attacks),
-        seconds=sum(one.seconds for one in attacks),
+        **_measured(setup, right, clean, target, lowest.eps),
+        largest_change=max(one.change for one in attacks.values()),
+        seconds=sum(one.seconds for one in attacks.values()),
         lowest_single=" ".join(word for word in (lowest.attack, lowest.estimator, source) if word),
         invalid=f"some of its attacks are invalid: {', '.join(invalid)}" if invalid else "",
     )
 
 
 def _measured(setup: Setup, right: Tensor, clean: Outcome, target: int, eps: float) -> dict[str, Any]:
-    found, one = accuracy_of(right), setup.targets[target]
-    whole = len(setup.images) == found.samples
+    draws, images = right.shape
+    accuracy, model = Accuracy(images, tuple((int(hits),) for hits in right.sum(1))), setup.models[target]
     return {
-        "model": one.name,
+        "model": model.name,
         "eps": eps,
         "eps_255": 255 * eps,
-        "accuracy": found.mean,
-        "low_95": found.interval[0],
-        "high_95": found.interval[1],
-        "sd_over_draws": found.spread,
-        "clean_accuracy": float(clean.right(target)[:, : found.samples].double().mean()),
-        "images": found.samples,
-        "chosen": setup.chosen if whole else f"the first {found.samples} of {setup.chosen}",
-        "draws": len(found.correct),
-        "randomness": "redrawn in every pass" if one.random else "none",
+        "accuracy": accuracy.mean,
+        "low_95": accuracy.interval[0],
+        "high_95": accuracy.interval[1],
+        "sd_over_draws": accuracy.spread,
+        "clean_accuracy": float(clean.right(target)[:, :images].double().mean()),
+        "images": images,
+        "chosen": setup.chosen if len(setup.images) == images else f"the first {images} of {setup.chosen}",
+        "draws": draws,
+        "randomness": "none" if model.randomness == "none" else "redrawn in every pass",
     }
 
 
-def reasons(setup: Setup, outcomes: Sequence[Outcome]) -> dict[tuple[Job, int], list[str]]:
+def reasons(setup: Setup, outcomes: Outcomes) -> dict[tuple[Job, int], list[str]]:
     """Why attacks are worth nothing, by job and model that it is measured on; nothing of those that are sound."""
     found: dict[tuple[Job, int], list[str]] = {}
-    along = [one for one in outcomes if one.job.threat]
+    along = [job for job in outcomes if job.threat]
 
-    def blame(some: Sequence[Outcome], why: str, targets: Sequence[int] = range(len(setup.targets))) -> None:
-        for one in some if why else ():
+    def blame(some: Sequence[Job], why: str, targets: Sequence[int] = range(len(setup.models))) -> None:
+        for job in some if why else ():
             for target in targets:
-                found.setdefault((one.job, target), []).append(why)
+                found.setdefault((job, target), []).append(why)
 
-    for one in along:
-        job, own = one.job, one.right(one.job.source)
-        blame([one], zero_gradients(one.zero))
+    def right(job: Job) -> Tensor:
+        return outcomes[job].right(job.source)
+
+    for job in along:
+        blame([job], zero_gradients(outcomes[job].zero))
         if job.control:
-            same = [other for other in along if (other.job.source, other.job.estimator) == (job.source, job.estimator)]
-            blame(same, still_right(own, len(setup.images.classes)))
+            same = [other for other in along if (other.source, other.estimator) == (job.source, job.estimator)]
+            blame(same, still_right(right(job), len(setup.images.classes)))
         elif job.attack == "pgd":
             for other in _of_the_same(along, job):
-                if other.job.attack == "fgsm" and other.job.estimator == job.estimator:
-                    blame([one], weaker_than_one_step(own, other.right(job.source)), [job.source])
-    for one in outcomes:
-        gradients, source = [other for other in _of_the_same(along, one.job) if not other.job.control], one.job.source
-        if one.job.attack == "square" and gradients:
-            best = min(gradients, key=lambda other: other.share_right(source))
-            blame(gradients, search_does_better(best.right(source), one.right(source)), [source])
+                if other.attack == "fgsm" and other.estimator == job.estimator:
+                    blame([job], weaker_than_one_step(right(job), right(other)), [job.source])
+    for job in outcomes:
+        gradients = [other for other in _of_the_same(along, job) if not other.control]
+        if job.attack == "square" and gradients:
+            best = min(gradients, key=lambda other: float(right(other).double().mean()))
+            blame(gradients, search_does_better(right(best), right(job)), [job.source])
     return found
 
 
-def _of_the_same(outcomes: Sequence[Outcome], job: Job) -> list[Outcome]:
+def _of_the_same(some: Sequence[Job], job: Job) -> list[Job]:
     """Those made on the same model with the same ε."""
-    return [one for one in outcomes if (one.job.source, one.job.eps) == (job.source, job.eps)]
+    return [other for other in some if (other.source, other.eps) == (job.source, job.eps)]
+
+
+def zero_gradients(zero: Bool[Tensor, " N"]) -> str:
+    """Whether gradients vanish: then the attack left images as they were, which would look like robustness.
+
+    >>> import torch
+    >>> zero_gradients(torch.tensor([True, False]))
+    'the gradient is zero in every pixel of 50.0% of the images'
+    """
+    share = float(zero.double().mean())
+    return f"the gradient is zero in every pixel of {share:.1%} of the images" if share > MOST_ZERO else ""
+
+
+def still_right(right: Bool[Tensor, "D N"], classes: int) -> str:
+    """Whether an attack without a bound, that may make any image of any, leaves more right than chance does.
+
+    >>> import torch
+    >>> still_right(torch.tensor([[True, False]]), 10)
+    'PGD at eps = 1 leaves 50.0% right, above chance (10.0%)'
+    """
+    share = float(right.double().mean())
+    if share <= 1 / classes:
+        return ""
+    return f"PGD at eps = 1 leaves {share:.1%} right, above chance ({1 / classes:.1%})"
+
+
+def weaker_than_one_step(several: Bool[Tensor, "D N"], one: Bool[Tensor, "D N"]) -> str:
+    """Whether an attack of several steps leaves more right than one step does, beyond the interval.
+
+    >>> import torch
+    >>> weaker_than_one_step(torch.ones(1, 50).bool(), torch.zeros(1, 50).bool())
+    'several steps leave 100.0 points more right than one step'
+    """
+    more = paired(several, one)
+    if more.interval[0] <= 0:
+        return ""
+    return f"several steps leave {100 * more.difference:.1f} points more right than one step"
+
+
+def search_does_better(along: Bool[Tensor, "D N"], search: Bool[Tensor, "D N"]) -> str:
+    """Whether a search without gradients leaves fewer right by more than 0.2 points, beyond the interval.
+
+    >>> import torch
+    >>> search_does_better(torch.ones(1, 50).bool(), torch.zeros(1, 50).bool())
+    'the random search leaves 100.0 points fewer right than gradients'
+    """
+    more = paired(along, search)
+    if more.difference <= MARGIN or more.interval[0] <= 0:
+        return ""
+    return f"the random search leaves {100 * more.difference:.1f} points fewer right than gradients"
+
+
+def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
+    """What is left of several attacks for who attacks each image with the one that turns it.
+
+    Of a model that draws noise that attack is found in the other draws than the one it is then counted in: an attacker
+    does not know the noise that the model will draw, and an image counted as turned because any attack turned it in
+    that very draw would be turned by chance as well, the more so the more attacks there are. Where that turns no more
+    images than the best attack alone, as with one draw, in which there is nothing to find it, that one is counted. A
+    model without noise answers as it did.
+
+    Args:
+        right: who is classified right, by attack and draw.
+        random: whether every draw has noise of its own.
+
+    >>> worst_of(torch.tensor([[[True, False]], [[False, True]]]), random=False).tolist()
+    [[False, False]]
+    >>> draws = torch.tensor([[[True], [False], [True]], [[False], [True], [False]]])  # two attacks of one image
+    >>> worst_of(draws, random=True).tolist()
+    [[False], [True], [False]]
+    """
+    if not random:
+        return right.all(0)
+    strongest_first = right[right.flatten(1).sum(1).argsort(stable=True)]
+    in_others = strongest_first.sum(1, keepdim=True) - strongest_first.long()
+    each = strongest_first.gather(0, in_others.argmin(0, keepdim=True))[0]
+    return min(each, strongest_first[0], key=lambda one: int(one.sum()))

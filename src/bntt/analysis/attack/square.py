@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bntt.analysis.attack.descent import Attacked, fair_signs
 from bntt.analysis.attack.gradient import ATTACK_DRAW
-from bntt.analysis.attack.threat import check_eps
+from bntt.analysis.attack.measurement import check_eps
 from bntt.nn.encoders.encoder import index_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.trace import evaluating

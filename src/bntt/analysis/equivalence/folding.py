@@ -14,7 +14,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.activity.delays import delays
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
 from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, FoldedNetwork
-from bntt.analysis.measurement import ArgumentError, Opened, Progress
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
 from bntt.nn.network.advance import Work, advance_blocks, real
@@ -57,8 +57,7 @@ def measure_equivalence(opened: Opened, asked: EquivalenceArguments, progress: P
     loader = dataclasses.replace(opened.loader(asked.split, asked.images), batch_size=BATCH)
     progress.expect(len(loader.places))
     found = fold_equivalence(model, loader, seed=opened.seed, progress=progress)
-    about = {"dataset": opened.dataset, "split": asked.split, "epoch": opened.epoch}
-    return EquivalenceResult(arguments=asked, **about, **dict(found))
+    return EquivalenceResult(**origin(opened, asked), **dict(found))
 
 
 @torch.no_grad()

@@ -1,20 +1,29 @@
-"""One way to change images, and what it came to, image by image; kept batch by batch, so that it can go on."""
+"""The attacks on a run one by one: what each changes the images by, and what the models then answer.
+
+A job is done batch by batch, and its outcome is a file, so that what was interrupted can go on.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int, Integer
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
+from bntt.analysis.attack.descent import Attacked, Threat, descend, random_signs
 from bntt.analysis.attack.measurement import AttackArguments
-from bntt.analysis.attack.threat import Threat
+from bntt.analysis.attack.square import search
+from bntt.analysis.measurement import Opened
 from bntt.analysis.result import Number, Record
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.trace import evaluating
 
 ALONG = ("fgsm", "pgd")
 """The attacks that follow gradients."""
@@ -41,12 +50,12 @@ class Job:
 
     @property
     def passes(self) -> int:
-        """How often an image goes through the model, about."""
+        """The approximate number of times that an image goes through the model."""
         return self.queries + (self.threat.passes if self.threat else 0)
 
 
-def jobs(asked: AttackArguments, estimators: tuple[tuple[str, ...], ...], eot: tuple[int, ...]) -> Iterator[Job]:
-    """Everything that is done, in order: clean images, the control, then each ε.
+def jobs(asked: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
+    """List everything that is to be done, in order: clean images, the control, then each ε.
 
     Args:
         estimators: those of every model's gradient.
@@ -96,24 +105,16 @@ class Batch(Record):
         return self
 
 
-class Batches(Record):
+class Outcome(Record):
     """The file of a job: the batches that are done, and whether they are all."""
 
     complete: bool
     batches: tuple[Batch, ...]
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """All batches of a job."""
-
-    job: Job
-    batches: tuple[Batch, ...]
-
     def right(self, model: int) -> Bool[Tensor, "D N"]:
         """Which images a model classifies right in each draw."""
         draws = zip(*(batch.right[model] for batch in self.batches), strict=True)
-        return torch.stack([from_bits("".join(parts)) for parts in draws])
+        return torch.stack([from_bits("".join(rows)) for rows in draws])
 
     def share_right(self, model: int) -> float:
         """The mean of that."""
@@ -125,24 +126,19 @@ class Outcome:
         return from_bits("".join(batch.zero for batch in self.batches))
 
     @property
-    def agreement(self) -> float | None:
-        """Mean over the images that have one."""
-        return _mean([one for batch in self.batches for one in batch.agreement if one is not None])
-
-    @property
     def change(self) -> float:
-        """The largest of any pixel."""
+        """The largest change of any pixel."""
         return max(one for batch in self.batches for one in batch.change)
 
     @property
-    def queries(self) -> float | None:
-        """How often a search asked of an image, on average."""
-        return _mean([one for batch in self.batches for one in batch.queries])
-
-    @property
     def seconds(self) -> float:
-        """How long all of it took."""
+        """The time that all of it took."""
         return sum(batch.seconds for batch in self.batches)
+
+    def mean(self, key: str) -> float | None:
+        """The mean of "agreement" or "queries" over the images that have one."""
+        found = [one for batch in self.batches for one in getattr(batch, key) if one is not None]
+        return sum(found) / len(found) if found else None
 
 
 def to_bits(flags: Bool[Tensor, " N"]) -> str:
@@ -159,5 +155,67 @@ def from_bits(text: str) -> Bool[Tensor, " N"]:
     return torch.tensor([one == "1" for one in text], dtype=torch.bool)
 
 
-def _mean(found: list[float]) -> float | None:
-    return sum(found) / len(found) if found else None
+def carry_out(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:
+    """Change some images as a job says, on its source, and measure every run with fresh noise.
+
+    Args:
+        places: where in their split the images are, which names their noise.
+        draws: repetitions to measure with.
+    """
+    start, source = time.monotonic(), runs[job.source]
+    device = next(source.model.parameters()).device
+    images, labels = images.to(device), labels.to(device)
+    found = _changed(source, job, images, labels, places.to(device))
+    noise: dict[str, Any] = {"draws": draws, "index": places}
+    right = [right_under(one.model, found.images, labels, seed=one.seed, **noise) for one in runs]
+    return Batch(
+        right=tuple(tuple(map(to_bits, each)) for each in right),
+        zero="" if found.zero is None else to_bits(found.zero),
+        agreement=() if found.agreement is None else tuple(found.agreement.tolist()),
+        change=tuple((found.images - images).abs().flatten(1).amax(1).tolist()),
+        queries=() if found.queries is None else tuple(found.queries.tolist()),
+        seconds=time.monotonic() - start,
+    )
+
+
+def _changed(source: Opened, job: Job, images: Tensor, labels: Tensor, index: Tensor) -> Attacked:
+    noise: dict[str, Any] = {"index": index, "seed": source.seed}
+    if job.threat is not None:
+        return descend(source.model, images, labels, job.threat, estimator=job.estimator, **noise)
+    if job.attack == "square":
+        return search(source.model, images, labels, job.eps, queries=job.queries, **noise)
+    return Attacked(images if job.attack == "clean" else random_signs(images, job.eps, **noise))
+
+
+def right_under(
+    model: SpikingClassifier,
+    images: Float[Tensor, "B *shape"],
+    labels: Int[Tensor, " B"],
+    *,
+    draws: int,
+    seed: int = 0,
+    index: Integer[Tensor, " B"] | None = None,
+) -> Bool[Tensor, "draws B"]:
+    """Whether each image is classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`.
+
+    Nothing in the model changes.
+
+    Raises:
+        ValueError: if draws is below 1, or labels are no classes.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
+    >>> right_under(model, torch.rand(5, 1, 2, 2), torch.arange(5), draws=2).shape
+    torch.Size([2, 5])
+    """
+    check_classifier(model, "right_under() takes")
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
+    found = []
+    with torch.no_grad(), evaluating(model):
+        for draw in range(draws):
+            logits = model(images, seed=seed, index=index, draw=FIRST_DRAW + draw)
+            check_labels(labels, logits.shape[1])
+            found.append(logits.argmax(1) == labels)
+    return torch.stack(found)

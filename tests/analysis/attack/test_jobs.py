@@ -1,11 +1,14 @@
-"""The order in which attacks are made, what a batch's file must hold, and sums over batches."""
+"""The order of attacks, what a batch's file must hold, sums over batches, and who is right under fresh noise."""
 
 import pytest
+import torch
 
+from bntt.analysis import evaluate
+from bntt.analysis.attack.descent import Threat
+from bntt.analysis.attack.jobs import Batch, Job, Outcome, jobs, right_under
 from bntt.analysis.attack.measurement import AttackArguments
-from bntt.analysis.attack.outcome import Batch, Job, Outcome, jobs
-from bntt.analysis.attack.threat import Threat
 from bntt.analysis.result import result_from
+from tests.analysis.attack.models import conv_model, some
 
 FIRST = Batch(
     right=(("110", "100"), ("000", "111")),
@@ -19,29 +22,26 @@ SECOND = Batch(right=(("1", "0"), ("0", "1")), zero="1", agreement=(None,), chan
 
 
 def test_batches_add_up():
-    found = Outcome(Job(0, "square"), (FIRST, SECOND))
+    found = Outcome(complete=True, batches=(FIRST, SECOND))
     assert found.right(0).tolist() == [[True, True, False, True], [True, False, False, False]]
     assert found.right(1).int().tolist() == [[0, 0, 0, 0], [1, 1, 1, 1]]
     assert (found.share_right(0), found.share_right(1)) == (0.5, 0.5)
     assert found.zero.tolist() == [False, True, False, True]
-    assert (found.agreement, found.change, found.queries, found.seconds) == (0.75, 0.3, 5.0, 2.0)
-    assert Outcome(Job(0, "signs"), (SECOND,)).agreement is None
+    assert (found.mean("agreement"), found.change, found.mean("queries"), found.seconds) == (0.75, 0.3, 5.0, 2.0)
+    assert Outcome(complete=True, batches=(SECOND,)).mean("agreement") is None
 
 
-@pytest.mark.parametrize(
-    ("harm", "why"),
-    [
+def test_a_batch_that_is_none_is_refused():
+    values = FIRST.model_dump(mode="json")
+    assert result_from(Batch, values) == FIRST
+    for harm, why in (
         ({"right": [["11", "100"], ["000", "111"]]}, "rows of several lengths"),
         ({"right": [["12x", "100"], ["000", "111"]]}, "match pattern"),
         ({"seconds": None}, "seconds: .* number"),
         ({"zero": "2"}, "zero: .* pattern"),
-    ],
-)
-def test_a_batch_that_is_none_is_refused(harm, why):
-    values = FIRST.model_dump(mode="json")
-    assert result_from(Batch, values) == FIRST
-    with pytest.raises(ValueError, match=why):
-        result_from(Batch, values | harm)
+    ):
+        with pytest.raises(ValueError, match=why):
+            result_from(Batch, values | harm)
 
 
 def test_the_order():
@@ -75,3 +75,26 @@ def test_the_order():
         "signs",
         "square",
     ]
+
+
+def test_who_is_right_is_what_an_evaluation_counts():
+    model, (images, labels, _) = conv_model(), some()
+    model.train()
+    right = right_under(model, images, labels, draws=3, seed=4)
+    assert model.training
+    assert torch.equal(right, evaluate(model, [(images, labels)], seed=4, draws=3).right)
+    assert 0 < right.double().mean() < 1
+
+
+def test_noise_is_the_images_own():
+    model, (images, labels, index) = conv_model(), some()
+    whole = right_under(model, images, labels, draws=2, index=index)
+    assert torch.equal(right_under(model, images[2:4], labels[2:4], draws=2, index=index[2:4]), whole[:, 2:4])
+
+
+def test_draws_and_labels_that_are_none_are_refused():
+    model, (images, labels, _) = conv_model(), some()
+    with pytest.raises(ValueError, match="draws must be 1 or more"):
+        right_under(model, images, labels, draws=0)
+    with pytest.raises(ValueError, match="labels must be integers from 0 to 3"):
+        right_under(model, images, labels + 3, draws=1)
