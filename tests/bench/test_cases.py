@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from bntt.bench import cases
 from bntt.bench.cases import Case, dense_limit, firing_rates, images, network, own_step, step_of
+from bntt.engine import kernels as backend
 from bntt.engine.graph import spans as recompute
 from bntt.engine.graph import stack as fused
 from tests.kernels import needs_kernels
@@ -50,3 +52,27 @@ def test_a_training_step_leaves_gradients():
     pixels, labels = images(SMALL)
     step_of(net, lambda: net(pixels.expand(2, -1, -1, -1, -1)), labels, True)()
     assert all(p.grad is not None for p in net.parameters())
+
+
+def test_peers_are_listed_only_where_they_are_installed(monkeypatch):
+    monkeypatch.setattr(cases, "find_spec", lambda name: None)
+    assert cases.installed_peers() == []
+    monkeypatch.setattr(cases, "find_spec", lambda name: object() if name == "spikingjelly" else None)
+    assert cases.installed_peers() == ["spikingjelly", "spikingjelly unbind"]
+    assert set(cases.USUAL) <= set(cases.OURS)
+    assert set(cases.SLEEPING) <= set(cases.OURS) <= set(cases.VARIANTS)
+
+
+def test_bf16_can_be_timed_only_where_the_processor_has_it(monkeypatch):
+    monkeypatch.setattr(backend, "has_bf16", lambda: False)
+    assert not [name for name in cases.available() if "bf16" in name]
+    monkeypatch.setattr(backend, "has_bf16", lambda: True)
+    assert set(cases.OURS) <= set(cases.available())
+    assert set(cases.usual()) == {*cases.USUAL, *cases.installed_peers()}
+
+
+def test_the_peers_stay_on_the_processor(monkeypatch):
+    monkeypatch.setattr(cases, "find_spec", lambda name: object())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert cases.available("cuda") == ["loop", "reference", "fused", "recompute", "dense limit"]
+    assert cases.usual("cuda") == list(cases.USUAL)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bntt.bench.cases import Case, images, kernels_of, network
-from bntt.bench.loop import PerStepLoop
+from bntt.bench.rivals import PEERS, PerStepLoop
 from bntt.engine.compute import Compute, Precision, Recompute
 from bntt.nn import PoissonEncoder, SpikingNetwork
 
@@ -88,9 +88,7 @@ def _module(name: str, net: SpikingNetwork, spikes: Tensor) -> nn.Module | None:
     if name == "loop":
         return PerStepLoop(copy.deepcopy(net), lambda images, t: spikes[t])
     if name.startswith("spikingjelly"):
-        from bntt.bench import peers
-
-        return peers.PEERS[name](copy.deepcopy(net), spikes)
+        return PEERS[name](copy.deepcopy(net), spikes)
     return None
 
 

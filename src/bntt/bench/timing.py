@@ -14,9 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from bntt.bench.cases import Case, firing_rates
+from bntt.bench.cases import SLEEPING, Case, firing_rates
 from bntt.bench.parity import Parity
-from bntt.bench.variants import SLEEPING
 
 YARDSTICK = "loop"
 

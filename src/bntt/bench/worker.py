@@ -18,8 +18,7 @@ import torch
 def main(specification: str) -> int:
     """Serve steps until the input ends."""
     wanted = json.loads(specification)
-    from bntt.bench.cases import Case
-    from bntt.bench.variants import VARIANTS
+    from bntt.bench.cases import VARIANTS, Case
     from bntt.engine.workspace import WORKSPACE
 
     case = Case(**wanted["case"])

@@ -38,11 +38,19 @@ def bench(
 
     import torch
 
-    from bntt.bench.cases import NORM_CASES, RESIDUAL_CASES, SEQUENCE_CASES, STANDARD, SWEEP, kernels_of
+    from bntt.bench.cases import (
+        NORM_CASES,
+        RESIDUAL_CASES,
+        SEQUENCE_CASES,
+        STANDARD,
+        SWEEP,
+        available,
+        kernels_of,
+        usual,
+    )
     from bntt.bench.parity import check_parity
     from bntt.bench.speed_chart import speed_figure
     from bntt.bench.timing import compare, report
-    from bntt.bench.variants import available, usual
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.engine.compute import Compute

@@ -1,13 +1,15 @@
-"""The yardstick is the same network: logits, gradients and running statistics, written another way."""
+"""The yardstick is the same network, written another way; the peers' networks, where the peers are installed."""
 
 import copy
 
 import pytest
 import torch
 
+from bntt.bench import rivals
 from bntt.bench.cases import Case, images, network
-from bntt.bench.loop import PerStepLoop
-from bntt.nn import PoissonEncoder
+from bntt.bench.parity import check_parity
+from bntt.bench.rivals import PerStepLoop
+from bntt.nn import BNTT, PoissonEncoder
 
 
 @pytest.mark.parametrize(("kind", "training"), [("vgg9", True), ("mlp", False)])
@@ -31,11 +33,9 @@ def test_it_computes_what_the_library_does_in_float64(kind, training):
 
 
 def test_its_own_spikes_are_signed_and_its_draws_differ():
-    from bntt.bench.loop import _signed_poisson
-
     state = torch.random.get_rng_state()
     pixels = torch.tensor([-2.5, 0.0, 1.0]).expand(1000, 3)
-    first, second = _signed_poisson(pixels, 0), _signed_poisson(pixels, 1)
+    first, second = rivals.signed_poisson(pixels), rivals.signed_poisson(pixels)
     torch.random.set_rng_state(state)  # the yardstick draws from the global generator, as released code does
     assert set(first.unique().tolist()) == {-1.0, 0.0, 1.0}
     assert (first[:, 0] == -1).all()
@@ -49,3 +49,26 @@ def test_it_lives_and_trains_where_the_network_does():
     loop = PerStepLoop(net)
     assert {t.device.type for t in (*loop.parameters(), *loop.buffers())} == {"meta"}
     loop(torch.empty(3, 3, 32, 32, device="meta")).sum().backward()
+
+
+def test_the_per_step_list_is_the_temporal_norm(rng):
+    ours = BNTT(5, num_steps=4)
+    with torch.no_grad():
+        ours.gamma.copy_(torch.rand(4, 5, generator=rng))
+    list_of_norms = rivals.Unbound(rivals.step_norms(ours, conv=True))
+    x = torch.randn(4, 3, 5, 6, 6, generator=rng)
+    assert torch.allclose(list_of_norms(x), ours(x)[0], atol=1e-5)
+    assert all(norm.bias is None for norm in list_of_norms.norms)
+
+
+@pytest.mark.parametrize("name", ["spikingjelly", "spikingjelly unbind"])
+def test_spikingjelly_computes_the_same(name):
+    pytest.importorskip("spikingjelly")
+    assert [row.variant for row in check_parity([name])] == [name]
+
+
+def test_snntorch_runs_but_is_another_model():
+    pytest.importorskip("snntorch")
+    case = Case("x", num_steps=3, batch=2, width=0.1)
+    net = network(case)
+    assert rivals.SnnTorch(copy.deepcopy(net), torch.zeros(3, 2, 3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
