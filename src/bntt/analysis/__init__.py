@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.analysis.accuracy.accuracy import Accuracy as Accuracy
+    from bntt.analysis.accuracy.evaluation import Activity as Activity
     from bntt.analysis.accuracy.evaluation import Evaluation as Evaluation
+    from bntt.analysis.accuracy.evaluation import Paired as Paired
     from bntt.analysis.accuracy.evaluation import evaluate as evaluate
-    from bntt.analysis.accuracy.paired import Paired as Paired
-    from bntt.analysis.accuracy.paired import paired as paired
-    from bntt.analysis.activity.constant_input import Surprise as Surprise
-    from bntt.analysis.activity.constant_input import Surprises as Surprises
+    from bntt.analysis.accuracy.evaluation import paired as paired
+    from bntt.analysis.accuracy.result import Surprise as Surprise
+    from bntt.analysis.accuracy.result import UnvaryingInput as UnvaryingInput
     from bntt.analysis.activity.constant_input import Unvarying as Unvarying
     from bntt.analysis.activity.constant_input import surprises as surprises
     from bntt.analysis.activity.constant_input import unvarying as unvarying
-    from bntt.analysis.activity.firing_rate import Activity as Activity
-    from bntt.analysis.activity.health import Finding as Finding
     from bntt.analysis.activity.health import health as health
+    from bntt.analysis.activity.measure import step_changes as step_changes
+    from bntt.analysis.activity.result import Finding as Finding
     from bntt.analysis.activity.spike_activity import class_activity as class_activity
-    from bntt.analysis.activity.step_changes import step_changes as step_changes
-    from bntt.analysis.activity.untrained import untrained_activity as untrained_activity
-    from bntt.analysis.drift.input_drift import LayerDrift as LayerDrift
-    from bntt.analysis.drift.input_drift import LayerInputs as LayerInputs
-    from bntt.analysis.drift.input_drift import input_drift as input_drift
-    from bntt.analysis.drift.input_drift import layer_inputs as layer_inputs
+    from bntt.analysis.activity.spike_activity import untrained_activity as untrained_activity
+    from bntt.analysis.drift.measure import input_drift as input_drift
+    from bntt.analysis.drift.measure import layer_inputs as layer_inputs
+    from bntt.analysis.drift.result import LayerDrift as LayerDrift
+    from bntt.analysis.drift.result import LayerInputs as LayerInputs
     from bntt.analysis.energy.operations import Operations as Operations
     from bntt.analysis.energy.operations import count_operations as count_operations
     from bntt.analysis.equivalence.folding import fold_equivalence as fold_equivalence
@@ -60,15 +60,15 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
 
 _HOMES = {
     "bntt.analysis.accuracy.accuracy": ["Accuracy"],
-    "bntt.analysis.accuracy.evaluation": ["Evaluation", "evaluate"],
-    "bntt.analysis.accuracy.paired": ["Paired", "paired"],
-    "bntt.analysis.activity.constant_input": ["Surprise", "Surprises", "Unvarying", "surprises", "unvarying"],
-    "bntt.analysis.activity.firing_rate": ["Activity"],
-    "bntt.analysis.activity.health": ["Finding", "health"],
-    "bntt.analysis.activity.spike_activity": ["class_activity"],
-    "bntt.analysis.activity.step_changes": ["step_changes"],
-    "bntt.analysis.activity.untrained": ["untrained_activity"],
-    "bntt.analysis.drift.input_drift": ["LayerDrift", "LayerInputs", "input_drift", "layer_inputs"],
+    "bntt.analysis.accuracy.evaluation": ["Activity", "Evaluation", "Paired", "evaluate", "paired"],
+    "bntt.analysis.accuracy.result": ["Surprise", "UnvaryingInput"],
+    "bntt.analysis.activity.constant_input": ["Unvarying", "surprises", "unvarying"],
+    "bntt.analysis.activity.health": ["health"],
+    "bntt.analysis.activity.result": ["Finding"],
+    "bntt.analysis.activity.spike_activity": ["class_activity", "untrained_activity"],
+    "bntt.analysis.activity.measure": ["step_changes"],
+    "bntt.analysis.drift.measure": ["input_drift", "layer_inputs"],
+    "bntt.analysis.drift.result": ["LayerDrift", "LayerInputs"],
     "bntt.analysis.energy.operations": ["Operations", "count_operations"],
     "bntt.analysis.equivalence.folding": ["fold_equivalence"],
     "bntt.analysis.equivalence.result": ["Equivalence", "FoldedNetwork"],

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bntt.analysis.measurement import ArgumentError
+from bntt.analysis.measurement import ArgumentError, Opened
 from bntt.charts.records import Figure
 from bntt.charts.section import Section
 
@@ -46,6 +46,9 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=False)
 
 
+R = TypeVar("R", bound=Record)
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number of a result that studies put into tables and claims."""
@@ -70,6 +73,12 @@ class Result(Record):
     split: str
     epoch: int | None = None
     """Of the weights, from 0."""
+
+    @classmethod
+    def of(cls: type[R], run: Opened, arguments: Any, **found: Any) -> R:
+        """Make the record of what was found on a run's split."""
+        subject = {"arguments": arguments, "dataset": run.dataset, "split": arguments.split, "epoch": run.epoch}
+        return cls.model_validate(subject | found)
 
     @property
     def title(self) -> str:
@@ -101,9 +110,6 @@ class Result(Record):
     def to_json(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return self.model_dump(mode="json", by_alias=True)
-
-
-R = TypeVar("R", bound=Record)
 
 
 def result_from(kind: type[R], values: Any) -> R:

@@ -1,13 +1,19 @@
-"""Every image counted, every draw fresh, nothing changed."""
+"""Every image counted, every draw fresh, nothing changed; batches step by step; two networks on the same images."""
+
+import math
 
 import pytest
 import torch
 
-from bntt.analysis import evaluate
+from bntt.analysis import Activity, evaluate, paired
+from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.data import ImageSet, SampleLoader
+from bntt.engine.compute import Compute
 from bntt.models import mlp
-from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.nn import Measure, PoissonEncoder, SpikingClassifier
+from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.network.measured import joined
 
 
 @pytest.fixture
@@ -27,15 +33,15 @@ class DoubleLoader(SampleLoader):
         return (batch._replace(inputs=batch.inputs.double()) for batch in super().epoch(draw))
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 23])
-def test_every_image_is_counted_whatever_the_batches(model, data, batch_size):
-    """T3, N9: 23 images in batches of any size give the same integers."""
-    found = evaluate(model, DoubleLoader(data, batch_size), draws=2)
+def test_every_image_is_counted_whatever_the_batches(model, data):
+    """23 images in batches of any size give the same integers."""
     whole = evaluate(model, DoubleLoader(data, 100), draws=2)
-    assert found.accuracy == whole.accuracy
-    assert found.accuracy.samples == 23
-    assert found.activity.presentations == 46
-    assert all(torch.equal(found.activity.spikes[n], v) for n, v in whole.activity.spikes.items())
+    assert (whole.accuracy.samples, whole.activity.presentations) == (23, 46)
+    for batch_size in (1, 4, 23):
+        found = evaluate(model, DoubleLoader(data, batch_size), draws=2)
+        assert found.accuracy == whole.accuracy
+        assert found.activity.presentations == 46
+        assert all(torch.equal(found.activity.spikes[n], v) for n, v in whole.activity.spikes.items())
 
 
 def test_counts_are_those_of_the_model(model, data):
@@ -63,26 +69,20 @@ def test_progress_counts_images(model, data):
     assert seen == [8, 8, 7] * 2
 
 
-def test_draws_must_be_positive(model, data):
-    with pytest.raises(ValueError, match="draws must be 1 or more"):
-        evaluate(model, DoubleLoader(data, 10), draws=0)
+def test_plain_pairs_with_labels_of_any_integers_work(model, data):
+    images, y = data.images.double() / 255, data.labels
+    dataset = torch.utils.data.TensorDataset(images, y)
+    loaders = [torch.utils.data.DataLoader(dataset, batch_size=10, generator=torch.Generator())]
+    loaders += [[(images, labels)] for labels in (y.int(), y.numpy().astype("u1"), y.tolist())]
+    wanted = evaluate(model, DoubleLoader(data, 23), draws=2).accuracy
+    assert [evaluate(model, loader, draws=2).accuracy for loader in loaders] == [wanted] * 4
 
 
-def test_a_plain_loader_of_pairs_works(model, data):
-    dataset = torch.utils.data.TensorDataset(data.images.double() / 255, data.labels)
-    pairs = torch.utils.data.DataLoader(dataset, batch_size=10, generator=torch.Generator())
-    assert evaluate(model, pairs, draws=2).accuracy == evaluate(model, DoubleLoader(data, 23), draws=2).accuracy
-
-
-@pytest.mark.parametrize("convert", [lambda y: y.int(), lambda y: y.numpy().astype("u1"), lambda y: y.tolist()])
-def test_labels_of_any_integers(convert, model, data):
-    pairs = [(data.images.double() / 255, convert(data.labels))]
-    assert evaluate(model, pairs, draws=2).accuracy == evaluate(model, DoubleLoader(data, 23), draws=2).accuracy
-
-
-def test_labels_outside_the_classes(model, data):
+def test_what_cannot_be_evaluated_is_refused(model, data):
     with pytest.raises(ValueError, match="labels must be integers from 0 to 2"):
         evaluate(model, [(data.images.double() / 255, data.labels + 1)], draws=1)
+    with pytest.raises(ValueError, match="draws must be 1 or more"):
+        evaluate(model, DoubleLoader(data, 10), draws=0)
 
 
 def test_a_pass_that_stops_early_counts_what_the_whole_one_did_until_there(model, data):
@@ -93,3 +93,124 @@ def test_a_pass_that_stops_early_counts_what_the_whole_one_did_until_there(model
     for steps in (0, 5):
         with pytest.raises(ValueError, match="stops after 1 to 4 steps"):
             evaluate(model, DoubleLoader(data, 10), steps=steps)
+
+
+def classifier(steps=27, **options):
+    net = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=steps, seed=1)
+    net.compute = Compute(**options)
+    return SpikingClassifier(PoissonEncoder(steps, mean=[0.5], std=[0.25]), net).eval()
+
+
+@pytest.fixture
+def images(rng):
+    return torch.rand(5, 1, 4, 4, generator=rng)
+
+
+@torch.no_grad()
+def test_a_batch_advances_in_parts_as_in_one(images):
+    for backend, sizes in (("auto", [25, 2]), ("reference", [1] * 27)):
+        net = classifier(backend=backend)
+        parts = list(advance_batch(net, images, Measure(spikes=True), {"seed": 4, "draw": 7}))
+        assert [len(part.logits) for part in parts] == sizes
+        trace = net.trace(images, seed=4, draw=7)
+        assert torch.equal(torch.cat([part.logits for part in parts]), trace.logits)
+        assert torch.equal(joined([part.measured for part in parts])["fc1"].spikes, trace.spikes["fc1"])
+
+
+@torch.no_grad()
+def test_those_who_left_are_not_asked_again(images):
+    net, asked = classifier(steps=6), []
+
+    def leaves(logits):
+        asked.append(len(logits))
+        return torch.arange(len(logits)) % 2 == 0
+
+    parts = list(advance_batch(net, images, Measure(spikes=True), {"seed": 4}, leaves=leaves))
+    assert asked == [5, 2, 1]
+    assert [part.there.tolist() for part in parts] == [[0, 1, 2, 3, 4], [1, 3], [3]]
+    whole = net.trace(images, seed=4).logits
+    for t, part in enumerate(parts):
+        assert torch.allclose(part.logits[0], whole[t, part.there], atol=1e-6)
+
+
+@torch.no_grad()
+def test_weights_that_are_no_listed_layer_are_measured(images):
+    net = classifier(steps=3)
+    readout = {"readout": SpikingLayer("readout", net.network.readout, None, None)}
+    parts = list(advance_batch(net, images, Measure(spikes=True, arrivals=True), {}, unlisted=readout))
+    found = joined([part.measured for part in parts])
+    assert torch.equal(found["readout"].arrivals.amount.flatten(), found["fc1"].spikes.sum(1))
+
+
+def answers(both, one, other, neither):
+    """Two networks' answers to so many images, one draw each."""
+    ours = [True] * (both + one) + [False] * (other + neither)
+    theirs = [True] * both + [False] * one + [True] * other + [False] * neither
+    return torch.tensor([ours]), torch.tensor([theirs])
+
+
+def test_a_published_paired_interval():
+    """R's PropCIs, diffpropci.mp(b = 40, c = 20, n = 160), prints this interval of c - b."""
+    found = paired(*answers(50, 20, 40, 50))
+    assert found.interval == pytest.approx((-0.21601726, -0.03089632), abs=1e-7)
+    assert found.difference == pytest.approx(-20 / 160)
+    assert found.decided
+
+
+def test_a_difference_turns_with_its_sides():
+    ours, theirs = answers(10, 7, 3, 5)
+    one, other = paired(ours, theirs), paired(theirs, ours)
+    assert one.difference == -other.difference == pytest.approx(4 / 25)
+    assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]))
+
+
+def test_draws_are_averaged_image_by_image():
+    ours = torch.tensor([[True, False, True], [True, True, True]])
+    theirs = torch.tensor([[False, False, True]])
+    d = torch.tensor([1.0, 0.5, 0.0]).double()
+    middle = float(d.sum()) / 5
+    half = 1.959964 * math.sqrt(((float(d @ d) + 1) / 5 - middle**2) / 5)
+    found = paired(ours, theirs)
+    assert found.difference == pytest.approx(0.5)
+    assert found.interval == pytest.approx((middle - half, min(1, middle + half)))
+    assert not found.decided
+
+
+def test_two_that_always_agree_are_not_known_to_be_alike():
+    right = torch.ones(3, 100, dtype=torch.bool)
+    low, high = paired(right, right).interval
+    assert low == -high
+    assert 0 < high < 0.05
+
+
+def test_the_largest_difference_stays_within_what_there_is():
+    found = paired(torch.ones(1, 5, dtype=torch.bool), torch.zeros(1, 5, dtype=torch.bool))
+    assert found.difference == found.interval[1] == 1
+
+
+@pytest.mark.parametrize("cells", [(0.8, 0.08, 0.04, 0.08), (0.96, 0.02, 0.01, 0.01)])
+def test_it_holds_the_truth_in_95_of_100(cells, rng):
+    """A thousand sets of 200 images; the paper of the rule says 95 % or a little more."""
+    drawn = torch.multinomial(torch.tensor(cells), 200 * 1000, replacement=True, generator=rng).view(1000, 1, 200)
+    held = 0
+    for cell in drawn:
+        low, high = paired((cell == 0) | (cell == 1), (cell == 0) | (cell == 2)).interval
+        held += low <= cells[1] - cells[2] <= high
+    assert 0.93 <= held / 1000 <= 0.99
+
+
+def test_other_images_are_refused():
+    with pytest.raises(ValueError, match="the same images, got 3 and 4"):
+        paired(torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 4, dtype=torch.bool))
+
+
+def test_rates_by_hand():
+    a = Activity(
+        2,
+        {"conv1": torch.tensor([[3.0, 1.0], [0.0, 2.0]]), "fc1": torch.tensor([[1.0], [0.0]])},
+        {"conv1": 4, "fc1": 1},
+    )
+    assert a.rate("conv1").tolist() == [0.5, 0.25]
+    assert a.rate("fc1").tolist() == [0.5, 0.0]
+    assert a.spike_rate("conv1") == pytest.approx(6 / 8)
+    assert a.spikes_per_sample() == pytest.approx(3.5)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bntt.analysis.accuracy.measurement import EvaluateArguments
+from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
 from bntt.analysis.accuracy.result import EvaluationResult, Retiming, UnvaryingInput
-from bntt.analysis.result import result_from
+from bntt.analysis.measurement import ArgumentError
+from bntt.analysis.result import checked_arguments, result_from
 from bntt.charts.records import HeatMap, Lines
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
@@ -159,17 +160,14 @@ def test_numbers_of_studies():
     assert found.METRICS["accuracy-after"].read(found, 3) is None
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
+def test_a_file_that_is_none_is_refused():
+    for wrong, message in (
         ({"firing_rate": {"conv1": [0.1]}}, "firing_rate has a layer of fewer steps than accuracy_over_time"),
         ({"accuracy_over_time": []}, "accuracy_over_time"),
         ({"images": 0}, "images"),
-    ],
-)
-def test_a_file_that_is_none_is_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        record(**wrong)
+    ):
+        with pytest.raises(ValueError, match=message):
+            record(**wrong)
 
 
 def test_arguments_are_read_back():
@@ -178,9 +176,37 @@ def test_arguments_are_read_back():
     )
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_kept_files_are_read_whole(path):
-    values = json.loads(path.read_text())
-    found = result_from(EvaluationResult, values)
-    assert found.to_json() == values
-    assert found.section().words
+def test_numbers_of_another_kind_have_files_of_their_own():
+    for asked, stem in (
+        ({}, "evaluation"),
+        ({"draws": 9}, "evaluation"),
+        ({"split": "validation"}, "evaluation-validation"),
+        ({"exit": True}, "evaluation-exit"),
+        ({"num_steps": 5}, "evaluation-5-steps-truncate"),
+        (
+            {"num_steps": 16, "longer": "re-estimate", "split": "validation"},
+            "evaluation-validation-16-steps-re-estimate",
+        ),
+        ({"images": 20, "exit": True}, "evaluation-exit-20-images"),
+    ):
+        assert EVALUATE.stem(EvaluateArguments(**asked)) == stem
+        assert EVALUATE.record_in(stem) is EvaluationResult
+
+
+def test_flags_that_exclude_each_other():
+    for asked, message in (
+        ({"exit": True, "num_steps": 3}, "--exit and --num-steps both say when to stop: pass only one of them"),
+        ({"longer": "hold"}, "--longer hold needs a number of steps: --num-steps"),
+        ({"draws": 0}, "--draws must be 1 or more, got 0"),
+        ({"images": 0}, "--images must be 1 or more, got 0"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            checked_arguments(EvaluateArguments, asked)
+
+
+def test_kept_files_are_read_whole():
+    for path in KEPT:
+        values = json.loads(path.read_text())
+        found = result_from(EvaluationResult, values)
+        assert found.to_json() == values, path
+        assert found.section().words, path

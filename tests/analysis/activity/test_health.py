@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from bntt.analysis import Activity
-from bntt.analysis.activity.health import MOST_SPANS, Finding, health, spans
-from bntt.analysis.activity.untrained import untrained_activity
+from bntt.analysis.activity.health import MOST_SPANS, health, spans
+from bntt.analysis.activity.result import Finding
+from bntt.analysis.activity.spike_activity import untrained_activity
 from bntt.models import mlp, resnet20
 from bntt.nn import DirectEncoder, SpikingClassifier
 
@@ -161,8 +162,7 @@ def test_a_layer_whose_threshold_nothing_reaches_is_found_in_a_real_network(rng)
     assert {one.layer for one in found} == {"fc2", "fc3"}
 
 
-@pytest.mark.parametrize("form", ["basic", "sew", "ms"])
-@pytest.mark.parametrize("fire", ["after", "before"])
+@pytest.mark.parametrize(("form", "fire"), [("basic", "before"), ("sew", "before"), ("ms", "after")])
 def test_untrained_residual_networks_are_in_order(form, fire, rng):
     """With as many steps as the longest way takes; with fewer, what is wrong is said to be that."""
     net = resnet20(num_steps=20, width=0.5, residual=form, fire=fire)

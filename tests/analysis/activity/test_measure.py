@@ -1,23 +1,25 @@
-"""The activity of a run: rows and totals agree, whatever the norm; and the spikes of every neuron."""
+"""The activity of a run: rows and totals agree, whatever the norm; peaks, and changes from step to step, by hand."""
 
 import io
 
 import numpy as np
 import pytest
+import torch
 
-from bntt.analysis.activity.measure import measure_activity
+from bntt.analysis import Activity
+from bntt.analysis.activity.measure import _over_steps, measure_activity, peaks, step_changes
 from bntt.analysis.activity.measurement import ActivityArguments
 from bntt.analysis.measurement import Progress
 from bntt.analysis.result import result_from
-from bntt.runs.open_run import load_run
-from tests.runs.measured import small_run
+from bntt.models import mlp
+from tests.trained import opened_run
 
 STEPS = 3
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return load_run(small_run(tmp_path_factory.mktemp("runs")).path)
+def run():
+    return opened_run()
 
 
 def test_rows_and_totals_agree(run):
@@ -36,12 +38,57 @@ def test_rows_and_totals_agree(run):
     with np.load(io.BytesIO(found.attachments()["places.npz"])) as arrays:
         total = sum(float(arrays[name].sum()) for name in arrays.files)
     assert total == pytest.approx(found.spikes_per_image, rel=1e-5)
-    assert result_from(type(found), found.to_json()) == found.model_copy(update={"places_npz": b""})
+    assert result_from(type(found), found.to_json()).to_json() == found.to_json()
 
 
-def test_a_norm_without_steps_has_no_gamma_to_tell(tmp_path):
-    run = load_run(small_run(tmp_path, network={"norm": "bn"}).path)
-    found = measure_activity(run, ActivityArguments(split="validation"), Progress())
+def test_a_norm_without_steps_has_no_gamma_to_tell():
+    found = measure_activity(opened_run(network={"norm": "bn"}), ActivityArguments(split="validation"), Progress())
     assert all(row.gamma_magnitude is None and not row.gamma_driven for row in found.steps)
     assert not found.attachments()
     assert [figure.stem for figure in found.figures()] == [""]
+
+
+def test_channels_that_never_and_always_fire():
+    counts = torch.tensor([[0.0, 6.0, 1.0, 6.0], [0.0, 0.0, 6.0, 5.0]])
+    rows = _over_steps(Activity(2, {"conv1": counts}, {"conv1": 12}), "conv1", {})
+    assert [(row.channels_never, row.channels_always) for row in rows] == [(1, 2), (2, 1)]
+
+
+def test_peaks_are_where_spikes_reach_the_readout():
+    net = mlp(hidden=(2, 2), num_steps=5, fire="before")
+    rows = {
+        "fc1": torch.tensor([9.0, 1.0, 2.0, 1.0, 9.0])[:, None],
+        "fc2": torch.tensor([9.0, 9.0, 1.0, 2.0, 3.0])[:, None],
+    }
+    activity = Activity(10, rows, {"fc1": 2, "fc2": 2})
+    assert peaks(activity, net) == {"fc1": 2, "fc2": 4}
+    silent = Activity(10, {name: 0 * row for name, row in rows.items()}, {"fc1": 2, "fc2": 2})
+    assert peaks(silent, net) == {"fc1": None, "fc2": None}
+
+
+def test_changes_and_ratios_by_hand():
+    net = mlp(in_features=2, hidden=(2,), num_steps=3)
+    norm = net.blocks["fc1"].norm
+    with torch.no_grad():
+        norm.gamma.copy_(torch.tensor([[1.0, -2.0], [2.0, -1.0], [2.0, 1.0]]))
+        norm.running_var.copy_(torch.tensor([[1.0, 1.0], [4.0, 1.0], [4.0, 1.0]]) - norm.eps)
+    found = step_changes(net)["fc1"]
+    assert found.gamma.tolist() == pytest.approx([(1 + 1) / (1 + 2), (0 + 2) / (2 + 1)])
+    assert found.deviation.tolist() == pytest.approx([(1 + 0) / (1 + 1), 0])
+    ratios = [[1 / 1, -2 / -1], [1 / 1, -1 / 1]]
+    for row, wanted in zip(found.ratio, ratios, strict=True):
+        low, middle, high = row.tolist()
+        assert (low, middle, high) == pytest.approx(
+            tuple(min(wanted) + q * (max(wanted) - min(wanted)) for q in (0.1, 0.5, 0.9)), abs=1e-6
+        )
+
+
+def test_steps_without_a_path_are_marked():
+    net = mlp(in_features=2, hidden=(2, 2), num_steps=5, fire="before")
+    found = step_changes(net)
+    assert torch.isnan(found["fc1"].gamma).tolist() == [False, False, True, True]
+    assert torch.isnan(found["fc2"].ratio[:, 1]).tolist() == [True, False, False, True]
+
+
+def test_one_step_has_no_neighbour():
+    assert step_changes(mlp(hidden=(2,), num_steps=1))["fc1"].ratio.shape == (0, 3)

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from bntt.analysis import Activity
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.activity.spike_activity import channels, class_activity, peaks
+from bntt.analysis.activity.spike_activity import class_activity
 from bntt.data import ImageSet, SampleLoader
-from bntt.models import mlp, vgg6
+from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
 
 
@@ -40,9 +39,8 @@ def recorded(model, data, draws):
     return {name: torch.cat([part for part in parts if len(part)]) for name, parts in kept.items()}
 
 
-@pytest.mark.parametrize("size", [4, 13])
-def test_counts_are_those_of_recorded_spikes(model, data, size):
-    found = class_activity(model, SampleLoader(data, size), 4, places=True, seed=2, draws=2)
+def test_counts_are_those_of_recorded_spikes(model, data):
+    found = class_activity(model, SampleLoader(data, 4), 4, places=True, seed=2, draws=2)
     spikes = recorded(model, data, 2)
     for name, all_of in spikes.items():
         by_draw = all_of.double().reshape(2, 27, *all_of.shape[1:])
@@ -55,24 +53,6 @@ def test_counts_are_those_of_recorded_spikes(model, data, size):
             wanted = chosen.flatten(3).sum(3).mean((0, 2)) if chosen.shape[2] else torch.zeros(27).double()
             assert torch.allclose(found.by_class[name][number], wanted)
     assert found.total.presentations == 26
-
-
-def test_channels_that_never_and_always_fire():
-    counts = torch.tensor([[0.0, 6.0, 1.0, 6.0], [0.0, 0.0, 6.0, 5.0]])
-    found = channels(Activity(2, {"conv1": counts}, {"conv1": 12}), "conv1")
-    assert (found.never, found.always, found.count) == ((1, 2), (2, 1), 4)
-
-
-def test_peaks_are_where_spikes_are_heard():
-    net = mlp(hidden=(2, 2), num_steps=5, fire="before")
-    rows = {
-        "fc1": torch.tensor([9.0, 1.0, 2.0, 1.0, 9.0])[:, None],
-        "fc2": torch.tensor([9.0, 9.0, 1.0, 2.0, 3.0])[:, None],
-    }
-    activity = Activity(10, rows, {"fc1": 2, "fc2": 2})
-    assert peaks(activity, net) == {"fc1": 2, "fc2": 4}
-    silent = Activity(10, {name: 0 * row for name, row in rows.items()}, {"fc1": 2, "fc2": 2})
-    assert peaks(silent, net) == {"fc1": None, "fc2": None}
 
 
 def test_the_model_is_left_as_it_was(model, data):

@@ -1,13 +1,14 @@
 """The spikes of a network under batch statistics: those of a training pass, which leaves no trace."""
 
 import copy
+import itertools
 
 import pytest
 import torch
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.activity import untrained
-from bntt.analysis.activity.untrained import untrained_activity
+from bntt.analysis.activity import spike_activity
+from bntt.analysis.activity.spike_activity import untrained_activity
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import LIF, NORMS, PoissonEncoder, SpikingClassifier, TemporalNorm
 from tests.kernels import choose, needs_kernels
@@ -38,8 +39,7 @@ def counted(model: SpikingClassifier, images: torch.Tensor, **noise) -> dict[str
     return found
 
 
-@pytest.mark.parametrize("kind", ["vgg6", "basic", "sew", "ms"])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("norm", "kind"), list(zip(NORMS, itertools.cycle(["vgg6", "basic", "sew", "ms"]))))
 def test_it_counts_what_a_training_pass_fires(norm, kind, rng):
     model, images, index = classifier(norm, kind), torch.rand(5, 1, 8, 8, generator=rng), torch.arange(7, 12)
     choose(model.network, backend="reference")
@@ -55,8 +55,7 @@ def test_it_counts_what_a_training_pass_fires(norm, kind, rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("kind", ["vgg6", "basic"])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("norm", "kind"), [("bntt", "vgg6"), ("tdbn", "basic"), ("tab", "vgg6"), ("layer", "basic")])
 def test_the_kernels_count_the_same(norm, kind, rng):
     """A few membranes may lie on the threshold's other side, for rounding."""
     model, images, found = classifier(norm, kind), torch.rand(5, 1, 8, 8, generator=rng), []
@@ -76,8 +75,7 @@ def test_running_statistics_are_not_asked(rng):
     assert all(torch.equal(counts, before[name]) for name, counts in untrained_activity(model, images).spikes.items())
 
 
-@pytest.mark.parametrize("norm", ["bntt", "tdbn", "tab", "bn"])
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("norm", "training"), [("bntt", True), ("tdbn", False), ("tab", True)])
 def test_the_model_is_left_as_it_was(norm, training, rng):
     model, images = classifier(norm, dropout=0.5).train(training), torch.rand(5, 1, 8, 8, generator=rng)
     model.network.blocks["conv2"].train(not training)
@@ -104,7 +102,7 @@ def test_many_steps_are_taken_in_parts_where_the_norm_allows_it(norm, rng, monke
     model, images, calls = classifier(norm, steps=5), torch.rand(5, 1, 8, 8, generator=rng), []
     choose(model.network, backend="reference")
     whole, advance = untrained_activity(model, images), SpikingClassifier.advance
-    monkeypatch.setattr(untrained, "STEPS_AT_ONCE", 2)
+    monkeypatch.setattr(spike_activity, "STEPS_AT_ONCE", 2)
 
     def watched(*args, **options):
         calls.append(options["steps"])

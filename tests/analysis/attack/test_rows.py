@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.accuracy.paired import paired
+from bntt.analysis.accuracy.evaluation import paired
 from bntt.analysis.attack.descent import Threat
 from bntt.analysis.attack.jobs import Batch, Job, Outcome
 from bntt.analysis.attack.measure import Setup

@@ -1,19 +1,224 @@
-"""The drift of a run: every image of the split, the layer that is drawn, and what is refused."""
+"""The drift of runs and networks, against NumPy's moments of what hooks saw, over batches of unequal size."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 
-from bntt.analysis.drift.input_drift import input_drift, layer_inputs
-from bntt.analysis.drift.measure import measure_drift
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.drift.measure import compared, held_norms, input_drift, input_moments, layer_inputs, measure_drift
 from bntt.analysis.drift.measurement import DriftArguments
+from bntt.analysis.drift.result import MEASURES
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data import PartLoader, SampleLoader, stratified
-from tests.runs.tiny import opened_run
+from bntt.models import mlp, resnet20, vgg6
+from bntt.nn import BNTT, PoissonEncoder, SpikingClassifier, TemporalNorm
+from bntt.ops.norm import Moments
+from tests.kernels import choose, needs_kernels
+from tests.trained import opened_run
+
+STEPS = 4
+
+
+def classifier(norm: str, kind: str = "vgg6", **options) -> SpikingClassifier:
+    if kind == "vgg6":
+        net = vgg6(num_steps=STEPS, width=0.25, image_size=8, norm=norm, **options)
+    else:
+        net = resnet20(num_steps=STEPS, width=0.125, in_channels=1, norm=norm, residual=kind, **options)
+    model = SpikingClassifier(PoissonEncoder(STEPS, mean=[0.5], std=[0.3]), net)
+    draws = torch.Generator().manual_seed(5)
+    for part in model.modules():
+        if isinstance(part, TemporalNorm):  # as if trained: another mean, deviation and γ of each step and channel
+            part.running_mean.normal_(0, 0.3, generator=draws)
+            part.running_var.uniform_(0.2, 2.0, generator=draws)
+            part.gamma.data.uniform_(0.5, 1.5, generator=draws)
+    return model
+
+
+def batches(rng, sizes=(5, 2, 4)):
+    return [(torch.rand(n, 1, 8, 8, generator=rng), torch.zeros(n, dtype=torch.int64)) for n in sizes]
+
+
+def seen(model: SpikingClassifier, loader) -> dict[str, np.ndarray]:
+    """What every norm was given, ``[T, N, C, places]`` of all samples, in plain float32 PyTorch, as float64."""
+    model, found = copy.deepcopy(model).eval(), {}
+    choose(model.network, backend="reference")
+    for name, layer in model.network.layers.items():
+        if layer.norm is not None:
+
+            def keep(module, args, name=name):
+                found.setdefault(name, []).append(args[0].flatten(3) if args[0].ndim > 3 else args[0][..., None])
+
+            layer.norm.register_forward_pre_hook(keep)
+    first = 0
+    with torch.no_grad():
+        for images, labels in loader:
+            model(images, index=torch.arange(first, first + len(labels)), seed=3, draw=FIRST_DRAW)
+            first += len(labels)
+    return {name: torch.cat(parts, 1).double().numpy() for name, parts in found.items()}
+
+
+def row(values: np.ndarray, t: int) -> np.ndarray:
+    return values[t if len(values) > 1 else 0]
+
+
+def written_out(x: np.ndarray, norm: TemporalNorm) -> tuple[list[float], list[float], list[float]]:
+    """Distance, divergence and ratio of each step, one channel after another."""
+    held_mean, held_var = norm.running_mean.double().numpy(), norm.running_var.double().numpy() + norm.eps
+    found = ([], [], [])
+    for t, step in enumerate(x):
+        distances, divergences, ratios = [], [], []
+        for c in range(x.shape[2]):
+            values = step[:, c].flatten()
+            mean, var = values.sum() / len(values), ((values - values.mean()) ** 2).mean() + norm.eps
+            m, s = row(held_mean, t)[c], np.sqrt(row(held_var, t)[c])
+            distances.append(abs(mean - m) / s)
+            divergences.append(np.log(s / np.sqrt(var)) + (var + (mean - m) ** 2) / (2 * s**2) - 0.5)
+            ratios.append(np.log(np.sqrt(var) / s))
+        for out, value in zip(found, (np.mean(distances), np.mean(divergences), np.exp(np.mean(ratios))), strict=True):
+            out.append(value)
+    return found
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("bntt", "vgg6"), ("tab", "vgg6"), ("bn", "basic")])
+def test_it_is_what_numpy_finds_in_all_that_came(norm, kind, rng):
+    model, loader = classifier(norm, kind), batches(rng)
+    choose(model.network, backend="reference")
+    found, inputs = input_drift(model, loader, seed=3), seen(model, loader)
+    came = input_moments(model, loader, seed=3)
+    assert list(found) == list(held_norms(model.network)) == list(inputs)
+    for name, layer in found.items():
+        distance, divergence, ratio = written_out(inputs[name], model.network.layers[name].norm)
+        assert layer.distance == pytest.approx(distance, rel=1e-5), name
+        assert layer.divergence_nats == pytest.approx(divergence, rel=1e-4, abs=1e-9), name
+        assert layer.deviation_ratio == pytest.approx(ratio, rel=1e-5), name
+        assert came[name].count == (inputs[name][0, :, 0].size,) * STEPS
+        assert came[name].mean.numpy() == pytest.approx(inputs[name].mean((1, 3)), abs=1e-6)
+        assert came[name].var.numpy() == pytest.approx(inputs[name].var((1, 3)), rel=1e-4, abs=1e-9)
+
+
+def test_batches_of_any_size_are_one_set(rng):
+    model = classifier("bntt")
+    choose(model.network, backend="reference")
+    parts = batches(rng)
+    whole = [(torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts]))]
+    sizes = []
+    one, other = input_moments(model, whole), input_moments(model, parts, progress=sizes.append)
+    assert sizes == [5, 2, 4]
+    for name, moments in one.items():
+        assert moments.count == other[name].count
+        assert torch.allclose(moments.mean, other[name].mean, atol=1e-6)
+        assert torch.allclose(moments.var, other[name].var, rtol=1e-4)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("norm", "kind"), [("tdbn", "vgg6"), ("bntt", "basic")])
+def test_the_kernels_find_the_same(norm, kind, rng):
+    """But for a few membranes on the threshold's other side, for rounding."""
+    model, loader, found = classifier(norm, kind), batches(rng), []
+    for backend in ("cpu", "reference"):
+        choose(model.network, backend=backend)
+        found.append(input_drift(model, loader))
+    for name, layer in found[1].items():
+        for field in MEASURES:
+            assert getattr(found[0][name], field) == pytest.approx(getattr(layer, field), rel=0.01, abs=1e-3), name
+
+
+def test_by_hand():
+    """Two steps of one channel: means 2 and 0, variances 4 and 1, against 0 and 1, and 1 and 4."""
+    norm = BNTT(1, num_steps=2, eps=1e-12)
+    norm.running_mean.copy_(torch.tensor([[0.0], [1.0]]))
+    norm.running_var.copy_(torch.tensor([[1.0], [4.0]]))
+    came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.tensor([[4.0], [1.0]]).double(), (8, 8))
+    found = compared(came, norm, range(2))
+    assert found.distance == pytest.approx([2, 0.5])
+    assert found.deviation_ratio == pytest.approx([2, 0.5])
+    kl = [(4 - 1 - np.log(4) + 4) / 2, (0.25 - 1 - np.log(0.25) + 0.25) / 2]
+    assert found.divergence_nats == pytest.approx(kl)
+    usual = np.sqrt((1 + 4) / 2 + 0.25)  # of the mixture: mean 1/2
+    assert found.distance_if_shared == pytest.approx([1.5 / usual, 0.5 / usual])
+    assert compared(came, norm, range(1)).distance_if_shared == pytest.approx([2, 0])
+
+
+def test_where_one_pair_serves_all_steps_only_the_input_moves(rng):
+    shared, stepwise = (input_drift(classifier(norm), batches(rng)) for norm in ("bn", "bntt"))
+    assert all(layer.distance == layer.distance_if_shared for layer in shared.values())
+    assert not any(layer.distance == layer.distance_if_shared for layer in stepwise.values())
+
+
+def test_a_network_that_holds_what_comes_does_not_drift(rng):
+    model, loader = classifier("bntt"), batches(rng, (40,))
+    for name in held_norms(model.network):  # layer by layer: each sees what the layers before make of it
+        moments, norm = input_moments(model, loader)[name], model.network.layers[name].norm
+        norm.running_mean.copy_(moments.mean)
+        norm.running_var.copy_(moments.var)
+    for layer in input_drift(model, loader).values():
+        assert max(layer.distance) < 0.01
+        assert max(layer.divergence_nats) < 0.01
+        assert layer.deviation_ratio == pytest.approx([1] * STEPS, abs=0.01)
+
+
+def test_steps_that_are_silent_by_rule_are_told(rng):
+    found = input_drift(classifier("bntt", fire="before"), batches(rng))
+    assert [layer.driven for layer in found.values()][:2] == [(1, 0), (2, 1)]
+    model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=64, hidden=(8, 8), num_steps=6, fire="before"))
+    assert input_drift(model, batches(rng))["fc2"].driven == (2, 5)
+
+
+@pytest.mark.parametrize(("norm", "kind", "backend"), [("bntt", "vgg6", "auto"), ("bn", "vgg6", "reference")])
+def test_the_distribution_is_that_of_all_values_in_held_units(norm, kind, backend, rng):
+    model, loader, edges = classifier(norm, kind), batches(rng), (-1.0, 0.0, 0.5, 2.0)
+    choose(model.network, backend="reference")
+    inputs = seen(model, loader)
+    choose(model.network, backend=backend)
+    for name in list(inputs)[1:3]:
+        norm_of, x = model.network.layers[name].norm, inputs[name]
+        held_mean, held_var = norm_of.running_mean.double().numpy(), norm_of.running_var.double().numpy() + norm_of.eps
+        found = layer_inputs(model, loader, name, edges=edges, seed=3)
+        assert (found.layer, found.edges) == (name, edges)
+        for t in range(STEPS):
+            z = (x[t] - row(held_mean, t)[:, None]) / np.sqrt(row(held_var, t))[:, None]
+            expected = np.bincount(np.digitize(z.flatten(), edges), minlength=5)
+            assert sum(found.counts[t]) == expected.sum()
+            assert np.abs(found.counts[t] - expected).sum() <= 6 + 0.01 * expected.sum()
+            inside = sum(found.counts[t][1:-1]) / sum(found.counts[t])
+            assert np.dot(found.density(t), [1.0, 0.5, 1.5]) == pytest.approx(inside)
+
+
+@pytest.mark.parametrize(("norm", "training"), [("bntt", True), ("bn", False)])
+def test_the_model_is_left_as_it_was(norm, training, rng):
+    model, loader = classifier(norm, dropout=0.5).train(training), batches(rng)
+    model.network.blocks["conv2"].train(not training)
+    model(loader[0][0]).sum().backward()
+    state, compute = copy.deepcopy(model.state_dict()), model.network.compute
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    modes = [part.training for part in model.modules()]
+    first = input_drift(model, loader)
+    layer_inputs(model, loader, "conv2")
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(p.grad, gradients[name]) for name, p in model.named_parameters())
+    assert [part.training for part in model.modules()] == modes
+    assert model.network.compute is compute
+    assert not any(part._forward_pre_hooks for part in model.modules())
+    assert input_drift(model, loader) == first
+
+
+def test_what_is_not_there_is_refused(rng):
+    for norm, kind in (("none", "NoNorm"), ("layer", "LayerNorm")):
+        with pytest.raises(ValueError, match=rf"holds statistics .* \(its norms: {kind}\): measure one with bntt"):
+            input_drift(classifier(norm), batches(rng))
+    model = classifier("bntt")
+    with pytest.raises(ValueError, match="there is no layer 'conv9' that holds statistics: choose one of conv1, conv2"):
+        layer_inputs(model, batches(rng), "conv9")
+    for measure in (lambda: input_drift(model, []), lambda: layer_inputs(model, [], "conv1")):
+        with pytest.raises(ValueError, match="no samples"):
+            measure()
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return opened_run(tmp_path_factory.mktemp("runs"), norm="bn")
+def run():
+    return opened_run(network={"norm": "bn"})
 
 
 def test_it_measures_the_split_and_draws_some_of_it(run):
@@ -23,11 +228,10 @@ def test_it_measures_the_split_and_draws_some_of_it(run):
     assert progress.done == progress.total == len(held_out) + 20
     assert (found.images, found.distribution.images, found.norm) == (len(held_out), 20, "bn")
     theirs = input_drift(run.model, SampleLoader(held_out, run.recipe.evaluate.batch_size), seed=seed)
-    assert all(layer.distance == theirs[name].distance.tolist() for name, layer in found.layers.items())
+    assert all(layer.distance == theirs[name].distance for name, layer in found.layers.items())
     few = PartLoader(held_out, stratified(held_out, 20, seed), 250)
     assert found.distribution.layer == "conv3"  # the middle one of five
-    counts = torch.tensor(found.distribution.counts)
-    assert torch.equal(counts, layer_inputs(run.model, few, "conv3", seed=seed).counts)
+    assert found.distribution == layer_inputs(run.model, few, "conv3", seed=seed)
     other = measure_drift(run, DriftArguments(layer="fc1", split="test", images=5), Progress())
     assert (other.distribution.layer, other.split) == ("fc1", "test")
 

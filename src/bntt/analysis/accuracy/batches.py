@@ -19,8 +19,8 @@ Leaves = Callable[[Tensor], Tensor]
 """Logits ``[B, K]`` of those who are there → who leaves, ``[B]``."""
 
 
-class Part(NamedTuple):
-    """Some steps of those who were there."""
+class BatchSteps(NamedTuple):
+    """Some steps of the samples that are still in the batch."""
 
     logits: Float[Tensor, "S there K"]
     measured: Measured
@@ -28,15 +28,15 @@ class Part(NamedTuple):
     """Which samples of the batch they are."""
 
 
-def passing(
+def advance_batch(
     model: SpikingClassifier,
     inputs: Tensor,
     measure: Measure,
     noise: Mapping[str, Any],
     *,
     leaves: Leaves | None = None,
-    beside: Mapping[str, SpikingLayer] = {},
-) -> Iterator[Part]:
+    unlisted: Mapping[str, SpikingLayer] = {},
+) -> Iterator[BatchSteps]:
     """Advance a batch from rest to its last step, in the mode that the model is in; ends early where all have left.
 
     As many steps at a time as a pass without gradients takes where the network is fused, else one; where samples may
@@ -45,13 +45,13 @@ def passing(
     Args:
         noise: seed, index and draw, as :meth:`~bntt.nn.SpikingClassifier.advance` takes them.
         leaves: asked after every step who leaves; by default nobody does.
-        beside: weights that the network does not list as a layer, to be measured too.
+        unlisted: weights that the network does not list as a layer, to be measured too.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
     >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3)).eval()
     >>> first = lambda logits: torch.arange(len(logits)) == 0
-    >>> [len(part.there) for part in passing(model, torch.ones(2, 1, 2, 2), Measure(), {}, leaves=first)]
+    >>> [len(part.there) for part in advance_batch(model, torch.ones(2, 1, 2, 2), Measure(), {}, leaves=first)]
     [2, 1]
     """
     total, state = model.encoder.num_steps, None
@@ -61,10 +61,10 @@ def passing(
         at_once = 1 if model.network.plan((total, *shape)).reason else STEPS_AT_ONCE
     while (done := 0 if state is None else state.steps) < total and len(there):
         steps = min(at_once, total - done)
-        with watching(beside, torch.empty(steps, len(inputs), device="meta"), measure) as found:
+        with watching(unlisted, torch.empty(steps, len(inputs), device="meta"), measure) as found:
             logits, state = model.advance(
                 inputs, state, steps=steps, measure=measure, **(noise if state is None else {})
             )
-        yield Part(logits, (state.measured or {}) | found, there)
+        yield BatchSteps(logits, (state.measured or {}) | found, there)
         if leaves is not None and bool((gone := leaves(logits[-1])).any()):
             inputs, state, there = inputs[~gone], state.rows(~gone), there[~gone]

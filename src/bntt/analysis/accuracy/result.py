@@ -66,29 +66,35 @@ class Conversion(Record):
     seconds: float
 
 
-class FirstSurprise(Record):
-    """The first sample that differs where no training sample does; pairs are as it is, and with that step as usual."""
+class Surprise(Record):
+    """A sample whose input differs where that of no training sample did; and the same one with that step as usual."""
 
     index: int
+    """Its place in its set."""
     step: int
-    """From 0."""
+    """The first such step, from 0."""
     gain: Number
+    """Largest ``|γ| / √(σ̄² + ε)`` of the first layer there; None where its norm has no statistics."""
     current: tuple[Number, Number]
-    """The largest input of the first layer at that step."""
+    """The largest input of a neuron of the first layer at that step, θ being 1 as a rule, and what it is as usual."""
     spikes: tuple[float, float]
+    """Of all layers at all steps."""
     answer: tuple[int, int]
+    """The class."""
 
 
 class UnvaryingInput(Record):
     """Steps of sequences whose input never varied in training, and what the measured samples do there."""
 
-    steps: Annotated[Sequence[int], Field(min_length=1)]
+    steps: Sequence[int]
     """From 0."""
     training_samples: int
     samples: int
     """Samples that were measured."""
     differ: int
-    first: FirstSurprise | None
+    """How many of them have another input at one of the steps."""
+    first: Surprise | None
+    """The first of these."""
 
     @property
     def text(self) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import atan2, copysign, cos, isfinite, pi, sin, sqrt
 from statistics import mean, stdev
 
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.accuracy.student_t import student_quantile
 
 FEW = 5
 """Fewer starts than this are preliminary."""
@@ -113,3 +112,57 @@ def _interval(values: Sequence[float]) -> tuple[float, float] | None:
         return None
     half = student_quantile(0.975, len(values) - 1) * stdev(values) / sqrt(len(values))
     return mean(values) - half, mean(values) + half
+
+
+def student_cdf(t: float, degrees: int) -> float:
+    """P(T ≤ t) for a whole number of degrees of freedom, by the closed sums of Abramowitz & Stegun 26.7.3 and 26.7.4.
+
+    Raises:
+        ValueError: if there is not one degree of freedom.
+
+    >>> round(student_cdf(4.302653, 2), 6)
+    0.975
+    """
+    if degrees < 1:
+        raise ValueError(f"degrees of freedom must be 1 or more, got {degrees}")
+    angle = atan2(abs(t), sqrt(degrees))
+    sine, cosine = sin(angle), cos(angle)
+    if degrees % 2:
+        share = angle
+        if degrees > 1:
+            share += sine * cosine * _series(cosine * cosine, range(2, degrees - 1, 2))
+        share *= 2 / pi
+    else:
+        share = sine * _series(cosine * cosine, range(1, degrees - 1, 2))
+    return 0.5 + copysign(share / 2, t)
+
+
+def _series(square: float, numbers: range) -> float:
+    """``1 + (n₁ / (n₁ + 1)) c² (1 + (n₂ / (n₂ + 1)) c² (...))``."""
+    total = term = 1.0
+    for number in numbers:
+        term *= square * number / (number + 1)
+        total += term
+    return total
+
+
+def student_quantile(share: float, degrees: int) -> float:
+    """The t that a share of the distribution lies below, by bisection of :func:`student_cdf`.
+
+    Raises:
+        ValueError: if the share is not between 0 and 1, or there is not one degree of freedom.
+
+    >>> round(student_quantile(0.975, 4), 4)
+    2.7764
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share must be between 0 and 1, got {share}")
+    if share < 0.5:
+        return -student_quantile(1 - share, degrees)
+    low, high = 0.0, 1.0
+    while student_cdf(high, degrees) < share:
+        low, high = high, 2 * high
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_cdf(middle, degrees) < share else (low, middle)
+    return (low + high) / 2

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from bntt.analysis.accuracy.result import Surprise, UnvaryingInput
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
@@ -60,37 +61,7 @@ def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
     return Unvarying(count, same.bool(), usual)
 
 
-@dataclass(frozen=True)
-class Surprise:
-    """A sample whose input differs where that of no training sample did; and the same one with that step as usual."""
-
-    index: int
-    """Its place in its set."""
-    step: int
-    """The first such step, from 0."""
-    gain: float | None
-    """Largest ``|γ| / √(σ̄² + ε)`` of the first layer there; None where its norm has no statistics."""
-    current: tuple[float, float]
-    """The largest input of a neuron of the first layer at that step, θ being 1 as a rule, and what it is as usual."""
-    spikes: tuple[float, float]
-    """Of all layers at all steps."""
-    answer: tuple[int, int]
-    """The class."""
-
-
-@dataclass(frozen=True)
-class Surprises:
-    """What :func:`surprises` found."""
-
-    samples: int
-    """How many were looked at."""
-    differ: int
-    """How many of them have another input at one of the steps."""
-    first: Surprise | None
-    """The first of these."""
-
-
-def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Surprises:
+def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> UnvaryingInput:
     """How many samples differ at a step that never varied, and what the first of them does, in evaluation mode.
 
     >>> from bntt.models import mlp
@@ -112,7 +83,7 @@ def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Su
                 model.network, drive[:, row], still.usual, int(other[:, row].nonzero()[0]), int(index[row])
             )
         count, differ = count + len(inputs), differ + int(other.any(0).sum())
-    return Surprises(count, differ, first)
+    return UnvaryingInput(steps=still.which, training_samples=still.samples, samples=count, differ=differ, first=first)
 
 
 def _surprise(
@@ -121,20 +92,19 @@ def _surprise(
     twin = drive.clone()
     twin[step] = usual[step]
     name, layer = next(iter(network.layers.items()))
-    current, spikes, answer = [], [], []
+    current, spikes, answer = list[float](), list[float](), list[int]()
     with evaluating(network), torch.no_grad():
         for one in (drive, twin):
             logits, state = network.advance(one[:, None], measure=Measure(spikes=True, current=(-1.0, 1.0)))
-            found = state.measured or {}
-            driven = found[name].current
+            measured = state.measured or {}
+            driven = measured[name].current
             current.append(float("nan") if driven is None else float(driven.maximum[step]))
-            spikes.append(sum(float(part.spikes.sum()) for part in found.values() if part.spikes is not None))
+            spikes.append(sum(float(part.spikes.sum()) for part in measured.values() if part.spikes is not None))
             answer.append(int(logits[-1, 0].argmax()))
-    gain = _gain(layer.norm, step) if isinstance(layer.norm, TemporalNorm) else None
-    return Surprise(index, step, gain, (current[0], current[1]), (spikes[0], spikes[1]), (answer[0], answer[1]))
-
-
-def _gain(norm: TemporalNorm, step: int) -> float:
-    steps = slice(step, step + 1)
-    running = norm.running_var if norm.method.shared_running else norm.running_var[steps]
-    return float((norm.scale_and_shift(steps)[0].detach().abs() * (running + norm.eps).rsqrt()).max())
+    gain, norm = None, layer.norm
+    if isinstance(norm, TemporalNorm):
+        at = slice(step, step + 1)
+        running = norm.running_var if norm.method.shared_running else norm.running_var[at]
+        gain = float((norm.scale_and_shift(at)[0].detach().abs() * (running + norm.eps).rsqrt()).max())
+    found = {"current": current, "spikes": spikes, "answer": answer}
+    return Surprise.model_validate({"index": index, "step": step, "gain": gain, **found})

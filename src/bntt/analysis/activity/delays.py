@@ -20,7 +20,7 @@ class Delay:
     """By how many steps a layer is late.
 
     >>> second_of_three = Delay(before=1, own=1, after=1)
-    >>> list(second_of_three.driven(6)), list(second_of_three.heard(6))
+    >>> list(second_of_three.driven(6)), list(second_of_three.reaching_readout(6))
     ([1, 2, 3], [2, 3, 4])
     """
 
@@ -41,7 +41,7 @@ class Delay:
         few steps there are none, and the range is empty."""
         return range(self.before, max(self.before, num_steps - self.own - self.after))
 
-    def heard(self, num_steps: int) -> range:
+    def reaching_readout(self, num_steps: int) -> range:
         """The steps in which it should fire, and its spikes reach the readout."""
         first = self.before + self.own
         return range(first, max(first, num_steps - self.after))

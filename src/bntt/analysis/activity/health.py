@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import nn
 
+from bntt.analysis.accuracy.evaluation import Activity
 from bntt.analysis.activity.delays import Delay, delays, rule_of
-from bntt.analysis.activity.firing_rate import Activity
+from bntt.analysis.activity.result import Finding
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms.temporal import NoNorm, TemporalNorm
 from bntt.ops.lif import fire_before
@@ -19,25 +18,6 @@ SATURATED = 0.95
 """Spikes per neuron and step above which a layer says little of its input."""
 MANY = 0.1
 """Share of a layer's channels from which on it is told that they never fired."""
-
-Kind = Literal["dead", "silent", "saturated", "idle", "collapsed"]
-"""No spike at all; none in some steps; one of nearly every neuron; channels without a spike; running variances below ε,
-which then alone says how much the norm amplifies."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong with a layer."""
-
-    layer: str
-    kind: Kind
-    steps: tuple[int, ...]
-    """In which, from 0."""
-    share: float
-    """How much of the layer it is: of its steps ("dead", "silent", "saturated"), of its channels ("idle"), or of its
-    running variances ("collapsed")."""
-    text: str
-    """A line that says so, and what may help."""
 
 
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
@@ -90,24 +70,28 @@ def _dead(name: str, steps: int, needed: int, before: str, norm: nn.Module | Non
         )
     else:
         why = f"never fires: the weights that its spikes meet get no gradient; {_more_spikes(norm)}"
-    return Finding(name, "dead", tuple(range(steps)), 1.0, f"layer {name} {why}")
+    return Finding(layer=name, kind="dead", steps=tuple(range(steps)), share=1.0, text=f"layer {name} {why}")
 
 
 def _of_spikes(name: str, activity: Activity, late: Delay, norm: nn.Module | None) -> Iterator[Finding]:
     counts, rate = activity.spikes[name], activity.rate(name)
-    steps, heard = len(counts), late.heard(len(counts))
+    steps, heard = len(counts), late.reaching_readout(len(counts))
     if silent := tuple(t for t in heard if not counts[t].any()):
         way = "fewer steps may do" if silent == tuple(heard)[-len(silent) :] else _more_spikes(norm)
         what = f"layer {name} is silent at {spans(silent)}, where it could fire: {way}"
-        yield Finding(name, "silent", silent, len(silent) / steps, what)
+        yield Finding(layer=name, kind="silent", steps=silent, share=len(silent) / steps, text=what)
     if full := tuple(t for t in range(steps) if rate[t] > SATURATED):
         way = "give it a norm, or raise its threshold" if isinstance(norm, NoNorm) else "raise its threshold"
-        what = f"{max(rate[list(full)]):.1%} of the neurons of layer {name} fire at {spans(full)}"
-        yield Finding(name, "saturated", full, len(full) / steps, f"{what}, which says little of the input: {way}")
+        what = (
+            f"{max(rate[list(full)]):.1%} of the neurons of layer {name} fire at {spans(full)}, which says little of "
+            f"the input: {way}"
+        )
+        yield Finding(layer=name, kind="saturated", steps=full, share=len(full) / steps, text=what)
     idle = int((counts.sum(0) == 0).sum())
     if (share := idle / counts.shape[1]) >= MANY:
-        what = f"{idle} of the {counts.shape[1]} channels of layer {name} never fire: {_more_spikes(norm)}"
-        yield Finding(name, "idle", tuple(range(steps)), share, f"{what}, or make the layer narrower")
+        never = f"{idle} of the {counts.shape[1]} channels of layer {name} never fire"
+        what = f"{never}: {_more_spikes(norm)}, or make the layer narrower"
+        yield Finding(layer=name, kind="idle", steps=tuple(range(steps)), share=share, text=what)
 
 
 def _more_spikes(norm: nn.Module | None) -> str:
@@ -133,7 +117,7 @@ def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
         f"layer {name} was always given the same current in training in {pairs} of {var.numel()} {of}: any other would "
         f"be multiplied by up to {largest:.3g}"
     )
-    yield Finding(name, "collapsed", steps, pairs / var.numel(), what)
+    yield Finding(layer=name, kind="collapsed", steps=steps, share=pairs / var.numel(), text=what)
 
 
 def spans(steps: Iterable[int]) -> str:

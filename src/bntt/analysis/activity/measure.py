@@ -1,23 +1,32 @@
-"""The spikes and the γ of one run, made into its record."""
+"""The spikes and the γ of one run, made into its record; and how much γ and σ̄ change from step to step.
+
+Not at all, as the paper's Section 3.3 takes for granted (Eq. 13).
+"""
 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from bntt.analysis.activity.firing_rate import Activity
+from bntt.analysis.accuracy.evaluation import Activity
+from bntt.analysis.activity.delays import delays
 from bntt.analysis.activity.health import health
 from bntt.analysis.activity.measurement import ActivityArguments
-from bntt.analysis.activity.result import ActivityResult, GammaHistogram, LayerActivity, LayerAtStep, LayerFinding
-from bntt.analysis.activity.spike_activity import channels, class_activity, peaks
-from bntt.analysis.activity.step_changes import step_changes
-from bntt.analysis.exit.gamma import gamma_profile, gamma_spread
+from bntt.analysis.activity.result import ActivityResult, GammaHistogram, LayerActivity, LayerAtStep
+from bntt.analysis.activity.spike_activity import class_activity
+from bntt.analysis.exit.gamma import deviations, gamma_profile, gamma_spread, stepwise_norms
 from bntt.analysis.measurement import Opened, Progress, draws_of
 from bntt.nn.network.spiking_network import SpikingNetwork
+
+QUANTILES = (0.1, 0.5, 0.9)
 
 
 def measure_activity(opened: Opened, asked: ActivityArguments, progress: Progress) -> ActivityResult:
@@ -27,14 +36,14 @@ def measure_activity(opened: Opened, asked: ActivityArguments, progress: Progres
         ArgumentError: if more than one draw is asked for where nothing is drawn.
     """
     draws = draws_of(opened.facts, asked.draws)
-    loader, network, seed = opened.loader(asked.split), opened.model.network, opened.seed
+    loader, network = opened.loader(asked.split), opened.model.network
     progress.expect(draws * len(loader.places))
     counted = class_activity(
         opened.model,
         loader,
         len(opened.classes),
         places=asked.places,
-        seed=seed,
+        seed=opened.seed,
         draws=draws,
         progress=progress,
     )
@@ -42,17 +51,15 @@ def measure_activity(opened: Opened, asked: ActivityArguments, progress: Progres
     by_class = {
         layer: dict(zip(opened.classes, rows.tolist(), strict=True)) for layer, rows in counted.by_class.items()
     }
-    return ActivityResult(
-        arguments=asked,
-        dataset=opened.dataset,
-        split=asked.split,
-        epoch=opened.epoch,
+    return ActivityResult.of(
+        opened,
+        asked,
         images=len(loader.places),
         draws=draws,
         spikes_per_image=total.spikes_per_sample(),
         layers=_layers(total, network, by_class),
         steps=[row for layer in total.spikes for row in _over_steps(total, layer, gamma.get(layer, {}))],
-        findings=[LayerFinding(layer=f.layer, kind=f.kind, share=f.share, text=f.text) for f in health(total, network)],
+        findings=health(total, network),
         places_npz=_as_npz(counted.places) if asked.places else b"",
     )
 
@@ -61,6 +68,13 @@ def _layers(
     total: Activity, network: SpikingNetwork, by_class: Mapping[str, Mapping[str, Sequence[float]]]
 ) -> dict[str, LayerActivity]:
     profile, spread, most = gamma_profile(network), gamma_spread(network), peaks(total, network)
+    gamma: dict[str, dict[str, Any]] = {
+        layer: {
+            "gamma_peak_step": _from_1(profile.peak(layer)),
+            "gamma_histogram": GammaHistogram(edges=found.edges.tolist(), counts=found.counts.tolist()),
+        }
+        for layer, found in spread.items()
+    }
     return {
         layer: LayerActivity(
             neurons=neurons,
@@ -68,10 +82,7 @@ def _layers(
             spike_rate=total.spike_rate(layer),
             peak_step=_from_1(most.get(layer)),
             spikes_by_class=by_class[layer],
-            gamma_peak_step=_from_1(profile.peak(layer)) if layer in spread else None,
-            gamma_histogram=GammaHistogram(edges=spread[layer].edges.tolist(), counts=spread[layer].counts.tolist())
-            if layer in spread
-            else None,
+            **gamma.get(layer, {}),
         )
         for layer, neurons in total.neurons.items()
     }
@@ -79,6 +90,23 @@ def _layers(
 
 def _from_1(step: int | None) -> int | None:
     return None if step is None else step + 1
+
+
+def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
+    """The step, from 0, in which each layer fires most, of those whose spikes reach the readout; None if none does.
+
+    >>> from bntt.models import mlp
+    >>> activity = Activity(1, {"fc1": torch.tensor([[1.0], [2.0], [0.0]])}, {"fc1": 4})
+    >>> peaks(activity, mlp(hidden=(4,), num_steps=3))
+    {'fc1': 1}
+    """
+    found: dict[str, int | None] = {}
+    for name, delay in delays(network).items():
+        if name in activity.spikes:
+            steps = delay.reaching_readout(len(activity.spikes[name]))
+            rate = activity.rate(name)[steps.start : steps.stop]
+            found[name] = steps.start + int(rate.argmax()) if len(rate) and rate.any() else None
+    return found
 
 
 def _gamma_columns(network: SpikingNetwork) -> dict[str, dict[str, Sequence[Any]]]:
@@ -100,13 +128,14 @@ def _gamma_columns(network: SpikingNetwork) -> dict[str, dict[str, Sequence[Any]
 
 
 def _over_steps(total: Activity, layer: str, gamma: Mapping[str, Sequence[Any]]) -> list[LayerAtStep]:
-    constant, counts = channels(total, layer), total.spikes[layer]
+    counts = total.spikes[layer]
+    every = total.presentations * total.neurons[layer] / counts.shape[1]
     columns = {
         "step": range(1, len(counts) + 1),
         "spikes_per_image": (counts.sum(1) / total.presentations).tolist(),
         "firing_rate": total.rate(layer).tolist(),
-        "channels_never": constant.never,
-        "channels_always": constant.always,
+        "channels_never": (counts == 0).sum(1).tolist(),
+        "channels_always": (counts == every).sum(1).tolist(),
         **gamma,
     }
     return [
@@ -119,3 +148,44 @@ def _as_npz(places: Mapping[str, Tensor]) -> bytes:
     written, arrays = io.BytesIO(), dict[str, Any]({layer: rows.float().numpy() for layer, rows in places.items()})
     np.savez_compressed(written, **arrays)
     return written.getvalue()
+
+
+@dataclass(frozen=True)
+class StepChanges:
+    """Changes in one layer from each step to the next; NaN where γ of one of the two has no path to the readout."""
+
+    gamma: Float[Tensor, " pairs"]
+    """Mean over channels of |γ_{t+1} - γ_t|, divided by the mean of |γ_t|: 0 where the paper's assumption holds."""
+    deviation: Float[Tensor, " pairs"]
+    """The same of σ̄."""
+    ratio: Float[Tensor, "pairs 3"]
+    """a_t / a_{t+1} of a = γ/σ̄, which multiplies the leak of the equivalent neuron: 10 %, 50 % and 90 % quantile over
+    channels; 1 where Eq. 15 is exact."""
+
+
+def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
+    """Compare neighbouring steps in every layer that has a γ for each step.
+
+    >>> from bntt.models import mlp
+    >>> found = step_changes(mlp(hidden=(4,), num_steps=3))["fc1"]
+    >>> found.gamma, found.ratio[0]
+    (tensor([0., 0.]), tensor([1., 1., 1.]))
+    """
+    found, late = {}, delays(network)
+    for name, norm in stepwise_norms(network).items():
+        gamma, deviation = norm.gamma.detach(), deviations(norm)
+        scale = gamma / deviation
+        pairs = itertools.pairwise(scale)
+        rows = [torch.nanquantile(now / after, torch.tensor(QUANTILES).to(scale)) for now, after in pairs]
+        ratio = torch.stack(rows) if rows else scale.new_empty(0, len(QUANTILES))
+        steps = late[name].driven(norm.num_steps)
+        without = [t for t in range(norm.num_steps - 1) if t not in steps or t + 1 not in steps]
+        changes = StepChanges(_changes(gamma), _changes(deviation), ratio)
+        for values in (changes.gamma, changes.deviation, changes.ratio):
+            values[without] = torch.nan
+        found[name] = changes
+    return found
+
+
+def _changes(rows: Float[Tensor, "T C"]) -> Float[Tensor, " pairs"]:
+    return (rows[1:] - rows[:-1]).abs().mean(1) / rows[:-1].abs().mean(1)

@@ -76,13 +76,20 @@ class LayerAtStep(Record):
     """a_t / a_{t+1} of a = γ/σ̄: 10 %, 50 % and 90 % quantile over channels."""
 
 
-class LayerFinding(Record):
-    """Something that is wrong with a layer; see :class:`~bntt.analysis.Finding`."""
+class Finding(Record):
+    """Something that is wrong with a layer."""
 
     layer: str
     kind: Literal["dead", "silent", "saturated", "idle", "collapsed"]
+    """No spike at all; none in some steps; one of nearly every neuron; channels without a spike; running variances
+    below ε, which then alone says how much the norm amplifies."""
+    steps: tuple[int, ...] = Field(default=(), exclude=True)
+    """In which, from 0; no part of the file."""
     share: float
+    """How much of the layer it is: of its steps ("dead", "silent", "saturated"), of its channels ("idle"), or of its
+    running variances ("collapsed")."""
     text: str
+    """A line that says so, and what may help."""
 
 
 class ActivityResult(Result):
@@ -95,7 +102,7 @@ class ActivityResult(Result):
     spikes_per_image: float
     layers: Mapping[str, LayerActivity]
     steps: Sequence[LayerAtStep]
-    findings: Sequence[LayerFinding] = ()
+    findings: Sequence[Finding] = ()
     places_npz: bytes = Field(default=b"", exclude=True, repr=False)
     """Spikes of every neuron, a file of its own; empty if not asked for."""
 

@@ -1,23 +1,24 @@
-"""Who fires, when, and for which class (paper Fig. 1C and 5, Supp. D)."""
+"""Spikes by layer, step and class (paper Fig. 1C and 5, Supp. D), before training too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
 
-from bntt.analysis.accuracy.batches import passing
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
-from bntt.analysis.activity.delays import delays
-from bntt.analysis.activity.firing_rate import Activity
+from bntt.analysis.accuracy.batches import advance_batch
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, check_labels
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
 from bntt.nn.network.measured import Measure, joined
-from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE
 from bntt.nn.network.trace import evaluating
+from bntt.nn.norms.held_statistics import hold_statistics
+from bntt.nn.norms.temporal import TemporalNorm
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def class_activity(
     neurons, shown, measure = dict[str, int](), [0] * classes, Measure(spikes=True, places=places)
     with evaluating(model):
         for draw in range(draws):
-            for inputs, label, index in _alike(samples(batches, 0), classes):
+            for inputs, label, index in _by_class(samples(batches, 0), classes):
                 noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
-                parts = [part.measured for part in passing(model, inputs.to(device), measure, noise)]
+                parts = [part.measured for part in advance_batch(model, inputs.to(device), measure, noise)]
                 for name, layer in joined(parts).items():
                     if layer.spikes is None:
                         continue
@@ -91,8 +92,8 @@ def class_activity(
     )
 
 
-def _alike(stream: Iterable[Samples], classes: int) -> Iterator[tuple[Tensor, int, Tensor]]:
-    """The same samples in batches of one class each, so that spikes by class cost no more than spikes."""
+def _by_class(stream: Iterable[Samples], classes: int) -> Iterator[tuple[Tensor, int, Tensor]]:
+    """Regroup samples into batches of one class each, so that spikes by class cost no more than spikes."""
     waiting, size = [list[tuple[Tensor, Tensor]]() for _ in range(classes)], 0
     for inputs, labels, index in stream:
         check_labels(labels, classes)
@@ -114,42 +115,62 @@ def _add(totals: dict[str, Tensor], name: str, counts: Tensor) -> None:
     totals[name] = totals[name] + counts if name in totals else counts
 
 
-@dataclass(frozen=True)
-class Channels:
-    """Of one layer, how many of its channels do not vary, by step."""
+@torch.no_grad()
+def untrained_activity(
+    model: SpikingClassifier,
+    inputs: Tensor,
+    *,
+    index: Integer[Tensor, " B"] | None = None,
+    seed: int = 0,
+    draw: int = FIRST_DRAW,
+) -> Activity:
+    """The spikes of one batch, normalised by its own statistics as in training; all else as in evaluation.
 
-    never: tuple[int, ...]
-    """Channels of which no neuron fired for any image."""
-    always: tuple[int, ...]
-    """Channels of which every neuron fired for every image."""
-    count: int
-    """C."""
+    A network that was never trained has running means of 0 and variances of 1, under which it does not do what it
+    does when training begins. Nothing in the model changes: statistics, parameters, gradients and modes are as before.
+    Norms of yours that are no :class:`~bntt.nn.TemporalNorm` stay in evaluation mode.
 
+    Where the norms look ahead, all T steps are there at once; else ``STEPS_AT_ONCE`` of them. With ``Compute(reduce=)``
+    every process makes the call, as in training.
 
-def channels(activity: Activity, layer: str) -> Channels:
-    """Channels that never or always fired at each step.
+    Args:
+        inputs: two samples or more, as the encoder takes them.
+        index, seed, draw: which noise, see :class:`~bntt.nn.SpikingClassifier`.
 
-    >>> counts = torch.tensor([[0.0, 4.0, 1.0], [0.0, 0.0, 4.0]])
-    >>> channels(Activity(2, {"conv1": counts}, {"conv1": 6}), "conv1")
-    Channels(never=(1, 2), always=(1, 1), count=3)
-    """
-    counts = activity.spikes[layer]
-    most = activity.presentations * activity.neurons[layer] / counts.shape[1]
-    return Channels(tuple((counts == 0).sum(1).tolist()), tuple((counts == most).sum(1).tolist()), counts.shape[1])
+    Raises:
+        ValueError: if a statistic would be taken over a single value.
 
-
-def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
-    """The step, from 0, in which each layer fires most, of those whose spikes reach the readout; None if none does.
-
+    >>> import torch
     >>> from bntt.models import mlp
-    >>> activity = Activity(1, {"fc1": torch.tensor([[1.0], [2.0], [0.0]])}, {"fc1": 4})
-    >>> peaks(activity, mlp(hidden=(4,), num_steps=3))
-    {'fc1': 1}
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=4, hidden=(8,), num_steps=6))
+    >>> untrained_activity(model, torch.rand(3, 1, 2, 2)).spikes["fc1"].shape
+    torch.Size([6, 8])
     """
-    found: dict[str, int | None] = {}
-    for name, delay in delays(network).items():
-        if name in activity.spikes:
-            steps = delay.heard(len(activity.spikes[name]))
-            rate = activity.rate(name)[steps.start : steps.stop]
-            found[name] = steps.start + int(rate.argmax()) if len(rate) and rate.any() else None
-    return found
+    check_classifier(model, "untrained_activity() takes")
+    total, norms = model.encoder.num_steps, _norms(model)
+    at_once = total if any(norm.method.pooling.looks_ahead for norm in norms) else STEPS_AT_ONCE
+    parts, state = [], None
+    with _batch_statistics(model):
+        for first in range(0, total, at_once):
+            steps = min(at_once, total - first)
+            _, state = model.advance(
+                inputs, state, steps=steps, measure=Measure(spikes=True), seed=seed, index=index, draw=draw
+            )
+            parts.append(state.measured or {})
+    found = joined(parts)
+    spikes = {name: layer.spikes.cpu() for name, layer in found.items() if layer.spikes is not None}
+    return Activity(len(inputs), spikes, {name: found[name].neurons for name in spikes})
+
+
+@contextmanager
+def _batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, but for the norms, whose running statistics stay what they are."""
+    with evaluating(model), hold_statistics(model):
+        for norm in _norms(model):
+            norm.training = True
+        yield
+
+
+def _norms(model: nn.Module) -> list[TemporalNorm]:
+    return [norm for norm in model.modules() if isinstance(norm, TemporalNorm)]

@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.accuracy.paired import paired
+from bntt.analysis.accuracy.evaluation import paired
 from bntt.analysis.attack.jobs import Job, Outcome
 from bntt.analysis.attack.result import UNBOUNDED, WORST, AttackRow
 

@@ -1,11 +1,32 @@
-"""The drift of one run, made into its record."""
+"""What enters the normalised layers, against the statistics that they hold for it (the paper's Figure 3)."""
 
 from __future__ import annotations
 
-from bntt.analysis.drift.input_drift import LayerDrift, LayerInputs, held_norms, input_drift, layer_inputs
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bntt.analysis.accuracy.batches import advance_batch
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.activity.delays import delays
 from bntt.analysis.drift.measurement import DriftArguments
-from bntt.analysis.drift.result import Distribution, DriftResult, LayerOverSteps
+from bntt.analysis.drift.result import DriftResult, LayerDrift, LayerInputs
 from bntt.analysis.measurement import ArgumentError, Opened, Progress
+from bntt.engine.graph.recording import distribution
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.measured import Measure, joined
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.trace import evaluating
+from bntt.nn.norms.temporal import TemporalNorm
+from bntt.ops.norm import Moments, moment_sums, moments_of_sums
+
+EDGES = tuple(tenths / 10 for tenths in range(-60, 61, 2))
+"""Of a histogram of standardised inputs."""
 
 
 def measure_drift(opened: Opened, asked: DriftArguments, progress: Progress) -> DriftResult:
@@ -14,44 +35,183 @@ def measure_drift(opened: Opened, asked: DriftArguments, progress: Progress) -> 
     Raises:
         ArgumentError: if no layer holds statistics, or there is no such layer.
     """
-    layer = _layer(opened, asked.layer)
-    every, some = opened.loader(asked.split), opened.loader(asked.split, asked.images)
-    progress.expect(len(every.places) + len(some.places))
-    found = input_drift(opened.model, every, seed=opened.seed, progress=progress)
-    inputs = layer_inputs(opened.model, some, layer, seed=opened.seed, progress=progress)
-    return DriftResult(
-        arguments=asked,
-        dataset=opened.dataset,
-        split=asked.split,
-        epoch=opened.epoch,
-        norm=opened.facts.norm,
-        images=len(every.places),
-        layers={name: _over_steps(one) for name, one in found.items()},
-        distribution=_distribution(inputs, len(some.places)),
-    )
-
-
-def _layer(opened: Opened, layer: str | None) -> str:
     try:
         names = list(held_norms(opened.model.network))
     except ValueError as error:
         raise ArgumentError(f"{opened.path}: {error}") from None
-    if layer is None:
-        return names[(len(names) - 1) // 2]
+    layer = asked.layer or names[(len(names) - 1) // 2]
     if layer not in names:
         raise ArgumentError(f"--layer {layer}: choose one of {', '.join(names)}")
-    return layer
-
-
-def _over_steps(one: LayerDrift) -> LayerOverSteps:
-    return LayerOverSteps(
-        driven=(one.driven.start + 1, one.driven.stop),
-        distance=one.distance.tolist(),
-        distance_if_shared=one.if_shared.tolist(),
-        divergence_nats=one.divergence.tolist(),
-        deviation_ratio=one.ratio.tolist(),
+    every, some = opened.loader(asked.split), opened.loader(asked.split, asked.images)
+    progress.expect(len(every.places) + len(some.places))
+    return DriftResult.of(
+        opened,
+        asked,
+        norm=opened.facts.norm,
+        images=len(every.places),
+        layers=input_drift(opened.model, every, seed=opened.seed, progress=progress),
+        distribution=layer_inputs(opened.model, some, layer, seed=opened.seed, progress=progress),
     )
 
 
-def _distribution(inputs: LayerInputs, images: int) -> Distribution:
-    return Distribution(layer=inputs.layer, images=images, edges=inputs.edges, counts=inputs.counts.tolist())
+def input_drift(
+    model: SpikingClassifier,
+    batches: Loader,
+    *,
+    seed: int = 0,
+    draw: int = FIRST_DRAW,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> dict[str, LayerDrift]:
+    """What enters every layer whose norm holds statistics, in evaluation mode, over all samples.
+
+    Means and variances of batches are combined exactly, whatever their sizes. The model is left as it was.
+
+    Args:
+        batches: as :func:`~bntt.analysis.evaluate` takes them.
+        seed, draw: of the noise.
+        progress: called with the number of samples of every batch done.
+
+    Raises:
+        ValueError: if no layer holds statistics, or there are no samples.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
+    >>> input_drift(model, [(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))])["fc1"].driven
+    (1, 3)
+    """
+    norms, late = held_norms(model.network), delays(model.network)
+    found = input_moments(model, batches, seed=seed, draw=draw, progress=progress)
+    return {name: compared(found[name], norm, late[name].driven(norm.num_steps)) for name, norm in norms.items()}
+
+
+def input_moments(
+    model: SpikingClassifier,
+    batches: Loader,
+    *,
+    seed: int = 0,
+    draw: int = FIRST_DRAW,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> dict[str, Moments]:
+    """Mean and variance (float64) of what enters those layers at each step and channel; arguments and errors are those
+    of :func:`input_drift`."""
+    check_classifier(model, "input_drift() takes")
+    norms, sums = held_norms(model.network), dict[str, Tensor]()
+    device = next(model.parameters()).device
+    with torch.no_grad(), evaluating(model):
+        for inputs, labels, index in samples(batches, 0):
+            noise = {"seed": seed, "index": index, "draw": draw}
+            steps = advance_batch(model, inputs.to(device), Measure(moments=True), noise)
+            found = joined([part.measured for part in steps])
+            for name in norms:
+                moments = found[name].moments
+                assert moments is not None  # asked for, and the layer has a norm
+                own = moment_sums(moments).cpu()
+                sums[name] = sums[name] + own if name in sums else own
+            progress(len(labels))
+    if not sums:
+        raise ValueError("there are no samples to measure")
+    return {name: moments_of_sums(rows) for name, rows in sums.items()}
+
+
+def compared(found: Moments, norm: TemporalNorm, driven: range) -> LayerDrift:
+    """The moments of what entered a layer, a row for each step, beside what its norm holds.
+
+    >>> from bntt.nn import BNTT
+    >>> came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.ones(2, 1).double(), (8, 8))
+    >>> [round(value, 3) for value in compared(came, BNTT(1, num_steps=2, eps=1e-9), range(2)).distance]
+    [2.0, 0.0]
+    """
+    mean, var = norm.running_mean.detach().double().cpu(), norm.running_var.detach().double().cpu()
+    at = slice(driven.start, driven.stop) if driven and len(mean) > 1 else slice(None)
+    usual = mean[at].mean(0)
+    usual_var = (var[at] + (mean[at] - usual).square()).mean(0) + norm.eps
+    var = var + norm.eps
+    apart, ratio = (found.mean - mean) / var.sqrt(), (found.var + norm.eps) / var
+    return LayerDrift(
+        driven=(driven.start + 1, driven.stop),
+        distance=apart.abs().mean(1).tolist(),
+        distance_if_shared=((found.mean - usual).abs() / usual_var.sqrt()).mean(1).tolist(),
+        divergence_nats=((ratio - 1 - ratio.log() + apart.square()) / 2).mean(1).tolist(),
+        deviation_ratio=(ratio.log() / 2).mean(1).exp().tolist(),
+    )
+
+
+def layer_inputs(
+    model: SpikingClassifier,
+    batches: Loader,
+    layer: str,
+    *,
+    edges: Sequence[float] = EDGES,
+    seed: int = 0,
+    draw: int = FIRST_DRAW,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> LayerInputs:
+    """The distribution of what enters one layer, in evaluation mode, in units of what it holds.
+
+    A copy of the model is measured, the layer's block in plain PyTorch and one step after another.
+
+    Args:
+        batches, seed, draw, progress: as :func:`input_drift`'s.
+        edges: of the histogram, two or more that ascend.
+
+    Raises:
+        ValueError: if there is no such layer, or it holds no statistics; or there are no samples.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
+    >>> found = layer_inputs(model, [(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))], "fc1")
+    >>> [sum(row) for row in found.counts]
+    [40.0, 40.0, 40.0]
+    """
+    check_classifier(model, "layer_inputs() takes")
+    if layer not in (names := held_norms(model.network)):
+        raise ValueError(f"there is no layer {layer!r} that holds statistics: choose one of {', '.join(names)}")
+    wanted = tuple(Measure(current=edges).current)
+    model = copy.deepcopy(model).eval()
+    model.network.compute = replace(model.network.compute, backend="auto")
+    device, rows, total, images = next(model.parameters()).device, list[Tensor](), None, 0
+    norm = held_norms(model.network)[layer]
+
+    def count(module: nn.Module, args: tuple[Any, ...]) -> None:
+        for x in args[0]:
+            row = len(rows) if len(norm.running_mean) > 1 else 0
+            shape = (-1, *[1] * (x.ndim - 2))
+            mean, inverse = norm.running_mean[row].reshape(shape), (norm.running_var[row] + norm.eps).rsqrt()
+            rows.append(distribution([(x - mean) * inverse.reshape(shape)], wanted)[0].cpu())
+
+    norm.register_forward_pre_hook(count)
+    with torch.no_grad():
+        for inputs, labels, index in samples(batches, 0):
+            rows.clear()
+            noise = {"seed": seed, "index": index, "draw": draw}
+            for _ in advance_batch(model, inputs.to(device), Measure(), noise):
+                pass
+            counts = torch.cat(rows)
+            total, images = counts if total is None else total + counts, images + len(labels)
+            progress(len(labels))
+    if total is None:
+        raise ValueError("there are no samples to measure")
+    return LayerInputs(layer=layer, images=images, edges=wanted, counts=total.tolist())
+
+
+def held_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
+    """The norms that hold running statistics, by layer.
+
+    Raises:
+        ValueError: if there is none.
+
+    >>> from bntt.models import mlp
+    >>> list(held_norms(mlp(hidden=(4,), norm="bn")))
+    ['fc1']
+    """
+    norms = {name: layer.norm for name, layer in network.layers.items()}
+    held = {name: norm for name, norm in norms.items() if isinstance(norm, TemporalNorm)}
+    if not held:
+        kinds = ", ".join(sorted({type(norm).__name__ for norm in norms.values() if norm is not None}))
+        raise ValueError(
+            f"no layer of this network holds statistics to drift from (its norms: {kinds or 'none'}): "
+            f"measure one with bntt, bn or another norm with running statistics"
+        )
+    return held

@@ -10,26 +10,35 @@ from typing import ClassVar
 
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.result import Metric, Number, OverSteps, Record, Result
-from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines
+from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
 from bntt.charts.section import Cell, Section, Table, number, plural
 
 DISTANCE = Axis("distance of means (held deviations)", low=0)
 RATIO = Axis("input's deviation / held deviation", low=0)
 DIVERGENCE = Axis("divergence KL (nats)", low=0)
+MEASURES = ("distance", "distance_if_shared", "divergence_nats", "deviation_ratio")
 INPUT = Axis("(input - held mean) / held deviation", low=-4, high=4)
 
 
-class LayerOverSteps(Record):
-    """One layer's input against what the layer holds, a value for each step; see
-    :class:`~bntt.analysis.LayerDrift` for the equations."""
+class LayerDrift(Record):
+    """A layer's input x_t, with mean μ_t and variance σ²_t over batch and space, against μ̄_t and σ̄²_t, which it holds.
+
+    ε is added to both variances, as the layer does. The held variance is unbiased, the measured one is not, which of
+    many values is the same.
+    """
 
     driven: tuple[int, int]
     """The first and the last step, from 1, that is not silent by the firing rule and reaches the readout."""
     distance: OverSteps
+    """Mean over channels of ``|μ_t - μ̄_t| / σ̄_t``: 1 is a whole deviation away."""
     distance_if_shared: OverSteps
-    """The distance, if one pair of statistics served all steps."""
+    """The distance, if the layer held for all steps what it holds for the driven ones on average: how much its input
+    moves at all. It is the distance itself where one pair of statistics serves every step."""
     divergence_nats: OverSteps
+    """Mean over channels of ``KL(N(μ_t, σ²_t) ‖ N(μ̄_t, σ̄²_t)) = ½ (r - 1 - ln r + (μ_t - μ̄_t)² / σ̄²_t)`` with
+    ``r = σ²_t / σ̄²_t``; 0 where they agree."""
     deviation_ratio: OverSteps
+    """Geometric mean over channels of ``σ_t / σ̄_t``."""
 
     def where_driven(self, values: OverSteps) -> list[Number]:
         """The values of driven steps, None elsewhere."""
@@ -37,17 +46,21 @@ class LayerOverSteps(Record):
         return [value if first <= t <= last else None for t, value in enumerate(values, 1)]
 
 
-class Distribution(Record):
-    """How the standardised input of one layer is distributed in every step."""
+class LayerInputs(Record):
+    """How what enters a layer is distributed in every step, as ``(x_t - μ̄_t) / σ̄_t`` of each value."""
 
     layer: str
     images: int
     edges: Sequence[float]
     counts: Sequence[Sequence[float]]
-    """For each step: below the first edge, between each two, and from the last edge on."""
+    """For each step, how many values are below the first edge, between each two, and from the last edge on."""
 
     def density(self, step: int) -> list[float]:
-        """Share of a step's values between each two edges, over their distance."""
+        """Share of a step's values between each two edges, over their distance; the step from 0.
+
+        >>> LayerInputs(layer="fc1", images=1, edges=(0.0, 0.5, 1.0), counts=[[2, 1, 1, 0]]).density(0)
+        [0.5, 0.5]
+        """
         row = self.counts[step]
         return [n / sum(row) / (b - a) for n, (a, b) in zip(row[1:-1], pairwise(self.edges), strict=True)]
 
@@ -59,8 +72,8 @@ class DriftResult(Result):
     """None in files from before arguments were kept."""
     norm: str
     images: int
-    layers: Mapping[str, LayerOverSteps]
-    distribution: Distribution
+    layers: Mapping[str, LayerDrift]
+    distribution: LayerInputs
 
     def rows(self) -> list[dict[str, object]]:
         return [
@@ -68,11 +81,8 @@ class DriftResult(Result):
                 "layer": name,
                 "step": t + 1,
                 "driven": layer.driven[0] <= t + 1 <= layer.driven[1],
-                "distance": layer.distance[t],
-                "distance_if_shared": layer.distance_if_shared[t],
-                "divergence_nats": layer.divergence_nats[t],
-                "deviation_ratio": layer.deviation_ratio[t],
             }
+            | {key: getattr(layer, key)[t] for key in MEASURES}
             for name, layer in self.layers.items()
             for t in range(len(layer.distance))
         ]
@@ -81,7 +91,7 @@ class DriftResult(Result):
         spoken = f"{plural(self.images, f'{self.split} image')}, one start"
         columns = ("layer", "distance", "were they shared", "divergence, nats", "ratio of deviations")
         means = [
-            (Cell(name), *(number(_mean(row)) for row in _measures(layer).values()))
+            (Cell(name), *(number(_mean(getattr(layer, key))) for key in MEASURES))
             for name, layer in self.layers.items()
         ]
         return Section(
@@ -93,19 +103,15 @@ class DriftResult(Result):
 
     def _charts(self, spoken: str) -> tuple[Chart, ...]:
         def over(title: str, y: Axis, key: str, *levels: Level) -> Lines:
-            lines = [
-                Line(name, range(1, len(row) + 1), layer.where_driven(row))
-                for name, layer in self.layers.items()
-                for row in [_measures(layer)[key]]
-            ]
-            return Lines(title, STEPS, y, lines, levels, spoken)
+            rows = {name: layer.where_driven(getattr(layer, key)) for name, layer in self.layers.items()}
+            return Lines(title, STEPS, y, over_steps(rows), levels, spoken)
 
         return (
             self._distribution_chart(),
             over("Distance of running statistics", DISTANCE, "distance"),
-            over("The same, were they shared by all steps", DISTANCE, "if_shared"),
-            over("Deviation of the input over the held one", RATIO, "ratio", Level(1.0, "as held")),
-            over("The input as a Gaussian, from the held one", DIVERGENCE, "divergence"),
+            over("The same, were they shared by all steps", DISTANCE, "distance_if_shared"),
+            over("Deviation of the input over the held one", RATIO, "deviation_ratio", Level(1.0, "as held")),
+            over("The input as a Gaussian, from the held one", DIVERGENCE, "divergence_nats"),
         )
 
     def _distribution_chart(self) -> Lines:
@@ -129,17 +135,8 @@ class DriftResult(Result):
             digits=2,
         ),
         "drift-if-shared": Metric(
-            "distance if all steps shared one", "σ", lambda r, at: _driven_mean(r, "if_shared"), digits=3
+            "distance if all steps shared one", "σ", lambda r, at: _driven_mean(r, "distance_if_shared"), digits=3
         ),
-    }
-
-
-def _measures(layer: LayerOverSteps) -> dict[str, OverSteps]:
-    return {
-        "distance": layer.distance,
-        "if_shared": layer.distance_if_shared,
-        "divergence": layer.divergence_nats,
-        "ratio": layer.deviation_ratio,
     }
 
 
@@ -149,11 +146,11 @@ def _mean(values: OverSteps) -> Number:
 
 def _driven_mean(result: DriftResult, key: str) -> Number:
     """Mean over layers and the steps in which something arrives."""
-    found = [v for layer in result.layers.values() for v in layer.where_driven(_measures(layer)[key]) if v is not None]
+    found = [v for layer in result.layers.values() for v in layer.where_driven(getattr(layer, key)) if v is not None]
     return mean(found) if found else None
 
 
-def _shown(layer: LayerOverSteps, steps: int) -> list[int]:
+def _shown(layer: LayerDrift, steps: int) -> list[int]:
     """The first, the middle and the last of the driven steps; of all where none is."""
     first, last = layer.driven if layer.driven[0] <= layer.driven[1] else (1, steps)
     return sorted({first, (first + last) // 2, last})

@@ -21,7 +21,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.accuracy.batches import Leaves, passing
+from bntt.analysis.accuracy.batches import Leaves, advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.energy.fan_out import fan_out
 from bntt.analysis.energy.state_updates import Updates, updates_of
@@ -206,7 +206,7 @@ def _passed(
     readout = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}
     logits, parts = list[Tensor](), list[Measured]()
     measure = Measure(spikes=True, arrivals=True)
-    for part in passing(model, inputs, measure, noise, leaves=leaves, beside=readout):
+    for part in advance_batch(model, inputs, measure, noise, leaves=leaves, unlisted=readout):
         logits.append(_answers(logits[-1][-1:], part.logits, part.there) if logits else part.logits)
         parts.append(part.measured)
     missing = total - sum(map(len, logits))

@@ -127,7 +127,9 @@ def fold_equivalence(
         images=seen,
         accuracy=hits[""] / seen,
         firing_rate=shares("", ""),
-        heard_steps={layer: [t + 1 for t in delay.heard(total)] for layer, delay in delays(model.network).items()},
+        heard_steps={
+            layer: [t + 1 for t in delay.reaching_readout(total)] for layer, delay in delays(model.network).items()
+        },
         folds={
             name: FoldedNetwork(
                 keeps_mean=keeps["mean"],

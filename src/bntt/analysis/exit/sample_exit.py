@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bntt.analysis.accuracy.batches import Leaves, passing
+from bntt.analysis.accuracy.batches import Leaves, advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
 from bntt.analysis.exit.early_exit import ROUNDING
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
@@ -212,7 +212,7 @@ def exit_each(
             for inputs, labels, index in samples(batches, 0):
                 noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
                 said = left = torch.zeros(len(labels), dtype=torch.int64, device=device)
-                for t, part in enumerate(passing(model, inputs.to(device), measure, noise, leaves=leaves)):
+                for t, part in enumerate(advance_batch(model, inputs.to(device), measure, noise, leaves=leaves)):
                     if t == 0:
                         check_labels(labels, part.logits.shape[2])
                     said = said.index_copy(0, part.there, part.logits[-1].argmax(1))

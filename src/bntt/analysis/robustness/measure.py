@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.accuracy.evaluation import Evaluation, evaluate
-from bntt.analysis.accuracy.paired import paired
+from bntt.analysis.accuracy.evaluation import Evaluation, evaluate, paired
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
 from bntt.analysis.robustness.measurement import RobustArguments
 from bntt.analysis.robustness.result import NoisyRow, NoisyRun, RobustResult

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from bntt.analysis import health, surprises, untrained_activity, unvarying
 from bntt.analysis.accuracy.result import UnvaryingInput
@@ -35,8 +34,7 @@ def never_varied(data: Parts, model: SpikingClassifier, measured: PartLoader) ->
     """Look at what the measured samples do at such steps; None where there are none, or the data are no sequences."""
     if not isinstance(data.train, SequenceSet) or not (found := _still(data, model.encoder)).which:
         return None
-    met = asdict(surprises(model, found, measured))
-    return UnvaryingInput.model_validate({"steps": found.which, "training_samples": found.samples, **met})
+    return surprises(model, found, measured)
 
 
 def _still(data: Parts, encoder: Encoder) -> Unvarying:
