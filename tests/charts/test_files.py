@@ -68,27 +68,27 @@ def test_a_file_is_whole_or_the_one_before(error, tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["c.png"]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 8, 25, 300])
-def test_steps_are_whole_numbers(steps):
-    (axes,) = drawn(layers("conv1", steps=steps)).axes
-    assert all(tick == int(tick) and 1 <= tick <= steps for tick in ticks(axes))
-    assert len(ticks(axes)) >= min(steps, 3)
-    assert axes.get_ylim()[0] == 0
-    assert axes.get_ylim()[1] > max(axes.lines[0].get_ydata())
+def test_steps_are_whole_numbers():
+    for steps in (1, 3, 8, 300):
+        (axes,) = drawn(layers("conv1", steps=steps)).axes
+        assert all(tick == int(tick) and 1 <= tick <= steps for tick in ticks(axes)), steps
+        assert len(ticks(axes)) >= min(steps, 3), steps
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] > max(axes.lines[0].get_ydata())
 
 
 def test_shares_are_percentages_within_their_bounds():
     (axes,) = drawn(Lines("t", STEPS, SHARE, [Line("a", [1, 2], [0.5, 0.98], high=[0.6, 1.1], low=[0.4, 0.9])])).axes
     assert axes.get_ylim() == (0, 1)
-    assert axes.yaxis.get_major_formatter()(0.2, 0) == "20%"
+    assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["0%", "20%"]
     assert (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()) == ("t", "time step", "accuracy")
 
 
 def test_logarithmic_axes_write_plain_numbers():
     (axes,) = drawn(Forest("", Axis("seconds", scale="log"), [Entry("a", 0.3), Entry("b", 20.0)])).axes
     assert axes.get_xscale() == "log"
-    assert axes.xaxis.get_major_formatter()(0.5, 0) == "0.5"
-    assert not any(text.get_text() for text in axes.get_xticklabels(minor=True))
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.2", "0.5", "1", "2", "5", "10", "20"]
+    assert not len(axes.get_xticks(minor=True))
     (zeros,) = drawn(Lines("", STEPS, Axis("rate", scale="log"), [Line("a", [1], [0.0])])).axes
     assert zeros.get_yscale() == "linear"
 
@@ -124,16 +124,13 @@ def test_other_legends_stand_below_their_chart_or_beside_where_they_are_long():
     assert many.legends[0].get_window_extent().x0 > many.axes[0].get_window_extent().x1
 
 
-@pytest.mark.parametrize("number", range(6))
-def test_nothing_that_is_written_is_cut(number):
-    chart = charts("a name that is rather long, with a unit (1/255)")[number]
-    figure = draw_figure(Figure("a title that is long enough to need more than a single line of it", [chart]))
-    figure.draw_without_rendering()
-    whole, shown = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-    assert shown.x0 >= whole.x0 - 1
-    assert shown.y0 >= whole.y0 - 1
-    assert shown.x1 <= whole.x1 + 1
-    assert shown.y1 <= whole.y1 + 1
+def test_nothing_that_is_written_is_cut():
+    for chart in charts("a name that is rather long, with a unit (1/255)"):
+        figure = draw_figure(Figure("a title that is long enough to need more than a single line of it", [chart]))
+        figure.draw_without_rendering()
+        whole, shown = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+        room = [shown.x0 - whole.x0, shown.y0 - whole.y0, whole.x1 - shown.x1, whole.y1 - shown.y1]
+        assert min(room) >= -1, type(chart)
 
 
 def test_charts_stand_in_rows():

@@ -7,19 +7,20 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from PIL import Image as Pixels
 
-from bntt.charts.colours import looks_of
-from bntt.charts.page import draw, legend_of
-from bntt.charts.records import STEPS, Image, Level, Lines
+from bntt.charts.colours import METHODS, looks_of
+from bntt.charts.page import bar_height, bars, draw, forest, forest_height, heat_map, heat_map_height, legend_of
+from bntt.charts.records import STEPS, Axis, Bar, Bars, HeatMap, Histogram, Image, Level, Line, Lines
+from bntt.charts.svg_lines import FEW, MOST_POINTS, histogram, lines, mark, rectangle, shortened, swatch, text
 from tests.charts.every_kind import SHARE, charts, layers
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_every_kind_is_an_escaped_picture_with_words(number):
-    chart = charts(HOSTILE)[number]
+@pytest.mark.parametrize("chart", charts(HOSTILE)[:5], ids=lambda chart: type(chart).__name__)
+def test_every_kind_is_an_escaped_picture_with_words(chart):
     looks = looks_of([chart])
     text = str(draw(chart, looks))
     assert text == str(draw(chart, looks))
@@ -51,3 +52,119 @@ def test_legends_name_several_series_and_levels():
     marked = Lines("", STEPS, SHARE, layers("a").lines, [Level(0.1, "chance"), Level(0.2)])
     assert names(marked) == ["a", "chance"]
     assert names(charts()[1]) == []
+
+
+def classes(chart):
+    return re.findall(r'class="([^"]*)"', Markup("").join(lines(chart, looks_of([chart]))))
+
+
+def of(*lines_, axis=None, levels=()):
+    return Lines("t", STEPS, axis or Axis("y"), lines_, levels)
+
+
+def test_lines_are_open_where_there_is_no_value():
+    found = classes(of(Line("a", range(5), [0.1, 0.4, None, 0.3, float("nan")], "bntt")))
+    assert found.count("l c-bntt") == 1
+    assert found.count("m c-bntt") == 3
+
+
+def test_rows_that_are_worth_nothing_are_crossed_out_in_their_band():
+    found = classes(of(Line("a", [1, 2], [0.5, 0.4], "bn", [0.4, 0.3], [0.6, 0.5], invalid=[1])))
+    assert found.count("cross") == 1
+    assert "band c-bn" in found
+
+
+def test_an_interval_of_one_place_is_a_stroke():
+    assert "l c-bn" in classes(of(Line("a", [8], [0.5], "bn", [0.4], [0.6])))
+
+
+def test_zeros_have_no_logarithm():
+    holed = Line("a", [1, 2], [1.0, 0.0], "bn", [0.0, 0.0], [1.0, 1.0])
+    found = classes(of(holed, axis=Axis("y", scale="log")))
+    assert found.count("m c-bn") == 1
+    assert "band c-bn" not in found
+
+
+def test_how_lines_are_drawn():
+    assert "l c-bn dashed" in classes(of(Line("a", [1, 2], [1.0, 2.0], "bn", dashed=True)))
+    single = classes(of(Line("a", [1, 2], [1.0, 2.0], "bn", joined=False)))
+    assert (single.count("m c-bn"), "l c-bn" in single) == (2, False)
+    chart = of(Line("a", [1, 2, 3], [1.0, 2.0, 1.0], "bn", stepped=True))
+    (way,) = re.findall(r'd="([^"]*)" class="l c-bn"', Markup("").join(lines(chart, looks_of([chart]))))
+    assert re.fullmatch(r"M[\d. ]+H[\d.]+V[\d.]+H[\d.]+V[\d.]+", way)
+
+
+def test_long_lines_are_thinned_and_bear_no_marks():
+    chart = layers("a", steps=3 * MOST_POINTS)
+    drawn = Markup("").join(lines(chart, looks_of([chart])))
+    assert "m s-0" not in drawn
+    assert re.search(r'd="(M[^"]*)" class="l s-0"', drawn)[1].count("L") == MOST_POINTS - 1
+    assert MOST_POINTS > FEW
+
+
+def test_levels_stand_at_heights_and_places():
+    assert classes(of(Line("a", [1, 2], [1.0, 2.0]), levels=[Level(1.5), Level(2, at="x")])).count("level") == 2
+
+
+def test_a_histogram_is_filled_where_it_is_alone():
+    alone = Histogram("t", STEPS, Axis("n"), [0, 1, 2], {"a": [1, 2]})
+    assert 'class="b s-0"' in Markup("").join(histogram(alone, looks_of([alone])))
+    two = Histogram("t", STEPS, Axis("n"), [0, 1, 2], {"a": [1, 2], "b": [2, 1]})
+    assert {"l s-0", "l s-23"} <= set(re.findall(r'class="([^"]*)"', Markup("").join(histogram(two, looks_of([two])))))
+
+
+NAMES, VALUES = ["conv1", "fc1"], [Bar("bntt", [2.0, None]), Bar("bn", [0.0, 1.0])]
+
+
+def elements(parts, tag):
+    return [one.attrib for one in ElementTree.fromstring(Markup("<g>{}</g>").format(Markup("").join(parts))).iter(tag)]
+
+
+def drawn(chart):
+    return elements(bars(chart, looks_of([chart])), "rect")
+
+
+def test_bars_are_as_long_as_their_values():
+    rects = drawn(Bars("t", Axis("spikes"), NAMES, VALUES))
+    assert [rect["class"] for rect in rects] == ["b c-bntt", "b c-bn", "b c-bn"]
+    assert float(rects[0]["width"]) > float(rects[2]["width"]) > float(rects[1]["width"]) > 0
+    assert len({rect["y"] for rect in rects}) == 3
+
+
+def test_stacked_bars_follow_each_other_in_a_row():
+    first, second, _ = drawn(Bars("t", Axis("spikes"), NAMES, [VALUES[0], Bar("bn", [1.0, 1.0])], stacked=True))
+    assert float(second["x"]) == pytest.approx(float(first["x"]) + float(first["width"]), abs=0.02)
+    assert first["y"] == second["y"]
+    assert bar_height(Bars("", Axis(""), NAMES, VALUES)) > bar_height(Bars("", Axis(""), NAMES, VALUES, stacked=True))
+
+
+def test_intervals_and_starts_are_drawn():
+    _, chart, rows, *_ = charts()
+    assert [one["class"] for one in elements(bars(chart, looks_of([chart])), "path")].count("spread") == 2
+    kinds = [one["class"] for one in elements(forest(rows, looks_of([rows])), "path")]
+    assert kinds.count("spread") == 2
+    assert {"l c-bntt", "m c-bntt", "cross", "level"} <= set(kinds)
+    assert forest_height(rows) > 0
+
+
+def test_a_heat_map_is_the_fainter_the_less_there_is():
+    chart = charts()[3]
+    cells = elements(heat_map(chart), "rect")
+    assert [float(cell.get("fill-opacity", 1)) for cell in cells] == [0.08, 1, pytest.approx(0.54)]
+    assert [one["class"] for one in elements(heat_map(chart), "path")] == ["grid"]
+    assert heat_map_height(chart) > 30
+    wide = HeatMap("", STEPS, ["a"], [str(i) for i in range(200)], [[1.0] * 200], Axis("v"))
+    assert 5 < len(elements(heat_map(wide), "text")) < 40
+
+
+def test_words_are_escaped_and_shortened():
+    assert text(1, 2.0, "<b>", "end", "name") == '<text x="1" y="2" text-anchor="end" class="name">&lt;b&gt;</text>'
+    assert shortened("a long name", 40) == "a lon…"
+    assert shortened("short", 40) == "short"
+
+
+def test_shapes_are_of_classes():
+    assert 'class="m c-bntt"' in mark(1, 2, 9, METHODS["bntt"])
+    assert rectangle(0, 0, 1, 2, "b c-bn", 0.5).endswith('class="b c-bn" fill-opacity="0.5"/>')
+    assert "opacity" not in rectangle(0, 0, 1, 2, "b c-bn")
+    assert 'aria-hidden="true"' in swatch(mark(1, 2, 0, METHODS["bn"]))

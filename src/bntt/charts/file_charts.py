@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from bntt.charts.axes import colour_ruler, finite, values_along
 from bntt.charts.colours import Looks
-from bntt.charts.limits import finite, is_logarithmic
 from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
 
 if TYPE_CHECKING:
@@ -138,19 +138,16 @@ def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
 
 def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
     from matplotlib.colors import LogNorm, Normalize
-    from matplotlib.ticker import PercentFormatter
 
-    rows = [_open(row) for row in chart.values]
-    held = finite(value for row in rows for value in row)
-    logarithmic = is_logarithmic(chart.value, held)
-    if logarithmic:
-        held = [value for value in held if value > 0]
-        rows = [[value if value > 0 else math.nan for value in row] for row in rows]
-    low, high = min(held, default=0.0), max(held, default=1.0)
-    scale = (LogNorm if logarithmic else Normalize)(low, high if high > low else low + 1)
-    shown = axes.imshow(rows, aspect="auto", norm=scale, cmap="cividis", interpolation="nearest")
+    scale = colour_ruler(chart.value, values_along(chart), 0, 1)
+    rows = [[v if v > 0 or not scale.logarithmic else math.nan for v in _open(row)] for row in chart.values]
+    norm = (LogNorm if scale.logarithmic else Normalize)(scale.low, scale.high)
+    shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")
     axes.set_facecolor("0.85")
-    bar = axes.figure.colorbar(shown, ax=axes, format=PercentFormatter(1) if chart.value.percent else None)
+    beside = axes.inset_axes((1.02, 0, 0.04, 1))  # a place of its own would stand at the end of the row
+    bar = axes.figure.colorbar(shown, cax=beside)
+    bar.ax.minorticks_off()
+    bar.set_ticks(list(scale.ticks), labels=list(scale.labels))
     bar.set_label(wrapped(chart.value.label, 26), parse_math=False, fontsize=9)
     for names, set_ticks, turned in ((chart.columns, axes.set_xticks, True), (chart.rows, axes.set_yticks, False)):
         every = math.ceil(len(names) / FEW) or 1

@@ -11,15 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bntt.charts.axes import finite, on_shared_scales, places_along, ruler, values_along
 from bntt.charts.colours import Looks, looks_of
 from bntt.charts.file_charts import FEW, Legend, columns_are_turned, draw_chart, wrapped
-from bntt.charts.limits import finite, is_logarithmic, place_limits, places_along, value_limits, values_along
 from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Lines
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis as DrawnAxis
     from matplotlib.figure import Figure as Drawing
 
 UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -55,7 +54,7 @@ def draw_figure(figure: Figure) -> Drawing:
     """
     from matplotlib.figure import Figure as Drawing
 
-    charts = figure.charts
+    charts = on_shared_scales(figure.charts)
     if not charts:
         raise ValueError(f"the figure {figure.title!r} has no chart: leave out a figure of nothing")
     columns = min(figure.columns or _columns(charts), len(charts))
@@ -154,31 +153,18 @@ def _frame(axes: Axes, chart: Chart, letters: int) -> None:
 
 
 def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = False) -> None:
-    """One axis: scale, ends, ticks and name."""
-    values = values or which == "y"
-    low, high = value_limits(axis, held) if values else place_limits(axis, held)
-    drawn, logarithmic = getattr(axes, f"{which}axis"), is_logarithmic(axis, held)
-    if logarithmic:
+    """One axis: scale, ends, ticks and name, as the page chooses them."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    scale, drawn = ruler(axis, held, 0, 1, places=not (values or which == "y"), most=8), getattr(axes, f"{which}axis")
+    if scale.logarithmic:
         getattr(axes, f"set_{which}scale")("log")
-    getattr(axes, f"set_{which}lim")(low, high)
-    _ticks(drawn, axis, logarithmic=logarithmic)
+    getattr(axes, f"set_{which}lim")(scale.low, scale.high)
+    drawn.set_major_locator(FixedLocator(scale.ticks))
+    drawn.set_minor_locator(NullLocator())
+    drawn.set_ticklabels(scale.labels, parse_math=False)
     drawn.set_label_text(wrapped(axis.label, letters), parse_math=False, fontsize=9)
     axes.grid(alpha=0.3, axis=which)  # type: ignore[arg-type]
-
-
-def _ticks(drawn: DrawnAxis, axis: Axis, *, logarithmic: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
-    low, high = drawn.get_view_interval()
-    if not logarithmic:
-        ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=axis.whole, min_n_ticks=1 if axis.whole else 2)
-        drawn.set_major_locator(ticks)
-    elif high <= 1000 * low:
-        drawn.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        drawn.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        drawn.set_minor_formatter(NullFormatter())
-    if axis.percent:
-        drawn.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g}%"))
 
 
 def _bar_names(axes: Axes, chart: Bars) -> None:

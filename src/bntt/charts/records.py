@@ -31,6 +31,8 @@ class Axis:
     """The lowest value that is possible; nothing is drawn below it."""
     high: Number = None
     """The highest value that is possible; nothing is drawn above it."""
+    shown: tuple[float, ...] = ()
+    """Values of other panels, which a scale that they share has room for as well."""
 
 
 STEPS = Axis("time step", whole=True)

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bntt.charts.records import Chart
-from bntt.charts.table import Cell as Cell
-from bntt.charts.table import Table as Table
+
+Mark = Literal["", "gap", "good", "bad", "open"]
+"""How a cell is told apart: by colour, and always by its words too."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a table: a text, what it is sorted by, and a note below it."""
+
+    text: str
+    value: float | None = None
+    note: str = ""
+    mark: Mark = ""
+    link: str = ""
+    """To a place of the page."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns; the first cell of a row names it. A caption says what was run."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    """Below it."""
 
 
 @dataclass(frozen=True)

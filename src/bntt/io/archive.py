@@ -1,6 +1,6 @@
-"""Archives of small text files: the evidence behind results, one ``NAME.tar.xz`` a subject, beside ``SHA256SUMS``.
+"""Archives of text files: the evidence behind results, one ``NAME.tar.xz`` a subject, with ``SHA256SUMS`` beside it.
 
-The same files give the same bytes. Reading verifies the checksum first, and never writes into their folder.
+The same files give the same bytes. Reading verifies the checksum first, and never writes where the archives lie.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ SIZES = {"paper": "at the paper's setting", "small": "at the small setting"}
 
 
 def figures_of(result: StudyResult) -> Iterator[tuple[str, FigurePart, Figure]]:
-    """Yield every picture of a study that there are numbers for: its file's name, what was asked for, the chart."""
+    """Yield every picture that there are numbers for: the name of its file, what was asked for, and the picture."""
     for number, part in enumerate(result.study.figures, start=1):
         if charts := CHARTS[part.kind](result, part):
             title = f"{part.title} ({result.study.name}, {SIZES[result.setting]})"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bntt.charts.limits import finite
+from bntt.charts.axes import finite
 from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
 from bntt.studies.numbers import Starts, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
 from bntt.studies.pictures import Bounds, Drifts, FigurePart, Layers, Membrane, OverTime

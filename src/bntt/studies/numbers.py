@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any, NamedTuple
 
-from bntt.charts.limits import finite
+from bntt.charts.axes import finite
 from bntt.charts.records import Line, Number
 from bntt.studies.pictures import FigurePart
 from bntt.studies.start_plan import Start

@@ -15,7 +15,7 @@ from typing import Any
 
 from bntt.data.catalog import BUILT_IN, prepared_folder
 from bntt.data.events.event_sets import EVENT_SETS, frames_folder
-from bntt.data.prepared import Manifest, manifest_of, read_manifest
+from bntt.data.prepared.prepared_set import Manifest, manifest_of, read_manifest
 from bntt.io.archive import archives_in, packed_place, unpacked
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_text, digest_of_values, find_object
@@ -145,7 +145,7 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
 
 
 def evidence_of(run: KeptRun) -> dict[str, bytes]:
-    """Collect the files that a run's numbers can be checked with, and those of its ANN: no weights."""
+    """Collect the files that a run's numbers can be checked with, and those of the ANN that it began with."""
     folders = [run.path]
     if run.recipe.convert.ann:
         folders.append(_ann_place(run.recipe, run.path, run.evaluation))

@@ -8,7 +8,7 @@ import pytest
 
 from bntt.charts.colours import looks_of
 from bntt.charts.page import draw
-from bntt.charts.table import table_of
+from bntt.charts.text import table_of
 from bntt.studies.report import measures
 from bntt.studies.report.measures import kind_of, measured, sections_of
 from bntt.studies.report.reading import Values

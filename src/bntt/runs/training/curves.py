@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bntt.charts.limits import finite
+from bntt.charts.axes import finite
 from bntt.charts.records import Axis, Level, Line, Lines, is_empty
 
 EPOCHS = Axis("epoch", whole=True)

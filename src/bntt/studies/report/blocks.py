@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bntt.charts import section
-from bntt.charts.table import Cell, Mark, Table
+from bntt.charts.section import Cell, Mark, Table
 
 
 @dataclass(frozen=True)

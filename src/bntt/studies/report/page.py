@@ -14,9 +14,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bntt.charts import page as chart_page
+from bntt.charts.axes import on_shared_scales
 from bntt.charts.colours import looks_of, style_rules
 from bntt.charts.section import Cell, Table
-from bntt.charts.table import table_of
+from bntt.charts.text import table_of
 from bntt.io.files import write_whole
 from bntt.studies.report.blocks import Page, Subject
 from bntt.studies.report.find import is_study
@@ -93,6 +94,7 @@ def html_of(page: Page) -> str:
     parts = {"style": f"{_part('page.css')}\n{style_rules()}", "script": _part("page.js")}
     environment.globals |= {"anchor": anchor, "numeric": numeric, "table_of": table_of, "looks_of": looks_of}
     environment.globals |= {"draw": chart_page.draw, "legend_of": chart_page.legend_of}
+    environment.globals |= {"on_shared_scales": on_shared_scales}
     hashes = {f"{name}_hash": _hash(text) for name, text in parts.items()}
     template = environment.get_template("page.html")
     return template.render(page=page, version=__version__, **parts, **hashes)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bntt.charts.section import Cell, Table, count, duration, gap, plural
-from bntt.charts.table import Mark
+from bntt.charts.section import Cell, Mark, Table, count, duration, gap, plural
 from bntt.io.checkpoint import CheckpointError
 from bntt.studies.report.blocks import Claim, Picture, Section, Subject
 from bntt.studies.report.picture import address_of

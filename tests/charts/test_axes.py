@@ -1,0 +1,119 @@
+"""From where to where axes go."""
+
+import math
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bntt.charts.axes import (
+    colour_ruler,
+    finite,
+    is_logarithmic,
+    on_shared_scales,
+    place_limits,
+    places_along,
+    ruler,
+    ticks_of,
+    value_limits,
+    values_along,
+)
+from bntt.charts.records import STEPS, Axis, Bar, Bars, HeatMap, Image, Level, Line, Lines
+from tests.charts.every_kind import charts
+
+
+def test_nothing_is_beyond_what_is_possible():
+    share = Axis("share", percent=True, low=0, high=1)
+    assert value_limits(share, [0.2, 0.99]) == (0, 1)
+    assert value_limits(share, [-0.1, 1.2]) == (0, 1)
+    assert value_limits(Axis("share", percent=True), [0.99]) == (0, 1)
+    assert value_limits(Axis("share", percent=True), [1.2])[1] > 1.2
+    assert value_limits(Axis("near the top", low=0.8), [0.9]) == (0.8, pytest.approx(0.945))
+    assert place_limits(Axis("ε", low=0), [0.0, 8.0]) == (0, pytest.approx(8.16))
+
+
+def test_values_have_zero_and_room():
+    assert value_limits(Axis("loss"), [1.0, 2.0]) == (0, pytest.approx(2.1))
+    assert value_limits(Axis("change"), [-1.0]) == (pytest.approx(-1.05), 0)
+    assert value_limits(Axis("nothing"), []) == (0, pytest.approx(1.05))
+
+
+def test_logarithmic_axes_leave_zero_out():
+    axis = Axis("spikes", scale="log", low=0)
+    assert value_limits(axis, [0.0, 3.0, 30.0]) == (2, 45)
+    assert place_limits(axis, [0.0, 1.1]) == (pytest.approx(1.0), pytest.approx(1.21))
+    assert not is_logarithmic(axis, [0.0])
+
+
+def test_counts_have_half_a_step_around_them():
+    assert place_limits(STEPS, [1, 8]) == (0.5, 8.5)
+    assert place_limits(STEPS, [4]) == (3.5, 4.5)
+
+
+def test_all_that_is_drawn_has_room():
+    line = Line("a", [1, 2], [1.0, math.nan], low=[-3.0, None], high=[5.0, math.inf])
+    chart = Lines("", STEPS, Axis("y"), [line], [Level(9.0), Level(7, at="x")])
+    assert sorted(values_along(chart)) == [-3, 1, 5, 9]
+    assert places_along(chart) == [1, 2, 7]
+    bars = [Bar("a", [1.0, 2.0]), Bar("b", [3.0, None])]
+    assert values_along(Bars("", Axis("y"), ["x", "y"], bars, stacked=True)) == [4, 2]
+    assert max(values_along(Bars("", Axis("y"), ["x"], [Bar("a", [1.0], high=[2.0], points=[[4.0]])]))) == 4
+    assert [max(values_along(chart)) for chart in charts()[2:5:2]] == [30, 3]
+    assert finite([None, math.nan, math.inf, 1]) == [1.0]
+
+
+AXES = [Axis("", percent, whole, scale) for percent, whole, scale in product(*2 * [(False, True)], ("linear", "log"))]
+
+
+@given(st.lists(st.floats(-1e99, 1e99), max_size=5), st.sampled_from(AXES), st.booleans())
+@settings(max_examples=50)
+def test_any_values_have_an_axis(values, axis, places):
+    found = ruler(axis, values, 200.0, 20.0, places=places)
+    assert found.high > found.low
+    assert len(found.ticks) == len(found.labels)
+    beyond = 0.01 * (found.high - found.low)
+    assert all(found.low - beyond <= tick <= found.high + beyond for tick in found.ticks)
+    assert all(20 <= found.at(v) <= 200 and math.isfinite(found.at(v)) for v in values)
+
+
+def test_panels_of_one_measure_share_a_scale():
+    loss, rate = Axis("loss"), Axis("rate", percent=True)
+    panels = [
+        Lines("", STEPS, axis, [Line("a", [1], [value])]) for axis, value in ((loss, 1.0), (rate, 0.5), (loss, 3.0))
+    ]
+    shared = on_shared_scales(panels)
+    assert [value_limits(one.y, values_along(one)) for one in shared] == [(0, 3.15), (0, 0.525), (0, 3.15)]
+    maps = [HeatMap("", STEPS, ["a"], ["1"], [[value]], loss) for value in (1.0, 9.0)]
+    assert {(scale.low, scale.high) for scale in (colours(one) for one in on_shared_scales(maps))} == {(1, 9)}
+    assert on_shared_scales([Image("", [])] * 2) == [Image("", [])] * 2
+
+
+def colours(chart):
+    return colour_ruler(chart.value, values_along(chart), 0, 1)
+
+
+def test_values_begin_at_zero_and_shares_end_at_one():
+    axis = ruler(Axis("", percent=True), [0.2, 0.99], 100.0, 0.0)
+    assert (axis.low, axis.high, axis.labels[0], axis.labels[-1]) == (0.0, 1.0, "0%", "100%")
+    assert axis.at(0.25) == 75.0
+    assert axis.at(7.0) == 0.0
+
+
+def test_powers_of_ten():
+    axis = ruler(Axis("", scale="log"), [0.3, 3e-4], 100.0, 0.0)
+    assert axis.labels == ("0.001", "0.01", "0.1")
+    assert axis.at(math.sqrt(0.3 * 3e-4)) == pytest.approx(50.0)
+    assert ruler(Axis("", scale="log"), [20.0, 70.0], 0.0, 1.0).labels == ("20", "50", "100")
+
+
+def test_counting_axes_count_from_one():
+    assert ruler(STEPS, [1, 8], 0.0, 1.0, places=True, most=8).ticks == tuple(map(float, range(1, 9)))
+    assert ruler(STEPS, [1, 3], 0.0, 1.0, places=True).labels == ("1", "2", "3")
+    assert ruler(STEPS, [1, 1000], 0.0, 1.0, places=True).labels[:2] == ("1", "200")
+    assert ruler(STEPS, [4.0], 0.0, 10.0, places=True).at(4.0) == 5.0
+
+
+def test_large_numbers_are_short():
+    assert ruler(Axis(""), [2.4e6], 0.0, 1.0).labels[:3] == ("0", "0.5M", "1M")
+    assert ticks_of(0.0, 50.0) == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]
