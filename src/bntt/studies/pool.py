@@ -15,7 +15,7 @@ from typing import Any
 
 from bntt.data.catalog import BUILT_IN, prepared_folder
 from bntt.data.events.event_sets import EVENT_SETS, frames_folder
-from bntt.data.prepared.prepared_set import Manifest, manifest_of, read_manifest
+from bntt.data.prepared import Manifest, manifest_of, read_manifest
 from bntt.io.archive import archives_in, packed_place, unpacked
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_text, digest_of_values, find_object
