@@ -80,14 +80,15 @@ def test_help_has_an_example(verb, capsys):
 @pytest.mark.parametrize("verb", ["prepare", "verify"])
 def test_help_and_errors_list_the_datasets(verb, capsys, monkeypatch):
     monkeypatch.setitem(catalog.DATASETS, "mine", catalog.DATASETS["mnist"])
+    prepared = [name for name, dataset in catalog.DATASETS.items() if not dataset.make]
     with pytest.raises(SystemExit):
         cli.main(["data", verb, "--help"])
-    assert ",".join(catalog.DATASETS) in capsys.readouterr().out
+    assert ",".join(prepared) in capsys.readouterr().out
     with pytest.raises(SystemExit) as caught:
         cli.main(["data", verb, "minst"])
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert all(name in said for name in catalog.DATASETS)
+    assert all(name in said for name in prepared)
 
 
 def test_recordings_are_simulated_prepared_shown_and_verified(tmp_path, cache, capsys, monkeypatch):

@@ -12,7 +12,6 @@ from bntt.nn import NORMS
         ("recipes", "cifar10-small"),
         ("models", "vgg11"),
         ("pretrained", "fashion-mnist-vgg6"),
-        ("datasets", "tiny-imagenet"),
         ("norms", "bn-pooled"),
     ],
 )

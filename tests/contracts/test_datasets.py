@@ -1,17 +1,23 @@
-"""Every dataset, on tiny files in its real format: read, prepared, verified, loaded, and the same every way."""
+"""Every dataset, on tiny files in its real format: its facts, read, prepared, verified, loaded, the same every way."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
-from bntt.data import FrameSet, ImageSet, SampleLoader, SampleSet, SequenceSet, catalog
+from bntt.cli import main as cli
+from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SampleSet, SequenceSet
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+from bntt.data.catalog import open_dataset, open_samples, prepare
 from bntt.data.events.aedat2 import SIMULATED
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_sets import EVENT_SETS, Framing, open_event_set, prepare_event_set
+from bntt.data.events.event_sets import Framing
 from bntt.data.images.cifar import CIFAR100, read_cifar10, read_cifar100
 from bntt.data.prepared import load_prepared, read_manifest
+from bntt.data.registry import DATASETS, Dataset, register
 from bntt.data.sequences import ORDERS
+from bntt.runs.recipe.file import RecipeError, load_recipe, parse_recipe, recipe_names
 from tests import fakes
 
 WAYS = {
@@ -59,6 +65,8 @@ RECORDINGS = {
     ),
 }
 """How to write it, how it becomes frames, and how many recordings each part has."""
+BUILT_IN = [name for name, dataset in DATASETS.items() if dataset.make]
+DATASETS_PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 
 
 @pytest.fixture(autouse=True)
@@ -66,23 +74,60 @@ def small(monkeypatch, tmp_path):
     """The cache is the test's own, and CIFAR's files have 60 records in all."""
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
     for name, read in (("cifar10", read_cifar10), ("cifar100", read_cifar100)):
-        tiny = dataclasses.replace(catalog.DATASETS[name], read=fakes.read_tiny(read, name))
-        monkeypatch.setitem(catalog.DATASETS, name, tiny)
-    for name in ("fashion-mnist",):
-        monkeypatch.setitem(catalog.DATASETS, name, dataclasses.replace(catalog.DATASETS[name], usual=()))
+        monkeypatch.setitem(
+            DATASETS, name, dataclasses.replace(DATASETS[name], read=fakes.read_tiny(read, name), published=())
+        )
+    monkeypatch.setitem(DATASETS, "fashion-mnist", dataclasses.replace(DATASETS["fashion-mnist"], usual=()))
 
 
-def test_the_tables_have_every_dataset():
-    assert WAYS.keys() == EXPECTED.keys() == catalog.DATASETS.keys()
-    assert RECORDINGS.keys() == EVENT_SETS.keys()
+def test_the_lists_of_datasets_agree(capsys, monkeypatch):
+    """The registry, these tables, ``bntt list``, the documentation's page and what a recipe may name."""
+    monkeypatch.undo()
+    assert DATASETS.keys() == {*WAYS, *RECORDINGS, *BUILT_IN}
+    assert WAYS.keys() == EXPECTED.keys()
+    assert cli.main(["list", "datasets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(DATASETS)
+    assert "\n".join(lines) in DATASETS_PAGE.read_text(), "copy the list to docs/datasets.md"
+    for name in DATASETS:
+        assert parse_recipe({**load_recipe("demo").model_dump(), "data": {"name": name}}).data.name == name
+    with pytest.raises(RecipeError, match="did you mean 'cifar10'"):
+        parse_recipe({**load_recipe("demo").model_dump(), "data": {"name": "cifar1"}})
 
 
-@pytest.mark.parametrize("name", catalog.DATASETS)
+def test_facts_are_those_of_the_recipes_and_of_what_is_read(tmp_path):
+    for name in recipe_names():
+        data = load_recipe(name).data
+        if not name.endswith("-best") and not data.order:
+            assert {*data.augment} == {*DATASETS[data.name].augment}, name
+    for name, dataset in DATASETS.items():
+        assert {*dataset.augment} <= (EVENT_AUGMENTATIONS if dataset.formats else AUGMENTATIONS).keys(), name
+    for name in BUILT_IN:
+        splits, manifest = open_dataset(name)
+        facts = DATASETS[name]
+        assert (tuple(manifest.shape), len(manifest.classes)) == (facts.shape, facts.classes)
+        assert tuple(manifest.images.values()) == facts.samples
+        assert (manifest.check, manifest.sha256.keys()) == ("built in", {"train", "test"})
+        assert isinstance(splits.train, ImageSet)
+        assert min(splits.train.counts()) > 0
+    for name in ("cifar10", "cifar100", "mnist", "fashion-mnist"):
+        shape, _, classes = EXPECTED[name]
+        assert (DATASETS[name].shape, DATASETS[name].classes) == (shape[1:], classes)
+
+
+def test_a_name_stands_for_one_dataset_that_can_be_read():
+    with pytest.raises(ValueError, match="there is a dataset 'mnist' already"):
+        register("mnist", DATASETS["mnist"])
+    with pytest.raises(ValueError, match="'mine' needs make, read or formats"):
+        register("mine", Dataset("images", "yours"))
+
+
+@pytest.mark.parametrize("name", WAYS)
 def test_prepared_once_and_the_same_from_every_form(name, tmp_path):
     shape, test_images, classes = EXPECTED[name]
     loaded = []
     for write in WAYS[name]:
-        folder, manifest = catalog.prepare(name, write(tmp_path), allow_modified=True)
+        folder, manifest = prepare(name, write(tmp_path), allow_modified=True)
         assert read_manifest(folder) == manifest
         splits = load_prepared(folder, manifest)
         assert tuple(splits.train.images.shape) == shape
@@ -94,51 +139,48 @@ def test_prepared_once_and_the_same_from_every_form(name, tmp_path):
         for a, b in zip(loaded[0], other, strict=True):
             assert torch.equal(a.images, b.images)
             assert torch.equal(a.labels, b.labels)
+    for order in ORDERS:
+        told_over_time(loaded[0].train, order)
+    file = folder / "train.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"train.safetensors has changed since it was prepared"):
+        load_prepared(folder, manifest)
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("name", catalog.DATASETS)
-def test_every_set_of_images_can_be_told_over_time(name, order, tmp_path):
-    (count, channels, height, width), _, classes = EXPECTED[name]
-    folder, manifest = catalog.prepare(name, WAYS[name][0](tmp_path), allow_modified=True)
-    images = load_prepared(folder, manifest).train
+def told_over_time(images, order):
+    count, channels, height, width = images.images.shape
     data = SequenceSet(images, order)
     assert isinstance(data, SampleSet)
     shape = (height, channels * width) if order == "rows" else (height * width, channels)
-    assert (data.num_steps, data.features) == shape
-    assert (len(data), len(data.classes)) == (count, classes)
+    assert (data.num_steps, data.features, len(data)) == (*shape, count)
     batch = next(SampleLoader(data, count).epoch(0))
     assert batch.inputs.shape == (count, *shape)
     assert torch.equal(batch.inputs.flatten(1).sort(1).values, images.batch(batch.indices).flatten(1).sort(1).values)
 
 
-@pytest.mark.parametrize("name", [n for n, d in catalog.DATASETS.items() if d.published])
-def test_what_differs_from_the_published_files_is_refused_or_marked(name, tmp_path):
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_what_differs_from_the_published_files_is_refused_or_marked(name, tmp_path, monkeypatch):
+    """One archive, and a folder of several files."""
+    monkeypatch.undo()
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
     source = WAYS[name][-1 if "cifar" in name else 0](tmp_path)
-    with pytest.raises(catalog.DataError, match=rf"is not the published {name} .*--allow-modified-data"):
-        catalog.prepare(name, source)
-    assert catalog.prepare(name, source, allow_modified=True)[1].check == "modified"
+    with pytest.raises(DataError, match=rf"is not the published {name} .*--allow-modified-data"):
+        prepare(name, source)
+    dataset = dataclasses.replace(DATASETS[name], read=fakes.read_tiny(read_cifar10, name) if "c" in name else None)
+    if dataset.read:
+        monkeypatch.setitem(DATASETS, name, dataset)
+    assert prepare(name, source, allow_modified=True)[1].check == "modified"
 
 
-@pytest.mark.parametrize("name", catalog.DATASETS)
-def test_a_changed_tensor_file_is_found(name, tmp_path):
-    source = WAYS[name][0](tmp_path)
-    folder, manifest = catalog.prepare(name, source, allow_modified=True)
-    file = folder / "train.safetensors"
-    content = bytearray(file.read_bytes())
-    content[-3] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(catalog.DataError, match=r"train.safetensors has changed since it was prepared"):
-        load_prepared(folder, manifest)
-
-
-@pytest.mark.parametrize("name", EVENT_SETS)
+@pytest.mark.parametrize("name", RECORDINGS)
 def test_recordings_become_frames_once_and_keep_every_event(name, tmp_path):
     write, framing, counts = RECORDINGS[name]
     root = write(tmp_path)
-    folder, manifest = prepare_event_set(name, framing, root)
+    folder, manifest = prepare(name, root, framing=framing)
     assert read_manifest(folder) == manifest
-    splits, same = open_event_set(name, framing, root)
+    splits, same = open_samples(name, framing, root)
     assert same == manifest
     assert manifest.shape == [4, 2, 16, 16]
     assert tuple(manifest.images.values()) == tuple(map(len, splits)) == counts
@@ -148,13 +190,5 @@ def test_recordings_become_frames_once_and_keep_every_event(name, tmp_path):
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    with pytest.raises(catalog.DataError, match=r"test.safetensors has changed since it was prepared"):
-        open_event_set(name, framing, root)
-
-
-@pytest.mark.parametrize("name", catalog.BUILT_IN)
-def test_what_is_built_in_needs_no_file(name):
-    splits, manifest = catalog.open_dataset(name)
-    assert (manifest.check, manifest.sha256.keys()) == ("built in", {"train", "test"})
-    assert isinstance(splits.train, ImageSet)
-    assert min(splits.train.counts()) > 0
+    with pytest.raises(DataError, match=r"test.safetensors has changed since it was prepared"):
+        open_samples(name, framing, root)

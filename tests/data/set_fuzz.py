@@ -21,10 +21,11 @@ from unittest import mock
 import numpy as np
 import torch
 
+from bntt.data.catalog import open_samples, prepare
 from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_folder import FrameSplits
-from bntt.data.events.event_sets import Framing, open_event_set, prepare_event_set
+from bntt.data.events.event_sets import Framing
 from bntt.io.files import digest
 from tests import fakes
 from tests.data.damaged import VERSION
@@ -113,16 +114,16 @@ def run_all(cases: int, first: int, before: Callable[[int], None]) -> Counter[st
 
 def _prepared(place: Path, name: str) -> Path:
     FORMATS[name].write(place / name)
-    return prepare_event_set("events", FORMATS[name].framing, place / name)[0]
+    return prepare("events", place / name, framing=FORMATS[name].framing)[0]
 
 
 def _opened(name: str, place: Path, *, exact: bool) -> str:
     """Open it twice, and look at everything."""
-    splits, manifest = open_event_set("events", FORMATS[name].framing, place / name)
+    splits, manifest = open_samples("events", FORMATS[name].framing, place / name)
     total = sum(_sum(splits))
     if exact:
         assert total == manifest.details["events"], f"{total} of {manifest.details['events']} events"
-        again, same = open_event_set("events", FORMATS[name].framing, place / name)
+        again, same = open_samples("events", FORMATS[name].framing, place / name)
         assert same == manifest
         for one, two in zip(splits, again, strict=True):
             assert torch.equal(one.frames, two.frames)

@@ -26,7 +26,10 @@ def entry(monkeypatch, name, **changes):
 def test_a_usual_place_is_found_without_being_told(monkeypatch, tmp_path):
     place = fakes.write_mnist(tmp_path / "package")
     sums = [hashlib.sha256(fakes.gzip.decompress(p.read_bytes())).hexdigest() for p in sorted_like_published(place)]
-    entry(monkeypatch, "fashion-mnist", usual=(place,), sha256=tuple(sums))
+    items = [
+        dataclasses.replace(i, sha256=s) for i, s in zip(catalog.DATASETS["fashion-mnist"].published, sums, strict=True)
+    ]
+    entry(monkeypatch, "fashion-mnist", usual=(place,), published=tuple(items))
     splits, manifest = catalog.open_dataset("fashion-mnist")
     assert len(splits.train) == 20
     assert manifest.check == "published", "a repacked archive with the published content"
@@ -122,10 +125,15 @@ def test_the_jpeg_copy_of_cifar10_is_complete():
 def published(monkeypatch, source):
     """The Fashion-MNIST entry as if ``source`` held the published files."""
     items = [
-        catalog.Published(i.url, digest(source / i.name, "md5"), 1) for i in catalog.DATASETS["fashion-mnist"].published
+        catalog.Published(
+            i.url,
+            digest(source / i.name, "md5"),
+            1,
+            hashlib.sha256(fakes.gzip.decompress((source / i.name).read_bytes())).hexdigest(),
+        )
+        for i in catalog.DATASETS["fashion-mnist"].published
     ]
-    sums = [hashlib.sha256(fakes.gzip.decompress((source / i.name).read_bytes())).hexdigest() for i in items]
-    entry(monkeypatch, "fashion-mnist", published=tuple(items), sha256=tuple(sums), usual=())
+    entry(monkeypatch, "fashion-mnist", published=tuple(items), usual=())
     return catalog.DATASETS["fashion-mnist"]
 
 

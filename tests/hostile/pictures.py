@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from bntt.data.errors import DataError
+from bntt.data.image_set import ImageSet, Splits
 from bntt.data.images.cifar import read_cifar10
 from bntt.data.images.image_file import read_picture
 from bntt.data.images.image_folder import read_images
-from bntt.data.images.image_set import ImageSet, Splits
 from bntt.data.images.mnist import read_idx
 from bntt.data.images.tiny_imagenet import read_tiny_imagenet
 from bntt.data.prepared import load_prepared, read_manifest, write_prepared

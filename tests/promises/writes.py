@@ -17,7 +17,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bntt.data.catalog import DATASETS, Published, prepared_folder
+from bntt.data.catalog import prepared_folder
+from bntt.data.registry import DATASETS, Published
 from tests import fakes
 from tests.faults.user import SMALL, bntt, prepare
 from tests.promises.audit import recorded
@@ -99,7 +100,7 @@ def _published_flips(folder: Path) -> Flips:
         files = [source] if source.is_file() else sorted(source.iterdir())
         sums = {path.name: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() for path in files}
         known = tuple(dataclasses.replace(one, md5=sums.get(one.name, one.md5)) for one in _published(name, files))
-        with patch.dict(DATASETS, {name: dataclasses.replace(DATASETS[name], published=known, sha256=())}):
+        with patch.dict(DATASETS, {name: dataclasses.replace(DATASETS[name], published=known)}):
             for path in files:
                 found[path.name] = _flips(path, lambda name=name, source=source: _checked(name, source))  # type: ignore[misc]
     return found

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from bntt.data.catalog import BUILT_IN
 from bntt.data.prepared import manifest_of
+from bntt.data.registry import DATASETS
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 
@@ -44,7 +44,7 @@ def fake_program(folder: Path):
 
 
 def bundled_sums(name="fashion-mnist-bundled"):
-    return manifest_of(BUILT_IN[name](), name).sha256
+    return manifest_of(DATASETS[name].make(), name).sha256
 
 
 def epochs(place: Path, count, *, of=10):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bntt.data import synthetic
-from bntt.data.events.event_sets import EVENT_SETS
 from bntt.data.prepared import manifest_of
+from bntt.data.registry import DATASETS
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import Parts, as_shown
 from bntt.runs.recipe.file import load_recipe
@@ -78,7 +78,7 @@ def test_places_of_data_are_put_into_recipes():
 
 def parts_like(recipe):
     """Made samples in the shape of a recipe's dataset."""
-    if recipe.data.name in EVENT_SETS:
+    if DATASETS[recipe.data.name].formats:
         return frames(recipe.data.frames.size, recipe.network.num_steps)
     channels, size, classes = SHAPES.get(recipe.data.name, (3, 32, 10))
     made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)

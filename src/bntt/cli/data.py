@@ -34,10 +34,10 @@ def _names(
 ) -> tyro.constructors.PrimitiveConstructorSpec[Name] | tyro.constructors.PrimitiveConstructorSpec[Images] | None:
     if wanted.type not in (Name, Images):
         return None
-    from bntt.data.catalog import BUILT_IN, DATASETS
-    from bntt.data.events.event_sets import EVENT_SETS
+    from bntt.data.registry import DATASETS
 
-    names = (*DATASETS, *EVENT_SETS) if wanted.type is Name else (*BUILT_IN, *DATASETS)
+    fits = (lambda one: not one.make) if wanted.type is Name else (lambda one: one.kind == "images")
+    names = tuple(name for name, dataset in DATASETS.items() if fits(dataset))
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar=f"{{{','.join(names)}}}",
@@ -70,18 +70,14 @@ def prepare(
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
     from bntt.data.errors import DataError
-    from bntt.data.events.event_sets import prepare_event_set
 
     framing = frames.framing(name)
     if framing is not None and (download or allow_modified_data):
         raise DataError(f"{name}: no checksum of recordings is published; they come from your own files, with --from")
     with console.progress_of(f"preparing {name}") as progress:
-        if framing is not None:
-            folder, manifest = prepare_event_set(name, framing, source, progress)
-        else:
-            folder, manifest = prepare_dataset(
-                name, source, download=download, allow_modified=allow_modified_data, progress=progress
-            )
+        folder, manifest = prepare_dataset(
+            name, source, framing=framing, download=download, allow_modified=allow_modified_data, progress=progress
+        )
     console.line(_describe(name, folder, manifest))
     if manifest.details:
         console.line(_counted(manifest.details))
@@ -108,12 +104,12 @@ def simulate(
         seed: of everything random.
     """
     from bntt.cli import console
-    from bntt.data.catalog import open_dataset
+    from bntt.data.catalog import open_dataset, simulated_root
     from bntt.data.errors import DataError
     from bntt.data.events.camera import simulate_set
-    from bntt.data.events.event_sets import simulated_root
+    from bntt.data.registry import DATASETS
 
-    if name == "images" and to is None:
+    if "root" in DATASETS[name].needs and to is None:
         raise DataError("recordings of your own images need a folder of their own: --to FOLDER")
     if not 0 <= seed < 1 << 63:
         raise DataError(f"--seed must be from 0 to 2**63 - 1, got {seed}")
@@ -135,13 +131,13 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
         source: for "images", the folder that it was prepared from; of recordings, all frames made of them are verified.
     """
     from bntt.cli import console
-    from bntt.data.catalog import prepared_folder
+    from bntt.data.catalog import prepared_folder, prepared_folders
     from bntt.data.errors import DataError
-    from bntt.data.events.event_sets import EVENT_SETS, prepared_frames
     from bntt.data.prepared import cache_root, read_manifest, verify_prepared
+    from bntt.data.registry import DATASETS
 
-    if name in EVENT_SETS:
-        place, found = cache_root(), dict(prepared_frames(name))
+    if DATASETS[name].formats:
+        place, found = cache_root(), dict(prepared_folders(name))
     else:
         place = prepared_folder(name, source)
         found = {place: manifest} if (manifest := read_manifest(place)) is not None else {}
@@ -159,27 +155,17 @@ def where() -> None:
     Example: bntt data where
     """
     from bntt.cli import console
-    from bntt.data.catalog import BUILT_IN, DATASETS, locate, prepared_folder
-    from bntt.data.events.event_sets import EVENT_SETS, prepared_frames, recordings_root
-    from bntt.data.prepared import cache_root, read_manifest
+    from bntt.data.catalog import locate, prepared_folders
+    from bntt.data.registry import DATASETS
 
-    for name in BUILT_IN:
-        console.line(f"{name}: built in")
-    for name in DATASETS:
-        folders = sorted(cache_root().glob("images-*")) if name == "images" else [prepared_folder(name)]
-        manifests = [(folder, manifest) for folder in folders if (manifest := read_manifest(folder)) is not None]
-        for folder, manifest in manifests:
+    for name, dataset in DATASETS.items():
+        prepared = [] if dataset.make else list(prepared_folders(name))
+        for folder, manifest in prepared:
             console.line(_describe(name, folder, manifest))
-        if not manifests:
-            found = locate(name, None)
-            console.line(f"{name}: " + (f"not prepared, found in {found}" if found else "not here"))
-    for name in EVENT_SETS:
-        frames = list(prepared_frames(name))
-        for folder, manifest in frames:
-            console.line(_describe(name, folder, manifest))
-        if not frames:
-            found = recordings_root(name)
-            console.line(f"{name}: " + (f"not prepared, found in {found}" if found else "not here"))
+        if not prepared:
+            found = locate(name)
+            said = f"not prepared, found in {found}" if found else "not here"
+            console.line(f"{name}: {'built in' if dataset.make else said}")
 
 
 def _describe(name: str, folder: Path, manifest: Manifest) -> str:

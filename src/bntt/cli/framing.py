@@ -38,9 +38,10 @@ class FrameFlags:
         """
         from bntt.data.errors import DataError
         from bntt.data.events.binning import Binning
-        from bntt.data.events.event_sets import EVENT_SETS, Framing
+        from bntt.data.events.event_sets import Framing
+        from bntt.data.registry import DATASETS
 
-        if name not in EVENT_SETS:
+        if not DATASETS[name].formats:
             given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]
             if given:
                 raise DataError(f"{name} are images, and {', '.join(given)} are for recordings: leave them out")

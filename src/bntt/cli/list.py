@@ -28,7 +28,8 @@ def list_names(
         for part, where in (fused_norms() | fused_parts()).items():
             console.line(f"  {part:17} {where}")
         return
-    from bntt.data.catalog import BUILT_IN, DATASETS
+    from bntt.data.catalog import ways_to_get
+    from bntt.data.registry import DATASETS
     from bntt.models import MODELS, PRETRAINED
     from bntt.nn import NORMS
     from bntt.runs.recipe.file import recipe_names
@@ -38,11 +39,14 @@ def list_names(
         for name in study_names():
             console.line(f"{name:22} {load_study(name).title}")
         return
+    if what == "datasets":
+        for name, dataset in sorted(DATASETS.items()):
+            console.line(f"{name:24} {dataset}; {next(iter(ways_to_get(name)), 'built in')}")
+        return
     names = {
         "recipes": recipe_names(),
         "models": MODELS,
         "pretrained": PRETRAINED,
-        "datasets": [*BUILT_IN, *DATASETS],
         "norms": NORMS,
     }
     for name in names[what]:

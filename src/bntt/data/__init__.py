@@ -11,7 +11,7 @@ from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.formats import read_event_archive, read_nmnist
 from bntt.data.events.recording import Events
 from bntt.data.frames import FrameSet
-from bntt.data.images.image_set import ImageSet, Splits
+from bntt.data.image_set import ImageSet, Splits
 from bntt.data.images.mnist import fashion_mnist_bundled
 from bntt.data.images.synthetic import synthetic
 from bntt.data.loader import Batch, PartLoader, SampleLoader

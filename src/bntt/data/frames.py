@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -84,6 +85,13 @@ class FrameSet:
 
     def _places(self, index: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         return index if self.rows is None else self.rows[index]
+
+
+class FrameSplits(NamedTuple):
+    """The two parts of a dataset of frames."""
+
+    train: FrameSet
+    test: FrameSet
 
 
 class FrameFile:

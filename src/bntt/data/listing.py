@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_file import ImageFile, check_size, file_at
 from bntt.io.files import digest_of_text
 
+LARGEST = 1 << 26
+"""Bytes of one image file."""
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 """What systems leave beside images, in lower case; hidden files are passed over as well."""
 MOST = 500_000
@@ -22,7 +24,17 @@ END = struct.Struct("<4s6xH10x")
 LONG_END = struct.Struct("<4s28xQ16x4s16x")
 """Before that, of a zip with more: the record with their number, and the pointer to it."""
 
-Entry = tuple[tuple[str, ...], ImageFile]
+
+@dataclass(frozen=True)
+class ListedFile:
+    """One file, not yet read."""
+
+    where: str
+    """For messages: the file, or archive and member."""
+    read: Callable[[], bytes]
+
+
+Entry = tuple[tuple[str, ...], ListedFile]
 """Path components below the place that was listed, and the file."""
 
 
@@ -77,6 +89,26 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pa
             raise DataError(f"{path} is neither a file nor a folder: remove it")
 
 
+def file_at(path: Path) -> ListedFile:
+    """The file at this place, not yet read."""
+    return ListedFile(str(path), lambda: _read_file(path))
+
+
+def _read_file(path: Path) -> bytes:
+    _check_size(str(path), path.stat().st_size)
+    return path.read_bytes()
+
+
+def _check_size(where: str, size: int) -> None:
+    """Refuse a file that is larger than any image is.
+
+    Raises:
+        DataError: naming it.
+    """
+    if size > LARGEST:
+        raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")
+
+
 def listing_digest(root: Path, paths: Iterable[Path]) -> str:
     """A digest of names below ``root``, sizes and times."""
     rows = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
@@ -97,7 +129,7 @@ def zip_listing(archive: Path) -> Listing:
     check_members(archive, len(reader.infolist()))
 
     def read(info: zipfile.ZipInfo) -> bytes:
-        check_size(f"{archive}:{info.filename}", max(info.file_size, info.compress_size))
+        _check_size(f"{archive}:{info.filename}", max(info.file_size, info.compress_size))
         return reader.read(info)
 
     files, folders = list[Entry](), set[tuple[str, ...]]()
@@ -107,7 +139,7 @@ def zip_listing(archive: Path) -> Listing:
             continue
         folders |= {parts[:depth] for depth in range(1, len(parts) + info.is_dir())}
         if not info.is_dir():
-            files.append((parts, ImageFile(f"{archive}:{info.filename}", lambda info=info: read(info))))  # type: ignore[misc]
+            files.append((parts, ListedFile(f"{archive}:{info.filename}", lambda info=info: read(info))))  # type: ignore[misc]
     return Listing(files, folders)
 
 

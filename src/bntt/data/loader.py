@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.data.frames import FrameSet
-from bntt.data.images.image_set import ImageSet
+from bntt.data.image_set import ImageSet
 from bntt.data.mix import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
 from bntt.ops.random import Purpose, permutation

@@ -16,7 +16,8 @@ import safetensors.torch
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_set import ImageSet, Splits
+from bntt.data.frames import FrameSet, FrameSplits
+from bntt.data.image_set import ImageSet, Splits
 from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
 
 FORMAT = 1
@@ -103,21 +104,27 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def manifest_of(splits: Splits, name: str) -> Manifest:
+def manifest_of(splits: Splits | FrameSplits, name: str) -> Manifest:
     """The manifest of data that no file was read for; its checksums are those of the files it would be written to."""
-    pairs = zip(PARTS, splits, strict=True)
+    pairs = zip(PARTS, (splits.train, splits.test), strict=True)
     sums = {part: digest_of_bytes(safetensors.torch.save(_tensors(data))) for part, data in pairs}
     return _manifest(splits, name, "", "built in", sums, "")
 
 
-def _tensors(data: ImageSet) -> dict[str, Tensor]:
-    return {"images": data.images.contiguous(), "labels": data.labels}
+def _tensors(data: ImageSet | FrameSet) -> dict[str, Tensor]:
+    if isinstance(data, ImageSet):
+        return {"images": data.images.contiguous(), "labels": data.labels}
+    frames = data.frames if data.rows is None else data.frames[data.rows]
+    return {"frames": frames.contiguous(), "labels": data.labels}
 
 
-def _manifest(splits: Splits, name: str, source: str, check: str, sums: dict[str, str], fingerprint: str) -> Manifest:
-    counts = {part: len(data) for part, data in zip(PARTS, splits, strict=True)}
+def _manifest(
+    splits: Splits | FrameSplits, name: str, source: str, check: str, sums: dict[str, str], fingerprint: str
+) -> Manifest:
+    counts = {"train": len(splits.train), "test": len(splits.test)}
     train = splits.train
-    return Manifest(name, source, check, counts, list(train.images.shape[1:]), list(train.classes), sums, fingerprint)
+    shape = list((train.images if isinstance(train, ImageSet) else train.frames).shape[1:])
+    return Manifest(name, source, check, counts, shape, list(train.classes), sums, fingerprint)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -134,8 +141,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
             said = f"has format {values['format']!r}, this version reads {FORMAT}"
             raise DataError(f"{path} {said}: prepare the dataset again")
-        if isinstance(values, dict) and (told := values.pop("checksum", None)) not in (None, checksum(values)):
-            raise ValueError(f"its values are not those of its checksum, {str(told)[:64]}")
+        if isinstance(values, dict) and (expected := values.pop("checksum", None)) not in (None, checksum(values)):
+            raise ValueError(f"its values are not those of its checksum, {str(expected)[:64]}")
         manifest = manifest_from(values)
     except DataError:
         raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from bntt.data.images.image_set import ImageSet
+from bntt.data.image_set import ImageSet
 from bntt.io.files import digest_of_text
 from bntt.ops.random import Purpose, permutation
 

@@ -13,7 +13,7 @@ from bntt.analysis.accuracy.measurement import EvaluateArguments
 from bntt.analysis.accuracy.result import EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import FrameSet, ImageSet, PartLoader, stratified
-from bntt.data.images.image_set import same_images
+from bntt.data.image_set import same_images
 from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts

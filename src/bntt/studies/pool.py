@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bntt.data.catalog import BUILT_IN, prepared_folder
-from bntt.data.events.event_sets import EVENT_SETS, frames_folder
+from bntt.data.catalog import prepared_folder
 from bntt.data.prepared import Manifest, manifest_of, read_manifest
+from bntt.data.registry import DATASETS
 from bntt.io.archive import archives_in, packed_place, unpacked
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_text, digest_of_values, find_object
@@ -243,13 +243,12 @@ def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
 
 def _manifest(recipe: Recipe) -> Manifest | None:
     name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
-    if name in BUILT_IN:
-        return manifest_of(BUILT_IN[name](), name)
-    if name in ("images", "events") and root is None:
+    dataset = DATASETS[name]
+    if dataset.make:
+        return manifest_of(dataset.make(), name)
+    if "root" in dataset.needs and root is None:
         return None
-    if name in EVENT_SETS:
-        return read_manifest(frames_folder(name, framing_of(recipe), root))
-    return read_manifest(prepared_folder(name, root))
+    return read_manifest(prepared_folder(name, root, framing_of(recipe)))
 
 
 def numerics_agree(run: KeptRun) -> bool:
@@ -266,8 +265,8 @@ def numbers_of(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mappi
 def why_data_is_missing(recipe: Recipe) -> str:
     """Say that a recipe's data is not here, and what brings it."""
     name = recipe.data.name
-    if name in ("images", "events"):
+    if "root" in DATASETS[name].needs:
         return f"its {name} are not here: say where they are, --data {name}=FOLDER"
-    if images := (EVENT_SETS[name].simulated if name in EVENT_SETS else ""):
+    if images := DATASETS[name].simulated:
         return f"{name} is not here: bntt data simulate {images}"
     return f"{name} is not here: bntt data prepare {name}"

@@ -10,8 +10,9 @@ from PIL import Image
 
 from bntt.data.errors import DataError
 from bntt.data.images import image_file as folder
-from bntt.data.images.image_file import ImageFile, decode
+from bntt.data.images.image_file import decode
 from bntt.data.images.image_folder import read_images
+from bntt.data.listing import ListedFile
 from tests import fakes
 
 
@@ -84,7 +85,7 @@ def encoded(mode, kind="PNG", **options):
 )
 def test_image_files_that_are_refused(content, message):
     with pytest.raises(DataError, match=f"here/x.png {message}"):
-        decode(ImageFile("here/x.png", lambda: content))
+        decode(ListedFile("here/x.png", lambda: content))
 
 
 def test_a_decompression_bomb_is_refused(tmp_path):
@@ -92,13 +93,13 @@ def test_a_decompression_bomb_is_refused(tmp_path):
     buffer = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
     with pytest.raises(DataError, match=r"bomb.png"):
-        decode(ImageFile("bomb.png", buffer.getvalue))
+        decode(ListedFile("bomb.png", buffer.getvalue))
 
 
 def test_more_pixels_than_are_read(monkeypatch):
     monkeypatch.setattr(folder, "PIXELS", 63)
     with pytest.raises(DataError, match=r"x.png has 8x8 pixels, more than 63"):
-        decode(ImageFile("x.png", lambda: encoded("L")))
+        decode(ListedFile("x.png", lambda: encoded("L")))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_an_animation_is_not_cut_to_its_first_image():
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     with pytest.raises(DataError, match=r"x.gif holds 3 images"):
-        decode(ImageFile("x.gif", buffer.getvalue))
+        decode(ListedFile("x.gif", buffer.getvalue))
 
 
 def test_one_folder_around_all_classes(tmp_path):

@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageOps
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_file import ImageFile, decode, read_picture
+from bntt.data.images.image_file import decode, read_picture
+from bntt.data.listing import ListedFile
 from tests import fakes
 
 
@@ -26,7 +27,7 @@ def test_what_fits_is_read_as_the_files_of_image_folders_are(tmp_path):
         assert picture.changes == ()
         assert picture.path == path
         assert picture.pixels.dtype == torch.uint8
-        assert torch.equal(picture.pixels, decode(ImageFile("", path.read_bytes)))
+        assert torch.equal(picture.pixels, decode(ListedFile("", path.read_bytes)))
 
 
 def test_gray_of_rgb_and_rgb_of_gray(tmp_path):

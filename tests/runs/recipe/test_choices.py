@@ -3,15 +3,15 @@
 import pytest
 
 from bntt.data.augment import AUGMENTATIONS
-from bntt.data.catalog import BUILT_IN, DATASETS
 from bntt.data.mix import MIXES
+from bntt.data.registry import DATASETS
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
 from bntt.runs.recipe.file import parse_recipe
 from tests.runs.recipe.test_schema import changed
 
 NAMES = {
-    ("data", "name"): (*BUILT_IN, *DATASETS),
+    ("data", "name"): DATASETS,
     ("data", "augment"): AUGMENTATIONS,
     ("data", "mix"): ("", *MIXES),
     ("network", "name"): MODELS,

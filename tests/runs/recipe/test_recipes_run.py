@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, synthetic
-from bntt.data.events.event_sets import EVENT_SETS
 from bntt.data.prepared import Manifest, manifest_of
+from bntt.data.registry import DATASETS
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import Parts, as_shown
@@ -39,7 +39,7 @@ def test_two_steps_of_every_recipe(name, tmp_path):
     if load_recipe(name).train.grow:
         smallest += ["train.epochs=2", "train.grow=[[2, 1]]"]
     recipe = load_recipe(name, smallest)
-    if recipe.data.name in EVENT_SETS:
+    if DATASETS[recipe.data.name].formats:
         data = frames(recipe.data.frames.size, recipe.network.num_steps)
     else:
         channels, size, classes = SHAPES[recipe.data.name]

@@ -22,7 +22,7 @@ from torch import Tensor
 from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes
 from bntt.data.events.recording import Events, beginning
-from bntt.data.images.image_set import ImageSet
+from bntt.data.image_set import ImageSet
 from bntt.data.samples import stratified
 from bntt.io.files import digest_of_bytes
 from bntt.ops.random import Purpose, child_keys, normal, sample_keys, uniform

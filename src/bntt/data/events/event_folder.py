@@ -5,10 +5,8 @@ Recordings are read one at a time and frames written as they come, so neither ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from torch import Tensor
 
@@ -26,20 +24,13 @@ from bntt.data.events.event_split import (
 )
 from bntt.data.events.formats import EventFormat
 from bntt.data.events.recording import Events
-from bntt.data.frames import FrameFile, FrameSet
+from bntt.data.frames import FrameFile, FrameSet, FrameSplits
 from bntt.data.listing import folder_listing, listing_digest
 from bntt.data.prepared import PARTS, Manifest, load_part, replace_prepared, verify_prepared
+from bntt.data.registry import Progress
 from bntt.io.files import digest
 
 SPLIT = "split.json"
-Progress = Callable[[int, int], None]
-
-
-class FrameSplits(NamedTuple):
-    """The two parts of a set of recordings."""
-
-    train: FrameSet
-    test: FrameSet
 
 
 def prepare_events(

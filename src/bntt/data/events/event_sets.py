@@ -1,42 +1,65 @@
-"""The sets of recordings by name: where they lie, in which formats, and the frames that were made of them."""
+"""The sets of recordings by name, and how their recordings become frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_folder import FrameSplits, Progress, load_events, prepare_events, recordings_fingerprint
 from bntt.data.events.formats import EVENT_FORMATS, EventFormat, read_event_archive
-from bntt.data.prepared import Manifest, cache_root, read_manifest
-from bntt.io.files import digest_of_text
+from bntt.data.registry import DATASETS, Dataset, register
 
-
-@dataclass(frozen=True)
-class EventSet:
-    """One set of recordings."""
-
-    expects: str
-    """What ``--from`` takes."""
-    formats: tuple[str, ...]
-    """Of its files, out of ``EVENT_FORMATS``; the first where a recipe names none."""
-    simulated: str = ""
-    """The set of images that its recordings are simulated from; "": a camera's."""
-
-
-EVENT_SETS: dict[str, EventSet] = {
-    "dvs-cifar10": EventSet(
-        "the unpacked CIFAR10-DVS, a folder a class with the recordings", ("aedat2", "aedat2-raw", "aedat4")
+register(
+    "dvs-cifar10",
+    Dataset(
+        "recordings",
+        "its distributor's",
+        classes=10,
+        shape=(128, 128),
+        samples=(9000, 1000),
+        augment=("flip", "shift"),
+        expects="the unpacked CIFAR10-DVS, a folder a class with the recordings",
+        formats=("aedat2", "aedat2-raw", "aedat4"),
     ),
-    "n-mnist": EventSet("the unpacked N-MNIST, Train and Test with a folder a class", ("nmnist",)),
-    "cifar10-simulated": EventSet("what bntt data simulate cifar10 wrote", ("aedat2",), "cifar10"),
-    "fashion-mnist-simulated": EventSet("what bntt data simulate fashion-mnist wrote", ("aedat2",), "fashion-mnist"),
-    "events": EventSet("a folder a class with its recordings, or train and test with those", tuple(EVENT_FORMATS)),
-}
-"""What recipes know; "events" are a user's own."""
+)
+register(
+    "n-mnist",
+    Dataset(
+        "recordings",
+        "CC BY-SA 4.0",
+        classes=10,
+        shape=(34, 34),
+        samples=(60_000, 10_000),
+        expects="the unpacked N-MNIST, Train and Test with a folder a class",
+        formats=("nmnist",),
+    ),
+)
+for _images, _augment in (("cifar10", ("flip", "shift")), ("fashion-mnist", ("flip",))):
+    register(
+        f"{_images}-simulated",
+        Dataset(
+            "recordings",
+            "that of the images",
+            classes=10,
+            shape=(128, 128),
+            samples=(9000, 1000),
+            augment=_augment,
+            expects=f"what bntt data simulate {_images} wrote",
+            formats=("aedat2",),
+            simulated=_images,
+        ),
+    )
+register(
+    "events",
+    Dataset(
+        "recordings",
+        "yours",
+        needs=("root", "frames.format"),
+        expects="a folder a class with its recordings, or train and test with those",
+        formats=tuple(EVENT_FORMATS),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +78,9 @@ class Framing:
         Raises:
             DataError: if the set has no such format, or it needs a sensor, or has one already.
         """
-        known = EVENT_SETS[name].formats
+        known = DATASETS[name].formats
         chosen = self.format or known[0]
-        if (name == "events" and not self.format) or chosen not in known:
+        if ("frames.format" in DATASETS[name].needs and not self.format) or chosen not in known:
             said = "it must be named" if not self.format else f"got {self.format!r}"
             raise DataError(f"the format of {name} is one of {', '.join(known)}: {said} (--format, data.frames.format)")
         if (chosen == "npz") != (self.sensor is not None):
@@ -79,99 +102,6 @@ class Framing:
         sensor = [] if self.sensor is None else ["x".join(map(str, self.sensor))]
         chosen, _ = self.of(name)
         return "-".join([size, self.binning.by, self.binning.cells, self.binning.beyond, chosen, *sensor])
-
-
-def recordings_root(name: str, root: Path | None = None) -> Path | None:
-    """Where a set's recordings lie: at the place given, or where ``bntt data simulate`` puts them; None: not known.
-
-    Raises:
-        DataError: if the place given is no folder with something in it.
-    """
-    if root is None:
-        usual = simulated_root(EVENT_SETS[name].simulated)
-        return usual if EVENT_SETS[name].simulated and usual.is_dir() else None
-    root = root.expanduser()
-    if not root.is_dir() or not any(root.iterdir()):
-        state = "is empty" if root.is_dir() else "is no folder" if root.exists() else "does not exist"
-        raise DataError(f"{root} {state}: {name} is read from {EVENT_SETS[name].expects}")
-    return root
-
-
-def simulated_root(images: str) -> Path:
-    """Where recordings simulated from a set of images lie, unless they were put elsewhere."""
-    return cache_root() / "simulated" / images
-
-
-def frames_folder(name: str, framing: Framing, root: Path | None = None) -> Path:
-    """Where the frames are or will be; those of own recordings are named after their place too.
-
-    Raises:
-        DataError: if own recordings come without their place, or the format is none of the set's.
-    """
-    tag = framing.tag(name)
-    if name != "events":
-        return cache_root() / f"{name}-{tag}"
-    if root is None:
-        raise DataError("the dataset 'events' needs the folder that its recordings are in")
-    place = root.expanduser().resolve()
-    return cache_root() / f"events-{place.name}-{digest_of_text(str(place))[:12]}-{tag}"
-
-
-def prepared_frames(name: str) -> Iterator[tuple[Path, Manifest]]:
-    """Every folder of frames that was made of a set, in order of name."""
-    for folder in sorted(cache_root().glob(f"{name}-*x*")):
-        manifest = read_manifest(folder)
-        if manifest is not None and manifest.name == name:
-            yield folder, manifest
-
-
-def prepare_event_set(
-    name: str, framing: Framing, root: Path | None = None, progress: Progress = lambda done, total: None
-) -> tuple[Path, Manifest]:
-    """Read every recording of a set and write its frames, see :func:`~bntt.data.events.event_folder.prepare_events`.
-
-    Raises:
-        DataError: if the recordings are missing or damaged, or simulated where a camera's are meant, or the reverse.
-    """
-    folder, (_, kind) = frames_folder(name, framing, root), framing.of(name)
-    found = recordings_root(name, root)
-    if found is None:
-        raise DataError(how_to_get(name, framing))
-    simulated = None if name == "events" else bool(EVENT_SETS[name].simulated)
-    return folder, prepare_events(
-        found, folder, framing.binning, kind, name=name, simulated=simulated, progress=progress
-    )
-
-
-def open_event_set(
-    name: str, framing: Framing, root: Path | None = None, progress: Progress = lambda done, total: None
-) -> tuple[FrameSplits, Manifest]:
-    """The frames for training: prepared earlier, or now from where the recordings lie.
-
-    Raises:
-        DataError: if they are nowhere, with the command that makes them; or if ``root`` holds other recordings than
-            those that they were made of.
-    """
-    folder = frames_folder(name, framing, root)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        folder, manifest = prepare_event_set(name, framing, root, progress)
-        return load_events(folder, manifest), manifest
-    source = Path(manifest.source)
-    again = f"bntt data prepare {name} --from {root or source} {flags(framing)}"
-    if root is not None and root.expanduser().resolve() != source:
-        raise DataError(f"{name} was prepared from {source}, not from {root}; to change that: {again}")
-    if source.is_dir() and recordings_fingerprint(source, framing.of(name)[1]) != manifest.fingerprint:
-        raise DataError(f"the recordings in {source} have changed since they were prepared: {again}")
-    return load_events(folder, manifest), manifest
-
-
-def how_to_get(name: str, framing: Framing) -> str:
-    """That a set is not here, and the commands that bring it."""
-    ways = [f"bntt data prepare {name} --from PATH {flags(framing)}, where PATH is {EVENT_SETS[name].expects}"]
-    if images := EVENT_SETS[name].simulated:
-        ways.insert(0, f"bntt data simulate {images} makes its recordings")
-    return f"{name} is not here as these frames: " + "; or ".join(ways)
 
 
 def flags(framing: Framing) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_set import ImageSet, Splits
+from bntt.data.image_set import ImageSet, Splits
+from bntt.data.registry import Dataset, Published, register
 
 PIXELS = 3 * 32 * 32
 BESIDE = 1 << 20
@@ -132,3 +134,23 @@ class _Bounded(io.RawIOBase):
         if self.left < 0:
             raise _TooLargeError
         return found
+
+
+def _cifar(read: Callable[[Path], Splits], classes: int, md5: str, size: int) -> Dataset:
+    archive = f"cifar-{classes}-binary.tar.gz"
+    unpacked = "cifar-10-batches-bin" if classes == 10 else "cifar-100-binary"
+    return Dataset(
+        "images",
+        "none stated by its distributor",
+        classes=classes,
+        shape=(3, 32, 32),
+        samples=(50_000, 10_000),
+        augment=("crop", "flip"),
+        expects=f"{archive} or its folder {unpacked}",
+        read=lambda source, progress: read(source),
+        published=(Published(f"https://www.cs.toronto.edu/~kriz/{archive}", md5, size),),
+    )
+
+
+register("cifar10", _cifar(read_cifar10, 10, "c32a1d4ab5d03f1284b67883e8d87530", 170052171))
+register("cifar100", _cifar(read_cifar100, 100, "03b5dce01913d631647c71ecec9e9cb8", 168513733))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from bntt.data.errors import DataError
+from bntt.data.listing import ListedFile, file_at
 
 if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
 """What Pillow may open: no other of its readers sees a byte, least of all those that start programs."""
-LARGEST = 1 << 26
-"""Bytes of one image file."""
 PIXELS = 1 << 25
 """Of one image: reading it takes about eleven bytes for each."""
 OPAQUE = ("L", "RGB", "P", "1")
@@ -42,15 +41,6 @@ MODES = {1: "L", 3: "RGB"}
 NAMES = {1: "gray", 3: "RGB"}
 
 
-@dataclass(frozen=True)
-class ImageFile:
-    """One image, not yet read."""
-
-    where: str
-    """For messages: the file, or archive and member."""
-    read: Callable[[], bytes]
-
-
 class Seen(NamedTuple):
     """An image as it is meant to be seen."""
 
@@ -60,7 +50,7 @@ class Seen(NamedTuple):
     """The EXIF orientation that its file has, 1 to 8; where it is not 1 the image was turned or mirrored."""
 
 
-def decode(file: ImageFile) -> Tensor:
+def decode(file: ListedFile) -> Tensor:
     """uint8 ``[C, H, W]``, upright: gray has one channel, RGB (or a palette) three. Nothing truncated is accepted.
 
     Raises:
@@ -69,7 +59,7 @@ def decode(file: ImageFile) -> Tensor:
     return decode_as_seen(file).pixels
 
 
-def decode_as_seen(file: ImageFile) -> Seen:
+def decode_as_seen(file: ListedFile) -> Seen:
     """The pixels of :func:`decode`, turned as the file's EXIF orientation asks, and that orientation.
 
     Raises:
@@ -99,26 +89,6 @@ def decode_as_seen(file: ImageFile) -> Seen:
     except Exception as error:  # foreign bytes make decoders fail in every way
         raise DataError(f"{file.where} cannot be decoded ({error}): repair it, or remove it") from None
     return Seen(torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1), orientation)
-
-
-def file_at(path: Path) -> ImageFile:
-    """The file at this place, not yet read."""
-    return ImageFile(str(path), lambda: _read_file(path))
-
-
-def _read_file(path: Path) -> bytes:
-    check_size(str(path), path.stat().st_size)
-    return path.read_bytes()
-
-
-def check_size(where: str, size: int) -> None:
-    """Refuse a file that is larger than any image is.
-
-    Raises:
-        DataError: naming it.
-    """
-    if size > LARGEST:
-        raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")
 
 
 def orientation_of(image: Image.Image) -> int:

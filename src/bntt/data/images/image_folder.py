@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import mimetypes
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_file import FORMATS, ImageFile, decode
-from bntt.data.images.image_set import ImageSet, Splits
-from bntt.data.listing import Listing, files_below, folder_listing, listing_digest, zip_listing
+from bntt.data.image_set import ImageSet, Splits
+from bntt.data.images.image_file import FORMATS, decode
+from bntt.data.listing import ListedFile, Listing, files_below, folder_listing, listing_digest, zip_listing
+from bntt.data.registry import Dataset, Progress, register
 
 PARTS = (("train",), ("test", "val"))
-Progress = Callable[[int, int], None]
 
 
 def read_images(root: Path, progress: Progress = lambda done, total: None) -> Splits:
@@ -62,7 +61,7 @@ def fingerprint(root: Path) -> str:
     return listing_digest(root, [path for p in places for path in ([p] if p.is_file() else files_below(p))])
 
 
-def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ImageFile]]:
+def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ListedFile]]:
     """The image files of one part by class, in order of name."""
     place, listing = _part(root, names)
     files, folders = _without_strays(listing, place)
@@ -74,7 +73,7 @@ def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ImageFile]]:
         if inner.folders:
             place /= tops.pop()
             files, folders = _without_strays(inner, place)
-    classes: dict[str, list[ImageFile]] = {parts[0]: [] for parts in sorted(folders)}
+    classes: dict[str, list[ListedFile]] = {parts[0]: [] for parts in sorted(folders)}
     for parts, file in files:
         classes[parts[0]].append(file)
     if not classes:
@@ -93,7 +92,7 @@ def _without_strays(listing: Listing, place: Path) -> Listing:
     return Listing([entry for entry in listing.files if len(entry[0]) > 1], listing.folders)
 
 
-def _is_image(file: ImageFile) -> bool:
+def _is_image(file: ListedFile) -> bool:
     """Whether a file is an image by its content, or says so by its name."""
     from PIL import Image
 
@@ -127,3 +126,15 @@ def _place(root: Path, names: tuple[str, ...]) -> Path:
         if (root / f"{name}.zip").is_file():
             return root / f"{name}.zip"
     raise DataError(f"{root} has no {' or '.join(names)} folder or zip")
+
+
+register(
+    "images",
+    Dataset(
+        "images",
+        "yours",
+        needs=("root",),
+        expects="a folder with train and test, each a folder or a zip of <class>/<image>, or one zip of both",
+        read=read_images,
+    ),
+)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bntt.data.images.image_set import ImageSet, Splits
+from bntt.data.image_set import ImageSet, Splits
+from bntt.data.registry import Dataset, register
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 
@@ -37,3 +38,9 @@ def synthetic(
         pixels = 0.5 * patterns[labels] + 0.5 * noise
         parts.append(ImageSet((pixels * 255).to(torch.uint8), labels, classes))
     return Splits(*parts)
+
+
+register(
+    "synthetic",
+    Dataset("images", "none needed", classes=10, shape=(3, 32, 32), samples=(2000, 500), make=synthetic),
+)

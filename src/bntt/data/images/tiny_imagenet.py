@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_file import ImageFile, decode, file_at
-from bntt.data.images.image_set import ImageSet, Splits
+from bntt.data.image_set import ImageSet, Splits
+from bntt.data.images.image_file import decode
+from bntt.data.listing import ListedFile, file_at
+from bntt.data.registry import Dataset, Progress, register
 
 ANNOTATIONS = "val/val_annotations.txt"
 
 
-def read_tiny_imagenet(root: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Splits:
+def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None) -> Splits:
     """``wnids.txt``, ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` with ``val/val_annotations.txt``.
 
     The published test images have no labels, so the published validation part is the test part here. Classes are in
@@ -62,7 +63,7 @@ def _size(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def _image(path: Path) -> ImageFile:
+def _image(path: Path) -> ListedFile:
     """A file: a pipe or a device would be waited for.
 
     Raises:
@@ -86,3 +87,18 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not text: {error}") from None
+
+
+register(
+    "tiny-imagenet",
+    Dataset(
+        "images",
+        "ImageNet's terms of access",
+        classes=200,
+        shape=(3, 64, 64),
+        samples=(100_000, 10_000),
+        augment=("crop", "flip"),
+        expects="the unpacked folder tiny-imagenet-200",
+        read=read_tiny_imagenet,
+    ),
+)

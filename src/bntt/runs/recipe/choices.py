@@ -11,10 +11,9 @@ from pydantic import AfterValidator
 
 def datasets() -> Collection[str]:
     """Built in, or prepared from files, of images or of recordings."""
-    from bntt.data.catalog import BUILT_IN, DATASETS
-    from bntt.data.events.event_sets import EVENT_SETS
+    from bntt.data.registry import DATASETS
 
-    return [*BUILT_IN, *DATASETS, *EVENT_SETS]
+    return DATASETS
 
 
 def orders() -> Collection[str]:

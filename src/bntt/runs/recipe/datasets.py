@@ -13,15 +13,14 @@ from bntt.data import (
     ImageSet,
     PartLoader,
     SequenceSet,
-    Splits,
-    open_dataset,
     split_validation,
     stratified,
 )
+from bntt.data.catalog import open_samples
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_folder import FrameSplits
-from bntt.data.events.event_sets import EVENT_SETS, Framing, open_event_set
+from bntt.data.events.event_sets import Framing
 from bntt.data.prepared import Manifest
+from bntt.data.registry import DATASETS
 from bntt.data.samples import Samples, some_of
 from bntt.data.sequences import digest_of
 from bntt.runs.recipe.file import Recipe, RecipeError
@@ -70,10 +69,11 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         DataError: if the dataset is missing or damaged.
         RecipeError: if the recipe asks for a split that cannot be made.
     """
-    wanted = recipe.data
-    if wanted.name in ("images", "events") and not wanted.root:
+    wanted, own = recipe.data, "root" in DATASETS[recipe.data.name].needs
+    if own and not wanted.root:
         raise RecipeError(f'data.root: the dataset "{wanted.name}" needs the folder that it is in')
-    published, manifest = _open(recipe, progress)
+    framing = framing_of(recipe)
+    published, manifest = open_samples(wanted.name, framing, Path(wanted.root) if wanted.root else None, progress)
     count = round(wanted.validation * len(published.train))
     if not 0 < count < len(published.train):
         raise RecipeError(
@@ -89,7 +89,7 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
         std = [deviation or 1.0 for deviation in std]
     label = wanted.label or ", ".join(filter(None, (wanted.name, wanted.order)))
-    if manifest.check == "modified" or (manifest.check == "unchecked" and wanted.name not in ("images", "events")):
+    if manifest.check == "modified" or (manifest.check == "unchecked" and not own):
         label += f" ({manifest.check} files)"
     if manifest.check == "simulated" and "simulated" not in label:
         label += " (simulated)"
@@ -143,21 +143,15 @@ def as_shown(samples: ImageSet | FrameSet, order: str) -> Shown:
     return SequenceSet(samples, order)
 
 
-def _open(recipe: Recipe, progress: Callable[[int, int], None]) -> tuple[Splits | FrameSplits, Manifest]:
-    """Training and test samples as published, and where they came from."""
-    name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
-    if name in EVENT_SETS:
-        return open_event_set(name, framing_of(recipe), root, progress)
-    return open_dataset(name, root, progress)
-
-
-def framing_of(recipe: Recipe) -> Framing:
-    """How the recipe's recordings become frames.
+def framing_of(recipe: Recipe) -> Framing | None:
+    """How the recipe's recordings become frames; None of other data.
 
     Raises:
         RecipeError: on a sensor of one side.
     """
     wanted, steps = recipe.data.frames, recipe.network.num_steps
+    if not DATASETS[recipe.data.name].formats:
+        return None
     if len(wanted.sensor) == 1:
         raise RecipeError(f"data.frames.sensor: rows and columns, two numbers, got {wanted.sensor}")
     sensor = (wanted.sensor[0], wanted.sensor[1]) if wanted.sensor else None

@@ -65,14 +65,13 @@ def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: if it is neither, or an override cannot be.
     """
-    from bntt.data.catalog import BUILT_IN, DATASETS
-    from bntt.data.events.event_sets import EVENT_SETS
+    from bntt.data.registry import DATASETS
 
-    if name in recipe_names() or name not in {*BUILT_IN, *DATASETS, *EVENT_SETS}:
+    if name in recipe_names() or name not in DATASETS:
         return load_recipe(name, overrides)
     values: dict[str, Any] = {
         "data": {"name": name},
-        "encoder": {"name": "frames" if name in EVENT_SETS else "poisson"},
+        "encoder": {"name": "poisson" if DATASETS[name].kind == "images" else "frames"},
         "network": {"name": "vgg6", "num_steps": 8},
         "train": {"epochs": 1, "batch_size": 1},
     }
