@@ -15,7 +15,7 @@ OTHER_PROGRAMS = {"runs/environment.py", "bench/timing.py"}
 """Where command lines are built: of git, and of the process in which a benchmark is timed."""
 WRONG = {
     "ops/lif.py": "from bntt.nn import BNTT",
-    "engine/compute.py": "import bntt.io.json_file",
+    "engine/compute.py": "import bntt.io.files",
     "training/fit.py": "from bntt.analysis import evaluate",
     "data/loader.py": "from bntt.ops import lif",
     "runs/identity.py": "from bntt.studies import pool",
