@@ -173,11 +173,6 @@ class Reverse:
     step follows."""
 
     @property
-    def grad_spikes(self) -> Tensor:
-        """The gradient's values as the kernels read them."""
-        return self.grad.values
-
-    @property
     def grad_scale(self) -> float:
         """The gradient's factor for a single neuron's spike: with the window's 1 / area."""
         return self.grad.scale / (self.window[0] * self.window[1])

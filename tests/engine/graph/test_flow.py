@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import flow
-from bntt.engine.graph.node import Carry, How, Passed, Size, Start, Towards
+from bntt.engine.graph.node import Carry, How, Node, NodePass, Passed, Size, Start, Towards
 from bntt.engine.graph.weightless import Sum
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -19,12 +20,11 @@ from bntt.engine.workspace import Workspace
 BIG = (1, 1, 200, 200, 1)
 
 
-class Double(NamedTuple):
+@dataclass(frozen=True)
+class Double(Node):
     """A node of y = 2 x, that keeps what it read."""
 
     reads: tuple[int, ...] = (-1,)
-    learned: tuple[Tensor | None, ...] = ()
-    looks_ahead: bool = False
 
     def size(self, inputs):
         return Size(inputs[0], 1, 0)
@@ -34,37 +34,29 @@ class Left(NamedTuple):
     buffers: tuple[Tensor | None, ...] = ()
 
 
-class DoublePass(NamedTuple):
+@dataclass(frozen=True)
+class DoublePass(NodePass):
     node: Double
-    how: How
     keeps: bool = True
-    waits: bool = False
 
     def forward(self, inputs, first, start, known=None):
         out = self.how.lease.take(*inputs[0].values.shape)
         return Passed(Spikes(out.copy_(inputs[0].values).mul_(2)), Left(), (self.keeps,))
 
-    def zero(self, norms, *, weight):
-        return []
-
-    def backward(self, done, towards, learned, first, *, carry, keep, wants):
+    def backward(self, done, towards, learned, call):
         held = self.how.lease.take(*towards.grad.values.shape)
         return [Towards(SpikeGrad(held.copy_(towards.grad.values).mul_(2), towards.grad.scale), held)]
 
 
-class SumOf(NamedTuple):
+@dataclass(frozen=True)
+class SumOf(NodePass):
     node: Sum
-    how: How
-    waits: bool = False
 
     def forward(self, inputs, first, start, known=None):
         out = self.how.lease.take(*inputs[0].values.shape)
         return Passed(Spikes(torch.add(inputs[0].values, inputs[1].values, out=out)), Left(), (False, False))
 
-    def zero(self, norms, *, weight):
-        return []
-
-    def backward(self, done, towards, learned, first, *, carry, keep, wants):
+    def backward(self, done, towards, learned, call):
         return [towards, Towards(SpikeGrad(towards.grad.values.clone(), towards.grad.scale))]
 
 

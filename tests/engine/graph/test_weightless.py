@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph.node import Carry, How, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Carry, How, Start, Towards
 from bntt.engine.graph.weightless import Fire, FirePass, Mask, MaskPass, MaxPool, MaxPoolPass, Nothing, Sum, SumPass
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -28,13 +28,13 @@ def counts(rng: torch.Generator, *shape: int, most: int = 1) -> Tensor:
 
 def back(one, done, grad: Tensor, *wants: bool, scale: float = 1.0, held: Tensor | None = None) -> list[Towards | None]:
     towards = Towards(SpikeGrad(grad, scale), held)
-    return one.backward(done, towards, [], 0, carry=Carry(None), keep=False, wants=wants or (True,))
+    return one.backward(done, towards, [], BackwardCall(0, Carry(None), False, wants or (True,)))
 
 
 class TestSum:
     def test_counts_stay_counts(self, rng):
         a, b = (Spikes(counts(rng, 3, 2, 4, 4, 5, most=most), 1.0, most, 0.25) for most in (3, 1))
-        out = SumPass(how(), node=Sum((-1, -2))).forward([a, b], 0, Start()).out
+        out = SumPass(Sum((-1, -2)), how()).forward([a, b], 0, Start()).out
         assert torch.equal(out.values, a.values + b.values)
         assert (out.values.dtype, out.scale, out.largest, out.density) == (torch.uint8, 1.0, 4, 0.5)
 
@@ -42,18 +42,18 @@ class TestSum:
     def test_what_a_byte_does_not_hold_is_floats(self, other, rng):
         a = Spikes(counts(rng, 3, 2, 4, 4, 5, most=2), 1.0, 100)
         b = Spikes(counts(rng, 3, 2, 4, 4, 5, most=2), other.scale, other.largest)
-        out = SumPass(how(), node=Sum((-1, -2))).forward([a, b], 0, Start()).out
+        out = SumPass(Sum((-1, -2)), how()).forward([a, b], 0, Start()).out
         assert torch.equal(out.values, a.values.float() + b.values.float() * b.scale)
         assert not out.counted
 
     def test_currents_and_spikes(self, rng):
         current, signed = torch.randn(3, 2, 4, 4, 5, generator=rng), counts(rng, 3, 2, 4, 4, 5).to(torch.int8).neg()
         for pair in ((Spikes(current), Spikes(signed)), (Spikes(signed), Spikes(current))):
-            out = SumPass(how(), node=Sum((-1, -2))).forward(pair, 0, Start()).out
+            out = SumPass(Sum((-1, -2)), how()).forward(pair, 0, Start()).out
             assert torch.equal(out.values, current + signed)
 
     def test_both_get_the_gradient_and_each_may_write_on_its_own(self, rng):
-        one = SumPass(how(), node=Sum((-1, -2)))
+        one = SumPass(Sum((-1, -2)), how())
         held = one.how.lease.take(200, 300).normal_(generator=rng)
         a, b = back(one, Nothing(), held, True, True, scale=0.5, held=held)
         assert torch.equal(a.grad.values, b.grad.values)
@@ -71,7 +71,7 @@ class TestMaxPool:
         x = counts(rng, 4, 2, 7, 9, 5, most=most)
         images = x.flatten(0, 1).permute(0, 3, 1, 2).float().contiguous().requires_grad_()
         expected = F.max_pool2d(images, window)
-        one = MaxPoolPass(how(), node=MaxPool(window))
+        one = MaxPoolPass(MaxPool(window), how())
         passed = one.forward([Spikes(x, 1.0, most or 1)], 0, Start())
         assert torch.equal(passed.out.values.flatten(0, 1).permute(0, 3, 1, 2).float(), expected)
         assert (passed.keeps, passed.out.values.shape) == ((True,), MaxPool(window).size([Spikes(x)]).out.values.shape)
@@ -85,7 +85,7 @@ class TestMaxPool:
 
 def test_a_mask_is_of_all_steps(rng):
     x, stays = counts(rng, 4, 2, 3, 3, 5, most=3), counts(rng, 2, 3, 3, 5)
-    one = MaskPass(how(), node=Mask(lambda: stays, 0.75))
+    one = MaskPass(Mask(lambda: stays, 0.75), how())
     passed = one.forward([Spikes(x, 0.5, 3, 0.5)], 0, Start())
     assert torch.equal(passed.out.values, x * stays)
     assert (passed.out.scale, passed.out.largest, passed.out.density, passed.keeps) == (2.0, 3, 0.125, (False,))
@@ -113,7 +113,7 @@ def test_neurons_on_a_current_as_it_is(learned, chunk, rng, monkeypatch):
     torch.autograd.backward([spikes, membrane], [grad.double() for grad in grads])
     carry, totals = Carry(grads[1].clone()), one.zero(None, weight=True)
     towards = Towards(SpikeGrad(grads[0]))
-    (found,) = one.backward(passed.saved, towards, totals, 0, carry=carry, keep=False, wants=(True,))
+    (found,) = one.backward(passed.saved, towards, totals, BackwardCall(0, carry, False, (True,)))
     assert torch.allclose(found.grad.values.double(), inputs[0].grad, atol=1e-5)
     assert torch.allclose(carry.membrane.double(), inputs[1].grad, atol=1e-5)
     assert (totals == [None, None]) == (not learned)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.engine.graph.node import Carry, Node, NodePass, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Carry, Node, NodePass, Start, Towards
 from bntt.engine.graph.recording import Seen
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -136,7 +136,7 @@ def backward(
         assert coming is not None  # every value is read
         read = [i + 1 + back for back in one.node.reads]
         wants = [at > 0 or wants_input for at in read]
-        given = one.backward(done, coming, learned[i], first, carry=carries[i], keep=keep, wants=wants)
+        given = one.backward(done, coming, learned[i], BackwardCall(first, carries[i], keep, wants))
         if all(grad is None or grad.held is not coming.held for grad in given):
             lease.give(coming.held)
         for at, grad in zip(read, given, strict=True):

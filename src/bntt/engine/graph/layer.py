@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.node import Size
+from bntt.engine.graph.node import Node, Size
 from bntt.engine.graph.recording import moments_taken
 from bntt.engine.layer_spec import Affine, PoolSize, learned_leak
 from bntt.engine.scan import pooled_shape
@@ -24,7 +24,7 @@ CHUNK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Node):
     """One layer of a run. ``gamma`` and ``beta`` are ``[T, C]``; the statistics are given, or None: the batch's."""
 
     geometry: Geometry
@@ -43,8 +43,6 @@ class Layer:
     eps: float
     pooling: Pooling = Window(0)
     """How the batch's statistics of several steps make those of one."""
-    reads: tuple[int, ...] = (-1,)
-    """Which value drives it, see :class:`~bntt.engine.graph.node.Node`."""
     sample_eps: float | None = None
     """ε of a normalisation of every sample and step over its channels and places, before the one by the tables above,
     which then only scales (layer normalisation); None: there is none."""

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.drive import DriveReverse, drive
-from bntt.engine.graph.fire import Firing, FiringReverse, fired
+from bntt.engine.graph.fire import DriveReverse, Firing, FiringReverse, drive, fired
 from bntt.engine.graph.layer import Gradients, Layer, Resolved, Saved, chunks, joined
-from bntt.engine.graph.node import Carry, How, Passed, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Carry, How, NodePass, Passed, Start, Towards
 from bntt.engine.graph.normalisation import (
     as_given,
     by_batch,
@@ -43,11 +42,10 @@ class _Work(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LayerPass:
+class LayerPass(NodePass):
     """A layer in one pass, with its weights as the pass takes them."""
 
     node: Layer
-    how: How
     synapse: Synapse
 
     @staticmethod
@@ -126,19 +124,9 @@ class LayerPass:
         """See :class:`~bntt.engine.graph.node.NodePass`."""
         return Gradients.zero(self.node, norms, weight=weight)
 
-    def backward(
-        self,
-        done: Saved,
-        towards: Towards,
-        learned: Gradients,
-        first: int,
-        *,
-        carry: Carry,
-        keep: bool,
-        wants: Sequence[bool],
-    ) -> list[Towards | None]:
+    def backward(self, done: Saved, towards: Towards, learned: Gradients, call: BackwardCall) -> list[Towards | None]:
         """See :class:`~bntt.engine.graph.node.NodePass`; the input's gradient lies where the saved current did."""
-        layer, found = self.node, done.found
+        layer, found, (first, carry, keep, wants) = self.node, done.found, call
         current = self._made_again(done) if done.current is None else done.current
         done_with = done.current is None or not keep  # it may be written over
         apart = not done_with or done.spread is not None

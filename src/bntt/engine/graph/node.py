@@ -5,10 +5,12 @@ A node is a description without memory; a pass is one node while some time steps
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute
@@ -20,29 +22,27 @@ from bntt.engine.workspace import Lease
 from bntt.ops.norm import Moments
 
 
-@runtime_checkable
-class Node(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Node(ABC):
     """One node of a run."""
 
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The values that it reads, counted back from it: -1 is what the node before it gives, and for the first one
-        the run's input."""
-        ...
+    reads: tuple[int, ...] = (-1,)
+    """The values that it reads, counted back from it: -1 is what the node before it gives, and for the first one the
+    run's input."""
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
         """What gets a gradient from it, the weights first; None where there is none."""
-        ...
+        return ()
 
     @property
     def looks_ahead(self) -> bool:
         """Whether a step needs those after it."""
-        ...
+        return False
 
+    @abstractmethod
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """What one step of it needs, for inputs of one step that have shapes and no values."""
-        ...
 
 
 class Size(NamedTuple):
@@ -119,29 +119,39 @@ class Towards(NamedTuple):
     """The buffer of the lease that it lies in; None: it is not the pass's, and must be left as it is."""
 
 
-@runtime_checkable
-class NodePass(Protocol):
+class BackwardCall(NamedTuple):
+    """What a backward pass over some steps asks of a node."""
+
+    first: int
+    """The first of the steps."""
+    carry: Carry
+    """The gradients of what follows the steps; they become those of what came before."""
+    keep: bool
+    """Leave what was saved as it is, for another backward pass; else gradients may be written over it."""
+    wants: Sequence[bool]
+    """Of which inputs the gradients are wanted."""
+
+
+@dataclass(frozen=True)
+class NodePass(ABC):
     """One node in one pass."""
 
-    @property
-    def node(self) -> Node: ...
-
-    @property
-    def how(self) -> How: ...
+    node: Node
+    how: How
 
     @property
     def waits(self) -> bool:
         """Whether it must have all steps at once."""
-        ...
+        return False
 
+    @abstractmethod
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """The steps from ``first`` on.
+        """Drive the node by the steps from ``first`` on.
 
         Args:
             start: what the node carries from the steps before; it is left as it is.
             known: what an earlier pass over the same steps found; that pass measured.
         """
-        ...
 
     def zero(self, norms: Tensor | None, *, weight: bool) -> Iterable[Tensor | None]:
         """The gradients of what it learns, yet without a part; in the order of :attr:`Node.learned`.
@@ -150,25 +160,13 @@ class NodePass(Protocol):
             norms: takes the norm of each step's gradient towards the current; None: not measured.
             weight: whether the weight's is wanted.
         """
-        ...
+        return [None if tensor is None else torch.zeros_like(tensor) for tensor in self.node.learned]
 
-    def backward(
-        self,
-        done: Any,
-        towards: Towards,
-        learned: Any,
-        first: int,
-        *,
-        carry: Carry,
-        keep: bool,
-        wants: Sequence[bool],
-    ) -> list[Towards | None]:
-        """The gradients towards its inputs, of the steps from ``first`` on, where they are wanted.
+    @abstractmethod
+    def backward(self, done: Any, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+        """The gradients towards its inputs, where they are wanted.
 
         Args:
             done: what the forward pass saved.
             learned: what :meth:`zero` gave; these steps' part is added.
-            carry: the gradients of what follows these steps; they become those of what came before.
-            keep: leave what was saved as it is, for another backward pass; else gradients may be written over it.
         """
-        ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -101,21 +101,13 @@ def joined_seen(parts: Sequence[Seen]) -> Seen:
     if len(parts) == 1:
         return parts[0]
 
-    def cat(of: Callable[[Seen], Tensor | None]) -> Tensor | None:
-        found = [rows for part in parts if (rows := of(part)) is not None]
-        return torch.cat(found) if found else None
-
+    tables = {}
+    for name in ("spikes", "places", "samples", "current", "largest", "gradient"):
+        rows = [getattr(part, name) for part in parts if getattr(part, name) is not None]
+        tables[name] = torch.cat(rows) if rows else None
     arrived = [part.arrivals for part in parts if part.arrivals is not None]
-    return Seen(
-        cat(lambda seen: seen.spikes),
-        cat(lambda seen: seen.places),
-        cat(lambda seen: seen.samples),
-        cat(lambda seen: seen.current),
-        cat(lambda seen: seen.largest),
-        moments_taken([part.moments for part in parts]),
-        cat(lambda seen: seen.gradient),
-        joined_arrivals(arrived) if arrived else None,
-    )
+    moments = moments_taken([part.moments for part in parts])
+    return Seen(**tables, moments=moments, arrivals=joined_arrivals(arrived) if arrived else None)
 
 
 def moments_taken(parts: Sequence[Moments | None]) -> Moments | None:

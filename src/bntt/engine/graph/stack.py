@@ -17,9 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from bntt.engine import private
 from bntt.engine.compute import Compute
-from bntt.engine.graph import flow
+from bntt.engine.graph import flow, weightless
 from bntt.engine.graph import layer as layer_module
-from bntt.engine.graph import weightless as between
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.layer_pass import LayerPass
 from bntt.engine.graph.node import Carry, How, Node, NodePass, Start, Towards
@@ -33,10 +32,10 @@ from bntt.ops.norm import Moments
 
 PASSES: dict[type, Callable[[Any, How], NodePass]] = {
     Layer: LayerPass.begin,
-    between.Fire: lambda node, how: between.FirePass(node, how),
-    between.Sum: lambda node, how: between.SumPass(how, node=node),
-    between.MaxPool: lambda node, how: between.MaxPoolPass(how, node=node),
-    between.Mask: lambda node, how: between.MaskPass(how, node=node),
+    weightless.Fire: weightless.FirePass,
+    weightless.Sum: weightless.SumPass,
+    weightless.MaxPool: weightless.MaxPoolPass,
+    weightless.Mask: weightless.MaskPass,
 }
 """How every kind of node goes through a pass."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from bntt.engine.graph.fire import Firing, FiringReverse, fired
 from bntt.engine.graph.layer import chunks
-from bntt.engine.graph.node import Carry, How, Passed, Size, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Node, NodePass, Passed, Size, Start, Towards
 from bntt.engine.graph.recording import joined_seen
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.scan import pooled_shape
@@ -25,7 +24,7 @@ LARGEST_COUNT = 255
 
 
 @dataclass(frozen=True)
-class Fire:
+class Fire(Node):
     """Neurons that a value drives as it is, or by ``scale`` and ``shift``; of these the scale may learn."""
 
     neuron: AnyNeuron
@@ -34,8 +33,6 @@ class Fire:
     """``[T, C]``, of all steps; None: 1."""
     shift: Tensor | None = None
     """As well; None: 0."""
-    reads: tuple[int, ...] = (-1,)
-    looks_ahead: bool = False
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
@@ -56,12 +53,10 @@ class Fire:
 
 
 @dataclass(frozen=True)
-class Sum:
+class Sum(Node):
     """Two values of one shape, added up: counts stay counts where a byte holds them."""
 
     reads: tuple[int, ...]
-    learned: tuple[Tensor | None, ...] = ()
-    looks_ahead: bool = False
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """See :class:`~bntt.engine.graph.node.Node`."""
@@ -71,13 +66,10 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class MaxPool:
+class MaxPool(Node):
     """The largest of every window, of which PyTorch says which one it was."""
 
     window: PoolSize
-    reads: tuple[int, ...] = (-1,)
-    learned: tuple[Tensor | None, ...] = ()
-    looks_ahead: bool = False
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """See :class:`~bntt.engine.graph.node.Node`."""
@@ -86,15 +78,12 @@ class MaxPool:
 
 
 @dataclass(frozen=True)
-class Mask:
+class Mask(Node):
     """Dropout of the same places in all steps; what is left is scaled by 1 / (1 - p)."""
 
     draw: Callable[[], Tensor]
     """Gives the places that stay, ``[B, H, W, C]``, 0 or 1 in bytes; the same whenever it is called."""
     p: float
-    reads: tuple[int, ...] = (-1,)
-    learned: tuple[Tensor | None, ...] = ()
-    looks_ahead: bool = False
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """See :class:`~bntt.engine.graph.node.Node`."""
@@ -118,12 +107,10 @@ class Nothing(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FirePass:
+class FirePass(NodePass):
     """Neurons of :class:`Fire` in one pass."""
 
     node: Fire
-    how: How
-    waits: bool = False
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
         """See :class:`~bntt.engine.graph.node.NodePass`."""
@@ -135,28 +122,14 @@ class FirePass:
         saved = Kept(inputs[0], start.membrane)
         return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), joined_seen(seen))
 
-    def zero(self, norms: Tensor | None, *, weight: bool) -> list[Tensor | None]:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
-        return [None if tensor is None else torch.zeros_like(tensor) for tensor in self.node.learned]
-
-    def backward(
-        self,
-        done: Kept,
-        towards: Towards,
-        learned: list[Tensor | None],
-        first: int,
-        *,
-        carry: Carry,
-        keep: bool,
-        wants: Sequence[bool],
-    ) -> list[Towards | None]:
+    def backward(self, done: Kept, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
         """See :class:`~bntt.engine.graph.node.NodePass`."""
         current, node, (leak, scale) = _floats(done.source), self.node, learned
-        last = first + len(current)
+        first, last = call.first, call.first + len(current)
         affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
         grad, none = towards.grad.of_type(current.dtype), torch.zeros_like(affine.mean)
         plain = torch.ones_like(affine.scale)  # the sums are then over the current as it came
-        made = Reverse(current, affine, plain, neuron, node.window, grad, done.start, carry.membrane)
+        made = Reverse(current, affine, plain, neuron, node.window, grad, done.start, call.carry.membrane)
         reverse = FiringReverse(made, self.how.compute.kernels)
         if leak is not None:
             sums = reverse.sums(leak=True)
@@ -169,42 +142,13 @@ class FirePass:
 
 
 @dataclass(frozen=True)
-class Without:
-    """A pass of a node that learns nothing, carries nothing and takes its steps all alike."""
-
-    how: How
-    waits: bool = False
-
-    @abstractmethod
-    def there(self, inputs: Sequence[Spikes]) -> Passed:
-        """What the node gives."""
-
-    @abstractmethod
-    def back(self, done: Any, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
-        """The gradients towards its inputs."""
-
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
-        return self.there(inputs)
-
-    def zero(self, norms: Tensor | None, *, weight: bool) -> tuple[()]:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
-        return ()
-
-    def backward(
-        self, done: Any, towards: Towards, learned: Any, first: int, *, carry: Carry, keep: bool, wants: Sequence[bool]
-    ) -> list[Towards | None]:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
-        return self.back(done, towards, wants)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SumPass(Without):
+class SumPass(NodePass):
     """A :class:`Sum` in one pass."""
 
     node: Sum
 
-    def there(self, inputs: Sequence[Spikes]) -> Passed:
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
         one, other = inputs
         take, device = self.how.lease.take, one.values.device
         largest, counted = one.largest + other.largest, one.counted and other.counted
@@ -214,22 +158,23 @@ class SumPass(Without):
         total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
         return Passed(Spikes(total), Nothing(), (False, False))
 
-    def back(self, done: Nothing, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+    def backward(self, done: Nothing, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
         """Both get all of it."""
         grad, held = towards
-        if not wants[0] or not wants[1] or held is None:
-            return [towards if wanted else None for wanted in wants]
+        if held is None or not all(call.wants):
+            return [towards if wanted else None for wanted in call.wants]
         copy = self.how.lease.take(*grad.values.shape, dtype=grad.values.dtype, device=grad.values.device)
         return [towards, Towards(SpikeGrad(copy.copy_(grad.values), grad.scale), copy)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaxPoolPass(Without):
+@dataclass(frozen=True)
+class MaxPoolPass(NodePass):
     """A :class:`MaxPool` in one pass."""
 
     node: MaxPool
 
-    def there(self, inputs: Sequence[Spikes]) -> Passed:
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
         (x,), (down, across) = inputs, self.node.window
         shape = pooled_shape(x.values, self.node.window)
         out = self.how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
@@ -239,7 +184,7 @@ class MaxPoolPass(Without):
         dense = min(1.0, x.density * down * across)
         return Passed(Spikes(out, x.scale, x.largest, dense), Kept(x), (True,))
 
-    def back(self, done: Kept, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+    def backward(self, done: Kept, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
         """All of it to the one that PyTorch says was the largest."""
         x, grad = done.source.values, towards.grad
         out = self.how.lease.take(*x.shape, device=x.device)
@@ -253,20 +198,22 @@ class MaxPoolPass(Without):
         return [Towards(SpikeGrad(out, grad.scale), out)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaskPass(Without):
+@dataclass(frozen=True)
+class MaskPass(NodePass):
     """A :class:`Mask` in one pass."""
 
     node: Mask
 
-    def there(self, inputs: Sequence[Spikes]) -> Passed:
+    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        """See :class:`~bntt.engine.graph.node.NodePass`."""
         (x,), stays = inputs, self.node.draw()
         out = self.how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
         torch.mul(x.values, stays.to(x.values.dtype), out=out)
         left = 1 - self.node.p
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), Nothing(), (False,))
 
-    def back(self, done: Nothing, towards: Towards, wants: Sequence[bool]) -> list[Towards | None]:
+    def backward(self, done: Nothing, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+        """The places that stayed get theirs, scaled alike."""
         values = towards.grad.values
         out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
         torch.mul(values, self.node.draw().to(values.dtype), out=out)

@@ -93,7 +93,7 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
     starts = torch.empty(programs * blocks * spans * lanes, dtype=torch.float32, device=current.device)
     potentials = torch.empty(programs * blocks * SPAN * lanes, dtype=torch.float32, device=current.device)
     partial = torch.zeros(programs if sums else 0, 2, steps, channels, dtype=torch.float64, device=current.device)
-    grad, unused = reverse.grad_spikes, current
+    grad, unused = reverse.grad.values, current
     kind, _, second = surrogate_constants(neuron)
     rule = neuron_tables(neuron, channels, current.device)
     with _on(current):

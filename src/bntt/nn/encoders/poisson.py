@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from bntt.engine.rate_coding import poisson_bytes
+from bntt.engine.cpu.launch import poisson_bytes
 from bntt.nn.encoders.encoder import index_of, steps_of
 from bntt.nn.encoders.pixels import PerChannel, PixelEncoder, check_rates
 from bntt.nn.fusion.plan import why_not_here
