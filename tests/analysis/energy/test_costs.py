@@ -44,9 +44,8 @@ def test_energy_is_work_times_costs(table):
     assert chip.energy(WORK) == Energy(20 * 2.0 + 110 * 0.5, 4 * 100.0)
 
 
-@pytest.mark.parametrize(
-    ("base", "changes", "message"),
-    [
+def test_a_wrong_entry_is_named(table):
+    for base, changes, message in (
         (DIGITAL, {"mac": None}, "mac: missing; a table of kind 'digital' has kind, unit, source, note, mac, addition"),
         (DIGITAL, {"source": None}, "source: missing"),
         (DIGITAL, {"mac": -0.1}, "mac: must be a finite number, 0 or more, got -0.1"),
@@ -62,14 +61,11 @@ def test_energy_is_work_times_costs(table):
         (CHIP, {"spike": -1}, "spike: must be a finite number, 0 or more, got -1"),
         (CHIP, {"kind": "analog"}, "kind: must be one of digital, neuromorphic, got 'analog'"),
         (CHIP, {"kind": None}, "kind: must be one of digital, neuromorphic, got None"),
-    ],
-    ids=str,
-)
-def test_a_wrong_entry_is_named(table, base, changes, message):
-    with pytest.raises(ArgumentError) as error:
-        table(base, **changes)
-    assert "mine.toml" in str(error.value)
-    assert message in str(error.value)
+    ):
+        with pytest.raises(ArgumentError) as error:
+            table(base, **changes)
+        assert "mine.toml" in str(error.value)
+        assert message in str(error.value)
 
 
 def test_what_is_no_table(tmp_path):

@@ -18,9 +18,8 @@ from bntt.analysis.energy.result import (
     LayerRow,
     NeuroBench,
     SynapticOperations,
-    WeightOperations,
 )
-from bntt.analysis.measurement import ArgumentError, Opened, Progress
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, draws_of, origin
 
 PRICES: tuple[Price, ...] = ("spikes", "values")
 
@@ -35,38 +34,33 @@ def measure_energy(opened: Opened, asked: EnergyArguments, progress: Progress) -
     facts = opened.facts
     tables = _tables(asked.costs, is_ann=facts.is_ann)
     stop = _stop(opened, asked.steps)
-    if asked.draws > 1 and not facts.is_random:
-        raise ArgumentError(
-            f"--draws {asked.draws}: {facts.encoder} coding is not random, every pass would be the same: leave out "
-            f"--draws"
-        )
-    loader = opened.loader(asked.split)
-    progress.expect(len(loader.places) * asked.draws)
-    found = count_operations(opened.model, loader, seed=opened.seed, draws=asked.draws, progress=progress)
+    draws, loader = draws_of(facts, asked.draws), opened.loader(asked.split)
+    progress.expect(len(loader.places) * draws)
+    found = count_operations(opened.model, loader, seed=opened.seed, draws=draws, progress=progress)
     stops = list(dict.fromkeys([found.num_steps, stop or found.num_steps]))
     footprint, sparsity = _size(opened.model.network)
     once = {steps: found.synaptic(steps, "values", input_once=True) for steps in stops}
     return EnergyResult(
-        arguments=asked,
-        dataset=opened.dataset,
-        split=asked.split,
-        epoch=opened.epoch,
+        **origin(opened, asked),
         images=found.accuracy.samples,
-        draws=asked.draws,
+        draws=draws,
         steps=stops,
         is_ann=facts.is_ann,
         neurobench={steps: neurobench(found, steps, footprint, sparsity, is_ann=facts.is_ann) for steps in stops},
         accuracy_over_time=found.accuracy.over_time,
         layers=list(layer_rows(found, stops)),
-        per_step=_over_steps(found),
-        ann=AnnOperations(macs=found.dense, update_additions=_ann_updates(found)),
+        per_step={
+            name: LayerOverSteps(
+                spikes=layer.spikes.tolist(),
+                operations_by_spike=layer.events.tolist(),
+                operations_by_value=layer.active.tolist(),
+            )
+            for name, layer in found.layers.items()
+        },
+        ann=AnnOperations(macs=found.dense, update_additions=found.ann_updates),
         energy=list(energy_rows(found, stops, tables)),
         costs=tables,
-        operations_by_value_if_the_input_current_is_computed_once={
-            steps: WeightOperations(**synaptic._asdict()) for steps, synaptic in once.items()
-        }
-        if found.constant_input
-        else None,
+        operations_by_value_if_the_input_current_is_computed_once=once if found.constant_input else None,
     )
 
 
@@ -125,7 +119,7 @@ def energy_rows(found: Operations, stops: Sequence[int], tables: Mapping[str, Co
     Where a table asks the same for both prices, one row has the price "either".
     """
     for name, table in tables.items():
-        work = Work(0.0, found.dense, _ann_updates(found), 0.0, 0.0, 0)
+        work = Work(0.0, found.dense, found.ann_updates, 0.0, 0.0, 0)
         ann = table.energy(work) if isinstance(table, Digital) else None
         for steps in stops:
             costs = {price: table.energy(_work(found, steps, price)) for price in PRICES}
@@ -150,11 +144,8 @@ def _work(found: Operations, steps: int, price: Price) -> Work:
     updates = [layer.updates for layer in found.layers.values()]
     additions = sum(float(one.additions[:steps].sum()) for one in updates)
     multiplications = sum(float(one.multiplications[:steps].sum()) for one in updates)
-    return Work(*found.synaptic(steps, price), additions, multiplications, found.spikes(steps), steps)
-
-
-def _ann_updates(found: Operations) -> int:
-    return sum(layer.updates.ann for layer in found.layers.values())
+    weights = found.synaptic(steps, price)
+    return Work(weights.additions, weights.macs, additions, multiplications, found.spikes(steps), steps)
 
 
 def _ratio(one: float | None, other: float) -> float | None:
@@ -179,14 +170,3 @@ def neurobench(
         ),
         classification_accuracy=found.accuracy.over_time[steps - 1],
     )
-
-
-def _over_steps(found: Operations) -> dict[str, LayerOverSteps]:
-    return {
-        name: LayerOverSteps(
-            spikes=layer.spikes.tolist(),
-            operations_by_spike=layer.events.tolist(),
-            operations_by_value=layer.active.tolist(),
-        )
-        for name, layer in found.layers.items()
-    }

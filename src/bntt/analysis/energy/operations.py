@@ -1,12 +1,12 @@
 """Synaptic operations, counted from the spikes that there were, and those of an ANN of the same plan.
 
 One spike that meets one weight is one operation. A spike at an image's border meets fewer weights than one inside
-(:func:`~bntt.analysis.energy.fan_out.fan_out`), and so does an input of the ANN. Weights that are 0 count; dropout is
+(:func:`~bntt.analysis.energy.plan.fan_out`), and so does an input of the ANN. Weights that are 0 count; dropout is
 off.
 
 Not counted: pooling itself, the sums of residual blocks, the encoder's random numbers, and memory: every access costs
 more than the arithmetic on what it brings. What neurons do, norm and leak and reset, is a line of its own
-(:class:`~bntt.analysis.energy.state_updates.Updates`).
+(:class:`~bntt.analysis.energy.plan.Updates`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float64
@@ -23,9 +23,8 @@ from torch import Tensor
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.batches import Leaves, advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.energy.fan_out import fan_out
-from bntt.analysis.energy.state_updates import Updates, updates_of
-from bntt.analysis.energy.weight_inputs import READOUT, Site, sites
+from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, fan_out, plan_layers, updates_of
+from bntt.analysis.energy.result import WeightOperations
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.encoders.pixels import StillEncoder
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
@@ -37,20 +36,6 @@ Arriving = Literal["spikes", "counts", "analog", "nothing"]
 """Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""
 Price = Literal["spikes", "values"]
 """How counts are paid: every spike in them by an addition, or every value by a multiply-accumulate."""
-
-
-class Synaptic(NamedTuple):
-    """Operations of weights."""
-
-    additions: float
-    macs: float
-    """Multiply-accumulates."""
-
-    def __add__(self, other: object) -> Synaptic:
-        """Of both."""
-        if not isinstance(other, Synaptic):
-            return NotImplemented
-        return Synaptic(self.additions + other.additions, self.macs + other.macs)
 
 
 @dataclass(frozen=True)
@@ -69,15 +54,15 @@ class LayerOperations:
     neurons: int
     updates: Updates
 
-    def synaptic(self, steps: int | None = None, price: Price = "spikes") -> Synaptic:
+    def synaptic(self, steps: int | None = None, price: Price = "spikes") -> WeightOperations:
         """Operations of its weights in the first steps, all by default.
 
         Single spikes are always added, and real numbers always multiplied.
         """
         events, active = float(self.events[:steps].sum()), float(self.active[:steps].sum())
         if self.arrives == "analog" or (self.arrives == "counts" and price == "values"):
-            return Synaptic(0.0, active)
-        return Synaptic(events, 0.0)
+            return WeightOperations(additions=0, macs=active)
+        return WeightOperations(additions=events, macs=0)
 
 
 @dataclass(frozen=True)
@@ -94,11 +79,18 @@ class Operations:
         return len(self.accuracy.correct[0])
 
     @property
+    def ann_updates(self) -> int:
+        """Additions that an ANN of the same plan does beside its weights, of one image."""
+        return sum(layer.updates.ann for layer in self.layers.values())
+
+    @property
     def dense(self) -> int:
         """Multiply-accumulates of an ANN of the same plan, of one image: no input is taken to be 0."""
         return sum(layer.dense for layer in self.layers.values())
 
-    def synaptic(self, steps: int | None = None, price: Price = "spikes", *, input_once: bool = False) -> Synaptic:
+    def synaptic(
+        self, steps: int | None = None, price: Price = "spikes", *, input_once: bool = False
+    ) -> WeightOperations:
         """Operations of all weights of one image, if it is stopped after so many steps; all T by default.
 
         Args:
@@ -106,10 +98,10 @@ class Operations:
             input_once: compute the current of an input that is the same at every step once, and keep it.
         """
         self.check_steps(steps)
-        total = Synaptic(0.0, 0.0)
-        for i, layer in enumerate(self.layers.values()):
-            total += layer.synaptic(1 if i == 0 and input_once and self.constant_input else steps, price)
-        return total
+        first, *others = self.layers.values()
+        found = [first.synaptic(1 if input_once and self.constant_input else steps, price)]
+        found += [layer.synaptic(steps, price) for layer in others]
+        return WeightOperations(additions=sum(one.additions for one in found), macs=sum(one.macs for one in found))
 
     def spikes(self, steps: int | None = None) -> float:
         """Of all neurons for one image; those of the input are not among them."""
@@ -207,7 +199,10 @@ def _passed(
     logits, parts = list[Tensor](), list[Measured]()
     measure = Measure(spikes=True, arrivals=True)
     for part in advance_batch(model, inputs, measure, noise, leaves=leaves, unlisted=readout):
-        logits.append(_answers(logits[-1][-1:], part.logits, part.there) if logits else part.logits)
+        answers = part.logits
+        if logits:  # those who have left say what they said last
+            answers = logits[-1][-1:].repeat(len(part.logits), 1, 1).index_copy(1, part.there, part.logits)
+        logits.append(answers)
         parts.append(part.measured)
     missing = total - sum(map(len, logits))
     logits += [logits[-1][-1:]] * missing
@@ -215,15 +210,8 @@ def _passed(
     return torch.cat(logits), shape, joined(parts)
 
 
-def _answers(before: Tensor, some: Tensor, there: Tensor) -> Tensor:
-    """What everybody says: those who have left what they said last."""
-    whole = before.repeat(len(some), 1, 1)
-    whole[:, there] = some
-    return whole
-
-
 def _nothing(part: Measured) -> Measured:
-    """Of a step in which nobody is there any more."""
+    """What is measured of a step in which nobody is there any more."""
     return {
         name: replace(
             layer,
@@ -240,33 +228,27 @@ def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, Laye
     arrived, steps = total.arrived, model.encoder.num_steps
     first = next(iter(arrived.values()))
     spikes = first.are_whole(1) and bool((first.amount == first.active).all())  # all of them 1 in size
-    found = sites(model.network, total.shape, Fraction(1) if spikes else None)
+    planned = plan_layers(model.network, total.shape, Fraction(1) if spikes else None)
     none = torch.zeros(steps, dtype=torch.float64)
-    for name in [*model.network.layers, READOUT]:
-        site, own = found[name], total.spikes.get(name)
+    for name, layer in planned.items():
+        own = total.spikes.get(name)
         fired = none if own is None else own.cpu() / total.samples
-        updates = updates_of(site, spikes=fired)
-        neurons = total.neurons[name]
-        if site.weights is None:
-            yield name, LayerOperations("nothing", none, none, 0, fired, neurons, updates)
+        mine = fired, total.neurons[name], updates_of(layer, spikes=fired)
+        if layer.weights is None:
+            yield name, LayerOperations("nothing", none, none, 0, *mine)
             continue
-        reach = _reach(site)
+        shape = layer.into.shape
+        reach = fan_out(layer.weights, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))
         active = (arrived[name].active.cpu() * reach).sum((1, 2)).double() / total.samples
-        dense = int(reach.sum()) * (site.into.size // reach.numel())
-        arrives, events = _events(name, site, arrived[name])
+        dense = int(reach.sum()) * (layer.into.size // reach.numel())
+        arrives, events = _events(name, layer, arrived[name])
         events = (events * reach).sum((1, 2)) / total.samples
-        yield name, LayerOperations(arrives, events, active, dense, fired, neurons, updates)
+        yield name, LayerOperations(arrives, events, active, dense, *mine)
 
 
-def _reach(site: Site) -> Tensor:
-    assert site.weights is not None
-    shape = site.into.shape
-    return fan_out(site.weights, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))
-
-
-def _events(name: str, site: Site, arrived: Arrivals) -> tuple[Arriving, Tensor]:
+def _events(name: str, layer: PlannedLayer, arrived: Arrivals) -> tuple[Arriving, Tensor]:
     """What kind of input a layer has, and the spikes in it by step and place."""
-    worth, amount, active = site.into.worth, arrived.amount.cpu(), arrived.active.cpu()
+    worth, amount, active = layer.into.worth, arrived.amount.cpu(), arrived.active.cpu()
     if worth is None:
         return "analog", torch.zeros_like(amount)
     if not arrived.are_whole(float(worth)):

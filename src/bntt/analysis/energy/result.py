@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -253,25 +253,17 @@ class EnergyResult(Result):
         )
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
-        "energy": Metric(
-            "energy an image (45 nm)", "µJ", lambda r, at: _by_45nm(r, lambda row: row.snn / 1e6), digits=2
-        ),
-        "ann-energy": Metric(
-            "energy of an ANN of the plan",
-            "µJ",
-            lambda r, at: _by_45nm(r, lambda row: None if row.ann is None else row.ann / 1e6),
-            digits=2,
-        ),
-        "ann-over-snn": Metric(
-            "ANN's energy / own", "", lambda r, at: _by_45nm(r, lambda row: row.ann_over_snn), digits=2
-        ),
+        "energy": Metric("energy an image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn", 1e6), digits=2),
+        "ann-energy": Metric("energy of an ANN of the plan", "µJ", lambda r, at: _by_45nm(r, "ann", 1e6), digits=2),
+        "ann-over-snn": Metric("ANN's energy / own", "", lambda r, at: _by_45nm(r, "ann_over_snn", 1), digits=2),
     }
 
 
-def _by_45nm(result: EnergyResult, read: Callable[[EnergyRow], Number]) -> Number:
+def _by_45nm(result: EnergyResult, key: str, unit: float) -> Number:
     """A number of all steps by the 45 nm table, with each spike in a pooled value added."""
     rows = [row for row in result.energy if row.costs == "digital-45nm" and row.steps == max(result.steps)]
-    return next((read(row) for row in rows if row.price in ("spikes", "either")), None)
+    found: Number = next((getattr(row, key) for row in rows if row.price in ("spikes", "either")), None)
+    return None if found is None else found / unit
 
 
 def _readable(rows: Sequence[EnergyRow]) -> tuple[float, str]:

@@ -1,18 +1,22 @@
-"""The operations of a run and their price: numbers by hand, a stop, tables of the user's, and what is refused."""
+"""The operations of a run and their price: numbers by hand, what is shown of them, a stop, and tables of the user's."""
+
+import json
 
 import pytest
 import torch
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.energy.costs import Digital, Neuromorphic, load_costs
+from bntt.analysis.energy.costs import Digital, Neuromorphic, cost_names, load_costs
 from bntt.analysis.energy.measure import energy_rows, layer_rows, measure_energy, neurobench
-from bntt.analysis.energy.measurement import EnergyArguments
+from bntt.analysis.energy.measurement import ENERGY, EnergyArguments
 from bntt.analysis.energy.operations import LayerOperations, Operations
-from bntt.analysis.energy.state_updates import Updates
+from bntt.analysis.energy.plan import Updates
+from bntt.analysis.energy.result import EnergyResult
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.runs.open_run import load_run
-from tests.runs.measured import small_run
-from tests.runs.tiny import opened_run, parts
+from bntt.analysis.result import result_from
+from bntt.cli import main as cli
+from tests.runs.tiny import parts
+from tests.trained import copied_run, opened_run
 
 
 def rows(*values: float) -> torch.Tensor:
@@ -87,9 +91,91 @@ def test_neurobench_by_hand():
     assert (analog.synaptic_operations.Effective_MACs, analog.activation_sparsity) == (40 + 20, None)
 
 
+def result(constant: bool = False, *, is_ann: bool = False, **changes) -> EnergyResult:
+    """The record of what is counted above, by the tables of the package, after two steps and after one."""
+    found, stops = counted(constant), (2, 1)
+    tables = {name: load_costs(name) for name in cost_names()}
+    whole = EnergyResult(
+        dataset="made", split="test", images=8, draws=2, steps=stops, is_ann=is_ann,
+        neurobench={steps: neurobench(found, steps, 1000, 0.25, is_ann=is_ann) for steps in stops},
+        accuracy_over_time=found.accuracy.over_time, layers=list(layer_rows(found, stops)), per_step={},
+        ann={"macs": 160, "update_additions": 30}, energy=list(energy_rows(found, stops, tables)), costs=tables,
+        operations_by_value_if_the_input_current_is_computed_once=(
+            {steps: found.synaptic(steps, "values", input_once=True) for steps in stops} if constant else None
+        ),
+    )  # fmt: skip
+    return result_from(EnergyResult, json.loads(json.dumps(whole.to_json() | changes)))
+
+
+def test_metrics_are_those_of_all_steps_by_spike():
+    """108 additions by spike and 20 of updates at 0.9 pJ, 10 multiplications at 3.7; the ANN: 160 MACs and 30."""
+    found = result()
+    read = {name: metric.read(found, None) for name, metric in found.METRICS.items()}
+    own, ann = 128 * 0.9 + 10 * 3.7, 160 * 4.6 + 30 * 0.9
+    assert read == pytest.approx({"energy": own / 1e6, "ann-energy": ann / 1e6, "ann-over-snn": ann / own})
+    priced_otherwise = found.model_copy(update={"energy": found.energy[-1:]})
+    assert {metric.read(priced_otherwise, None) for metric in found.METRICS.values()} == {None}
+
+
+def test_tables_words_and_bars_are_the_numbers():
+    section = result().section()
+    digital, neuromorphic = section.tables
+    assert [row[0].text for row in digital.rows] == [
+        "2 steps, by spike", "2 steps, by value", "1 step, by spike", "1 step, by value"
+    ]  # fmt: skip
+    assert digital.rows[0][1].value == pytest.approx(128 * 0.9 + 10 * 3.7)
+    assert "pJ" in digital.caption
+    assert [[cell.text for cell in row[-2:]] for row in neuromorphic.rows] == [["not available"] * 2] * 2
+    assert "Horowitz" in digital.note
+    after_all, after_one = section.folded
+    assert "after 2 steps" in after_all.caption
+    assert "after 1 step" in after_one.caption
+    assert [cell.value for cell in after_all.rows[-1][2:]] == [12, 108, 0, 48, 20, 160]
+    assert section.words[0] == "After 2 steps: test accuracy 75.0%, 12 spikes for one image."
+    assert section.words[-1].startswith("Left out: memory accesses;")
+    operations, digital, chip = section.charts
+    by_spike, by_value, ann = operations.bars
+    assert operations.names == ["conv1", "fc1", "readout"]
+    assert (by_spike.values[1], by_value.values[1], ann.values[1]) == (60 / 1e6, 20 / 1e6, 50 / 1e6)
+    assert ann.colour == "ann"
+    assert (digital.y.label, digital.names[-1]) == ("energy of one image (pJ)", "ANN")
+    weights, other = digital.bars
+    assert (weights.values[-1], other.values[-1]) == pytest.approx((160 * 4.6, 30 * 0.9))
+    assert [bar.name for bar in chip.bars] == ["spikes", "time"]
+    assert chip.names == ("2 steps", "1 step")
+
+
+def test_an_ann_has_one_kind_of_operations_and_a_constant_input_is_told():
+    section = result(constant=True, is_ann=True).section()
+    own, whole = section.charts[0].bars
+    assert own.name == "values that are not 0"
+    assert all(some <= every for some, every in zip(own.values, whole.values, strict=True))
+    assert any("This network is an ANN" in words for words in section.words)
+    assert any("its current computed once there are 50 MACs by value" in words for words in section.words)
+
+
+def test_energies_are_in_a_unit_that_can_be_read():
+    found = result()
+    for largest, unit in ((3e9, "mJ"), (2e6, "µJ"), (1e3, "nJ"), (999.0, "pJ")):
+        row = found.energy[0].model_copy(update={"snn": largest, "ann": None})
+        (table,) = found.model_copy(update={"energy": [row]}).section().tables
+        assert f", {unit}: " in table.caption
+
+
+def test_a_file_that_is_damaged_is_refused_with_the_place():
+    row = result().energy[0].model_dump()
+    for change, place in (
+        ({"snn": -1.0}, r"energy\.0\.snn"),
+        ({"snn": float("nan")}, r"energy\.0\.snn"),
+        ({"steps": 0}, r"energy\.0\.steps"),
+    ):
+        with pytest.raises(ValueError, match=place):
+            result(energy=[row | change])
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    found = opened_run(tmp_path_factory.mktemp("runs"))
+def run():
+    found = opened_run()
     found.__dict__["data"] = parts(found.recipe)  # sixty images of each split
     return found
 
@@ -114,8 +200,8 @@ def test_a_run_is_counted_with_and_without_a_stop(run):
     assert measure_energy(run, EnergyArguments(steps=3), Progress()).steps == [3]
 
 
-def test_an_input_that_never_changes_is_counted_both_ways(tmp_path):
-    run = load_run(small_run(tmp_path, encoder={"name": "direct"}).path)
+def test_an_input_that_never_changes_is_counted_both_ways():
+    run = opened_run(encoder={"name": "direct"})
     run.__dict__["data"] = parts(run.recipe)
     found = measure_energy(run, EnergyArguments(steps=2), Progress())
     first = next(row for row in found.layers if row.layer == "conv1")
@@ -124,7 +210,7 @@ def test_an_input_that_never_changes_is_counted_both_ways(tmp_path):
     once = found.operations_by_value_if_the_input_current_is_computed_once
     assert once[3].macs == pytest.approx(by_value - 2 * first.ann_macs)
     assert set(found.to_json()["operations_by_value_if_the_input_current_is_computed_once"]) == {"3", "2"}
-    with pytest.raises(ArgumentError, match="--draws 2: direct coding is not random"):
+    with pytest.raises(ArgumentError, match="--draws 2: direct coding draws nothing"):
         measure_energy(run, EnergyArguments(draws=2), Progress())
 
 
@@ -148,3 +234,19 @@ def test_tables_of_the_users_are_read_before_anything_is_counted(run, tmp_path, 
         measure_energy(run, EnergyArguments(costs=(str(path),)), Progress())
     with pytest.raises(ArgumentError, match="two tables are called 'mine'"):
         measure_energy(run, EnergyArguments(costs=("a/mine.toml", "digital-45nm", "b/mine.toml")), Progress())
+
+
+def test_flags_of_the_verb(tmp_path, capsys):
+    run = copied_run(tmp_path).path
+    assert cli.main(["energy", str(run), "--costs", "neuromorphic", "--costs", "digital-45nm", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [*told["costs"]] == told["arguments"]["costs"] == ["neuromorphic", "digital-45nm"]
+    assert told == json.loads((run / "energy.json").read_text())
+    assert ENERGY.stem(EnergyArguments(draws=2)) == "energy"
+    assert ENERGY.stem(EnergyArguments(split="validation")) == "energy-validation"
+    for flags, message in (
+        (["--draws", "0"], "--draws must be 1 or more, got 0"),
+        (["--costs", "digital-45"], "did you mean 'digital-45nm'"),
+    ):
+        assert cli.main(["energy", str(run), *flags]) == 2
+        assert message in capsys.readouterr().err

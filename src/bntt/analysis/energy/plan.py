@@ -1,0 +1,281 @@
+"""The plan of a network as its operations are counted: what arrives at every layer's weights, what one spike is worth
+there, how many weights a value meets, and what neurons do beside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor, nn
+
+from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.readout import Readout
+from bntt.nn.blocks.residual import Residual
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons.rectifier import Rectifier
+from bntt.nn.neurons.varying_lif import FoldedLIF
+from bntt.nn.norms.temporal import LayerNorm, NoNorm
+from bntt.ops.lif import hard_reset
+
+READOUT = "readout"
+"""What the last weights are called beside the layers."""
+
+
+class Value(NamedTuple):
+    """What flows between two modules, of one image and step."""
+
+    shape: tuple[int, ...]
+    """``(C, H, W)`` or ``(F,)``."""
+    worth: Fraction | None
+    """Of one spike: 1/A after an average over A places. None: these are no spikes."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers it is."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class PlannedLayer:
+    """A layer's weights, if it has any, and its neurons, with what goes into them and comes out."""
+
+    into: Value
+    """What arrives."""
+    out: tuple[int, ...]
+    """The shape of the weights' output, or of the neurons."""
+    weights: nn.Conv2d | nn.Linear | None
+    norm: nn.Module | None = None
+    lif: nn.Module | None = None
+
+
+def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction | None) -> dict[str, PlannedLayer]:
+    """Plan every layer of a network by its name, and the readout, in evaluation mode.
+
+    Args:
+        image: the shape of one sample in one step.
+        worth: 1 where the network is driven by spikes, None where by real numbers.
+
+    Raises:
+        TypeError: on a block, a pool or a readout that is none of the library's or PyTorch's own.
+        ValueError: if a layer is called as the readout is here.
+
+    >>> from bntt.models import vgg6
+    >>> found = plan_layers(vgg6(num_steps=2), (1, 28, 28), Fraction(1))
+    >>> found["conv3"].into
+    Value(shape=(16, 14, 14), worth=Fraction(1, 4))
+    """
+    found: dict[str, PlannedLayer] = {}
+    if READOUT in network.layers:
+        raise ValueError(f"a layer is called {READOUT!r}, as the last weights are: give its block another name")
+    at = _through("", dict(network.blocks.items()), Value(tuple(image), worth), found)
+    if not isinstance(network.readout, Readout):
+        raise TypeError(f"operations are counted of a Readout, this one is a {type(network.readout).__name__}")
+    _weighted(READOUT, network.readout, at, found)
+    return found
+
+
+def _through(under: str, parts: Mapping[str, Any], at: Value, found: dict[str, PlannedLayer]) -> Value:
+    """Pass blocks one behind another."""
+    for name, part in parts.items():
+        at = _block(f"{under}.{name}".lstrip("."), part, at, found)
+    return at
+
+
+def _block(name: str, block: nn.Module, at: Value, found: dict[str, PlannedLayer]) -> Value:
+    if isinstance(block, Residual):
+        body, beside = (_through(name, dict(side.items()), at, found) for side in (block.body, block.shortcut))
+        at = Value(body.shape, body.worth if body.worth == beside.worth else None)
+        return at if block.after is None else _block(f"{name}.after", block.after, at, found)
+    if isinstance(block, SpikingBlock | CurrentBlock):
+        at = _weighted(name, block, at, found)
+    elif isinstance(block, NeuronBlock):
+        found[name] = PlannedLayer(at, at.shape, None, lif=block.lif)
+    else:
+        raise TypeError(f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {WAY}")
+    if isinstance(block, CurrentBlock):
+        return at
+    worth = None if isinstance(block.lif, Rectifier) else Fraction(1)
+    return _fired(name, block, Value(at.shape, worth))
+
+
+WAY = "build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"
+
+
+def _fired(name: str, block: SpikingBlock | NeuronBlock, at: Value) -> Value:
+    """Pass what stands behind the neurons of a block that fires."""
+    if block.dropout is not None and not isinstance(block.dropout, SpikeDropout):
+        raise TypeError(f"block {name!r} has a {type(block.dropout).__name__}, whose operations cannot be counted")
+    for module in _parts(block.pool):
+        at = _pooled(name, module, at)
+    return at
+
+
+def _weighted(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
+    """Pass the weights of a block, and what stands before them."""
+    *before, weights = _parts(block.synapse)
+    for module in before:
+        at = _pooled(name, module, at)
+    if isinstance(weights, nn.Linear):
+        out: tuple[int, ...] = (weights.out_features,)
+    elif isinstance(weights, nn.Conv2d):
+        out = (weights.out_channels, *out_size(weights, (at.shape[1], at.shape[2])))
+    else:
+        raise TypeError(f"layer {name!r} has weights in a {type(weights).__name__}, not an nn.Conv2d or nn.Linear")
+    found[name] = PlannedLayer(at, out, weights, getattr(block, "norm", None), getattr(block, "lif", None))
+    return Value(out, None)
+
+
+def _parts(module: nn.Module) -> Iterator[nn.Module]:
+    if isinstance(module, nn.Sequential):
+        for part in module:
+            yield from _parts(part)
+    else:
+        yield module
+
+
+def _pooled(name: str, pool: nn.Module, at: Value) -> Value:
+    """Pass a module without weights: of an average every spike is a part."""
+    if isinstance(pool, nn.Identity):
+        return at
+    if not isinstance(pool, nn.Flatten | nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+        raise TypeError(f"layer {name!r} has a {type(pool).__name__}, behind which spikes cannot be counted")
+    shape = tuple(pool(torch.zeros(1, *at.shape)).shape[1:])
+    if isinstance(pool, nn.Flatten | nn.MaxPool2d) or at.worth is None:
+        return Value(shape, at.worth)
+    return Value(shape, at.worth / _area(name, pool, at.shape, shape))
+
+
+def _area(name: str, pool: nn.AvgPool2d | nn.AdaptiveAvgPool2d, into: Sequence[int], out: Sequence[int]) -> int:
+    """The number of places over which an average is taken.
+
+    Raises:
+        TypeError: if they are not as many everywhere.
+    """
+    if isinstance(pool, nn.AdaptiveAvgPool2d):
+        sides = list(zip(into[1:], out[1:], strict=True))
+        area, even = math.prod(n // m for n, m in sides), not any(n % m for n, m in sides)
+    else:
+        down, across = (pool.kernel_size,) * 2 if isinstance(pool.kernel_size, int) else pool.kernel_size
+        padded = pool.padding not in (0, (0, 0)) and not pool.count_include_pad
+        area, even = down * across, not (pool.ceil_mode or padded)
+        if pool.divisor_override is not None:
+            area, even = pool.divisor_override, True
+    if not even:
+        raise TypeError(f"layer {name!r} averages over windows of several sizes, behind which spikes cannot be counted")
+    return area
+
+
+def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tensor, "H W"]:
+    """Count the weights that a value meets at each place of an input of this height and width.
+
+    It is the same for every channel: ``C_out / groups`` times the pairs of an output place and a place of the kernel
+    that lie over it, ``y = stride · y_out - padding + dilation · y_kernel``, likewise x. The padding is no input. A
+    fully connected layer has one place, ``size`` (1, 1).
+
+    Raises:
+        TypeError: if the convolution pads with other than zeros.
+
+    >>> fan_out(nn.Conv2d(2, 5, 3, padding=1, device="meta"), (3, 4))
+    tensor([[20, 30, 30, 20],
+            [30, 45, 45, 30],
+            [20, 30, 30, 20]])
+    """
+    if isinstance(weights, nn.Linear):
+        return torch.full(size, weights.out_features)
+    down, across = (_meetings(weights, axis, n) for axis, n in enumerate(size))
+    return weights.out_channels // weights.groups * down[:, None] * across[None, :]
+
+
+def out_size(weights: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a convolution's output.
+
+    >>> out_size(nn.Conv2d(2, 5, 3, stride=2, device="meta"), (7, 9))
+    (3, 4)
+    """
+    return len(_places(weights, 0, size[0])), len(_places(weights, 1, size[1]))
+
+
+def _meetings(weights: nn.Conv2d, axis: int, size: int) -> Tensor:
+    """The number of pairs of output and kernel that lie over every place along an axis."""
+    places = _places(weights, axis, size)
+    return torch.bincount(places[(places >= 0) & (places < size)], minlength=size)
+
+
+def _places(weights: nn.Conv2d, axis: int, size: int) -> Int64[Tensor, "out kernel"]:
+    """The place along an axis that every output reads through every place of the kernel; some lie in the padding."""
+    kernel, stride, dilation = weights.kernel_size[axis], weights.stride[axis], weights.dilation[axis]
+    span = dilation * (kernel - 1)
+    if weights.padding_mode != "zeros":
+        raise TypeError(
+            f"operations are counted of convolutions that pad with zeros, this one has {weights.padding_mode}"
+        )
+    if isinstance(weights.padding, str):
+        before, both = (span // 2, span) if weights.padding == "same" else (0, 0)
+    else:
+        before, both = weights.padding[axis], 2 * weights.padding[axis]
+    out = (size + both - span - 1) // stride + 1
+    return (torch.arange(out) * stride - before)[:, None] + (torch.arange(kernel) * dilation)[None, :]
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Operations of one layer for one image, beside those of its weights.
+
+    Of every value that is normalised, in a step: a multiplication and an addition, since running statistics, γ and β
+    make one scale and one shift; LayerNorm, which takes its statistics of every image, two and three. Without a norm,
+    an addition for a bias. Of every neuron, in a step: a multiplication for the leak, unless it is 1, an addition for
+    the current and one for the comparison with the threshold; folded neurons scale and shift their current too, and
+    neurons that decay their input scale it where no norm's scale takes that in. Of every spike an addition, unless the
+    reset is hard.
+    """
+
+    multiplications: Float64[Tensor, " T"]
+    additions: Float64[Tensor, " T"]
+    ann: int
+    """Additions of an ANN in its one pass: a bias, which takes the norm in, and the comparison of ReLU."""
+
+
+def updates_of(layer: PlannedLayer, *, spikes: Float64[Tensor, " T"]) -> Updates:
+    """Count the operations of one layer beside its weights, in every step.
+
+    Args:
+        spikes: of its neurons.
+
+    >>> from bntt.nn import BNTT
+    >>> layer = PlannedLayer(Value((3,), None), (2,), nn.Linear(3, 2, False, "meta"), BNTT(2, num_steps=1), LIF(0.9))
+    >>> updates_of(layer, spikes=torch.ones(1).double())
+    Updates(multiplications=tensor([4.], dtype=torch.float64), additions=tensor([7.], dtype=torch.float64), ann=4)
+    """
+    biased = layer.weights is not None and layer.weights.bias is not None
+    if layer.norm is None or isinstance(layer.norm, NoNorm):
+        multiplications, additions = 0, int(biased)
+    else:
+        multiplications, additions = (2, 3) if isinstance(layer.norm, LayerNorm) else (1, 1)
+    ann = int(biased or additions > 0)
+    resets = 0
+    if layer.lif is not None:
+        scales, adds, resets = _of_neuron(layer.lif)
+        if multiplications == 0 and isinstance(layer.lif, LIF):
+            scales += layer.lif.neuron.decay_input
+        multiplications, additions, ann = multiplications + scales, additions + adds, ann + 1
+    size, none = math.prod(layer.out), spikes * 0
+    return Updates(none + size * multiplications, none + size * additions + resets * spikes, size * ann)
+
+
+def _of_neuron(lif: nn.Module) -> tuple[int, int, int]:
+    """Multiplications and additions of every neuron, and additions of every spike."""
+    if isinstance(lif, Rectifier):
+        return 0, 1, 0  # the comparison with 0
+    if not isinstance(lif, LIF | FoldedLIF):
+        return 1, 2, 1
+    leaks = isinstance(lif.neuron.leak, Tensor) or lif.neuron.leak != 1
+    own, resets = int(isinstance(lif, FoldedLIF)), int(lif.neuron.reset is not hard_reset)
+    return own + int(leaks), own + 2, resets

@@ -1,0 +1,225 @@
+"""What arrives where, what a spike is worth there, the weights that a value meets, and what neurons do beside."""
+
+import itertools
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt.analysis.energy.plan import PlannedLayer, Value, fan_out, out_size, plan_layers, updates_of
+from bntt.nn import (
+    BNTT,
+    LIF,
+    FoldedLIF,
+    LayerNorm,
+    NoNorm,
+    Readout,
+    Residual,
+    SpikingBlock,
+    SpikingNetwork,
+    hard_reset,
+)
+from bntt.ops.folded import FoldedNeuron
+from tests.nn.networks import FORMS, conv, linear, residual, small
+
+WORTHS = {
+    "spikes": {"last": 1, "readout": Fraction(1, 9)},
+    "currents": {"stem": 1, "same.b": 1, "same.d": 1, "wider.e": None, "readout": Fraction(1, 9)},
+    "before": {"same.b": 1, "wider.c": 1, "readout": Fraction(1, 9)},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_residual_networks(form):
+    net = residual(form)
+    found = plan_layers(net, (2, 11, 11), Fraction(1))
+    assert set(found) == {*net.layers, "readout"}
+    assert {name: found[name].into.worth for name in WORTHS[form]} == WORTHS[form]
+    assert found["wider.a"].into.shape == (6, 5, 5)
+    for name, layer in net.layers.items():
+        assert (found[name].weights, found[name].norm, found[name].lif) == layer[1:], name
+    assert found["readout"].into.shape == (21,)
+
+
+def test_a_poisson_input_is_spikes_and_averages_divide_them():
+    for worth, expected in ((Fraction(1), [1, Fraction(1, 4), 1, Fraction(1, 4), 1]), (None, [None])):
+        found = plan_layers(small(), (2, 11, 11), worth)
+        assert [layer.into.worth for layer in found.values()][: len(expected)] == expected
+    assert [layer.into.shape for layer in found.values()] == [(2, 11, 11), (21, 5, 5), (40, 5, 5), (18,), (33,)]
+    assert [layer.out for layer in found.values()] == [(21, 11, 11), (40, 5, 5), (18, 2, 2), (33,), (4,)]
+
+
+def test_a_sum_of_spikes_that_are_worth_differently_is_no_spikes():
+    for pool, worth in ((nn.AvgPool2d(2), None), (nn.MaxPool2d(2), 1)):
+        body = {"a": SpikingBlock(conv(1, 2, 1), NoNorm(), LIF(), pool)}
+        block = Residual(body, {"b": SpikingBlock(conv(1, 2, 1, stride=2), NoNorm(), LIF())})
+        net = SpikingNetwork([block], Readout(nn.Sequential(nn.Flatten(), linear(8, 1))))
+        assert plan_layers(net, (1, 4, 4), Fraction(1))["readout"].into == Value((8,), worth)
+
+
+def test_resnets_are_read_to_the_end():
+    for build in (bntt.models.resnet19, *(_of(form) for form in ("basic", "sew", "ms"))):
+        net = build(num_steps=2, width=0.125)
+        assert set(plan_layers(net, (3, 32, 32), Fraction(1))) == {*net.layers, "readout"}
+    found = plan_layers(_of("sew")(num_steps=2, width=0.125), (3, 32, 32), Fraction(1))
+    assert found["readout"].into == Value((8,), Fraction(1, 64))
+
+
+def _of(form):
+    return lambda **options: bntt.models.resnet20(residual=form, **options)
+
+
+def pooled(pool: nn.Module, size: int = 12) -> Value:
+    net = SpikingNetwork([SpikingBlock(conv(1, 2, 1), NoNorm(), LIF(), pool)], Readout(nn.Flatten()))
+    net.readout = Readout(nn.Sequential(nn.Flatten(), linear(1, 1)))
+    return plan_layers(net, (1, size, size), Fraction(1))["readout"].into
+
+
+def test_what_a_spike_is_worth_behind_a_pool():
+    for pool, worth in (
+        (nn.MaxPool2d(2), 1),
+        (nn.AvgPool2d(2), Fraction(1, 4)),
+        (nn.AvgPool2d((3, 2), stride=1), Fraction(1, 6)),
+        (nn.AvgPool2d(3, padding=1), Fraction(1, 9)),
+        (nn.AvgPool2d(3, divisor_override=1), 1),
+        (nn.AdaptiveAvgPool2d((3, 4)), Fraction(1, 12)),
+        (nn.Sequential(nn.AvgPool2d(2), nn.MaxPool2d(2), nn.AvgPool2d(3)), Fraction(1, 36)),
+        (nn.Identity(), 1),
+    ):
+        found = pooled(pool)
+        assert found.worth == worth, pool
+        assert found.shape == (pool(torch.zeros(1, 2, 12, 12)).numel(),), pool
+
+
+def test_windows_of_several_sizes_are_refused():
+    for pool in (
+        nn.AvgPool2d(5, ceil_mode=True),
+        nn.AvgPool2d(3, padding=1, count_include_pad=False),
+        nn.AdaptiveAvgPool2d(5),
+    ):
+        with pytest.raises(TypeError, match="layer 'block1' averages over windows of several sizes"):
+            pooled(pool)
+
+
+class Mine(nn.Module):
+    layers = ()
+
+    def forward(self, x, call=None, state=None):
+        return x, None
+
+
+def test_what_is_not_known_is_named():
+    with pytest.raises(TypeError, match="has a ReLU, behind which spikes cannot be counted"):
+        pooled(nn.ReLU())
+    net = SpikingNetwork({"odd": Mine()}, Readout(linear(2, 1)))
+    with pytest.raises(
+        TypeError, match="block 'odd' is a Mine, whose operations cannot be counted: build it of Spiking"
+    ):
+        plan_layers(net, (2,), None)
+    with pytest.raises(TypeError, match="counted of a Readout, this one is a Mine"):
+        plan_layers(SpikingNetwork({}, Mine()), (2,), None)
+    with pytest.raises(TypeError, match="'readout' has weights in a Bilinear"):
+        plan_layers(SpikingNetwork({}, Readout(nn.Bilinear(1, 1, 1, device="meta"))), (2,), None)
+    dropped = SpikingBlock(conv(1, 2, 1), NoNorm(), LIF(), dropout=Mine())
+    with pytest.raises(TypeError, match="block 'block1' has a Mine"):
+        plan_layers(SpikingNetwork([dropped], Readout(linear(2, 1))), (1, 4, 4), None)
+    named = SpikingNetwork({"readout": SpikingBlock(conv(1, 2, 1), NoNorm(), LIF())}, Readout(linear(2, 1)))
+    with pytest.raises(ValueError, match="a layer is called 'readout'"):
+        plan_layers(named, (1, 4, 4), None)
+
+
+SPIKES = torch.tensor([3.0, 0.5]).double()
+
+
+def done(norm, lif, *, bias=False, weights=True):
+    """Per step: multiplications, additions; and the ANN's additions; of six neurons."""
+    layer = nn.Conv2d(1, 2, 2, bias=bias, device="meta") if weights else None
+    found = updates_of(PlannedLayer(Value((1, 2, 4), None), (2, 1, 3), layer, norm, lif), spikes=SPIKES)
+    return found.multiplications.tolist(), found.additions.tolist(), found.ann
+
+
+def test_operations_beside_the_weights():
+    for parts, expected in (
+        # norm 1 x 1 +, leak 1 x, current and threshold 2 +, reset 1 + a spike; ANN: bias and ReLU
+        ((BNTT(2, num_steps=2), LIF(0.9)), ([12, 12], [6 * 3 + 3, 6 * 3 + 0.5], 12)),
+        ((NoNorm(), LIF(0.9)), ([6, 6], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
+        ((NoNorm(), LIF(1.0)), ([0, 0], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
+        ((NoNorm(), LIF(0.9, learn_leak=True)), ([6, 6], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
+        ((NoNorm(), LIF(0.9, decay_input=True)), ([12, 12], [6 * 2 + 3, 6 * 2 + 0.5], 6)),
+        ((BNTT(2, num_steps=2), LIF(0.9, decay_input=True)), ([12, 12], [6 * 3 + 3, 6 * 3 + 0.5], 12)),  # in its scale
+        ((NoNorm(), LIF(0.9, reset=hard_reset)), ([6, 6], [12, 12], 6)),
+        ((LayerNorm(2), LIF(0.9)), ([18, 18], [6 * 5 + 3, 6 * 5 + 0.5], 12)),
+        ((NoNorm(), FoldedLIF(FoldedNeuron(leak=0.9, threshold=1.0))), ([12, 12], [21, 18.5], 6)),
+        ((BNTT(2, num_steps=2), None), ([6, 6], [6, 6], 6)),  # a current
+        ((NoNorm(), None), ([0, 0], [0, 0], 0)),  # a readout
+        ((NoNorm(), nn.Identity()), ([6, 6], [15, 12.5], 6)),  # neurons of yours, as if they leaked
+    ):
+        assert done(*parts) == expected, parts
+
+
+def test_a_bias_is_an_addition_unless_a_norm_takes_it_in():
+    assert done(NoNorm(), None, bias=True) == ([0, 0], [6, 6], 6)
+    assert done(BNTT(2, num_steps=2), LIF(0.9), bias=True) == done(BNTT(2, num_steps=2), LIF(0.9))
+    assert done(None, LIF(0.9), weights=False) == ([6, 6], [15, 12.5], 6)
+
+
+def looped(weights: nn.Conv2d, size: tuple[int, int], padding: tuple[int, int]) -> tuple[list[list[int]], tuple]:
+    """One by one: every output channel, output place and kernel place, and the input's place that they read."""
+    met = [[0] * size[1] for _ in range(size[0])]
+    out = []
+    for axis in (0, 1):
+        span = weights.dilation[axis] * (weights.kernel_size[axis] - 1) + 1
+        out.append((size[axis] + 2 * padding[axis] - span) // weights.stride[axis] + 1)
+    places = itertools.product(range(out[0]), range(out[1]), *map(range, weights.kernel_size))
+    for y, x, down, across in places:
+        at = [
+            o * weights.stride[axis] - padding[axis] + k * weights.dilation[axis]
+            for axis, (o, k) in enumerate(((y, down), (x, across)))
+        ]
+        if all(0 <= a < n for a, n in zip(at, size, strict=True)):
+            met[at[0]][at[1]] += weights.out_channels // weights.groups
+    return met, tuple(out)
+
+
+CONVOLUTIONS = [
+    {},
+    {"padding": 1},
+    {"stride": 2},
+    {"stride": 2, "padding": 1},
+    {"stride": (3, 1), "padding": (2, 0)},
+    {"stride": 4},  # some places are read by nothing
+    {"dilation": 2, "padding": 2},
+    {"dilation": (1, 3), "padding": (1, 0)},
+    {"groups": 2, "padding": 1},
+    {"groups": 4, "stride": 2, "dilation": 2, "padding": (3, 1)},
+]
+
+
+def test_every_weight_is_met_as_often_as_a_loop_finds():
+    for options in CONVOLUTIONS:
+        weights = nn.Conv2d(4, 8, (3, 2), device="meta", **options)
+        for size in ((7, 7), (9, 8)):
+            met, out = looped(weights, size, weights.padding)
+            assert fan_out(weights, size).tolist() == met, options
+            assert out_size(weights, size) == out, options
+            assert tuple(weights(torch.empty(1, 4, *size, device="meta")).shape[2:]) == out, options
+
+
+def test_padding_by_name():
+    for padding, dilation, width in (("same", 1, 1), ("same", 3, 3), ("valid", 2, 0)):
+        weights = nn.Conv2d(1, 3, 3, padding=padding, dilation=dilation, device="meta")
+        assert fan_out(weights, (8, 7)).tolist() == looped(weights, (8, 7), (width, width))[0]
+        assert out_size(weights, (8, 7)) == tuple(weights(torch.empty(1, 1, 8, 7, device="meta")).shape[2:])
+
+
+def test_the_sum_over_an_image_is_what_a_dense_layer_multiplies():
+    inside = nn.Conv2d(3, 5, 3, device="meta")
+    assert int(fan_out(inside, (6, 7)).sum()) * 3 == 4 * 5 * 5 * 9 * 3
+    assert fan_out(nn.Linear(9, 5, device="meta"), (1, 1)).tolist() == [[5]]
+
+
+def test_padding_that_repeats_the_image_is_refused():
+    with pytest.raises(TypeError, match="pad with zeros, this one has circular"):
+        fan_out(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", device="meta"), (5, 5))
