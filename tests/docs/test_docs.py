@@ -14,16 +14,19 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import bntt
-from bntt.cli.main import main
+from bntt import data
+from bntt.data.images.image_set import Splits
 from bntt.nn import NORMS
 from bntt.runs.recipe.file import recipe_names
-from tests.faults.user import SMALL
+from tests.trained import copied_demo
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(bntt.__path__, "bntt.") if not m.name.endswith(("__main__", "cpu.kernels"))
 )
+ROOMS = sorted({module.split(".")[1] for module in MODULES})
+CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
 
 
 @pytest.fixture(autouse=True)
@@ -34,27 +37,40 @@ def own_generator():
         yield
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_docstring_examples(module):
-    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert result.failed == 0
+@pytest.mark.parametrize("room", ROOMS)
+def test_docstring_examples(room):
+    """A failure is printed with its file and line."""
+    modules = [name for name in MODULES if name.split(".")[1] == room]
+    found = {
+        name: doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+        for name in modules
+    }
+    assert not [name for name, result in found.items() if result.failed]
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A folder with runs/demo, smaller than the demo's."""
-    root = tmp_path_factory.mktemp("home") / "runs"
-    assert main(["train", "demo", *SMALL, "--root", str(root)]) == 0
-    return root
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_python_blocks(page, tmp_path, monkeypatch, runs):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").symlink_to(runs)
-    document = Sybil(parsers=[PythonCodeBlockParser()]).parse(page)
-    for example in document.examples():
+def run_blocks(page, folder, monkeypatch):
+    """The Python blocks of a page, one after another, beside a folder runs/demo; a failure names its line."""
+    (folder / "runs").mkdir()
+    copied_demo(folder / "runs")
+    monkeypatch.chdir(folder)
+    for example in Sybil(parsers=[PythonCodeBlockParser()]).parse(page).examples():
         example.evaluate()
+
+
+@pytest.mark.parametrize("page", [page for page in CODE if page.name != "README.md"], ids=lambda page: page.name)
+def test_python_blocks(page, tmp_path, monkeypatch):
+    run_blocks(page, tmp_path, monkeypatch)
+
+
+def test_the_readme_on_a_third_of_the_images(tmp_path, monkeypatch):
+    part = Splits(*(images.select(torch.arange(len(images) // 3)) for images in data.fashion_mnist_bundled()))
+    monkeypatch.setattr(data, "fashion_mnist_bundled", lambda: part)
+    run_blocks(ROOT / "README.md", tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_the_readme_on_all_images(tmp_path, monkeypatch):
+    run_blocks(ROOT / "README.md", tmp_path, monkeypatch)
 
 
 def resolve(symbol: str) -> object:
@@ -76,7 +92,7 @@ def test_every_symbol_of_paper_md_exists():
     symbols = re.findall(r"`(bntt\.[\w.]+)`", text)
     assert len(symbols) > 20
     for symbol in symbols:
-        assert resolve(symbol) is not None
+        resolve(symbol)
 
 
 def test_paper_md_has_every_equation_table_and_figure_with_a_status():
@@ -104,10 +120,9 @@ def numbers_of(name: str) -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+def test_links_lead_somewhere():
+    links = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))]
+    assert not [(page.name, target) for page, target in links if not (page.parent / target).exists()]
 
 
 def maker(name: str) -> ModuleType:

@@ -14,6 +14,7 @@ def test_the_table_has_every_example():
     assert {path.stem for path in EXAMPLES} == SMALLEST.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path):
     done = subprocess.run(

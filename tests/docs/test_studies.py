@@ -6,8 +6,6 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies import work_items
 from bntt.studies.measures import EVALUATE, KINDS
@@ -51,30 +49,28 @@ def test_every_measure_is_on_the_page_with_its_arguments():
 RESULTS = sorted((ROOT / "docs" / "studies").glob("*-small/result.json"))
 
 
-@pytest.fixture(scope="module")
-def recomputed(tmp_path_factory):
-    """Every kept study once more, from the kept runs; images of one's own count as those that the runs are of."""
-    nowhere = tmp_path_factory.mktemp("nowhere")
+def test_kept_results_are_those_of_the_kept_runs(tmp_path, monkeypatch):
+    """Every kept study once more, from the kept runs; images of one's own count as those that the runs are of.
+
+    Regenerate them as docs/studies.md says.
+    """
     studies = [load_study(path.parent.name.removesuffix("-small")) for path in RESULTS]
     own = {"train": "166276e21054242845110bd8a4cd7415d735614c751a13565051227cc585da7f"}
     own |= {"test": "1c1fd8489eb956854525710fab984733050d35ca98518ce7f7a6189ec1306b2a"}
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("BNTT_DATA", str(nowhere))
-        there = work_items.sums_of
-        patched.setattr(work_items, "sums_of", lambda recipe: own if recipe.data.name == "images" else there(recipe))
-        places = Places(nowhere / "pool", (ROOT / "docs" / "results",))
-        found = results_of(plan(studies, "small", places), places, [])
-    return {result.study.name: json.loads(json.dumps(as_json(result))) for result in found}
-
-
-@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
-def test_kept_results_are_those_of_the_kept_runs(path, recomputed):
-    """Regenerate them as docs/studies.md says."""
-    kept, now = json.loads(path.read_text(encoding="utf-8")), recomputed[path.parent.name.removesuffix("-small")]
-    assert now["table"] == kept["table"]
-    assert now["claims"] == kept["claims"]
-    assert [one for run in now["runs"] for one in starts(run)] == [one for run in kept["runs"] for one in starts(run)]
-    assert "/" not in {str(start["directory"])[:1] for run in kept["runs"] for start in run["starts"]}, "relative"
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path))
+    there = work_items.sums_of
+    monkeypatch.setattr(work_items, "sums_of", lambda recipe: own if recipe.data.name == "images" else there(recipe))
+    places = Places(tmp_path / "pool", (ROOT / "docs" / "results",))
+    found = results_of(plan(studies, "small", places), places, [])
+    recomputed = {result.study.name: json.loads(json.dumps(as_json(result))) for result in found}
+    assert len(recomputed) == len(RESULTS) > 20
+    for path in RESULTS:
+        kept, now = json.loads(path.read_text(encoding="utf-8")), recomputed[path.parent.name.removesuffix("-small")]
+        assert now["table"] == kept["table"], path
+        assert now["claims"] == kept["claims"], path
+        then, runs = ([one for run in result["runs"] for one in starts(run)] for result in (kept, now))
+        assert runs == then, path
+        assert "/" not in {str(start["directory"])[:1] for run in kept["runs"] for start in run["starts"]}, "relative"
 
 
 def starts(run):

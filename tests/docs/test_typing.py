@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import bntt
 
 DOOR = Path(bntt.__file__)
@@ -46,6 +48,7 @@ def test_typed_and_lazy_names_are_the_same():
     assert {*expected, "__version__"} == set(bntt.__all__)
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_the_public_names(tmp_path):
     (tmp_path / "snippet.py").write_text(SNIPPET)
     command = [
