@@ -15,7 +15,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 import bntt
 from bntt import data
-from bntt.data.images.image_set import Splits
+from bntt.data import Splits
 from bntt.nn import NORMS
 from bntt.runs.recipe.file import recipe_names
 from tests.trained import copied_demo
