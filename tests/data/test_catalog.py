@@ -11,6 +11,7 @@ from bntt.data import catalog
 from bntt.data.errors import DataError
 from bntt.io.files import digest
 from tests import fakes
+from tests.rows import rows
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_what_is_nowhere_says_how_to_get_it(monkeypatch):
         catalog.open_dataset("fashion-mnist")
 
 
-@pytest.mark.parametrize("state", ["does not exist", "is empty"])
+@rows("state", ["does not exist", "is empty"])
 def test_a_source_that_is_not_there(state, tmp_path):
     place = tmp_path / "place"
     if state == "is empty":

@@ -4,6 +4,7 @@ import pytest
 
 from bntt.data.errors import DataError
 from tests.data.damaged import AEDAT2, ARCHIVE, NMNIST
+from tests.rows import rows
 
 FILES = {
     f"{kind}-{row[0]}": row[1:]
@@ -12,7 +13,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("read", "content", "message"), FILES.values(), ids=FILES)
+@rows(("read", "content", "message"), FILES.values())
 def test_what_is_said(read, content, message, tmp_path):
     (tmp_path / "one").write_bytes(content)
     with pytest.raises(DataError, match=message) as raised:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bntt.data import FrameSet, ImageSet, SampleLoader, SampleSet, split_validation
 from bntt.data.samples import check_labels, some_of
+from tests.rows import rows
 
 NAMES = ("a", "b", "c")
 
@@ -62,7 +63,7 @@ def test_ours_and_yours_are_sample_sets(make):
 
 
 @MAKERS
-@pytest.mark.parametrize("count", [1, 3, 7, 27])
+@rows("count", [1, 3, 7, 27])
 def test_validation_is_disjoint_complete_and_balanced(make, count):
     data = make(30)
     train, validation, index = split_validation(data, count, seed=1)
@@ -81,13 +82,13 @@ def test_validation_depends_on_the_seed_alone():
     assert torch.equal(split_validation(words(30), 6, 1)[2], first)
 
 
-@pytest.mark.parametrize("count", [0, -1, 28, 30, 31])
+@rows("count", [0, -1, 28, 30, 31])
 def test_both_parts_need_samples(count):
     with pytest.raises(ValueError, match=rf"validation needs 1 to 27 of 30 samples, got {count}: more would leave the"):
         split_validation(images(30), count, seed=0)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@rows("seed", range(5))
 def test_no_class_is_lost_to_validation(seed):
     """Of eleven samples one is a cat and none a cow."""
     data = ImageSet(torch.zeros(11, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 10 + [1]), ("dog", "cat", "cow"))
@@ -119,13 +120,13 @@ def test_any_set_can_be_loaded(make):
         assert torch.equal(batch.labels, data.labels[batch.indices])
 
 
-@pytest.mark.parametrize("label", [-100, -1, 3, 255])
+@rows("label", [-100, -1, 3, 255])
 def test_labels_outside_the_classes_are_refused(label):
     with pytest.raises(ValueError, match=rf"label {label} of image 2 is outside 0-2 \(3 classes, 1 such labels\)"):
         check_labels(torch.tensor([0, 1, label, 2]), 4, NAMES, "image")
 
 
-@pytest.mark.parametrize("labels", [torch.zeros(3), torch.zeros(4, dtype=torch.int64), torch.zeros(3, 1).long()])
+@rows("labels", [torch.zeros(3), torch.zeros(4, dtype=torch.int64), torch.zeros(3, 1).long()])
 def test_labels_are_integers_one_a_sample(labels):
     with pytest.raises(ValueError, match="labels must be int64, one for each of 3 samples"):
         check_labels(labels, 3, NAMES, "sample")

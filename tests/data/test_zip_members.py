@@ -8,6 +8,7 @@ from bntt.data import listing as members
 from bntt.data.errors import DataError
 from bntt.data.images.image_folder import read_images
 from bntt.data.listing import announced, check_members
+from tests.rows import rows
 
 
 def zip_of(path, count, comment=b""):
@@ -18,20 +19,26 @@ def zip_of(path, count, comment=b""):
     return path
 
 
-@pytest.mark.parametrize("count", [0, 1, 300, 65_535, 65_536])
-def test_as_many_as_there_are(count, tmp_path):
-    """From 65,535 members on another record tells their number."""
+@rows("count", [0, 1, 9])
+def test_as_many_as_there_are(count, tmp_path, monkeypatch):
+    """From 65,535 members on, here from 9, another record tells their number."""
     assert announced(zip_of(tmp_path / "x.zip", count)) == count
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 8)
+    path = zip_of(tmp_path / "long.zip", count)
+    content = path.read_bytes()
+    assert (b"PK\6\6" in content) == (count == 9)
+    path.write_bytes(content[:-12] + (b"\xff\xff" * 2 if count == 9 else content[-12:-8]) + content[-8:])
+    assert announced(path) == count
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\5\6", b"x" * 97, b"x" * 98, b"x" * 1000])
+@rows("content", [b"", b"PK\5\6", b"x" * 97, b"x" * 98, b"x" * 1000])
 def test_what_is_no_zip_announces_none(content, tmp_path):
     path = tmp_path / "x.zip"
     path.write_bytes(content)
     assert announced(path) == 0
 
 
-@pytest.mark.parametrize("comment", [b"", b"an end that is not at the end"])
+@rows("comment", [b"", b"an end that is not at the end"])
 def test_more_than_are_read(comment, tmp_path, monkeypatch):
     """With a comment they are counted when they have been read."""
     monkeypatch.setattr(members, "MOST", 9)

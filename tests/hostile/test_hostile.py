@@ -13,7 +13,7 @@ from tests.hostile.formats import here
 from tests.hostile.watch import EscapeError, the_watch
 from tests.hostile.work import together
 
-SHARE = 100
+SHARE = 16
 """Inputs of each format here; ``python -m tests.hostile --inputs 1000000`` is for a night."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from bntt.data.errors import DataError
 from bntt.data.events.aedat4 import read_aedat4
 from tests.data.events.aedat4_files import VERSION, container, description, packet
+from tests.rows import rows
 
 
 def read(tmp_path, content):
@@ -27,7 +28,7 @@ def test_without_the_package(monkeypatch, tmp_path):
 HEAD = len(container())
 
 
-@pytest.mark.parametrize(
+@rows(
     ("content", "message"),
     [
         (b"", "begins with '', an AEDAT 4 file with '#!AER-DAT4.0'"),
@@ -59,7 +60,7 @@ def test_a_description_that_is_none(tmp_path):
         read(tmp_path, container(text=b"<dv>"))
 
 
-@pytest.mark.parametrize(("count", "message"), [(2, "has 2 streams of events, expected one"), (1, "there is no event")])
+@rows(("count", "message"), [(2, "has 2 streams of events, expected one"), (1, "there is no event")])
 def test_streams_of_events(count, message, tmp_path):
     pytest.importorskip("aedat")
     with pytest.raises(DataError, match=message):
@@ -69,7 +70,7 @@ def test_streams_of_events(count, message, tmp_path):
 EVENTS = [(1, 0, 2, 1), (2, 3, 0, 0), (5, 1, 1, 1)]
 
 
-@pytest.mark.parametrize("lz4", [False, True])
+@rows("lz4", [False, True])
 def test_events_of_a_file_made_by_hand(lz4, tmp_path):
     pytest.importorskip("aedat")
     packets = packet(EVENTS[:2], lz4=lz4) + packet(EVENTS[2:], lz4=lz4)
@@ -78,7 +79,7 @@ def test_events_of_a_file_made_by_hand(lz4, tmp_path):
     assert (found.height, found.width) == (3, 4)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("events", "message"),
     [
         ([(1, 4, 0, 1)], "event 0: expected x from 0 to 3, got 4"),

@@ -8,6 +8,7 @@ import torch
 from bntt.data.errors import DataError
 from bntt.data.images.image_folder import fingerprint, read_images
 from tests import fakes
+from tests.rows import rows
 
 
 def test_links_are_followed(tmp_path):
@@ -41,7 +42,7 @@ def class_to_nowhere(root):
     (root / "train" / "bird").symlink_to("/nowhere/bird")
 
 
-@pytest.mark.parametrize(
+@rows(
     ("change", "message"),
     [
         (loop, "cat/up is a link to .*train, a folder that it lies in"),

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.data.images.mnist import find, read_fashion_mnist, read_idx
+from bntt.data.images import mnist
+from bntt.data.images.mnist import FASHION_CLASSES, find, read_idx, read_mnist
 from tests import fakes
+from tests.rows import rows
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def array():
     return fakes.pixels(3, 4, 5)
 
 
-@pytest.mark.parametrize("packed", [True, False])
+@rows("packed", [True, False])
 def test_values(array, packed, tmp_path):
     path = tmp_path / ("x.gz" if packed else "x")
     content = fakes.idx_bytes(array)
@@ -27,8 +29,8 @@ def test_values(array, packed, tmp_path):
 HUGE = bytes((0, 0, 8, 2)) + struct.pack(">2I", 2**31, 2**31)
 
 
-@pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize(
+@rows("packed", [True, False])
+@rows(
     ("content", "dimensions", "message"),
     [
         (b"", 1, "begins with 00000801"),
@@ -46,10 +48,9 @@ def test_headers_that_lie(content, dimensions, message, packed, tmp_path):
         read_idx(path, dimensions)
 
 
-@pytest.mark.parametrize(
+@rows(
     "content",
     [b"", b"not gzip at all", gzip.compress(b"\0\0\x08\x01\0\0\0\x05abcde")[:-6]],
-    ids=["empty", "text", "cut"],
 )
 def test_gzip_files_that_are_not(content, tmp_path):
     path = tmp_path / "x.gz"
@@ -62,7 +63,7 @@ def test_labels_beyond_the_classes(tmp_path):
     folder = fakes.write_mnist(tmp_path, packed=False)
     (folder / "train-labels-idx1-ubyte").write_bytes(fakes.idx_bytes(np.full(20, 255, "u1")))
     with pytest.raises(DataError, match="label 255 of image 0 is outside 0-9"):
-        read_fashion_mnist(folder)
+        read_mnist(folder, FASHION_CLASSES)
 
 
 def test_a_missing_file(tmp_path):
@@ -70,14 +71,14 @@ def test_a_missing_file(tmp_path):
         find(tmp_path, "train-images-idx3-ubyte")
 
 
-@pytest.mark.parametrize("packed", [True, False])
+@rows("packed", [True, False])
 def test_sizes_of_nothing_or_of_too_much(packed, tmp_path, monkeypatch):
     path = tmp_path / ("x.gz" if packed else "x")
     put = gzip.compress if packed else bytes
     path.write_bytes(put(bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1)))
     with pytest.raises(DataError, match=r"x.*: its header announces no value"):
         read_idx(path, 3)
-    monkeypatch.setattr(idx, "LARGEST", 8)
+    monkeypatch.setattr(mnist, "LARGEST", 8)
     path.write_bytes(put(fakes.idx_bytes(np.zeros(9, "u1"))))
     with pytest.raises(DataError, match="announces 9 bytes, at most 8 are read"):
         read_idx(path, 1)

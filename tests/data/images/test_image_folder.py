@@ -14,6 +14,7 @@ from bntt.data.images.image_file import decode
 from bntt.data.images.image_folder import read_images
 from bntt.data.listing import ListedFile
 from tests import fakes
+from tests.rows import rows
 
 
 def test_pixels_and_classes(tmp_path):
@@ -29,7 +30,7 @@ def test_gray_images_have_one_channel(tmp_path):
     assert read_images(fakes.write_image_folder(tmp_path, channels=1)).train.images.shape == (8, 1, 8, 8)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@rows("kind", ["PNG", "TIFF"])
 def test_images_stand_upright(kind, tmp_path):
     """All images of a folder, whichever way their camera lay: one size, and the same pixels."""
     root, pixels = fakes.write_image_folder(tmp_path), fakes.pixels(8, 8, 3, seed=9)
@@ -52,7 +53,7 @@ def encoded(mode, kind="PNG", **options):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
+@rows(
     ("content", "message"),
     [
         (b"", "cannot be decoded"),
@@ -67,20 +68,6 @@ def encoded(mode, kind="PNG", **options):
         (encoded("1", transparency=0), "has mode 1 with transparency"),
         (encoded("RGB", transparency=(1, 2, 3)), "has mode RGB with transparency"),
         (encoded("P", "GIF", transparency=0), "has mode P with transparency"),
-    ],
-    ids=[
-        "empty",
-        "text",
-        "truncated",
-        "RGBA",
-        "CMYK",
-        "16 bit",
-        "palette with tRNS",
-        "palette with alpha in tRNS",
-        "gray with tRNS",
-        "one bit with tRNS",
-        "RGB with tRNS",
-        "GIF",
     ],
 )
 def test_image_files_that_are_refused(content, message):
@@ -102,7 +89,7 @@ def test_more_pixels_than_are_read(monkeypatch):
         decode(ListedFile("x.png", lambda: encoded("L")))
 
 
-@pytest.mark.parametrize(
+@rows(
     ("change", "message"),
     [
         (lambda r: (r / "test").rename(r / "elsewhere"), "has no test or val folder or zip"),
@@ -197,7 +184,7 @@ def zipped(root, target):
 FORMS = {"folder": lambda root, target: root, "zip": zipped}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@rows("form", FORMS)
 def test_every_file_of_a_class_counts_whatever_its_name_ends_in(form, tmp_path):
     root = fakes.write_image_folder(tmp_path / "root")
     pixels = fakes.pixels(8, 8, 3, seed=9)
@@ -222,8 +209,8 @@ def test_every_file_of_a_class_counts_whatever_its_name_ends_in(form, tmp_path):
         assert torch.equal(train.images[exact], torch.from_numpy(pixels).permute(2, 0, 1))
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
+@rows("form", FORMS)
+@rows(
     ("name", "content", "message"),
     [
         ("train/cat/notes.txt", b"hello", r"notes.txt cannot be decoded \(no image of the formats .* move it away"),
@@ -243,14 +230,14 @@ def test_files_that_would_be_lost_are_named(form, name, content, message, tmp_pa
         read_images(FORMS[form](root, tmp_path / "zips"))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@rows("form", FORMS)
 def test_what_is_no_image_may_lie_beside_the_classes(form, tmp_path):
     root = fakes.write_image_folder(tmp_path / "root")
     (root / "train" / "labels.csv").write_text("cat,dog")
     assert len(read_images(FORMS[form](root, tmp_path / "zips")).train) == 8
 
 
-@pytest.mark.parametrize("form", FORMS)
+@rows("form", FORMS)
 def test_an_empty_class_is_named(form, tmp_path):
     root = fakes.write_image_folder(tmp_path / "root")
     for part in ("train", "test"):

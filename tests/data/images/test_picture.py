@@ -12,6 +12,7 @@ from bntt.data.errors import DataError
 from bntt.data.images.image_file import decode, read_picture
 from bntt.data.listing import ListedFile
 from tests import fakes
+from tests.rows import rows
 
 
 def written(path, array):
@@ -42,8 +43,8 @@ def test_gray_of_rgb_and_rgb_of_gray(tmp_path):
     assert np.array_equal(rgb.pixels.numpy(), np.stack([values] * 3))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@rows("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+@rows("orientation", range(1, 9))
 def test_a_picture_is_turned_upright_and_it_is_said(orientation, kind, tmp_path):
     """Pillow's own function is the judge; a TIFF is turned by Pillow as it is read."""
     path, exif = tmp_path / "stored", Image.Exif()
@@ -113,7 +114,7 @@ def sparse(path, size):
     os.truncate(path, size)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("make", "message"),
     [
         (lambda path: None, "does not exist"),
@@ -129,7 +130,6 @@ def sparse(path, size):
         (lambda path: path.write_bytes(half_a_bomb()), "has 10000x9000 pixels, more than"),
         (lambda path: sparse(path, 1 << 27), "has 134217728 bytes, more than 67108864"),
     ],
-    ids=["missing", "folder", "pipe", "link", "empty", "text", "cut", "RGBA", "tRNS", "bomb", "half a bomb", "large"],
 )
 def test_what_is_no_picture_is_named(make, message, tmp_path):
     path = tmp_path / "x.png"
