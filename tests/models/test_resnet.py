@@ -74,5 +74,5 @@ def test_any_image_size_and_bad_words():
         resnet19(in_channels=0)
     with pytest.raises(ValueError, match="num_classes must be 1 or more"):
         resnet19(num_classes=0)
-    with pytest.raises(ValueError, match="p must be a number from 0 to below 1"):
+    with pytest.raises(ValueError, match="dropout must be a number from 0 to below 1"):
         resnet20(dropout=1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from bntt.options import Limits, OptionError, check_options
 
 if TYPE_CHECKING:  # recipes know these words without waiting for torch
     from torch import Tensor
@@ -16,7 +18,7 @@ processor, and plain PyTorch for the rest. Triton's must be asked for by name: n
 Events = Literal["measured", "fixed", "never"]
 """When a layer goes event-driven: below the crossover that is measured on this machine; by a fixed rule, the same in
 every run; or never. See :mod:`bntt.engine.crossover`."""
-Recompute = Literal["auto", "never"] | int
+Recompute = Literal["auto", "never"] | Annotated[int, Limits(at_least=1, unit="steps")]
 """Whether a backward pass finds the currents and spikes of all time steps (``"never"``), or computes them again so many
 steps at a time; ``"auto"`` does that where memory would not suffice, and never where sums are added up over processes:
 what is free may differ between them. See :mod:`bntt.engine.graph.spans`."""
@@ -31,47 +33,64 @@ Reduce = Callable[["Tensor"], "Tensor"]
 
 
 @dataclass(frozen=True)
-class Compute:
-    """What a network computes with, and how much it keeps.
-
-    The first four are words that a recipe may say. ``reduce`` is not: it connects processes that train one network on
-    parts of a batch, and makes batch statistics those of the whole. It is called once in the forward pass and once in
-    the backward pass for every layer under batch statistics (and every span of steps that are kept together), in an
-    order that depends on nothing but layers, steps and ``recompute``. Gradients of γ and β stay those of the part.
+class ComputeOptions:
+    """The part of a network's computing that a recipe may choose.
 
     Raises:
-        ValueError: on a word that is none of these, or two that exclude each other.
+        OptionError: on a word that is none of these, or two that exclude each other.
+    """
+
+    backend: BackendName = "auto"
+    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error: those for
+    processors ("cpu") or, never run on a GPU by their authors, those for GPUs ("triton")."""
+    events: Events = "measured"
+    """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
+    between two starts."""
+    recompute: Recompute = "auto"
+    """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
+    a time and compute them again; "auto" does that when memory would not suffice."""
+    precision: Precision = "fp32"
+    """Precision of the kernels' dense products: "bf16-grad" takes bfloat16 for gradients alone, the spikes stay those
+    of fp32."""
+
+    def __post_init__(self) -> None:
+        check_options(self, ComputeOptions)
+        if self.backend == "reference" and self.precision != "fp32":
+            raise OptionError(
+                "precision",
+                f"{self.precision!r} is the kernels' own, and backend 'reference' is plain PyTorch: "
+                f"use precision 'fp32', or another backend",
+            )
+        if self.backend == "reference" and isinstance(self.recompute, int):
+            raise OptionError(
+                "recompute",
+                f"{self.recompute} is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all "
+                f"steps: leave it out, or use another backend",
+            )
+
+
+@dataclass(frozen=True)
+class Compute(ComputeOptions):
+    """What a network computes with, and how much it keeps.
+
+    ``reduce`` connects processes that train one network on parts of a batch, and makes batch statistics those of the
+    whole; no recipe says it. It is called once in the forward pass and once in the backward pass for every layer under
+    batch statistics (and every span of steps that are kept together), in an order that depends on nothing but layers,
+    steps and ``recompute``. Gradients of γ and β stay those of the part.
+
+    Raises:
+        ValueError: as :class:`ComputeOptions`, or if ``reduce`` is no function.
 
     >>> Compute(backend="cpu", recompute=5).kernels
     'cpu'
     """
 
-    backend: BackendName = "auto"
-    events: Events = "measured"
-    recompute: Recompute = "auto"
-    precision: Precision = "fp32"
     reduce: Reduce | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        choices: dict[str, Any] = {"backend": BackendName, "events": Events, "precision": Precision}
-        for name, words in choices.items():
-            if (value := getattr(self, name)) not in (known := get_args(words)):
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        super().__post_init__()
         if self.reduce is not None and not callable(self.reduce):
             raise ValueError(f"reduce must be a function of a tensor, got {self.reduce!r}")
-        steps = self.recompute
-        if steps not in ("auto", "never") and not (type(steps) is int and steps > 0):
-            raise ValueError(f"recompute must be 'auto', 'never' or a number of steps, 1 or more, got {steps!r}")
-        if self.backend == "reference" and self.precision != "fp32":
-            raise ValueError(
-                f"precision {self.precision!r} is the kernels' own, and backend 'reference' is plain PyTorch: "
-                f"use precision 'fp32', or another backend"
-            )
-        if self.backend == "reference" and type(steps) is int:
-            raise ValueError(
-                f"recompute={steps} is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all "
-                f"steps: leave it out, or use another backend"
-            )
 
     @property
     def kernels(self) -> KernelName:

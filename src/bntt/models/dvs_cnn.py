@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Unpack
+from typing import Any
 
 from torch import nn
 
 from bntt.models.plan import HiddenLayer, convolution, linear, scaled
-from bntt.models.spiking import NeuronOptions, spiking_network
+from bntt.models.spiking import spiking_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms.methods import NormBuilder
 
@@ -26,7 +26,7 @@ def dvs_cnn(
     width: float = 1.0,
     in_channels: int = 2,
     image_size: int = 42,
-    **options: Unpack[NeuronOptions],
+    **options: Any,
 ) -> SpikingNetwork:
     """C128-C128-P-C384-C384-P-FC1024-FC512-FC on frames ``[T, B, 2, H, W]``; 41.8 M weights for 42x42.
 

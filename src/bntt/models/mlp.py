@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Unpack
+from typing import Any
 
 from torch import nn
 
 from bntt.models.plan import HiddenLayer, linear, scaled
-from bntt.models.spiking import NeuronOptions, spiking_network
+from bntt.models.spiking import spiking_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms.methods import NormBuilder
 
@@ -22,7 +22,7 @@ def mlp(
     leak: float = 0.99,
     norm: str | NormBuilder = "bntt",
     width: float = 1.0,
-    **options: Unpack[NeuronOptions],
+    **options: Any,
 ) -> SpikingNetwork:
     """Fully connected layers on a sequence ``[T, B, in_features]``; one pixel a step by default.
 

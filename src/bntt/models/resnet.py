@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Unpack
+from typing import Any, Literal
 
 from torch import nn
 
 from bntt.models.plan import convolution, linear, scaled
-from bntt.models.spiking import Maker, NeuronOptions, check_classes, maker
+from bntt.models.spiking import Maker, check_classes, maker
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms.methods import NormBuilder
@@ -30,7 +30,7 @@ def resnet19(
     width: float = 1.0,
     in_channels: int = 3,
     alpha_at_sums: float = AT_SUMS,
-    **options: Unpack[NeuronOptions],
+    **options: Any,
 ) -> SpikingNetwork:
     """ResNet-19 (Zheng et al. 2021): C128, three residual blocks of 128, three of 256, two of 512, average, FC256, FC.
 
@@ -72,7 +72,7 @@ def resnet20(
     in_channels: int = 3,
     residual: Form = "basic",
     alpha_at_sums: float = AT_SUMS,
-    **options: Unpack[NeuronOptions],
+    **options: Any,
 ) -> SpikingNetwork:
     """The residual network of He et al. (2016) for small images: C16, three blocks each of 16, 32 and 64, average, FC.
 

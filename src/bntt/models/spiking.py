@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 from torch import nn
 
@@ -19,50 +19,53 @@ from bntt.nn.norms.methods import NORMS, NormBuilder
 from bntt.nn.norms.temporal import LayerNorm, TemporalNorm
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
+from bntt.options import Limits, OneOf, check_options
 
 FIRE_RULES: dict[str, FireRule] = {"after": fire_after, "before": fire_before}
 RESETS: dict[str, Reset] = {"soft": soft_reset, "hard": hard_reset}
 SURROGATES: dict[str, Surrogate] = {"triangle": Triangle(), "fast-sigmoid": FastSigmoid(), "arctan": ArcTan()}
 
-NeuronName = Literal["lif", "relu"]
-ReadoutName = Literal["voltage", "spikes"]
 RELU_GAIN = 2.0**0.5
 """He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
 
 T = TypeVar("T")
 
 
-class NeuronOptions(TypedDict, total=False):
-    """Keyword arguments that every spiking builder takes."""
+@dataclass(frozen=True)
+class NeuronOptions:
+    """The keyword arguments that every spiking builder takes as ``**options``, and tables of recipes as keys.
 
-    neuron: NeuronName
-    """"lif" (default), or "relu": an ANN of the same plan, of one step and without a norm; threshold, leak, fire, reset
-    and surrogate then say nothing."""
-    threshold: float
-    """θ, 1 by default."""
-    fire: str | FireRule
-    """"after" integration (the paper, default), "before" it (the authors' first upload), or a rule."""
-    reset: str | Reset
-    """"soft" (the paper, default), "hard", or a function."""
-    surrogate: str | Surrogate
-    """"triangle" (Eq. 8, default), "fast-sigmoid", "arctan", or a function."""
-    surrogate_scale: float
-    """α of Eq. 8, in place of the surrogate's own scale; 0 (default) is its own."""
-    readout: ReadoutName
-    """"voltage" accumulated without firing (the paper, default), or a count of the "spikes" of output neurons."""
-    learn_leak: bool | Literal["layer", "channel"]
-    """A learnable leak, starting at ``leak``: one per layer (True, "layer"), or one per channel of each."""
-    decay_input: bool
-    """Whether the input decays as the membrane does, ``m = λu + (1 - λ)y`` (with a learned leak: PLIF,
-    Fang et al. 2021), or not, ``m = λu + y`` (the paper, default)."""
-    norm_eps: float
-    """ε of every norm, in place of its own 1e-4; 0 (default) is its own."""
-    dropout: float
-    """Share of spikes that one mask for all steps drops in training, after every hidden layer that no pooling
-    follows; 0 by default."""
-    seed: int
-    """Of the start weights (Xavier-uniform, gain 2, or √2 of an ANN), 0 by default; the global generator is not
-    touched."""
+    Raises:
+        OptionError: naming the option, what it must be, and what came.
+    """
+
+    neuron: Literal["lif", "relu"] = "lif"
+    """Neurons: "relu" is an ANN of the same plan, of one step and without a norm; threshold, leak, fire, reset and
+    surrogate then say nothing."""
+    threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
+    """Threshold θ."""
+    fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"
+    """Firing after integration (the paper), before it (the authors' first upload: one step of delay per layer), or a
+    rule of yours."""
+    reset: Annotated[str | Reset, OneOf(RESETS.keys)] = "soft"
+    """What a spike takes from the potential: the threshold ("soft"), all of it ("hard"), or a function of yours."""
+    surrogate: Annotated[str | Surrogate, OneOf(SURROGATES.keys)] = "triangle"
+    """Gradient of a spike; "triangle" is the paper's Eq. 8."""
+    surrogate_scale: Annotated[float, Limits(at_least=0, below=1_000_000)] = 0.0
+    """α of Eq. 8 (0.3 there), in place of the surrogate's own scale; 0 is its own."""
+    readout: Literal["voltage", "spikes"] = "voltage"
+    """What the output layer says: its accumulated voltage (the paper), or a count of its spikes."""
+    learn_leak: bool | Literal["layer", "channel"] = False
+    """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
+    decay_input: bool = False
+    """Whether the input decays as the membrane does, m = λu + (1 - λ)y; with learn_leak: PLIF (Fang et al. 2021)."""
+    norm_eps: Annotated[float, Limits(at_least=0, below=1)] = 0.0
+    """ε of every norm, in place of its own 1e-4; 0 is its own."""
+    dropout: Annotated[float, Limits(at_least=0, below=1)] = 0.0
+    """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,11 @@ class Maker:
     """Makes the blocks of one network, which share their options."""
 
     num_steps: int
+    leak: float
     norm_builder: NormBuilder
-    threshold: float
-    neuron: dict[str, Any] | None
-    """What every ``LIF`` is made of; None: there is none, the network is an ANN."""
-    learn_leak: bool | Literal["layer", "channel"]
-    dropout: float
-    readout: ReadoutName
+    options: NeuronOptions
     seed: int
     """Of the start weights."""
-    norm_eps: float = 0.0
-    """0 is the norm's own."""
 
     def norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
         """A norm; ``alpha`` scales the drive of those that give it the threshold's size, as α θ.
@@ -88,24 +85,24 @@ class Maker:
         Raises:
             ValueError: if it has no ε, and one is asked for.
         """
-        norm = self.norm_builder(channels, self.num_steps, alpha * self.threshold)
-        if self.norm_eps:
+        norm, eps = self.norm_builder(channels, self.num_steps, alpha * self.options.threshold), self.options.norm_eps
+        if eps:
             if not isinstance(norm, TemporalNorm | LayerNorm):
-                raise ValueError(f"norm_eps={self.norm_eps}: a {type(norm).__name__} has no ε to set")
-            norm.eps = self.norm_eps
+                raise ValueError(f"norm_eps={eps}: a {type(norm).__name__} has no ε to set")
+            norm.eps = eps
         return norm
 
     def lif(self, channels: int) -> LIF | Rectifier:
         """The neurons of a layer."""
-        if self.neuron is None:
+        if self.options.neuron == "relu":
             return Rectifier()
-        each = channels if self.learn_leak == "channel" else None
-        return LIF(learn_leak=bool(self.learn_leak), channels=each, **self.neuron)
+        learned = self.options.learn_leak
+        return self._lif(learn_leak=bool(learned), channels=channels if learned == "channel" else None)
 
     def spiking(self, synapse: nn.Module, channels: int, pool: nn.Module | None = None) -> SpikingBlock:
         """Weights, norm and neurons; and dropout, where no pooling follows."""
         pools = pool is not None and any(isinstance(part, POOLS) for part in pool.modules())
-        dropout = SpikeDropout(self.dropout) if self.dropout and not pools else None
+        dropout = SpikeDropout(self.options.dropout) if self.options.dropout and not pools else None
         return SpikingBlock(synapse, self.norm(channels), self.lif(channels), pool, dropout)
 
     def current(self, synapse: nn.Module, channels: int, alpha: float = 1.0) -> CurrentBlock:
@@ -118,85 +115,61 @@ class Maker:
 
     def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
         """The network of these blocks, with start weights."""
-        last = Readout(readout) if self.readout == "voltage" or self.neuron is None else self._counting(readout)
+        spiking = self.options.neuron == "lif"
+        counts = spiking and self.options.readout == "spikes"
+        last = SpikeCount(readout, self._lif()) if counts else Readout(readout)  # whose leak is not learned
         network = SpikingNetwork(blocks, last)
-        initialize(network, self.seed, gain=2.0 if self.neuron is not None else RELU_GAIN)
+        initialize(network, self.seed, gain=2.0 if spiking else RELU_GAIN)
         return network
 
-    def _counting(self, synapse: nn.Module) -> SpikeCount:
-        """Output neurons, whose leak is not learned."""
-        return SpikeCount(synapse, LIF(**(self.neuron or {})))
+    def _lif(self, **learned: Any) -> LIF:
+        options = self.options
+        return LIF(
+            self.leak,
+            threshold=options.threshold,
+            rule=resolve("fire rule", FIRE_RULES, options.fire),
+            reset=resolve("reset", RESETS, options.reset),
+            surrogate=_scaled(resolve("surrogate", SURROGATES, options.surrogate), options.surrogate_scale),
+            decay_input=options.decay_input,
+            **learned,
+        )
 
 
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 
-def maker(
-    num_steps: int,
-    leak: float,
-    norm: str | NormBuilder,
-    *,
-    neuron: NeuronName = "lif",
-    threshold: float = 1.0,
-    fire: str | FireRule = "after",
-    reset: str | Reset = "soft",
-    surrogate: str | Surrogate = "triangle",
-    surrogate_scale: float = 0.0,
-    readout: ReadoutName = "voltage",
-    learn_leak: bool | Literal["layer", "channel"] = False,
-    decay_input: bool = False,
-    norm_eps: float = 0.0,
-    dropout: float = 0.0,
-    seed: int = 0,
-) -> Maker:
-    """What the options of a builder say.
+def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0, **options: Any) -> Maker:
+    """What the arguments of a builder say.
+
+    Args:
+        seed: of the start weights (Xavier-uniform, gain 2, or √2 of an ANN); the global generator is not touched.
+        **options: those of :class:`NeuronOptions`.
 
     Raises:
         ValueError: on a name that is not known, or a value that cannot be.
     """
-    if learn_leak not in (False, True, "layer", "channel"):
-        raise ValueError(f"learn_leak must be False, True, 'layer' or 'channel', got {learn_leak!r}")
-    SpikeDropout(dropout)  # refuses what cannot be
-    if neuron not in get_args(NeuronName):
-        raise ValueError(f"unknown neuron {neuron!r}: choose one of {', '.join(get_args(NeuronName))}")
-    values = {
-        "leak": leak,
-        "threshold": threshold,
-        "rule": resolve("fire rule", FIRE_RULES, fire),
-        "reset": resolve("reset", RESETS, reset),
-        "surrogate": _scaled(resolve("surrogate", SURROGATES, surrogate), surrogate_scale),
-        "decay_input": decay_input,
-    }
-    if readout not in get_args(ReadoutName):
-        raise ValueError(f"unknown readout {readout!r}: choose one of {', '.join(get_args(ReadoutName))}")
-    if neuron == "relu":
-        _check_ann(num_steps, norm, learn_leak, decay_input)
-        if readout != "voltage":
-            raise ValueError(f"an ANN (neuron='relu') has no spikes to count, got readout={readout!r}")
-    lif = values if neuron == "lif" else None
-    if not 0 <= norm_eps < 1:
-        raise ValueError(f"norm_eps must be above 0 and below 1, or 0 for the norm's own, got {norm_eps}")
-    builder = resolve("norm", NORMS, norm)
-    return Maker(num_steps, builder, threshold, lif, learn_leak, dropout, readout, seed, norm_eps)
+    chosen = NeuronOptions(**options)
+    _scaled(resolve("surrogate", SURROGATES, chosen.surrogate), chosen.surrogate_scale)
+    if chosen.neuron == "relu":
+        _check_ann(num_steps, norm, chosen)
+    return Maker(num_steps, leak, resolve("norm", NORMS, norm), chosen, seed)
 
 
 def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
     """The surrogate with another scale; as it is for 0.
 
     Raises:
-        ValueError: if it has none, or one below 0 is asked for.
+        ValueError: if it has none.
     """
     if scale == 0:
         return surrogate
     if not hasattr(surrogate, "scale"):
         raise ValueError(f"surrogate_scale={scale}: {surrogate!r} has no scale")
-    if not 0 < scale < float("inf"):
-        raise ValueError(f"surrogate_scale must be a number above 0, or 0 for its own, got {scale}")
     scaled: Surrogate = replace(surrogate, scale=scale)  # type: ignore[type-var]
     return scaled
 
 
-def _check_ann(num_steps: int, norm: str | NormBuilder, learn_leak: object, decay_input: bool) -> None:
+def _check_ann(num_steps: int, norm: str | NormBuilder, options: NeuronOptions) -> None:
     """Refuse what an ANN does not have.
 
     Raises:
@@ -206,10 +179,12 @@ def _check_ann(num_steps: int, norm: str | NormBuilder, learn_leak: object, deca
         raise ValueError(f"an ANN (neuron='relu') has one step, got num_steps={num_steps}: take num_steps=1")
     if norm != "none":
         raise ValueError(f"an ANN (neuron='relu') has no norm here, as conversion needs it: norm='none', got {norm!r}")
-    if learn_leak:
-        raise ValueError(f"an ANN (neuron='relu') has no leak to learn, got learn_leak={learn_leak!r}")
-    if decay_input:
+    if options.learn_leak:
+        raise ValueError(f"an ANN (neuron='relu') has no leak to learn, got learn_leak={options.learn_leak!r}")
+    if options.decay_input:
         raise ValueError("an ANN (neuron='relu') has no membrane that its input could decay with, got decay_input=True")
+    if options.readout != "voltage":
+        raise ValueError(f"an ANN (neuron='relu') has no spikes to count, got readout={options.readout!r}")
 
 
 def spiking_network(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any
 
 from bntt.models.plan import AVERAGE, HALVE, VGGPlan, vgg_layers
-from bntt.models.spiking import NeuronOptions, spiking_network
+from bntt.models.spiking import spiking_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms.methods import NormBuilder
 
@@ -23,7 +23,7 @@ def vgg9(
     width: float = 1.0,
     in_channels: int = 3,
     image_size: int = 32,
-    **options: Unpack[NeuronOptions],
+    **options: Any,
 ) -> SpikingNetwork:
     """VGG9 (CIFAR-10): C64-C64-P-C128-C128-P-C256-C256-C256-P-FC1024-FC; 5,938,880 weights for 10 classes.
 
@@ -56,7 +56,7 @@ def vgg11(
     width: float = 1.0,
     in_channels: int = 3,
     image_size: int = 32,
-    **options: Unpack[NeuronOptions],
+    **options: Any,
 ) -> SpikingNetwork:
     """VGG11 (CIFAR-100 at 32x32, Tiny-ImageNet at 64x64): eight convolutions, global average, FC4096, FC.
 
@@ -79,7 +79,7 @@ def vgg6(
     width: float = 1.0,
     in_channels: int = 1,
     image_size: int = 28,
-    **options: Unpack[NeuronOptions],
+    **options: Any,
 ) -> SpikingNetwork:
     """A small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC. Arguments: see :func:`vgg9`.
 

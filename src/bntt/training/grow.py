@@ -14,7 +14,7 @@ from torch import Tensor, nn, optim
 from bntt.nn.network.retime import step_tables
 from bntt.nn.norms.temporal import TemporalNorm
 
-Stages = Sequence[tuple[int, int]]
+Stages = Sequence[Sequence[int]]
 """``(steps, epochs)``: with how many steps for how many epochs, in order; all steps from then on."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Int, Integer
 from torch import Tensor
 
 from bntt.data.events.recording import Events
+from bntt.options import Limits, check_options
 
 BYTE = (1 << 8) - 1
 WIDE = (1 << 16) - 1
@@ -20,33 +22,42 @@ LARGEST_TABLE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Binning:
-    """How events become frames.
+class Counting:
+    """How events of a recording are counted in the cells of frames."""
 
-    Raises:
-        ValueError: on a choice that there is not, or a number below 1.
-    """
-
-    num_steps: int
-    """T."""
-    height: int
-    """H' of the frames, at most the sensor's."""
-    width: int
-    """W' of the frames, at most the sensor's."""
-    by: str = "time"
-    """The frames share "time" equally, or the "count" of events."""
-    cells: str = "counts"
-    """"counts" of events, or "binary": 1 where there is an event or more."""
-    beyond: str = "widen"
+    by: Literal["time", "count"] = "time"
+    """The frames share a recording's "time" equally, or the "count" of its events."""
+    cells: Literal["counts", "binary"] = "counts"
+    """"counts" of events, which meet the first layer as they are, or "binary": 1 where there are any."""
+    beyond: Literal["widen", "saturate"] = "widen"
     """A count over 255 takes 16 bits a cell ("widen"), or stays at 255 ("saturate")."""
 
     def __post_init__(self) -> None:
-        for name, choices in (("by", EDGES), ("cells", ("counts", "binary")), ("beyond", ("widen", "saturate"))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("num_steps", "height", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """The number and size of frames."""
+
+    num_steps: Annotated[int, Limits(at_least=1)]
+    """T."""
+    height: Annotated[int, Limits(at_least=1)]
+    """H' of the frames, at most the sensor's."""
+    width: Annotated[int, Limits(at_least=1)]
+    """W' of the frames, at most the sensor's."""
+
+
+@dataclass(frozen=True)
+class Binning(Counting, FrameShape):
+    """How events become frames.
+
+    Raises:
+        OptionError: on a choice that there is not, or a number below 1.
+
+    >>> Binning(20, 42, 42, by="count").height
+    42
+    """
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,234 @@
+"""Options: fields of the library's frozen dataclasses, each with its type, range and sentence in one place.
+
+The classes check themselves by :func:`check_options`; recipes are made of the same classes, and ``bntt show`` and every
+error print the same sentence. A field says what its type does not by :class:`Limits` and :class:`OneOf`::
+
+    momentum: Annotated[float, Limits(at_least=0, below=1)] = 0.9
+    \"\"\"Momentum of SGD; β₁ of Adam and AdamW.\"\"\"
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The range of a number, or of each number in a list, and its unit."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    unit: str = ""
+
+    def allow(self, value: float) -> bool:
+        """Whether the value is finite and in the range."""
+        return (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def words(self) -> str:
+        """The range and unit in words.
+
+        >>> Limits(at_least=0, below=1).words(), Limits(at_least=0, at_most=100, unit="%").words()
+        ('from 0 to below 1', 'from 0 to 100 (%)')
+        """
+        low = f"from {self.at_least:,}" if self.at_least is not None else ""
+        low = f"above {self.above:,}" if self.above is not None else low
+        high = f"to {self.at_most:,}" if self.at_most is not None else ""
+        high = f"{'to ' if self.at_least is not None else ''}below {self.below:,}" if self.below is not None else high
+        both = f"{low}{' and' if self.above is not None else ''} {high}" if low and high else low or high
+        if self.at_least is not None and not high:
+            both = f"{self.at_least:,} or more"
+        return f"{both} ({self.unit})" if self.unit else both
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The names that a text may be, looked up when it is checked."""
+
+    names: Callable[[], Collection[str]]
+    or_none: bool = False
+    """Whether "" may stand in place of a name."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The number of elements of a list."""
+
+    at_least: int = 0
+    at_most: int = 1 << 30
+
+
+class OptionError(ValueError):
+    """An option that cannot be as it is; the message names it, what was expected and what came."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name, self.problem = name, problem
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field of an options class."""
+
+    name: str
+    hint: Any
+    default: Any
+    """``dataclasses.MISSING`` where one must be given."""
+    sentence: str
+
+    def accepted(self) -> str:
+        """The accepted values, in words."""
+        return _accepted(self.hint)
+
+    def problem(self, value: object) -> str:
+        """What is wrong with a value; "" if nothing."""
+        if _accepts(self.hint, value):
+            return ""
+        names = _names(self.hint)
+        near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"must be {self.accepted()}, got {value!r}{hint}"
+
+
+@cache
+def options_of(kind: type) -> dict[str, Option]:
+    """The options of a dataclass, in the order of its fields.
+
+    >>> from bntt.training.method import Method
+    >>> options_of(Method)["momentum"].accepted()
+    'a number from 0 to below 1'
+    """
+    hints, sentences = get_type_hints(kind, include_extras=True), dict[str, str]()
+    for base in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(base):
+            sentences |= _sentences(base)
+    return {field.name: _option(field, hints[field.name], sentences) for field in dataclasses.fields(kind)}
+
+
+def check_options(record: Any, kind: type | None = None) -> None:
+    """Refuse a dataclass whose options are not what their fields say.
+
+    Args:
+        kind: the base class that has the options; by default the record's own.
+
+    Raises:
+        OptionError: naming the first option that is wrong.
+    """
+    for name, option in options_of(kind or type(record)).items():
+        if problem := option.problem(getattr(record, name)):
+            raise OptionError(name, problem)
+
+
+def _option(field: dataclasses.Field[Any], hint: Any, sentences: dict[str, str]) -> Option:
+    factory = field.default_factory
+    default = field.default if factory is dataclasses.MISSING else factory()
+    return Option(field.name, hint, default, sentences.get(field.name, ""))
+
+
+def _sentences(kind: type) -> dict[str, str]:
+    """The docstrings under the fields of a class, each as one line."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, TypeError, SyntaxError):  # a class without a source file
+        return {}
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    found = {}
+    for field, below in pairwise(body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(sentence))):
+                found[name] = " ".join(sentence.split())
+    return found
+
+
+def _parts(hint: Any) -> tuple[Any, list[Any]]:
+    """A type, and what is annotated to it."""
+    return (hint.__origin__, list(hint.__metadata__)) if get_origin(hint) is Annotated else (hint, [])
+
+
+def _accepts(hint: Any, value: object) -> bool:
+    kind, notes = _parts(hint)
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        fits = any(_accepts(one, value) for one in get_args(kind))
+    elif origin is Literal:
+        fits = any(value == one and type(value) is type(one) for one in get_args(kind))
+    elif kind is float:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    elif kind is int:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    elif isinstance(origin, type) and issubclass(origin, Sequence):
+        fits = isinstance(value, list | tuple) and all(_accepts(get_args(kind)[0], one) for one in value)
+    elif isinstance(kind, type) and not getattr(kind, "_is_protocol", False):
+        fits = isinstance(value, kind)
+    else:
+        fits = callable(value)
+    return fits and all(_allows(note, value) for note in notes)
+
+
+def _allows(note: object, value: Any) -> bool:
+    if isinstance(note, Limits) and isinstance(value, int | float):
+        return note.allow(value)
+    if isinstance(note, OneOf) and isinstance(value, str):
+        return value in note.names() or (note.or_none and not value)
+    if isinstance(note, Size):
+        return note.at_least <= len(value) <= note.at_most
+    return True
+
+
+def _accepted(hint: Any, *, many: bool = False) -> str:
+    kind, notes = _parts(hint)
+    origin, s = get_origin(kind), "s" if many else ""
+    listed = [f'"{name}"' for note in notes if isinstance(note, OneOf) for name in _named(note)]
+    limits = " ".join(note.words() for note in notes if isinstance(note, Limits))
+    if listed:
+        return _either(listed)
+    if origin in (Union, UnionType):
+        return _either([_accepted(one) for one in get_args(kind) if one is not NoneType])
+    if origin is Literal:
+        return _either([f'"{one}"' if isinstance(one, str) else str(one).lower() for one in get_args(kind)])
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        size = "".join(_size(note) for note in notes if isinstance(note, Size))
+        return f"{'' if many else 'a '}list{s} of {size}{_accepted(get_args(kind)[0], many=True)}"
+    words = {bool: "true or false", str: "text", int: f"whole number{s}", float: f"number{s}"}
+    named = words.get(kind, "a function")
+    named = f"a {named}" if kind in (int, float) and not many else named
+    return f"{named}{', ' if limits.endswith('or more') else ' '}{limits}" if limits else named
+
+
+def _size(size: Size) -> str:
+    return f"{size.at_least} " if size.at_least == size.at_most else ""
+
+
+def _named(note: OneOf) -> list[str]:
+    return [*note.names(), *([""] if note.or_none else [])]
+
+
+def _names(hint: Any) -> list[str]:
+    """All texts that a type names."""
+    kind, notes = _parts(hint)
+    found = [name for note in notes if isinstance(note, OneOf) for name in note.names()]
+    if get_origin(kind) is Literal:
+        return found + [one for one in get_args(kind) if isinstance(one, str)]
+    return found + [name for one in get_args(kind) if not isinstance(one, str) for name in _names(one)]
+
+
+def _either(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)
