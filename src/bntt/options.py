@@ -17,7 +17,7 @@ import math
 import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -33,7 +33,7 @@ class Limits:
     below: float | None = None
     unit: str = ""
 
-    def allow(self, value: float) -> bool:
+    def allows(self, value: float) -> bool:
         """Whether the value is finite and in the range."""
         return (
             math.isfinite(value)
@@ -73,7 +73,17 @@ class Size:
     """The number of elements of a list."""
 
     at_least: int = 0
-    at_most: int = 1 << 30
+    at_most: int | None = None
+
+    def allows(self, count: int) -> bool:
+        """Whether so many are in the range."""
+        return self.at_least <= count and (self.at_most is None or count <= self.at_most)
+
+    def words(self) -> str:
+        """The number in words."""
+        if self.at_most is None:
+            return f"{self.at_least} or more"
+        return f"{self.at_least}" if self.at_least == self.at_most else f"{self.at_least} to {self.at_most}"
 
 
 class OptionError(ValueError):
@@ -102,14 +112,18 @@ class Option:
         """What is wrong with a value; "" if nothing."""
         if _accepts(self.hint, value):
             return ""
-        names = _names(self.hint)
-        near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"must be {self.accepted()}, got {value!r}{hint}"
+        names, said = _names(self.hint), value if isinstance(value, list | tuple) else [value]
+        near = [
+            found
+            for one in said
+            if isinstance(one, str) and one not in names
+            for found in difflib.get_close_matches(one, names, n=1)
+        ]
+        return f"must be {self.accepted()}, got {value!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
 
 
-@cache
-def options_of(kind: type) -> dict[str, Option]:
+@lru_cache
+def options_of(kind: type[Any]) -> dict[str, Option]:
     """The options of a dataclass, in the order of its fields.
 
     >>> from bntt.training.method import Method
@@ -124,7 +138,7 @@ def options_of(kind: type) -> dict[str, Option]:
 
 
 def check_options(record: Any, kind: type | None = None) -> None:
-    """Refuse a dataclass whose options are not what their fields say.
+    """Refuse a dataclass whose options are not what their fields say; lists in it become tuples.
 
     Args:
         kind: the base class that has the options; by default the record's own.
@@ -133,8 +147,15 @@ def check_options(record: Any, kind: type | None = None) -> None:
         OptionError: naming the first option that is wrong.
     """
     for name, option in options_of(kind or type(record)).items():
-        if problem := option.problem(getattr(record, name)):
+        value = getattr(record, name)
+        if problem := option.problem(value):
             raise OptionError(name, problem)
+        if isinstance(value, list | tuple):
+            object.__setattr__(record, name, _frozen(value))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
 def _option(field: dataclasses.Field[Any], hint: Any, sentences: dict[str, str]) -> Option:
@@ -185,40 +206,44 @@ def _accepts(hint: Any, value: object) -> bool:
 
 def _allows(note: object, value: Any) -> bool:
     if isinstance(note, Limits) and isinstance(value, int | float):
-        return note.allow(value)
+        return note.allows(value)
     if isinstance(note, OneOf) and isinstance(value, str):
         return value in note.names() or (note.or_none and not value)
     if isinstance(note, Size):
-        return note.at_least <= len(value) <= note.at_most
+        return note.allows(len(value))
     return True
 
 
 def _accepted(hint: Any, *, many: bool = False) -> str:
     kind, notes = _parts(hint)
-    origin, s = get_origin(kind), "s" if many else ""
-    listed = [f'"{name}"' for note in notes if isinstance(note, OneOf) for name in _named(note)]
-    limits = " ".join(note.words() for note in notes if isinstance(note, Limits))
-    if listed:
-        return _either(listed)
-    if origin in (Union, UnionType):
-        return _either([_accepted(one) for one in get_args(kind) if one is not NoneType])
-    if origin is Literal:
-        return _either([f'"{one}"' if isinstance(one, str) else str(one).lower() for one in get_args(kind)])
+    origin = get_origin(kind)
+    if words := _words(hint):
+        return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        size = "".join(_size(note) for note in notes if isinstance(note, Size))
-        return f"{'' if many else 'a '}list{s} of {size}{_accepted(get_args(kind)[0], many=True)}"
-    words = {bool: "true or false", str: "text", int: f"whole number{s}", float: f"number{s}"}
-    named = words.get(kind, "a function")
-    named = f"a {named}" if kind in (int, float) and not many else named
-    return f"{named}{', ' if limits.endswith('or more') else ' '}{limits}" if limits else named
+        sizes = [note.words() for note in notes if isinstance(note, Size)]
+        whole = ["lists" if many else "a list", "of", *sizes, _accepted(get_args(kind)[0], many=True)]
+        return " ".join(filter(None, whole))
+    if kind not in (int, float):
+        return (
+            "text" if kind is str else "a table of keys and values" if dataclasses.is_dataclass(kind) else "a function"
+        )
+    number = "whole number" if kind is int else "number"
+    limits = " ".join(note.words() for note in notes if isinstance(note, Limits))
+    between = ", " if "or more" in limits else " " if limits else ""
+    return f"{f'{number}s' if many else f'a {number}'}{between}{limits}"
 
 
-def _size(size: Size) -> str:
-    return f"{size.at_least} " if size.at_least == size.at_most else ""
-
-
-def _named(note: OneOf) -> list[str]:
-    return [*note.names(), *([""] if note.or_none else [])]
+def _words(hint: Any) -> list[str]:
+    """The values of a type that is one of several, each in a recipe's spelling; none of other types."""
+    kind, notes = _parts(hint)
+    origin = get_origin(kind)
+    if named := [note for note in notes if isinstance(note, OneOf)]:
+        return [f'"{name}"' for note in named for name in [*note.names(), *([""] if note.or_none else [])]]
+    if origin in (Union, UnionType):
+        return [word for one in get_args(kind) if one is not NoneType for word in _words(one) or [_accepted(one)]]
+    if origin is Literal:
+        return [f'"{one}"' for one in get_args(kind)]
+    return ["true", "false"] if kind is bool else []
 
 
 def _names(hint: Any) -> list[str]:
@@ -228,7 +253,3 @@ def _names(hint: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return found + [one for one in get_args(kind) if isinstance(one, str)]
     return found + [name for one in get_args(kind) if not isinstance(one, str) for name in _names(one)]
-
-
-def _either(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)

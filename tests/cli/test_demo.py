@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,8 @@ def short(monkeypatch):
 
     def load(source):
         found = real(source)
-        train = found.train.model_copy(update={"epochs": 1, "batch_size": 500})
-        evaluate = found.evaluate.model_copy(update={"draws": 1})
-        return found.model_copy(update={"train": train, "evaluate": evaluate})
+        train = replace(found.train, epochs=1, batch_size=500)
+        return replace(found, train=train, evaluate=replace(found.evaluate, draws=1))
 
     monkeypatch.setattr(recipes, "load_recipe", load)
 

@@ -5,7 +5,8 @@ import tomllib
 import pytest
 
 from bntt.cli import main as cli
-from bntt.runs.recipe.file import load_recipe, parse_recipe, recipe_names
+from bntt.runs.recipe import recipe_names
+from bntt.runs.recipe.file import load_recipe, parse_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())

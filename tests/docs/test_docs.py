@@ -17,7 +17,7 @@ import bntt
 from bntt import data
 from bntt.data import Splits
 from bntt.nn import NORMS
-from bntt.runs.recipe.file import recipe_names
+from bntt.runs.recipe import recipe_names
 from tests.trained import copied_demo
 
 ROOT = Path(__file__).parents[2]

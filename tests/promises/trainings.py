@@ -46,7 +46,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 def session_of(recipe: Recipe, parts: Parts) -> Session:
     """The training of a run, without its validations and files."""
     model, loader = build_model(recipe, parts), training_loader(recipe, parts)
-    return Session(model, loader, epochs=recipe.train.epochs, method=recipe.train.method, seed=recipe.seed)
+    return Session(model, loader, epochs=recipe.train.epochs, method=recipe.train, seed=recipe.seed)
 
 
 @promise(
@@ -195,7 +195,7 @@ def costs() -> Measured:
     model = SpikingClassifier(PoissonEncoder(25, mean=[0.5] * 3, std=[0.25] * 3), net)
     pixels = torch.randint(0, 256, (64, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     images = ImageSet(pixels, torch.arange(64) % 10, tuple("0123456789"))
-    one = Session(model, SampleLoader(images, 32), epochs=1, method=recipe.train.method)
+    one = Session(model, SampleLoader(images, 32), epochs=1, method=recipe.train)
     records = one.records()
     next(records)
     began = time.perf_counter()

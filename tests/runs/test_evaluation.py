@@ -78,9 +78,9 @@ def test_a_recipe_that_was_changed_is_not_measured(run):
     with pytest.raises(CheckpointError, match=r"network.leak is 0.5, it was trained with 0.95"):
         evaluate_run(tiny.edited(recipe, network={"leak": 0.5}), data, folder)
     with pytest.raises(CheckpointError, match=r"seed is 3, it was trained with 0"):
-        evaluate_run(recipe.model_copy(update={"seed": 3}), data, folder)
+        evaluate_run(dataclasses.replace(recipe, seed=3), data, folder)
     changes = {"evaluate": {"draws": 1}, "compute": {"backend": "reference"}, "data": {"root": "/elsewhere"}}
-    free = tiny.edited(recipe, **changes).model_copy(update={"notes": "measured again"})
+    free = dataclasses.replace(tiny.edited(recipe, **changes), notes="measured again")
     assert evaluate_run(free, data, folder, split="validation").draws == 1
 
 

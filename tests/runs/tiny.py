@@ -53,8 +53,8 @@ def opened_run(folder, **network):
 
 def edited(of, **tables):
     """The recipe with other values, each table.key."""
-    parts = {name: getattr(of, name).model_copy(update=values) for name, values in tables.items()}
-    return of.model_copy(update=parts)
+    parts = {name: dataclasses.replace(getattr(of, name), **values) for name, values in tables.items()}
+    return dataclasses.replace(of, **parts)
 
 
 def untimed(epochs):

@@ -94,9 +94,8 @@ def test_every_run_of_every_study_is_a_network_for_its_data(name):
     for setting in found.settings:
         for run in plan_study(found, setting, PLACES):
             recipe = run.starts[0].recipe
-            network = recipe.network.model_copy(update={"width": 0.04})
-            train = recipe.train.model_copy(update={"batch_size": 2})
-            recipe = recipe.model_copy(update={"network": network, "train": train})
+            network = replace(recipe.network, width=0.04)
+            recipe = replace(recipe, network=network, train=replace(recipe.train, batch_size=2))
             key = (recipe.network, recipe.data.name, recipe.data.order, recipe.encoder)
             if repr(key) in seen:
                 continue

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -125,8 +126,8 @@ def test_an_ann_needs_weights_only_where_something_begins_with_it(pool):
     assert decided([ann, converted], pool) == [("train", "ann", 0), ("train", "converted", 0)]
     assert "another run begins with them" in ann.why
     assert converted.ann is ann
-    begun = converted.recipe.convert.model_copy(update={"ann": str(pool / "ann")})
-    keep(pool / "converted", converted.recipe.model_copy(update={"convert": begun}))
+    begun = replace(converted.recipe.convert, ann=str(pool / "ann"))
+    keep(pool / "converted", replace(converted.recipe, convert=begun))
     assert decided([ann, converted], pool) == [("reuse", "ann", 0), ("reuse", "converted", 0)]
 
 

@@ -32,7 +32,7 @@ def list_names(
     from bntt.data.registry import DATASETS
     from bntt.models import MODELS, PRETRAINED
     from bntt.nn import NORMS
-    from bntt.runs.recipe.file import recipe_names
+    from bntt.runs.recipe import recipe_names
     from bntt.studies.study_file import load_study, study_names
 
     if what == "studies":

@@ -13,6 +13,7 @@ from bntt.io.toml_file import tables_of
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import Recipe, parse_recipe
 from bntt.runs.recipe.option_versions import check_same_rules
+from bntt.runs.recipe.schema import values_of
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
 """What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the
@@ -41,7 +42,7 @@ def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
 
 def changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
     """The keys that differ, each with its value then and now."""
-    now, then = _flat(recipe.model_dump()), _flat(trained.model_dump())
+    now, then = _flat(values_of(recipe)), _flat(values_of(trained))
     return {key: (then[key], now[key]) for key in then if now[key] != then[key]}
 
 

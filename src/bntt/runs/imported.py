@@ -20,10 +20,11 @@ from bntt.models import MODELS
 from bntt.nn import SpikingNetwork
 from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.environment import write_environment
-from bntt.runs.recipe.build import build_model
+from bntt.runs.recipe.build import build_model, builder_options
 from bntt.runs.recipe.datasets import Parts, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe
 from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.recipe.schema import values_of
 from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -135,7 +136,7 @@ def _as_checkpoint(
 ) -> tuple[Path, int]:
     if wanted.mean or wanted.std:
         raise RecipeError("--mean and --std are for an encoder, which a run has: name the data too (--data)")
-    options = recipe.network.model_dump(exclude={"name"})
+    options = builder_options(recipe)
     weights = list(foreign.synapses.values())
     sizes = {"in_features": weights[0].shape[-1]} if weights[0].ndim == 2 else {"in_channels": weights[0].shape[1]}
     try:
@@ -147,7 +148,7 @@ def _as_checkpoint(
     if path.exists():
         raise RecipeError(f"{path} is there already: take another --name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"network": recipe.network.model_dump(), "imported": recipe.imported.model_dump(), "data": NOT_KNOWN}
+    facts = {"network": values_of(recipe.network), "imported": values_of(recipe.imported), "data": NOT_KNOWN}
     write_checkpoint(path, {f"model.{key}": value for key, value in state.items()}, facts)
     return path, len(state)
 

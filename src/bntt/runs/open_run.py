@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -138,7 +138,7 @@ class LoadedRun:
                 f"{self.path} is an ANN: its one step is all there is, leave out --exit and --num-steps"
             )
         if asked.images is not None:
-            recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"images": asked.images})})
+            recipe = replace(recipe, evaluate=replace(recipe.evaluate, images=asked.images))
         if asked.exit:
             steps = kept_exit(run, recipe.network.num_steps)
         elif asked.num_steps is not None:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bntt.analysis.accuracy.starts import FEW
-from bntt.runs.recipe.schema_data import Part
+from bntt.runs.recipe.toml_part import Part
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 Numbers = Mapping[tuple[str, str], Mapping[int, float]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,7 @@ def _with_ann(item: Item, pool: Path) -> Recipe:
         return item.recipe
     kept, own = item.ann.kept, pool / item.ann.place
     place = kept.path if kept is not None and kept.has_weights and item.ann.action == "reuse" else own
-    convert = item.recipe.convert.model_copy(update={"ann": str(place.resolve())})
-    return item.recipe.model_copy(update={"convert": convert})
+    return replace(item.recipe, convert=replace(item.recipe.convert, ann=str(place.resolve())))
 
 
 def _copy(source: Path, target: Path, made: Path) -> None:

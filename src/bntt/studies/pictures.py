@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bntt.runs.recipe.schema_data import Part
+from bntt.runs.recipe.toml_part import Part
 
 
 class FigurePart(Part):

@@ -26,7 +26,7 @@ from bntt.runs.recipe.datasets import checksums, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.recipe.numerics import NUMERICS, numerics_of
 from bntt.runs.recipe.option_versions import rules_in, rules_of
-from bntt.runs.recipe.schema import Recipe
+from bntt.runs.recipe.schema import Recipe, values_of
 from bntt.studies.measures import EVALUATE, Measure, agree
 
 SAME_NUMBERS: dict[str, tuple[str, ...]] = {
@@ -109,7 +109,7 @@ def identity(recipe: Recipe, ann: str = "", rules: Mapping[str, Any] | None = No
         rules: the versions of its options that a kept run was made under; by default those of this code, see
             :mod:`bntt.runs.recipe.option_versions`.
     """
-    values: dict[str, Any] = for_measuring(recipe).model_dump(exclude_defaults=True)
+    values: dict[str, Any] = values_of(for_measuring(recipe), changed_only=True)
     for key in ("notes", "checkpoint"):
         values.pop(key, None)
     for table, keys in SAME_NUMBERS.items():

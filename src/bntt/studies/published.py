@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bntt.runs.recipe.schema_data import Part
-from bntt.runs.recipe.toml_part import checked
+from bntt.runs.recipe.toml_part import Part, checked
 
 NOT_AVAILABLE: Mapping[str, Any] = {"missing": "not available"}
 

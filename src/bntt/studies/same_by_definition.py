@@ -13,6 +13,7 @@ from torch import nn
 
 from bntt.models import MODELS
 from bntt.nn import TemporalNorm
+from bntt.runs.recipe.build import builder_options
 from bntt.runs.recipe.schema import Recipe
 from bntt.studies.pool import identity
 from bntt.studies.start_plan import PlannedRun
@@ -44,13 +45,13 @@ def definition(recipe: Recipe, begins_with: str = "") -> str:
     >>> definition(tdbn) == definition(pooled)
     True
     """
-    network = recipe.network.model_copy(update={"norm": "; ".join(_norms(recipe))})
-    return identity(recipe.model_copy(update={"network": network, "seed": 0}), begins_with)
+    nameless = replace(recipe, network=replace(recipe.network, norm="none"), seed=0)
+    return "; ".join([identity(nameless, begins_with), *_norms(recipe)])
 
 
 def _norms(recipe: Recipe) -> list[str]:
     """What the norm of every layer does; its name alone where the network cannot be built."""
-    options = {**recipe.network.model_dump(exclude={"name"}), "width": NARROWEST, "num_classes": 1}
+    options = {**builder_options(recipe), "width": NARROWEST, "num_classes": 1}
     try:
         network = MODELS[recipe.network.name](**options)
     except ValueError:

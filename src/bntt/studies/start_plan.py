@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bntt.io.toml_file import names_in
@@ -79,7 +79,7 @@ def _starts(
         except RecipeError as error:
             raise RecipeError(f"study {study.name}, runs {run.name}: {error}") from None
         if root := places.get(base.data.name):
-            base = base.model_copy(update={"data": base.data.model_copy(update={"root": root})})
+            base = replace(base, data=replace(base.data, root=root))
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         facts = facts_of(base)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.runs.recipe.schema_data import Part
+from bntt.runs.recipe.toml_part import Part
 
 SettingName = Literal["paper", "small"]
 SETTINGS: tuple[SettingName, ...] = ("paper", "small")

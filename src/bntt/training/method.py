@@ -45,7 +45,7 @@ class Method:
     """Decay of γ, and of β and p_t where a norm has them; as `weight_decay` when left out, as in the paper. It is what
     makes late steps fall silent, and early exit with them. Learnable leaks never decay: 0 would mean λ = 1/2."""
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
-    """Schedule of the learning rate; "step" is the paper's. :mod:`bntt.training.schedule` has the equations."""
+    """Schedule of the learning rate; "step" is the paper's, which falls after `lr_drops`."""
     lr_drops: Sequence[Annotated[int, Limits(at_least=0, at_most=100, unit="percent of epochs")]] = PAPER_DROPS
     """Percent of the epochs after which the rate of "step" falls."""
     lr_factor: Share = 0.1
@@ -80,8 +80,6 @@ class Method:
         if self.gamma_decay is None:
             object.__setattr__(self, "gamma_decay", self.weight_decay)
         check_options(self)
-        object.__setattr__(self, "lr_drops", tuple(self.lr_drops))
-        object.__setattr__(self, "grow", tuple(tuple(stage) for stage in self.grow))
         if any(one[0] >= other[0] for one, other in pairwise(self.grow)):
             raise OptionError("grow", f"must have ever more steps, got {[list(stage) for stage in self.grow]}")
         if self.schedule == "one-cycle" and self.warmup:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe, recipe_names
+from bntt.runs.recipe import recipe_names
+from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())

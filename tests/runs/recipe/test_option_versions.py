@@ -53,7 +53,7 @@ def test_which_recipes_have_a_version(overrides, rules):
 
 
 def test_a_row_is_an_option_of_recipes_from_version_2_on():
-    tables = load_recipe("demo").model_dump()
+    tables = values_of(load_recipe("demo"))
     for rule in RULES:
         table, key = rule.option.split(".")
         assert key in tables[table]

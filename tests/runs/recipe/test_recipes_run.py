@@ -7,9 +7,10 @@ from bntt.data import FrameSet, synthetic
 from bntt.data.prepared import Manifest, manifest_of
 from bntt.data.registry import DATASETS
 from bntt.runs.directory import new_run_directory
+from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import Parts, as_shown
-from bntt.runs.recipe.file import load_recipe, recipe_names
+from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord

@@ -20,7 +20,7 @@ from tests.training.test_fit import build, data
 
 def said(changed, *, done=1, then={}, **train):  # noqa: B006
     recipe = tiny.recipe(train=train)
-    session = Session(build(), SampleLoader(data(), 10), epochs=recipe.train.epochs, method=recipe.train.method)
+    session = Session(build(), SampleLoader(data(), 10), epochs=recipe.train.epochs, method=recipe.train)
     session.position.updates = 7
     facts = {"epochs_done": done, "machine": {**machine(session), **then}}
     found = list(differences(changed, recipe, facts, session))

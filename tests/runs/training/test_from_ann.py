@@ -174,7 +174,7 @@ def test_an_ann_that_does_not_fit_is_refused(ann, tables, message):
     recipe = becoming(ann)
     flat = {"seed": tables.pop("seed")} if "seed" in tables else {}
     with pytest.raises(RecipeError, match=message):
-        open_ann(tiny.edited(recipe, **tables).model_copy(update=flat))
+        open_ann(dataclasses.replace(tiny.edited(recipe, **tables), **flat))
 
 
 def test_a_spiking_network_is_no_ann(converted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,12 @@ def require_device(name: str) -> None:
 
 def with_whole_root(recipe: Recipe) -> Recipe:
     """The recipe with whole paths (``data.root``, ``convert.ann``), so that it means the same from every folder."""
-    whole = {
-        name: part.model_copy(update={key: str(Path(path).expanduser().resolve())})
-        for name, part, key in (("data", recipe.data, "root"), ("convert", recipe.convert, "ann"))
-        if (path := getattr(part, key))
-    }
-    return recipe.model_copy(update=whole) if whole else recipe
+
+    def whole(path: str) -> str:
+        return str(Path(path).expanduser().resolve()) if path else ""
+
+    data, convert = recipe.data, recipe.convert
+    return replace(recipe, data=replace(data, root=whole(data.root)), convert=replace(convert, ann=whole(convert.ann)))
 
 
 def describe_backend(recipe: Recipe, device: str) -> str:
@@ -102,7 +103,7 @@ def for_measuring(recipe: Recipe) -> Recipe:
     """The recipe without what only gradients need: "bf16-grad" is then fp32, which every machine has."""
     if recipe.compute.precision != "bf16-grad":
         return recipe
-    return recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "fp32"})})
+    return replace(recipe, compute=replace(recipe.compute, precision="fp32"))
 
 
 def is_random(recipe: Recipe) -> bool:
@@ -131,7 +132,7 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         RecipeError: if network and data do not fit.
         BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
     """
-    options = recipe.network.model_dump(exclude={"name"}) | _sizes(recipe, data.train)
+    options = builder_options(recipe) | _sizes(recipe, data.train)
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
     try:
         network = MODELS[recipe.network.name](**options)
@@ -143,7 +144,8 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
             f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
         )
-    network.compute = _compute(recipe, device)
+    network.compute = Compute(**asdict(recipe.compute))
+    require(network.compute, device)
     model = SpikingClassifier(build_encoder(recipe, data), network).to(device)
     for training in (True, False):
         network.train(training).plan(input_shape(recipe, data))
@@ -183,19 +185,9 @@ def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
     return {"in_channels": channels, "image_size": height}
 
 
-def _compute(recipe: Recipe, device: str) -> Compute:
-    """The recipe's choice, if it can be had on the device.
-
-    Raises:
-        RecipeError: if two of its words exclude each other.
-        BackendError: if this machine does not have it.
-    """
-    try:
-        compute = Compute(**recipe.compute.model_dump())
-    except ValueError as error:
-        raise RecipeError(f"compute: {error}") from None
-    require(compute, device)
-    return compute
+def builder_options(recipe: Recipe) -> dict[str, Any]:
+    """What the recipe says to the builder of its network."""
+    return {key: value for key, value in asdict(recipe.network).items() if key != "name"}
 
 
 def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Encoder:
@@ -221,7 +213,6 @@ def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Enco
             return ExpectedEncoder(steps, mean=data.mean, std=data.std)
         case "expected-unsigned":
             return ExpectedEncoder(steps, signed=False)
-        case "sequence":
-            each = data.train.features // len(data.mean) if isinstance(data.train, SequenceSet) else 1
-            mean, std = ([value for value in values for _ in range(each)] for values in (data.mean, data.std))
-            return SequenceEncoder(steps, mean=mean, std=std)
+    each = data.train.features // len(data.mean) if isinstance(data.train, SequenceSet) else 1
+    mean, std = ([value for value in values for _ in range(each)] for values in (data.mean, data.std))
+    return SequenceEncoder(steps, mean=mean, std=std)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from bntt.io.toml_file import TomlError, names_in, read_named, tables_of, unknown_key
+from bntt.io.toml_file import TomlError, read_named, tables_of, unknown_key
+from bntt.options import Option, OptionError
 from bntt.runs.recipe.schema import Recipe as Recipe
 from bntt.runs.recipe.schema import RecipeError as RecipeError
-from bntt.runs.recipe.schema_data import Part
+from bntt.runs.recipe.schema import keys_of, values_of
 
 LARGEST = 1 << 20
 """Bytes of a recipe file."""
+_RECIPES = TypeAdapter(Recipe)
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data: bool = False) -> Recipe:
@@ -50,20 +55,57 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recip
     for override in overrides:
         _apply(values, override)
     try:
-        return Recipe.model_validate(values)
+        # as JSON, which has tables where Python has objects; TOML's dates are none of a recipe's values
+        return _RECIPES.validate_json(json.dumps(values, default=lambda value: {"": str(value)}))
     except ValidationError as error:
-        unknown_first = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-        raise RecipeError(_explain(unknown_first[0])) from None
-
-
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    return names_in("runs/recipes")
+        unknown_first = sorted(error.errors(), key=lambda found: found["type"] != "unexpected_keyword_argument")
+        raise RecipeError(_explain(unknown_first[0], values)) from None
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as TOML with every default written out."""
-    return tomli_w.dumps(recipe.model_dump())
+    return tomli_w.dumps(values_of(recipe))
+
+
+def explained_recipe(recipe: Recipe) -> str:
+    """The same with every key's meaning above it, as a comment."""
+    known, table, lines = keys_of(), "", list[str]()
+    for line in dump_recipe(recipe).splitlines():
+        if header := re.fullmatch(r"\[(.+)\]", line):
+            table = f"{header[1]}."
+        elif key := re.match(r"(\w+) =", line):
+            lines.append(f"# {_meaning(known[table + key[1]])}")
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
+    """A key, or all, with its value in a recipe, or its default; and its range, unit and meaning.
+
+    Raises:
+        RecipeError: if there is no such key.
+
+    >>> print(explained_key("train.momentum"))
+    train.momentum = 0.9
+        a number from 0 to below 1. Momentum of SGD; β₁ of Adam and AdamW.
+    """
+    known = keys_of()
+    if key and key not in known:
+        raise RecipeError(f"{key}: {unknown_key(key, list(known))}")
+    shown = []
+    for name in [key] if key else known:
+        value: Any = recipe
+        for part in name.split(".") if recipe else ():
+            value = getattr(value, part)
+        value = known[name].default if recipe is None else value
+        said = "may be left out" if value is None else "must be given"
+        said = said if value in (None, dataclasses.MISSING) else f"= {json.dumps(value)}"
+        shown.append(f"{name} {said}\n    {_meaning(known[name])}")
+    return "\n".join(shown)
+
+
+def _meaning(option: Option) -> str:
+    return f"{option.accepted()}. {option.sentence}"
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -83,28 +125,28 @@ def _apply(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explain(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if not where and error["type"] == "value_error":  # of keys that do not fit together, which it names
-        return str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] != "extra_forbidden":
-        said = TYPES_TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
-        return f"{where}: {said}" + ("" if error["type"] == "missing" else f", got {error['input']!r}")
-    return f"{where}: {unknown_key(str(error['loc'][-1]), fields_at(Recipe, error['loc'][:-1]))}"
+def _explain(error: Any, values: Mapping[str, Any]) -> str:
+    """What is wrong, by the key's own option: where, what it must be, what came, and what it is for."""
+    known, cause = keys_of(), error.get("ctx", {}).get("error")
+    if isinstance(cause, ValueError) and not isinstance(cause, OptionError):
+        return str(cause)  # of keys that do not fit together, which it names
+    names = [str(name) for name in error["loc"]] + ([cause.name] if cause else [])
+    place = ".".join(names)
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{place}: {unknown_key(names[-1], _keys_in(names[:-1]))}"
+    if error["type"] == "missing":
+        return f"{place}: is missing"
+    key = next((key for key in known if f"{place}.".startswith(f"{key}.")), "")  # or the place is within its value
+    value: Any = values
+    for name in (key or place).split("."):
+        value = value[name]
+    if not key:
+        return f"{place}: must be a table of keys and values, got {value!r}"
+    problem = known[key].problem(value) or (cause.problem if cause else f"{error['msg']}, got {value!r}")
+    return f"{key}: {problem}. {known[key].sentence}"
 
 
-TYPES_TOLD = {
-    "model_type": "must be a table of keys and values",
-    "bool_type": "must be true or false",
-    "string_type": "must be text, in quotation marks",
-    "list_type": "must be a list, in brackets",
-}
-"""What pydantic says in Python's words, in those of a recipe."""
-
-
-def fields_at(kind: type[Part], location: tuple[str | int, ...]) -> list[str]:
-    """The keys of the part that a location leads to, through parts that are fields of parts."""
-    part: Any = kind
-    for name in location:
-        part = part.model_fields[str(name)].annotation
-    return list(part.model_fields)
+def _keys_in(table: Sequence[str]) -> list[str]:
+    """The keys of a table, and the tables in it."""
+    inside = [key.split(".")[len(table) :] for key in keys_of() if key.split(".")[: len(table)] == list(table)]
+    return list(dict.fromkeys(key[0] for key in inside))

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_encoder
 from bntt.runs.recipe.datasets import Parts, Split
-from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe, recipe_names
+from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe
 
 
 @dataclass(frozen=True)

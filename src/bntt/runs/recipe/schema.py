@@ -1,84 +1,124 @@
-"""What a recipe may say: schema, defaults and documentation in one place; an unknown key is an error."""
+"""The tables of a recipe: the library's own options classes, and those of a run alone; an unknown key is an error.
+
+Every option says type, range and sentence at its field (:mod:`bntt.options`): training's at :class:`bntt.Method`, the
+neurons' at :class:`bntt.models.spiking.NeuronOptions`, computing's at :class:`bntt.engine.compute.ComputeOptions`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import ConfigDict
 
-from bntt.engine.compute import BackendName, Events, Precision
-from bntt.runs.recipe import choices as names
-from bntt.runs.recipe.schema_data import Data, Encoder, Part, Positive
+from bntt.data.events.binning import Counting
+from bntt.engine.compute import ComputeOptions, Events
+from bntt.models.spiking import NeuronOptions
+from bntt.options import Limits, OneOf, Option, Size, check_options, options_of
+from bntt.runs.recipe import choices
+from bntt.training.grow import check_stages
+from bntt.training.method import Method
 
-if TYPE_CHECKING:
-    from bntt.training.method import Method
-
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-BelowOne = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _recompute(value: object) -> object:
-    """Said in one piece: of a union, the message of one member alone would be told."""
-    if value in ("auto", "never") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError('must be "auto", "never" or a whole number of steps, 1 or more')
-
-
-def _learn_leak(value: object) -> object:
-    if isinstance(value, bool) or value in ("layer", "channel"):
-        return value
-    raise ValueError('must be true, false, "layer" or "channel"')
-
-
-def _scale(value: object) -> object:
-    if value == "validation" or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6):
-        return value
-    raise ValueError('must be a number above 0, or "validation"')
+Steps = Annotated[int, Limits(at_least=1, at_most=100_000, unit="time steps")]
+Positive = Annotated[int, Limits(at_least=1, at_most=1_000_000)]
+Number = Annotated[int, Limits(at_least=0)]
+Scale = Annotated[float, Limits(above=0, below=1_000_000)]
 
 
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the key, what was expected and what came."""
 
 
-class Network(Part):
-    """The network. Classes, channels and image size come from the data."""
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table: closed to unknown keys, strict about types, its options as their fields say."""
 
-    name: Annotated[str, names.one_of(names.models)]
-    """The builder; `bntt list models` names them."""
-    num_steps: Annotated[int, Field(ge=1, le=100_000)]
-    """T."""
-    neuron: Literal["lif", "relu"] = "lif"
-    """"relu" is an ANN of the same plan: one step, no norm; leak, threshold, fire, reset and surrogate say nothing."""
-    leak: Fraction = 0.95
-    """λ; 1 is an integrator without leak."""
-    norm: Annotated[str, names.one_of(names.norms)] = "bntt"
-    """The normalisation; `bntt list norms` names them."""
-    norm_eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """ε of every norm, in place of its own 1e-4; 0 is its own."""
-    width: Annotated[float, Field(gt=0, le=64)] = 1.0
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSize(Table):
+    """The size of frames."""
+
+    size: Annotated[int, Limits(at_least=1, at_most=1_000_000, unit="cells")] = 42
+    """Rows and columns of the frames, at most the sensor's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames(Counting, FrameSize):
+    """How recordings of events become frames, ``network.num_steps`` of them; nothing else looks at it."""
+
+    format: str = ""
+    """Format of the files, which "events" needs and "dvs-cifar10" may have another; `bntt data prepare` lists them."""
+    sensor: Annotated[Sequence[Positive], Size(0, 2)] = ()
+    """Rows and columns of the sensor, for "npz" alone, which does not say them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Table):
+    """Which images or recordings."""
+
+    name: Annotated[str, OneOf(choices.datasets)]
+    """Dataset; `bntt data where` says what is there."""
+    root: str = ""
+    """Where its files are, if they are not prepared yet; "images" and "events" always need it."""
+    label: str = ""
+    """What to call it beside numbers; the name by default."""
+    order: Annotated[str, OneOf(choices.orders, or_none=True)] = ""
+    """Makes each image a sequence: a pixel a step ("pixels"), in one fixed random order ("permuted"), or a row a step
+    ("rows"); "": it stays an image."""
+    augment: Sequence[Annotated[str, OneOf(choices.augmentations)]] = ()
+    """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
+    erase a rectangle in about half of the images. Of recordings "flip" and "shift", by 4 at most, all frames alike."""
+    frames: Frames = Frames()
+    """How recordings become frames."""
+    mix: Annotated[str, OneOf(choices.mixes, or_none=True)] = ""
+    """How each training image and its label are mixed with another's: "mixup", "cutmix", or "" for not at all."""
+    mix_alpha: Annotated[float, Limits(above=0)] = 1.0
+    """α: the first image's share is Beta(α, α); 1 is uniform."""
+    validation: Annotated[float, Limits(above=0, below=1)] = 0.1
+    """Share of the training split that is held out; everything that is chosen is chosen on it."""
+    images: Number = 0
+    """Of the rest, so many are trained on, as many of each class as its share, the same for a seed; 0: all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder(Table):
+    """How an image becomes a drive over time."""
+
+    name: Annotated[str, OneOf(choices.encoders)] = "poisson"
+    """Code: "poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "frames" are
+    what has time in it already, as it is; "sequence" gives each step its values of a sequence, normalised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Table):
+    """The network's layers and steps. Classes, channels and image size come from the data."""
+
+    name: Annotated[str, OneOf(choices.models)]
+    """Builder of the network; `bntt list models` names them."""
+    num_steps: Steps
+    """Time steps T."""
+    leak: Annotated[float, Limits(at_least=0, at_most=1)] = 0.95
+    """Leak λ of the neurons; 1 is an integrator without leak."""
+    norm: Annotated[str, OneOf(choices.norms)] = "bntt"
+    """Normalisation; `bntt list norms` names them."""
+    width: Annotated[float, Limits(above=0, at_most=64)] = 1.0
     """Multiplies every layer's channels."""
-    threshold: Annotated[float, Field(gt=0, lt=1e6)] = 1.0
-    """θ."""
-    fire: Annotated[str, names.one_of(names.fire_rules)] = "after"
-    """Fire after integration (the paper) or before it (one step of delay per layer)."""
-    reset: Annotated[str, names.one_of(names.resets)] = "soft"
-    """What a spike takes from the potential: the threshold ("soft"), or all of it ("hard")."""
-    surrogate: Annotated[str, names.one_of(names.surrogates)] = "triangle"
-    """The gradient of a spike; "triangle" is the paper's."""
-    surrogate_scale: Annotated[float, Field(ge=0, lt=1e6)] = 0.0
-    """α of Eq. 8 (0.3 there), in place of the surrogate's own scale; 0 is its own."""
-    readout: Literal["voltage", "spikes"] = "voltage"
-    """What the output layer says: its accumulated voltage (the paper), or a count of its spikes."""
-    learn_leak: Annotated[bool | Literal["layer", "channel"], BeforeValidator(_learn_leak)] = False
-    """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
-    decay_input: bool = False
-    """Whether the input decays as the membrane does, m = λu + (1 - λ)y (with learn_leak: PLIF, Fang et al. 2021)."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
 
 
-class Convert(Part):
+@dataclass(frozen=True, kw_only=True)
+class Network(NeuronOptions, Plan):
+    """The network and its neurons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert(Table):
     """Where the weights of an ANN and balanced thresholds are what the network begins with
     (:func:`bntt.training.balance`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et
     al. 2020), which is trained from there on."""
@@ -87,201 +127,190 @@ class Convert(Part):
     """The run directory of an ANN (network.neuron = "relu") of the same plan, width, data and seed; "": of none."""
     images: Positive = 512
     """Training images that balance the thresholds, as many of each class as its share."""
-    steps: Annotated[int, Field(ge=1, le=100_000)] = 250
+    steps: Steps = 250
     """For how many steps they are shown."""
-    scale: Annotated[float | Literal["validation"], BeforeValidator(_scale)] = 1.0
+    scale: Literal["validation"] | Scale = 1.0
     """What every threshold is multiplied by: 1 is Sengupta et al. 2019, Rathi et al. 2020 take 0.7; "validation" takes
     the best of `grid` (Han et al. 2020 scale too, their factor is not known)."""
-    grid: Annotated[list[Annotated[float, Field(gt=0, lt=1e6)]], Field(min_length=1)] = Field(
-        default=[0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-    )
+    grid: Annotated[Sequence[Scale], Size(1)] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Scales that "validation" tries; of those equally accurate after all steps the largest."""
     grid_images: Positive = 500
     """Validation images that it tries them on, at most, as many of each class as its share."""
 
 
-class Imported(Part):
+@dataclass(frozen=True, kw_only=True)
+class Imported(Table):
     """The file that the weights are from, where they were not trained here: see :mod:`bntt.runs.imported`."""
 
     file: str = ""
-    """Its name; "": they were trained here."""
+    """Name of the file; "": they were trained here."""
     sha256: str = ""
+    """SHA-256 of the file."""
     layout: str = ""
     """Whose names it has."""
 
 
-class Train(Part):
-    """How it is trained, the paper's SGD by default; :class:`bntt.training.Method` says what each key means."""
+@dataclass(frozen=True, kw_only=True)
+class Length(Table):
+    """How long it is trained, and on how many samples at a time."""
 
-    epochs: Annotated[int, Field(ge=0, le=1_000_000)]
-    """0 for a converted network alone, or an imported one."""
+    epochs: Annotated[int, Limits(at_least=0, at_most=1_000_000)]
+    """Epochs of the whole training; 0 for a converted network alone, or an imported one."""
     batch_size: Positive
-    optimizer: Annotated[str, names.one_of(names.optimizers)] = "sgd"
-    """"sgd" with momentum, "adam" or "adamw"."""
-    lr: Rate = 0.3
-    momentum: BelowOne = 0.9
-    """Of SGD; β₁ of Adam and AdamW."""
-    beta2: BelowOne = 0.999
-    """Of Adam and AdamW."""
-    amsgrad: bool = False
-    """Adam and AdamW: divide by the largest second moment so far."""
-    weight_decay: Rate = 5e-4
-    """On synaptic weights."""
-    gamma_decay: Rate = 5e-4
-    """On γ, β and p_t; as `weight_decay` where it is left out, because early exit depends on it. Leaks never decay."""
-    schedule: Annotated[str, names.one_of(names.schedules)] = "step"
-    """Of the rate: "step" (the paper's), "cosine", "one-cycle" or "constant"."""
-    lr_drops: list[Annotated[int, Field(ge=0, le=100)]] = Field(default=[50, 70, 90])
-    """"step": percentages of the epochs at which the rate falls."""
-    lr_factor: Fraction = 0.1
-    """"step": by which factor."""
-    lr_every: Literal["epoch", "step"] = "epoch"
-    """Rates change with every "epoch" or every "step"; those of "one-cycle" and a warm-up always with every step."""
-    warmup: Rate = 0.0
-    """Epochs, also a part of one, in which the rate rises update by update before the schedule begins; "one-cycle" has
-    its own."""
-    clip_norm: Rate = 0.0
-    """The largest norm of all gradients together; 0: as they are."""
-    accumulate: Positive = 1
-    """Batches to an update, each normalised by statistics of its own."""
-    loss: Annotated[str, names.one_of(names.losses)] = "cross-entropy"
-    """Of the logits after all steps, or "tet" of every step's drive."""
-    label_smoothing: BelowOne = 0.0
-    """Share of every label that is spread over all classes."""
-    tet_share: Fraction = 0.05
-    """λ of "tet"."""
-    tet_target: Rate = 1.0
-    """φ of "tet"."""
-    grow: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = Field(default=[])
-    """[[steps, epochs], ...], ever more steps: so many epochs take the first few of `network.num_steps` alone, the rest
-    of the epochs all; epochs before that are never the best."""
-    average: BelowOne = 0.0
-    """Decay of a moving average of weights and running statistics; where there is one, it is what validates, what is
-    kept as the best, and what is tested."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gamma_as_weights(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "weight_decay" in values and "gamma_decay" not in values:
-            return {**values, "gamma_decay": values["weight_decay"]}
-        return values
-
-    @model_validator(mode="after")
-    def _as_a_method(self) -> Train:
-        """Two keys may exclude each other: the method itself says so."""
-        _ = self.method
-        return self
-
-    @property
-    def method(self) -> Method:
-        """The same as the library takes it."""
-        from bntt.training.method import Method
-
-        return Method(**self.model_dump(exclude={"epochs", "batch_size"}))
+    """Training samples in a batch."""
 
 
-class Compute(Part):
+@dataclass(frozen=True, kw_only=True)
+class Train(Method, Length):
+    """How it is trained: the library's method, the paper's SGD by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute(ComputeOptions, Table):
     """How it is computed, not what: results differ in rounding alone."""
 
-    backend: BackendName = "auto"
-    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error: those for
-    processors ("cpu") or, never run on a GPU by their authors, those for GPUs ("triton")."""
     events: Events = "fixed"
-    """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
-    between two starts."""
-    recompute: Annotated[Literal["auto", "never"] | int, BeforeValidator(_recompute)] = "auto"
-    """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
-    a time and compute them again; "auto" does that when memory would not suffice."""
-    precision: Precision = "fp32"
-    """Of the kernels' dense products: "bf16-grad" takes bfloat16 for gradients alone, the spikes stay those of fp32."""
 
 
-class Evaluate(Part):
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Table):
     """How accuracy is measured at the end."""
 
-    draws: Annotated[int, Field(ge=1, le=1000)] = 5
+    draws: Annotated[int, Limits(at_least=1, at_most=1000)] = 5
     """Repetitions with fresh encoder noise."""
     batch_size: Positive = 250
-    images: Annotated[int, Field(ge=0)] = 0
+    """Samples measured at a time."""
+    images: Number = 0
     """Of the split that is measured, so many, as many of each class as its share; 0: all of them."""
-    every: Positive = 1
+    every: Annotated[int, Limits(at_least=1, at_most=1_000_000, unit="epochs")] = 1
     """Epochs between two validations in training; the last epoch is always validated."""
 
 
-class Checkpoint(Part):
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Table):
     """When a training is kept, so that it can go on after a stop: after every epoch, and in between."""
 
-    every_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    every_minutes: Annotated[float, Limits(at_least=0, unit="minutes")] = 10.0
     """Minutes between two checkpoints; 0: after every update."""
-    every_steps: Annotated[int, Field(ge=0)] = 0
+    every_steps: Annotated[int, Limits(at_least=0, unit="updates")] = 0
     """Updates between two checkpoints; 0: by time alone."""
-    last: Annotated[int, Field(ge=1, le=1000)] = 2
+    last: Annotated[int, Limits(at_least=1, at_most=1000)] = 2
     """How many of the latest checkpoints are kept, beside the best epoch's weights."""
 
 
-class Recipe(Part):
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Table):
     """One training run."""
 
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
-    """Of everything random: weights, order, augmentation, noise, the validation split."""
+    seed: Annotated[int, Limits(at_least=0, below=1 << 63)] = 0
+    """Seed of everything random: weights, order, augmentation, noise, the validation split."""
     notes: str = ""
     """What a reader should know; what the paper leaves open."""
     data: Data
+    """Which images or recordings."""
     encoder: Encoder = Encoder()
+    """How an image becomes a drive over time."""
     network: Network
+    """The network and its neurons."""
     convert: Convert = Convert()
+    """An ANN whose weights and balanced thresholds the network begins with."""
     imported: Imported = Imported()
+    """The file that the weights are from, where they were not trained here."""
     train: Train
+    """How it is trained, the paper's SGD by default."""
     evaluate: Evaluate = Evaluate()
+    """How accuracy is measured at the end."""
     compute: Compute = Compute()
+    """How it is computed, not what: results differ in rounding alone."""
     checkpoint: Checkpoint = Checkpoint()
+    """When a training is kept, so that it can go on after a stop."""
 
-    @model_validator(mode="after")
-    def _sequences_or_images(self) -> Recipe:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_sequences()
+        network, train = self.network, self.train
+        try:
+            check_stages(train.grow, train.epochs, network.num_steps)
+        except ValueError as error:
+            raise RecipeError(f"train.{error}") from None
+        if self.imported.file and (self.convert.ann or train.epochs):
+            raise RecipeError('imported.file: an imported network is measured as it is: convert.ann = "", epochs = 0')
+        if self.convert.ann:
+            self._check_conversion()
+        elif train.epochs == 0 and not self.imported.file:
+            raise RecipeError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
+
+    def _check_sequences(self) -> None:
         """Sequences have an encoder of their own, and nothing changes them."""
         order, encoder = self.data.order, self.encoder.name
         if bool(order) != (encoder == "sequence"):
             made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'
             takes = '"sequence"' if order else "any other than 'sequence'"
-            raise ValueError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")
+            raise RecipeError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")
         for key, value in (("augment", self.data.augment), ("mix", self.data.mix)):
             if order and value:
-                raise ValueError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it out")
-        return self
+                raise RecipeError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it out")
 
-    @model_validator(mode="after")
-    def _converted_or_trained(self) -> Recipe:
-        """What the tables say of a conversion must fit together."""
-        network, converted = self.network, bool(self.convert.ann)
-        if (grow := self.train.grow) and (
-            grow[-1][0] >= network.num_steps or sum(epochs for _, epochs in grow) >= self.train.epochs
-        ):
-            raise ValueError(
-                f"train.grow: must take fewer steps than network.num_steps = {network.num_steps}, and fewer epochs in "
-                f"all than train.epochs = {self.train.epochs}, got {grow}"
-            )
-        if self.imported.file and (converted or self.train.epochs):
-            raise ValueError('imported.file: an imported network is measured as it is: convert.ann = "", epochs = 0')
-        if self.train.epochs == 0 and not converted and not self.imported.file:
-            raise ValueError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
-        if converted and network.neuron != "lif":
-            raise ValueError(
+    def _check_conversion(self) -> None:
+        """The network must be one that an ANN can be converted to."""
+        network = self.network
+        if network.neuron != "lif":
+            raise RecipeError(
                 'convert.ann: an ANN (network.neuron = "relu") is what is converted, not what becomes of it'
             )
-        if converted and network.norm != "none":
-            raise ValueError(f'network.norm: a converted network has none, "none", got {network.norm!r}')
-        if converted and network.threshold != 1:
-            raise ValueError(
+        if network.norm != "none":
+            raise RecipeError(f'network.norm: a converted network has none, "none", got {network.norm!r}')
+        if network.threshold != 1:
+            raise RecipeError(
                 f"network.threshold: balancing sets them, convert.scale scales them; got {network.threshold}"
             )
-        if converted and network.decay_input:
-            raise ValueError(
+        if network.decay_input:
+            raise RecipeError(
                 "network.decay_input: thresholds are balanced with the input as it is, a converted network has "
                 "decay_input = false"
             )
-        if self.train.epochs == 0 and converted and (network.leak != 1 or network.learn_leak):
-            raise ValueError(
+        if self.train.epochs == 0 and (network.leak != 1 or network.learn_leak):
+            raise RecipeError(
                 f"network.leak: converted neurons that are not trained are integrators, leak = 1 and none learned, got "
                 f"{network.leak} and learn_leak = {network.learn_leak}"
             )
-        return self
+
+
+def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
+    """A table's values, and those of the tables in it, as TOML and JSON have them.
+
+    Args:
+        changed_only: leave out what is as it is where nothing is said.
+
+    >>> values_of(Frames(sensor=(9, 8)), changed_only=True)
+    {'sensor': [9, 8]}
+    """
+    kind: type = type(table)
+    options = options_of(kind)
+    required = {name: getattr(table, name) for name, one in options.items() if one.default is dataclasses.MISSING}
+    usual = {name: one.default for name, one in options.items()}
+    if changed_only and not isinstance(table, Recipe):  # one option may stand for another that is left out
+        usual |= vars(kind(**required))
+    found: dict[str, Any] = {}
+    for name in options:
+        value = getattr(table, name)
+        if not changed_only or name in required or value != usual[name]:
+            found[name] = values_of(value, changed_only=changed_only) if isinstance(value, Table) else _plain(value)
+    return found
+
+
+def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
+    """Every key of a recipe, ``table.key``, and its option.
+
+    >>> keys_of()["train.lr_drops"].accepted()
+    'a list of whole numbers from 0 to 100 (percent of epochs)'
+    """
+    found: dict[str, Option] = {}
+    for name, option in options_of(kind).items():
+        inner = isinstance(option.hint, type) and issubclass(option.hint, Table)
+        found |= keys_of(option.hint, f"{table}{name}.") if inner else {table + name: option}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bntt.io.toml_file import unknown_key
-from bntt.runs.recipe.file import TYPES_TOLD, fields_at
 from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.schema_data import Part
+
+
+class Part(BaseModel):
+    """A table of a file: frozen, strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
 
 P = TypeVar("P", bound=Part)
-TOLD = {
-    **TYPES_TOLD,
+IN_TOML = {
+    "model_type": "must be a table of keys and values",
+    "bool_type": "must be true or false",
+    "string_type": "must be text, in quotation marks",
+    "list_type": "must be a list, in brackets",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "missing": "is missing",
@@ -67,6 +75,14 @@ def _explain(error: Any, kind: type[Part], where: str) -> str:
     path = [str(part) for part in error["loc"] if part not in kind.model_fields or error["loc"][0] == part]
     place = ".".join(filter(None, [where, *path]))
     if error["type"] == "extra_forbidden":
-        return f"{place}: {unknown_key(path[-1], fields_at(kind, error['loc'][:-1]))}"
-    told = TOLD.get(error["type"], error["msg"]).removeprefix("Value error, ")
-    return f"{place}: {told}" + ("" if error["type"] == "missing" or not path else f", got {error['input']!r}")
+        return f"{place}: {unknown_key(path[-1], _fields_at(kind, error['loc'][:-1]))}"
+    said = IN_TOML.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {said}" + ("" if error["type"] == "missing" or not path else f", got {error['input']!r}")
+
+
+def _fields_at(kind: type[Part], location: tuple[str | int, ...]) -> list[str]:
+    """The keys of the part that a location leads to, through parts that are fields of parts."""
+    part: Any = kind
+    for name in location:
+        part = part.model_fields[str(name)].annotation
+    return list(part.model_fields)

@@ -22,6 +22,7 @@ from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import Parts, build_data
 from bntt.runs.recipe.file import Recipe, parse_recipe
 from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.recipe.schema import values_of
 from bntt.runs.stability.measurement import StabilityArguments
 from bntt.runs.stability.result import Along, Moment, StabilityResult, Start, failures
 from bntt.training import NonFiniteError, Session, StepRecord
@@ -90,7 +91,7 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
     >>> found.network.name, found.network.norm, found.train.lr, found.seed
     ('vgg9', 'bn', 0.1, 2)
     """
-    values = recipe.model_dump()
+    values = values_of(recipe)
     values["network"] |= {"name": network, "norm": norm}
     values["train"] |= {"lr": rate, "schedule": "constant", "warmup": 0.0, "average": 0.0}
     return parse_recipe(values | {"seed": recipe.seed + start})
@@ -98,7 +99,7 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
 
 def settings_of(recipe: Recipe, asked: StabilityArguments) -> dict[str, Any]:
     """What all starts of a folder share."""
-    values = recipe.model_dump(include={"seed", "data", "encoder", "network", "train"})
+    values = {key: values_of(recipe)[key] for key in ("seed", "data", "encoder", "network", "train")}
     for key in ("name", "norm"):
         del values["network"][key]
     for key in ("lr", "schedule", "lr_drops", "lr_factor", "lr_every", "warmup", "average", "epochs"):
@@ -121,7 +122,7 @@ def _train(
     loader = training_loader(recipe, data, device)
     batch = next(SampleLoader(data.train, train.batch_size, device=device).epoch(0))
     epochs = math.ceil(asked.steps / math.ceil(len(loader) / train.accumulate))
-    session = Session(model, loader, epochs=epochs, method=train.method, seed=recipe.seed)
+    session = Session(model, loader, epochs=epochs, method=train, seed=recipe.seed)
     moments, made, accuracy = [_moment(model, batch, recipe, 0)], 0, None
     try:
         steps = (record for record in session.records() if isinstance(record, StepRecord))

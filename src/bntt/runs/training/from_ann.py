@@ -14,7 +14,7 @@ from bntt.data.samples import some_of
 from bntt.io.checkpoint import read_facts, write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
-from bntt.models.spiking import FIRE_RULES, RESETS
+from bntt.models.spiking import FIRE_RULES, RESETS, resolve
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
@@ -105,7 +105,8 @@ def converting(
     source = open_ann(recipe, device)
     if trained_on(source.path)["sha256"] != data.manifest.sha256:
         raise RecipeError(f"convert.ann: {wanted.ann} was trained on other files of {recipe.data.name} than these")
-    rule, reset = FIRE_RULES[recipe.network.fire], RESETS[recipe.network.reset]
+    rule = resolve("fire rule", FIRE_RULES, recipe.network.fire)
+    reset = resolve("reset", RESETS, recipe.network.reset)
     images, found = some_of(data.train, wanted.images, recipe.seed), dict[str, float]()
     yield Notice(f"balancing the thresholds of {wanted.ann} with {len(images):,} training images, {wanted.steps} steps")
     try:

@@ -121,7 +121,7 @@ class _Course:
         if processes.count == 1:  # else it keeps all: what is free differs from one to the next
             model.network.compute = model.network.settled_compute(input_shape(recipe, data))
         self.training = training_loader(recipe, data, device, share)
-        epochs, method = recipe.train.epochs, recipe.train.method
+        epochs, method = recipe.train.epochs, recipe.train
         self.session = Session(
             model, self.training, epochs=epochs, method=method, seed=recipe.seed, processes=processes
         )
