@@ -49,8 +49,8 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.analysis.exit.sample_exit import choose_sample_exit as choose_sample_exit
     from bntt.analysis.exit.sample_exit import exit_each as exit_each
     from bntt.analysis.exit.sample_exit import record_running as record_running
-    from bntt.analysis.neuron.trajectory import NeuronTrace as NeuronTrace
-    from bntt.analysis.neuron.trajectory import neuron_trace as neuron_trace
+    from bntt.analysis.neuron.measure import NeuronTrace as NeuronTrace
+    from bntt.analysis.neuron.measure import neuron_trace as neuron_trace
     from bntt.analysis.prediction.prediction import Prediction as Prediction
     from bntt.analysis.prediction.prediction import predict as predict
     from bntt.analysis.stability.gradients import AlongGradient as AlongGradient
@@ -89,7 +89,7 @@ _HOMES = {
         "exit_each",
         "record_running",
     ],
-    "bntt.analysis.neuron.trajectory": ["NeuronTrace", "neuron_trace"],
+    "bntt.analysis.neuron.measure": ["NeuronTrace", "neuron_trace"],
     "bntt.analysis.prediction.prediction": ["Prediction", "predict"],
     "bntt.analysis.stability.gradients": ["AlongGradient", "GradientNorms", "gradient_norms", "loss_along_gradient"],
 }

@@ -52,7 +52,7 @@ def predict(
     """
     from bntt.analysis import predict as predictions
     from bntt.analysis.measurement import draws_of
-    from bntt.analysis.prediction.chart import prediction_figure
+    from bntt.analysis.prediction.prediction import prediction_figure
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.data.images.image_file import read_picture

@@ -1,19 +1,112 @@
-"""A neuron of a run: whose image and whose noise, what a reset erases, and what is refused."""
+"""One neuron against all that its layer was given and gave, and a loop of Eq. 4 over its drive; and that of a run."""
+
+import copy
 
 import pytest
 import torch
+from torch import nn
 
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.analysis.neuron.measure import measure_neuron, steps_of, surrogate_of
+from bntt.analysis.neuron.measure import NeuronTrace, measure_neuron, neuron_of, neuron_trace
 from bntt.analysis.neuron.measurement import NeuronArguments
-from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_trace
-from bntt.ops.lif import Neuron, hard_reset
-from tests.runs.tiny import opened_run
+from bntt.analysis.result import checked_arguments
+from bntt.models import vgg6
+from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.ops.lif import Neuron, fire_before, hard_reset
+from tests.kernels import choose, simulate
+from tests.trained import opened_run
+
+STEPS = 6
+
+
+def classifier(**options) -> SpikingClassifier:
+    net = vgg6(num_steps=STEPS, width=0.25, image_size=8, leak=0.9, **options)
+    return SpikingClassifier(PoissonEncoder(STEPS, mean=[0.5], std=[0.3]), net)
+
+
+def drive(model, image, layer: str, place: tuple[int, ...], **noise) -> torch.Tensor:
+    """What drives the neuron, as a hook on its layer sees it in plain PyTorch, ``[T]``."""
+    model, found = copy.deepcopy(model).eval(), []
+    choose(model.network, backend="reference")
+    model.network.layers[layer].lif.register_forward_pre_hook(lambda module, args: found.append(args[0][:, 0]))
+    with torch.no_grad():
+        model(image, **noise)
+    return torch.cat(found)[(slice(None), *place)]
+
+
+@pytest.mark.parametrize(
+    ("fire", "reset", "backend"),
+    [
+        ("after", "soft", "auto"),
+        ("after", "hard", "reference"),
+        ("before", "soft", "reference"),
+        ("before", "hard", "auto"),
+    ],
+)
+def test_it_is_eq_4_over_the_neurons_drive(fire, reset, backend, rng):
+    model, image = classifier(fire=fire, reset=reset, threshold=0.7), torch.rand(1, 1, 8, 8, generator=rng)
+    choose(model.network, backend=backend)
+    for layer, place in (("conv1", (3, 1, 6)), ("fc1", (17,))):
+        found = neuron_trace(model, image, layer, place, index=4, seed=2)
+        z = drive(model, image, layer, place, index=torch.tensor([4]), seed=2, draw=FIRST_DRAW)
+        spikes, potentials = simulate(z.double().numpy(), 0.9, 0.7, fire == "before", reset == "hard")
+        assert found.spikes.tolist() == [bool(o) for o in spikes]
+        known = ~found.potential.isnan()
+        assert torch.equal(known, ~found.spikes | torch.tensor(fire == "before" or reset == "soft"))
+        assert found.potential[known].tolist() == pytest.approx(potentials[known.numpy()].tolist(), abs=1e-4)
+        slope = 0.3 * (1 - (found.potential / 0.7 - 1).abs()).clamp(min=0)
+        assert torch.allclose(found.gradient, slope, equal_nan=True)
+        assert (found.layer, found.place) == (layer, place)
+
+
+def test_without_a_place_one_that_fires_in_half_of_the_steps(rng):
+    model, image = classifier(), torch.rand(1, 1, 8, 8, generator=rng)
+    assert neuron_trace(model, image, "conv1").spikes.sum() == STEPS // 2
+    assert len(neuron_trace(model, image, "fc1").place) == 1
+
+
+def test_the_potential_is_before_the_reset():
+    membrane, spikes = torch.tensor([0.5, 0.25, 0.0]), torch.tensor([False, True, True])
+    after = NeuronTrace("fc1", (0,), Neuron(threshold=2.0), membrane, spikes)
+    assert after.potential.tolist() == [0.5, 2.25, 2.0]
+    before = NeuronTrace("fc1", (0,), Neuron(rule=fire_before), membrane, spikes)
+    assert before.potential.tolist() == [0.0, 0.5, 0.25]
+    erased = NeuronTrace("fc1", (0,), Neuron(reset=hard_reset), membrane, spikes)
+    assert erased.potential.isnan().tolist() == erased.gradient.isnan().tolist() == [False, True, True]
+
+
+def test_the_model_is_left_as_it_was(rng):
+    model = classifier().train()
+    state = copy.deepcopy(model.state_dict())
+    neuron_trace(model, torch.rand(1, 1, 8, 8, generator=rng), "conv2")
+    assert all(part.training for part in model.modules())
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+class Strange(nn.Module):
+    def forward(self, current, call=None, state=None):
+        return (current > 0).to(current.dtype), None
+
+
+def test_what_cannot_be_followed_is_refused(rng):
+    model, image = classifier(), torch.rand(2, 1, 8, 8, generator=rng)
+    with pytest.raises(ValueError, match="sees one sample, got 2"):
+        neuron_trace(model, image, "conv1")
+    with pytest.raises(ValueError, match="no neurons in a layer 'conv9': choose one of conv1"):
+        neuron_trace(model, image[:1], "conv9")
+    with pytest.raises(ValueError, match=r"has neurons \[4, 8, 8\], there is none at \[16, 0, 0\]"):
+        neuron_trace(model, image[:1], "conv1", (16, 0, 0))
+    with pytest.raises(ValueError, match=r"there is none at \[1, 1\]"):
+        neuron_trace(model, image[:1], "conv1", (1, 1))
+    model.network.blocks["conv2"].lif = Strange()
+    with pytest.raises(ValueError, match="the neurons of 'conv2' are Strange"):
+        neuron_of(model.network, "conv2")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return opened_run(tmp_path_factory.mktemp("runs"))
+def run():
+    return opened_run()
 
 
 def test_it_is_the_neuron_that_was_asked_for(run):
@@ -29,26 +122,26 @@ def test_it_is_the_neuron_that_was_asked_for(run):
 
 def test_what_a_hard_reset_erases_is_none():
     trace = NeuronTrace("fc1", (4,), Neuron(reset=hard_reset), torch.tensor([0.5, 0.0]), torch.tensor([False, True]))
-    first, second = steps_of(trace)
+    first, second = trace.steps
     assert (first.step, first.potential, first.spike, first.membrane) == (1, 0.5, False, 0.5)
     assert first.surrogate_gradient == pytest.approx(0.15)
     assert (second.potential, second.surrogate_gradient, second.spike) == (None, None, True)
 
 
 def test_the_curve_reaches_every_potential():
-    curve = surrogate_of(NeuronTrace("fc1", (4,), Neuron(), torch.tensor([-3.0, 5.0]), torch.tensor([False, True])))
+    curve = NeuronTrace("fc1", (4,), Neuron(), torch.tensor([-3.0, 5.0]), torch.tensor([False, True])).surrogate
     assert (curve.potential[0], curve.potential[-1]) == (-3.0, 6.0)
     assert max(curve.gradient) == pytest.approx(0.3, abs=0.02)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"image": 1000}, "--image 1000: the test images have the numbers 0 to 999"),
+def test_refusals(run):
+    for options, message in (
+        ({"image": 1000}, "--image 1000: the test images have the numbers 0 to"),
         ({"layer": "conv9"}, "--layer, --place: there are no neurons in a layer 'conv9'"),
         ({"place": (1, 2)}, "--layer, --place: layer 'conv1' has neurons"),
-    ],
-)
-def test_refusals(options, message, run):
-    with pytest.raises(ArgumentError, match=message):
-        measure_neuron(run, NeuronArguments(**options), Progress())
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            measure_neuron(run, NeuronArguments(**options), Progress())
+    assert checked_arguments(NeuronArguments, {"place": [1, 2]}) == NeuronArguments(place=(1, 2))
+    with pytest.raises(ArgumentError, match="--image must be 0 or more, got -1"):
+        checked_arguments(NeuronArguments, {"image": -1})

@@ -5,6 +5,8 @@ import torch
 
 from bntt.analysis import Prediction, predict
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.prediction.prediction import prediction_figure
+from bntt.charts.files import draw_figure
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier
 
@@ -12,9 +14,8 @@ A, B, TIE = [0.9, 0.1], [0.2, 0.8], [0.5, 0.5]
 NAMES = ("cat", "dog", "fox")
 
 
-@pytest.mark.parametrize(
-    ("confidence", "label", "stable_from"),
-    [
+def test_the_class_and_the_step_from_which_it_stays():
+    for confidence, label, stable_from in (
         ([A], "a", 1),
         ([A, A, A], "a", 1),
         ([B, A, A], "a", 2),
@@ -28,11 +29,9 @@ NAMES = ("cat", "dog", "fox")
         ([[1.0], [1.0]], "a", 1),
         ([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4], [0.0, 0.4, 0.6]], "c", 1),
         ([[0.1, 0.2, 0.7], [0.4, 0.3, 0.3], [0.0, 0.4, 0.6]], "c", 3),
-    ],
-)
-def test_the_class_and_the_step_from_which_it_stays(confidence, label, stable_from):
-    found = Prediction(("a", "b", "c")[: len(confidence[0])], torch.tensor(confidence))
-    assert (found.label, found.stable_from) == (label, stable_from)
+    ):
+        found = Prediction(("a", "b", "c")[: len(confidence[0])], torch.tensor(confidence))
+        assert (found.label, found.stable_from) == (label, stable_from), confidence
 
 
 def test_the_final_class_leads_then_the_highest_on_average():
@@ -94,10 +93,28 @@ def test_direct_coding_says_the_same_in_every_draw(images):
     torch.testing.assert_close(one, three, rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("classes", "draws", "message"),
-    [(NAMES, 0, "draws must be 1 or more, got 0"), (NAMES[:2], 1, "tells 3 classes apart, 2 are named")],
-)
-def test_refusals(model, images, classes, draws, message):
-    with pytest.raises(ValueError, match=message):
-        predict(model, images, classes, draws=draws)
+def test_refusals(model, images):
+    with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
+        predict(model, images, NAMES, draws=0)
+    with pytest.raises(ValueError, match="tells 3 classes apart, 2 are named"):
+        predict(model, images, NAMES[:2])
+
+
+def test_predictions_stand_beside_their_pictures():
+    names = ("_cat", "$dog$", "fox", "owl")
+    pixels = torch.arange(2 * 3, dtype=torch.uint8).reshape(1, 2, 3)
+    first = Prediction(names, torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.2, 0.7, 0.1, 0.0], [0.1, 0.8, 0.1, 0.0]]))
+    single = Prediction(names, first.confidence[:1])
+    figure = prediction_figure([("a$b$.png", pixels, first), ("c" * 27, pixels.expand(3, -1, -1), single)])
+    image, lines, coloured, other = figure.charts
+    assert (image.title, coloured.title) == ("a$b$.png", "c" * 19 + "…")
+    assert image.pixels[0] == pytest.approx([0, 1 / 255, 2 / 255])
+    assert coloured.pixels[0][1] == pytest.approx([1 / 255] * 3)
+    assert [line.name for line in lines.lines] == ["80.0%  $dog$", "10.0%  _cat", "10.0%  fox"]
+    assert lines.lines[1].y == pytest.approx([0.5, 0.2, 0.1])
+    assert list(lines.lines[0].x) == [1, 2, 3]
+    assert (lines.levels[0].value, lines.levels[0].at) == (2, "x")
+    assert lines.title == "$dog$, from step 2 on"
+    assert len(other.lines) == 3
+    assert len(draw_figure(figure).axes) == 4
+    assert len(prediction_figure([("a", pixels, first)], leading=1).charts[1].lines) == 1

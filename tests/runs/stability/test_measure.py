@@ -16,7 +16,7 @@ from bntt.runs.stability.measure import ALONG, measure_stability, recipe_of, tra
 from bntt.runs.stability.measurement import StabilityArguments
 from tests.runs.tiny import recipe
 
-GRID = StabilityArguments((), ("none", "bntt"), (0.3, 1e30), starts=2, steps=4, images=60)
+GRID = StabilityArguments((), ("none", "bntt"), (0.3, 1e30), starts=2, steps=2, images=60)
 
 
 def started(of, asked, folder, progress=None):
@@ -42,26 +42,37 @@ def trainings(monkeypatch):
     return found
 
 
-def test_the_grid(of, tmp_path, trainings):
+def test_an_interrupted_grid_trains_nothing_twice(of, tmp_path, trainings):
+    folder = tmp_path / "new" / "grid"
+    part = started(of, GRID, folder)
+    first = [next(part) for _ in range(3)]
+    part.close()  # as Ctrl-C does
+    assert len(trainings) == 3
     progress = Progress()
-    found = measure_stability(OpenedRecipe(of, tmp_path / "new" / "grid"), GRID, progress)
-    assert progress.done == progress.total == 32
+    found = measure_stability(OpenedRecipe(of, folder), GRID, progress)
+    assert progress.done == progress.total == 16
+    assert len(trainings) == len(set(trainings)) == 8
     starts = found.cells
+    assert list(starts[:3]) == first
     assert [(c.network, c.norm, c.rate, c.start) for c in starts] == trainings
     assert [c.start for c in starts] == [0] * 4 + [1] * 4
     for start in starts:
         assert start.chance == 0.1
         if start.rate == 0.3:
-            assert start.updates == 4
+            assert start.updates == 2
             assert start.accuracy is not None
-            assert [moment.updates for moment in start.moments] == [0, 2, 4]
+            assert [moment.updates for moment in start.moments] == [0, 1, 2]
         assert start.moments[0].along.steps == tuple(start.rate * times for times in ALONG)
     assert next((one.norm, one.failed) for one in found.shares if one.rate == 1e30) == ("none", 2)  # nothing is left
     assert {one.starts for one in found.shares} == {2}
-    assert (found.settings["steps"], found.arguments, found.dataset) == (4, GRID, "fashion-mnist-bundled")
+    assert (found.settings["steps"], found.arguments, found.dataset) == (2, GRID, "fashion-mnist-bundled")
     assert found.rows()[0].keys() == {
         "network", "norm", "rate", "start", "updates", "accuracy", "chance", "failed"
     }  # fmt: skip
+    wider = StabilityArguments((), ("none", "bntt"), (0.3, 0.1, 1e30), starts=1, steps=2, images=60)
+    again = list(started(of, wider, folder))
+    assert [start for start in again if start.rate != 0.1] == list(starts[:4])
+    assert len(trainings) == len(set(trainings)) == 10
 
 
 def test_numbers_that_are_not_finite_are_a_failed_start(of, tmp_path):
@@ -73,25 +84,8 @@ def test_numbers_that_are_not_finite_are_a_failed_start(of, tmp_path):
     assert progress.done == 4
 
 
-def test_an_interrupted_grid_trains_nothing_twice(of, tmp_path, trainings):
-    part = started(of, GRID, tmp_path)
-    first = [next(part) for _ in range(3)]
-    part.close()  # as Ctrl-C does
-    assert len(trainings) == 3
-    progress = Progress()
-    cells = list(started(of, GRID, tmp_path, progress))
-    assert len(trainings) == len(set(trainings)) == 8
-    assert cells[:3] == first
-    assert progress.done == 32
-    again = list(started(of, GRID, tmp_path))
-    assert again == cells
-    wider = StabilityArguments((), ("none", "bntt"), (0.3, 0.1, 1e30), starts=2, steps=4, images=60)
-    assert len(list(started(of, wider, tmp_path))) == 12
-    assert len(trainings) == len(set(trainings)) == 12
-
-
 def test_it_measures_the_network_as_it_is_before_and_between_updates(of, tmp_path):
-    grid = StabilityArguments((), ("bntt",), (0.3,), starts=1, steps=4, images=60)
+    grid = StabilityArguments((), ("bntt",), (0.3,), starts=1, steps=2, images=60)
     (cell,) = started(of, grid, tmp_path)
     one = recipe_of(of, "mlp", "bntt", 0.3, 0)
     data = measure._fewer(build_data(one), grid, 0)

@@ -36,9 +36,8 @@ def test_it_is_told_kept_and_taken_up(tmp_path, capsys):
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
 
 
-@pytest.mark.parametrize(
-    ("args", "code", "message"),
-    [
+def test_refusals_come_before_any_training(tmp_path, capsys):
+    for args, code, message in (
         (["--norms", "bnnt"], 2, "did you mean 'bntt'"),
         (["--networks", "vgg7"], 2, "network.name: unknown name"),
         (["--rates", "0"], 2, "--rates: learning rates must be finite numbers above 0"),
@@ -47,12 +46,10 @@ def test_it_is_told_kept_and_taken_up(tmp_path, capsys):
         (["--starts", "0"], 2, "--starts must be 1 or more"),
         (["--json", "--csv"], 2, "choose one"),
         (["--device", "tpu"], 5, "here: cpu"),
-    ],
-)
-def test_refusals_come_before_any_training(args, code, message, tmp_path, capsys):
-    assert cli.main(["stability", "demo", *args, "--out", str(tmp_path / "x")]) == code
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "x").exists()
+    ):
+        assert cli.main(["stability", "demo", *args, "--out", str(tmp_path / "x")]) == code, args
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "x").exists()
 
 
 def test_it_is_a_function(tmp_path):

@@ -1,16 +1,82 @@
-"""One neuron of a run over one image, made into its record."""
+"""One neuron through time: its membrane, its spikes, and the surrogate gradient of each step (the paper's Figure 2)."""
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Opened, Progress
 from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCurve
-from bntt.analysis.neuron.trajectory import NeuronTrace, neuron_of, neuron_trace
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.measured import LayerMeasures, Measure
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.trace import evaluating
+from bntt.nn.neurons.lif import LIF
+from bntt.ops.lif import Neuron, fire_before, soft_reset
 
 POINTS = 201
 """Of the surrogate's curve."""
+
+
+@dataclass(frozen=True)
+class NeuronTrace:
+    """What a neuron did while it saw one sample."""
+
+    layer: str
+    place: tuple[int, ...]
+    """Channel, row and column; in a fully connected layer the channel alone."""
+    neuron: Neuron
+    membrane: Float[Tensor, " T"]
+    """u after each step, the reset included."""
+    spikes: Bool[Tensor, " T"]
+
+    @property
+    def potential(self) -> Float[Tensor, " T"]:
+        """What each step's spike was decided on: m before the reset; in ``fire_before`` u of the step before. NaN in
+        steps of ``fire_after`` whose spike a reset that is not the soft one erased.
+
+        >>> from bntt.ops.lif import Neuron
+        >>> two = NeuronTrace("fc1", (0,), Neuron(), torch.tensor([0.5, 0.25]), torch.tensor([False, True]))
+        >>> two.potential
+        tensor([0.5000, 1.2500])
+        """
+        if self.neuron.rule is fire_before:
+            return torch.cat([torch.zeros_like(self.membrane[:1]), self.membrane[:-1]])
+        taken = self.neuron.threshold if self.neuron.reset is soft_reset else torch.nan
+        return torch.where(self.spikes, self.membrane + taken, self.membrane)
+
+    @property
+    def gradient(self) -> Float[Tensor, " T"]:
+        """The surrogate's do/du of each step; NaN where the potential is."""
+        slope: Tensor = self.neuron.surrogate(self.potential / self.neuron.threshold - 1)
+        return torch.where(self.potential.isnan(), torch.nan, slope)
+
+    @property
+    def steps(self) -> list[NeuronAtStep]:
+        """What it did at every step."""
+        columns = {
+            "step": torch.arange(1, len(self.spikes) + 1),
+            "potential": self.potential,
+            "spike": self.spikes,
+            "membrane": self.membrane,
+            "surrogate_gradient": self.gradient,
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [NeuronAtStep.model_validate(dict(zip(columns, row, strict=True))) for row in rows]
+
+    @property
+    def surrogate(self) -> SurrogateCurve:
+        """The surrogate gradient over all potentials of the neuron, and a little around the threshold at least."""
+        threshold, known = self.neuron.threshold, self.potential[~self.potential.isnan()].tolist()
+        potential = torch.linspace(min([-0.5 * threshold, *known]), max([2.5 * threshold, *known]), POINTS)
+        gradient = self.neuron.surrogate(potential / threshold - 1)
+        return SurrogateCurve(potential=potential.tolist(), gradient=gradient.tolist())
 
 
 def measure_neuron(opened: Opened, asked: NeuronArguments, progress: Progress) -> NeuronResult:
@@ -25,39 +91,87 @@ def measure_neuron(opened: Opened, asked: NeuronArguments, progress: Progress) -
     pixels = images.batch(torch.tensor([asked.image])).to(next(model.parameters()).device)
     layer = asked.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)
     try:
-        neuron_of(model.network, layer)
         trace = neuron_trace(model, pixels, layer, asked.place or None, index=asked.image, seed=opened.seed)
     except ValueError as error:
         raise ArgumentError(f"--layer, --place: {error}") from None
-    return NeuronResult(
-        arguments=asked,
-        dataset=opened.dataset,
-        split=asked.split,
-        epoch=opened.epoch,
+    return NeuronResult.of(
+        opened,
+        asked,
         image=asked.image,
         label=opened.classes[int(images.labels[asked.image])],
         layer=layer,
         place=trace.place,
         threshold=trace.neuron.threshold,
-        steps=steps_of(trace),
-        surrogate=surrogate_of(trace),
+        steps=trace.steps,
+        surrogate=trace.surrogate,
     )
 
 
-def steps_of(trace: NeuronTrace) -> list[NeuronAtStep]:
-    """What a neuron did at every step."""
-    columns = (trace.potential, trace.spikes, trace.membrane, trace.gradient)
-    return [
-        NeuronAtStep(step=step, potential=potential, spike=spike, membrane=membrane, surrogate_gradient=gradient)
-        for step, (potential, spike, membrane, gradient) in enumerate(
-            zip(*(column.tolist() for column in columns), strict=True), 1
-        )
-    ]
+@torch.no_grad()
+def neuron_trace(
+    model: SpikingClassifier,
+    inputs: Tensor,
+    layer: str,
+    place: Sequence[int] | None = None,
+    *,
+    index: int = 0,
+    seed: int = 0,
+    draw: int = FIRST_DRAW,
+) -> NeuronTrace:
+    """Follow one neuron through all steps, in evaluation mode. The model is left as it was.
+
+    Args:
+        inputs: one sample, ``[1, ...]``, as the encoder takes it.
+        place: of the neuron; by default the first whose spikes come nearest to every second step.
+        index, seed, draw: which noise; ``index`` is the sample's place in its dataset.
+
+    Raises:
+        ValueError: if there is no such layer or neuron, its neurons are no :class:`~bntt.nn.LIF`, or there is not
+            one sample.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(5), mlp(in_features=4, hidden=(8,), num_steps=5))
+    >>> neuron_trace(model, torch.ones(1, 1, 2, 2), "fc1", (3,)).membrane.shape
+    torch.Size([5])
+    """
+    check_classifier(model, "neuron_trace() takes")
+    if len(inputs) != 1:
+        raise ValueError(f"a neuron is followed while it sees one sample, got {len(inputs)}")
+    found, steps, at = neuron_of(model.network, layer), model.encoder.num_steps, torch.tensor([index])
+
+    def measured(measure: Measure) -> LayerMeasures:
+        _, state = model.advance(inputs, steps=steps, measure=measure, seed=seed, index=at, draw=draw)
+        assert state.measured is not None
+        return state.measured[layer]
+
+    with evaluating(model):
+        if place is None:
+            places = measured(Measure(places=True)).places
+            assert places is not None
+            off = (places.sum(0) - len(places) / 2).abs()
+            place = [int(axis) for axis in torch.unravel_index(off.argmin(), off.shape)]
+        place = tuple(place)
+        one = measured(Measure(places=True, membrane=(layer, place)))
+    assert one.places is not None
+    assert one.membrane is not None
+    spikes = one.places.movedim(0, -1)[place]
+    return NeuronTrace(layer, place, found, one.membrane[:, 0].cpu(), (spikes > 0).cpu())
 
 
-def surrogate_of(trace: NeuronTrace) -> SurrogateCurve:
-    """The surrogate gradient over all potentials of a neuron, and a little around the threshold at least."""
-    threshold, known = trace.neuron.threshold, trace.potential[~trace.potential.isnan()].tolist()
-    potential = torch.linspace(min([-0.5 * threshold, *known]), max([2.5 * threshold, *known]), POINTS)
-    gradient = trace.neuron.surrogate(potential / threshold - 1)
-    return SurrogateCurve(potential=potential.tolist(), gradient=gradient.tolist())
+def neuron_of(network: SpikingNetwork, layer: str) -> Neuron:
+    """What the neurons of a layer are; a learned leak of each channel as a tensor.
+
+    Raises:
+        ValueError: if there is no such layer, or its neurons are of another kind than :class:`~bntt.nn.LIF`.
+
+    >>> from bntt.models import mlp
+    >>> neuron_of(mlp(hidden=(4,), leak=0.5), "fc1").leak
+    0.5
+    """
+    spiking = {name: part.lif for name, part in network.layers.items() if part.lif is not None}
+    if layer not in spiking:
+        raise ValueError(f"there are no neurons in a layer {layer!r}: choose one of {', '.join(spiking)}")
+    if not isinstance(lif := spiking[layer], LIF):
+        raise ValueError(f"the neurons of {layer!r} are {type(lif).__name__}, which has no single threshold to show")
+    return lif.neuron

@@ -13,6 +13,7 @@ from jaxtyping import Float64, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.result import Number, Record, finite
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import Measure
 
@@ -29,8 +30,7 @@ class GradientNorms:
     """Of every layer with a norm, even one that does nothing: ``‖dL/dx_t‖₂``, x_t the synaptic current of step t."""
 
 
-@dataclass(frozen=True)
-class AlongGradient:
+class AlongGradient(Record):
     """The loss at ``w - η g``, where ``g = dL/dw`` of the same batch (Santurkar et al. 2018, Figure 4).
 
     All parameters are moved, γ among them; momentum and weight decay are no part of it.
@@ -38,41 +38,43 @@ class AlongGradient:
 
     steps: tuple[float, ...]
     """η."""
-    start: float
+    start: Number
     """L(w)."""
-    norm: float
+    norm: Number
     """‖g‖₂."""
-    loss: tuple[float, ...]
+    loss: tuple[Number, ...]
     """L(w - η g) of each η."""
-    change: tuple[float, ...]
+    change: tuple[Number, ...]
     """Gradient predictiveness: ``‖g(w) - g(w - η g)‖₂`` of each η."""
 
     @property
-    def predicted(self) -> tuple[float, ...]:
+    def predicted(self) -> tuple[Number, ...]:
         """What the gradient promises: ``L(w) - η ‖g‖²``."""
-        return tuple(self.start - eta * self.norm**2 for eta in self.steps)
+        start, norm = self.start, self.norm
+        return tuple(None if start is None or norm is None else finite(start - eta * norm**2) for eta in self.steps)
 
     @property
-    def range(self) -> tuple[float, float]:
-        """The lowest and the highest loss of the steps; NaN where one of them is no number.
+    def range(self) -> tuple[Number, Number]:
+        """The lowest and the highest loss of the steps; None where one of them is no number.
 
-        >>> AlongGradient((0.5, 1.0), 2.0, 1.0, (1.5, 3.0), (0.1, 2.0)).range
+        >>> AlongGradient(steps=(0.5, 1.0), start=2.0, norm=1.0, loss=(1.5, 3.0), change=(0.1, 2.0)).range
         (1.5, 3.0)
         """
-        if any(map(math.isnan, self.loss)):
-            return math.nan, math.nan
-        return min(self.loss), max(self.loss)
+        known = [loss for loss in self.loss if loss is not None]
+        return (min(known), max(known)) if len(known) == len(self.loss) else (None, None)
 
     @property
-    def smoothness(self) -> float:
-        """Effective β: the largest change of the gradient over the distance moved, ``‖g(w) - g(w - η g)‖ / (η ‖g‖)``.
+    def smoothness(self) -> Number:
+        """Effective β: the largest change of the gradient over the distance moved, ``‖g(w) - g(w - η g)‖ / (η ‖g‖)``;
+        None where one of them is no number.
 
-        >>> AlongGradient((0.5, 1.0), 2.0, 2.0, (1.5, 3.0), (4.0, 2.0)).smoothness
+        >>> AlongGradient(steps=(0.5, 1.0), start=2.0, norm=2.0, loss=(1.5, 3.0), change=(4.0, 2.0)).smoothness
         4.0
         """
+        if not self.norm or None in self.change:
+            return None
         pairs = zip(self.steps, self.change, strict=True)
-        each = [change / (eta * self.norm) if self.norm else math.nan for eta, change in pairs]
-        return math.nan if any(map(math.isnan, each)) else max(each)
+        return max(change / (eta * self.norm) for eta, change in pairs if change is not None)
 
 
 def gradient_norms(
@@ -103,7 +105,7 @@ def gradient_norms(
     torch.Size([3])
     """
     check_classifier(model, "gradient_norms() takes")
-    probe = _probe(model)
+    probe = copy.deepcopy(model).train()
     logits, state = probe.advance(
         inputs,
         steps=probe.encoder.num_steps,
@@ -132,7 +134,7 @@ def loss_along_gradient(
     """Go from the weights along a batch's gradient, and look how loss and gradient change on the way.
 
     Every point sees the same batch with the same noise, normalised by its own statistics as in training. A copy is
-    moved: nothing in the model changes. Where the gradient at the start is not finite, there is no way to go: NaN.
+    moved: nothing in the model changes. Where the gradient at the start is not finite, there is no way to go: None.
 
     Args:
         inputs, labels, index, seed, draw, loss: as :func:`gradient_norms`'s.
@@ -151,7 +153,7 @@ def loss_along_gradient(
     check_classifier(model, "loss_along_gradient() takes")
     if not steps or not all(0 < eta < math.inf for eta in steps):
         raise ValueError(f"step sizes along the gradient must be finite numbers above 0, got {list(steps)}")
-    probe = _probe(model)
+    probe = copy.deepcopy(model).train()
     parameters = [parameter for parameter in probe.parameters() if parameter.requires_grad]
 
     def at_probe() -> tuple[float, list[Tensor]]:
@@ -160,24 +162,19 @@ def loss_along_gradient(
         return float(value.detach()), list(grads)
 
     start, gradient = at_probe()
-    begin, norm = [parameter.detach().clone() for parameter in parameters], _norm(gradient)
+    weights, norm = [parameter.detach().clone() for parameter in parameters], _norm(gradient)
     if not math.isfinite(norm):
-        lost = (math.nan,) * len(steps)
-        return AlongGradient(tuple(steps), start, norm, lost, lost)
+        lost = (None,) * len(steps)
+        return AlongGradient(steps=tuple(steps), start=start, norm=norm, loss=lost, change=lost)
     losses, changes = [], []
     for eta in steps:
         with torch.no_grad():
-            for parameter, from_, slope in zip(parameters, begin, gradient, strict=True):
-                parameter.copy_(from_ - eta * slope)
+            for parameter, weight, slope in zip(parameters, weights, gradient, strict=True):
+                parameter.copy_(weight - eta * slope)
         value, there = at_probe()
         losses.append(value)
         changes.append(_norm([one - other for one, other in zip(gradient, there, strict=True)]))
-    return AlongGradient(tuple(steps), start, norm, tuple(losses), tuple(changes))
-
-
-def _probe(model: SpikingClassifier) -> SpikingClassifier:
-    """A copy in training mode, whose running statistics, weights and gradients are nobody's."""
-    return copy.deepcopy(model).train()
+    return AlongGradient(steps=tuple(steps), start=start, norm=norm, loss=tuple(losses), change=tuple(changes))
 
 
 def _norm(parts: Sequence[Tensor]) -> float:

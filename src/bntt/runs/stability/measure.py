@@ -24,7 +24,7 @@ from bntt.runs.recipe.file import Recipe, parse_recipe
 from bntt.runs.recipe.option_versions import rules_told
 from bntt.runs.recipe.schema import values_of
 from bntt.runs.stability.measurement import StabilityArguments
-from bntt.runs.stability.result import Along, Moment, StabilityResult, Start, failures
+from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
 from bntt.training import NonFiniteError, Session, StepRecord
 from bntt.training.guard import check_state
 
@@ -165,5 +165,5 @@ def _moment(model: SpikingClassifier, batch: Batch, recipe: Recipe, updates: int
     noise: dict[str, Any] = {"index": batch.indices, "seed": recipe.seed}
     found = gradient_norms(model, **sample, **noise)
     rates = [recipe.train.lr * times for times in ALONG]
-    along = Along(**dataclasses.asdict(loss_along_gradient(model, **sample, steps=rates, **noise)))
+    along = loss_along_gradient(model, **sample, steps=rates, **noise)
     return Moment(updates=updates, gradient={name: row.tolist() for name, row in found.norms.items()}, along=along)

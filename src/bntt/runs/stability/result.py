@@ -8,34 +8,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, finite
-from bntt.charts.records import Axis, Bar, Bars, Chart, Figure, HeatMap, Line, Lines
+from bntt.analysis.result import Metric, Number, OverSteps, Record, Result
+from bntt.analysis.stability.gradients import AlongGradient
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Figure, HeatMap, Line, Lines
 from bntt.charts.section import Cell, Section, Table, count, number, share
 from bntt.runs.stability.measurement import StabilityArguments
 
 FAILED = Axis("starts that failed", percent=True, low=0, high=1)
 DISTANCE = Axis("distance along the gradient (learning rates)", low=0)
-
-
-class Along(Record):
-    """The loss at ``w - η g``, at multiples of the learning rate; see :class:`~bntt.analysis.AlongGradient`."""
-
-    steps: tuple[float, ...]
-    """η."""
-    start: Number
-    """L(w)."""
-    norm: Number
-    """‖g‖₂."""
-    loss: tuple[Number, ...]
-    change: tuple[Number, ...]
-    """How far the gradient there is from the one at the start, ``‖g(w) - g(w - η g)‖₂``."""
-
-    @property
-    def promised(self) -> list[Number]:
-        """What the gradient promises, ``L(w) - η ‖g‖²``."""
-        if self.start is None or self.norm is None:
-            return [None for _ in self.steps]
-        return [finite(self.start - eta * self.norm**2) for eta in self.steps]
 
 
 class Moment(Record):
@@ -45,7 +25,7 @@ class Moment(Record):
     """Done before it."""
     gradient: Mapping[str, OverSteps]
     """Norm of the gradient towards each layer's current, by step."""
-    along: Along
+    along: AlongGradient
 
 
 class Start(Record):
@@ -131,33 +111,31 @@ class StabilityResult(Result):
         """Every network, norm or rate, in order."""
         return list(dict.fromkeys(getattr(one, what) for one in self.shares))
 
-    def _share(self, network: str, norm: str, rate: float) -> Failures | None:
-        return next((s for s in self.shares if (s.network, s.norm, s.rate) == (network, norm, rate)), None)
+    def _cells(self, network: str) -> dict[str, list[Cell]]:
+        """The shares that failed, at every rate, by norm."""
+        shares = {
+            (one.norm, one.rate): Cell(f"{one.failed} of {one.starts}", one.failed / one.starts)
+            for one in self.shares
+            if one.network == network
+        }
+        return {norm: [shares.get((norm, rate), Cell("–")) for rate in self._all("rate")] for norm in self._all("norm")}
 
     def _table(self, network: str, spoken: str) -> Table:
-        def cell(one: Failures | None) -> Cell:
-            return Cell(f"{one.failed} of {one.starts}", one.failed / one.starts) if one else Cell("–")
-
-        rates = self._all("rate")
-        rows = tuple(
-            (Cell(norm), *(cell(self._share(network, norm, rate)) for rate in rates)) for norm in self._all("norm")
-        )
-        columns = ("norm", *(f"learning rate {rate:g}" for rate in rates))
+        rows = tuple((Cell(norm), *cells) for norm, cells in self._cells(network).items())
+        columns = ("norm", *(f"learning rate {rate:g}" for rate in self._all("rate")))
         return Table(f"Starts of {network} that failed: {spoken}", columns, rows)
 
     def _failures(self, spoken: str) -> list[Bars]:
-        rates = self._all("rate")
+        names = [f"learning rate {rate:g}" for rate in self._all("rate")]
+        note = f"{max(one.starts for one in self.shares)} starts each, {spoken}"
 
-        def bar(network: str, norm: str) -> Bar:
-            found = [self._share(network, norm, rate) for rate in rates]
-            return Bar(norm, [one.failed / one.starts if one else None for one in found], norm)
+        def bars(network: str) -> list[Bar]:
+            return [Bar(norm, [cell.value for cell in row], norm) for norm, row in self._cells(network).items()]
 
-        names = [f"learning rate {rate:g}" for rate in rates]
         return [
-            Bars(f"{network}: starts that failed", FAILED, names, [bar(network, norm) for norm in self._all("norm")],
-                 note=f"{max(one.starts for one in self.shares)} starts each, {spoken}")
+            Bars(f"{network}: starts that failed", FAILED, names, bars(network), note=note)
             for network in self._all("network")
-        ]  # fmt: skip
+        ]
 
     @property
     def shown(self) -> dict[str, Start]:
@@ -177,7 +155,7 @@ class StabilityResult(Result):
         return [
             HeatMap(
                 f"{norm}: gradient towards the synaptic current",
-                Axis("time step", whole=True),
+                STEPS,
                 list(moment.gradient),
                 [str(t + 1) for t in range(max(map(len, moment.gradient.values())))],
                 [[v or None for v in row] for row in moment.gradient.values()],
@@ -238,7 +216,7 @@ def _promise(moment: Moment, rate: float) -> list[Line]:
     far = [0.0, *(eta / rate for eta in along.steps)]
     return [
         Line(name, far, [along.start, *along.loss], name),
-        Line(f"{name}, promised", far, [along.start, *along.promised], name, dashed=True),
+        Line(f"{name}, promised", far, [along.start, *along.predicted], name, dashed=True),
     ]
 
 
