@@ -128,7 +128,7 @@ ELSEWHERE: dict[int, list[tuple[str, str]]] = {
             "sums",
         ),
         (
-            "analysis/exit/test_measurement.py::test_a_norm_without_a_gamma_for_each_step_is_refused_but_for_each_sample_by_itself",
+            "analysis/exit/test_measure.py::test_a_norm_without_a_gamma_for_each_step_is_refused_but_for_each_sample_by_itself",
             "a norm without a γ for each step",
         ),
     ],

@@ -1,4 +1,4 @@
-"""When γ says that a network may stop: the rule, its whole grid, and what is chosen on validation."""
+"""γ over time, and when it says that a network may stop: the rule, its whole grid, and what is chosen on validation."""
 
 import itertools
 import math
@@ -6,9 +6,18 @@ import math
 import pytest
 import torch
 
-from bntt.analysis import LossBudgetError, NoGammaError, choose_exit, choose_truncation, exit_step, stretches
-from bntt.analysis.exit.early_exit import READINGS, envelope
-from bntt.analysis.exit.gamma import GammaProfile, gamma_profile
+from bntt.analysis import (
+    LossBudgetError,
+    NoGammaError,
+    choose_exit,
+    choose_truncation,
+    exit_step,
+    looks_untrained,
+    stretches,
+)
+from bntt.analysis.exit.early_exit import envelope
+from bntt.analysis.exit.gamma import GammaProfile, gamma_profile, gamma_spread
+from bntt.analysis.exit.result import READINGS
 from bntt.models import mlp
 
 
@@ -29,12 +38,10 @@ def by_hand(rows, threshold):
 ROWS = {"conv1": [0.9, 0.4, 0.2, 0.05, 0.02], "fc1": [0.1, 0.3, 0.8, 0.09, 0.03]}
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.02, 0.03, 0.04, 0.09, 0.1, 0.8, 0.9])
-def test_one_more_than_the_last_step_at_which_some_layer_reaches_the_threshold(threshold):
+def test_one_more_than_the_last_step_at_which_some_layer_reaches_the_threshold():
     rows = {name: torch.tensor(row).tolist() for name, row in ROWS.items()}
-    near = min((v for row in rows.values() for v in row), key=lambda v: abs(v - threshold))
-    threshold = near if abs(near - threshold) < 1e-6 else threshold
-    assert exit_step(profile(**ROWS), threshold) == by_hand(rows, threshold)
+    for threshold in {0.0, 0.04, 0.1, *(value for row in rows.values() for value in row)}:
+        assert exit_step(profile(**ROWS), threshold) == by_hand(rows, threshold), threshold
 
 
 def test_a_dip_in_between_is_no_exit():
@@ -46,10 +53,10 @@ def test_a_threshold_that_nothing_reaches_is_one_step_with_a_warning():
         assert exit_step(profile(**ROWS), 2.0) == 1
 
 
-@pytest.mark.parametrize("threshold", [-0.1, math.nan, math.inf])
-def test_thresholds_that_are_none(threshold):
-    with pytest.raises(ValueError, match="must be 0 or above"):
-        exit_step(profile(**ROWS), threshold)
+def test_thresholds_that_are_none():
+    for threshold in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="must be 0 or above"):
+            exit_step(profile(**ROWS), threshold)
 
 
 def test_without_a_gamma_for_each_step_there_is_no_exit():
@@ -112,10 +119,10 @@ def test_the_earliest_exit_that_keeps_the_loss():
         choose_exit(found, accuracy[:3], 0.0)
 
 
-@pytest.mark.parametrize("loss", [-0.01, math.nan])
-def test_a_loss_that_is_none(loss):
-    with pytest.raises(ValueError, match="must be 0 or above"):
-        choose_truncation((0.5, 0.6), loss)
+def test_a_loss_that_is_none():
+    for loss in (-0.01, math.nan):
+        with pytest.raises(ValueError, match="must be 0 or above"):
+            choose_truncation((0.5, 0.6), loss)
 
 
 def test_a_loss_that_no_threshold_keeps():
@@ -144,3 +151,66 @@ def test_no_gamma_that_reaches_the_readout():
     for ask in (envelope, stretches, lambda of: exit_step(of, 0.1), lambda of: choose_exit(of, (0.5, 0.6), 0.01)):
         with pytest.raises(NoGammaError, match=r"network\.fire='after'"):
             ask(profile)
+
+
+def test_magnitude_and_signed_mean():
+    net = mlp(in_features=2, hidden=(2, 2), num_steps=2)
+    with torch.no_grad():
+        net.blocks["fc1"].norm.gamma.copy_(torch.tensor([[1.0, -3.0], [0.5, 0.5]]))
+    profile = gamma_profile(net)
+    assert profile.magnitude["fc1"].tolist() == [2.0, 0.5]
+    assert profile.signed["fc1"].tolist() == [-1.0, 0.5]
+    assert profile.magnitude["fc2"].tolist() == [1.0, 1.0]
+
+
+def test_norms_without_a_gamma_for_each_step_are_left_out():
+    for norm in ("none", "layer", "tdbn", "bn"):
+        assert not gamma_profile(mlp(num_steps=2, norm=norm)).magnitude, norm
+
+
+def test_gamma_without_a_path_to_the_readout_is_in_no_peak():
+    """In fire_before layer l of L is driven from step l - 1; what it says from T - 1 - (L - l) on is too late."""
+    net = mlp(in_features=2, hidden=(2, 2), num_steps=5, fire="before")
+    with torch.no_grad():
+        net.blocks["fc1"].norm.gamma.copy_(torch.tensor([0.1, 0.2, 0.3, 8.0, 9.0])[:, None].expand(5, 2))
+        net.blocks["fc2"].norm.gamma.copy_(torch.tensor([7.0, 0.1, 0.4, 0.3, 9.0])[:, None].expand(5, 2))
+    profile = gamma_profile(net)
+    assert profile.driven == {"fc1": range(0, 3), "fc2": range(1, 4)}
+    assert (profile.peak("fc1"), profile.peak("fc2")) == (2, 2)
+
+
+def test_no_step_reaches_the_readout_where_there_are_too_few():
+    profile = gamma_profile(mlp(in_features=2, hidden=(2, 2), num_steps=2, fire="before"))
+    assert profile.peak("fc1") is None
+
+
+def test_relative_is_what_multiplies_the_current_in_the_unit_of_gamma():
+    net = mlp(in_features=2, hidden=(2,), num_steps=2)
+    norm = net.blocks["fc1"].norm
+    with torch.no_grad():
+        norm.gamma.copy_(torch.tensor([[1.0, -2.0], [3.0, 4.0]]))
+        norm.running_var.copy_(torch.tensor([[1.0, 4.0], [9.0, 4.0]]) - norm.eps)
+    profile = gamma_profile(net)
+    assert profile.deviation["fc1"].tolist() == pytest.approx([1.5, 2.5])
+    assert profile.relative["fc1"].tolist() == pytest.approx([(1 * 2 / 1 + 2) / 2, (3 * 2 / 3 + 4) / 2])
+
+
+def test_a_network_looks_untrained_until_some_gamma_has_moved():
+    net = mlp(in_features=2, hidden=(2, 2), num_steps=2)
+    assert looks_untrained(net)
+    with torch.no_grad():
+        net.blocks["fc2"].norm.gamma[1, 0] = 0.99
+    assert not looks_untrained(net)
+
+
+def test_the_spread_counts_every_channel_once():
+    net = mlp(in_features=2, hidden=(4,), num_steps=2)
+    with torch.no_grad():
+        net.blocks["fc1"].norm.gamma.copy_(torch.tensor([[0.0, 0.1, 0.5, 1.0], [-1.0, -0.6, 0.2, 0.9]]))
+    found = gamma_spread(net, bins=4)["fc1"]
+    assert found.edges.tolist() == [-1.0, -0.5, 0.0, 0.5, 1.0]
+    assert found.counts.tolist() == [[0, 0, 2, 2], [2, 0, 1, 1]]
+    assert (found.smallest.tolist(), found.largest.tolist()) == (
+        pytest.approx([0.0, -1.0]),
+        pytest.approx([1.0, 0.9]),
+    )

@@ -1,25 +1,34 @@
-"""The exit of a run: chosen on validation, measured on the split, and refused before anything is measured."""
+"""The exit of a run, alike or sample by sample: chosen on validation, measured on the split, refused before that."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 
 from bntt.analysis import LossBudgetError, exit_step, gamma_profile
 from bntt.analysis.exit import measure
-from bntt.analysis.exit.measure import accuracy_of, measure_exit
-from bntt.analysis.exit.measurement import ExitArguments
-from bntt.analysis.exit.result import threshold_text
-from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.runs.open_run import load_run
-from tests.runs.measured import small_run
-from tests.runs.tiny import opened_run
+from bntt.analysis.exit.measure import accuracy_of, measure_exit, measure_sample_exit
+from bntt.analysis.exit.measurement import EXIT, ExitArguments
+from bntt.analysis.exit.result import ExitResult, threshold_text
+from bntt.analysis.exit.sample_exit import CRITERIA
+from bntt.analysis.measurement import ArgumentError, Facts, Progress, draws_of
+from bntt.analysis.result import checked_arguments
+from bntt.models import mlp
+from bntt.nn import PoissonEncoder, SpikingClassifier
+from tests.trained import opened_run
+
+FACTS = Facts("vgg9", "bntt", "poisson", 25, False, 5, True)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    found = load_run(small_run(tmp_path_factory.mktemp("runs")).path)
-    found.__dict__["data"] = dataclasses.replace(found.data, test=found.data.test.select(torch.arange(40)))
+def run():
+    found = opened_run()
+    found.__dict__["data"] = dataclasses.replace(
+        found.data,
+        test=found.data.test.select(torch.arange(30)),
+        validation=found.data.validation.select(torch.arange(40)),
+    )
     return found
 
 
@@ -27,8 +36,8 @@ def test_what_is_chosen_is_chosen_on_validation(run):
     progress = Progress()
     found = measure_exit(run, ExitArguments(loss=20, draws=2), progress)
     images = len(run.data.validation)
-    assert (found.validation_images, found.test_images, found.draws) == (images, 40, 2)
-    assert progress.done == progress.total == 2 * (images + 40)
+    assert (found.validation_images, found.test_images, found.draws) == (images, 30, 2)
+    assert progress.done == progress.total == 2 * (images + 30)
     over_time = accuracy_of(run, "validation", 2, Progress()).over_time
     assert [row.validation_accuracy for row in found.grid] == list(over_time)
     profile = gamma_profile(run.model.network)
@@ -61,8 +70,68 @@ def test_a_loss_that_no_threshold_keeps(run, monkeypatch):
     assert set(stated.by_reading.values()) == {None}
 
 
-@pytest.mark.parametrize(("network", "words"), [({"norm": "bn"}, "bntt"), ({"fire": "before"}, "whose γ has a path")])
-def test_a_run_without_a_gamma_for_each_step_measures_nothing(network, words, tmp_path):
+def test_a_run_without_a_gamma_for_each_step_measures_nothing(run):
     progress = Progress(lambda done, total: pytest.fail("it measured"))
-    with pytest.raises(ArgumentError, match=f"{words}.*--per-sample needs no γ either"):
-        measure_exit(opened_run(tmp_path, **network), ExitArguments(), progress)
+    for options, words in (({"norm": "bn"}, "bntt"), ({"fire": "before", "num_steps": 1}, "whose γ has a path")):
+        net = mlp(in_features=784, **options)
+        other = dataclasses.replace(run, model=SpikingClassifier(PoissonEncoder(net.num_steps), net))
+        with pytest.raises(ArgumentError, match=f"{words}.*--per-sample needs no γ either"):
+            measure_exit(other, ExitArguments(), progress)
+
+
+def test_a_run_by_every_criterion(run):
+    progress = Progress()
+    asked = ExitArguments(loss=10, split="validation", draws=1, per_sample=True)
+    found = measure_sample_exit(run, asked, progress)
+    images, stops = len(run.data.validation), {row.alike_steps for row in found.criteria}
+    assert progress.done == progress.total == (1 + 2 + 2 * len(CRITERIA) + len(stops)) * images
+    assert tuple(row.criterion for row in found.criteria) == CRITERIA
+    for row in found.criteria:
+        assert 0 <= row.validation_lost <= 0.1 + 1e-9
+        assert row.validation_accuracy == pytest.approx(found.whole_accuracy - row.validation_lost)
+        assert row.alike_validation_accuracy >= row.validation_accuracy - 1e-9
+        assert row.alike_validation_accuracy == found.accuracy_over_time[row.alike_steps - 1]
+        assert min(row.seconds, row.alike_seconds, row.spikes_per_image) > 0
+        assert 0 < row.additions_per_image <= found.whole_additions_per_image
+        leave = found.leave_after_step[row.criterion]
+        assert sum(leave) == pytest.approx(1)
+        assert sum(t * share for t, share in enumerate(leave, 1)) == pytest.approx(row.mean_steps)
+    assert not any("test" in key for key in found.rows()[0])
+
+
+def test_files_are_those_of_one_choice_or_of_each_sample():
+    assert EXIT.stem(ExitArguments(split="validation")) == "exit"
+    assert EXIT.stem(ExitArguments(per_sample=True)) == "exit-per-sample"
+    assert EXIT.record_in("exit") is EXIT.record_in("exit-validation") is ExitResult
+    assert EXIT.record_in("exit-per-sample").__name__ == "SampleExitResult"
+
+
+def test_arguments_without_sense_are_refused():
+    for asked, words in (
+        ({"choose_on": "test"}, "choose on validation"),
+        ({"loss": -1.0}, "--loss must be 0 or more"),
+        ({"loss": math.nan}, "--loss must be"),
+        ({"loss": 100.5}, "--loss must be 100 or less"),
+        ({"threshold": -0.1}, "--threshold must be 0 or more"),
+        ({"threshold": math.nan}, "--threshold must be"),
+        ({"threshold": math.inf}, "--threshold must be"),
+        ({"threshold": 0.1, "per_sample": True}, "pass only one of them"),
+        ({"draws": 0}, "--draws must be 1 or more"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            checked_arguments(ExitArguments, asked)
+
+
+def test_a_norm_without_a_gamma_for_each_step_is_refused_but_for_each_sample_by_itself():
+    alike, each = ExitArguments(), ExitArguments(per_sample=True)
+    assert {EXIT.refusal(dataclasses.replace(FACTS, norm=norm), alike) for norm in ("bntt", "bntt-beta", "tab")} == {""}
+    assert "--per-sample needs no γ either" in EXIT.refusal(dataclasses.replace(FACTS, norm="bn"), alike)
+    assert EXIT.refusal(dataclasses.replace(FACTS, norm="bn"), each) == ""
+    assert "no spikes" in EXIT.refusal(dataclasses.replace(FACTS, is_ann=True), each)
+
+
+def test_draws_are_those_of_the_recipe_or_those_asked_for():
+    fixed = Facts("vgg9", "bntt", "direct", 25, False, 1, False)
+    assert [draws_of(FACTS, None), draws_of(FACTS, 2), draws_of(fixed, None), draws_of(fixed, 1)] == [5, 2, 1, 1]
+    with pytest.raises(ArgumentError, match="direct coding draws nothing"):
+        draws_of(fixed, 2)

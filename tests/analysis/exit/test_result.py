@@ -1,84 +1,98 @@
-"""The record of an exit of all samples alike: what it shows, what it refuses, and kept files that it reads."""
-
-import json
-from pathlib import Path
+"""The records of an exit of all samples alike and of each by itself: what they show, and what they refuse."""
 
 import pytest
 
 from bntt.analysis.exit.result import ExitResult, near_the_top, threshold_text
+from bntt.analysis.exit.sample_result import SampleExitResult
 from bntt.analysis.result import result_from
-from bntt.charts.files import save_figure
 from bntt.charts.records import Line
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
-KEPT = sorted([*RESULTS.glob("*/exit.json"), *RESULTS.glob("studies/*/measures/exit-*.json")])
+GAMMA = {"conv1": [0.9, 0.4, 0.2, 0.05], "fc1": [0.3, 0.8, 0.1, 0.04]}
 
 
-def values_of(path):
-    values = json.loads(path.read_text())
-    return values.get("values", values)
+def stop(steps, threshold, validation, test):
+    return {
+        "steps": steps,
+        "threshold": threshold,
+        "validation_accuracy": validation,
+        "validation_lost": 0.62 - validation,
+        "test_accuracy": test,
+        "test_lost": 0.6 - test,
+    }
 
 
-CIFAR = values_of(RESULTS / "cifar10-small-bntt" / "exit.json")
+VALUES = {
+    "arguments": {"loss": 0.5, "threshold": None, "per_sample": False, "split": "test", "choose_on": "validation",
+                  "draws": 2},
+    "dataset": "made", "split": "test", "epoch": 4, "loss_allowed": 0.005, "draws": 2, "steps": 3,
+    "threshold": 0.22629, "chosen_on": "validation", "data_sha256": {"train": "a"}, "weights_sha256": "b",
+    "num_steps": 4, "validation_images": 100, "test_images": 200, "chosen": stop(3, 0.22629, 0.619, 0.599),
+    "by_reading": {"magnitude": stop(3, 0.22629, 0.619, 0.599), "signed": stop(3, 0.2, 0.619, 0.599), "relative": None},
+    "truncation": stop(3, None, 0.619, 0.599), "paper_threshold": stop(4, 0.1, 0.62, 0.6),
+    "grid": [
+        {"steps": 1, "largest_mean_gamma": 0.9, "threshold_above": 0.8, "threshold_to": None,
+         "validation_accuracy": 0.3, "test_accuracy": 0.25},
+        {"steps": 2, "largest_mean_gamma": 0.8, "threshold_above": 0.2, "threshold_to": 0.8,
+         "validation_accuracy": 0.5, "test_accuracy": 0.45},
+        {"steps": 3, "largest_mean_gamma": 0.2, "threshold_above": 0.05, "threshold_to": 0.2,
+         "validation_accuracy": 0.619, "test_accuracy": 0.599},
+        {"steps": 4, "largest_mean_gamma": 0.05, "threshold_above": 0.0, "threshold_to": 0.05,
+         "validation_accuracy": 0.62, "test_accuracy": 0.6},
+    ],
+    "deviation": GAMMA, "gamma_magnitude": GAMMA, "gamma_signed": GAMMA, "gamma_relative": GAMMA,
+    "driven": {"conv1": [0, 4], "fc1": [0, 4]},
+}  # fmt: skip
+FOUND = result_from(ExitResult, VALUES)
 
 
 def texts(table, column):
     return [row[column].text for row in table.rows]
 
 
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parts[-3 if path.parent.name == "measures" else -2])
-def test_kept_files_are_read_whole(path):
-    values = values_of(path)
-    assert result_from(ExitResult, values).to_json() == values
+def test_a_file_is_read_whole():
+    assert FOUND.to_json() == VALUES
 
 
 def test_numbers_of_studies():
-    found = result_from(ExitResult, CIFAR)
-    read = {name: metric.read(found, None) for name, metric in found.METRICS.items()}
+    read = {name: metric.read(FOUND, None) for name, metric in FOUND.METRICS.items()}
     assert read == pytest.approx(
         {
-            "exit-steps": 7,
-            "exit-accuracy": 54.09,
-            "exit-lost": 0.03,
-            "exit-saved": 12.5,
-            "exit-threshold": 0.226296,
-            "truncation-steps": 7,
+            "exit-steps": 3,
+            "exit-accuracy": 59.9,
+            "exit-lost": 0.1,
+            "exit-saved": 25,
+            "exit-threshold": 0.22629,
+            "truncation-steps": 3,
         },
-        rel=1e-5,
     )
 
 
 def test_the_rules_stand_side_by_side():
-    section = result_from(ExitResult, CIFAR).section()
-    assert "Stop after 7 of 8 steps: threshold 0.2262 of mean |γ|, loses at most 0.5 points" in section.words[0]
+    section = FOUND.section()
+    assert "Stop after 3 of 4 steps: threshold 0.2262 of mean |γ|, loses at most 0.5 points" in section.words[0]
     (table,) = section.tables
     assert table.columns == ("rule", "threshold", "steps", "steps saved", "validation", "test", "points lost")
     assert texts(table, 0) == ["mean |γ|", "mean γ (paper)", "mean |γ|/σ̄", "truncation", "paper's 0.1"]
     assert texts(table, 1)[-2:] == ["–", "0.1"]
-    assert texts(table, 2)[-2:] == ["7 of 8", "8 of 8"]
-    stated = result_from(ExitResult, CIFAR | {"chosen_on": "stated", "threshold": 0.226299}).section()
+    assert texts(table, 2)[-2:] == ["3 of 4", "4 of 4"]
+    assert [cell.text for cell in table.rows[2]] == ["mean |γ|/σ̄", "none keeps the loss", *["–"] * 5]
+    stated = result_from(ExitResult, VALUES | {"chosen_on": "stated", "threshold": 0.226299}).section()
     assert "threshold 0.226299 of mean |γ|, as stated" in stated.words[0]
     assert texts(stated.tables[0], 0)[0] == "as stated"
 
 
-def test_a_reading_that_keeps_no_loss_says_so():
-    table = result_from(ExitResult, CIFAR | {"by_reading": {"signed": None}}).section().tables[0]
-    assert [cell.text for cell in table.rows[0]] == ["mean γ (paper)", "none keeps the loss", *["–"] * 5]
-
-
-def test_charts_of_gamma_thresholds_and_steps(tmp_path):
-    found = result_from(ExitResult, CIFAR | {"driven": CIFAR["driven"] | {"conv1": [1, 7]}})
+def test_charts_of_gamma_thresholds_and_steps():
+    found = result_from(ExitResult, VALUES | {"driven": {"conv1": [1, 3], "fc1": [0, 4]}})
     gamma, accuracy, steps, over_time, deviation = found.section().charts
-    assert [level.value for level in gamma.levels] == [CIFAR["threshold"], 7]
-    assert [i for i, value in enumerate(gamma.lines[0].y) if value is None] == [0, 7]
-    assert [i for i, value in enumerate(deviation.lines[0].y) if value is None] == [0, 7]
-    assert list(steps.lines[0].y) == [8, 7, 6, 5, 1, 1]
-    assert steps.lines[0].x[:2] == [0, CIFAR["grid"][7]["largest_mean_gamma"]]
-    assert accuracy.lines[0].y[0] == CIFAR["grid"][7]["test_accuracy"]
-    assert {line.name: line.x for line in over_time.lines[2:]} == {"the exit, truncation": [7], "threshold 0.1": [8]}
+    assert [level.value for level in gamma.levels] == [0.22629, 3]
+    assert [i for i, value in enumerate(gamma.lines[0].y) if value is None] == [0, 3]
+    assert [i for i, value in enumerate(deviation.lines[0].y) if value is None] == [0, 3]
+    assert list(steps.lines[0].y) == [4, 3, 2, 1, 1]
+    assert steps.lines[0].x[:4] == [0, 0.05, 0.2, 0.8]
+    assert accuracy.lines[0].y[0] == 0.6
+    assert {line.name: line.x for line in over_time.lines[2:]} == {"the exit, truncation": [3], "threshold 0.1": [4]}
     (figure,) = found.figures()
     assert len(figure.charts) == 4
-    save_figure(figure, tmp_path / "exit.png")
 
 
 def test_what_is_marked_is_within_the_picture():
@@ -87,23 +101,54 @@ def test_what_is_marked_is_within_the_picture():
     assert near_the_top("", [line, point]).low == pytest.approx(0.088)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"grid": []}, "one row for each of 8 steps"),
-        ({"steps": 9}, "not within 8 steps"),
+def test_a_file_whose_parts_do_not_fit_is_refused():
+    for change, words in (
+        ({"grid": []}, "one row for each of 4 steps"),
+        ({"steps": 9}, "not within 4 steps"),
         ({"driven": {}}, "fewer layers"),
         ({"split": "training"}, "split"),
         ({"truncation": {}}, r"truncation\.steps"),
-    ],
-)
-def test_a_file_whose_parts_do_not_fit_is_refused(change, words):
-    with pytest.raises(ValueError, match=words):
-        result_from(ExitResult, CIFAR | change)
+    ):
+        with pytest.raises(ValueError, match=words):
+            result_from(ExitResult, VALUES | change)
 
 
-@pytest.mark.parametrize("threshold", [0.50651639, 0.999999, 0.1, 1.2345678e-5, 3.0])
-def test_a_threshold_as_it_is_told_stops_no_earlier(threshold):
-    told = float(threshold_text(threshold))
-    assert 0.999 * threshold < told <= threshold
-    assert threshold_text(threshold, stated=True) == f"{threshold:g}"
+def test_a_threshold_as_it_is_told_stops_no_earlier():
+    for threshold in (0.50651639, 0.999999, 0.1, 1.2345678e-5, 3.0):
+        told = float(threshold_text(threshold))
+        assert 0.999 * threshold < told <= threshold
+        assert threshold_text(threshold, stated=True) == f"{threshold:g}"
+
+
+def criterion(name, mean_steps):
+    return {
+        "criterion": name, "threshold": 0.5, "validation_accuracy": 0.6, "validation_lost": 0.01, "test_accuracy": 0.58,
+        "mean_steps": mean_steps, "spikes_per_image": 900.0, "seconds": 1.5, "additions_per_image": 2e6,
+        "macs_per_image": 1e5, "alike_steps": 3, "alike_test_accuracy": 0.58, "alike_seconds": 1.0,
+        "alike_additions_per_image": 2.2e6, "alike_macs_per_image": 1e5,
+    }  # fmt: skip
+
+
+def test_criteria_stand_beside_no_exit_and_all_alike():
+    leave = {"confidence": [0.1, 0.2, 0.3, 0.4], "margin": [0.0, 0.5, 0.5, 0.0]}
+    values = {
+        "arguments": {"loss": 1.0, "threshold": None, "per_sample": True, "split": "test", "choose_on": "validation",
+                      "draws": None},
+        "dataset": "made", "split": "test", "epoch": 4, "loss_allowed": 0.01, "draws": 1, "images": 200,
+        "whole_accuracy": 0.6, "whole_steps": 4, "whole_seconds": 2.0, "whole_additions_per_image": 3e6,
+        "whole_macs_per_image": 1.5e5, "accuracy_over_time": [0.2, 0.4, 0.58, 0.6], "leave_after_step": leave,
+        "criteria": [criterion("confidence", 3.0), criterion("margin", 2.5)],
+    }  # fmt: skip
+    assert result_from(SampleExitResult, values).to_json() == values
+    values["criteria"][0]["threshold"] = float("inf")
+    found = result_from(SampleExitResult, values)
+    each, alike = found.section().tables
+    assert texts(each, 0) == ["no exit", "confidence", "margin"]
+    assert texts(each, 1)[:2] == ["none", "nobody leaves"]
+    assert texts(each, 2) == ["4.00", "3.00", "2.50"]
+    assert each.rows[0][4].text == "3.15M"
+    assert [row[1].value for row in alike.rows] == [3, 3]
+    left, accuracy = found.section().charts
+    assert [line.y for line in left.lines] == [*leave.values()]
+    assert [line.x for line in accuracy.lines[:2]] == [[3.0], [2.5]]
+    assert found.figures()

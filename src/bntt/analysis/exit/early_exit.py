@@ -6,26 +6,30 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from bntt.analysis.exit.gamma import GammaProfile
+from bntt.analysis.exit.result import Reading
 
-Reading = Literal["magnitude", "signed", "relative"]
-"""Which mean over channels is compared with the threshold, see :class:`~bntt.analysis.GammaProfile`: that of |γ|;
-that of γ, as the paper words it; or that of |γ|/σ̄ in the unit of γ."""
-READINGS: tuple[Reading, ...] = ("magnitude", "signed", "relative")
-PAPER_THRESHOLD = 0.1
-"""Of the paper's Figure 4."""
 ROUNDING = 1e-9
 """Of shares: less than one image in any data set."""
 
 
 class NoGammaError(ValueError):
     """A network without a γ for each step that reaches its readout: nothing says when it may stop."""
+
+
+def check_loss(loss: float) -> None:
+    """Refuse a loss that is negative or no number.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if not (loss >= 0 and math.isfinite(loss)):
+        raise ValueError(f"the loss that may be must be 0 or above, as a share, got {loss}")
 
 
 def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:
@@ -181,10 +185,9 @@ def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
 
 
 def _earliest(over_time: Sequence[float], loss: float, counts: Iterable[int]) -> int | None:
-    if not (loss >= 0 and math.isfinite(loss)):
-        raise ValueError(f"the loss that may be must be 0 or above, as a share, got {loss}")
-    kept = [count for count in counts if over_time[count - 1] >= over_time[-1] - loss - ROUNDING]
-    return min(kept, default=None)
+    check_loss(loss)
+    enough = [count for count in counts if over_time[count - 1] >= over_time[-1] - loss - ROUNDING]
+    return min(enough, default=None)
 
 
 def choice_at(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:

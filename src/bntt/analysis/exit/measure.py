@@ -1,19 +1,24 @@
-"""The early exit of one run, read from γ: chosen on validation, and measured on the split that is asked for."""
+"""The early exit of one run, for all samples alike as γ says it, or for each by itself as it is sure.
+
+Either is chosen on validation and measured on the split that is asked for.
+"""
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.evaluation import evaluate
+from bntt.analysis.energy.operations import Operations, count_operations
 from bntt.analysis.exit.early_exit import (
-    PAPER_THRESHOLD,
-    READINGS,
+    ROUNDING,
     Choice,
     LossBudgetError,
     NoGammaError,
-    Reading,
     choice_at,
     choose_exit,
     choose_truncation,
@@ -23,8 +28,19 @@ from bntt.analysis.exit.early_exit import (
 )
 from bntt.analysis.exit.gamma import GammaProfile, gamma_profile
 from bntt.analysis.exit.measurement import ExitArguments
-from bntt.analysis.exit.result import ExitResult, GridRow, Stop
-from bntt.analysis.measurement import ArgumentError, Opened, Progress, Split, draws_of
+from bntt.analysis.exit.result import PAPER_THRESHOLD, READINGS, ExitResult, GridRow, Reading, Stop
+from bntt.analysis.exit.sample_exit import (
+    CRITERIA,
+    SampleChoice,
+    choose_sample_exit,
+    exit_each,
+    leaving,
+    record_running,
+)
+from bntt.analysis.exit.sample_result import Criterion, SampleExitResult
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, Split, draws_of, origin
+
+Found = TypeVar("Found")
 
 
 def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> ExitResult:
@@ -56,11 +72,9 @@ def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> Ex
         values = {"steps": choice.steps, "threshold": choice.threshold}
         return Stop.model_validate(values | _accuracies(measured, choice.steps, lost=True))
 
+    tested: dict[str, Any] = {"test_images": measured["test"].samples} if "test" in measured else {}
     return ExitResult(
-        arguments=asked,
-        dataset=opened.dataset,
-        split=asked.split,
-        epoch=opened.epoch,
+        **origin(opened, asked),
         steps=chosen.steps,
         threshold=chosen.threshold,
         chosen_on="validation" if stated is None else "stated",
@@ -70,7 +84,7 @@ def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> Ex
         num_steps=len(over_time),
         validation_images=measured["validation"].samples,
         draws=draws,
-        **({"test_images": measured["test"].samples} if "test" in measured else {}),
+        **tested,
         chosen=stop(chosen),
         by_reading={reading: stop(choice) if choice else None for reading, choice in readings.items()},
         truncation=stop(choose_truncation(over_time, loss)),
@@ -85,7 +99,7 @@ def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> Ex
 
 
 def accuracy_of(opened: Opened, split: Split, draws: int, progress: Progress, *, steps: int | None = None) -> Accuracy:
-    """Accuracy over time on every image of a split, of so many steps; all of them by default."""
+    """Measure accuracy over time on every image of a split, of so many steps; all of them by default."""
     loader = opened.loader(split)
     return evaluate(opened.model, loader, seed=opened.seed, draws=draws, steps=steps, progress=progress).accuracy
 
@@ -115,3 +129,76 @@ def _grid(profile: GammaProfile, lines: list[float], measured: dict[Split, Accur
         thresholds = {"largest_mean_gamma": line, "threshold_above": above, "threshold_to": to}
         rows.append(GridRow.model_validate({"steps": steps} | thresholds | _accuracies(measured, steps)))
     return rows
+
+
+def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> SampleExitResult:
+    """Choose a threshold for every criterion on validation; measure accuracy, steps, operations and time on the split.
+
+    Each criterion stands beside the fewest steps for all alike that are as right on validation, or as right as any.
+    """
+    model, split, draws = opened.model, asked.split, draws_of(opened.facts, asked.draws)
+    images = draws * len(opened.loader(split).places)
+    progress.expect(draws * len(opened.loader("validation").places) + (2 + 2 * len(CRITERIA)) * images)
+    options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
+    running = record_running(model, opened.loader("validation"), **options)
+    choices = [choose_sample_exit(running, criterion, asked.loss / 100) for criterion in CRITERIA]
+    alike = [_as_right(running.right.double().mean(0).tolist(), choice) for choice in choices]
+    progress.expect(len(set(alike)) * images)
+    accuracy, whole_seconds = _timed(partial(accuracy_of, opened, split, draws, progress))
+    exits = [
+        _timed(partial(exit_each, model, opened.loader(split), choice.criterion, choice.threshold, **options))
+        for choice in choices
+    ]
+    seconds = {
+        steps: _timed(partial(accuracy_of, opened, split, draws, progress, steps=steps))[1]
+        for steps in sorted(set(alike))
+    }
+    whole = count_operations(model, opened.loader(split), **options)
+    criteria = []
+    for choice, (left, took), steps in zip(choices, exits, alike, strict=True):
+        leaves = leaving(choice.criterion, choice.threshold)
+        found = {
+            "criterion": choice.criterion,
+            "threshold": choice.threshold,
+            "validation_accuracy": choice.accuracy,
+            "validation_lost": choice.lost,
+            f"{split}_accuracy": left.accuracy,
+            "mean_steps": left.mean_steps,
+            "spikes_per_image": float(left.spikes.sum()),
+            "seconds": took,
+            "alike_steps": steps,
+            f"alike_{split}_accuracy": accuracy.over_time[steps - 1],
+            "alike_seconds": seconds[steps],
+        }
+        own = _operations("", count_operations(model, opened.loader(split), leaves=leaves, **options))
+        criteria.append(Criterion.model_validate(found | own | _operations("alike_", whole, steps)))
+    return SampleExitResult(
+        **origin(opened, asked),
+        loss_allowed=asked.loss / 100,
+        images=accuracy.samples,
+        draws=draws,
+        whole_accuracy=accuracy.mean,
+        whole_steps=len(accuracy.over_time),
+        whole_seconds=whole_seconds,
+        **_operations("whole_", whole),
+        accuracy_over_time=accuracy.over_time,
+        criteria=criteria,
+        leave_after_step={row.criterion: left.distribution for row, (left, _) in zip(criteria, exits, strict=True)},
+    )
+
+
+def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
+    """What a pass finds, and its seconds."""
+    began = time.perf_counter()
+    return work(), time.perf_counter() - began
+
+
+def _as_right(over_time: Sequence[float], choice: SampleChoice) -> int:
+    """The fewest steps for all alike that are as right as samples that leave by themselves, or as any."""
+    wanted = min(choice.accuracy, max(over_time)) - ROUNDING
+    return 1 + next(t for t, share in enumerate(over_time) if share >= wanted)
+
+
+def _operations(prefix: str, work: Operations, steps: int | None = None) -> dict[str, Any]:
+    found = work.synaptic(steps)
+    return {f"{prefix}additions_per_image": found.additions, f"{prefix}macs_per_image": found.macs}

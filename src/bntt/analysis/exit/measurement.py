@@ -62,6 +62,6 @@ EXIT = Measurement(
     "measure:measure_exit",
     refuses=refuses,
     variant=lambda asked: PER_SAMPLE if asked.per_sample else "",
-    variants={PER_SAMPLE: ("sample_result:SampleExitResult", "sample_measure:measure_sample_exit")},
+    variants={PER_SAMPLE: ("sample_result:SampleExitResult", "measure:measure_sample_exit")},
     files_by_split=False,
 )

@@ -20,9 +20,12 @@ DEVIATION = Axis("mean σ̄ over channels", low=0)
 THRESHOLD = Axis("threshold of mean |γ|", low=0)
 UNTIL = Axis("steps until exit", whole=True, low=0)
 STOPPED = "accuracy when stopped there"
-PAPER = 0.1
-"""The paper's threshold."""
-READINGS = {"magnitude": "mean |γ|", "signed": "mean γ (paper)", "relative": "mean |γ|/σ̄"}
+PAPER_THRESHOLD = 0.1
+"""That of the paper's Figure 4."""
+Reading = Literal["magnitude", "signed", "relative"]
+"""Which mean over channels is compared with the threshold, see :class:`~bntt.analysis.GammaProfile`: that of |γ|;
+that of γ, as the paper words it; or that of |γ|/σ̄ in the unit of γ."""
+READINGS: dict[Reading, str] = {"magnitude": "mean |γ|", "signed": "mean γ (paper)", "relative": "mean |γ|/σ̄"}
 SHOWN = 0.12
 """Accuracy that is shown below the highest."""
 
@@ -91,7 +94,7 @@ class ExitResult(EarlyExit):
     validation_images: int
     test_images: int | None = None
     chosen: Stop
-    by_reading: Mapping[str, Stop | None]
+    by_reading: Mapping[Reading, Stop | None]
     """By every reading of γ; None where no threshold keeps the loss."""
     truncation: Stop
     """The fewest steps that keep the loss, whatever γ says."""
@@ -107,15 +110,10 @@ class ExitResult(EarlyExit):
     @model_validator(mode="after")
     def _fits(self) -> ExitResult:
         """Refuse a file whose parts are of different numbers of steps or layers."""
-        stops = (
-            self.chosen,
-            *(stop for stop in self.by_reading.values() if stop),
-            self.truncation,
-            self.paper_threshold,
-        )
+        stops = (self.chosen, self.truncation, self.paper_threshold, *self.by_reading.values())
         if not self.grid or [row.steps for row in self.grid] != list(range(1, self.num_steps + 1)):
             raise ValueError(f"the grid has not one row for each of {self.num_steps} steps")
-        if any(not 1 <= steps <= self.num_steps for steps in (self.steps, *(stop.steps for stop in stops))):
+        if any(not 1 <= steps <= self.num_steps for steps in (self.steps, *(stop.steps for stop in stops if stop))):
             raise ValueError(f"a stop is not within {self.num_steps} steps")
         if not self.driven.keys() >= self.gamma_magnitude.keys() | self.deviation.keys():
             raise ValueError("driven names fewer layers than γ has")
@@ -178,8 +176,8 @@ class ExitResult(EarlyExit):
             )
 
         rows = [row("as stated", self.chosen, stated=True)] if self.chosen_on == "stated" else []
-        rows += [row(READINGS.get(reading, reading), stop) for reading, stop in self.by_reading.items()]
-        rows += [row("truncation", self.truncation), row(f"paper's {PAPER}", self.paper_threshold)]
+        rows += [row(READINGS[reading], stop) for reading, stop in self.by_reading.items()]
+        rows += [row("truncation", self.truncation), row(f"paper's {PAPER_THRESHOLD}", self.paper_threshold)]
         return Table(f"Where to stop: {self.what_was_run}", columns, tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
@@ -215,7 +213,7 @@ class ExitResult(EarlyExit):
             return Line(name, edges, [*values, values[-1]], colour=name, stepped=True)
 
         accuracy = [stairs(name, [getattr(row, f"{name}_accuracy") for row in rows]) for name in self._splits()]
-        levels = [Level(PAPER, f"paper's {PAPER}", at="x")]
+        levels = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
         return (
             Lines(
                 "Accuracy by threshold", THRESHOLD, near_the_top(STOPPED, accuracy), accuracy, levels, self.what_was_run
@@ -231,7 +229,11 @@ class ExitResult(EarlyExit):
             for name in self._splits()
         ]
         marks = dict[int, list[str]]()
-        rules = {"the exit": self.chosen, "truncation": self.truncation, f"threshold {PAPER}": self.paper_threshold}
+        rules = {
+            "the exit": self.chosen,
+            "truncation": self.truncation,
+            f"threshold {PAPER_THRESHOLD}": self.paper_threshold,
+        }
         for name, stop in rules.items():
             marks.setdefault(stop.steps, []).append(name)
         for t, names in marks.items():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.batches import Leaves, advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
-from bntt.analysis.exit.early_exit import ROUNDING
+from bntt.analysis.exit.early_exit import ROUNDING, check_loss
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure
@@ -129,8 +129,7 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
     >>> choose_sample_exit(seen, "margin", 0.0).mean_steps
     1.5
     """
-    if not (loss >= 0 and math.isfinite(loss)):
-        raise ValueError(f"the loss that may be must be 0 or above, as a share, got {loss}")
+    check_loss(loss)
     sure, right = running.certainty[criterion], running.right
     whole = float(right[:, -1].double().mean())
     early = sure[:, :-1].flatten().double()
