@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from bntt.models import MODELS
+from tests.pairs import pairs
 
 SHAPES = {
     "vgg6": ({"width": 0.25}, (1, 28, 28)),
@@ -28,9 +29,7 @@ def test_the_table_has_every_model():
     assert SHAPES.keys() == MODELS.keys()
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("fire", ["after", "before"])
-@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize(("name", "fire", "reset"), pairs(list(MODELS), ["after", "before"], ["soft", "hard"]))
 def test_finite_gradients_everywhere(name, fire, reset):
     net, x = build(name, num_steps=30 if "resnet" in name else 12, fire=fire, reset=reset)  # each layer may delay
     nn.functional.cross_entropy(net(x), torch.tensor([0, 1, 2])).backward()
@@ -65,16 +64,10 @@ def test_gamma_is_one_tensor_a_layer(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_one_time_step(name):
+def test_one_time_step_and_no_step_beyond_it(name):
     net, x = build(name, num_steps=1)
-    logits, _ = net.eval().advance(x)
+    logits, state = net.eval().advance(x)
     assert torch.allclose(net(x), logits[-1], atol=1e-5)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_a_step_beyond_the_last_is_refused(name):
-    net, x = build(name, num_steps=1)
-    _, state = net.eval().advance(x)
     with pytest.raises(ValueError, match=r"has 1 time steps \(0-0\), got t=1: build the network with num_steps=2"):
         net.advance(x, state)
 
