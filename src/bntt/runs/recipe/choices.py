@@ -20,6 +20,13 @@ def orders() -> Collection[str]:
 
 
 def augmentations() -> Collection[str]:
+    """Changes of training images or recordings."""
+    from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+
+    return {**AUGMENTATIONS, **EVENT_AUGMENTATIONS}
+
+
+def mixes() -> Collection[str]:
     """Mixes of two training images."""
     from bntt.data.mix import MIXES
 
