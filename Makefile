@@ -28,7 +28,7 @@ chaos: .venv/installed
 	$(BIN)/python -m tests.chaos stops
 	$(BIN)/python -m tests.chaos kills --kills 200
 
-# What is promised beside what is measured, docs/promises.md; with `--long` kills and mutations too, an hour more.
+# What is promised beside what is measured, quality/promises.md; with `--long` kills and mutations too, an hour more.
 promises: .venv/installed
 	$(BIN)/python -m tests.promises
 
@@ -45,7 +45,7 @@ bench-peers: .venv-peers/installed
 # The same faults before each of them; needs root for a disk of a few kilobytes.
 faults-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
-	$(BIN)/python docs/make_peers.py
+	$(BIN)/python docs/make.py peers
 
 format: .venv/installed
 	$(BIN)/ruff format src tests examples

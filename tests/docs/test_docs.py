@@ -2,11 +2,9 @@
 
 import doctest
 import importlib
-import importlib.util
 import pkgutil
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -21,7 +19,7 @@ from bntt.runs.recipe import recipe_names
 from tests.trained import copied_demo
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("quality/*.md")])
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(bntt.__path__, "bntt.") if not m.name.endswith(("__main__", "cpu.kernels"))
 )
@@ -125,36 +123,33 @@ def test_links_lead_somewhere():
     assert not [(page.name, target) for page, target in links if not (page.parent / target).exists()]
 
 
-def maker(name: str) -> ModuleType:
-    """The program that writes a page."""
-    spec = importlib.util.spec_from_file_location(f"make_{name}", ROOT / "docs" / f"make_{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.syspath_prepend(ROOT / "docs")
-        spec.loader.exec_module(module)
-    return module
+def test_pages_of_numbers_are_what_their_makers_make(monkeypatch):
+    """Make them again with ``python docs/make.py``."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from make import PAGES
+
+    stale = [
+        name
+        for name, file in PAGES.items()
+        if (ROOT / file).read_text(encoding="utf-8") != importlib.import_module(f"pages.{name}").page()
+    ]
+    assert not stale
 
 
-def test_every_maker_of_a_page_is_held_to_it():
-    makers = {path.stem.removeprefix("make_") for path in ROOT.glob("docs/make_*.py")}
-    assert makers == {*MADE, "gpu", "pretrained"}, "tests/models/test_pretrained.py has the last"
-
-
-MADE = ("results", "runs", "findings", "rivals", "temporal", "performance", "precision", "peers")
-
-
-@pytest.mark.parametrize("name", MADE)
-def test_pages_of_numbers_are_made_from_what_was_measured(name):
-    """Regenerate them with ``python docs/make_results.py``, and so on."""
-    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == maker(name).page()
+def test_documents_are_small_and_every_picture_is_shown():
+    files = [path for path in (ROOT / "docs").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sum(path.stat().st_size for path in files) <= 5_000_000
+    text = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md"))
+    assert [path.name for path in files if path.parent.name == "pictures" and path.name not in text] == []
 
 
 def test_the_page_of_gpus_has_its_text_and_a_row_for_every_case(monkeypatch):
     """The errors are measured, and differ with the machine: text, heads and the names of the rows are compared."""
     kernels = pytest.importorskip("tests.engine.triton.test_kernels")
+    monkeypatch.syspath_prepend(ROOT / "docs")
     blank = kernels.Errors(*[0 for _ in kernels.Errors._fields])
     monkeypatch.setattr(kernels, "judge", lambda *case: blank)
-    expected = maker("gpu").page(kernels.table()).splitlines()
+    expected = importlib.import_module("pages.gpu").page().splitlines()
     found = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").splitlines()
     assert [without_errors(line) for line in found] == [without_errors(line) for line in expected]
     rows = [line for line in found if line.startswith("| ") and line.count("|") > 8]

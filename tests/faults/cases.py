@@ -1,4 +1,4 @@
-"""What a user does wrong, and what comes of it: one function a fault. The table in docs/faults.md is made from these.
+"""What a user does wrong, and what comes of it: one function a fault, and quality/faults.md is made from these.
 
     python -m tests.faults.cases
 
@@ -25,7 +25,7 @@ from tests.faults import (
 from tests.faults.case import Case
 from tests.faults.elsewhere import CANNOT, ELSEWHERE
 
-TABLE = Path(__file__).parents[2] / "docs" / "faults.md"
+TABLE = Path(__file__).parents[2] / "quality" / "faults.md"
 CASES = [
     *cases_commands.CASES,
     *cases_data.CASES,
@@ -52,7 +52,7 @@ def outcome(row: Case) -> str:
 
 
 def table(outcomes: list[str]) -> str:
-    """The page docs/faults.md."""
+    """The page quality/faults.md."""
     head = (
         "# What happens when something is wrong\n\nMade by `python -m tests.faults.cases`, held to the code by "
         "`tests/faults`. Exit codes: 0 ok, 2 usage or recipe, 3 data,\n4 checkpoint, 5 resource, 6 numbers not finite, "

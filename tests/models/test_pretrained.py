@@ -27,7 +27,7 @@ WEIGHTS = files("bntt.models").joinpath("weights")
 
 def maker():
     """The program that makes the files."""
-    spec = importlib.util.spec_from_file_location("make_pretrained", ROOT / "docs" / "make_pretrained.py")
+    spec = importlib.util.spec_from_file_location("weights", ROOT / "docs" / "pages" / "weights.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -5,6 +5,6 @@
     python -m tests.promises --long         # with those that take hours
     python -m tests.promises --page         # the page anew, of what was kept
 
-What was measured is kept in docs/promises.json, with the commit, the versions and the processor; docs/promises.md is
-made of that. A number is never written by hand, and what was not measured says so.
+What was measured is kept in quality/promises.json, with the commit, the versions and the processor;
+quality/promises.md is made of that. A number is never written by hand, and what was not measured says so.
 """

@@ -29,7 +29,7 @@ from tests.promises.promise import Measured, NotRunError, Promise, adder
 
 PROMISES: list[Promise] = []
 promise = adder(PROMISES)
-FUZZED = ROOT / "docs" / "fuzz.json"
+FUZZED = ROOT / "quality" / "fuzz.json"
 FLIPS, CUTS = 1000, 64
 
 
@@ -219,9 +219,11 @@ def _peak() -> int:
     "100,000 changed files by hand: 0 untyped errors, 0 hangs > 2 s, memory <= 512 MB",
 )
 def fuzzed() -> Measured:
-    """The sum of docs/fuzz.json, which ``python -m tests.hostile --inputs N --keep docs/fuzz.json`` makes."""
+    """The sum of quality/fuzz.json, which ``python -m tests.hostile --inputs N --keep quality/fuzz.json`` makes."""
     if not FUZZED.is_file():
-        raise NotRunError("there is no docs/fuzz.json: python -m tests.hostile --inputs 1000000 --keep docs/fuzz.json")
+        raise NotRunError(
+            "there is no quality/fuzz.json: python -m tests.hostile --inputs 1000000 --keep quality/fuzz.json"
+        )
     rows = [json.loads(line) for line in FUZZED.read_text(encoding="utf-8").splitlines() if line]
     findings, slowest = sum(len(row["findings"]) for row in rows), max(row["slowest"] for row in rows)
     seen = {what: sum(row["seen"].get(what, 0) for row in rows) for what in ("read", "refused")}

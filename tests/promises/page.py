@@ -1,4 +1,4 @@
-"""docs/promises.json, where what was measured is kept, and docs/promises.md, which is made of it."""
+"""quality/promises.json, where what was measured is kept, and quality/promises.md, which is made of it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.architecture.source import ROOT
 from tests.promises.promise import Measured, Promise
 from tests.promises.promises import GROUPS, PROMISES
 
-FILE, PAGE = ROOT / "docs" / "promises.json", ROOT / "docs" / "promises.md"
+FILE, PAGE = ROOT / "quality" / "promises.json", ROOT / "quality" / "promises.md"
 HEAD = """\
 # What is promised, and what was measured
 
-Made by `python -m tests.promises` (`make promises`), of what docs/promises.json keeps: each row says what is asked,
+Made by `python -m tests.promises` (`make promises`), of what quality/promises.json keeps: each row says what is asked,
 what a program measured, and whether that is enough. Nothing here is written by hand; a promise that is not met says
 *no*, with the number, and one that could not be measured says why. Names are those of the project's list.
 """

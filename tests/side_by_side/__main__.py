@@ -1,8 +1,8 @@
 """The same faults before bntt, SpikingJelly and Lightning: ``make faults-peers``, or
 ``python -m tests.side_by_side --python PEERS [--only 66 79] [--keep FOLDER]``.
 
-Each contender trains a small network on the same 640 images. Writes docs/peer-faults.json, from which
-``python docs/make_peers.py`` makes the page.
+Each contender trains a small network on the same 640 images. Writes quality/peers.json, from which
+``python docs/make.py peers`` makes the page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bntt.runs.environment import environment
 from tests.side_by_side.contenders import contenders
 from tests.side_by_side.faults import FAULTS
 
-FILE = Path(__file__).parents[2] / "docs" / "peer-faults.json"
+FILE = Path(__file__).parents[2] / "quality" / "peers.json"
 
 
 def main() -> int:

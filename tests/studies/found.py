@@ -8,9 +8,9 @@ from bntt.studies.pool import KeptRun
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import load_study, parse_study
 from bntt.studies.study_result import StartFound, StudyResult
+from tests.evidence import RESULTS
 from tests.studies.kept import evaluation, small, study
 
-KEPT = Path(__file__).parents[2] / "docs" / "results"
 FILES = {
     "evaluate": "rival-bntt-0/evaluation.json",
     "retiming": "rival-bntt-0/evaluation.json",
@@ -41,7 +41,7 @@ NEURON = {
 
 def written(kind):
     """What the measurement of a kind wrote."""
-    return NEURON if kind == "neuron" else json.loads((KEPT / FILES[kind]).read_text(encoding="utf-8"))
+    return NEURON if kind == "neuron" else json.loads((RESULTS / FILES[kind]).read_text(encoding="utf-8"))
 
 
 def small_result(accuracy=None, state="done"):

@@ -2,15 +2,14 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
 from bntt.analysis.measurement import ArgumentError, Facts
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies.measures import KINDS, measure_from
+from tests.evidence import RESULTS
 
-KEPT = Path(__file__).parents[2] / "docs" / "results"
 FACTS = Facts("vgg9", "bntt", "poisson", 8, False, 5, True)
 DIRECT = Facts("vgg9", "bntt", "direct", 8, False, 1, False)
 ANN = Facts("vgg9", "none", "expected", 1, True, 1, False)
@@ -81,7 +80,7 @@ def test_what_was_kept_is_compared_by_how_it_was_asked_for(kind, arguments, fact
     assert made(kind).was_asked(arguments, facts) == same
 
 
-@pytest.mark.parametrize("file", sorted(KEPT.glob("studies/*/measures/*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", sorted(RESULTS.glob("*/measures/*.json")), ids=lambda path: path.stem)
 def test_every_kept_measure_is_what_it_says_and_can_be_read(file):
     kept = json.loads(file.read_text(encoding="utf-8"))
     words = {key: value for key, value in kept["arguments"].items() if key != "kind"}
@@ -91,7 +90,7 @@ def test_every_kept_measure_is_what_it_says_and_can_be_read(file):
 
 
 def test_another_record_of_a_measurement_is_read_as_such():
-    values = json.loads((KEPT / "cifar10-small-bntt" / "exit-per-sample.json").read_text(encoding="utf-8"))
+    values = json.loads((RESULTS / "cifar10-small-bntt" / "exit-per-sample.json").read_text(encoding="utf-8"))
     assert made("exit", per_sample=True).read(values).criteria
     with pytest.raises(ValueError, match="Field required"):
         made("exit").read(values)

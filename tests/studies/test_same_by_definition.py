@@ -1,7 +1,6 @@
 """Runs that are one by definition: found from recipes, in every study, and bit for bit the same where they were run."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +9,8 @@ from bntt.studies.same_by_definition import definition, same_runs
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import load_study, study_names
 from bntt.studies.study_result import as_json
+from tests.evidence import RESULTS
 from tests.studies.found import full_result
-
-KEPT = Path(__file__).parents[2] / "docs" / "results"
 
 
 def recipe(norm, *more):
@@ -66,6 +64,6 @@ def test_a_result_names_them_in_its_table_and_counts_them_once_in_its_claims():
 @pytest.mark.parametrize(("one", "other"), [("tdbn", "bn-pooled"), ("bntt-scaled", "bntt")])
 def test_they_were_so_where_they_were_run(one, other, seed):
     """Of the runs that are kept: the same images right, the same spikes."""
-    found = [json.loads((KEPT / f"rows-{name}-{seed}" / "evaluation.json").read_text()) for name in (one, other)]
+    found = [json.loads((RESULTS / f"rows-{name}-{seed}" / "evaluation.json").read_text()) for name in (one, other)]
     assert found[0]["accuracy"] == found[1]["accuracy"]
     assert found[0]["spikes_per_image"] == found[1]["spikes_per_image"]

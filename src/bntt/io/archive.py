@@ -5,8 +5,10 @@ The same files give the same bytes. Reading verifies the checksum first, and nev
 
 from __future__ import annotations
 
+import atexit
 import io
 import lzma
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +21,7 @@ SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
 LARGEST = 1 << 29
 """Bytes of all files of an archive together."""
-_UNPACKED: dict[tuple[Path, str], tempfile.TemporaryDirectory[str]] = {}
+_UNPACKED: dict[tuple[Path, str], Path] = {}
 """Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
 
 
@@ -85,23 +87,24 @@ def unpacked(folder: Path) -> Path:
     sums = folder / SUMS
     key = (folder.resolve(), digest_of_bytes(sums.read_bytes()) if sums.is_file() else "")
     if key not in _UNPACKED:
-        target = tempfile.TemporaryDirectory(prefix="bntt-", ignore_cleanup_errors=True)
+        target = Path(tempfile.mkdtemp(prefix="bntt-"))
+        atexit.register(shutil.rmtree, target, ignore_errors=True)
         for archive in archives_in(folder):
             for name, content in read_archive(archive):
-                file = Path(target.name, name)
+                file = target / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
         _UNPACKED[key] = target
-    return Path(_UNPACKED[key].name)
+    return _UNPACKED[key]
 
 
 def packed_place(path: Path) -> Path | None:
     """Tell where something that was unpacked belongs, ``FOLDER/NAME``; None for what lies there itself."""
     for (folder, _), target in _UNPACKED.items():
-        if path.is_relative_to(target.name):
+        if path.is_relative_to(target):
             here = Path.cwd().resolve()
             shown = folder.relative_to(here) if folder.is_relative_to(here) else Path(folder.name)
-            return shown / path.relative_to(target.name)
+            return shown / path.relative_to(target)
     return None
 
 

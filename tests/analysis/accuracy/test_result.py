@@ -1,7 +1,6 @@
 """The record of an evaluation: its words, tables, charts and numbers by hand, and kept files that it reads."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,8 @@ from bntt.analysis.accuracy.result import EvaluationResult, Retiming, UnvaryingI
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.result import checked_arguments, result_from
 from bntt.charts.records import HeatMap, Lines
+from tests.evidence import RESULTS
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
 KEPT = sorted(RESULTS.glob("**/evaluation*.json"))
 VALUES = {
     "dataset": "made",

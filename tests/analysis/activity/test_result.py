@@ -1,7 +1,6 @@
 """The record of activity: its numbers by hand, what it shows, and kept files that it reads."""
 
 import json
-from pathlib import Path
 
 import pytest
 from scipy import stats
@@ -10,9 +9,9 @@ from bntt.analysis.activity.charts import gamma_charts, gamma_distributions, spi
 from bntt.analysis.activity.result import ActivityResult, depth_correlation
 from bntt.analysis.result import result_from
 from bntt.charts.files import draw_figure
+from tests.evidence import RESULTS
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
-KEPT = sorted([*RESULTS.glob("*/activity*.json"), *RESULTS.glob("studies/*/measures/activity-*.json")])
+KEPT = sorted([*RESULTS.glob("*/activity*.json"), *RESULTS.glob("*/measures/activity-*.json")])
 LAYER = {
     "neurons": 4,
     "channels": 2,

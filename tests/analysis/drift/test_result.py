@@ -2,15 +2,15 @@
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import DriftResult
 from bntt.analysis.result import result_from
+from tests.evidence import RESULTS
 
-KEPT = sorted((Path(__file__).parents[3] / "docs" / "results").glob("*/drift.json"))
+KEPT = sorted(RESULTS.glob("*/drift.json"))
 LAYER = {
     "driven": [2, 3],
     "distance": [9.0, 0.5, 1.5],

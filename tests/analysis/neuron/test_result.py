@@ -1,13 +1,12 @@
 """The record of a neuron: what it shows, and kept files that it reads."""
 
 import json
-from pathlib import Path
 
 from bntt.analysis.neuron.result import NeuronResult
 from bntt.analysis.result import result_from
+from tests.evidence import RESULTS
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
-KEPT = sorted([*RESULTS.glob("*/neuron*.json"), *RESULTS.glob("studies/*/measures/neuron-*.json")])
+KEPT = sorted([*RESULTS.glob("*/neuron*.json"), *RESULTS.glob("*/measures/neuron-*.json")])
 STEPS = [
     {"step": 1, "potential": 0.5, "spike": False, "membrane": 0.5, "surrogate_gradient": 0.15},
     {"step": 2, "potential": None, "spike": True, "membrane": 0.0, "surrogate_gradient": None},

@@ -1,15 +1,14 @@
 """The record of accuracy on noisy images: what it shows, its numbers, and kept files that it reads."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from bntt.analysis.result import result_from
 from bntt.analysis.robustness.result import RobustResult
+from tests.evidence import RESULTS
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
-KEPT = sorted([*RESULTS.glob("*/robust.json"), *RESULTS.glob("studies/*/measures/robust-*.json")])
+KEPT = sorted([*RESULTS.glob("*/robust.json"), *RESULTS.glob("*/measures/robust-*.json")])
 
 
 def row(run, sigma, accuracy, to_first, **changes):

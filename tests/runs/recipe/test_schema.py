@@ -7,9 +7,9 @@ import tomllib
 
 import pytest
 
+from bntt.data.augment import AUGMENTATIONS
 from bntt.data.catalog import BUILT_IN, DATASETS
 from bntt.data.events.event_sets import EVENT_SETS
-from bntt.data.augment import AUGMENTATIONS
 from bntt.data.mix import MIXES
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS

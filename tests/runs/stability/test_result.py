@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,9 @@ from bntt.analysis.result import result_from
 from bntt.analysis.stability.gradients import AlongGradient
 from bntt.charts.files import save_figure
 from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
+from tests.evidence import RESULTS
 
-KEPT = sorted((Path(__file__).parents[3] / "docs" / "results").glob("**/stability*.json"))
+KEPT = sorted(RESULTS.glob("**/stability*.json"))
 ALONG = AlongGradient(steps=(0.1, 0.2), start=2.3, norm=1.5, loss=(2.0, 2.5), change=(0.3, 0.6))
 LOST = AlongGradient(steps=(0.1, 0.2), start=2.3, norm=math.inf, loss=(math.nan, math.inf), change=(math.nan, math.nan))
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from bntt.studies.report.reading import Values
-
-KEPT = Path(__file__).parents[3] / "docs" / "results"
+from tests.evidence import RESULTS
 
 
 def values(run: str, name: str) -> Values:
     """Of a file of a kept run."""
-    return Values(json.loads((KEPT / run / f"{name}.json").read_text(encoding="utf-8")), f"{name}.json")
+    return Values(json.loads((RESULTS / run / f"{name}.json").read_text(encoding="utf-8")), f"{name}.json")
 
 
 def texts(table, column: int) -> list[str]:

@@ -1,0 +1,61 @@
+"""docs/performance.md, from the kept reports of `bntt bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bntt.bench.speed_chart import speed_figure
+from bntt.charts.records import Figure
+from pages.kept import RUNS, introduction, read_json
+
+
+def facts(report: dict) -> str:
+    """What a report was measured on."""
+    environment = report["environment"]
+    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items() if name != "bntt")
+    return (
+        f"{environment['processor']}, {report['threads']} threads, commit `{environment['commit']}`, "
+        f"{environment['started'][:10]}; {versions}."
+    )
+
+
+def table(row: dict) -> list[str]:
+    """One case: every variant against the per-step loop and the dense limit."""
+    case, rates = row["case"], row["firing_rate"].values()
+    limit = next((t["median"] for t in row["timings"] if t["variant"] == "dense limit"), None)
+    lines = [
+        f"**{case['name']}**: T = {case['num_steps']}, batch {case['batch']}, γ = {case['gamma']:g}; "
+        f"{min(rates):.1%} to {max(rates):.1%} of the neurons of a layer fire at a step (mean {sum(rates) / len(rates):.1%}).",
+        "",
+        "| | step | speed | time / dense limit | peak memory over base |",
+        "|---|---|---|---|---|",
+    ]
+    for timing in row["timings"]:
+        ratio = f"{timing['median'] / limit:.2f}" if limit else "-"
+        memory = "-" if timing["variant"] == "dense limit" else f"{timing['peak_over_base'] / 2**20:,.0f} MiB"
+        lines.append(
+            f"| {timing['variant']} | {timing['median']:.3f} s | {timing['speed']:.2f}x | {ratio} | {memory} |"
+        )
+    return [*lines, ""]
+
+
+def reports() -> dict[str, dict]:
+    """Read every report, by its name."""
+    return {path.stem: read_json(path) for path in sorted((RUNS / "bench").glob("*.json"))}
+
+
+def pictures() -> Iterator[tuple[str, Figure]]:
+    """Yield the pictures of the page."""
+    for name, report in reports().items():
+        yield f"bench-{name}.svg", speed_figure(report)
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [introduction("performance"), ""]
+    for name, report in reports().items():
+        lines += [f"## {name}", "", facts(report), ""]
+        for row in report["cases"]:
+            lines += table(row)
+        lines += [f"![time and memory](pictures/bench-{name}.svg)", ""]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,17 @@
+"""docs/report.html: every kept study as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bntt.studies.report.page import html_of, page_of
+from bntt.studies.run_studies import Places, write_results
+from pages.results import recomputed
+
+
+def page() -> str:
+    """The whole of report.html."""
+    with TemporaryDirectory() as folder:
+        written = write_results(recomputed(), Places(out=Path(folder)))
+        return html_of(page_of([path.parent for path in written]))
