@@ -8,19 +8,19 @@ from bntt.engine.compute import Compute
 
 def test_a_misspelt_or_impossible_choice_is_refused_where_it_is_made():
     for choice, message in (
-        ({"events": "mesured"}, r"events must be one of measured, fixed, never, got 'mesured'"),
-        ({"backend": "refrence"}, r"backend must be one of auto, reference, cpu, triton, got 'refrence'"),
-        ({"precision": "half"}, r"precision must be one of fp32, bf16-grad, bf16, got 'half'"),
+        ({"events": "mesured"}, r'events must be "measured", "fixed" or "never", got .mesured.'),
+        ({"backend": "refrence"}, r'backend must be "auto", "reference", "cpu" or "triton", got .refrence.'),
+        ({"precision": "half"}, r'precision must be "fp32", "bf16-grad" or "bf16", got .half.'),
         (
             {"backend": "reference", "recompute": 5},
-            r"recompute=5 is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all steps",
+            r"recompute 5 is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all steps",
         ),
         (
             {"backend": "reference", "precision": "bf16"},
             r"'bf16' is the kernels' own, and backend",
         ),
         *(
-            ({"recompute": wrong}, r"recompute must be 'auto', 'never' or a number of steps, 1 or more, got")
+            ({"recompute": wrong}, r'recompute must be "auto", "never" or a whole number, 1 or more .steps., got')
             for wrong in (0, -1, "sometimes", 2.5, True)
         ),
     ):

@@ -23,7 +23,7 @@ def test_gamma_decays_as_weights_unless_it_is_told():
 
 WRONG = [
     ({"optimizer": "lion"}, 'optimizer must be "sgd", "adam" or "adamw", got \'lion\''),
-    ({"schedule": "steps"}, "schedule must be .*; did you mean 'step'"),
+    ({"schedule": "steps"}, "schedule must be .*.did you mean 'step'"),
     ({"loss": "mse"}, "loss must be "),
     ({"lr_every": "batch"}, 'lr_every must be "epoch" or "step"'),
     ({"lr": -1.0}, "lr must be a number, 0 or more, got -1.0"),

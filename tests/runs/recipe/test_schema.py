@@ -8,9 +8,8 @@ import tomllib
 import pytest
 
 from bntt.data.augment import AUGMENTATIONS
-from bntt.data.catalog import BUILT_IN, DATASETS
-from bntt.data.events.event_sets import EVENT_SETS
 from bntt.data.mix import MIXES
+from bntt.data.registry import DATASETS
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
 from bntt.runs.recipe.file import RecipeError, dump_recipe, explained_key, load_recipe, parse_recipe
@@ -167,7 +166,7 @@ def test_every_name_of_the_library_can_stand_in_a_recipe(monkeypatch):
     monkeypatch.setitem(NORMS, "mine", NORMS["bntt"])
     monkeypatch.setitem(spiking.SURROGATES, "mine", spiking.SURROGATES["triangle"])
     names = {
-        ("data", "name"): (*BUILT_IN, *DATASETS, *EVENT_SETS),
+        ("data", "name"): DATASETS,
         ("data", "augment"): AUGMENTATIONS,
         ("data", "mix"): ("", *MIXES),
         ("network", "name"): MODELS,

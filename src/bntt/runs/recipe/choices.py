@@ -20,7 +20,7 @@ def orders() -> Collection[str]:
 
 
 def augmentations() -> Collection[str]:
-    """Changes of training images or recordings."""
+    """Random changes of training images or recordings."""
     from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 
     return {**AUGMENTATIONS, **EVENT_AUGMENTATIONS}
