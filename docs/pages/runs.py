@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bntt.charts.records import Axis, Figure, Line, Lines
 from bntt.runs.recipe.file import load_recipe
+from bntt.runs.recipe.schema import values_of
 from pages import kept
 from pages.kept import RUNS, epochs, figures_of, introduction
 
@@ -150,7 +151,7 @@ def over_time(found: dict) -> str:
 def changed_runs() -> dict:
     """The base and those that differ from it in one thing; keys that came later have their defaults."""
     return {
-        folder.name: read(folder) | {"recipe": load_recipe(folder / "recipe.toml").model_dump(mode="json")}
+        folder.name: read(folder) | {"recipe": values_of(load_recipe(folder / "recipe.toml"))}
         for folder in sorted(RUNS.glob(f"{CHANGES}*"))
     }
 

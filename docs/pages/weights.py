@@ -27,6 +27,7 @@ from bntt.models import MODELS, PRETRAINED, PretrainedFacts
 from bntt.models.pretrained import read_pretrained
 from bntt.nn import SpikingClassifier
 from bntt.runs.open_run import LoadedRun, load_run
+from bntt.runs.recipe.build import builder_options
 from bntt.runs.recipe.file import dump_recipe
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "bntt" / "models" / "weights"
@@ -80,7 +81,7 @@ def facts_of(loaded: LoadedRun, sha256: str) -> PretrainedFacts:
         dataset=test["dataset"],
         classes=loaded.classes,
         image_shape=loaded.image_shape,
-        network={**recipe.network.model_dump(exclude={"name"}), **options},
+        network={**builder_options(recipe), **options},
         encoder={
             "num_steps": recipe.network.num_steps,
             "mean": encoder.mean.flatten().tolist(),
