@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bntt.analysis.accuracy.starts import student_quantile
+from bntt.analysis.accuracy.accuracy import student_quantile
 from bntt.bench.cases import STANDARD, Case
 
 OURS = Path(__file__).parents[2] / "src"

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.analysis.accuracy.starts import FEW
+from bntt.analysis.accuracy.accuracy import FEW
 from bntt.runs.recipe.toml_part import Part
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]

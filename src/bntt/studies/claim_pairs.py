@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.analysis.accuracy.starts import FEW, Difference, paired_difference
+from bntt.analysis.accuracy.accuracy import FEW, Difference, paired_difference
 from bntt.studies.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, with_starts
 
 SUPERIOR = 0.75
@@ -156,13 +156,13 @@ def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference |
 
 def _too_alike(found: Difference) -> bool:
     """Whether few starts all differ by the same, as whole numbers do: an interval of no width says nothing."""
-    low, high = min(found.each), max(found.each)
+    low, high = min(found.values), max(found.values)
     return found.n < FEW and high != 0 and isclose(low, high, rel_tol=1e-9)
 
 
 def _turned(found: Difference) -> Difference:
     """The other minus the one."""
-    return Difference(tuple(-value for value in found.each))
+    return Difference(tuple(-value for value in found.values))
 
 
 def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:

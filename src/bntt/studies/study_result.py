@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bntt.analysis.accuracy.starts import FEW, Summary, summary
+from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import environment
@@ -223,7 +223,7 @@ def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
     """Mean, deviation and Student's interval over the starts; None where nothing was run."""
     if not values:
         return None
-    found, digits = summary(values), metric_of(column.metric).metric.digits
+    found, digits = Summary(tuple(values)), metric_of(column.metric).metric.digits
     low, high = found.interval or (None, None)
     return {
         "mean": found.mean,
@@ -239,7 +239,7 @@ def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
 def text_of(found: Summary, digits: int) -> str:
     """Mean and deviation as a table shows them.
 
-    >>> text_of(summary([87.4, 87.6]), 1), text_of(summary([6380.0]), 0)
+    >>> text_of(Summary((87.4, 87.6)), 1), text_of(Summary((6380.0,)), 0)
     ('87.5 ± 0.1', '6,380')
     """
     if found.sd is None:

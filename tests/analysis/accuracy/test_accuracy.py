@@ -4,8 +4,14 @@ import pytest
 from scipy import stats
 
 from bntt.analysis import Accuracy
-from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.accuracy.starts import Difference, paired_difference, student_cdf, student_quantile, summary
+from bntt.analysis.accuracy.accuracy import (
+    Difference,
+    Summary,
+    paired_difference,
+    student_cdf,
+    student_quantile,
+    wilson,
+)
 
 
 def test_accuracy_by_hand():
@@ -29,7 +35,7 @@ def test_wilson_against_published_values():
 
 def test_mean_deviation_and_interval_by_hand():
     """sd of 2, 4, 9 is sqrt(13); t(0.975, 2) = 4.302653."""
-    found = summary([2.0, 4.0, 9.0])
+    found = Summary((2.0, 4.0, 9.0))
     assert (found.n, found.mean) == (3, 5.0)
     assert found.sd == pytest.approx(13**0.5)
     half = 4.302653 * (13 / 3) ** 0.5
@@ -37,10 +43,10 @@ def test_mean_deviation_and_interval_by_hand():
 
 
 def test_one_start_has_no_spread_and_none_no_mean():
-    found = summary([7.0])
+    found = Summary((7.0,))
     assert (found.mean, found.sd, found.interval) == (7.0, None, None)
     with pytest.raises(ValueError, match="no start"):
-        summary([])
+        Summary(())
 
 
 def test_the_paired_interval_is_scipys():
@@ -52,7 +58,7 @@ def test_the_paired_interval_is_scipys():
 
 def test_only_shared_seeds_count_and_the_sign_is_the_firsts():
     found = paired_difference({0: 5.0, 1: 7.0, 2: 1.0}, {1: 4.0, 2: 3.0, 3: 9.0})
-    assert found.each == (3.0, -2.0)
+    assert found.values == (3.0, -2.0)
     assert found.mean == 0.5
     with pytest.raises(ValueError, match="no seed is shared"):
         paired_difference({0: 1.0}, {1: 1.0})
@@ -67,7 +73,7 @@ def test_superiority_counts_ties_by_half():
 def test_what_is_not_finite_is_refused():
     for wrong in (float("nan"), float("inf"), float("-inf")):
         with pytest.raises(ValueError, match="is not finite"):
-            summary([1.0, wrong])
+            Summary((1.0, wrong))
         with pytest.raises(ValueError, match="is not finite"):
             paired_difference({0: 1.0, 1: wrong}, {0: 1.0, 1: 2.0})
 

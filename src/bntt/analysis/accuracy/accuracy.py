@@ -1,9 +1,10 @@
-"""Accuracy of a stochastic classifier: over noise draws, over time, with its interval."""
+"""Accuracy of a stochastic classifier over noise draws and over time, and numbers of several starts, with intervals."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import atan2, copysign, cos, isfinite, pi, sin, sqrt
 from statistics import mean, stdev
 
 
@@ -59,3 +60,134 @@ def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]
     half = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
     return (centre - half) / scale, (centre + half) / scale
+
+
+FEW = 5
+"""Fewer starts than this are preliminary."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers of several starts.
+
+    Raises:
+        ValueError: if there is none, or one is not finite.
+
+    >>> found = Summary((1.0, 2.0, 3.0))
+    >>> found.mean, found.sd, [round(bound, 3) for bound in found.interval]
+    (2.0, 1.0, [-0.484, 4.484])
+    """
+
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("no start: there is no mean of nothing")
+        if wrong := [value for value in self.values if not isfinite(value)]:
+            raise ValueError(f"{wrong[0]} of {self.n} starts' numbers is not finite: it has no mean and no deviation")
+
+    @property
+    def n(self) -> int:
+        """Starts."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return mean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over the starts (n - 1); None of one."""
+        return stdev(self.values) if self.n > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Student's 95 % interval of the mean: what other starts could have given. None of one start."""
+        if self.sd is None:
+            return None
+        half = student_quantile(0.975, self.n - 1) * self.sd / sqrt(self.n)
+        return self.mean - half, self.mean + half
+
+
+class Difference(Summary):
+    """One training minus another, start by start with the same seed."""
+
+    @property
+    def superiority(self) -> float:
+        """P(one > other), the share of starts in which the one is above, ties by half (Bouthillier et al. 2021)."""
+        return sum(0.5 if value == 0 else float(value > 0) for value in self.values) / self.n
+
+    @property
+    def superiority_interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of that share."""
+        return wilson(self.superiority, self.n)
+
+
+def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
+    """The one minus the other in every start that both have, by seed.
+
+    Raises:
+        ValueError: if they share no seed, or a difference is not finite.
+
+    >>> found = paired_difference({0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 2.0, 7: 9.0})
+    >>> found.values, found.superiority
+    ((2.0, 3.0), 1.0)
+    """
+    shared = sorted(one.keys() & other.keys())
+    if not shared:
+        raise ValueError("no seed is shared: differences are taken start by start")
+    return Difference(tuple(one[seed] - other[seed] for seed in shared))
+
+
+def student_cdf(t: float, degrees: int) -> float:
+    """P(T ≤ t) for a whole number of degrees of freedom, by the closed sums of Abramowitz & Stegun 26.7.3 and 26.7.4.
+
+    Raises:
+        ValueError: if there is not one degree of freedom.
+
+    >>> round(student_cdf(4.302653, 2), 6)
+    0.975
+    """
+    if degrees < 1:
+        raise ValueError(f"degrees of freedom must be 1 or more, got {degrees}")
+    angle = atan2(abs(t), sqrt(degrees))
+    sine, cosine = sin(angle), cos(angle)
+    if degrees % 2:
+        share = angle
+        if degrees > 1:
+            share += sine * cosine * _series(cosine * cosine, range(2, degrees - 1, 2))
+        share *= 2 / pi
+    else:
+        share = sine * _series(cosine * cosine, range(1, degrees - 1, 2))
+    return 0.5 + copysign(share / 2, t)
+
+
+def _series(square: float, numbers: range) -> float:
+    """``1 + (n₁ / (n₁ + 1)) c² (1 + (n₂ / (n₂ + 1)) c² (...))``."""
+    total = term = 1.0
+    for number in numbers:
+        term *= square * number / (number + 1)
+        total += term
+    return total
+
+
+def student_quantile(share: float, degrees: int) -> float:
+    """The t that a share of the distribution lies below, by bisection of :func:`student_cdf`.
+
+    Raises:
+        ValueError: if the share is not between 0 and 1, or there is not one degree of freedom.
+
+    >>> round(student_quantile(0.975, 4), 4)
+    2.7764
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share must be between 0 and 1, got {share}")
+    if share < 0.5:
+        return -student_quantile(1 - share, degrees)
+    low, high = 0.0, 1.0
+    while student_cdf(high, degrees) < share:
+        low, high = high, 2 * high
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_cdf(middle, degrees) < share else (low, middle)
+    return (low + high) / 2
