@@ -6,7 +6,7 @@ import pytest
 
 from bntt.charts.colours import METHODS, OTHERS, SHADES, looks_of, style_rules
 from bntt.charts.records import Axis, Bar, Bars, Entry, Forest, Line, Lines
-from bntt.nn.norms.methods import NORMS
+from bntt.nn.kinds import NORMS
 from tests.charts.every_kind import layers
 
 

@@ -5,6 +5,7 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.models import dvs_cnn
+from tests.grids import each_row, every_value
 from tests.kernels import needs_kernels
 from tests.models.test_vgg import counts, plan
 
@@ -22,7 +23,7 @@ def test_the_layers_are_those_of_wu_et_al():
     assert counts(net, 20) == (41_770_240, 2 * 128 + 2 * 384 + 1024 + 512)
 
 
-@pytest.mark.parametrize(("size", "features"), [(42, 10 * 10 * 24), (48, 12 * 12 * 24), (7, 24), (4, 24)])
+@each_row("size, features", [(42, 10 * 10 * 24), (48, 12 * 12 * 24), (7, 24), (4, 24)])
 def test_a_pooling_leaves_an_odd_last_row_out(size, features):
     net = dvs_cnn(num_steps=2, width=1 / 16, image_size=size)
     assert net.blocks["fc1"].synapse.weight.shape == (64, features)
@@ -30,8 +31,7 @@ def test_a_pooling_leaves_an_odd_last_row_out(size, features):
 
 
 @needs_kernels
-@pytest.mark.parametrize("norm", ["bntt", "bn", "none"])
-@pytest.mark.parametrize("events", ["fixed", "never"])
+@every_value(norm=["bntt", "bn", "none"], events=["fixed", "never"])
 def test_counts_above_one_and_odd_poolings_are_the_same_on_the_kernels(norm, events):
     """Up to the first spike that falls the other way: on few steps and samples none does."""
     x = torch.poisson(torch.full((3, 4, 2, 14, 14), 0.7), generator=torch.Generator().manual_seed(0))

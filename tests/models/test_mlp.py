@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.models import mlp
+from tests.grids import each_row
 
 
 def test_the_papers_sequential_mnist_network():
@@ -18,7 +19,7 @@ def test_images_are_flattened():
     assert mlp(in_features=12, num_steps=2)(torch.ones(2, 3, 3, 2, 2)).shape == (3, 10)
 
 
-@pytest.mark.parametrize("options", [{"in_features": 0}, {"hidden": ()}])
+@each_row("options", [{"in_features": 0}, {"hidden": ()}])
 def test_sizes_out_of_range(options):
     with pytest.raises(ValueError, match="in_features must be 1 or more and hidden not empty"):
         mlp(num_steps=2, **options)

@@ -7,14 +7,15 @@ import torch
 
 from bntt.models.plan import initialize, linear, scaled, vgg_layers
 from bntt.models.vgg import VGG6
+from tests.grids import each_row
 
 
-@pytest.mark.parametrize(("channels", "width", "expected"), [(64, 1.0, 64), (64, 0.25, 16), (10, 0.25, 2), (3, 0.1, 1)])
+@each_row("channels, width, expected", [(64, 1.0, 64), (64, 0.25, 16), (10, 0.25, 2), (3, 0.1, 1)])
 def test_scaled(channels, width, expected):
     assert scaled(channels, width) == expected
 
 
-@pytest.mark.parametrize("width", [0.0, -1.0, math.inf, math.nan])
+@each_row("width", [0.0, -1.0, math.inf, math.nan])
 def test_width_out_of_range(width):
     with pytest.raises(ValueError, match="width must be a number above 0"):
         scaled(64, width)

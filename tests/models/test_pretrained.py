@@ -118,6 +118,7 @@ def run(tmp_path_factory):
     return root / "demo"
 
 
+@pytest.mark.slow
 def test_the_files_are_made_of_a_run(run, tmp_path):
     made = maker().make(run, NAME, tmp_path)
     assert read_facts(NAME, tmp_path) == made
@@ -139,6 +140,7 @@ def test_the_files_are_made_of_a_run(run, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_measurement_of_another_epoch_is_refused(run, tmp_path):
     shutil.copytree(run, tmp_path / "demo")
     file = tmp_path / "demo" / "evaluation.json"
@@ -147,6 +149,7 @@ def test_a_measurement_of_another_epoch_is_refused(run, tmp_path):
         maker().make(tmp_path / "demo", NAME, tmp_path)
 
 
+@pytest.mark.slow
 def test_another_network_is_refused(tmp_path):
     options = [part for option in (*SMALL, "network.name=mlp") for part in ("-s", option)]
     assert cli.main(["train", "demo", *options, "--root", str(tmp_path)]) == 0

@@ -10,6 +10,7 @@ from torch import nn
 
 from bntt.models import resnet19, resnet20
 from bntt.nn import NORMS, CurrentBlock, NeuronBlock, SpikingBlock
+from tests.grids import every_value
 from tests.kernels import needs_kernels
 
 FORMS = ("basic", "sew", "ms")
@@ -57,8 +58,7 @@ def test_the_forms_are_their_papers():
 
 
 @needs_kernels
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("form", FORMS)
+@every_value(norm=NORMS, form=FORMS)
 def test_they_run_fused(form, norm):
     net = resnet20(num_steps=3, width=0.25, norm=norm, residual=form, dropout=0.1)
     for training in (True, False):

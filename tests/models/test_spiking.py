@@ -6,6 +6,7 @@ from jaxtyping import TypeCheckError
 
 from bntt.models import mlp, vgg6
 from bntt.nn import ArcTan, NoNorm, Triangle, fire_before, hard_reset
+from tests.grids import each_row
 
 
 def test_names_become_values():
@@ -21,8 +22,8 @@ def test_values_are_taken_as_they_are():
     assert isinstance(net.blocks["fc2"].norm, NoNorm)
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
+@each_row(
+    "option, message",
     [
         ({"norm": "bnnt"}, "unknown norm 'bnnt': choose one of bntt, bntt-scaled, tdbn"),
         ({"fire": "sometimes"}, 'fire must be "after" or "before", got \'sometimes\''),

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.models import vgg6, vgg9, vgg11
+from tests.grids import each_row
 
 
 def plan(net):
@@ -57,7 +58,7 @@ def test_vgg11_is_as_released():
     assert round(counts(vgg11(num_classes=200, num_steps=1, image_size=64), 1)[0] / 1e6, 2) == 12.13
 
 
-@pytest.mark.parametrize("size", [32, 64])
+@each_row("size", [32, 64])
 def test_vgg11_takes_both_sizes(size):
     net = vgg11(num_classes=10, num_steps=1, width=1 / 32, image_size=size)
     assert net(torch.ones(1, 2, 3, size, size)).shape == (2, 10)
@@ -73,7 +74,7 @@ def test_multiplications_of_vgg9_are_the_fact_sheets():
     assert round(counter.get_total_flops() / 2 / 1e6, 1) == 194.7
 
 
-@pytest.mark.parametrize("build", [vgg6, vgg9])
+@each_row("build", [vgg6, vgg9])
 def test_no_layer_has_a_bias_and_the_output_no_norm(build):
     names = [name for name, _ in build(num_steps=1).named_parameters()]
     assert not any("bias" in name or "beta" in name for name in names)
@@ -93,7 +94,7 @@ def test_width_multiplies_every_layer():
     assert [block.synapse.weight.shape[0] for block in net.blocks.values()] == [16, 16, 32, 32, 64, 64, 64, 256]
 
 
-@pytest.mark.parametrize("size", [30, 0, -8])
+@each_row("size", [30, 0, -8])
 def test_images_that_do_not_halve_are_refused(size):
     with pytest.raises(ValueError, match=f"image_size={size} cannot be halved 3 times.* multiple of 8"):
         vgg9(image_size=size, num_steps=1)

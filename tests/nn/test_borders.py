@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import bntt
+from tests.grids import every_value
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, pair, small, spikes_of
 
@@ -46,8 +47,7 @@ SURROUNDINGS: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
 }
 
 
-@pytest.mark.parametrize("where", SURROUNDINGS)
-@pytest.mark.parametrize("norm", [bntt.BNTT, bntt.TAB, bntt.TDBN])
+@every_value(where=SURROUNDINGS, norm=[bntt.BNTT, bntt.TAB, bntt.TDBN])
 def test_what_new_tensors_are_by_default_changes_nothing(where, norm, rng):
     x, weights = spikes_of(5, 3, rng), torch.arange(1.0, 5.0)
     ours, theirs = pair(small(5, norm=norm))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from bntt.nn import (
     hard_reset,
     soft_reset,
 )
+from tests.grids import every_value, pairs
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels
@@ -80,16 +80,16 @@ def gradients(net: SpikingNetwork, x: Tensor, cuts: list[int], *, detach: bool) 
     return {name: parameter.grad for name, parameter in net.named_parameters()}
 
 
-@pytest.mark.parametrize("recompute", ["never", 1])
-@pytest.mark.parametrize("cuts", [[2, 2, 2], [1, 5], [3, 1, 1, 1]], ids=str)
-@pytest.mark.parametrize("norm", NORMS)
+@every_value(norm=NORMS, cuts=[[2, 2, 2], [1, 5], [3, 1, 1, 1]], recompute=["never", 1])
 def test_every_gradient_of_detached_parts(norm, cuts, recompute, rng):
     compare(network(norm, rng), cuts, recompute, rng, detach=True)
 
 
-@pytest.mark.parametrize("reset", [soft_reset, hard_reset])
-@pytest.mark.parametrize("rule", [fire_after, fire_before])
-@pytest.mark.parametrize("leaks", [{}, {"learn_leak": True}, {"learn_leak": True, "channels": True}], ids=str)
+@pairs(
+    reset=[soft_reset, hard_reset],
+    rule=[fire_after, fire_before],
+    leaks=[{}, {"learn_leak": True}, {"learn_leak": True, "channels": True}],
+)
 def test_every_neuron(rule, reset, leaks, rng):
     net = network("tab", rng, rule=rule, reset=reset)
     for block in net.blocks.values():
@@ -99,9 +99,7 @@ def test_every_neuron(rule, reset, leaks, rng):
     compare(net, [2, 3, 1], "never", rng, detach=True)
 
 
-@pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("cuts", [[6], [2, 2, 2]], ids=str)
-@pytest.mark.parametrize("norm", ["tab", "window 1"])
+@pairs(recompute=["never", 2], cuts=[[6], [2, 2, 2]], norm=["tab", "window 1"])
 def test_a_bias_cancels_where_the_gradient_flows_through_the_past(norm, cuts, recompute, rng):
     net = network(norm, rng)
     found = compare(net, cuts, recompute, rng, detach=False)

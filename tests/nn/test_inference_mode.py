@@ -12,6 +12,7 @@ from bntt import Compute
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.network.state import NetworkState
 from bntt.nn.norms.methods import BNTT, TAB
+from tests.grids import pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, residual, small, spikes_of
 
@@ -30,10 +31,12 @@ def went_on(net: SpikingNetwork, x: Tensor, *, inference: bool, change=lambda st
     return [seen, logits, last, *(parameter.grad for parameter in net.parameters())]
 
 
-@pytest.mark.parametrize("change", [lambda state: state, NetworkState.detach], ids=["as it is", "detached"])
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("options", [{}, {"norm": TAB}, {"learn_leak": True}], ids=["plain", "TAB", "learned leak"])
+@pairs(
+    change=[lambda state: state, NetworkState.detach],
+    backend=["cpu", "reference"],
+    training=[True, False],
+    options=[{}, {"norm": TAB}, {"learn_leak": True}],
+)
 def test_a_state_of_inference_mode_is_a_state(options, training, backend, change, rng):
     net = small(**options).train(training)
     wide, x = copy.deepcopy(net).double(), spikes_of(5, 4, rng)

@@ -6,13 +6,13 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from bntt import Compute
 from bntt.nn import LIF, Triangle, fire_after, fire_before, hard_reset, soft_reset
 from bntt.nn.network.spiking_network import SpikingNetwork
+from tests.grids import each_row, pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, small, spikes_of
 
@@ -37,12 +37,12 @@ def leaks_of(net: SpikingNetwork, start: Tensor, channels: bool, dtype: torch.dt
     return leaks
 
 
-@pytest.mark.parametrize("reset", [soft_reset, hard_reset])
-@pytest.mark.parametrize("rule", [fire_after, fire_before])
-@pytest.mark.parametrize(
-    "start", [[0.0], [1e-30], [1e-42], [0.7], [1.0], [0.0, 0.9, 1e-30, 1.0]], ids=lambda start: str(start)
+@pairs(
+    reset=[soft_reset, hard_reset],
+    rule=[fire_after, fire_before],
+    start=[[0.0], [1e-30], [1e-42], [0.7], [1.0], [0.0, 0.9, 1e-30, 1.0]],
+    recompute=["never", 2],
 )
-@pytest.mark.parametrize("recompute", ["never", 2])
 def test_leaks_of_any_size_have_their_gradient(start, rule, reset, recompute, rng):
     """Above all of 0, where the gradient is as finite as elsewhere, and nothing may be divided by λ."""
     net = small(9, rule=rule, reset=reset)
@@ -59,7 +59,7 @@ def test_leaks_of_any_size_have_their_gradient(start, rule, reset, recompute, rn
     assert any(theirs.grad.abs().max() > 0 for theirs in wanted)
 
 
-@pytest.mark.parametrize("logit", [-200.0, -104.0, -88.0, -50.0, 0.0, 16.0, 200.0])
+@each_row("logit", [-200.0, -104.0, -88.0, -50.0, 0.0, 16.0, 200.0])
 def test_a_leak_by_its_logit_has_the_gradient_of_plain_pytorch(logit, rng):
     """dλ/dw = λ (1 - λ): where float32 has no such λ but 0 or 1 it is 0, and never NaN."""
     net = small(learn_leak=True)
@@ -78,8 +78,7 @@ def test_a_leak_by_its_logit_has_the_gradient_of_plain_pytorch(logit, rng):
         assert (gradient == 0) == (logit in (-200, -104, 200))
 
 
-@pytest.mark.parametrize("learned", [True, False])
-@pytest.mark.parametrize("rule", [fire_after, fire_before])
+@pairs(learned=[True, False], rule=[fire_after, fire_before])
 def test_a_threshold_that_is_a_tensor_runs_as_plain_pytorch(rule, learned, rng):
     net = small(9, rule=rule)
     plain, x, gradients = copy.deepcopy(net), spikes_of(9, 4, rng), []

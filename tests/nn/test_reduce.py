@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import Tensor
 
 from bntt.nn import NORMS, Compute, SpikingNetwork
+from tests.grids import each_row, every_value, pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import small, spikes_of
 from tests.processes import Processes
@@ -46,8 +46,7 @@ def parts_and_whole(norm: str, sizes: list[int], compute: Compute, dtype: torch.
     return expected, found, [dict(net.named_buffers()) for net in (whole, *nets)], processes.calls
 
 
-@pytest.mark.parametrize("sizes", [[3, 3], [5, 1], [2, 1, 3]], ids=str)
-@pytest.mark.parametrize("norm", BATCH_NORMS)
+@every_value(norm=BATCH_NORMS, sizes=[[3, 3], [5, 1], [2, 1, 3]])
 def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):
     """A part of one sample included, whose fully connected layer would be refused alone."""
     compute = Compute("reference")
@@ -63,8 +62,7 @@ def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("sizes", [[3, 3], [5, 1]], ids=str)
+@pairs(recompute=["never", 2], sizes=[[3, 3], [5, 1]])
 def test_fused_parts_are_the_whole(sizes, recompute, rng):
     compute = Compute("cpu", recompute=recompute)
     expected, found, buffers, calls = parts_and_whole("bntt", sizes, compute, torch.float32, rng)
@@ -79,7 +77,7 @@ def test_fused_parts_are_the_whole(sizes, recompute, rng):
     assert len(calls[0]) == 2 * 4 * spans
 
 
-@pytest.mark.parametrize("norm", ["bntt", "tab"])
+@each_row("norm", ["bntt", "tab"])
 def test_evaluation_asks_nobody(norm, rng):
     def refuse(sums: Tensor) -> Tensor:
         raise AssertionError

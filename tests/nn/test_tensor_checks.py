@@ -27,6 +27,7 @@ from bntt.nn import (
     SpikingBlock,
     SpikingClassifier,
 )
+from tests.grids import each_row
 
 pytestmark = pytest.mark.usefixtures("no_hook")
 NET = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4)
@@ -53,7 +54,7 @@ DOORS = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@each_row("door", DOORS)
 def test_a_numpy_array_is_no_tensor(door):
     call, shape = DOORS[door]
     call(torch.full(shape, 0.5))
@@ -65,7 +66,7 @@ def test_a_numpy_array_is_no_tensor(door):
         call(None)
 
 
-@pytest.mark.parametrize("index", [np.arange(4), [0, 1, 2, 3]])
+@each_row("index", [np.arange(4), [0, 1, 2, 3]])
 def test_an_index_is_a_tensor(index):
     for call in (MODEL, MODEL.trace, MODEL.advance, MODEL.encoder):
         with pytest.raises(TypeError, match=r"takes index as a torch\.Tensor, got (ndarray|list): torch"):
@@ -97,7 +98,7 @@ def takers():
                 yield pytest.param(function, id=name)
 
 
-@pytest.mark.parametrize("function", [*takers()])
+@each_row("function", [*takers()])
 def test_a_network_is_no_classifier(function):
     others = {
         p.name: None

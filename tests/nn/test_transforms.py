@@ -15,6 +15,7 @@ from bntt.nn.fusion.plan import plan_of
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, soft_reset
 from bntt.ops.norm import Moments, add_up
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle, fire
+from tests.grids import each_row, every_value, pairs
 from tests.kernels import needs_kernels
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")  # PyTorch's own
@@ -45,9 +46,7 @@ def rows(net: bntt.SpikingNetwork, x: Tensor) -> Tensor:
     return torch.stack(found).reshape(*logits.shape, *x.shape)
 
 
-@pytest.mark.parametrize("reset", [soft_reset, hard_reset])
-@pytest.mark.parametrize("rule", [fire_after, fire_before])
-@pytest.mark.parametrize("norm", NORMS)
+@every_value(norm=NORMS, rule=[fire_after, fire_before], reset=[soft_reset, hard_reset, hard_reset, soft_reset])
 def test_every_transform_of_a_network_is_what_autograd_finds(norm, rule, reset, rng):
     net, x, along, towards = network(norm, rule, reset), drawn(rng, T, B, F), drawn(rng, T, B, F), drawn(rng, B, K)
     jacobian = rows(net, x)
@@ -64,8 +63,7 @@ def test_every_transform_of_a_network_is_what_autograd_finds(norm, rule, reset, 
     assert torch.allclose(one_by_one, logits, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("form", ["forward", "advance"])
+@pairs(backend=["auto", "reference"], form=["forward", "advance"])
 def test_gradients_of_every_sample_alone(form, backend, rng):
     """Per-sample gradients of every parameter, against a loop; float32, which the kernels would take."""
     net, x = network().float(), drawn(rng, T, B, F).float()
@@ -127,7 +125,7 @@ def test_folded_networks_and_their_neurons_constants(folded, rng):
     assert torch.allclose(many, found.sum((0, 1)).expand_as(many), atol=1e-12)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@each_row("norm", NORMS)
 def test_a_norm_by_itself(norm, rng):
     part, x = NORMS[norm](F, T, 1.0).double().eval(), drawn(rng, T, B, F)
     inputs = x.clone().requires_grad_()
@@ -138,7 +136,7 @@ def test_a_norm_by_itself(norm, rng):
     assert torch.allclose(vmap(lambda x: part(x.unsqueeze(1))[0], in_dims=1)(x)[:, :, 0].transpose(0, 1), y, atol=1e-12)
 
 
-@pytest.mark.parametrize("surrogate", [Triangle(), FastSigmoid(), ArcTan()])
+@each_row("surrogate", [Triangle(), FastSigmoid(), ArcTan()])
 def test_firing_under_transforms(surrogate):
     u = torch.linspace(-1, 3, 41, dtype=torch.float64)
     threshold = torch.linspace(0.5, 2, 41, dtype=torch.float64)
@@ -149,9 +147,9 @@ def test_firing_under_transforms(surrogate):
     assert torch.equal(jacfwd(lambda u: fire(u, threshold, surrogate))(u), torch.diag(slope))
 
 
-@pytest.mark.parametrize("second", [grad, jacfwd, jacrev])
-@pytest.mark.parametrize("first", [grad, jacfwd, jacrev])
-@pytest.mark.parametrize("what", ["spikes", "pixels"])
+@each_row("second", [grad, jacfwd, jacrev])
+@each_row("first", [grad, jacfwd, jacrev])
+@each_row("what", ["spikes", "pixels"])
 def test_a_second_derivative_raises(what, first, second):
     """A surrogate is a derivative, not a function that has one: a Hessian without its part would be wrong."""
     encoder, x = PoissonEncoder(T, gradient=expected), torch.full((1, 1, 1, 2), 0.7)

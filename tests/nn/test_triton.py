@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 import bntt
 from bntt.engine import scan
-from bntt.engine.kernels import BackendError
+from bntt.engine.kernels import BackendError, has_bf16
 from bntt.nn import SpikingNetwork
 from bntt.nn.fusion import plan
 from tests.engine.triton import DEVICE
-from tests.kernels import choose, needs_bf16, needs_kernels
+from tests.grids import pairs
+from tests.kernels import choose, needs_kernels
 from tests.nn.networks import FORMS, OPTIONS, close, residual, small, spikes_of
 
 
@@ -34,6 +35,7 @@ def backward(net: SpikingNetwork, x: Tensor) -> Tensor:
     return logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "recompute"),
     [
@@ -63,6 +65,7 @@ def test_logits_gradients_and_statistics(options, recompute, rng):
     assert all(torch.equal(traces[0].spikes[name].cpu(), traces[1].spikes[name].cpu()) for name in traces[1].spikes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_residual_blocks_pools_and_dropout(form, rng):
     ours, theirs = pair(residual(form, 3, dropout=0.3))
@@ -105,10 +108,12 @@ def door() -> SimpleNamespace:
     )
 
 
-@pytest.mark.parametrize("backend", ["reference", "triton"])
-@pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
-@pytest.mark.parametrize("build", [bntt.models.vgg6, *(partial(residual_of, form) for form in FORMS)])
+@pairs(
+    backend=["reference", "triton"],
+    recompute=["never", 2],
+    precision=["fp32", "bf16"] if has_bf16() else ["fp32"],
+    build=[bntt.models.vgg6, *(partial(residual_of, form) for form in FORMS)],
+)
 def test_a_training_step_touches_no_other_device_and_waits_for_no_value(
     build, backend, recompute, precision, monkeypatch
 ):

@@ -16,6 +16,7 @@ from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequen
 from bntt.ops.norm import normalize
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.folding import RULES
+from tests.grids import each_row, pairs
 
 STEPS, CHANNELS = 7, 5
 KEPT = list(itertools.product((True, False), (True, False)))
@@ -56,9 +57,7 @@ def by_hand(x: np.ndarray, before: Normalisation, neuron: Neuron, *, mean: bool,
     return spikes
 
 
-@pytest.mark.parametrize("leak", [0.9, torch.tensor(0.8), torch.tensor([0.1, 0.5, 0.9, 0.7, 1.0])], ids=str)
-@pytest.mark.parametrize(("mean", "ratio"), KEPT)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
+@pairs(rule__reset=RULES, mean__ratio=KEPT, leak=[0.9, torch.tensor(0.8), torch.tensor([0.1, 0.5, 0.9, 0.7, 1.0])])
 def test_spikes_are_those_of_a_loop(rule, reset, mean, ratio, leak, rng):
     before, neuron = random(rng), Neuron(leak, 0.7, rule, reset)
     current = torch.randn(STEPS, 30, CHANNELS, generator=rng, dtype=torch.float64) * 1.5
@@ -71,8 +70,7 @@ def test_spikes_are_those_of_a_loop(rule, reset, mean, ratio, leak, rng):
     assert torch.equal(spikes, exact) == (mean and ratio)
 
 
-@pytest.mark.parametrize("leak", [0.4, torch.tensor(0.6), torch.tensor([0.1, 0.5, 0.2, 0.7, 0.4])], ids=str)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
+@pairs(rule__reset=RULES, leak=[0.4, torch.tensor(0.6), torch.tensor([0.1, 0.5, 0.2, 0.7, 0.4])])
 def test_neurons_that_decay_their_input_fold(rule, reset, leak, rng):
     """Of (1 - λ) z, that is (1 - λ) a_t and (1 - λ) β_t, by the same loop."""
     before, neuron = random(rng), Neuron(leak, 0.3, rule, reset, decay_input=True)
@@ -85,8 +83,7 @@ def test_neurons_that_decay_their_input_fold(rule, reset, leak, rng):
     assert 0.05 < expected.mean() < 0.7
 
 
-@pytest.mark.parametrize("surrogate", [Triangle(0.7), FastSigmoid(2.0), ArcTan()], ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
+@pairs(rule__reset=RULES, surrogate=[Triangle(0.7), FastSigmoid(2.0), ArcTan()])
 def test_a_folded_normalisation_is_the_normalisation(rule, reset, surrogate, rng):
     """Spikes, and the gradient of the input, of a start and from an end."""
     before = random(rng)
@@ -127,7 +124,7 @@ def one_channel(*scale: float, shift: float = 0.0) -> Normalisation:
     return Normalisation(a, torch.zeros_like(a), torch.full_like(a, shift))
 
 
-@pytest.mark.parametrize("tiny", [0.0, -0.0, 1e-25, -1e-25])
+@each_row("tiny", [0.0, -0.0, 1e-25, -1e-25])
 def test_a_channel_that_cannot_be_divided_keeps_its_gain_in_every_step(tiny):
     both = Normalisation(
         *(torch.cat(rows, 1) for rows in zip(one_channel(2.0, tiny), one_channel(2.0, 4.0), strict=True))
@@ -149,10 +146,10 @@ def test_the_range_of_a_dtype_decides():
         assert (fold_neuron(Neuron(0.5, theta), one_channel(1.0, far), dtype=torch.float32).gain == 1).all()
 
 
-@pytest.mark.parametrize("reset", [soft_reset, hard_reset])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("rule", [fire_after, fire_before])
-@pytest.mark.parametrize("zero", [0.0, -0.0])
+@each_row("reset", [soft_reset, hard_reset])
+@each_row("dtype", [torch.float32, torch.float64])
+@each_row("rule", [fire_after, fire_before])
+@each_row("zero", [0.0, -0.0])
 def test_a_scale_of_zero_never_fires_without_the_ratio(zero, rule, dtype, reset):
     neuron = fold_neuron(
         Neuron(1.0, 1.0, rule, reset), one_channel(1.0, zero, zero, -1.0, shift=0.5), ratio=False, dtype=dtype

@@ -13,12 +13,12 @@ from bntt.ops.folded import TABLES, FoldedNeuron, folded_sequence
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from tests import reference
 from tests.folding import RULES, SHAPES, random_neuron
+from tests.grids import each_row, pairs
 
 STEPS, CHANNELS = 7, 5
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
+@pairs(rule__reset=RULES, shape=SHAPES)
 def test_spikes_and_membrane_are_the_oracles(rule, reset, shape, rng):
     neuron = random_neuron(shape, STEPS, CHANNELS, rng, rule=rule, reset=reset)
     current = torch.randn(STEPS, 40, CHANNELS, generator=rng, dtype=torch.float64)
@@ -47,8 +47,8 @@ def test_constant_tables_are_the_ordinary_neuron(rule, reset, rng):
         assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("cuts", [(0, 1, 7), (0, 3, 4, 7), tuple(range(8))])
-@pytest.mark.parametrize("shape", SHAPES)
+@each_row("cuts", [(0, 1, 7), (0, 3, 4, 7), tuple(range(8))])
+@each_row("shape", SHAPES)
 def test_parts_are_the_whole(shape, cuts, rng):
     neuron = random_neuron(shape, STEPS, CHANNELS, rng)
     current = torch.randn(STEPS, 4, CHANNELS, 2, 2, generator=rng)

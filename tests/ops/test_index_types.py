@@ -13,6 +13,7 @@ from bntt.nn.blocks.dropout import SpikeDropout
 from bntt.nn.network.call import Noise
 from bntt.ops.dropout import dropout_mask
 from bntt.ops.random import Purpose, sample_keys
+from tests.grids import each_row
 
 TYPES = (torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 INDEX = torch.tensor([0, 1, 5, 127])
@@ -44,13 +45,13 @@ CONSUMERS = {
 }
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("consumer", CONSUMERS.values(), ids=CONSUMERS)
+@each_row("dtype", TYPES)
+@each_row("consumer", CONSUMERS.values())
 def test_the_type_of_an_index_changes_nothing(consumer, dtype):
     assert torch.equal(consumer(INDEX.to(dtype)), consumer(INDEX))
 
 
-@pytest.mark.parametrize("dtype", TYPES[:4], ids=str)
+@each_row("dtype", TYPES[:4])
 def test_a_state_may_be_named_again_in_another_type(dtype):
     model = classifier().eval()
     _, state = model.advance(IMAGES, steps=1, index=INDEX.to(dtype), **NAMED)
@@ -58,7 +59,7 @@ def test_a_state_may_be_named_again_in_another_type(dtype):
     model.advance(IMAGES, state, steps=1, index=INDEX)
 
 
-@pytest.mark.parametrize("wrong", [INDEX.float(), INDEX > 0, INDEX.to(torch.complex64)], ids=str)
+@each_row("wrong", [INDEX.float(), INDEX > 0, INDEX.to(torch.complex64)])
 def test_an_index_of_no_integers_is_refused(wrong):
     with pytest.raises(ValueError, match="index must name samples by integers, got torch"):
         unwrap(sample_keys)(1, Purpose.SPIKES, 2, wrong)  # past the tests' check of types

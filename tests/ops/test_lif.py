@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import bntt.ops.lif as lif
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, lif_step, soft_reset
+from tests.grids import each_row, pairs
 
 RULES = [fire_after, fire_before]
 RESETS = [soft_reset, hard_reset]
@@ -35,9 +36,7 @@ def test_fire_before_answers_one_step_later_and_leaks_before_the_reset():
     assert membrane.item() == pytest.approx(0.5 * -0.15 + 0.1)
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("reset", RESETS)
-@pytest.mark.parametrize("decay_input", [False, True])
+@pairs(rule=RULES, reset=RESETS, decay_input=[False, True])
 def test_sequence_is_step_after_step(rule, reset, decay_input, rng):
     current = torch.randn(7, 3, 4, generator=rng, dtype=torch.float64) * 2
     neuron = Neuron(0.6, rule=rule, reset=reset, decay_input=decay_input)
@@ -49,7 +48,7 @@ def test_sequence_is_step_after_step(rule, reset, decay_input, rng):
     assert torch.equal(state, membrane)
 
 
-@pytest.mark.parametrize("reset", RESETS)
+@each_row("reset", RESETS)
 def test_the_order_of_steps_matters(reset):
     """Metamorphic: reversed input, another answer."""
     current = torch.tensor([2.0, 0.1, 0.1], dtype=torch.float64).view(3, 1)
@@ -82,8 +81,7 @@ def test_a_learnable_leak_gets_the_gradient_of_the_leak_path():
     assert float(leak.grad) == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("tau", [1.0, 2.0, 5.0])
+@pairs(rule=RULES, tau=[1.0, 2.0, 5.0])
 def test_an_input_that_decays_is_that_of_fang_et_al(tau, rule, rng):
     """Their Eq. 4 with V_reset = 0, H = V + (X - V) / τ, beside the paper's λV + X, at λ = 1 - 1/τ."""
     current = torch.randn(6, 3, generator=rng, dtype=torch.float64) * 2
@@ -116,7 +114,7 @@ def soft_fire(membrane, threshold, surrogate):
     return threshold * 0.3 * (0.5 + v - v * v.abs() / 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     steps=st.integers(1, 5),
     width=st.integers(1, 4),

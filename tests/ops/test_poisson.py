@@ -7,6 +7,7 @@ import torch
 
 from bntt.ops.poisson import expectation, expected, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, uniform
+from tests.grids import each_row
 
 DRAWS = 100_000
 
@@ -16,7 +17,7 @@ def u():
     return uniform(sample_keys(11, Purpose.SPIKES, 0, torch.arange(100)), DRAWS // 100).flatten()
 
 
-@pytest.mark.parametrize("level", [x / 4 for x in range(-10, 11)])
+@each_row("level", [x / 4 for x in range(-10, 11)])
 def test_signed_rate_at_21_levels(level, u):
     """sign(x) · min(1, |x|/2), within four standard errors of 100,000 draws."""
     spikes = signed_rate(torch.full((DRAWS,), level), u)
@@ -25,7 +26,7 @@ def test_signed_rate_at_21_levels(level, u):
     assert abs(spikes.abs().mean().item() - p) <= 4 * math.sqrt(p * (1 - p) / DRAWS) + 2**-23
 
 
-@pytest.mark.parametrize("level", [x / 20 for x in range(21)])
+@each_row("level", [x / 20 for x in range(21)])
 def test_unsigned_rate_at_21_levels(level, u):
     spikes = unsigned_rate(torch.full((DRAWS,), level), u)
     assert abs(spikes.mean().item() - level) <= 4 * math.sqrt(level * (1 - level) / DRAWS) + 2**-23
@@ -40,7 +41,7 @@ def test_saturation_beyond_two(u):
     assert (signed_rate(torch.full((DRAWS,), -2.0), u) == -1).all()
 
 
-@pytest.mark.parametrize("signed", [True, False])
+@each_row("signed", [True, False])
 def test_the_estimator_is_the_derivative_of_the_expectation(signed):
     x = torch.tensor([-3.0, -1.5, 0.25, 1.5, 3.0] if signed else [0.25, 0.5, 0.75], requires_grad=True)
     expectation(x, signed).sum().backward()

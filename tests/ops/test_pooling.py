@@ -5,6 +5,7 @@ import torch
 
 from bntt.ops.norm import Moments, pool_moments, step_moments
 from bntt.ops.pooling import AllSteps, Window
+from tests.grids import each_row
 
 STEPS = 7
 CAUSAL = [Window(0), Window(1), Window(3), Window(20), Window(None)]
@@ -18,8 +19,8 @@ def rows(moments: Moments, which: slice) -> Moments:
     return Moments(moments.mean[which], moments.var[which], moments.count[which])
 
 
-@pytest.mark.parametrize("cut", [[7], [3, 4], [1] * 7, [2, 1, 4]], ids=str)
-@pytest.mark.parametrize("pooling", CAUSAL, ids=str)
+@each_row("cut", [[7], [3, 4], [1] * 7, [2, 1, 4]])
+@each_row("pooling", CAUSAL)
 def test_any_cut_is_the_matrix(pooling, cut, rng):
     own, kept, first = some(rng), None, 0
     expected = pool_moments(own, pooling.weights(STEPS))
@@ -32,13 +33,13 @@ def test_any_cut_is_the_matrix(pooling, cut, rng):
         first += size
 
 
-@pytest.mark.parametrize(("pooling", "kept"), [(Window(0), None), (Window(1), 1), (Window(3), 3), (Window(None), 1)])
+@each_row("pooling, kept", [(Window(0), None), (Window(1), 1), (Window(3), 3), (Window(None), 1)])
 def test_what_is_kept_does_not_grow(pooling, kept, rng):
     _, held = pooling.extend(None, some(rng))
     assert (None if held is None else len(held.count)) == kept
 
 
-@pytest.mark.parametrize("pooling", [*CAUSAL, AllSteps()], ids=str)
+@each_row("pooling", [*CAUSAL, AllSteps()])
 def test_rows_are_averages_that_look_ahead_only_where_they_say_so(pooling):
     weights = pooling.weights(STEPS)
     assert torch.allclose(weights.sum(1), torch.ones(len(weights), dtype=torch.float64))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from bntt.ops.random import Purpose, normal, permutation, sample_keys, step_keys, uniform
 from tests import reference
+from tests.grids import each_row
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.integers(0, 2**63 - 1),
     st.sampled_from(list(Purpose)),
@@ -60,7 +61,7 @@ def test_uniforms_are_uniform():
     assert torch.equal(u * 2**24, (u * 2**24).round())
 
 
-@pytest.mark.parametrize("axis", ["seed", "purpose", "draw", "index", "t"])
+@each_row("axis", ["seed", "purpose", "draw", "index", "t"])
 def test_neighbouring_counters_are_uncorrelated(axis):
     """Neighbours along every coordinate correlate by less than 4 / sqrt(N)."""
 
@@ -74,7 +75,7 @@ def test_neighbouring_counters_are_uncorrelated(axis):
     assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 4 / math.sqrt(len(a))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 3000))
 def test_normal_numbers_are_the_inverse_of_the_distribution(seed, draw, index, position):
     """As the standard library's other algorithm inverts it, at the middle of the uniform number's interval."""
@@ -132,7 +133,7 @@ def test_permutation_is_one_and_differs_by_draw():
     assert torch.equal(first, permutation(0, Purpose.ORDER, 0, 1000))
 
 
-@pytest.mark.parametrize("bad", [-1, 2**63])
+@each_row("bad", [-1, 2**63])
 def test_seed_and_draw_out_of_range(bad):
     with pytest.raises(ValueError, match=f"seed must be an integer .* got {bad}"):
         sample_keys(bad, Purpose.SPIKES, 0, torch.arange(1))

@@ -4,21 +4,22 @@ import pytest
 import torch
 
 from bntt.ops.retime import RETIMINGS, retiming
+from tests.grids import each_row
 
 
-@pytest.mark.parametrize("wanted", [1, 3, 5])
+@each_row("wanted", [1, 3, 5])
 def test_truncated_tables_are_the_first_rows(wanted, rng):
     rows = torch.rand(5, 2, generator=rng, dtype=torch.float64)
     assert torch.equal(retiming(5, wanted, "truncate") @ rows, rows[:wanted])
 
 
-@pytest.mark.parametrize("wanted", [5, 6, 11])
+@each_row("wanted", [5, 6, 11])
 def test_held_tables_repeat_the_last_row(wanted, rng):
     rows = torch.rand(5, 2, generator=rng, dtype=torch.float64)
     assert torch.equal(retiming(5, wanted, "hold") @ rows, torch.cat([rows, rows[-1:].expand(wanted - 5, 2)]))
 
 
-@pytest.mark.parametrize(("steps", "wanted"), [(5, 5), (5, 9), (4, 11), (2, 3), (1, 4), (1, 1)])
+@each_row("steps, wanted", [(5, 5), (5, 9), (4, 11), (2, 3), (1, 4), (1, 1)])
 def test_interpolated_tables_step_by_step(steps, wanted, rng):
     rows = torch.rand(steps, 2, generator=rng, dtype=torch.float64)
     found = retiming(steps, wanted, "interpolate") @ rows
@@ -36,15 +37,15 @@ def test_a_straight_line_stays_one():
     assert torch.allclose(retiming(4, 7, "interpolate") @ line, torch.arange(7, dtype=torch.float64)[:, None] / 2)
 
 
-@pytest.mark.parametrize("how", RETIMINGS)
+@each_row("how", RETIMINGS)
 def test_rows_are_shares(how):
     matrix = retiming(6, 6 if how == "truncate" else 13, how)
     assert matrix.min() >= 0
     assert torch.allclose(matrix.sum(1), torch.ones(len(matrix), dtype=torch.float64))
 
 
-@pytest.mark.parametrize(
-    ("steps", "wanted", "how", "message"),
+@each_row(
+    "steps, wanted, how, message",
     [
         (4, 5, "truncate", "truncate leaves steps away, 5 are more than 4: say 'hold' or 'interpolate'"),
         (4, 3, "hold", "hold adds steps, 3 are fewer than 4: say 'truncate'"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle, fire
+from tests.grids import each_row
 
 
 def slope(membrane: torch.Tensor, threshold: float = 1.0, surrogate=Triangle()) -> torch.Tensor:
@@ -24,7 +25,7 @@ def test_surrogate_is_eq_8_on_a_grid_exactly():
     assert np.array_equal(found, expected, equal_nan=True)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 1.0, 2.0])
+@each_row("threshold", [0.5, 1.0, 2.0])
 def test_gradient_is_the_surrogate_of_the_normalised_distance(threshold):
     """u/θ - 1 inside, and no further 1/θ outside."""
     membrane = torch.linspace(-1, 4, 101, dtype=torch.float64)
@@ -38,7 +39,7 @@ def test_fires_strictly_above_the_threshold():
     assert fire(membrane).tolist() == [0, 0, 1, 0, 0, 1]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@each_row("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_spikes_have_the_membranes_dtype(dtype):
     assert fire(torch.ones(3, dtype=dtype) * 2).dtype == dtype
 
@@ -57,7 +58,7 @@ def test_other_surrogates_match_their_formulas(v, slope_, alpha):
     assert float(ArcTan(alpha)(x)) == pytest.approx(alpha / 2 / (1 + (math.pi / 2 * alpha * v) ** 2))
 
 
-@pytest.mark.parametrize("surrogate", [Triangle(), FastSigmoid(), ArcTan()])
+@each_row("surrogate", [Triangle(), FastSigmoid(), ArcTan()])
 def test_a_surrogate_is_used_in_the_backward_pass(surrogate):
     membrane = torch.linspace(0, 2, 11, dtype=torch.float64)
     assert torch.equal(slope(membrane, 1.0, surrogate), surrogate(membrane - 1))

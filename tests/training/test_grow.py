@@ -7,7 +7,6 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
-from bntt.nn.network.retime import step_tables
 from bntt.training import EpochRecord, Method, Session, StepRecord, fit
 from bntt.training.grow import check_stages, hold_from, steps_in
 from tests.kernels import choose
@@ -32,7 +31,7 @@ def tables(model):
         (path, name): table.detach().clone()
         for path, norm in model.named_modules()
         if isinstance(norm, TemporalNorm)
-        for name, table in step_tables(norm)
+        for name, table in norm.step_tables()
     }
 
 
@@ -55,7 +54,7 @@ def test_new_steps_begin_as_the_last_one_with_its_momentum(norm, how, batches):
     }
     hold_from(model, 2, optimizer)
     for norm_module in (part for part in model.modules() if isinstance(part, TemporalNorm)):
-        for _, table in step_tables(norm_module):
+        for _, table in norm_module.step_tables():
             assert torch.equal(table[2], table[1])
             assert torch.equal(table[3], table[1])
             for key, value in last.get(id(table), {}).items():

@@ -8,9 +8,11 @@ import tyro
 
 
 def list_names(
-    what: tyro.conf.Positional[Literal["recipes", "studies", "models", "pretrained", "datasets", "norms", "backends"]],
+    what: tyro.conf.Positional[
+        Literal["recipes", "studies", "models", "pretrained", "datasets", "norms", "neurons", "encoders", "backends"]
+    ],
 ) -> None:
-    """Name the recipes, studies, models, trained networks, datasets, norms or backends that there are, one a line.
+    """Name the recipes, studies, models, trained networks, datasets, norms, neurons, encoders or backends, one a line.
 
     Example: bntt list recipes
 
@@ -31,7 +33,7 @@ def list_names(
     from bntt.data.catalog import ways_to_get
     from bntt.data.registry import DATASETS
     from bntt.models import MODELS, PRETRAINED
-    from bntt.nn import NORMS
+    from bntt.nn import ENCODERS, NEURONS, NORMS
     from bntt.runs.recipe import recipe_names
     from bntt.studies.study_file import load_study, study_names
 
@@ -48,6 +50,8 @@ def list_names(
         "models": MODELS,
         "pretrained": PRETRAINED,
         "norms": NORMS,
+        "neurons": NEURONS,
+        "encoders": ENCODERS,
     }
     for name in names[what]:
         console.line(name)

@@ -58,6 +58,7 @@ def predict(
     from bntt.data.images.image_file import read_picture
     from bntt.data.sequences import arrange
     from bntt.models import pretrained, pretrained_facts
+    from bntt.nn.kinds import encoder_facts_by_name
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
@@ -71,11 +72,10 @@ def predict(
         answers = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
     else:
         loaded = load_run(run)
-        if loaded.recipe.encoder.name == "frames":
+        if encoder_facts_by_name(loaded.recipe.encoder.name).takes == "frames":
             raise RecipeError(f"{run} was trained on frames ({loaded.recipe.data.name}) and takes no pictures")
-        draws = draws_of(loaded.facts, draws)
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
-        order = loaded.recipe.data.order
+        order, draws = loaded.recipe.data.order, draws_of(loaded.facts, draws)
         untrained = "imported" if loaded.recipe.imported.file else "converted"
         answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else untrained}"
     pictures = [read_picture(path, shape, invert=invert) for path in images]

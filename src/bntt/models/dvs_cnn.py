@@ -8,15 +8,16 @@ from typing import Any
 from torch import nn
 
 from bntt.models.plan import HiddenLayer, convolution, linear, scaled
-from bntt.models.spiking import spiking_network
+from bntt.models.spiking import MODELS, spiking_network
+from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.methods import NormBuilder
 
 CONVOLUTIONS = (128, 128, 384, 384)
 """Channels; the second and the fourth are followed by 2x2 average pooling."""
 HIDDEN = (1024, 512)
 
 
+@MODELS.register("dvs_cnn")
 def dvs_cnn(
     *,
     num_classes: int = 10,

@@ -8,11 +8,12 @@ from typing import Any
 from torch import nn
 
 from bntt.models.plan import HiddenLayer, linear, scaled
-from bntt.models.spiking import spiking_network
+from bntt.models.spiking import MODELS, spiking_network
+from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.methods import NormBuilder
 
 
+@MODELS.register("mlp")
 def mlp(
     *,
     in_features: int = 1,

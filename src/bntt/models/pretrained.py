@@ -13,13 +13,13 @@ import safetensors.torch
 from torch import Tensor
 
 from bntt.io.files import digest_of_bytes
-from bntt.models.spiking import resolve
 from bntt.models.vgg import vgg6
 from bntt.nn.encoders.poisson import PoissonEncoder
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.registry import Registry
 
-PRETRAINED: dict[str, Callable[..., SpikingNetwork]] = {"fashion-mnist-vgg6": vgg6}
+PRETRAINED: Registry[Callable[..., SpikingNetwork]] = Registry("pretrained network", {"fashion-mnist-vgg6": vgg6})
 """The builder of each network that comes trained. ``docs/make.py --weights`` makes its files of a run."""
 
 
@@ -95,7 +95,7 @@ def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
 
 def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
     """As :func:`pretrained`, from files in a folder."""
-    facts, build = read_facts(name, folder), resolve("pretrained network", PRETRAINED, name)
+    facts, build = read_facts(name, folder), PRETRAINED.resolve(name)
     payload = _bytes(folder.joinpath(f"{name}.safetensors"))
     if digest_of_bytes(payload) != facts.sha256:
         raise PretrainedError(f"{name}.safetensors is not the file that {name}.json describes (SHA-256): {AGAIN}")
@@ -114,7 +114,7 @@ def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
 
 def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
     """As :func:`pretrained_facts`, from a file in a folder."""
-    resolve("pretrained network", PRETRAINED, name)
+    PRETRAINED.resolve(name)
     try:
         facts = json.loads(_bytes(folder.joinpath(f"{name}.json")))
         for key in ("classes", "image_shape"):

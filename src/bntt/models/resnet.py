@@ -10,10 +10,10 @@ from typing import Any, Literal
 from torch import nn
 
 from bntt.models.plan import convolution, linear, scaled
-from bntt.models.spiking import Maker, check_classes, maker
+from bntt.models.spiking import MODELS, Maker, check_classes, maker
 from bntt.nn.blocks.residual import Residual
+from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.methods import NormBuilder
 
 Form = Literal["basic", "sew", "ms"]
 """Spikes or the shortcut's current, before the neurons; spikes after them; currents with the neurons first."""
@@ -21,6 +21,7 @@ AT_SUMS = 1 / math.sqrt(2)
 """Zheng et al.'s α of the two norms whose currents are added up, so that the sum has the variance of either."""
 
 
+@MODELS.register("resnet19")
 def resnet19(
     *,
     num_classes: int = 10,
@@ -62,6 +63,7 @@ def resnet19(
     return make.network(blocks, linear(hidden, check_classes(num_classes)))
 
 
+@MODELS.register("resnet20")
 def resnet20(
     *,
     num_classes: int = 10,

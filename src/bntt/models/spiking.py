@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from torch import nn
 
@@ -12,23 +12,24 @@ from bntt.models.plan import HiddenLayer, initialize, linear
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.dropout import SpikeDropout
 from bntt.nn.blocks.readout import Readout, SpikeCount
+from bntt.nn.kinds import NEURONS, NORMS, NormBuilder, neuron_facts_by_name
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.rectifier import Rectifier
-from bntt.nn.norms.methods import NORMS, NormBuilder
-from bntt.nn.norms.temporal import LayerNorm, TemporalNorm
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
 from bntt.options import Limits, OneOf, check_options
+from bntt.registry import Registry
 
-FIRE_RULES: dict[str, FireRule] = {"after": fire_after, "before": fire_before}
-RESETS: dict[str, Reset] = {"soft": soft_reset, "hard": hard_reset}
-SURROGATES: dict[str, Surrogate] = {"triangle": Triangle(), "fast-sigmoid": FastSigmoid(), "arctan": ArcTan()}
+FIRE_RULES: Registry[FireRule] = Registry("fire rule", {"after": fire_after, "before": fire_before})
+RESETS: Registry[Reset] = Registry("reset", {"soft": soft_reset, "hard": hard_reset})
+SURROGATES: Registry[Surrogate] = Registry(
+    "surrogate", {"triangle": Triangle(), "fast-sigmoid": FastSigmoid(), "arctan": ArcTan()}
+)
+MODELS: Registry[Callable[..., SpikingNetwork]] = Registry("network")
+"""The spiking networks that recipes know by name; each builder names what it must know of the samples, ``in_channels``
+(and ``image_size`` where they must be square) or ``in_features``, which sequences have too."""
 
 RELU_GAIN = 2.0**0.5
 """He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class NeuronOptions:
         OptionError: naming the option, what it must be, and what came.
     """
 
-    neuron: Literal["lif", "relu"] = "lif"
+    neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
     """Neurons: "relu" is an ANN of the same plan, of one step and without a norm; threshold, leak, fire, reset and
     surrogate then say nothing."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
@@ -85,19 +86,29 @@ class Maker:
         Raises:
             ValueError: if it has no ε, and one is asked for.
         """
-        norm, eps = self.norm_builder(channels, self.num_steps, alpha * self.options.threshold), self.options.norm_eps
-        if eps:
-            if not isinstance(norm, TemporalNorm | LayerNorm):
-                raise ValueError(f"norm_eps={eps}: a {type(norm).__name__} has no ε to set")
-            norm.eps = eps
-        return norm
+        options = self.options
+        norm: Any = self.norm_builder(channels, self.num_steps, alpha * options.threshold)
+        if options.norm_eps:
+            if not hasattr(norm, "eps"):
+                raise ValueError(f"norm_eps={options.norm_eps}: a {type(norm).__name__} has no ε to set")
+            norm.eps = options.norm_eps
+        made: nn.Module = norm
+        return made
 
-    def lif(self, channels: int) -> LIF | Rectifier:
-        """The neurons of a layer."""
-        if self.options.neuron == "relu":
-            return Rectifier()
-        learned = self.options.learn_leak
-        return self._lif(learn_leak=bool(learned), channels=channels if learned == "channel" else None)
+    def lif(self, channels: int, *, learns: bool = True) -> nn.Module:
+        """The neurons of a layer; of the output layer they do not learn their leak."""
+        options = self.options
+        return NEURONS[options.neuron](
+            channels,
+            self.num_steps,
+            self.leak,
+            options.threshold,
+            rule=FIRE_RULES.resolve(options.fire),
+            reset=RESETS.resolve(options.reset),
+            surrogate=_scaled(SURROGATES.resolve(options.surrogate), options.surrogate_scale),
+            decay_input=options.decay_input,
+            learn_leak=learns and options.learn_leak,
+        )
 
     def spiking(self, synapse: nn.Module, channels: int, pool: nn.Module | None = None) -> SpikingBlock:
         """Weights, norm and neurons; and dropout, where no pooling follows."""
@@ -115,24 +126,11 @@ class Maker:
 
     def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
         """The network of these blocks, with start weights."""
-        spiking = self.options.neuron == "lif"
-        counts = spiking and self.options.readout == "spikes"
-        last = SpikeCount(readout, self._lif()) if counts else Readout(readout)  # whose leak is not learned
+        counts = self.options.readout == "spikes"
+        last = SpikeCount(readout, self.lif(1, learns=False)) if counts else Readout(readout)
         network = SpikingNetwork(blocks, last)
-        initialize(network, self.seed, gain=2.0 if spiking else RELU_GAIN)
+        initialize(network, self.seed, gain=2.0 if neuron_facts_by_name(self.options.neuron).spikes else RELU_GAIN)
         return network
-
-    def _lif(self, **learned: Any) -> LIF:
-        options = self.options
-        return LIF(
-            self.leak,
-            threshold=options.threshold,
-            rule=resolve("fire rule", FIRE_RULES, options.fire),
-            reset=resolve("reset", RESETS, options.reset),
-            surrogate=_scaled(resolve("surrogate", SURROGATES, options.surrogate), options.surrogate_scale),
-            decay_input=options.decay_input,
-            **learned,
-        )
 
 
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
@@ -149,10 +147,14 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         ValueError: on a name that is not known, or a value that cannot be.
     """
     chosen = NeuronOptions(**options)
-    _scaled(resolve("surrogate", SURROGATES, chosen.surrogate), chosen.surrogate_scale)
-    if chosen.neuron == "relu":
+    _scaled(SURROGATES.resolve(chosen.surrogate), chosen.surrogate_scale)
+    for option in ("learn_leak", "decay_input"):
+        if (value := getattr(chosen, option)) and not NEURONS[chosen.neuron].takes(option):
+            raise ValueError(f"{option}={value!r}: neurons {chosen.neuron!r} have none")
+    if not neuron_facts_by_name(chosen.neuron).spikes:
         _check_ann(num_steps, norm, chosen)
-    return Maker(num_steps, leak, resolve("norm", NORMS, norm), chosen, seed)
+    builder: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
+    return Maker(num_steps, leak, builder, chosen, seed)
 
 
 def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
@@ -175,16 +177,13 @@ def _check_ann(num_steps: int, norm: str | NormBuilder, options: NeuronOptions) 
     Raises:
         ValueError: naming it.
     """
+    ann = f"an ANN (neuron={options.neuron!r})"
     if num_steps != 1:
-        raise ValueError(f"an ANN (neuron='relu') has one step, got num_steps={num_steps}: take num_steps=1")
+        raise ValueError(f"{ann} has one step, got num_steps={num_steps}: take num_steps=1")
     if norm != "none":
-        raise ValueError(f"an ANN (neuron='relu') has no norm here, as conversion needs it: norm='none', got {norm!r}")
-    if options.learn_leak:
-        raise ValueError(f"an ANN (neuron='relu') has no leak to learn, got learn_leak={options.learn_leak!r}")
-    if options.decay_input:
-        raise ValueError("an ANN (neuron='relu') has no membrane that its input could decay with, got decay_input=True")
+        raise ValueError(f"{ann} has no norm here, as conversion needs it: norm='none', got {norm!r}")
     if options.readout != "voltage":
-        raise ValueError(f"an ANN (neuron='relu') has no spikes to count, got readout={options.readout!r}")
+        raise ValueError(f"{ann} has no spikes to count, got readout={options.readout!r}")
 
 
 def spiking_network(
@@ -209,12 +208,3 @@ def check_classes(num_classes: int) -> int:
     if num_classes < 1:
         raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
     return num_classes
-
-
-def resolve(kind: str, known: dict[str, T], value: str | T) -> T:
-    """A value stands for itself, a name for its entry; an unknown name is an error that lists the known ones."""
-    if not isinstance(value, str):
-        return value
-    if value not in known:
-        raise ValueError(f"unknown {kind} {value!r}: choose one of {', '.join(known)}")
-    return known[value]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from bntt.models.plan import AVERAGE, HALVE, VGGPlan, vgg_layers
-from bntt.models.spiking import spiking_network
+from bntt.models.spiking import MODELS, spiking_network
+from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.methods import NormBuilder
 
 VGG6 = VGGPlan((16, 16, HALVE, 32, 32, HALVE), hidden=128)
 VGG9 = VGGPlan((64, 64, HALVE, 128, 128, HALVE, 256, 256, 256, HALVE), hidden=1024)
 VGG11 = VGGPlan((64, HALVE, 128, HALVE, 256, 256, HALVE, 512, 512, HALVE, 512, 512, AVERAGE), hidden=4096)
 
 
+@MODELS.register("vgg9")
 def vgg9(
     *,
     num_classes: int = 10,
@@ -47,6 +48,7 @@ def vgg9(
     return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)
 
 
+@MODELS.register("vgg11")
 def vgg11(
     *,
     num_classes: int = 100,
@@ -70,6 +72,7 @@ def vgg11(
     return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)
 
 
+@MODELS.register("vgg6")
 def vgg6(
     *,
     num_classes: int = 10,

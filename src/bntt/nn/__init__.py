@@ -1,104 +1,78 @@
 """Modules: they own parameters and start values; the equations are in :mod:`bntt.ops`."""
 
-from bntt.engine.compute import Compute
-from bntt.engine.packed_weights import weights_changed
-from bntt.nn.blocks.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.blocks.dropout import SpikeDropout
-from bntt.nn.blocks.readout import Readout, SpikeCount
-from bntt.nn.blocks.residual import Residual
-from bntt.nn.blocks.stage import Block, SpikingLayer, Stage
-from bntt.nn.encoders.analog import DirectEncoder, FrameEncoder
-from bntt.nn.encoders.encoder import Encoder
-from bntt.nn.encoders.expected import ExpectedEncoder
-from bntt.nn.encoders.noisy import NoisyEncoder
-from bntt.nn.encoders.poisson import PoissonEncoder
-from bntt.nn.encoders.sequence import SequenceEncoder
-from bntt.nn.network.call import Call, Noise
-from bntt.nn.network.classifier import SpikingClassifier
-from bntt.nn.network.fold import fold
-from bntt.nn.network.measured import Currents, LayerMeasures, Measure, Measured
-from bntt.nn.network.retime import retime
-from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.network.state import NetworkState
-from bntt.nn.network.trace import Trace, evaluating
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.rectifier import Rectifier
-from bntt.nn.neurons.varying_lif import FoldedLIF
-from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
-from bntt.nn.norms.methods import BNTT, NORMS, TAB, TDBN, TEBN, BetaBNTT, NormBuilder, PooledBN, ScaledBNTT, SharedBN
-from bntt.nn.norms.temporal import LayerNorm, NoNorm, NormMethod, TemporalNorm
-from bntt.ops.folded import FoldedNeuron
-from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
-from bntt.ops.poisson import expectation, expected, straight_through
-from bntt.ops.pooling import AllSteps, Pooling, Window
-from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
-
-__all__ = [
-    "BNTT",
-    "LIF",
-    "NORMS",
-    "TAB",
-    "TDBN",
-    "TEBN",
-    "AllSteps",
-    "ArcTan",
-    "BetaBNTT",
-    "Block",
-    "BlockState",
-    "Call",
-    "Compute",
-    "CurrentBlock",
-    "Currents",
-    "DirectEncoder",
-    "Encoder",
-    "ExpectedEncoder",
-    "FastSigmoid",
-    "FoldedLIF",
-    "FoldedNeuron",
-    "FrameEncoder",
-    "HeldStatistics",
-    "LayerMeasures",
-    "LayerNorm",
-    "Measure",
-    "Measured",
-    "NetworkState",
-    "Neuron",
-    "NeuronBlock",
-    "NoNorm",
-    "Noise",
-    "NoisyEncoder",
-    "NormBuilder",
-    "NormMethod",
-    "PoissonEncoder",
-    "PooledBN",
-    "Pooling",
-    "Readout",
-    "Rectifier",
-    "Residual",
-    "ScaledBNTT",
-    "SequenceEncoder",
-    "SharedBN",
-    "SpikeCount",
-    "SpikeDropout",
-    "SpikingBlock",
-    "SpikingClassifier",
-    "SpikingLayer",
-    "SpikingNetwork",
-    "Stage",
-    "TemporalNorm",
-    "Trace",
-    "Triangle",
-    "Window",
-    "evaluating",
-    "expectation",
-    "expected",
-    "fire_after",
-    "fire_before",
-    "fold",
-    "hard_reset",
-    "hold_statistics",
-    "retime",
-    "soft_reset",
-    "straight_through",
-    "weights_changed",
-]
+from bntt.engine.compute import Compute as Compute
+from bntt.engine.packed_weights import weights_changed as weights_changed
+from bntt.nn.blocks.block import BlockState as BlockState
+from bntt.nn.blocks.block import CurrentBlock as CurrentBlock
+from bntt.nn.blocks.block import LayerBlock as LayerBlock
+from bntt.nn.blocks.block import NeuronBlock as NeuronBlock
+from bntt.nn.blocks.block import SpikingBlock as SpikingBlock
+from bntt.nn.blocks.dropout import SpikeDropout as SpikeDropout
+from bntt.nn.blocks.readout import Readout as Readout
+from bntt.nn.blocks.readout import SpikeCount as SpikeCount
+from bntt.nn.blocks.residual import Residual as Residual
+from bntt.nn.blocks.stage import Block as Block
+from bntt.nn.blocks.stage import SpikingLayer as SpikingLayer
+from bntt.nn.blocks.stage import Stage as Stage
+from bntt.nn.encoders.analog import DirectEncoder as DirectEncoder
+from bntt.nn.encoders.analog import ExpectedEncoder as ExpectedEncoder
+from bntt.nn.encoders.analog import FrameEncoder as FrameEncoder
+from bntt.nn.encoders.analog import SequenceEncoder as SequenceEncoder
+from bntt.nn.encoders.encoder import Encoder as Encoder
+from bntt.nn.encoders.noisy import NoisyEncoder as NoisyEncoder
+from bntt.nn.encoders.poisson import PoissonEncoder as PoissonEncoder
+from bntt.nn.kinds import ENCODERS as ENCODERS
+from bntt.nn.kinds import NEURONS as NEURONS
+from bntt.nn.kinds import NORMS as NORMS
+from bntt.nn.kinds import EncoderFacts as EncoderFacts
+from bntt.nn.kinds import NeuronFacts as NeuronFacts
+from bntt.nn.kinds import NormBuilder as NormBuilder
+from bntt.nn.kinds import NormFacts as NormFacts
+from bntt.nn.kinds import encoder_facts as encoder_facts
+from bntt.nn.kinds import neuron_facts as neuron_facts
+from bntt.nn.kinds import norm_facts as norm_facts
+from bntt.nn.network.call import Call as Call
+from bntt.nn.network.call import Noise as Noise
+from bntt.nn.network.classifier import SpikingClassifier as SpikingClassifier
+from bntt.nn.network.fold import fold as fold
+from bntt.nn.network.measured import Currents as Currents
+from bntt.nn.network.measured import LayerMeasures as LayerMeasures
+from bntt.nn.network.measured import Measure as Measure
+from bntt.nn.network.measured import Measured as Measured
+from bntt.nn.network.retime import retime as retime
+from bntt.nn.network.spiking_network import SpikingNetwork as SpikingNetwork
+from bntt.nn.network.state import NetworkState as NetworkState
+from bntt.nn.network.trace import Trace as Trace
+from bntt.nn.network.trace import evaluating as evaluating
+from bntt.nn.neurons import LIF as LIF
+from bntt.nn.neurons import FoldedLIF as FoldedLIF
+from bntt.nn.neurons import Rectifier as Rectifier
+from bntt.nn.norms.held_statistics import HeldStatistics as HeldStatistics
+from bntt.nn.norms.held_statistics import hold_statistics as hold_statistics
+from bntt.nn.norms.methods import BNTT as BNTT
+from bntt.nn.norms.methods import TAB as TAB
+from bntt.nn.norms.methods import TDBN as TDBN
+from bntt.nn.norms.methods import TEBN as TEBN
+from bntt.nn.norms.methods import BetaBNTT as BetaBNTT
+from bntt.nn.norms.methods import LayerNorm as LayerNorm
+from bntt.nn.norms.methods import NoNorm as NoNorm
+from bntt.nn.norms.methods import PooledBN as PooledBN
+from bntt.nn.norms.methods import ScaledBNTT as ScaledBNTT
+from bntt.nn.norms.methods import SharedBN as SharedBN
+from bntt.nn.norms.temporal import NormMethod as NormMethod
+from bntt.nn.norms.temporal import TemporalNorm as TemporalNorm
+from bntt.ops.folded import FoldedNeuron as FoldedNeuron
+from bntt.ops.lif import Neuron as Neuron
+from bntt.ops.lif import fire_after as fire_after
+from bntt.ops.lif import fire_before as fire_before
+from bntt.ops.lif import hard_reset as hard_reset
+from bntt.ops.lif import soft_reset as soft_reset
+from bntt.ops.poisson import expectation as expectation
+from bntt.ops.poisson import expected as expected
+from bntt.ops.poisson import straight_through as straight_through
+from bntt.ops.pooling import AllSteps as AllSteps
+from bntt.ops.pooling import Pooling as Pooling
+from bntt.ops.pooling import Window as Window
+from bntt.ops.spike import ArcTan as ArcTan
+from bntt.ops.spike import FastSigmoid as FastSigmoid
+from bntt.ops.spike import Triangle as Triangle

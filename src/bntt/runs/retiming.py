@@ -8,7 +8,8 @@ from typing import get_args
 from bntt.analysis.accuracy.measurement import Longer
 from bntt.analysis.accuracy.result import Retiming
 from bntt.analysis.measurement import ArgumentError
-from bntt.nn import SpikingClassifier, TemporalNorm, retime
+from bntt.nn import SpikingClassifier, norm_facts, retime
+from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe.build import build_encoder, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe
@@ -33,7 +34,7 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         return Retiming(trained_steps=trained, steps=steps, how="truncate")
     if recipe.data.order:
         raise ArgumentError(f"--num-steps {steps}: the sequences have {trained} steps (data.order), and no more")
-    if recipe.encoder.name == "frames":
+    if encoder_facts_by_name(recipe.encoder.name).takes == "frames":
         raise ArgumentError(
             f"--num-steps {steps}: each recording is {trained} frames (network.num_steps), no more: train on {steps}"
         )
@@ -53,7 +54,7 @@ def retimed(
     Raises:
         ArgumentError: if statistics are to be taken anew of a network that has none.
     """
-    has_statistics = any(isinstance(part, TemporalNorm) for part in model.modules())
+    has_statistics = any(norm_facts(part).running_statistics for part in model.modules())
     if asked.how == "re-estimate" and not has_statistics:
         raise ArgumentError(
             f"--longer re-estimate: network.norm = {recipe.network.norm!r} has no statistics: hold says all"

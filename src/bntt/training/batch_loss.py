@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bntt.nn.network.classifier import SpikingClassifier
-from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons import LIF
 from bntt.ops.lif import fire_before
 from bntt.training.method import Method
 from bntt.training.objective import cross_entropy, temporal_efficient

@@ -6,13 +6,11 @@ takes more, what each norm has of the new steps begins as what it has of the las
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
-
-from bntt.nn.network.retime import step_tables
-from bntt.nn.norms.temporal import TemporalNorm
 
 Stages = Sequence[Sequence[int]]
 """``(steps, epochs)``: with how many steps for how many epochs, in order; all steps from then on."""
@@ -55,9 +53,10 @@ def hold_from(model: nn.Module, first: int, optimizer: optim.Optimizer | None = 
     >>> net.blocks["fc1"].norm.gamma[:, 0].tolist()
     [0.5, 0.5, 0.5]
     """
-    for norm in model.modules():
-        if isinstance(norm, TemporalNorm):
-            for _, table in step_tables(norm):
+    parts: Iterable[Any] = model.modules()
+    for norm in parts:
+        if hasattr(norm, "step_tables"):
+            for _, table in norm.step_tables():
                 state = {} if optimizer is None else optimizer.state.get(table, {})
                 same = [value for value in state.values() if isinstance(value, Tensor) and value.shape == table.shape]
                 for rows in (table, *same):

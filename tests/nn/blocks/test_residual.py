@@ -21,7 +21,8 @@ from bntt.nn import (
     SpikingBlock,
     SpikingNetwork,
 )
-from bntt.nn.norms.methods import NORMS
+from bntt.nn.kinds import NORMS
+from tests.grids import each_row, every_value, pairs
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import FORMS, backward, close, conv, linear, pair, residual, spikes_of, teacher_forced
 
@@ -93,7 +94,7 @@ class ByHand(nn.Module):
         return total / len(x)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_row("form", FORMS)
 def test_the_modules_are_what_their_papers_say(form, rng):
     """In float64, against the steps written out: logits and every gradient."""
     net = residual(form).double()
@@ -103,7 +104,7 @@ def test_the_modules_are_what_their_papers_say(form, rng):
         assert torch.allclose(p.grad, q.grad, rtol=1e-9, atol=1e-12), name
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_row("form", FORMS)
 def test_every_cut_is_the_whole(form, rng):
     net, x = residual(form, dropout=0.3).double(), spikes_of(5, 3, rng).double()
     whole = net(x, seed=1, draw=2)
@@ -118,11 +119,9 @@ def test_every_cut_is_the_whole(form, rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("chunk", [1, engine_layer.CHUNK_BYTES])
-@pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("form", FORMS)
+@pairs(
+    chunk=[1, engine_layer.CHUNK_BYTES], recompute=["never", 2], dropout=[0.0, 0.4], training=[True, False], form=FORMS
+)
 def test_fused_as_the_modules(form, training, dropout, recompute, chunk, rng, monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
     ours, theirs = pair(residual(form, dropout=dropout).train(training))
@@ -135,8 +134,7 @@ def test_fused_as_the_modules(form, training, dropout, recompute, chunk, rng, mo
 
 
 @needs_kernels
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("form", FORMS)
+@every_value(norm=NORMS, form=FORMS)
 def test_every_norm(form, norm, rng):
     ours, theirs = pair(residual(form, norm=lambda channels, steps: NORMS[norm](channels, steps, 0.7)))
     x = spikes_of(5, 4, rng)
@@ -149,8 +147,7 @@ def test_every_norm(form, norm, rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("norm", [BNTT, TAB])
-@pytest.mark.parametrize("form", FORMS)
+@every_value(form=FORMS, norm=[BNTT, TAB])
 def test_fused_through_a_state(form, norm, rng):
     ours, theirs = pair(residual(form, norm=norm))
     x = spikes_of(5, 4, rng)
@@ -239,8 +236,7 @@ def test_block_by_block_at_25_steps_teacher_forced(form, rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("each", ["fixed", "layer", "channel"])
+@every_value(form=FORMS, each=["fixed", "layer", "channel"])
 def test_neurons_that_decay_their_input(each, form, rng):
     """Those without weights too, whose gain is then learned beside their leak."""
     net, x, channels = residual(form), spikes_of(5, 3, rng), dict[nn.Module, int]()

@@ -22,6 +22,7 @@ from bntt.nn import (
     SpikingNetwork,
 )
 from bntt.nn.blocks.stage import check_stage, fold_time, passed
+from tests.grids import pairs
 
 T = 6
 
@@ -131,8 +132,7 @@ def inputs(rng: torch.Generator) -> Tensor:
 INDEX = torch.tensor([11, 3, 8, 1, 30, 2, 5])
 
 
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("sizes", [[1] * 6, [2, 4], [5, 1]], ids=str)
+@pairs(training=[True, False], sizes=[[1] * 6, [2, 4], [5, 1]])
 def test_parts_of_ones_own_compose_and_any_cut_is_the_whole(training, sizes, rng):
     x, results = inputs(rng), []
     for cut in ([T], sizes):

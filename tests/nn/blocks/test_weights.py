@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import bntt
 from bntt.nn import LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from tests.grids import pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import backward, close, dense, pair, small, spikes_of
 
@@ -33,8 +34,7 @@ BIASES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BIASES)
-@pytest.mark.parametrize("training", [True, False])
+@pairs(kind=BIASES, training=[True, False])
 def test_a_bias_may_lie_anyhow(kind, training, rng):
     net, x = small(5).train(training), spikes_of(5, 3, rng)
     synapse = net.blocks["conv2"].synapse

@@ -5,6 +5,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, FrameEncoder, SpikingClassifier
+from tests.grids import each_row
 from tests.kernels import choose
 
 T = 6
@@ -33,7 +34,7 @@ def test_direct_coding_passes_the_gradient(rng):
     assert torch.allclose(images.grad, towards.sum(0) / 0.25)
 
 
-@pytest.mark.parametrize("shape", [(3, T, 2, 4, 4), (3, T, 5), (1, T, 1)])
+@each_row("shape", [(3, T, 2, 4, 4), (3, T, 5), (1, T, 1)])
 def test_frames_keep_their_order_and_their_samples(shape, rng):
     frames = torch.randn(shape, generator=rng).requires_grad_()
     drive = FrameEncoder(T)(frames)
@@ -44,8 +45,8 @@ def test_frames_keep_their_order_and_their_samples(shape, rng):
     assert torch.equal(frames.grad.flatten(2).sum(2)[0], torch.eye(T)[2] * frames[0, 0].numel())
 
 
-@pytest.mark.parametrize(
-    ("bad", "error", "message"),
+@each_row(
+    "bad, error, message",
     [
         (torch.zeros(3, T - 1, 5), ValueError, r"the encoder's T = 6 steps.*got shape \[3, 5, 5\]"),
         (torch.zeros(3, T + 1, 2, 4, 4), ValueError, r"got shape \[3, 7, 2, 4, 4\]"),
@@ -60,8 +61,8 @@ def test_what_is_no_frames(bad, error, message):
         FrameEncoder(T)(bad)
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("shape", [(5, T, 8), (5, T, 2, 2, 2)])
+@each_row("backend", ["auto", "reference"])
+@each_row("shape", [(5, T, 8), (5, T, 2, 2, 2)])
 def test_a_classifier_of_frames(shape, backend, rng):
     net = mlp(in_features=8, hidden=(8,), num_classes=3, num_steps=T, seed=1)
     choose(net, backend=backend)

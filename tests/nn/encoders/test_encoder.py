@@ -6,6 +6,7 @@ import torch
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, Encoder, FrameEncoder, PoissonEncoder, SequenceEncoder, SpikingClassifier
 from bntt.nn.encoders.encoder import check_values, index_of, steps_of
+from tests.grids import each_row
 from tests.kernels import choose
 
 T = 6
@@ -17,7 +18,7 @@ def samples(encoder, rng):
     return torch.rand(SHAPES.get(encoder, (3, 2, 4, 4)), generator=rng)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@each_row("encoder", ENCODERS)
 def test_ours_are_encoders_and_give_the_steps_they_are_asked_for(encoder, rng):
     ours, x = encoder(T), samples(encoder, rng)
     assert isinstance(ours, Encoder)
@@ -27,27 +28,27 @@ def test_ours_are_encoders_and_give_the_steps_they_are_asked_for(encoder, rng):
     assert torch.equal(torch.cat(parts), whole)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize(("steps", "t"), [(range(-1, 2), -1), (range(4, T + 1), T)])
+@each_row("encoder", ENCODERS)
+@each_row("steps, t", [(range(-1, 2), -1), (range(4, T + 1), T)])
 def test_a_step_beyond_the_last(encoder, steps, t, rng):
     with pytest.raises(ValueError, match=rf"has 6 time steps \(0-5\), got t={t}"):
         encoder(T)(samples(encoder, rng), steps=steps)
 
 
-@pytest.mark.parametrize("steps", [range(0), range(3, 3), range(0, 6, 2), range(5, -1, -1)])
+@each_row("steps", [range(0), range(3, 3), range(0, 6, 2), range(5, -1, -1)])
 def test_steps_follow_one_another(steps):
     with pytest.raises(ValueError, match="steps must be one or more that follow one another"):
         steps_of(steps, T)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@each_row("encoder", ENCODERS)
 def test_an_encoder_has_a_step(encoder):
     with pytest.raises(ValueError, match="num_steps must be a whole number, 1 or more, got 0"):
         encoder(0)
 
 
-@pytest.mark.parametrize(
-    ("bad", "error", "message"),
+@each_row(
+    "bad, error, message",
     [
         (torch.full((1, 1, 2, 2), float("nan")), ValueError, "not finite, first in sample 0"),
         (torch.tensor([[0.0], [float("inf")]]), ValueError, "not finite, first in sample 1"),
@@ -63,7 +64,7 @@ def test_values_that_cannot_be_coded(bad, error, message):
         PoissonEncoder(T).spikes(bad)
 
 
-@pytest.mark.parametrize("bad", [torch.arange(2), torch.zeros(3), torch.zeros(3, 1, dtype=torch.int64)])
+@each_row("bad", [torch.arange(2), torch.zeros(3), torch.zeros(3, 1, dtype=torch.int64)])
 def test_an_index_names_each_sample(bad):
     with pytest.raises(ValueError, match="index must name each of the 3 samples by an integer"):
         index_of(bad, torch.zeros(3, 1))
@@ -84,7 +85,7 @@ class Latency:
         return torch.stack([(first == t).to(x.dtype) for t in steps or range(self.num_steps)])
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
+@each_row("backend", ["auto", "reference"])
 def test_an_encoder_of_yours_composes(backend, rng):
     net = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=T, seed=1)
     choose(net, backend=backend)

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from bntt.nn import ExpectedEncoder, PoissonEncoder
+from tests.grids import each_row
 
 
-@pytest.mark.parametrize("signed", [True, False])
+@each_row("signed", [True, False])
 def test_it_is_the_mean_of_many_spikes(signed, rng):
     images = torch.rand(2, 1, 3, 3, generator=rng)
     scales = {"mean": [0.4], "std": [0.2]} if signed else {}
@@ -31,8 +32,8 @@ def test_nothing_is_drawn_and_parts_are_those_of_the_whole():
     assert "signed=True" in repr(encoder)
 
 
-@pytest.mark.parametrize(
-    ("options", "x", "message"),
+@each_row(
+    "options, x, message",
     [
         ({}, torch.full((1, 2), float("nan")), "not finite"),
         ({"signed": False}, torch.full((1, 2), 1.5), "from 0 to 1, got 1.5 to 1.5"),

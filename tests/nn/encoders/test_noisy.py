@@ -7,6 +7,7 @@ from bntt.analysis import evaluate
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, Encoder, FrameEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier, expected
 from bntt.ops.random import Purpose, normal, sample_keys
+from tests.grids import each_row
 from tests.kernels import choose
 
 T, MEAN, STD = 6, [0.5, 0.3], [0.25, 0.1]
@@ -21,8 +22,8 @@ def noise_of(seed=0, draw=2, index=INDEX):
     return normal(sample_keys(seed, Purpose.NOISE, draw, index), 2, 5, 5)
 
 
-@pytest.mark.parametrize("clip", [True, False])
-@pytest.mark.parametrize(("where", "unit"), [("pixels", [1.0, 1.0]), ("normalized", STD)])
+@each_row("clip", [True, False])
+@each_row("where, unit", [("pixels", [1.0, 1.0]), ("normalized", STD)])
 def test_the_formula(where, unit, clip, rng):
     x = images(rng, torch.float64)
     found = NoisyEncoder(DirectEncoder(T, mean=MEAN, std=STD), 0.4, where=where, clip=clip, seed=3)(
@@ -51,9 +52,9 @@ def test_without_a_normalisation_pixels_are_what_the_code_sees(rng):
     assert torch.equal(NoisyEncoder(DirectEncoder(T), 0.4, clip=False)(x, index=INDEX, draw=2)[3], x + 0.4 * noise_of())
 
 
-@pytest.mark.parametrize("where", ["pixels", "normalized"])
-@pytest.mark.parametrize("clip", [True, False])
-@pytest.mark.parametrize("kind", [PoissonEncoder, DirectEncoder])
+@each_row("where", ["pixels", "normalized"])
+@each_row("clip", [True, False])
+@each_row("kind", [PoissonEncoder, DirectEncoder])
 def test_no_noise_is_the_clean_result_to_the_bit(kind, clip, where, rng):
     x, encoder = images(rng), kind(T, mean=MEAN, std=STD)
     clean = encoder(x, seed=4, index=INDEX, draw=1)
@@ -108,7 +109,7 @@ def test_gradients_pass_where_nothing_was_clipped(rng):
     assert coded.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
+@each_row("backend", ["auto", "reference"])
 def test_a_classifier_of_noisy_images_sees_what_one_of_the_changed_images_sees(backend, rng):
     net = mlp(in_features=50, hidden=(16,), num_classes=3, num_steps=T, seed=1).eval()
     choose(net, backend=backend)
@@ -123,8 +124,8 @@ def test_a_classifier_of_noisy_images_sees_what_one_of_the_changed_images_sees(b
     assert found.accuracy.samples == 3
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
+@each_row(
+    "options, message",
     [
         ({"sigma": -0.1}, "sigma must be a finite number, 0 or more, got -0.1"),
         ({"sigma": float("nan")}, "got nan"),
@@ -145,7 +146,7 @@ def test_frames_are_no_images():
         NoisyEncoder(FrameEncoder(T), 0.1)
 
 
-@pytest.mark.parametrize("clip", [True, False])
+@each_row("clip", [True, False])
 def test_clean_images_are_looked_at_before_the_noise(clip):
     noisy = NoisyEncoder(DirectEncoder(T), 0.1, clip=clip)
     with pytest.raises(ValueError, match="from 0 to 1"):

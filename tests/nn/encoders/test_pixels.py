@@ -5,13 +5,14 @@ import torch
 
 from bntt.nn import DirectEncoder, PoissonEncoder
 from bntt.nn.encoders.pixels import channel_scales, normalized
+from tests.grids import each_row
 
 ENCODERS = pytest.mark.parametrize("encoder", [PoissonEncoder, DirectEncoder])
 
 
 @ENCODERS
-@pytest.mark.parametrize(
-    ("bad", "error", "message"),
+@each_row(
+    "bad, error, message",
     [
         (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), TypeError, "divide by 255"),
         (torch.full((2, 1, 4, 4), 255.0), ValueError, "from 0 to 1, got 255 to 255"),
@@ -42,22 +43,19 @@ def test_pixels_may_go_in_as_they_are(rng):
 
 
 @ENCODERS
-@pytest.mark.parametrize(
-    "options",
-    [{"mean": [0.5], "std": None}, {"mean": None, "std": [0.5]}, {"mean": [0.5], "std": [0.5, 0.5]}],
-)
+@each_row("options", [{"mean": [0.5], "std": None}, {"mean": None, "std": [0.5]}, {"mean": [0.5], "std": [0.5, 0.5]}])
 def test_mean_and_std_come_together(encoder, options):
     with pytest.raises(ValueError, match="mean and std come together"):
         encoder(4, **options)
 
 
-@pytest.mark.parametrize("bad", [{"mean": [float("nan")], "std": [1.0]}, {"mean": [0.0], "std": [float("inf")]}])
+@each_row("bad", [{"mean": [float("nan")], "std": [1.0]}, {"mean": [0.0], "std": [float("inf")]}])
 def test_mean_and_std_must_be_finite(bad):
     with pytest.raises(ValueError, match="must be finite in every channel"):
         channel_scales(**bad)
 
 
-@pytest.mark.parametrize("form", [0.5, [0.5], torch.tensor([0.5]), [1]])
+@each_row("form", [0.5, [0.5], torch.tensor([0.5]), [1]])
 def test_mean_and_std_in_any_form(form, rng):
     images = torch.rand(5, 1, 4, 4, generator=rng).double()
     found = DirectEncoder(4, mean=form, std=form).double().normalized(images)

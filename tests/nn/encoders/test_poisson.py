@@ -7,10 +7,12 @@ import torch
 from torch.autograd import forward_ad
 
 import bntt
+from bntt.engine.cpu import library
 from bntt.engine.private import being_transformed
 from bntt.nn import Noise, PoissonEncoder, expected, straight_through
 from bntt.ops.random import Purpose
 from tests import reference
+from tests.grids import each_row, every_value
 from tests.kernels import choose, needs_kernels, variant
 
 _ = variant
@@ -27,7 +29,7 @@ def spikes(values):
     return PoissonEncoder(T).spikes(values, seed=3, draw=2)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
+@each_row("batch", [1, 7, 64])
 def test_batch_size_does_not_matter(values, spikes, batch):
     encoder, index = PoissonEncoder(T), torch.arange(N)
     parts = zip(values.split(batch), index.split(batch), strict=True)
@@ -58,7 +60,7 @@ def test_memory_layout_does_not_matter(values, spikes):
     assert torch.equal(PoissonEncoder(T).spikes(layout, seed=3, draw=2), spikes)
 
 
-@pytest.mark.parametrize("steps", [range(1), range(2, 5), range(5, 6), range(6)])
+@each_row("steps", [range(1), range(2, 5), range(5, 6), range(6)])
 def test_parts_of_the_steps_are_parts_of_the_whole(values, spikes, steps):
     found = PoissonEncoder(T).spikes(values, seed=3, draw=2, steps=steps)
     assert torch.equal(found, spikes[steps.start : steps.stop])
@@ -71,7 +73,7 @@ def test_spikes_are_the_oracles(values, spikes):
         assert spikes[t, b, c, h, w].item() == reference.signed_poisson(values[b, c, h, w].double().item(), u)
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"draw": 3}])
+@each_row("change", [{"seed": 4}, {"draw": 3}])
 def test_seed_and_draw_give_other_noise(values, spikes, change):
     other = PoissonEncoder(T).spikes(values, **{"seed": 3, "draw": 2, **change})
     assert 0.05 < (other != spikes).float().mean() < 0.95
@@ -106,8 +108,7 @@ def test_index_must_name_every_sample(values):
 
 
 @needs_kernels
-@pytest.mark.parametrize("signed", [True, False])
-@pytest.mark.parametrize("shape", [(5, 3, 4, 7), (1, 1, 1, 1), (3, 1, 28, 28)])
+@every_value(signed=[True, False], shape=[(5, 3, 4, 7), (1, 1, 1, 1), (3, 1, 28, 28)], variant=library.variants())
 def test_the_compiled_spikes_are_the_same_to_the_bit(signed, shape, variant, rng):
     values = torch.rand(shape, generator=rng)
     if signed:
@@ -162,8 +163,8 @@ def test_images_that_ask_for_a_gradient_need_an_estimator(values):
         encoder.spikes(forward_ad.make_dual(values, values))
 
 
-@pytest.mark.parametrize("estimator", [straight_through, expected])
-@pytest.mark.parametrize("signed", [True, False])
+@each_row("estimator", [straight_through, expected])
+@each_row("signed", [True, False])
 def test_a_gradient_is_the_sum_over_time_times_the_estimators_factor(estimator, signed, rng):
     images = torch.rand(3, 1, 4, 4, generator=rng).requires_grad_()
     scales = {"mean": [0.4], "std": [0.2]} if signed else {}
@@ -179,7 +180,7 @@ def test_a_gradient_is_the_sum_over_time_times_the_estimators_factor(estimator, 
     assert images.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("signed", [True, False])
+@each_row("signed", [True, False])
 def test_the_expected_gradient_is_the_slope_of_the_mean_spike(signed):
     """A central difference of the rate over many steps, with the same numbers on either side."""
     levels = torch.tensor([-2.5, -1.5, -0.3, 0.4, 1.9, 2.3] if signed else [0.1, 0.5, 0.9]).view(1, 1, 1, -1)

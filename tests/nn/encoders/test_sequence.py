@@ -5,6 +5,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import SequenceEncoder, SpikingClassifier
+from tests.grids import each_row
 from tests.kernels import choose
 
 T = 6
@@ -33,8 +34,8 @@ def test_gradients_pass(rng):
     assert torch.equal(x.grad[:, :, 0], 4 * torch.eye(T)[2].expand(2, T))
 
 
-@pytest.mark.parametrize(
-    ("bad", "error", "message"),
+@each_row(
+    "bad, error, message",
     [
         (torch.zeros(3, T - 1, 2), ValueError, r"the encoder's T = 6 steps, got shape \[3, 5, 2\]"),
         (torch.zeros(3, T, 2, 4, 4), ValueError, r"sequences must be \[B, T, F\].*got shape \[3, 6, 2, 4, 4\]"),
@@ -54,7 +55,7 @@ def test_mean_and_std_come_together():
         SequenceEncoder(T, mean=0.5)
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
+@each_row("backend", ["auto", "reference"])
 def test_a_classifier_of_sequences(backend, rng):
     """Whole, traced and in parts: as the network on the same values, time first."""
     net = mlp(in_features=2, hidden=(8,), num_classes=3, num_steps=T, seed=1)

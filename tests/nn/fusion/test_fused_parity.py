@@ -10,8 +10,10 @@ from torch import nn
 
 import bntt
 from bntt.engine.compute import Compute
+from bntt.engine.cpu import library
 from bntt.engine.graph import layer as engine_layer
 from bntt.nn import BNTT, LIF, NormMethod, Readout, SharedBN, SpikingNetwork, TemporalNorm, Window
+from tests.grids import every_value, pairs
 from tests.kernels import choose, needs_kernels, variant
 from tests.nn.networks import OPTIONS, NoBatchOfOne, backward, close, pair, small, spikes_of, teacher_forced
 
@@ -19,9 +21,7 @@ pytestmark = needs_kernels
 _ = variant
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("batch", [1, 7])
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@pairs(training=[True, False], batch=[1, 7], steps=[1, 2, 5], variant=library.variants())
 def test_a_network_and_its_gradients(steps, batch, training, variant, rng):
     ours, theirs = pair(small(steps, norm=NoBatchOfOne if batch == 1 else BNTT))
     x = spikes_of(steps, batch, rng)
@@ -44,8 +44,7 @@ def test_a_network_and_its_gradients(steps, batch, training, variant, rng):
         assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(getattr(v, "__name__", str(v)) for v in o.values()))
-@pytest.mark.parametrize("norm", [BNTT, SharedBN])
+@every_value(options=OPTIONS, norm=[BNTT, SharedBN])
 def test_rules_resets_surrogates_and_norms(options, norm, rng):
     ours, theirs = pair(small(4, norm=norm, threshold=0.8, **options))
     x = spikes_of(4, 3, rng)
@@ -55,10 +54,7 @@ def test_rules_resets_surrogates_and_norms(options, norm, rng):
             assert close(p.grad, q.grad), name
 
 
-@pytest.mark.parametrize("chunk", [1, engine_layer.CHUNK_BYTES])
-@pytest.mark.parametrize("recompute", ["never", 2, 3])
-@pytest.mark.parametrize("batch", [2, 7])
-@pytest.mark.parametrize("name", [*bntt.nn.NORMS, "window"])
+@pairs(chunk=[1, engine_layer.CHUNK_BYTES], recompute=["never", 2, 3], batch=[2, 7], name=[*bntt.nn.NORMS, "window"])
 def test_every_norm_in_training(name, batch, recompute, chunk, rng, monkeypatch):
     """Of p and β too; in spans and chunks, which pooled statistics and their gradients go through."""
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
@@ -84,10 +80,7 @@ def test_every_norm_in_training(name, batch, recompute, chunk, rng, monkeypatch)
         assert torch.allclose(p, q, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("each", ["layer", "channel"])
-@pytest.mark.parametrize("options", OPTIONS[::2], ids=lambda o: f"{o['rule'].__name__}-{o['reset'].__name__}")
+@pairs(training=[True, False], recompute=["never", 2], each=["layer", "channel"], options=OPTIONS[::2])
 def test_a_learned_leak(options, each, recompute, training, rng):
     """In spans too, and through a state: what earlier steps left in the membrane counts."""
     net = small(6)
@@ -112,10 +105,12 @@ def test_a_learned_leak(options, each, recompute, training, rng):
     assert all(block.lif.leak_logit.grad.abs().max() > 0 for block in list(ours.blocks.values())[:1])
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("each", ["fixed", "layer", "channel"])
-@pytest.mark.parametrize("name", ["bntt", "tdbn", "layer", "none"])
+@pairs(
+    training=[True, False],
+    recompute=["never", 2],
+    each=["fixed", "layer", "channel"],
+    name=["bntt", "tdbn", "layer", "none"],
+)
 def test_an_input_that_decays(name, each, recompute, training, rng):
     """By a gain that is a part of γ and β; a learned leak gets the gradient of both of its places, by every norm."""
     net = small(6, norm=lambda channels, steps: bntt.nn.NORMS[name](channels, steps, 1.0))

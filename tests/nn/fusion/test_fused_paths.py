@@ -14,10 +14,11 @@ from torch.autograd import forward_ad
 import bntt
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError, has_bf16
-from bntt.nn import LIF, NORMS, Call, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
+from bntt.nn import LIF, Call, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
 from bntt.nn.blocks.stage import fold_time
 from bntt.nn.fusion.plan import plan_of
 from bntt.nn.network import advance
+from tests.grids import each_row, every_value, pairs
 from tests.kernels import choose, needs_kernels
 
 pytestmark = needs_kernels
@@ -46,9 +47,7 @@ def assert_alike(found: list[Tensor], expected: list[Tensor], tolerance: float =
         assert float((ours - theirs).abs().max()) <= tolerance * float(theirs.abs().max()) + 1e-7
 
 
-@pytest.mark.parametrize("deterministic", [True, False])
-@pytest.mark.parametrize("events", ["measured", "fixed", "never"])
-@pytest.mark.parametrize("recompute", ["never", 2])
+@pairs(deterministic=[True, False], events=["measured", "fixed", "never"], recompute=["never", 2])
 def test_whole_networks_through_a_classifier(events, recompute, deterministic, rng):
     torch.use_deterministic_algorithms(deterministic)
     ours, theirs = classifier("cpu"), classifier("reference")
@@ -61,8 +60,7 @@ def test_whole_networks_through_a_classifier(events, recompute, deterministic, r
     assert all(torch.equal(traces[0].spikes[name], traces[1].spikes[name]) for name in traces[1].spikes)
 
 
-@pytest.mark.parametrize("norm", ["bntt", "bn", "tdbn", "tab"])
-@pytest.mark.parametrize("recompute", ["never", 2])
+@every_value(norm=["bntt", "bn", "tdbn", "tab"], recompute=["never", 2])
 def test_statistics_that_move_between_forward_and_backward_change_no_gradient(norm, recompute, rng):
     """As in consistency and adversarial training: forward in evaluation mode, a training step, then backward."""
     results = []
@@ -83,7 +81,7 @@ def test_statistics_that_move_between_forward_and_backward_change_no_gradient(no
     assert_alike(*results)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@each_row("norm", ["bntt", "tdbn", "layer"])
 def test_validation_is_fused_whatever_mode_the_network_is_in(norm, rng, monkeypatch):
     model = classifier("auto", norm=norm).train()
     plain = []
@@ -144,7 +142,7 @@ def test_a_compiled_model_runs_as_it_is():
     assert done.stdout.strip() == "alike", done.stderr
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@each_row("dtype", [torch.float16, torch.bfloat16])
 def test_weights_in_half_precision_are_refused_with_what_to_do(dtype):
     net = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=3).to(dtype)
     for call in (net, net.advance):

@@ -14,6 +14,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph import fire as firing
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn import Readout, SpikingNetwork, evaluating
+from tests.grids import each_row
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, small, spikes_of
 
@@ -35,7 +36,7 @@ def test_the_same_bits_on_any_number_of_threads(threads, rng):
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
-@pytest.mark.parametrize("recompute", [1, 2, 4])
+@each_row("recompute", [1, 2, 4])
 def test_steps_computed_again_give_the_same_and_update_the_statistics_once(recompute, rng):
     nets, x = [small(5) for _ in range(2)], spikes_of(5, 4, rng).to(torch.int8)
     for net, choice in zip(nets, ("never", recompute), strict=True):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import bntt
 from bntt.engine import workspace
 from bntt.nn import NORMS, BlockState, DirectEncoder, NetworkState, PoissonEncoder, SpikingClassifier, SpikingNetwork
+from tests.grids import pairs
 from tests.kernels import choose, needs_kernels
 
 LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled"}
@@ -49,8 +50,7 @@ def cut(net: SpikingNetwork, x: Tensor, sizes: list[int]) -> tuple[Tensor, Netwo
     return torch.cat(logits), state
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pairs(norm=NORMS, training=[True, False])
 def test_every_cut_is_the_whole_in_float64(norm, training):
     """Logits, every gradient and the running statistics, to 1e-10."""
     if training and norm in LOOKS_AHEAD:
@@ -81,9 +81,7 @@ def test_logits_after_every_step_are_the_steps():
 
 
 @needs_kernels
-@pytest.mark.parametrize("fire", ["after", "before"])
-@pytest.mark.parametrize("reset", ["soft", "hard"])
-@pytest.mark.parametrize("sizes", CUTS, ids=str)
+@pairs(fire=["after", "before"], reset=["soft", "hard"], sizes=CUTS)
 def test_fused_in_evaluation(fire, reset, sizes):
     """The same spikes: float32 logits agree to rounding, after every step, and so do the membranes."""
     x = inputs(torch.float32)
@@ -97,10 +95,7 @@ def test_fused_in_evaluation(fire, reset, sizes):
 
 
 @needs_kernels
-@pytest.mark.parametrize("sizes", [[6], [2, 4], [1, 3, 2]], ids=str)
-@pytest.mark.parametrize("recompute", ["never", 1, 2])
-@pytest.mark.parametrize("norm", ["bntt", "bn", "none"])
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pairs(recompute=["never", 1, 2], norm=["bntt", "bn", "none"], sizes=[[6], [2, 4], [1, 3, 2]], training=[True, False])
 def test_gradients_flow_through_a_fused_state(norm, recompute, sizes, training):
     """Of every step's logits and of the last membranes, towards input, weights, γ and the membranes at the start."""
     results = []
@@ -173,8 +168,7 @@ def test_a_state_can_be_advanced_from_twice_without_gradients(monkeypatch):
     assert torch.equal(first, again)
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("norm", ["bntt", "tab", "tdbn", "layer"])
+@pairs(backend=["auto", "reference"], norm=["bntt", "tab", "tdbn", "layer"])
 def test_samples_that_leave_change_nothing_for_the_others(norm, backend):
     net, x = network(norm, dtype=torch.float32), inputs(torch.float32)
     choose(net, backend=backend)
@@ -243,8 +237,7 @@ def test_what_cannot_be_advanced_says_so():
         net.advance(torch.ones(3, 2))
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("encoder", [PoissonEncoder, DirectEncoder])
+@pairs(backend=["auto", "reference"], encoder=[PoissonEncoder, DirectEncoder])
 def test_a_classifier_draws_the_steps_it_advances_by(encoder, backend, rng):
     net = network(dtype=torch.float32)
     choose(net, backend=backend)

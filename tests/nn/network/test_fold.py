@@ -26,6 +26,7 @@ from bntt.nn import (
 )
 from bntt.nn.network.fold import normalisation_of
 from tests.folding import RULES
+from tests.grids import each_row, every_value, pairs
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, linear, pair, residual, small, spikes_of
 
@@ -69,8 +70,7 @@ def every_spike(net: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("norm", BATCH_STATISTICS)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
+@every_value(norm=BATCH_STATISTICS, rule__reset=RULES)
 def test_every_spike_and_gradient_in_float64(rule, reset, norm, rng):
     net = small_with(norm, rng, rule=rule, reset=reset).double()
     other, x = fold(net), spikes_of(STEPS, 2, rng).double()
@@ -110,8 +110,7 @@ def test_every_spike_of_a_loop(rng):
     assert np.allclose(folded(x).detach().numpy(), (expected @ readout.T).mean(0), rtol=1e-12)
 
 
-@pytest.mark.parametrize("learn_leak", ["layer", "channel"])
-@pytest.mark.parametrize("decay_input", [False, True])
+@pairs(learn_leak=["layer", "channel"], decay_input=[False, True])
 def test_leaks_that_were_learned(learn_leak, decay_input, rng):
     leak = 0.4 if decay_input else 0.8
     net = mlp(in_features=6, hidden=(9, 8), num_steps=STEPS, learn_leak=learn_leak, leak=leak, decay_input=decay_input)
@@ -135,8 +134,7 @@ def test_steps_may_be_cut_anywhere(rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("norm", BATCH_STATISTICS)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
+@every_value(norm=BATCH_STATISTICS, rule__reset=[*RULES[1:], RULES[0]])
 def test_it_runs_fused_as_its_own_reference_does(rule, reset, norm, rng):
     net = fold(small_with(norm, rng, rule=rule, reset=reset))
     x = spikes_of(STEPS, 3, rng)
@@ -188,8 +186,8 @@ def test_the_original_is_left_and_shares_nothing(rng):
     assert other.compute == net.compute
 
 
-@pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("norm", ["bntt", "bn"])
+@each_row("steps", [1, 4])
+@each_row("norm", ["bntt", "bn"])
 def test_the_number_of_steps_stays(norm, steps):
     net = mlp(in_features=4, hidden=(3,), num_steps=steps, norm=norm)
     assert fold(net).num_steps == fold(fold(net)).num_steps == steps
@@ -205,7 +203,7 @@ def test_layers_without_a_norm_stay():
     assert type(fold(SpikingNetwork([mixed], Readout(linear(3, 2)))).blocks["block1"].body["a"].lif) is LIF
 
 
-@pytest.mark.parametrize(("mean", "ratio"), [(False, True), (True, False), (False, False)])
+@each_row("mean, ratio", [(False, True), (True, False), (False, False)])
 def test_what_the_approximations_leave_out(mean, ratio, rng):
     """Without the mean it is the network whose running means are 0; without the ratio every leak is λ."""
     net = small_with("bntt", rng).double()

@@ -6,6 +6,7 @@ import torch
 
 from bntt.data import ImageSet, SampleLoader
 from bntt.nn.network.labelled_batch import samples
+from tests.grids import each_row
 
 
 def test_a_loader_of_epochs_gives_its_own_indices():
@@ -37,7 +38,7 @@ class Plain:
 IMAGES = torch.zeros(3, 1, 2, 2)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "labels",
     [
         *(torch.tensor([2, 0, 1], dtype=kind) for kind in (torch.uint8, torch.int8, torch.int16, torch.int32)),
@@ -48,7 +49,6 @@ IMAGES = torch.zeros(3, 1, 2, 2)
         [torch.tensor(2), torch.tensor(0), torch.tensor(1)],
         list(np.array([2, 0, 1], dtype="i4")),
     ],
-    ids=lambda labels: f"{type(labels).__name__} {getattr(labels, 'dtype', '')}",
 )
 def test_labels_of_any_integer_type(labels):
     ((_, found, _),) = samples(Plain((IMAGES, labels)), 0)
@@ -56,8 +56,8 @@ def test_labels_of_any_integer_type(labels):
     assert found.tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
+@each_row(
+    "labels, message",
     [
         (("cat", "dog", "cat"), r"labels must be 3 integers, or shares of classes \[3, K\], got tuple with 'cat'"),
         (
@@ -84,15 +84,14 @@ def test_labels_of_any_integer_type(labels):
             r"labels must be 3 integers, or shares of classes \[3, K\], got torch.int64 \[3, 10\]",
         ),
     ],
-    ids=str,
 )
 def test_labels_that_are_none(labels, message):
     with pytest.raises(ValueError, match=message):
         list(samples(Plain((IMAGES, labels)), 0))
 
 
-@pytest.mark.parametrize(
-    ("batch", "message"),
+@each_row(
+    "batch, message",
     [
         (IMAGES, r"pairs \(inputs, labels\), got Tensor"),
         ({"images": IMAGES}, "got dict"),
@@ -128,14 +127,13 @@ def test_labels_of_a_loader_of_epochs_are_looked_at_too():
 SHARES = [[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "labels",
     [
         *(torch.tensor(SHARES, dtype=kind) for kind in (torch.float16, torch.float32, torch.float64)),
         *(np.array(SHARES, dtype=kind) for kind in ("f2", "f4", ">f8")),
         SHARES,
     ],
-    ids=lambda labels: f"{type(labels).__name__} {getattr(labels, 'dtype', '')}",
 )
 def test_soft_labels_of_any_floating_type(labels):
     ((_, found, _),) = samples(Plain((IMAGES, labels)), 0)
@@ -143,8 +141,8 @@ def test_soft_labels_of_any_floating_type(labels):
     assert found.tolist() == SHARES
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
+@each_row(
+    "row, message",
     [
         ([0.5, 0.4998], "0.4998 at least and 0.9998 in sum in row 1 of the batch"),
         ([0.5, 0.5002], "0.5 at least and 1.0002 in sum in row 1"),
@@ -153,9 +151,8 @@ def test_soft_labels_of_any_floating_type(labels):
         ([float("inf"), 0.0], "0 at least and inf in sum in row 1"),
         ([float("inf"), float("-inf")], "-inf at least and nan in sum in row 1"),
     ],
-    ids=str,
 )
-@pytest.mark.parametrize("kind", [list, torch.tensor])
+@each_row("kind", [list, torch.tensor])
 def test_soft_labels_that_are_no_shares(row, message, kind):
     with pytest.raises(ValueError, match="soft labels are shares of the classes, .*got " + message):
         list(samples(Plain((IMAGES, kind([[1.0, 0.0], row, [2.0, 2.0]]))), 0))
@@ -174,7 +171,7 @@ def flat(found):
     return [(inputs.tolist(), labels.tolist(), index.tolist()) for inputs, labels, index in found]
 
 
-@pytest.mark.parametrize("first", range(4))
+@each_row("first", range(4))
 def test_a_plain_loader_goes_on_with_the_same_numbers(first):
     pairs = batches(2, 3, 1)
     assert flat(samples(pairs, 0, first)) == flat(samples(pairs, 0))[first:]
@@ -215,15 +212,15 @@ class Anything(Draws):
         return super().epoch(draw)
 
 
-@pytest.mark.parametrize("first", range(4))
-@pytest.mark.parametrize("kind", [Draws, Anything])
+@each_row("first", range(4))
+@each_row("kind", [Draws, Anything])
 def test_a_loader_of_epochs_that_takes_no_first_batch_is_read_up_to_it(kind, first):
     loader = kind()
     assert flat(samples(loader, 7, first)) == flat(Draws().epoch(7))[first:]
     assert loader.asked == [7]
 
 
-@pytest.mark.parametrize("kind", [Begins, BeginsByName])
+@each_row("kind", [Begins, BeginsByName])
 def test_a_loader_of_epochs_is_asked_to_begin_later(kind):
     loader = kind()
     assert flat(samples(loader, 7, 2)) == flat(Draws().epoch(7))[2:]
@@ -244,7 +241,7 @@ def test_a_set_of_images_goes_on_where_it_stopped():
     assert flat(samples(loader, 3, 2)) == flat(samples(loader, 3))[2:]
 
 
-@pytest.mark.parametrize("loader", [batches(2, 3, 1), Draws()], ids=["plain", "of epochs"])
+@each_row("loader", [batches(2, 3, 1), Draws()])
 def test_more_batches_to_leave_out_than_there_are(loader):
     with pytest.raises(ValueError, match="the loader gave 3 batches, too few to leave 4 out"):
         list(samples(loader, 0, 4))

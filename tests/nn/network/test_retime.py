@@ -8,7 +8,8 @@ import torch
 import bntt
 from bntt.models import mlp, vgg6
 from bntt.nn import NORMS, NormMethod, TemporalNorm, Window, fold
-from bntt.nn.network.retime import faint_at_the_end, retime, step_tables
+from bntt.nn.network.retime import faint_at_the_end, retime
+from tests.grids import each_row, every_value
 from tests.kernels import choose
 
 T = 5
@@ -50,15 +51,15 @@ def expected(table, wanted, how):
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize(("how", "wanted"), [("truncate", 3), ("hold", 8), ("interpolate", 8)])
-@pytest.mark.parametrize("norm", PER_STEP)
+@each_row("norm", PER_STEP)
+@each_row("how, wanted", [("truncate", 3), ("hold", 8), ("interpolate", 8)])
 def test_every_table_is_by_its_formula_and_what_is_shared_stays(norm, how, wanted, rng):
     net = built(norm, rng)
     kept = {name: value.clone() for name, value in net.state_dict().items()}
     new = retime(net, wanted, how)
     for name, block in net.blocks.items():
         old, made = block.norm, new.blocks[name].norm
-        assert tuple(table for table, _ in step_tables(old)) == PER_STEP[norm]
+        assert tuple(table for table, _ in old.step_tables()) == PER_STEP[norm]
         assert (made.num_steps, made.path, made.method) == (wanted, old.path, old.method)
         for table in TABLES:
             was, now = getattr(old, table), getattr(made, table)
@@ -72,8 +73,8 @@ def test_every_table_is_by_its_formula_and_what_is_shared_stays(norm, how, wante
     assert all(torch.equal(value, kept[name]) for name, value in net.state_dict().items())
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("norm", NORMS)
+@each_row("norm", NORMS)
+@each_row("backend", ["auto", "reference"])
 def test_truncated_is_the_networks_own_first_steps(norm, backend, rng):
     net, x = built(norm, rng, backend), torch.randn(T, 4, 3, generator=rng)
     logits = retime(net, 3, "truncate")(x[:3])
@@ -81,9 +82,7 @@ def test_truncated_is_the_networks_own_first_steps(norm, backend, rng):
     assert logits.abs().max() > 0
 
 
-@pytest.mark.parametrize("build", [mlp, vgg6])
-@pytest.mark.parametrize("how", ["hold", "interpolate"])
-@pytest.mark.parametrize("norm", NORMS)
+@every_value(norm=NORMS, how__build=[("hold", mlp), ("interpolate", mlp), ("hold", vgg6)])
 def test_longer_is_the_same_fused_and_plain_and_in_training(norm, how, build, rng):
     """Spikes agree but for ties, which would show in the logits of one sample; gradients reach every row."""
     shape = (8, 4, 3) if build is mlp else (8, 4, 1, 28, 28)
@@ -100,7 +99,7 @@ def test_longer_is_the_same_fused_and_plain_and_in_training(norm, how, build, rn
     if build is mlp:
         fused.train()(x).square().sum().backward()
         for block in fused.blocks.values():
-            for name, table in step_tables(block.norm) if isinstance(block.norm, TemporalNorm) else ():
+            for name, table in block.norm.step_tables() if isinstance(block.norm, TemporalNorm) else ():
                 if isinstance(table, torch.nn.Parameter):
                     assert len(table.grad) == 8, name
 
@@ -151,7 +150,7 @@ def test_parts_that_are_not_known_are_named(rng):
         retime(fold(net), 8, "hold")
     window = mlp(hidden=(4,), num_steps=T, norm=lambda c, t, _: TemporalNorm(c, t, NormMethod("W", pooling=Window(3))))
     assert retime(window, 4, "truncate").num_steps == 4
-    with pytest.raises(ValueError, match=r"W 'fc1.norm' pools over 4 steps, 3 are fewer"):
+    with pytest.raises(ValueError, match=r"W 'fc1.norm' pools over 4 steps, a step and 3 before it, and there are 3"):
         retime(window, 3, "truncate")
 
 

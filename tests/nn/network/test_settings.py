@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from bntt.nn import BNTT, LIF, NoNorm, SpikeDropout, SpikingBlock
-from bntt.nn.network.settings import settle
+from bntt.nn.blocks.stage import settle
 from tests.nn.networks import linear, residual
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from bntt.models import mlp, vgg6, vgg9, vgg11
 from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork, evaluating
 from tests import reference
+from tests.grids import every_value
 from tests.kernels import choose
 from tests.oracle import random_spikes, randomize, relative, to_reference, weight_of
 
@@ -66,9 +67,7 @@ def compare_with_oracle(name, training, **options):
     }
 
 
-@pytest.mark.parametrize("name", ORACLE)
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("options", VARIANTS, ids=str)
+@every_value(options=VARIANTS, name=[*ORACLE], training=[True, False])
 def test_network_equals_the_oracle(name, training, options):
     """N2, at T = 25 in float64: every spike, logits to 1e-10, gradients to 1e-8 relative."""
     found = compare_with_oracle(name, training, **options)

@@ -5,7 +5,7 @@ import torch
 
 from bntt.models import mlp, vgg6, vgg9, vgg11
 from bntt.nn import Call, Measure, NeuronBlock, Rectifier, SpikingBlock
-from bntt.nn.norms.temporal import NoNorm
+from bntt.nn.norms.methods import NoNorm
 from tests.oracle import weight_of
 
 
@@ -66,8 +66,8 @@ def test_nothing_spikes_in_an_ann():
     [
         ({"num_steps": 2}, "has one step, got num_steps=2"),
         ({"norm": "bntt"}, "no norm here.*got 'bntt'"),
-        ({"learn_leak": True}, "no leak to learn"),
-        ({"decay_input": True}, "no membrane that its input could decay with"),
+        ({"learn_leak": True}, "learn_leak=True: neurons 'relu' have none"),
+        ({"decay_input": True}, "decay_input=True: neurons 'relu' have none"),
         ({"neuron": "relu6"}, "unknown neuron 'relu6': choose one of lif, relu"),
     ],
 )

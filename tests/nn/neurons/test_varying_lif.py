@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from bntt.engine import workspace
+from bntt.engine.cpu import library
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.workspace import Workspace
 from bntt.nn import BNTT, LIF, Call, FoldedLIF, FoldedNeuron, Measure, NoNorm, Readout, SpikingBlock, SpikingNetwork
 from bntt.ops.folded import folded_sequence
 from tests.folding import RULES, SHAPES, random_neuron
+from tests.grids import pairs
 from tests.kernels import choose, needs_kernels, poisoned, variant
 from tests.nn.networks import backward, close, pair, small, spikes_of
 
@@ -79,10 +81,13 @@ def test_a_network_has_the_steps_of_its_neurons(rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("chunk", [1, engine_layer.CHUNK_BYTES])
-@pytest.mark.parametrize("recompute", ["never", 2])
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("rule", "reset"), RULES)
+@pairs(
+    rule__reset=RULES,
+    shape=SHAPES,
+    variant=library.variants(),
+    recompute=["never", 2],
+    chunk=[1, engine_layer.CHUNK_BYTES],
+)
 def test_fused_and_plain(rule, reset, shape, recompute, chunk, variant, rng, monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
     ours, theirs = pair(folded(shape, rng, rule=rule, reset=reset))
@@ -104,8 +109,7 @@ def test_fused_and_plain(rule, reset, shape, recompute, chunk, variant, rng, mon
 
 
 @needs_kernels
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
-@pytest.mark.parametrize("shape", SHAPES)
+@pairs(backend=["cpu", "reference"], shape=SHAPES)
 def test_cuts_are_the_whole(shape, backend, rng):
     net, x = folded(shape, rng), spikes_of(STEPS, 3, rng)
     choose(net, backend=backend)
@@ -156,6 +160,7 @@ def test_what_is_not_fused_says_why(rng):
     assert "learn" in reason(learning, NoNorm())
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_an_integrator_runs_2500_steps_in_the_memory_of_a_few(rng, monkeypatch):
     """λ = 1 and no norm: any T, fused in evaluation, spike for spike as plain PyTorch has it. Weights and inputs are

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bntt.nn import BNTT, NORMS, hold_statistics
+from tests.grids import every_value
 from tests.kernels import choose
 from tests.nn.networks import small, spikes_of
 
@@ -20,8 +21,7 @@ def build(norm: str, backend: str) -> nn.Module:
     return net
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("norm", BATCH_NORMS)
+@every_value(norm=BATCH_NORMS, backend=["auto", "reference"])
 def test_held_and_taken_in_is_what_a_pass_does_at_once(norm, backend, rng):
     first, second = spikes_of(4, 3, rng), spikes_of(4, 3, rng)
     direct, held_back = build(norm, backend), build(norm, backend)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from bntt.nn import NORMS, TAB, TDBN, TEBN, BetaBNTT, LayerNorm, PooledBN, ScaledBNTT, SharedBN
+from tests.grids import each_row
 
 T, B, C, H, W = 5, 4, 3, 3, 2
 
@@ -153,7 +154,7 @@ def test_layer_norm_of_features(draw):
     assert torch.allclose(LayerNorm(C).double()(x)[0], nn.functional.layer_norm(x, (C,), eps=1e-4), atol=1e-14)
 
 
-@pytest.mark.parametrize("name", NORMS)
+@each_row("name", NORMS)
 def test_names_build_norms_with_no_unwanted_shift(name):
     """The paper removes β from BNTT; what has one is told apart."""
     norm = NORMS[name](C, T, 1.0)
@@ -161,7 +162,7 @@ def test_names_build_norms_with_no_unwanted_shift(name):
     assert has_beta == (name in {"tdbn", "tebn", "tab", "bntt-beta", "bn", "bn-pooled"})
 
 
-@pytest.mark.parametrize("name", ["tdbn", "bntt-scaled"])
+@each_row("name", ["tdbn", "bntt-scaled"])
 def test_the_builders_threshold_reaches_the_scale(name):
     assert NORMS[name](C, T, 2.5).scale == 2.5
 

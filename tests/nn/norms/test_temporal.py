@@ -23,6 +23,7 @@ from bntt.nn import (
     TemporalNorm,
     Window,
 )
+from tests.grids import each_row
 from tests.nn.networks import linear
 
 
@@ -69,15 +70,15 @@ def largest_differences(space, dtype, training, momentum=0.1):
     }
 
 
-@pytest.mark.parametrize("space", [(), (4, 5)])
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("momentum", [0.1, 0.7])
+@each_row("space", [(), (4, 5)])
+@each_row("training", [True, False])
+@each_row("momentum", [0.1, 0.7])
 def test_bntt_is_t_batch_norms_without_beta_in_float64(space, training, momentum):
     assert max(largest_differences(space, torch.float64, training, momentum).values()) <= 1e-12
 
 
-@pytest.mark.parametrize("space", [(), (4, 5)])
-@pytest.mark.parametrize("training", [True, False])
+@each_row("space", [(), (4, 5)])
+@each_row("training", [True, False])
 def test_bntt_is_t_batch_norms_without_beta_in_float32(space, training):
     """γ's gradient is a sum of a hundred products of size one: it has ten times their rounding."""
     found = largest_differences(space, torch.float32, training)
@@ -97,8 +98,8 @@ def test_a_step_beyond_the_last_says_what_to_do():
         norm(torch.ones(26, 2, 4), Call())
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("make", [BNTT, TDBN, SharedBN, TAB])
+@each_row("training", [True, False])
+@each_row("make", [BNTT, TDBN, SharedBN, TAB])
 def test_a_norm_called_alone_takes_all_of_its_steps(make, training):
     """Images without time, whose height is the number of channels, would be steps of sequences otherwise."""
     norm = make(8, 6).train(training)
@@ -180,13 +181,13 @@ def test_a_negative_gamma_is_legal(rng):
     assert torch.equal(norm(x)[0], -BNTT(3, num_steps=4)(x)[0])
 
 
-@pytest.mark.parametrize("options", [{"eps": 0.0}, {"eps": -1.0}, {"momentum": 1.5}, {"momentum": -0.1}])
+@each_row("options", [{"eps": 0.0}, {"eps": -1.0}, {"momentum": 1.5}, {"momentum": -0.1}])
 def test_settings_out_of_range(options):
     with pytest.raises(ValueError, match="needs eps > 0 and momentum from 0 to 1"):
         BNTT(3, num_steps=4, **options)
 
 
-@pytest.mark.parametrize(("channels", "steps"), [(0, 3), (3, 0)])
+@each_row("channels, steps", [(0, 3), (3, 0)])
 def test_sizes_out_of_range(channels, steps):
     with pytest.raises(ValueError, match="channels >= 1 and num_steps >= 1"):
         BNTT(channels, num_steps=steps)
@@ -200,7 +201,7 @@ def test_a_constant_channel_stays_finite():
     assert torch.isfinite(norm.gamma.grad).all()
 
 
-@pytest.mark.parametrize("back", [0, 1, 2, None])
+@each_row("back", [0, 1, 2, None])
 def test_a_window_over_time_is_data_and_trains_in_any_cut(back, rng):
     """Against batch norms over the steps that the window holds, in values, gradients and running statistics."""
     method, x = NormMethod("Window", pooling=Window(back)), torch.randn(4, 5, 3, generator=rng, dtype=torch.float64)
@@ -225,8 +226,8 @@ def test_a_window_over_time_is_data_and_trains_in_any_cut(back, rng):
         assert all(torch.allclose(ours, theirs, atol=1e-12) for ours, theirs in zip(other, found[0], strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("build", [BNTT, TAB, TDBN])
+@each_row("dtype", [torch.bfloat16, torch.float16])
+@each_row("build", [BNTT, TAB, TDBN])
 def test_half_precision_is_normalised_in_float32(dtype, build, rng):
     """70,000 values a channel: more than half precision can count."""
     x = torch.randn(2, 70_000, 1, generator=rng)
@@ -237,7 +238,7 @@ def test_half_precision_is_normalised_in_float32(dtype, build, rng):
     assert torch.equal(norm.running_var, same.running_var)
 
 
-@pytest.mark.parametrize("build", [BNTT, TAB, TDBN])
+@each_row("build", [BNTT, TAB, TDBN])
 def test_autocast_changes_no_statistics(build, rng):
     x = torch.randn(3, 8, 2, generator=rng)
     norm, same = build(2, num_steps=3), build(2, num_steps=3)

@@ -17,7 +17,7 @@ from bntt.nn import (
     hard_reset,
     soft_reset,
 )
-from bntt.nn.norms.temporal import NoNorm
+from bntt.nn.norms.methods import NoNorm
 from bntt.training import convert
 
 

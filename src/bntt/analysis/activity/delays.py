@@ -10,8 +10,7 @@ from torch import nn
 
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.varying_lif import FoldedLIF
+from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.ops.lif import fire_after
 
 

@@ -11,7 +11,8 @@ from bntt.analysis.accuracy.evaluation import Activity
 from bntt.analysis.activity.delays import Delay, delays, rule_of
 from bntt.analysis.activity.result import Finding
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import NoNorm, TemporalNorm
+from bntt.nn.norms.methods import NoNorm
+from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.lif import fire_before
 
 SATURATED = 0.95

@@ -26,7 +26,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, fan_out, plan_layers, updates_of
 from bntt.analysis.energy.result import WeightOperations
 from bntt.nn.blocks.stage import SpikingLayer
-from bntt.nn.encoders.pixels import StillEncoder
+from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, joined
@@ -165,7 +165,7 @@ def count_operations(
                 raise ValueError("there are no samples to count")
             correct.append(tuple(hits.tolist()))
     accuracy = Accuracy(total.samples // draws, tuple(correct))
-    return Operations(accuracy, dict(_layers(model, total)), isinstance(model.encoder, StillEncoder))
+    return Operations(accuracy, dict(_layers(model, total)), encoder_facts(model.encoder).constant)
 
 
 class _Total:

@@ -19,10 +19,8 @@ from bntt.nn.blocks.dropout import SpikeDropout
 from bntt.nn.blocks.readout import Readout
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.rectifier import Rectifier
-from bntt.nn.neurons.varying_lif import FoldedLIF
-from bntt.nn.norms.temporal import LayerNorm, NoNorm
+from bntt.nn.neurons import LIF, FoldedLIF, Rectifier
+from bntt.nn.norms.methods import LayerNorm, NoNorm
 from bntt.ops.lif import hard_reset
 
 READOUT = "readout"

@@ -214,7 +214,7 @@ class _Comparison:
         network, key = self.networks[name], (name, fed, layer)
         block: Any = network.blocks[layer]
         bare = SpikingBlock(block.synapse, block.norm, block.lif).train(block.training)
-        bare.name = block.name
+        bare.path = block.path
         work = Work(call, network.compute, Measure(), goes_on=True)
         went = advance_blocks({layer: bare}, x, work, [self.states.get(key)], mean=False)
         (self.states[key],) = went.states

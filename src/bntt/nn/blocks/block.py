@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bntt.nn.blocks.stage import SpikingLayer, check_stage, fold_time, passed
 from bntt.nn.blocks.weights import check_input, weigh
+from bntt.nn.kinds import neuron_facts
 from bntt.nn.network.call import ALL_STEPS, Call, check_call
-from bntt.nn.neurons.rectifier import Rectifier
 
 
 class BlockState(NamedTuple):
@@ -22,7 +22,68 @@ class BlockState(NamedTuple):
     """The norm's; None for most, :class:`~bntt.ops.norm.Moments` for TAB in training."""
 
 
-class SpikingBlock(nn.Module):
+class LayerBlock(nn.Module):
+    """One layer: :class:`SpikingBlock`, or a half of it, :class:`CurrentBlock` or :class:`NeuronBlock`.
+
+    Attributes:
+        synapse, norm: weights and norm; None where neurons take whatever current comes.
+        lif, pool, dropout: the neurons and what follows them; lif is None where a current leaves the block.
+        path: where it is in its network, for messages; set by ``SpikingNetwork``.
+
+    Raises:
+        TypeError: if norm, neurons or dropout are no stage.
+    """
+
+    def __init__(
+        self,
+        synapse: nn.Module | None,
+        norm: nn.Module | None,
+        lif: nn.Module | None,
+        pool: nn.Module | None = None,
+        dropout: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        for part, what, returns in ((norm, "norm", "y"), (lif, "lif", "spikes"), (dropout, "dropout", "y")):
+            if part is not None:
+                check_stage(part, f"a block's {what}", f"{returns} [S, B, ...]")
+        self.synapse, self.norm, self.lif = synapse, norm, lif
+        self.pool, self.dropout = nn.Identity() if pool is None and lif is not None else pool, dropout
+        self.path = ""
+
+    @property
+    def name(self) -> str:
+        """What messages call the block."""
+        return f"block {self.path!r}" if self.path else "this block"
+
+    @property
+    def layers(self) -> tuple[SpikingLayer, ...]:
+        """The one layer that it is; neurons that never fire are none of it."""
+        spiking = self.lif if self.lif is not None and neuron_facts(self.lif).spikes else None
+        return (SpikingLayer("", self.synapse, self.norm, spiking),)
+
+    def forward(
+        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
+    ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
+        """``(pooled spikes, or a current, state)``: time is folded into the batch where the layer has no memory.
+
+        Raises:
+            ValueError: on an input that does not fit the weights.
+        """
+        check_call(call)
+        membrane, norm_state = (None, None) if state is None else state
+        if self.synapse is not None and self.norm is not None:
+            check_input(self.name, self.synapse, x)
+            current = weigh(self.name, self.synapse, x)
+            x, norm_state = passed(f"the norm of {self.name}", self.norm, current, call, norm_state)
+        if self.lif is not None and self.pool is not None:
+            spikes, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
+            x = fold_time(self.pool, spikes)
+        if self.dropout is not None:
+            x, _ = passed(f"the dropout of {self.name}", self.dropout, x, call, None)
+        return x, BlockState(membrane, norm_state)
+
+
+class SpikingBlock(LayerBlock):
     """A hidden layer of a spiking network.
 
     Args:
@@ -32,12 +93,6 @@ class SpikingBlock(nn.Module):
         pool: what follows the spikes, without memory: pooling, flattening. It does not re-spike.
         dropout: what follows the pool, :class:`~bntt.nn.SpikeDropout` or a stage of yours without a state.
 
-    Attributes:
-        name: what messages call the block; set by ``SpikingNetwork``.
-
-    Raises:
-        TypeError: if norm, neurons or dropout are no stage.
-
     >>> import torch
     >>> from bntt.nn import BNTT, LIF
     >>> block = SpikingBlock(nn.Conv2d(1, 8, 3), BNTT(8, num_steps=4), LIF(), nn.AvgPool2d(2))
@@ -45,6 +100,11 @@ class SpikingBlock(nn.Module):
     >>> spikes.shape, state.membrane.shape
     (torch.Size([4, 2, 8, 3, 3]), torch.Size([2, 8, 6, 6]))
     """
+
+    synapse: nn.Module
+    norm: nn.Module
+    lif: nn.Module
+    pool: nn.Module
 
     def __init__(
         self,
@@ -54,32 +114,10 @@ class SpikingBlock(nn.Module):
         pool: nn.Module | None = None,
         dropout: nn.Module | None = None,
     ) -> None:
-        super().__init__()
-        check_stage(norm, "a block's norm", "y [S, B, ...]")
-        check_stage(lif, "a block's lif", "spikes [S, B, ...]")
-        self.synapse, self.norm, self.lif = synapse, norm, lif
-        self.pool, self.dropout = _following(pool, dropout)
-        self.name = "this block"
-
-    @property
-    def layers(self) -> tuple[SpikingLayer, ...]:
-        """The one layer that it is."""
-        return (SpikingLayer("", self.synapse, self.norm, _spiking(self.lif)),)
-
-    def forward(
-        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
-    ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
-        """``(pooled spikes, state)``: time is folded into the batch where the layer has no memory.
-
-        Raises:
-            ValueError: on an input that does not fit the weights.
-        """
-        current, norm_state = _normalised(self, x, call, state)
-        spikes, membrane = _fired(self, current, call, state)
-        return spikes, BlockState(membrane, norm_state)
+        super().__init__(synapse, norm, lif, pool, dropout)
 
 
-class CurrentBlock(nn.Module):
+class CurrentBlock(LayerBlock):
     """Weights and norm without neurons: a current that is added to another's, or that neurons of another block take.
 
     Args:
@@ -92,30 +130,14 @@ class CurrentBlock(nn.Module):
     torch.Size([4, 2, 8, 8, 8])
     """
 
+    synapse: nn.Module
+    norm: nn.Module
+
     def __init__(self, synapse: nn.Module, norm: nn.Module) -> None:
-        super().__init__()
-        check_stage(norm, "a block's norm", "y [S, B, ...]")
-        self.synapse, self.norm = synapse, norm
-        self.name = "this block"
-
-    @property
-    def layers(self) -> tuple[SpikingLayer, ...]:
-        """The one layer that it is, in which nothing spikes."""
-        return (SpikingLayer("", self.synapse, self.norm, None),)
-
-    def forward(
-        self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
-    ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
-        """``(current, state)``.
-
-        Raises:
-            ValueError: on an input that does not fit the weights.
-        """
-        current, norm_state = _normalised(self, x, call, state)
-        return current, BlockState(None, norm_state)
+        super().__init__(synapse, norm, None)
 
 
-class NeuronBlock(nn.Module):
+class NeuronBlock(LayerBlock):
     """Neurons without weights, driven by whatever current comes.
 
     Args:
@@ -128,55 +150,8 @@ class NeuronBlock(nn.Module):
     torch.Size([4, 2, 8, 4, 4])
     """
 
+    lif: nn.Module
+    pool: nn.Module
+
     def __init__(self, lif: nn.Module, pool: nn.Module | None = None, dropout: nn.Module | None = None) -> None:
-        super().__init__()
-        check_stage(lif, "a block's lif", "spikes [S, B, ...]")
-        self.lif = lif
-        self.pool, self.dropout = _following(pool, dropout)
-        self.name = "this block"
-
-    @property
-    def layers(self) -> tuple[SpikingLayer, ...]:
-        """The neurons."""
-        return (SpikingLayer("", None, None, _spiking(self.lif)),)
-
-    def forward(
-        self, x: Float[Tensor, "S B *shape"], call: Call = ALL_STEPS, state: BlockState | None = None
-    ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
-        """``(pooled spikes, state)``."""
-        spikes, membrane = _fired(self, x, call, state)
-        return spikes, BlockState(membrane, None)
-
-
-def _spiking(lif: nn.Module) -> nn.Module | None:
-    """The neurons, unless they are those of an ANN."""
-    return None if isinstance(lif, Rectifier) else lif
-
-
-def _following(pool: nn.Module | None, dropout: nn.Module | None) -> tuple[nn.Module, nn.Module | None]:
-    if dropout is not None:
-        check_stage(dropout, "a block's dropout", "y [S, B, ...]")
-    return nn.Identity() if pool is None else pool, dropout
-
-
-def _normalised(
-    block: SpikingBlock | CurrentBlock, x: Tensor, call: Call, state: BlockState | None
-) -> tuple[Tensor, Any]:
-    """The normalised current of an input, and the norm's state."""
-    check_call(call)
-    check_input(block.name, block.synapse, x)
-    current = weigh(block.name, block.synapse, x)
-    return passed(f"the norm of {block.name}", block.norm, current, call, None if state is None else state.norm)
-
-
-def _fired(
-    block: SpikingBlock | NeuronBlock, current: Tensor, call: Call, state: BlockState | None
-) -> tuple[Tensor, Any]:
-    """The spikes that leave a block, pooled and some of them dropped, and its neurons' state."""
-    check_call(call)
-    membrane = None if state is None else state.membrane
-    spikes, membrane = passed(f"the lif of {block.name}", block.lif, current, call, membrane)
-    pooled = fold_time(block.pool, spikes)
-    if block.dropout is not None:
-        pooled, _ = passed(f"the dropout of {block.name}", block.dropout, pooled, call, None)
-    return pooled, membrane
+        super().__init__(None, None, lif, pool, dropout)

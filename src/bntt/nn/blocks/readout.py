@@ -12,7 +12,6 @@ from bntt.engine.private import has_global_hooks
 from bntt.nn.blocks.weights import weigh
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Call, check_call
-from bntt.nn.neurons.lif import LIF
 from bntt.nn.tensor_checks import check_tensor
 
 
@@ -60,12 +59,13 @@ class SpikeCount(nn.Module):
 
     Its state is their membrane and their counts, both ``[B, K]``.
 
+    >>> from bntt.nn import LIF
     >>> logits, _ = SpikeCount(nn.Linear(8, 3, bias=False), LIF())(torch.ones(5, 2, 8))
     >>> logits.shape, bool((logits >= 0).all() and (logits <= 1).all())
     (torch.Size([5, 2, 3]), True)
     """
 
-    def __init__(self, synapse: nn.Module, lif: LIF) -> None:
+    def __init__(self, synapse: nn.Module, lif: nn.Module) -> None:
         super().__init__()
         self.synapse, self.lif = synapse, lif
 

@@ -53,10 +53,15 @@ class Residual(nn.Module):
         if not body:
             raise ValueError("a residual block has a body of one block or more")
         self.body, self.shortcut, self.after = nn.ModuleDict(body), nn.ModuleDict(shortcut or {}), after
-        self.name = "this block"
+        self.path = ""
         for name, part in self.parts():
             check_stage(part, f"part {name!r} of a residual block", "y [S, B, ...]")
             check_layers(part, f"part {name!r} of a residual block")
+
+    @property
+    def name(self) -> str:
+        """What messages call the block."""
+        return f"block {self.path!r}" if self.path else "this block"
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
         """Its blocks by name: those of the body, of the shortcut, and the one after."""

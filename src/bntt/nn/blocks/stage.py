@@ -8,6 +8,7 @@ block and a readout are all stages, so there is one form to write, however a seq
 from __future__ import annotations
 
 import inspect
+import itertools
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -155,3 +156,31 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
     """
     y: Tensor = module(x.flatten(0, 1))
     return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+def settle(blocks: nn.ModuleDict) -> int | None:
+    """Tell parts where they are, for messages, number the dropouts, and agree on T.
+
+    A part with a ``path`` gets its place in the network, one with a ``number`` its own.
+
+    Returns:
+        The number of time steps that parts of the blocks have; None if none has one.
+
+    Raises:
+        ValueError: if they differ in it.
+
+    >>> from bntt.nn import BNTT, LIF, SpikingBlock
+    >>> settle(nn.ModuleDict({"fc1": SpikingBlock(nn.Linear(6, 8), BNTT(8, num_steps=5), LIF())}))
+    5
+    """
+    lengths, numbers = {}, itertools.count()
+    for path, module in blocks.named_modules():
+        if isinstance(getattr(module, "path", None), str):
+            module.path = path
+        if isinstance(getattr(module, "number", None), int):
+            module.number = next(numbers)
+        if (length := getattr(module, "num_steps", None)) is not None:
+            lengths[path] = length
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"norms and folded neurons must have one number of time steps in a network, got {lengths}")
+    return next(iter(lengths.values()), None)

@@ -1,13 +1,56 @@
-"""Encoders that drive the first layer by real numbers: an image held still, or frames as they come. No randomness."""
+"""Encoders that drive the first layer by real numbers: an image held still, or frames and sequences as they come.
+
+Nothing in them is random, and gradients pass.
+"""
 
 from __future__ import annotations
+
+from abc import abstractmethod
 
 from torch import Tensor, nn
 
 from bntt.nn.encoders.encoder import check_values, steps_of, whole_steps
-from bntt.nn.encoders.pixels import StillEncoder
+from bntt.nn.encoders.pixels import PerChannel, PixelEncoder, channel_scales, check_rates
+from bntt.nn.kinds import ENCODERS, EncoderFacts
+from bntt.nn.tensor_checks import check_tensor
+from bntt.ops.poisson import expectation
 
 
+class StillEncoder(PixelEncoder):
+    """What encoders share that hold an image still: the same drives the first layer at every step, without a copy, and
+    nothing is random.
+
+    A subclass says what is held: ``held(x)`` of values that are normalised already, which it may refuse.
+    """
+
+    facts = EncoderFacts(constant=True)
+
+    def spikes(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """What is held, at all steps, or at some: ``[S, B, ...]``, every step the same memory.
+
+        The rest of a call changes nothing.
+
+        Raises:
+            TypeError, ValueError: if ``held`` refuses the values, or there are no such steps.
+        """
+        wanted = steps_of(steps, self.num_steps)
+        return self.held(x).expand(len(wanted), *x.shape)
+
+    @abstractmethod
+    def held(self, x: Tensor) -> Tensor:
+        """What drives the first layer, of x's shape."""
+
+
+@ENCODERS("direct")
 class DirectEncoder(StillEncoder):
     """Direct coding: the same analog image drives the first layer at every step, without a copy. Gradients pass.
 
@@ -18,7 +61,6 @@ class DirectEncoder(StillEncoder):
     Raises:
         ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
 
-    >>> import torch
     >>> DirectEncoder(num_steps=4)(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([4, 2, 1, 8, 8])
     """
@@ -26,14 +68,57 @@ class DirectEncoder(StillEncoder):
     def held(self, x: Tensor) -> Tensor:
         """The values themselves.
 
-        >>> import torch
-        >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
+            >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
         tensor([[[-2.0000,  0.5000]]])
         """
         check_values(x, "pixels")
         return x
 
 
+class ExpectedEncoder(StillEncoder):
+    """The expected spikes of :class:`~bntt.nn.PoissonEncoder` (:func:`~bntt.ops.poisson.expectation`), the same
+    at every step, without a copy. Gradients pass.
+
+    Args:
+        num_steps: T; 1 for an ANN.
+        signed, mean, std: as the Poisson encoder's.
+
+    Raises:
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+
+    >>> ExpectedEncoder(1, mean=[0.5], std=[0.25])(torch.tensor([[[[0.5, 0.75, 1.0]]]])).flatten()
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+
+    def __init__(self, num_steps: int, *, signed: bool = True, mean: PerChannel = None, std: PerChannel = None) -> None:
+        super().__init__(num_steps, mean=mean, std=std)
+        self.signed = signed
+
+    def held(self, x: Tensor) -> Tensor:
+        """The expected spikes of what is normalised already.
+
+        Raises:
+            TypeError: if x is not floating point.
+            ValueError: if it is not finite; or not from 0 to 1 where the code is unsigned.
+        """
+        check_rates(x, self.signed)
+        return expectation(x, self.signed)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, signed={self.signed}"
+
+
+@ENCODERS("expected")
+def _expected(num_steps: int, mean: PerChannel = None, std: PerChannel = None) -> ExpectedEncoder:
+    return ExpectedEncoder(num_steps, mean=mean, std=std)
+
+
+@ENCODERS("expected-unsigned")
+def _expected_unsigned(num_steps: int) -> ExpectedEncoder:
+    return ExpectedEncoder(num_steps, signed=False)
+
+
+@ENCODERS("frames")
 class FrameEncoder(nn.Module):
     """Samples that have time in them already, batch first, become the network's input, time first. Gradients pass.
 
@@ -46,10 +131,11 @@ class FrameEncoder(nn.Module):
     Raises:
         ValueError: if ``num_steps`` is below 1.
 
-    >>> import torch
     >>> FrameEncoder(num_steps=4)(torch.zeros(2, 4, 1, 8, 8), steps=range(3)).shape
     torch.Size([3, 2, 1, 8, 8])
     """
+
+    facts = EncoderFacts(takes="frames")
 
     def __init__(self, num_steps: int) -> None:
         super().__init__()
@@ -79,6 +165,77 @@ class FrameEncoder(nn.Module):
                 f"[B, T, F], got shape {list(frames.shape)}: bin them anew, or make encoder and network for their T"
             )
         return frames.transpose(0, 1)[wanted.start : wanted.stop]
+
+    def extra_repr(self) -> str:
+        return f"num_steps={self.num_steps}"
+
+
+@ENCODERS("sequence")
+class SequenceEncoder(nn.Module):
+    """Sequences ``[B, T, F]``, batch first, become currents ``[S, B, F]``, time first: ``(x - mean) / std``.
+
+    Nothing is random, and gradients pass. Frames of events have :class:`~bntt.nn.FrameEncoder`.
+
+    Args:
+        num_steps: T, exactly as many as the sequences have.
+        mean, std: of the training sequences, one number for all features or one a feature; both or neither (then the
+            values go in as they are).
+
+    Raises:
+        ValueError: if ``num_steps`` is below 1, or mean and std are not finite numbers, std above 0.
+
+    >>> encoder = SequenceEncoder(num_steps=3, mean=0.5, std=0.25)
+    >>> encoder(torch.tensor([[[0.5], [0.75], [1.0]]]), steps=range(1, 3)).flatten()
+    tensor([1., 2.])
+    """
+
+    facts = EncoderFacts(takes="sequences")
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(
+        self,
+        num_steps: int,
+        *,
+        mean: PerChannel = None,
+        std: PerChannel = None,
+    ) -> None:
+        super().__init__()
+        self.num_steps = whole_steps(num_steps)
+        for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
+            self.register_buffer(name, None if rows is None else rows.flatten())
+
+    def forward(
+        self,
+        sequences: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """All steps, or some; the rest of a call changes nothing.
+
+        Raises:
+            TypeError: if the sequences are no tensor, or not floating point.
+            ValueError: if they are not ``[B, T, F]`` with the encoder's T, not finite, or of other features.
+        """
+        wanted = steps_of(steps, self.num_steps)
+        check_tensor(sequences, "the encoder", "sequences [B, T, F]")
+        if sequences.ndim != 3 or sequences.shape[1] != self.num_steps:
+            raise ValueError(
+                f"sequences must be [B, T, F] with the encoder's T = {self.num_steps} steps, got shape "
+                f"{list(sequences.shape)}: cut them, or make encoder and network for their T"
+            )
+        x = sequences[:, wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
+        check_values(x, "sequences")
+        x = x.transpose(0, 1)
+        if self.mean is None or self.std is None:
+            return x
+        if len(self.mean) not in (1, x.shape[2]):
+            raise ValueError(f"mean and std have {len(self.mean)} features, the sequences have {x.shape[2]}")
+        return (x - self.mean) / self.std
 
     def extra_repr(self) -> str:
         return f"num_steps={self.num_steps}"

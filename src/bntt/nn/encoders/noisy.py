@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from bntt.nn.encoders.encoder import Encoder, index_of
 from bntt.nn.encoders.pixels import PixelEncoder
-from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.nn.kinds import EncoderFacts, encoder_facts
 from bntt.ops.random import Purpose, normal, sample_keys
 
 WHERE = ("pixels", "normalized")
@@ -46,6 +47,7 @@ class NoisyEncoder(nn.Module):
         ValueError: if σ, where or seed is none of these; σ is in deviations and the encoder has none; or the unsigned
             code, which takes [0, 1] and nothing else, is to go without the clip.
 
+    >>> from bntt.nn import PoissonEncoder
     >>> encoder = NoisyEncoder(PoissonEncoder(num_steps=4, mean=[0.3], std=[0.2]), sigma=0.1)
     >>> encoder(torch.zeros(2, 1, 8, 8), draw=3).shape
     torch.Size([4, 2, 1, 8, 8])
@@ -63,13 +65,18 @@ class NoisyEncoder(nn.Module):
             raise ValueError(f"where must be one of {', '.join(WHERE)}, got {where!r}")
         if where == "normalized" and encoder.std is None:
             raise ValueError("the encoder has no mean and std, it does not normalise: choose where='pixels'")
-        if not clip and isinstance(encoder, PoissonEncoder) and not encoder.signed:
+        if not clip and not getattr(encoder, "signed", True):
             raise ValueError(
                 "unsigned rate coding takes pixels from 0 to 1, and noise that is not clipped leaves them: clip it, "
                 "or an encoder with signed=True"
             )
         sample_keys(seed, Purpose.NOISE, 0, torch.arange(0))  # refuses a seed that is none
         self.encoder, self.sigma, self.where, self.clip, self.seed = encoder, float(sigma), where, clip, seed
+
+    @property
+    def facts(self) -> EncoderFacts:
+        """Those of the encoder inside, whose samples it changes at random."""
+        return replace(encoder_facts(self.encoder), random=encoder_facts(self.encoder).random or self.sigma > 0)
 
     @property
     def num_steps(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.private import is_mapped
-from bntt.nn.encoders.encoder import check_values, steps_of, whole_steps
+from bntt.nn.encoders.encoder import check_values, whole_steps
 from bntt.nn.tensor_checks import check_tensor
 
 PerChannel = Sequence[float] | float | Tensor | None
@@ -152,35 +152,3 @@ class PixelEncoder(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         return f"num_steps={self.num_steps}"
-
-
-class StillEncoder(PixelEncoder):
-    """What encoders share that hold an image still: the same drives the first layer at every step, without a copy, and
-    nothing is random.
-
-    A subclass says what is held: ``held(x)`` of values that are normalised already, which it may refuse.
-    """
-
-    def spikes(
-        self,
-        x: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
-        """What is held, at all steps, or at some: ``[S, B, ...]``, every step the same memory.
-
-        The rest of a call changes nothing.
-
-        Raises:
-            TypeError, ValueError: if ``held`` refuses the values, or there are no such steps.
-        """
-        wanted = steps_of(steps, self.num_steps)
-        return self.held(x).expand(len(wanted), *x.shape)
-
-    @abstractmethod
-    def held(self, x: Tensor) -> Tensor:
-        """What drives the first layer, of x's shape."""

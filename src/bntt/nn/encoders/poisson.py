@@ -10,6 +10,7 @@ from bntt.engine.cpu.launch import poisson_bytes
 from bntt.nn.encoders.encoder import index_of, steps_of
 from bntt.nn.encoders.pixels import PerChannel, PixelEncoder, check_rates
 from bntt.nn.fusion.plan import why_not_here
+from bntt.nn.kinds import ENCODERS, EncoderFacts
 from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
 
@@ -48,6 +49,11 @@ class PoissonEncoder(PixelEncoder):
     ) -> None:
         super().__init__(num_steps, mean=mean, std=std)
         self.signed, self.gradient = signed, gradient
+
+    @property
+    def facts(self) -> EncoderFacts:
+        """What others ask of it."""
+        return EncoderFacts(random=True, mean_code="expected" if self.signed else "expected-unsigned")
 
     def spikes(
         self,
@@ -98,6 +104,16 @@ class PoissonEncoder(PixelEncoder):
     def extra_repr(self) -> str:
         gradient = getattr(self.gradient, "__name__", self.gradient)
         return f"{super().extra_repr()}, signed={self.signed}, gradient={gradient}"
+
+
+@ENCODERS("poisson")
+def _poisson(num_steps: int, mean: PerChannel = None, std: PerChannel = None) -> PoissonEncoder:
+    return PoissonEncoder(num_steps, mean=mean, std=std)
+
+
+@ENCODERS("poisson-unsigned")
+def _poisson_unsigned(num_steps: int) -> PoissonEncoder:
+    return PoissonEncoder(num_steps, signed=False)
 
 
 def _asks_for_gradient(x: Tensor) -> bool:

@@ -11,12 +11,12 @@ from bntt.nn.blocks.dropout import SpikeDropout
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.fuse import Site, fuse
 from bntt.nn.fusion.supported import Layout
+from bntt.nn.kinds import NEURONS, NORMS
 from bntt.nn.network.call import Call
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.varying_lif import FoldedLIF
-from bntt.nn.norms.methods import NORMS
-from bntt.nn.norms.temporal import NoNorm
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.norms.methods import NoNorm
 from bntt.ops.folded import FoldedNeuron
+from bntt.ops.lif import Neuron
 
 SITE = Site(Call(), range(2), 2, Compute(), torch.device("cpu"))
 IMAGE = Layout((2, 4, 4), (4, 4, 2))
@@ -51,6 +51,7 @@ def fused_parts() -> dict[str, str]:
         "NeuronBlock": NeuronBlock(LIF()),
         "Residual": Residual({"body": current}, after=NeuronBlock(LIF())),
     }
+    kinds |= {name: _layer(kind(2, 2, **vars(Neuron()))) for name, kind in NEURONS.items() if name != "lif"}
     return {name: _done(block) for name, block in kinds.items()}
 
 

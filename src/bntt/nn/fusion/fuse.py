@@ -37,9 +37,9 @@ from bntt.nn.fusion.supported import (
 )
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Call
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.varying_lif import FoldedLIF
-from bntt.nn.norms.temporal import NoNorm, TemporalNorm
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.norms.methods import NoNorm
+from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.norm import Moments
 

@@ -15,7 +15,8 @@ from bntt.engine.door import is_plain
 from bntt.engine.layer_spec import PoolSize
 from bntt.engine.synapse import Geometry
 from bntt.nn.fusion.untouched import remember
-from bntt.nn.norms.temporal import LayerNorm, NoNorm, TemporalNorm
+from bntt.nn.norms.methods import LayerNorm, NoNorm
+from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle

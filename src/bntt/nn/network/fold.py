@@ -10,9 +10,9 @@ from torch import nn
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.varying_lif import FoldedLIF
-from bntt.nn.norms.temporal import LayerNorm, NoNorm, TemporalNorm
+from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.norms.methods import LayerNorm, NoNorm
+from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.fold import Normalisation, fold_neuron, normalisation
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from bntt.nn.network.settings import settle
+from bntt.nn.blocks.stage import settle
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
-from bntt.ops.pooling import Window
+from bntt.nn.norms.temporal import NormMethod, TemporalNorm, check_window
 from bntt.ops.retime import retiming
 
 FAINT = 0.1
@@ -31,7 +30,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
 
     Raises:
         ValueError: on an unknown way, or one for the other direction; a window over time that is longer than T.
-        TypeError: on a part with steps of its own that is no norm of the library: a folded network, or yours.
+        TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or yours.
 
     Warns:
         UserWarning: where "hold" would hold a last step whose γ is near 0, as the decay of γ leaves it: silence.
@@ -44,8 +43,8 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     """
     new = copy.deepcopy(network)
     for path, module in new.blocks.named_modules():
-        if isinstance(module, TemporalNorm):
-            _retime_norm(module, num_steps, how)
+        if hasattr(module, "step_tables"):
+            _retime_part(module, num_steps, how)
         elif getattr(module, "num_steps", None) is not None:
             raise TypeError(
                 f"{type(module).__name__} {path!r} has {module.num_steps} steps of its own, which are not known here: "
@@ -73,34 +72,19 @@ def faint_at_the_end(network: SpikingNetwork) -> dict[str, float]:
     found = {}
     for name, layer in network.layers.items():
         norm = layer.norm
-        if isinstance(norm, TemporalNorm) and not (norm.method.shared_gamma and norm.step_scale is None):
+        if isinstance(norm, TemporalNorm) and {"gamma", "step_scale"} & dict(norm.step_tables()).keys():
             last = slice(norm.num_steps - 1, norm.num_steps)
             if (value := float(norm.scale_and_shift(last)[0].detach().abs().mean())) < FAINT:
                 found[name] = value
     return found
 
 
-def step_tables(norm: TemporalNorm) -> Iterator[tuple[str, Tensor]]:
-    """The tables of a norm that have a row for every step, parameters and buffers, by name.
-
-    >>> from bntt.nn.norms.methods import TEBN
-    >>> [name for name, _ in step_tables(TEBN(2, num_steps=3))]
-    ['step_scale']
-    """
-    method = norm.method
-    shared = {"gamma": method.shared_gamma, "beta": method.shared_gamma, "step_scale": False}
-    shared |= {"running_mean": method.shared_running, "running_var": method.shared_running}
-    for name, once in shared.items():
-        if not once and (table := getattr(norm, name)) is not None:
-            yield name, table
-
-
-def _retime_norm(norm: TemporalNorm, num_steps: int, how: str) -> None:
-    rows, pooling = retiming(norm.num_steps, num_steps, how), norm.method.pooling
-    if isinstance(pooling, Window) and pooling.back is not None and pooling.back >= num_steps:
-        raise ValueError(f"{norm.method.name} {norm.path!r} pools over {pooling.back + 1} steps, {num_steps} are fewer")
-    for name, table in list(step_tables(norm)):
+def _retime_part(part: Any, num_steps: int, how: str) -> None:
+    rows = retiming(part.num_steps, num_steps, how)
+    if isinstance(method := getattr(part, "method", None), NormMethod):
+        check_window(f"{method.name} {part.path!r}", method.pooling, num_steps)
+    for name, table in list(part.step_tables()):
         values = table.detach()
         made = (rows.to(values.device) @ values.double()).to(values.dtype)
-        setattr(norm, name, nn.Parameter(made, table.requires_grad) if isinstance(table, nn.Parameter) else made)
-    norm.num_steps = num_steps
+        setattr(part, name, nn.Parameter(made, table.requires_grad) if isinstance(table, nn.Parameter) else made)
+    part.num_steps = num_steps

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.nn.blocks.readout import is_linear
-from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed
+from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed, settle
 from bntt.nn.blocks.weights import weigh
 from bntt.nn.fusion.plan import Plan, plan_of, settled
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Work, advance_blocks, layers_of, real
 from bntt.nn.network.call import Call, Noise, noise_of
 from bntt.nn.network.measured import Measure, joined
-from bntt.nn.network.settings import settle
 from bntt.nn.network.state import NetworkState
 from bntt.nn.network.trace import Trace, check_finite_input, evaluating
-from bntt.nn.norms.temporal import TemporalNorm
 
 STEPS_AT_ONCE = 25
 """Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""
@@ -251,9 +250,8 @@ class SpikingNetwork(nn.Module):
         return logits, after
 
     def _pools_batches(self) -> bool:
-        kinds = (TemporalNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
-        norms = [layer.norm for layer in self.layers.values()]
-        return any(isinstance(norm, kinds) and norm.training for norm in norms)
+        norms = [layer.norm for layer in self.layers.values() if layer.norm is not None]
+        return any(norm.training and norm_facts(norm).batch_statistics for norm in norms)
 
     @torch.no_grad()
     def trace(

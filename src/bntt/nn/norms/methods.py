@@ -1,15 +1,19 @@
-"""The published methods by name: :class:`~bntt.nn.TemporalNorm` with statistics and affine of their own."""
+"""The published norms by name: :class:`~bntt.nn.TemporalNorm` with statistics and affine of their own, and two without
+batch statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from torch import nn
-
-from bntt.nn.norms.temporal import LayerNorm, NoNorm, NormMethod, TemporalNorm
+from bntt.nn.kinds import NORMS, NormFacts
+from bntt.nn.network.call import ALL_STEPS, Call, check_call
+from bntt.nn.norms.temporal import NormMethod, TemporalNorm, check_current, check_space
 from bntt.ops.pooling import AllSteps, Window
 
 
+@NORMS("bntt")
 def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
     """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
 
@@ -22,6 +26,7 @@ def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 
     return TemporalNorm(channels, num_steps, NormMethod("BNTT"), eps=eps, momentum=momentum)
 
 
+@NORMS("bntt-scaled")
 def ScaledBNTT(
     channels: int,
     num_steps: int,
@@ -40,15 +45,7 @@ def ScaledBNTT(
     return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
 
 
-def BetaBNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
-    """BNTT with the shift β that the paper leaves away, one for each step as γ is.
-
-    >>> BetaBNTT(8, num_steps=5).beta.shape
-    torch.Size([5, 8])
-    """
-    return TemporalNorm(channels, num_steps, NormMethod("BetaBNTT", beta=True), eps=eps, momentum=momentum)
-
-
+@NORMS("tdbn")
 def TDBN(
     channels: int,
     num_steps: int,
@@ -67,6 +64,7 @@ def TDBN(
     return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
 
 
+@NORMS("tebn")
 def TEBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
     """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
 
@@ -77,6 +75,7 @@ def TEBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 
     return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
+@NORMS("tab")
 def TAB(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
     """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``; p enters squared, as in
     the authors' code.
@@ -88,6 +87,17 @@ def TAB(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0
     return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
+@NORMS("bntt-beta")
+def BetaBNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+    """BNTT with the shift β that the paper leaves away, one for each step as γ is.
+
+    >>> BetaBNTT(8, num_steps=5).beta.shape
+    torch.Size([5, 8])
+    """
+    return TemporalNorm(channels, num_steps, NormMethod("BetaBNTT", beta=True), eps=eps, momentum=momentum)
+
+
+@NORMS("bn")
 def SharedBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
     """Standard BN called at every step (the paper's "Baseline + standard BN"): each step is normalised by its own
     batch, one γ, one β and one pair of running statistics serve all, updated T times an iteration.
@@ -99,6 +109,7 @@ def SharedBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: floa
     return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
+@NORMS("bn-pooled")
 def PooledBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
     """Standard BN with time folded into the batch: statistics over all steps at once, one update an iteration.
 
@@ -109,19 +120,49 @@ def PooledBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: floa
     return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
-NormBuilder = Callable[[int, int, float], nn.Module]
-"""``(channels, num_steps, threshold)`` → a norm, which is a stage."""
+@NORMS("layer")
+class LayerNorm(nn.Module):
+    """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
 
-NORMS: dict[str, NormBuilder] = {
-    "bntt": lambda channels, num_steps, threshold: BNTT(channels, num_steps),
-    "bntt-scaled": lambda channels, num_steps, threshold: ScaledBNTT(channels, num_steps, threshold=threshold),
-    "tdbn": lambda channels, num_steps, threshold: TDBN(channels, num_steps, threshold=threshold),
-    "tebn": lambda channels, num_steps, threshold: TEBN(channels, num_steps),
-    "tab": lambda channels, num_steps, threshold: TAB(channels, num_steps),
-    "bntt-beta": lambda channels, num_steps, threshold: BetaBNTT(channels, num_steps),
-    "bn": lambda channels, num_steps, threshold: SharedBN(channels, num_steps),
-    "bn-pooled": lambda channels, num_steps, threshold: PooledBN(channels, num_steps),
-    "layer": lambda channels, num_steps, threshold: LayerNorm(channels),
-    "none": lambda channels, num_steps, threshold: NoNorm(),
-}
-"""The names that builders and recipes know."""
+    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training
+    and evaluation are alike, and any number of steps will do.
+
+    >>> y, _ = LayerNorm(8)(torch.randn(5, 2, 8, 4, 4))
+    >>> y.shape
+    torch.Size([5, 2, 8, 4, 4])
+    """
+
+    facts = NormFacts(operations=(2, 3))
+
+    def __init__(self, channels: int, *, eps: float = 1e-4) -> None:
+        super().__init__()
+        self.channels, self.eps = channels, eps
+        self.gamma = nn.Parameter(torch.ones(1, channels))
+
+    def forward(
+        self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: None = None
+    ) -> tuple[Float[Tensor, "S B C *space"], None]:
+        check_current("LayerNorm", self.channels, x)
+        check_space("LayerNorm", self.channels, x, check_call(call))
+        dims = tuple(range(2, x.ndim))
+        centred = x - x.mean(dims, keepdim=True)
+        inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()
+        return centred * inverse * self.gamma.reshape(1, 1, -1, *[1] * (x.ndim - 3)), None
+
+
+@NORMS("none")
+class NoNorm(nn.Module):
+    """No normalisation: Eq. 4 as it stands.
+
+    >>> y, _ = NoNorm()(torch.ones(5, 2, 8))
+    >>> y.shape
+    torch.Size([5, 2, 8])
+    """
+
+    facts = NormFacts(operations=(0, 0), identity=True)
+
+    def forward(
+        self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
+    ) -> tuple[Float[Tensor, "S B *shape"], None]:
+        check_call(call)
+        return x, None

@@ -1,4 +1,4 @@
-"""Normalisation modules: one class for every method that uses batch statistics, and two small ones beside it.
+"""The normalisation module: one class for every method that uses batch statistics.
 
 The methods themselves, with their papers, are named in :mod:`bntt.nn.norms.methods`; the equations are in
 :mod:`bntt.ops.norm`. Every norm is a stage, ``y, state = norm(x [S, B, C, *space], call, state)``.
@@ -6,7 +6,7 @@ The methods themselves, with their papers, are named in :mod:`bntt.nn.norms.meth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bntt.nn.kinds import NormFacts
 from bntt.nn.network.call import ALL_STEPS, Call, check_call
 from bntt.nn.tensor_checks import check_tensor
 from bntt.ops.norm import Moments, add_up, normalize, step_moments, update_running
@@ -35,6 +36,20 @@ class NormMethod:
     """Whether there is a shift β, shared over time exactly as γ is."""
     step_power: int = 0
     """The result of step t is multiplied by a learned scalar p_t to this power; 0: there is no p."""
+
+
+def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
+    """Refuse a window over time that is longer than there are steps.
+
+    Raises:
+        ValueError: saying so.
+    """
+    back = pooling.back if isinstance(pooling, Window) else None
+    if back is not None and back >= num_steps:
+        raise ValueError(
+            f"{name} pools over {back + 1} steps, a step and {back} before it, and there are {num_steps}: "
+            f"take a shorter window, or Window(None) for all steps so far"
+        )
 
 
 class TemporalNorm(nn.Module):
@@ -77,12 +92,7 @@ class TemporalNorm(nn.Module):
             raise ValueError(f"{method.name} needs channels >= 1 and num_steps >= 1, got {channels} and {num_steps}")
         if not eps > 0 or not 0 <= momentum <= 1:
             raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
-        back = method.pooling.back if isinstance(method.pooling, Window) else None
-        if back is not None and back >= num_steps:
-            raise ValueError(
-                f"{method.name} pools over {back + 1} steps, a step and {back} before it, and there are {num_steps}: "
-                f"take a shorter window, or Window(None) for all steps so far"
-            )
+        check_window(method.name, method.pooling, num_steps)
         self.channels, self.num_steps, self.method = channels, num_steps, method
         self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
         self.put_off: PutOff = None
@@ -123,6 +133,11 @@ class TemporalNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.method.name}, channels={self.channels}, num_steps={self.num_steps}"
+
+    @property
+    def facts(self) -> NormFacts:
+        """What others ask of it."""
+        return NormFacts(not self.method.shared_gamma, True, True, self.method.pooling.looks_ahead)
 
     @property
     def _label(self) -> str:
@@ -174,6 +189,15 @@ class TemporalNorm(nn.Module):
             power = self.step_scale[steps].unsqueeze(1) ** self.method.step_power
             gamma, beta = power * gamma, None if beta is None else power * beta
         return gamma, beta
+
+    def step_tables(self) -> Iterator[tuple[str, Tensor]]:
+        """The parameters and buffers that have a row for every step, by name."""
+        method = self.method
+        shared = {"gamma": method.shared_gamma, "beta": method.shared_gamma, "step_scale": False}
+        shared |= {"running_mean": method.shared_running, "running_var": method.shared_running}
+        for name, once in shared.items():
+            if not once and (table := getattr(self, name)) is not None:
+                yield name, table
 
     @torch.no_grad()
     def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:
@@ -233,45 +257,3 @@ def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
             f"{name} takes [S, B, C, ...], steps first, and {list(x.shape)} may as well be images [B, C, H, W]: "
             f"images are [S, B, C, H, W], and norm(x, Call()) says that these are steps of sequences [S, B, C, L]"
         )
-
-
-class LayerNorm(nn.Module):
-    """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
-
-    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training
-    and evaluation are alike, and any number of steps will do.
-
-    >>> y, _ = LayerNorm(8)(torch.randn(5, 2, 8, 4, 4))
-    >>> y.shape
-    torch.Size([5, 2, 8, 4, 4])
-    """
-
-    def __init__(self, channels: int, *, eps: float = 1e-4) -> None:
-        super().__init__()
-        self.channels, self.eps = channels, eps
-        self.gamma = nn.Parameter(torch.ones(1, channels))
-
-    def forward(
-        self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: None = None
-    ) -> tuple[Float[Tensor, "S B C *space"], None]:
-        check_current("LayerNorm", self.channels, x)
-        check_space("LayerNorm", self.channels, x, check_call(call))
-        dims = tuple(range(2, x.ndim))
-        centred = x - x.mean(dims, keepdim=True)
-        inverse = (centred.square().mean(dims, keepdim=True) + self.eps).rsqrt()
-        return centred * inverse * self.gamma.reshape(1, 1, -1, *[1] * (x.ndim - 3)), None
-
-
-class NoNorm(nn.Module):
-    """No normalisation: Eq. 4 as it stands.
-
-    >>> y, _ = NoNorm()(torch.ones(5, 2, 8))
-    >>> y.shape
-    torch.Size([5, 2, 8])
-    """
-
-    def forward(
-        self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
-    ) -> tuple[Float[Tensor, "S B *shape"], None]:
-        check_call(call)
-        return x, None

@@ -20,15 +20,8 @@ from bntt.data import (
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.models import MODELS
-from bntt.nn import (
-    DirectEncoder,
-    Encoder,
-    ExpectedEncoder,
-    FrameEncoder,
-    PoissonEncoder,
-    SequenceEncoder,
-    SpikingClassifier,
-)
+from bntt.nn import Encoder, SpikingClassifier
+from bntt.nn.kinds import ENCODERS, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
 from bntt.runs.recipe.datasets import Parts, Shown
 from bntt.runs.recipe.file import Recipe, RecipeError
 
@@ -70,7 +63,7 @@ def describe_backend(recipe: Recipe, device: str) -> str:
     kernels = find_backend(wanted)
     if recipe.compute.backend == "reference":
         return "plain PyTorch, as asked"
-    if recipe.network.neuron == "relu":
+    if not neuron_facts_by_name(recipe.network.neuron).spikes:
         return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
     if torch.device(device).type != "cpu" and wanted == "cpu":
         return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"
@@ -108,7 +101,7 @@ def for_measuring(recipe: Recipe) -> Recipe:
 
 def is_random(recipe: Recipe) -> bool:
     """Whether the recipe's encoder draws numbers, so that every pass differs."""
-    return recipe.encoder.name in ("poisson", "poisson-unsigned")
+    return encoder_facts_by_name(recipe.encoder.name).random
 
 
 def facts_of(recipe: Recipe) -> Facts:
@@ -119,7 +112,7 @@ def facts_of(recipe: Recipe) -> Facts:
         norm=network.norm,
         encoder=recipe.encoder.name,
         num_steps=network.num_steps,
-        is_ann=network.neuron == "relu",
+        is_ann=not neuron_facts_by_name(network.neuron).spikes,
         draws=recipe.evaluate.draws if is_random(recipe) else 1,
         is_random=is_random(recipe),
     )
@@ -139,7 +132,7 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
     except ValueError as error:
         raise RecipeError(f"network: {error}") from None
     smallest = len(data.train) // math.ceil(len(data.train) / recipe.train.batch_size)
-    if smallest < 2 and recipe.network.norm not in ("layer", "none"):
+    if smallest < 2 and norm_facts_by_name(recipe.network.norm).batch_statistics:
         raise RecipeError(
             f"train.batch_size: {recipe.train.batch_size} makes batches of one image out of {len(data.train)}, "
             f"which {recipe.network.norm} cannot normalise in a fully connected layer"
@@ -166,8 +159,9 @@ def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
         RecipeError: if it takes no such samples.
     """
     name = recipe.network.name
+    takes = signature(MODELS[name]).parameters
     if isinstance(samples, SequenceSet):
-        if name != "mlp":
+        if "in_features" not in takes:
             raise RecipeError(f"network.name: {name} takes images, data.order makes sequences: take mlp")
         if (steps := recipe.network.num_steps) != samples.num_steps:
             raise RecipeError(
@@ -176,9 +170,9 @@ def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
             )
         return {"in_features": samples.features}
     channels, height, width = (samples.images if isinstance(samples, ImageSet) else samples.frames).shape[-3:]
-    if name == "mlp":
+    if "in_features" in takes:
         return {"in_features": channels * height * width}
-    if "image_size" not in signature(MODELS[name]).parameters:
+    if "image_size" not in takes:
         return {"in_channels": channels}
     if height != width:
         raise RecipeError(f"network.name: {name} takes square images, these are {height}x{width}")
@@ -197,22 +191,11 @@ def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Enco
         RecipeError: if it is not for such data.
     """
     steps = steps or recipe.network.num_steps
-    if (has_time := isinstance(data.train, FrameSet)) != (recipe.encoder.name == "frames"):
+    takes = encoder_facts_by_name(recipe.encoder.name).takes
+    if (has_time := isinstance(data.train, FrameSet)) != (takes == "frames"):
         expected = '"frames", as it has time already' if has_time else 'a code of images, which "frames" is not'
         raise RecipeError(f"encoder.name: {data.label} needs {expected}; got {recipe.encoder.name!r}")
-    match recipe.encoder.name:
-        case "frames":
-            return FrameEncoder(steps)
-        case "direct":
-            return DirectEncoder(steps, mean=data.mean, std=data.std)
-        case "poisson":
-            return PoissonEncoder(steps, mean=data.mean, std=data.std)
-        case "poisson-unsigned":
-            return PoissonEncoder(steps, signed=False)
-        case "expected":
-            return ExpectedEncoder(steps, mean=data.mean, std=data.std)
-        case "expected-unsigned":
-            return ExpectedEncoder(steps, signed=False)
     each = data.train.features // len(data.mean) if isinstance(data.train, SequenceSet) else 1
-    mean, std = ([value for value in values for _ in range(each)] for values in (data.mean, data.std))
-    return SequenceEncoder(steps, mean=mean, std=std)
+    mean, std = ([value for value in values for _ in range(each)] or None for values in (data.mean, data.std))
+    encoder: Encoder = ENCODERS[recipe.encoder.name](steps, mean, std)
+    return encoder

@@ -35,7 +35,9 @@ def mixes() -> Collection[str]:
 
 def encoders() -> Collection[str]:
     """Codes of an image, and what takes frames or sequences as they are."""
-    return ("poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence")
+    from bntt.nn import ENCODERS
+
+    return ENCODERS
 
 
 def models() -> Collection[str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bntt.charts.records import STEPS, Axis, Chart, Figure, HeatMap, Image, Line, Lines
+from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe.first_sample import Sample
 
 MORE, LESS = (0.85, 0.37, 0.0), (0.0, 0.27, 0.70)
@@ -18,7 +19,7 @@ MOST_STEPS = 40
 
 def sample_figure(sample: Sample) -> Figure:
     """The image beside its spikes, the frames with both polarities, or the values of a sequence."""
-    code = "" if sample.encoder in ("frames", "sequence") else f", {sample.encoder} code"
+    code = "" if encoder_facts_by_name(sample.encoder).takes != "images" else f", {sample.encoder} code"
     title = f"{sample.dataset}, {sample.split} {sample.index}: {sample.label}{code}"
     if sample.drive.ndim == 2:
         return Figure(title, [_sequence(sample.drive)])

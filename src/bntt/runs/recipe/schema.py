@@ -16,6 +16,7 @@ from pydantic import ConfigDict
 from bntt.data.events.binning import Counting
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.models.spiking import NeuronOptions
+from bntt.nn.kinds import encoder_facts_by_name
 from bntt.options import Limits, OneOf, Option, Size, check_options, options_of
 from bntt.runs.recipe import choices
 from bntt.training.grow import check_stages
@@ -243,7 +244,7 @@ class Recipe(Table):
     def _check_sequences(self) -> None:
         """Sequences have an encoder of their own, and nothing changes them."""
         order, encoder = self.data.order, self.encoder.name
-        if bool(order) != (encoder == "sequence"):
+        if bool(order) != (encoder_facts_by_name(encoder).takes == "sequences"):
             made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'
             takes = '"sequence"' if order else "any other than 'sequence'"
             raise RecipeError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")

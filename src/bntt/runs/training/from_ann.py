@@ -14,8 +14,9 @@ from bntt.data.samples import some_of
 from bntt.io.checkpoint import read_facts, write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
-from bntt.models.spiking import FIRE_RULES, RESETS, resolve
+from bntt.models.spiking import FIRE_RULES, RESETS
 from bntt.nn import SpikingClassifier
+from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
 from bntt.runs.identity import trained_on, weights_hash
@@ -27,9 +28,6 @@ from bntt.runs.recipe.option_versions import rules_told
 from bntt.runs.training.epoch_log import Notice, firing_rates
 from bntt.runs.training.requests import Interrupted, Wishes
 from bntt.training import balancing, convert, set_thresholds
-
-EXPECTED = {"poisson": "expected", "poisson-unsigned": "expected-unsigned"}
-"""The encoder of the ANN for each of the spiking network; its own for the others."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
             f"convert.ann: {place} is {ann.network.name} x{ann.network.width:g}, the network of this recipe is "
             f"{network.name} x{network.width:g}: they must be one plan"
         )
-    wanted = EXPECTED.get(recipe.encoder.name, recipe.encoder.name)
+    wanted = encoder_facts_by_name(recipe.encoder.name).mean_code or recipe.encoder.name
     same: dict[str, tuple[object, object]] = {
         "encoder.name": (ann.encoder.name, wanted),
         "data.name": (ann.data.name, recipe.data.name),
@@ -105,8 +103,7 @@ def converting(
     source = open_ann(recipe, device)
     if trained_on(source.path)["sha256"] != data.manifest.sha256:
         raise RecipeError(f"convert.ann: {wanted.ann} was trained on other files of {recipe.data.name} than these")
-    rule = resolve("fire rule", FIRE_RULES, recipe.network.fire)
-    reset = resolve("reset", RESETS, recipe.network.reset)
+    rule, reset = FIRE_RULES.resolve(recipe.network.fire), RESETS.resolve(recipe.network.reset)
     images, found = some_of(data.train, wanted.images, recipe.seed), dict[str, float]()
     yield Notice(f"balancing the thresholds of {wanted.ann} with {len(images):,} training images, {wanted.steps} steps")
     try:

@@ -14,9 +14,8 @@ from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.dropout import SpikeDropout
 from bntt.nn.blocks.readout import Readout
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons.lif import LIF
-from bntt.nn.neurons.rectifier import Rectifier
-from bntt.nn.norms.temporal import NoNorm
+from bntt.nn.neurons import LIF, Rectifier
+from bntt.nn.norms.methods import NoNorm
 from bntt.ops.lif import FireRule, Reset, fire_after, soft_reset
 from bntt.training.conversion.sequential import read_sequential
 

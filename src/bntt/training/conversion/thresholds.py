@@ -26,7 +26,7 @@ from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.network.trace import evaluating
-from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons import LIF
 
 BALANCING = 1 << 31
 """The draw of the noise that thresholds are balanced with: neither a training epoch's nor an evaluation's."""

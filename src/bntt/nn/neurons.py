@@ -1,16 +1,19 @@
-"""The spiking layer: :mod:`bntt.ops.lif` with its record held in a module."""
+"""Neurons as modules: :mod:`bntt.ops.lif` and :mod:`bntt.ops.folded` with their records, and the neurons of an ANN."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bntt.nn.kinds import NEURONS, NeuronFacts
 from bntt.nn.network.call import Call, check_call
 from bntt.nn.tensor_checks import check_tensor
-from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, lif_sequence, soft_reset
+from bntt.ops.folded import TABLES, AnyNeuron, FoldedNeuron, folded_sequence
+from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import Surrogate, Triangle
 
 
@@ -76,6 +79,11 @@ class LIF(nn.Module):
         self.leak_logit = nn.Parameter(torch.logit(start)) if learn_leak else None
 
     @property
+    def facts(self) -> NeuronFacts:
+        """What others ask of them."""
+        return facts_of_neuron(self.neuron)
+
+    @property
     def neuron(self) -> Neuron:
         """What the neurons are; λ is a tensor where it is learned, of one number or one a channel. It may be set; a
         learned λ then stays."""
@@ -110,3 +118,112 @@ class LIF(nn.Module):
         leak = float(torch.as_tensor(neuron.leak).detach().mean())
         decays = ", decay_input=True" if neuron.decay_input else ""
         return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}{decays}"
+
+
+def facts_of_neuron(neuron: AnyNeuron, own: int = 0) -> NeuronFacts:
+    """The facts of leaky integrate-and-fire neurons.
+
+    Args:
+        own: multiplications and additions of a drive that they scale and shift themselves.
+    """
+    leaks = isinstance(neuron.leak, Tensor) or neuron.leak != 1
+    operations = own + int(leaks), own + 2, int(neuron.reset is not hard_reset)
+    scales = isinstance(neuron, Neuron) and neuron.decay_input
+    return NeuronFacts(waits=neuron.rule is not fire_after, operations=operations, scales_input=scales)
+
+
+@NEURONS("lif")
+def lif_of(
+    channels: int,
+    leak: float = 0.95,
+    threshold: float = 1.0,
+    *,
+    rule: FireRule = fire_after,
+    reset: Reset = soft_reset,
+    surrogate: Surrogate = Triangle(),
+    decay_input: bool = False,
+    learn_leak: bool | Literal["layer", "channel"] = False,
+) -> LIF:
+    """The neurons of a layer, as builders make them: a learned leak is one for all, or one of every channel."""
+    each = channels if learn_leak == "channel" else None
+    options: dict[str, Any] = {"rule": rule, "reset": reset, "surrogate": surrogate, "decay_input": decay_input}
+    return LIF(leak, threshold, learn_leak=bool(learn_leak), channels=each, **options)
+
+
+@NEURONS("relu")
+class Rectifier(nn.Module):
+    """``y = max(0, x)`` at every step by itself: no membrane, no spikes. It takes the place of neurons in a block.
+
+    A block of rectifiers lists a layer in which nothing spikes, and runs in plain PyTorch.
+
+    >>> Rectifier()(torch.tensor([[[-1.0, 2.0]]]))
+    (tensor([[[0., 2.]]]), None)
+    """
+
+    facts = NeuronFacts(spikes=False, waits=False, operations=(0, 1, 0))
+
+    def forward(
+        self, current: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
+    ) -> tuple[Float[Tensor, "S B *shape"], None]:
+        """``(y, None)``."""
+        check_call(call)
+        return current.relu(), None
+
+
+class FoldedLIF(nn.Module):
+    """Neurons with constants of their own in every step and channel, for evaluation: nothing in them learns.
+
+    They are what is left where an affine normalisation was made part of the neurons behind it (see
+    :mod:`bntt.ops.folded`). Gradients pass through them, to their input.
+
+    Args:
+        neuron: what they are. Its tables become the module's, so that they are in its ``state_dict`` and move with it.
+
+    Attributes:
+        num_steps: T, where a table has a row for every step; else None, and any number of steps will do.
+
+    >>> lif = FoldedLIF(FoldedNeuron(leak=0.5, threshold=torch.tensor([[1.0], [0.25]])))
+    >>> spikes, membrane = lif(torch.tensor([[[0.8]], [[0.0]]]))
+    >>> lif.num_steps, spikes.flatten()
+    (2, tensor([0., 1.]))
+    """
+
+    def __init__(self, neuron: FoldedNeuron) -> None:
+        super().__init__()
+        self._rules = neuron
+        for name in TABLES:
+            table: Any = getattr(neuron, name)
+            if table is not None and not isinstance(table, Tensor):
+                table = torch.tensor([[table]])
+            self.register_buffer(name, None if table is None else table.detach().clone())
+
+    @property
+    def facts(self) -> NeuronFacts:
+        """What others ask of them."""
+        return facts_of_neuron(self.neuron, own=1)
+
+    @property
+    def num_steps(self) -> int | None:
+        return self.neuron.num_steps
+
+    @property
+    def neuron(self) -> FoldedNeuron:
+        """What the neurons are, with the module's tables as they are now."""
+        return self._rules.with_tables(**{name: self._buffers[name] for name in TABLES})
+
+    def forward(
+        self, current: Float[Tensor, "S B *shape"], call: Call = Call(), membrane: Float[Tensor, "..."] | None = None
+    ) -> tuple[Float[Tensor, "S B *shape"], Float[Tensor, "B *shape"]]:
+        """``(spikes, membrane)`` after these steps; a membrane of None is at rest.
+
+        Raises:
+            ValueError: if the neurons have no such steps or other channels, or the membrane belongs to another batch.
+        """
+        check_call(call)
+        check_membrane(current, membrane)
+        return folded_sequence(current, membrane, self.neuron, call.first)
+
+    def extra_repr(self) -> str:
+        neuron = self._rules
+        sizes = f"num_steps={self.num_steps}, channels={self.neuron.channels}"
+        return f"{sizes}, rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"

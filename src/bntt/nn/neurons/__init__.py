@@ -1,1 +1,0 @@
-"""Neurons as modules."""
