@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bntt.engine import workspace
 from bntt.engine.compute import Compute
-from bntt.engine.graph import fire as firing
+from bntt.engine.graph import fire, layer_pass
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.recording import Measure
@@ -70,12 +70,12 @@ def test_poison_changes_nothing(recompute, measure, chunk, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("grad", [True, False])
-@pytest.mark.parametrize("where", ["scan", "scan_reverse"])
-def test_what_an_error_interrupts_gives_its_buffers_back(where, grad, rng, monkeypatch):
+@pytest.mark.parametrize(("where", "name"), [(fire, "scan"), (layer_pass, "scan_reverse")], ids=["scan", "reverse"])
+def test_what_an_error_interrupts_gives_its_buffers_back(where, name, grad, rng, monkeypatch):
     """All of those that were taken: nothing is lost, so that the next pass takes no fresh memory."""
     made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
     with poisoned(), torch.set_grad_enabled(grad):
-        space, calls, real = workspace.WORKSPACE, [], getattr(firing, where)
+        space, calls, real = workspace.WORKSPACE, [], getattr(where, name)
 
         def failing(*args, **kwargs):
             calls.append(1)
@@ -84,13 +84,13 @@ def test_what_an_error_interrupts_gives_its_buffers_back(where, grad, rng, monke
             return real(*args, **kwargs)
 
         alive = space._alive
-        monkeypatch.setattr(firing, where, failing)
+        monkeypatch.setattr(where, name, failing)
         try:
             out = run_stack(Stack(made, Compute(events="fixed")), x, mean_over_time=True).out
             if grad:
                 out.sum().backward()
         except KeyboardInterrupt:
             pass
-        assert (len(calls) == 3) == (grad or where == "scan")
+        assert (len(calls) == 3) == (grad or name == "scan")
         assert space._alive > alive
         assert space.free_bytes() == space._alive

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_sums
+from bntt.engine.scan import drive, moments, pooled_shape, scan, scan_reference, scan_reverse, scan_sums
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.kernels import VARIANTS, needs_kernels, scan_backward, simulate, using, variant
@@ -297,3 +297,27 @@ def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
     rows = torch.ones(2, 21)
     scan_backward(Reverse(nan, Affine(rows, rows, rows), rows, Neuron(), (1, 1), SpikeGrad(nan)), nan, rows=3)
     assert nan.isnan().all()
+
+
+@pytest.mark.parametrize(("shared", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_without_neurons_the_normalised_current_and_its_gradient(shared, dtype, rng):
+    current = torch.randn(3, 4, 5, 2, 7, generator=rng).to(dtype)
+    mean, scale, shift, inverse = (torch.rand(3, 7, generator=rng) + 0.5 for _ in range(4))
+    z = torch.empty(current.shape)
+    drive(current, Affine(mean, scale, shift), z)
+    x = current.double().requires_grad_()
+    tables = [rows.double()[:, None, None, None].requires_grad_() for rows in (mean, scale, shift)]
+    exact = (x - tables[0]) * tables[1] + tables[2]
+    assert torch.allclose(z.double(), exact, atol=1e-6)
+    grad = SpikeGrad(torch.randn(1 if shared else 3, 4, 5, 2, 7, generator=rng), 0.5)
+    full = (0.5 * grad.values).expand_as(z)
+    exact.backward(full.double())
+    reverse = Reverse(current, Affine(mean, scale, shift), inverse, None, (1, 1), grad)
+    sums = scan_sums(reverse)
+    assert torch.allclose(sums[0], tables[2].grad[:, 0, 0, 0], rtol=1e-5)
+    by_gamma = tables[1].grad[:, 0, 0, 0] * inverse
+    assert torch.allclose(sums[1], by_gamma, rtol=1e-4, atol=1e-4)
+    offset, slope = torch.randn(3, 7, generator=rng), torch.randn(3, 7, generator=rng)
+    expected = x.grad - offset[:, None, None, None] - slope[:, None, None, None] * (x - tables[0])
+    scan_reverse(reverse, current, offset, slope)
+    assert torch.allclose(current.double(), expected, atol=1e-5 if dtype == torch.float32 else 0.05)

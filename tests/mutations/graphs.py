@@ -44,10 +44,10 @@ GRAPHS = [
     ),
     Mutation(
         "the way back of a current forgets its mean",
-        "engine/graph/fire.py",
-        "            sums[1, t] = (g * (values - self.affine.mean[t])).sum((0, 1, 2)) * self.inverse[t]\n",
-        "            sums[1, t] = (g * values).sum((0, 1, 2)) * self.inverse[t]\n",
-        ("tests/engine/graph/test_fire.py", *RESIDUAL),
+        "engine/scan.py",
+        "(g * (values - reverse.affine.mean[t])).sum((0, 1, 2)) * inverse[t]",
+        "(g * values).sum((0, 1, 2)) * inverse[t]",
+        ("tests/engine/test_scan.py", *RESIDUAL),
     ),
     Mutation(
         "what is made again is given back with a graph that is kept",

@@ -162,8 +162,8 @@ class Reverse:
     affine: Affine
     inverse: Tensor
     """``1 / √(σ² + ε)``, ``[T, C]``."""
-    neuron: AnyNeuron
-    """Of these steps."""
+    neuron: AnyNeuron | None
+    """Of these steps; None where there is none."""
     window: PoolSize
     grad: SpikeGrad
     membrane: Tensor | None = None
@@ -171,6 +171,13 @@ class Reverse:
     carry: Tensor | None = None
     """dL/d(membrane after the last step), ``[B, H, W, C]``; it becomes the one before the first step. None: no later
     step follows."""
+
+    @property
+    def fires(self) -> AnyNeuron:
+        """The neuron, where it is known that there is one."""
+        if self.neuron is None:
+            raise TypeError("the kernels go back through neurons, and this layer has none")
+        return self.neuron
 
     @property
     def grad_scale(self) -> float:

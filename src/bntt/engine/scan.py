@@ -2,17 +2,19 @@
 
 Paper Eq. 4, 9 (forward), 6, 8, 10, 11 (reverse), by the C++ kernels of ``cpu/scan*.inl`` or the Triton kernels of
 ``triton/kernels.py``; :func:`scan_reference` is the readable twin of both. Activations lie in memory as
-``[T, B, H, W, C]``, contiguous; a fully connected layer has H = W = 1.
+``[T, B, H, W, C]``, contiguous; a fully connected layer has H = W = 1. A layer without neurons gives its normalised
+current (:func:`drive`), and its reverse is that of the normalisation alone.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.compute import KernelName
 from bntt.engine.kernels import open_kernels
-from bntt.engine.layer_spec import Affine, PoolSize, Reverse
+from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad
 from bntt.ops.folded import AnyNeuron, FoldedNeuron, folded_sequence
 from bntt.ops.lif import lif_sequence
 
@@ -67,6 +69,8 @@ def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cp
     Args:
         leak: whether a third sum is wanted, of dL/dλ: what every step's leaking membrane λu gets, times u.
     """
+    if reverse.neuron is None:
+        return _drive_sums(reverse)
     return open_kernels(kernels).reverse_sums(reverse, leak=leak)
 
 
@@ -76,7 +80,46 @@ def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor, slope: Tensor, *
     Args:
         offset, slope: ``[T, C]``; 0 where mean and variance were given, else Eq. 10's, from :func:`scan_sums`.
     """
-    open_kernels(kernels).reverse_current(reverse, offset, slope, out)
+    if reverse.neuron is None:
+        _drive_reverse(reverse, offset, slope, out)
+    else:
+        open_kernels(kernels).reverse_current(reverse, offset, slope, out)
+
+
+def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
+    """``z = scale (current - mean) + shift`` of some steps into ``out``, float32: what a residual sum adds up, where no
+    neuron of the layer takes it. Beside the layer's weights it costs next to nothing, so it is plain PyTorch.
+
+    >>> import torch
+    >>> one, z = torch.ones(1, 1), torch.empty(1, 1, 1, 1, 1)
+    >>> drive(torch.full((1, 1, 1, 1, 1), 5.0), Affine(one, 2 * one, one), z)
+    >>> z.item()
+    9.0
+    """
+    for t, values in enumerate(current):
+        torch.sub(values, affine.mean[t], out=out[t]).mul_(affine.scale[t]).add_(affine.shift[t])
+
+
+def _drive_sums(reverse: Reverse) -> Tensor:
+    inverse, current = reverse.inverse, reverse.current
+    sums = torch.empty(2, *inverse.shape, dtype=torch.float64, device=current.device)
+    for t, values in enumerate(current):
+        g = _drive_grad(reverse.grad, t)
+        sums[0, t] = g.sum((0, 1, 2))
+        sums[1, t] = (g * (values - reverse.affine.mean[t])).sum((0, 1, 2)) * inverse[t]
+    return sums
+
+
+def _drive_reverse(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
+    affine = reverse.affine
+    for t, values in enumerate(reverse.current):
+        taken = (values - affine.mean[t]).mul_(slope[t]).add_(offset[t])
+        out[t] = torch.sub(_drive_grad(reverse.grad, t) * affine.scale[t], taken)
+
+
+def _drive_grad(grad: SpikeGrad, t: int) -> Tensor:
+    g = grad.values[t if len(grad.values) > 1 else 0].float()
+    return g if grad.scale == 1 else g * grad.scale
 
 
 def scan_reference(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import flow
@@ -30,10 +28,6 @@ class Double(Node):
         return Size(inputs[0], 1, 0)
 
 
-class Left(NamedTuple):
-    buffers: tuple[Tensor | None, ...] = ()
-
-
 @dataclass(frozen=True)
 class DoublePass(NodePass):
     node: Double
@@ -41,7 +35,7 @@ class DoublePass(NodePass):
 
     def forward(self, inputs, first, start, known=None):
         out = self.how.lease.take(*inputs[0].values.shape)
-        return Passed(Spikes(out.copy_(inputs[0].values).mul_(2)), Left(), (self.keeps,))
+        return Passed(Spikes(out.copy_(inputs[0].values).mul_(2)), None, (self.keeps,))
 
     def backward(self, done, towards, learned, call):
         held = self.how.lease.take(*towards.grad.values.shape)
@@ -54,7 +48,7 @@ class SumOf(NodePass):
 
     def forward(self, inputs, first, start, known=None):
         out = self.how.lease.take(*inputs[0].values.shape)
-        return Passed(Spikes(torch.add(inputs[0].values, inputs[1].values, out=out)), Left(), (False, False))
+        return Passed(Spikes(torch.add(inputs[0].values, inputs[1].values, out=out)), None, (False, False))
 
     def backward(self, done, towards, learned, call):
         return [towards, Towards(SpikeGrad(towards.grad.values.clone(), towards.grad.scale))]

@@ -39,7 +39,7 @@ def test_an_input_that_is_flattened_is_moved_and_else_it_is_kept_as_it_is(rng):
     assert lease.owns(image.saved.moved)
     assert row.saved.moved is None
     for passed in (image, row):
-        lease.give(*passed.saved.buffers, passed.end.membrane, passed.out.values)
+        lease.give(*passed.buffers, passed.end.membrane, passed.out.values)
 
 
 def test_a_layer_without_neurons_gives_its_normalised_current(rng):

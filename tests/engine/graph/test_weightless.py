@@ -10,7 +10,7 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.node import BackwardCall, Carry, How, Start, Towards
-from bntt.engine.graph.weightless import Fire, FirePass, Mask, MaskPass, MaxPool, MaxPoolPass, Nothing, Sum, SumPass
+from bntt.engine.graph.weightless import Fire, FirePass, Mask, MaskPass, MaxPool, MaxPoolPass, Sum, SumPass
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Workspace
@@ -55,12 +55,12 @@ class TestSum:
     def test_both_get_the_gradient_and_each_may_write_on_its_own(self, rng):
         one = SumPass(Sum((-1, -2)), how())
         held = one.how.lease.take(200, 300).normal_(generator=rng)
-        a, b = back(one, Nothing(), held, True, True, scale=0.5, held=held)
+        a, b = back(one, None, held, True, True, scale=0.5, held=held)
         assert torch.equal(a.grad.values, b.grad.values)
         assert (a.grad.scale, b.grad.scale) == (0.5, 0.5)
         assert a.held.data_ptr() != b.held.data_ptr()
-        assert back(one, Nothing(), held, True, False, held=held)[1] is None
-        assert all(towards.held is None for towards in back(one, Nothing(), held, True, True))
+        assert back(one, None, held, True, False, held=held)[1] is None
+        assert all(towards.held is None for towards in back(one, None, held, True, True))
 
 
 class TestMaxPool:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import bntt
 from bntt.engine.compute import Compute
-from bntt.engine.graph import fire as firing
+from bntt.engine.graph import fire, layer_pass
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn import Readout, SpikingNetwork, evaluating
 from tests.grids import each_row
@@ -85,7 +85,7 @@ class TestReuse:
     def test_an_exception_between(self, case, monkeypatch):
         net, one, two, first, _ = case
         loss = net(one).square().sum()
-        real = firing.scan
+        real = fire.scan
         calls = []
 
         def failing(*args, **kwargs):
@@ -94,30 +94,31 @@ class TestReuse:
                 raise KeyboardInterrupt
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(firing, "scan", failing)
+        monkeypatch.setattr(fire, "scan", failing)
         with pytest.raises(KeyboardInterrupt):
             net(two)
-        monkeypatch.setattr(firing, "scan", real)
+        monkeypatch.setattr(fire, "scan", real)
         assert self.equal(self.grads(net, one), first)
         assert self.equal(list(torch.autograd.grad(loss, list(net.parameters()))), first)
 
     def test_an_interrupted_backward_pass_leaves_no_half_made_steps(self, case, monkeypatch):
         """A kept graph is right afterwards; one that was not kept says that it is gone."""
         net, one, _, first, _ = case
-        parameters, real = list(net.parameters()), (firing.scan, firing.scan_reverse)
-        for which, name in enumerate(("scan", "scan_reverse")):
+        parameters, places = list(net.parameters()), ((fire, "scan"), (layer_pass, "scan_reverse"))
+        for module, name in places:
+            usual = getattr(module, name)
             for stop in (1, 3):
                 for keep in (True, False):
                     loss, calls = net(one).square().sum(), []
 
-                    def failing(*args, real=real[which], calls=calls, stop=stop, **kwargs):
+                    def failing(*args, real=usual, calls=calls, stop=stop, **kwargs):
                         calls.append(1)
                         if len(calls) == stop:
                             raise KeyboardInterrupt
                         return real(*args, **kwargs)
 
                     with monkeypatch.context() as patch:
-                        patch.setattr(firing, name, failing)
+                        patch.setattr(module, name, failing)
                         with contextlib.suppress(KeyboardInterrupt):
                             torch.autograd.grad(loss, parameters, retain_graph=keep)
                     if keep:

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "kernel_table.h"
-#include "pool.h"
 
 #if defined(__x86_64__)
 #if defined(__clang__)

@@ -7,7 +7,6 @@
 #endif
 
 #include "kernel_table.h"
-#include "pool.h"
 
 #if defined(__x86_64__)
 #if defined(__clang__)

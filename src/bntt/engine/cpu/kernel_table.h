@@ -1,6 +1,19 @@
-// What every variant offers; api.cpp calls the one that fits the processor.
+// What the variants share: the thread pool that they work in, and the table of what each offers, of which api.cpp calls
+// the one that fits the processor.
 #pragma once
 #include "kernels.h"
+
+// A thread pool that sleeps between regions: torch's own OpenMP runtime stays the only one, and its cores stay free.
+namespace bntt {
+
+using Task = void (*)(void* context, long unit, int worker);
+
+// Run task(context, unit, worker) for every unit in 0..units-1 on at most `threads` threads, the caller among them;
+// workers are numbered 0..threads-1. Which worker takes which unit is left open: a result must not depend on it.
+// A caller that finds the pool in use by another thread does all its units itself.
+void parallel(long units, int threads, Task task, void* context);
+
+}  // namespace bntt
 
 struct Kernels {
   int (*moments)(const void*, long, long, long, void*, float*, float*, bool, int);

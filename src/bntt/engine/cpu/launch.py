@@ -83,7 +83,7 @@ def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, sign
 
 def _reverse_job(reverse: Reverse) -> Scan:
     current, grad = reverse.current, reverse.grad.values
-    job = _job(current, reverse.affine, reverse.neuron, reverse.window)
+    job = _job(current, reverse.affine, reverse.fires, reverse.window)
     steps = current.shape[0]
     step, neurons = _pooled(current, reverse.window) // steps, current.numel() // steps
     shared = grad.shape[0] == 1

@@ -1,4 +1,4 @@
-#include "pool.h"
+#include "kernel_table.h"
 
 #include <pthread.h>
 

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "kernel_table.h"
-#include "pool.h"
 
 #define LANES 4
 #define VARIANT portable

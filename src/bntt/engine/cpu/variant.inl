@@ -6,7 +6,6 @@ namespace {
 using bntt::parallel;
 
 #include "lanes.h"
-#include "moments.inl"
 #include "scan.inl"
 #include "scan_reverse.inl"
 #include "events.inl"

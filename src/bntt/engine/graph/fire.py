@@ -1,5 +1,4 @@
-"""What follows the normalisation of a layer, forward and back (Eq. 9; 10 and 11): neurons that fire, or, where a
-residual sum takes the normalised current, none: plain PyTorch, which costs next to nothing beside the weights."""
+"""Neurons that fire for some steps of a pass: the scan over a chunk of currents, and what is measured of it."""
 
 from __future__ import annotations
 
@@ -9,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bntt.engine.compute import Compute, KernelName
+from bntt.engine.compute import Compute
 from bntt.engine.graph.node import How
 from bntt.engine.graph.recording import Measure, Seen, histogram
-from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, neuron_steps
-from bntt.engine.scan import pooled_shape, scan, scan_reverse, scan_sums
+from bntt.engine.layer_spec import Affine, PoolSize, neuron_steps
+from bntt.engine.scan import pooled_shape, scan
 from bntt.engine.synapse import Spikes
 from bntt.ops.folded import AnyNeuron
 
@@ -70,22 +69,6 @@ class Firing:
         return Spikes(self.counts, 1 / area, area, density(self.how.compute, fired, self.counts))
 
 
-@dataclass(frozen=True)
-class FiringReverse:
-    """The way back through neurons, to their normalised current."""
-
-    reverse: Reverse
-    kernels: KernelName
-
-    def sums(self, *, leak: bool) -> Tensor:
-        """dL/dβ, dL/dγ and, if it is wanted, dL/dλ: see :func:`~bntt.engine.scan.scan_sums`."""
-        return scan_sums(self.reverse, leak=leak, kernels=self.kernels)
-
-    def into_current(self, offset: Tensor, slope: Tensor, out: Tensor) -> None:
-        """dL/d(current) into ``out``: see :func:`~bntt.engine.scan.scan_reverse`."""
-        scan_reverse(self.reverse, out, offset, slope, kernels=self.kernels)
-
-
 def density(compute: Compute, fired: Tensor, counts: Tensor) -> float:
     """Events per place. A GPU is not asked: it would have to be waited for, and a graph cannot answer."""
     return float(fired.sum()) / max(1, counts.numel()) if compute.kernels == "cpu" else 1.0
@@ -94,47 +77,3 @@ def density(compute: Compute, fired: Tensor, counts: Tensor) -> float:
 def fired(seen: Sequence[Seen]) -> Tensor:
     """The spikes of consecutive parts by step and channel."""
     return torch.cat([part.spikes for part in seen if part.spikes is not None])
-
-
-def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
-    """``z = scale (current - mean) + shift`` of some steps ``[S, B, H, W, C]`` into ``out``, float32.
-
-    >>> one, z = torch.ones(1, 1), torch.empty(1, 1, 1, 1, 1)
-    >>> drive(torch.full((1, 1, 1, 1, 1), 5.0), Affine(one, 2 * one, one), z)
-    >>> z.item()
-    9.0
-    """
-    for t, values in enumerate(current):
-        torch.sub(values, affine.mean[t], out=out[t]).mul_(affine.scale[t]).add_(affine.shift[t])
-
-
-@dataclass(frozen=True)
-class DriveReverse:
-    """The way back from a normalised current to the current."""
-
-    current: Tensor
-    affine: Affine
-    inverse: Tensor
-    """``1 / √(σ² + ε)``, ``[T, C]``."""
-    grad: SpikeGrad
-    """g = dL/dz."""
-
-    def sums(self, *, leak: bool = False) -> Tensor:
-        """dL/dβ and dL/dγ: sums over rows of g and of g x̂, ``[2, T, C]``, float64."""
-        assert not leak  # nothing leaks
-        sums = torch.empty(2, *self.inverse.shape, dtype=torch.float64, device=self.current.device)
-        for t, values in enumerate(self.current):
-            g = self._of_step(t)
-            sums[0, t] = g.sum((0, 1, 2))
-            sums[1, t] = (g * (values - self.affine.mean[t])).sum((0, 1, 2)) * self.inverse[t]
-        return sums
-
-    def into_current(self, offset: Tensor, slope: Tensor, out: Tensor) -> None:
-        """dL/d(current) ``= scale g - offset - slope (current - mean)`` into ``out``, which may be the current."""
-        for t, values in enumerate(self.current):
-            taken = (values - self.affine.mean[t]).mul_(slope[t]).add_(offset[t])
-            out[t] = torch.sub(self._of_step(t) * self.affine.scale[t], taken)
-
-    def _of_step(self, t: int) -> Tensor:
-        g = self.grad.values[t if len(self.grad.values) > 1 else 0].float()
-        return g if self.grad.scale == 1 else g * self.grad.scale

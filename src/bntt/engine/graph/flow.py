@@ -93,16 +93,16 @@ def forward(
         went.seen.append(passed.seen)
         went.found.append(passed.found)
         if keep:
-            went.saved.append((passed.saved, passed.keeps))
+            went.saved.append((passed.saved, passed.keeps, passed.buffers))
         else:
-            lease.give(*passed.saved.buffers)
+            lease.give(*passed.buffers)
     return went
 
 
 def forget(went: Went, lease: Lease) -> None:
     """There will be no way back."""
-    for saved, _ in went.saved:
-        lease.give(*saved.buffers)
+    for *_, buffers in went.saved:
+        lease.give(*buffers)
     for value in went.values:
         if value.keepers:
             value.readers = value.keepers = 0
@@ -132,7 +132,7 @@ def backward(
         went.saved, went.values = [], []
     into: list[Towards | None] = [None] * len(passes) + [towards]
     for i in range(len(passes) - 1, -1, -1):
-        one, (done, keeps), coming = passes[i], saved[i], into.pop()
+        one, (done, keeps, _), coming = passes[i], saved[i], into.pop()
         assert coming is not None  # every value is read
         read = [i + 1 + back for back in one.node.reads]
         wants = [at > 0 or wants_input for at in read]

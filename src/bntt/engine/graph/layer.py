@@ -149,11 +149,6 @@ class Saved:
     spread: Tensor | None
     """1/σ of every sample and step, ``[T, B, 1, 1, 1]``, where the current was normalised by itself."""
 
-    @property
-    def buffers(self) -> tuple[Tensor | None, ...]:
-        """The lease's that are the layer's."""
-        return self.current, self.moved
-
 
 @dataclass
 class Gradients:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
-from bntt.engine.graph.fire import DriveReverse, Firing, FiringReverse, drive, fired
+from bntt.engine.graph.fire import Firing, fired
 from bntt.engine.graph.layer import Gradients, Layer, Resolved, Saved, chunks, joined
 from bntt.engine.graph.node import BackwardCall, Carry, How, NodePass, Passed, Start, Towards
 from bntt.engine.graph.normalisation import (
@@ -25,6 +25,7 @@ from bntt.engine.graph.normalisation import (
 from bntt.engine.graph.recording import Measure, Seen, joined_seen, write_norms
 from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, leak_gradient, neuron_steps
 from bntt.engine.presynaptic import arrivals
+from bntt.engine.scan import drive, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
 from bntt.ops.norm import Moments, add_up, joined_moments
@@ -105,12 +106,12 @@ class LayerPass(NodePass):
             current = None
         spreads = torch.cat(spread) if spread else None
         saved = Saved(work.source, moved, x.values.shape, current, found, start.membrane, spreads)
-        keeps, firing = (moved is None,), work.firing
+        keeps, firing, buffers = (moved is None,), work.firing, (current, moved)
         if firing is None:
             assert work.drive is not None
-            return Passed(Spikes(work.drive), saved, keeps, Start(None, found.carried), whole, found)
-        end_of = Start(firing.membrane, found.carried)
-        return Passed(firing.spikes(fired(seen)), saved, keeps, end_of, whole, found)
+            return Passed(Spikes(work.drive), saved, keeps, Start(None, found.carried), whole, buffers, found)
+        after = Start(firing.membrane, found.carried)
+        return Passed(firing.spikes(fired(seen)), saved, keeps, after, whole, buffers, found)
 
     def _on(self, work: _Work, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
         """What follows the normalisation of some steps."""
@@ -131,8 +132,8 @@ class LayerPass(NodePass):
         done_with = done.current is None or not keep  # it may be written over
         apart = not done_with or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
-        tail = self._tail(done, current, towards.grad, first, carry)
-        sums = tail.sums(leak=learned.leak is not None)
+        reverse, kernels = self._reverse(done, current, towards.grad, first, carry), self.compute.kernels
+        sums = scan_sums(reverse, leak=learned.leak is not None, kernels=kernels)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         shifts = found.past is not None or carry.past is not None  # statistics that are of other steps too
         if found.moments is not None:
@@ -140,7 +141,7 @@ class LayerPass(NodePass):
             offset, slope, carry.past = towards_current(
                 layer, found, sums[:2] if reduce is None else reduce(sums[:2].clone()), carry.past
             )
-        tail.into_current(offset, slope, out)
+        scan_reverse(reverse, out, offset, slope, kernels=kernels)
         last = first + sums.shape[1]
         learned.gamma[first:last] = sums[1]
         if learned.beta is not None:
@@ -168,16 +169,13 @@ class LayerPass(NodePass):
             return [Towards(SpikeGrad(left))]
         return [Towards(SpikeGrad(left), held)]
 
-    def _tail(
-        self, done: Saved, current: Tensor, grad: SpikeGrad, first: int, carry: Carry
-    ) -> FiringReverse | DriveReverse:
-        """What followed the normalisation, backwards."""
-        layer, found = self.node, done.found
-        if layer.neuron is None:
-            return DriveReverse(current, found.affine, found.inverse, grad)
-        grad, neuron = grad.of_type(current.dtype), neuron_steps(layer.neuron, first, first + len(current))
-        reverse = Reverse(current, found.affine, found.inverse, neuron, layer.window, grad, done.start, carry.membrane)
-        return FiringReverse(reverse, self.compute.kernels)
+    def _reverse(self, done: Saved, current: Tensor, grad: SpikeGrad, first: int, carry: Carry) -> Reverse:
+        """What followed the normalisation, for the way back."""
+        layer, neuron = self.node, self.node.neuron
+        if neuron is not None:
+            grad, neuron = grad.of_type(current.dtype), neuron_steps(neuron, first, first + len(current))
+        affine, inverse = done.found.affine, done.found.inverse
+        return Reverse(current, affine, inverse, neuron, layer.window, grad, done.start, carry.membrane)
 
     def _made_again(self, done: Saved) -> Tensor:
         """The current of a pass that did not keep it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,26 +87,19 @@ class Carry:
     past: tuple[Tensor, Tensor] | None = None
 
 
-@runtime_checkable
-class Saved(Protocol):
-    """What a node leaves for its backward pass."""
-
-    @property
-    def buffers(self) -> tuple[Tensor | None, ...]:
-        """The lease's that it has for itself."""
-        ...
-
-
 class Passed(NamedTuple):
     """What the forward pass of a node gives; its buffers are the lease's."""
 
     out: Spikes
-    saved: Saved
+    saved: Any
+    """What it leaves for its backward pass."""
     keeps: tuple[bool, ...]
     """Which of its inputs the backward pass reads."""
     end: Start = Start()
     """After the last step."""
     seen: Seen | None = None
+    buffers: tuple[Tensor | None, ...] = ()
+    """The lease's that it has for itself until then."""
     found: Any = None
     """What a second pass over the same steps is to take as it is."""
 

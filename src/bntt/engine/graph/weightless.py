@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine.graph.fire import Firing, FiringReverse, fired
+from bntt.engine.graph.fire import Firing, fired
 from bntt.engine.graph.layer import chunks
 from bntt.engine.graph.node import BackwardCall, Node, NodePass, Passed, Size, Start, Towards
 from bntt.engine.graph.recording import joined_seen
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
-from bntt.engine.scan import pooled_shape
+from bntt.engine.scan import pooled_shape, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes
 from bntt.ops.folded import AnyNeuron
 
@@ -91,21 +91,6 @@ class Mask(Node):
         return Size(inputs[0], 0, values.numel() * values.element_size())
 
 
-class Kept(NamedTuple):
-    """What these nodes need of the input on the way back; they have no buffers of their own."""
-
-    source: Spikes
-    start: Tensor | None = None
-    """The membrane before the first step."""
-    buffers: tuple[Tensor | None, ...] = ()
-
-
-class Nothing(NamedTuple):
-    """Or that they need nothing."""
-
-    buffers: tuple[Tensor | None, ...] = ()
-
-
 @dataclass(frozen=True)
 class FirePass(NodePass):
     """Neurons of :class:`Fire` in one pass."""
@@ -119,25 +104,28 @@ class FirePass(NodePass):
         for begin, end in chunks(self.how.compute, current):
             affine = node.affine(first + begin, first + end, current)
             seen.append(firing.chunk(current[begin:end], affine, begin, self.how.measure))
-        saved = Kept(inputs[0], start.membrane)
+        saved = inputs[0], start.membrane
         return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), joined_seen(seen))
 
-    def backward(self, done: Kept, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(
+        self, done: tuple[Spikes, Tensor | None], towards: Towards, learned: Any, call: BackwardCall
+    ) -> list[Towards | None]:
         """See :class:`~bntt.engine.graph.node.NodePass`."""
-        current, node, (leak, scale) = _floats(done.source), self.node, learned
+        (source, membrane), node, (leak, scale) = done, self.node, learned
+        current = _floats(source)
         first, last = call.first, call.first + len(current)
         affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
         grad, none = towards.grad.of_type(current.dtype), torch.zeros_like(affine.mean)
         plain = torch.ones_like(affine.scale)  # the sums are then over the current as it came
-        made = Reverse(current, affine, plain, neuron, node.window, grad, done.start, call.carry.membrane)
-        reverse = FiringReverse(made, self.how.compute.kernels)
+        reverse = Reverse(current, affine, plain, neuron, node.window, grad, membrane, call.carry.membrane)
+        kernels = self.how.compute.kernels
         if leak is not None:
-            sums = reverse.sums(leak=True)
+            sums = scan_sums(reverse, leak=True, kernels=kernels)
             leak += leak_gradient(sums[2], leak.shape)
             if scale is not None:
                 scale[first:last] = sums[1]
         out = self.how.lease.take(*current.shape, device=current.device)
-        reverse.into_current(none, none, out)
+        scan_reverse(reverse, out, none, none, kernels=kernels)
         return [Towards(SpikeGrad(out), out)]
 
 
@@ -154,11 +142,11 @@ class SumPass(NodePass):
         largest, counted = one.largest + other.largest, one.counted and other.counted
         if counted and one.scale == other.scale and largest <= LARGEST_COUNT:
             counts = torch.add(one.values, other.values, out=take(*one.values.shape, dtype=torch.uint8, device=device))
-            return Passed(Spikes(counts, one.scale, largest, one.density + other.density), Nothing(), (False, False))
+            return Passed(Spikes(counts, one.scale, largest, one.density + other.density), None, (False, False))
         total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
-        return Passed(Spikes(total), Nothing(), (False, False))
+        return Passed(Spikes(total), None, (False, False))
 
-    def backward(self, done: Nothing, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: None, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
         """Both get all of it."""
         grad, held = towards
         if held is None or not all(call.wants):
@@ -182,11 +170,11 @@ class MaxPoolPass(NodePass):
         windows = inside.view(*shape[:2], shape[2], down, shape[3], across, shape[4])
         torch.amax(windows, (3, 5), out=out)
         dense = min(1.0, x.density * down * across)
-        return Passed(Spikes(out, x.scale, x.largest, dense), Kept(x), (True,))
+        return Passed(Spikes(out, x.scale, x.largest, dense), x, (True,))
 
-    def backward(self, done: Kept, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: Spikes, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
         """All of it to the one that PyTorch says was the largest."""
-        x, grad = done.source.values, towards.grad
+        x, grad = done.values, towards.grad
         out = self.how.lease.take(*x.shape, device=x.device)
         for t, step in enumerate(x):
             images = step.permute(0, 3, 1, 2).float()
@@ -210,9 +198,9 @@ class MaskPass(NodePass):
         out = self.how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
         torch.mul(x.values, stays.to(x.values.dtype), out=out)
         left = 1 - self.node.p
-        return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), Nothing(), (False,))
+        return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), None, (False,))
 
-    def backward(self, done: Nothing, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: None, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
         """The places that stayed get theirs, scaled alike."""
         values = towards.grad.values
         out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)

@@ -1,9 +1,8 @@
 """Triton kernels of one layer over time: statistics, the forward scan, and the two sweeps of the reverse scan.
 
-The twins of ``cpu/moments.inl``, ``cpu/scan.inl`` and ``cpu/scan_reverse.inl``; activations lie as
-``[T, B, H, W, C]``. A tile is ROWS pooling windows of WINDOW places by CHANNELS channels; it stays in registers for
-all time steps. Windows that do not fit into the image are dropped, as average pooling does; their neurons fire all the
-same.
+The twins of ``cpu/scan.inl`` and ``cpu/scan_reverse.inl``; activations lie as ``[T, B, H, W, C]``. A tile is ROWS
+pooling windows of WINDOW places by CHANNELS channels; it stays in registers for all time steps. Windows that do not fit
+into the image are dropped, as average pooling does; their neurons fire all the same.
 """
 
 from __future__ import annotations

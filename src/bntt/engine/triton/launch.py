@@ -84,7 +84,7 @@ def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor
 
 def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor | None) -> Tensor:
     """Either sweep; the first one's sums of every program, ``[programs, 2, T, C]``."""
-    current, neuron, sums = reverse.current, reverse.neuron, out is None
+    current, neuron, sums = reverse.current, reverse.fires, out is None
     steps, images, height, width, channels = current.shape
     tiles, tile = _tiles(current, reverse.window)
     blocks, spans = triton.cdiv(channels, tile["CHANNELS"]), triton.cdiv(steps, SPAN)
