@@ -8,15 +8,14 @@ import torch
 
 from bntt.analysis import evaluate, paired
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.measurement import ArgumentError, Progress
+from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.analysis.result import checked_arguments
 from bntt.analysis.robustness.measure import measure_robustness
-from bntt.analysis.robustness.measurement import RobustArguments
+from bntt.analysis.robustness.measurement import ROBUST, RobustArguments
 from bntt.data import PartLoader, stratified
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, FrameEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
-from bntt.runs.open_run import load_run
-from tests.runs.measured import small_run
+from tests.trained import opened_run
 
 
 def noise(*sigmas, **asked):
@@ -38,14 +37,15 @@ def moved(loaded, path, **changes):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Runs by their encoder, of networks that differ."""
-    poisson = load_run(small_run(tmp_path_factory.mktemp("runs")).path)
-    poisson.__dict__["data"] = dataclasses.replace(poisson.data, test=poisson.data.test.select(torch.arange(120)))
+    root = tmp_path_factory.mktemp("runs")
+    poisson = opened_run()
+    poisson.__dict__["data"] = dataclasses.replace(poisson.data, test=poisson.data.test.select(torch.arange(80)))
     encoder, net = poisson.model.encoder, poisson.model.network
     other = mlp(in_features=784, hidden=(32,), num_steps=3, seed=2)
 
     def beside(name, encoder, network=net):
         model = SpikingClassifier(encoder, network).eval()
-        return moved(poisson, poisson.path.with_name(name), model=model)
+        return moved(poisson, root / name, model=model)
 
     return {
         "poisson": poisson,
@@ -67,7 +67,7 @@ def test_rows_are_evaluations_and_differences_are_paired(runs):
     found = measure_robustness(both, noise(0.5, 0.2, 0.5, images=24, draws=2), progress)
     places = stratified(both[0].data.test, 24)
     assert progress.done == progress.total == 24 * (3 * 2 + 1 + 2 * 2)
-    assert (found.images_chosen, found.classes) == ("24 of 120, stratified by class, seed 0", 10)
+    assert (found.images_chosen, found.classes) == ("24 of 80, stratified by class, seed 0", 10)
     for run, loaded in zip(found.runs, both, strict=True):
         assert [row.sigma for row in run.rows] == [0, 0.2, 0.5]
         for row in run.rows:
@@ -104,19 +104,16 @@ def test_the_clean_row_is_the_runs_own_evaluation_and_a_part_is_a_part_of_the_wh
     assert list(part.accuracy_per_draw) == whole.right[:, places].double().mean(1).tolist()
 
 
-@pytest.mark.parametrize(
-    ("asked", "options"),
-    [
+def test_what_is_asked_reaches_the_noise(runs):
+    for asked, options in (
         ({"where": "normalized"}, {"where": "normalized"}),
         ({"unclipped": True}, {"clip": False}),
         ({"steps": 2}, {"steps": 2}),
-    ],
-)
-def test_what_is_asked_reaches_the_noise(asked, options, runs):
-    found = measured([runs["poisson"]], noise(0.8, images=30, draws=1, **asked))
-    expected = by_hand(runs["poisson"], 0.8, 1, stratified(runs["poisson"].data.test, 30), **options).accuracy
-    assert tuple(found.runs[0].rows[1].accuracy_over_time) == expected.over_time
-    assert (found.sigma_in, found.clipped) == (asked.get("where", "pixels"), "unclipped" not in asked)
+    ):
+        found = measured([runs["poisson"]], noise(0.8, images=30, draws=1, **asked))
+        expected = by_hand(runs["poisson"], 0.8, 1, stratified(runs["poisson"].data.test, 30), **options).accuracy
+        assert tuple(found.runs[0].rows[1].accuracy_over_time) == expected.over_time
+        assert (found.sigma_in, found.clipped) == (asked.get("where", "pixels"), "unclipped" not in asked)
 
 
 def test_draws_are_the_recipes_where_none_are_named(runs):
@@ -133,38 +130,32 @@ def test_models_stay_as_they_were(runs):
     assert all(torch.equal(v, loaded.model.state_dict()[n]) for n, v in before.items())
 
 
-@pytest.mark.parametrize(
-    ("options", "flag"),
-    [
+def test_noise_that_is_none():
+    for options, flag in (
         ({"sigmas": (-0.1,)}, "--sigmas"),
         ({"sigmas": (0.1, float("nan"))}, "--sigmas"),
         ({"sigmas": (float("inf"),)}, "--sigmas"),
         ({"draws": 0}, "--draws"),
         ({"images": 0}, "--images"),
         ({"steps": 0}, "--steps"),
-    ],
-)
-def test_noise_that_is_none(options, flag):
-    with pytest.raises(ArgumentError, match=f"^{flag} must be "):
-        checked_arguments(RobustArguments, options)
+    ):
+        with pytest.raises(ArgumentError, match=f"^{flag} must be "):
+            checked_arguments(RobustArguments, options)
 
 
-@pytest.mark.parametrize(
-    ("pick", "asked", "message"),
-    [
+def test_refusals_before_anything_is_measured(runs):
+    progress = Progress()
+    for pick, asked, message in (
         (["poisson"] * 2, noise(images=9), "is given twice"),
-        (["poisson"], noise(images=121), "--images 121: the test split of .* has 120"),
+        (["poisson"], noise(images=81), "--images 81: the test split of .* has 80"),
         (["poisson"], noise(steps=4), "--steps 4: .* has 3 steps"),
         (["poisson", "unsigned"], noise(unclipped=True), "unsigned rate coding takes pixels from 0 to 1"),
         (["unsigned"], noise(where="normalized"), "it does not normalise"),
         (["direct"], noise(0, draws=2), "--draws 2: nothing is drawn for clean images here"),
         (["frames"], noise(), "noise is for images, an encoder of pixels, got FrameEncoder"),
-    ],
-)
-def test_refusals_before_anything_is_measured(pick, asked, message, runs):
-    progress = Progress()
-    with pytest.raises(ArgumentError, match=message):
-        measure_robustness([runs[name] for name in pick], asked, progress)
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            measure_robustness([runs[name] for name in pick], asked, progress)
     assert not progress.total
 
 
@@ -174,7 +165,7 @@ def test_runs_of_other_images_are_not_compared(runs, monkeypatch):
     for changed in (
         dataclasses.replace(images, images=255 - images.images),
         dataclasses.replace(images, labels=images.labels.flip(0)),
-        images.select(torch.arange(90)),
+        images.select(torch.arange(70)),
     ):
         monkeypatch.setitem(other.__dict__, "data", dataclasses.replace(other.data, test=changed))
         with pytest.raises(ArgumentError, match="has other test images than"):
@@ -187,3 +178,15 @@ def test_runs_are_called_by_what_tells_them_apart(runs, tmp_path):
     assert [run.run for run in measured(loaded, asked).runs] == [str(one.path) for one in loaded]
     loaded[1] = moved(loaded[1], tmp_path / "other")
     assert [run.run for run in measured(loaded, asked).runs] == ["tiny", "other"]
+
+
+def test_clean_images_are_always_measured_and_each_sigma_once():
+    assert RobustArguments(sigmas=(0.5, 0.2, 0.5)).grid == (0, 0.2, 0.5)
+
+
+def test_files_of_the_other_split_are_their_own_and_an_ann_is_measured_too():
+    assert (ROBUST.stem(RobustArguments()), ROBUST.stem(RobustArguments(split="validation"))) == (
+        "robust",
+        "robust-validation",
+    )
+    assert ROBUST.refusal(Facts("vgg6", "none", "expected", 1, True, 1, False), RobustArguments()) == ""

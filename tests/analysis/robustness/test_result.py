@@ -1,14 +1,9 @@
-"""The record of accuracy on noisy images: what it shows, its numbers, and kept files that it reads."""
-
-import json
+"""The record of accuracy on noisy images: what it shows, and its numbers."""
 
 import pytest
 
 from bntt.analysis.result import result_from
 from bntt.analysis.robustness.result import RobustResult
-from tests.evidence import RESULTS
-
-KEPT = sorted([*RESULTS.glob("*/robust.json"), *RESULTS.glob("*/measures/robust-*.json")])
 
 
 def row(run, sigma, accuracy, to_first, **changes):
@@ -94,12 +89,3 @@ def test_numbers_are_those_of_the_first_run():
 def test_a_file_without_runs_is_refused():
     with pytest.raises(ValueError, match=r"^runs: "):
         result()
-
-
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parts[-3])
-def test_kept_files_are_read_whole(path):
-    values = json.loads(path.read_text())
-    values = values.get("values", values)
-    found = result_from(RobustResult, values)
-    assert json.loads(json.dumps(found.to_json())) == dict.fromkeys(("arguments", "classes", "epoch")) | values
-    assert found.section().charts

@@ -44,6 +44,12 @@ class Accuracy:
         return wilson(self.mean, self.samples)
 
     @property
+    def columns(self) -> dict[str, float | None]:
+        """Mean, interval and deviation by the names that rows of results have for them."""
+        low, high = self.interval
+        return {"accuracy": self.mean, "low_95": low, "high_95": high, "sd_over_draws": self.spread}
+
+    @property
     def over_time(self) -> tuple[float, ...]:
         """Accuracy when stopped after step t, mean over the draws."""
         steps = zip(*self.correct, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.accuracy.evaluation import Evaluation, evaluate, paired
+from bntt.analysis.accuracy.evaluation import evaluate, paired
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
 from bntt.analysis.robustness.measurement import RobustArguments
 from bntt.analysis.robustness.result import NoisyRow, NoisyRun, RobustResult
@@ -42,17 +42,18 @@ def measure_robustness(opened: Sequence[Opened], asked: RobustArguments, progres
             began, draws = time.perf_counter(), _draws(opened, one, asked, sigma)
             model = SpikingClassifier(_noisy(one, asked, sigma), one.model.network)
             found = evaluate(model, loader, seed=one.seed, draws=draws, steps=asked.steps, progress=progress)
-            numbers = _numbers(found, right[sigma] if runs else None)
-            right.setdefault(sigma, found.right)
-            row = NoisyRow(
-                run=name, sigma=sigma, sigma_in=asked.where, clipped=not asked.unclipped,
-                clean_accuracy=rows[0].accuracy if rows else found.accuracy.mean, draws=draws,
-                redrawn=_redrawn(one, sigma), images=images, images_chosen=chosen,
-                seconds=time.perf_counter() - began, **numbers,
-            )  # fmt: skip
+            accuracy, first = found.accuracy, right.setdefault(sigma, found.right)
+            row = NoisyRow.model_validate({
+                "run": name, "sigma": sigma, "sigma_in": asked.where, "clipped": not asked.unclipped,
+                **accuracy.columns, "clean_accuracy": rows[0].accuracy if rows else accuracy.mean,
+                **_difference(found.right, first if runs else None), "draws": draws, "redrawn": _redrawn(one, sigma),
+                "steps": len(accuracy.over_time), "images": images, "images_chosen": chosen,
+                "seconds": time.perf_counter() - began, "accuracy_per_draw": accuracy.per_draw,
+                "accuracy_over_time": accuracy.over_time,
+                "over_time_wilson_95": [wilson(share, accuracy.samples) for share in accuracy.over_time],
+            })  # fmt: skip
             rows.append(row)
-        keys = ("network", "norm", "encoder", "num_steps")
-        facts = {key: getattr(one.facts, key) for key in keys}
+        facts = {key: getattr(one.facts, key) for key in ("network", "norm", "encoder", "num_steps")}
         runs.append(NoisyRun(run=name, epoch=one.epoch, rows=rows, **facts))
     return RobustResult(
         arguments=asked, dataset=opened[0].dataset, split=asked.split, classes=len(opened[0].classes), images=images,
@@ -106,21 +107,10 @@ def _draws(opened: Sequence[Opened], one: Opened, asked: RobustArguments, sigma:
     return 1 if _redrawn(one, sigma) == "nothing" else asked.draws or opened[0].draws
 
 
-def _numbers(found: Evaluation, first: Tensor | None) -> dict[str, Any]:
-    """Accuracy after all steps and over time, and the difference to the first run's answers."""
-    accuracy = found.accuracy
-    difference = None if first is None else paired(found.right, first)
-    low, high = (None, None) if difference is None else difference.interval
-    return {
-        "accuracy": accuracy.mean,
-        "low_95": accuracy.interval[0],
-        "high_95": accuracy.interval[1],
-        "sd_over_draws": accuracy.spread,
-        "to_first": None if difference is None else difference.difference,
-        "to_first_low_95": low,
-        "to_first_high_95": high,
-        "steps": len(accuracy.over_time),
-        "accuracy_per_draw": accuracy.per_draw,
-        "accuracy_over_time": accuracy.over_time,
-        "over_time_wilson_95": [wilson(share, accuracy.samples) for share in accuracy.over_time],
-    }
+def _difference(right: Tensor, first: Tensor | None) -> dict[str, float | None]:
+    """Accuracy minus that of the first run's answers, with its interval; None for the first itself."""
+    if first is None:
+        return dict.fromkeys(("to_first", "to_first_low_95", "to_first_high_95"))
+    found = paired(right, first)
+    low, high = found.interval
+    return {"to_first": found.difference, "to_first_low_95": low, "to_first_high_95": high}
