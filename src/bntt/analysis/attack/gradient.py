@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
-from torch import Tensor, nn
+from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
 from bntt.nn.encoders.poisson import PoissonEncoder
@@ -102,7 +102,7 @@ def input_gradient(
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     halves, loss = [torch.zeros_like(images), torch.zeros_like(images)], images.new_zeros(len(images))
-    with torch.enable_grad(), still(model), estimating(model, estimator):
+    with torch.enable_grad(), _estimating(model, estimator):
         for number in range(draws):
             x = images.detach().clone().requires_grad_()
             logits = model(x, seed=seed, index=index, draw=draw + number)
@@ -133,36 +133,28 @@ def mean_loss(
 
 
 @contextmanager
-def still(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no gradient for any parameter inside the block; afterwards all is as it was."""
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with evaluating(model):
-        try:
-            model.requires_grad_(False)
-            yield
-        finally:
-            for parameter, wants in wanted:
-                parameter.requires_grad_(wants)
-
-
-@contextmanager
-def estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
-    """This estimator inside the block, the encoder's own afterwards.
+def _estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
+    """Evaluation mode, this estimator, and no gradient for any parameter inside the block; then all is as it was.
 
     Raises:
         ValueError: if it is not one of :func:`estimators_of`.
     """
     if estimator not in (known := estimators_of(model)):
         raise ValueError(f"estimator {estimator!r}: for this model choose one of {', '.join(known)}")
-    encoder = model.encoder
-    if not isinstance(encoder, PoissonEncoder):
-        yield
-        return
-    own, encoder.gradient = encoder.gradient, ESTIMATORS[estimator]
-    try:
-        yield
-    finally:
-        encoder.gradient = own
+    encoder = model.encoder if isinstance(model.encoder, PoissonEncoder) else None
+    own = encoder and encoder.gradient
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    with evaluating(model):
+        try:
+            model.requires_grad_(False)
+            if encoder is not None:
+                encoder.gradient = ESTIMATORS[estimator]
+            yield
+        finally:
+            if encoder is not None:
+                encoder.gradient = own
+            for parameter, wants in wanted:
+                parameter.requires_grad_(wants)
 
 
 def _slope(each: Tensor, x: Tensor) -> Tensor:

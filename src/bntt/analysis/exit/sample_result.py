@@ -11,6 +11,7 @@ from bntt.charts.section import Cell, Section, Table, gap, number, share
 
 LEAVE = Axis("images that leave after this step", percent=True, low=0)
 MEAN_STEPS = Axis("mean steps an image")
+COSTS = ("accuracy", "synaptic operations", "seconds")
 
 
 class Criterion(Record):
@@ -72,41 +73,32 @@ class SampleExitResult(EarlyExit):
         )
 
     def _each_table(self) -> Table:
-        columns = ("criterion", "threshold", "mean steps", "accuracy", "synaptic operations", "seconds")
-        whole = (
-            Cell("no exit"),
-            gap("none"),
-            number(self.whole_steps),
-            share(self.whole_accuracy),
-            _millions(self.whole_additions_per_image + self.whole_macs_per_image),
-            number(self.whole_seconds),
-        )
-        rows = tuple(
+        operations = self.whole_additions_per_image + self.whole_macs_per_image
+        whole = _costs(number(self.whole_steps), self.whole_accuracy, operations, self.whole_seconds)
+        rows = [
             (
                 Cell(row.criterion),
                 gap("nobody leaves") if row.threshold is None else number(row.threshold),
-                number(row.mean_steps),
-                share(getattr(row, f"{self.split}_accuracy")),
-                _millions(row.additions_per_image + row.macs_per_image),
-                number(row.seconds),
+                *_costs(number(row.mean_steps), getattr(row, f"{self.split}_accuracy"),
+                        row.additions_per_image + row.macs_per_image, row.seconds),
             )
             for row in self.criteria
-        )
-        return Table(f"Each image by itself: {self.spoken(self.images)}", columns, (whole, *rows))
+        ]  # fmt: skip
+        columns = ("criterion", "threshold", "mean steps", *COSTS)
+        caption = f"Each image by itself: {self.spoken(self.images)}"
+        return Table(caption, columns, ((Cell("no exit"), gap("none"), *whole), *rows))
 
     def _alike_table(self) -> Table:
-        columns = ("as right as by", "steps", "accuracy", "synaptic operations", "seconds")
-        rows = tuple(
+        rows = [
             (
                 Cell(row.criterion),
-                Cell(f"{row.alike_steps} of {self.whole_steps}", row.alike_steps),
-                share(getattr(row, f"alike_{self.split}_accuracy")),
-                _millions(row.alike_additions_per_image + row.alike_macs_per_image),
-                number(row.alike_seconds),
+                *_costs(Cell(f"{row.alike_steps} of {self.whole_steps}", row.alike_steps),
+                        getattr(row, f"alike_{self.split}_accuracy"),
+                        row.alike_additions_per_image + row.alike_macs_per_image, row.alike_seconds),
             )
             for row in self.criteria
-        )
-        return Table(f"All images alike: {self.spoken(self.images)}", columns, rows)
+        ]  # fmt: skip
+        return Table(f"All images alike: {self.spoken(self.images)}", ("as right as by", "steps", *COSTS), tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
         leave = [Line(name, range(1, len(shares) + 1), shares, name) for name, shares in self.leave_after_step.items()]
@@ -120,5 +112,5 @@ class SampleExitResult(EarlyExit):
         )
 
 
-def _millions(operations: float) -> Cell:
-    return Cell(f"{operations / 1e6:.2f}M", operations)
+def _costs(steps: Cell, accuracy: float | None, operations: float, seconds: float) -> tuple[Cell, ...]:
+    return steps, share(accuracy), Cell(f"{operations / 1e6:.2f}M", operations), number(seconds)
