@@ -17,7 +17,8 @@ from bntt.data.images.cifar import CIFAR100, read_cifar10, read_cifar100
 from bntt.data.prepared import load_prepared, read_manifest
 from bntt.data.registry import DATASETS, Dataset, register
 from bntt.data.sequences import ORDERS
-from bntt.runs.recipe.file import RecipeError, load_recipe, parse_recipe, recipe_names
+from bntt.runs.recipe import recipe_names
+from bntt.runs.recipe.file import RecipeError, load_recipe
 from tests import fakes
 
 WAYS = {
@@ -90,9 +91,9 @@ def test_the_lists_of_datasets_agree(capsys, monkeypatch):
     assert [line.split()[0] for line in lines] == sorted(DATASETS)
     assert "\n".join(lines) in DATASETS_PAGE.read_text(), "copy the list to docs/datasets.md"
     for name in DATASETS:
-        assert parse_recipe({**load_recipe("demo").model_dump(), "data": {"name": name}}).data.name == name
+        assert load_recipe("demo", [f"data.name={name}"]).data.name == name
     with pytest.raises(RecipeError, match="did you mean 'cifar10'"):
-        parse_recipe({**load_recipe("demo").model_dump(), "data": {"name": "cifar1"}})
+        load_recipe("demo", ["data.name=cifar1"])
 
 
 def test_facts_are_those_of_the_recipes_and_of_what_is_read(tmp_path):

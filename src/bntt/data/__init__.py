@@ -3,42 +3,25 @@
 Only :func:`prepare` downloads, and only when it is asked to.
 """
 
-from bntt.data.catalog import open_dataset, prepare
-from bntt.data.errors import DataError
-from bntt.data.events.aedat2 import read_aedat2
-from bntt.data.events.aedat4 import read_aedat4
-from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.formats import read_event_archive, read_nmnist
-from bntt.data.events.recording import Events
-from bntt.data.frames import FrameSet
-from bntt.data.image_set import ImageSet, Splits
-from bntt.data.images.mnist import fashion_mnist_bundled
-from bntt.data.images.synthetic import synthetic
-from bntt.data.loader import Batch, PartLoader, SampleLoader
-from bntt.data.samples import SampleSet, split_validation, stratified
-from bntt.data.sequences import SequenceSet
-
-__all__ = [
-    "Batch",
-    "Binning",
-    "DataError",
-    "Events",
-    "FrameSet",
-    "ImageSet",
-    "PartLoader",
-    "SampleLoader",
-    "SampleSet",
-    "SequenceSet",
-    "Splits",
-    "fashion_mnist_bundled",
-    "open_dataset",
-    "prepare",
-    "read_aedat2",
-    "read_aedat4",
-    "read_event_archive",
-    "read_nmnist",
-    "split_validation",
-    "stratified",
-    "synthetic",
-    "to_frames",
-]
+from bntt.data.catalog import open_dataset as open_dataset
+from bntt.data.catalog import prepare as prepare
+from bntt.data.errors import DataError as DataError
+from bntt.data.events.aedat2 import read_aedat2 as read_aedat2
+from bntt.data.events.aedat4 import read_aedat4 as read_aedat4
+from bntt.data.events.binning import Binning as Binning
+from bntt.data.events.binning import to_frames as to_frames
+from bntt.data.events.formats import read_event_archive as read_event_archive
+from bntt.data.events.formats import read_nmnist as read_nmnist
+from bntt.data.events.recording import Events as Events
+from bntt.data.frames import FrameSet as FrameSet
+from bntt.data.image_set import ImageSet as ImageSet
+from bntt.data.image_set import Splits as Splits
+from bntt.data.images.mnist import fashion_mnist_bundled as fashion_mnist_bundled
+from bntt.data.images.synthetic import synthetic as synthetic
+from bntt.data.loader import Batch as Batch
+from bntt.data.loader import PartLoader as PartLoader
+from bntt.data.loader import SampleLoader as SampleLoader
+from bntt.data.samples import SampleSet as SampleSet
+from bntt.data.samples import split_validation as split_validation
+from bntt.data.samples import stratified as stratified
+from bntt.data.sequences import SequenceSet as SequenceSet

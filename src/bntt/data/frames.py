@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bntt.data.augment import EVENT_AUGMENTATIONS
 from bntt.data.samples import check_labels
 
 COUNTS = (torch.uint8, torch.uint16)
@@ -74,6 +75,11 @@ class FrameSet:
     def num_steps(self) -> int:
         """T, of every sample."""
         return self.frames.shape[1]
+
+    @property
+    def augmentations(self) -> Mapping[str, Callable[..., Tensor]]:
+        """The changes that a :class:`~bntt.data.SampleLoader` can make to frames of events; none to sequences."""
+        return EVENT_AUGMENTATIONS if self.frames.ndim == 5 else {}
 
     def select(self, index: Int[Tensor, " M"]) -> FrameSet:
         """The samples at these places, in this order."""

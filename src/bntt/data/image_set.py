@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bntt.data.augment import AUGMENTATIONS
 from bntt.data.samples import check_labels
 
 
@@ -25,6 +26,9 @@ class ImageSet:
     labels: Tensor
     """int64, ``[N]``, from 0 to len(classes) - 1."""
     classes: tuple[str, ...]
+    augmentations: ClassVar = AUGMENTATIONS
+    """The changes that a :class:`~bntt.data.SampleLoader` can make to them."""
+    mixes: ClassVar = True
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels

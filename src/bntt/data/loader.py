@@ -12,9 +12,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
-from bntt.data.frames import FrameSet
-from bntt.data.image_set import ImageSet
 from bntt.data.mix import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
 from bntt.ops.random import Purpose, permutation
@@ -92,15 +89,13 @@ class SampleLoader:
             raise ValueError(f"unknown mix {self.mix!r}: choose out of {', '.join(MIXES)}, or '' for none")
         if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):
             raise ValueError(f"mix_alpha must be a finite number above 0, got {self.mix_alpha}")
-        if self.mix and not isinstance(self.data, ImageSet):
+        if self.mix and not getattr(self.data, "mixes", False):
             raise ValueError(f"{self.mix} is for images, an ImageSet, got a {type(self.data).__name__}: leave out mix")
 
     @property
     def _augmentations(self) -> Mapping[str, Callable[..., Tensor]]:
-        """Those that there are for these samples."""
-        if isinstance(self.data, ImageSet):
-            return AUGMENTATIONS
-        return EVENT_AUGMENTATIONS if isinstance(self.data, FrameSet) and self.data.frames.ndim == 5 else {}
+        """The changes that there are for these samples, as their set says itself."""
+        return getattr(self.data, "augmentations", {})
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 from bntt.data.errors import DataError
@@ -29,6 +30,8 @@ Part = TypeVar("Part")
 @dataclass(frozen=True)
 class Manifest:
     """What a prepared folder holds and where it came from."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     name: str
     source: str
@@ -95,7 +98,7 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
     try:
         manifest = write(temporary)
         values = asdict(manifest)
-        text = json.dumps({**values, "checksum": checksum(values)}, indent=1)
+        text = json.dumps({**values, "checksum": digest_of_values(values)}, indent=1)
         (temporary / "manifest.json").write_text(f"{text}\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.replace(folder)
@@ -138,50 +141,31 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     try:
         values = read_json(path)
-        if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
-            said = f"has format {values['format']!r}, this version reads {FORMAT}"
-            raise DataError(f"{path} {said}: prepare the dataset again")
-        if isinstance(values, dict) and (expected := values.pop("checksum", None)) not in (None, checksum(values)):
-            raise ValueError(f"its values are not those of its checksum, {str(expected)[:64]}")
-        manifest = manifest_from(values)
-    except DataError:
-        raise
-    except (ValueError, TypeError, RecursionError) as error:
+        found = values.get("format", FORMAT)
+        if found == FORMAT and (sha256 := values.pop("checksum", None)) not in (None, digest_of_values(values)):
+            raise ValueError(f"its values are not those of its checksum, {str(sha256)[:64]}")  # of old, there is none
+        manifest = manifest_from(values) if found == FORMAT else None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
+    if manifest is None:
+        raise DataError(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the dataset again")
     if manifest.sha256.keys() != set(PARTS) or manifest.images.keys() != set(PARTS):
         raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
     return manifest
 
 
-def checksum(values: dict[str, Any]) -> str:
-    """SHA-256 of a manifest's values. Manifests that were written before there was one have none."""
-    return digest_of_values(values)
-
-
-TYPES: dict[str, tuple[type, type]] = {
-    **dict.fromkeys(("name", "source", "check", "fingerprint"), (str, str)),
-    "images": (dict, int),
-    "shape": (list, int),
-    "classes": (list, str),
-    "sha256": (dict, str),
-    "details": (dict, object),
-}
-"""Of a manifest's values, and of what is in them."""
-
-
-def manifest_from(values: dict[str, Any]) -> Manifest:
-    """The manifest of these values, as they come from a file.
+def manifest_from(values: Any) -> Manifest:
+    """Make a manifest of values as they come from a file.
 
     Raises:
-        TypeError: naming the first that is of another type than a manifest's, or is missing, or one too many.
-        ValueError: on no images, or images without a pixel.
+        ValueError: naming what is of another type than a manifest's, missing, or one too many; on no images, or images
+            without a pixel.
     """
-    for name, (kind, inner) in TYPES.items():
-        found = values.get(name, kind()) if isinstance(values, dict) else values
-        items = found.values() if isinstance(found, dict) else found
-        if not isinstance(found, kind) or not all(isinstance(value, inner) for value in items):
-            raise TypeError(f"{name} is {found!r}")
-    manifest = Manifest(**values)
+    try:
+        manifest = TypeAdapter(Manifest).validate_json(json.dumps(values))  # strict, lists and tables as JSON has them
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{(*first['loc'], 'it')[0]} is {first['input']!r:.100}: {first['msg']}") from None
     if min(*manifest.shape, *manifest.images.values(), 1) < 1 or not manifest.shape:
         raise ValueError(f"images are {manifest.images}, of shape {manifest.shape}")
     return manifest
