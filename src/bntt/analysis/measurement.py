@@ -96,7 +96,7 @@ class Opened(Protocol):
     def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
         """Whether another run's split is as large, and has the same images and labels at these places."""
 
-    def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
+    def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult:
         """Measure it by its own evaluation, which knows of its exit and of other numbers of steps."""
 
     def exit_steps(self) -> int | None:
@@ -208,18 +208,18 @@ def origin(opened: Opened, arguments: Any) -> dict[str, Any]:
     return {"arguments": arguments, "dataset": opened.dataset, "split": split, "epoch": opened.epoch}
 
 
-def draws_of(facts: Facts, asked: int | None) -> int:
+def draws_of(facts: Facts, draws: int | None) -> int:
     """Repetitions with fresh noise: as many as are asked for, or as the recipe says.
 
     Raises:
         ArgumentError: if more than one is asked for where nothing is drawn.
     """
-    if asked is not None and asked > 1 and not facts.is_random:
+    if draws is not None and draws > 1 and not facts.is_random:
         raise ArgumentError(
-            f"--draws {asked}: {facts.encoder} coding draws nothing (encoder.name = {facts.encoder!r}), every pass "
+            f"--draws {draws}: {facts.encoder} coding draws nothing (encoder.name = {facts.encoder!r}), every pass "
             f"would be the same: leave out --draws"
         )
-    return asked or facts.draws
+    return draws or facts.draws
 
 
 def run_names(opened: Sequence[Opened]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bntt.analysis.measurement import ArgumentError, Opened
+from bntt.analysis.measurement import ArgumentError
 from bntt.charts.records import Figure
 from bntt.charts.section import Section
 
@@ -73,12 +73,6 @@ class Result(Record):
     split: str
     epoch: int | None = None
     """Of the weights, from 0."""
-
-    @classmethod
-    def of(cls: type[R], run: Opened, arguments: Any, **found: Any) -> R:
-        """Make the record of what was found on a run's split."""
-        subject = {"arguments": arguments, "dataset": run.dataset, "split": arguments.split, "epoch": run.epoch}
-        return cls.model_validate(subject | found)
 
     @property
     def title(self) -> str:

@@ -37,17 +37,17 @@ class EvaluateArguments:
             raise ArgumentError(f"--longer {self.longer} needs a number of steps: --num-steps")
 
 
-def variant(asked: EvaluateArguments) -> str:
+def variant(arguments: EvaluateArguments) -> str:
     """Name what was measured other than usual.
 
     >>> variant(EvaluateArguments(split="validation", num_steps=16, longer="hold", images=100))
     'validation-16-steps-hold-100-images'
     """
     parts = {
-        "validation": asked.split == "validation",
-        "exit": asked.exit,
-        f"{asked.num_steps}-steps-{asked.longer or 'truncate'}": asked.num_steps is not None,
-        f"{asked.images}-images": asked.images is not None,
+        "validation": arguments.split == "validation",
+        "exit": arguments.exit,
+        f"{arguments.num_steps}-steps-{arguments.longer or 'truncate'}": arguments.num_steps is not None,
+        f"{arguments.images}-images": arguments.images is not None,
     }
     return "-".join(part for part, there in parts.items() if there)
 
@@ -62,7 +62,7 @@ EVALUATE = Measurement(
     Example: bntt evaluate runs/fashion-mnist --draws 10""",
     EvaluateArguments,
     "result:EvaluationResult",
-    lambda run, asked, progress: run.evaluate(asked, progress),
+    lambda run, arguments, progress: run.evaluate(arguments, progress),
     needs_spikes=False,
     variant=variant,
     files_by_split=False,

@@ -76,9 +76,9 @@ def _dead(name: str, steps: int, needed: int, before: str, norm: nn.Module | Non
 
 def _of_spikes(name: str, activity: Activity, late: Delay, norm: nn.Module | None) -> Iterator[Finding]:
     counts, rate = activity.spikes[name], activity.rate(name)
-    steps, heard = len(counts), late.reaching_readout(len(counts))
-    if silent := tuple(t for t in heard if not counts[t].any()):
-        way = "fewer steps may do" if silent == tuple(heard)[-len(silent) :] else _more_spikes(norm)
+    steps, effective = len(counts), late.reaching_readout(len(counts))
+    if silent := tuple(t for t in effective if not counts[t].any()):
+        way = "fewer steps may do" if silent == tuple(effective)[-len(silent) :] else _more_spikes(norm)
         what = f"layer {name} is silent at {spans(silent)}, where it could fire: {way}"
         yield Finding(layer=name, kind="silent", steps=silent, share=len(silent) / steps, text=what)
     if full := tuple(t for t in range(steps) if rate[t] > SATURATED):

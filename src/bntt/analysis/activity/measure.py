@@ -23,26 +23,26 @@ from bntt.analysis.activity.measurement import ActivityArguments
 from bntt.analysis.activity.result import ActivityResult, GammaHistogram, LayerActivity, LayerAtStep
 from bntt.analysis.activity.spike_activity import class_activity
 from bntt.analysis.exit.gamma import deviations, gamma_profile, gamma_spread, stepwise_norms
-from bntt.analysis.measurement import Opened, Progress, draws_of
+from bntt.analysis.measurement import Opened, Progress, draws_of, origin
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 QUANTILES = (0.1, 0.5, 0.9)
 
 
-def measure_activity(opened: Opened, asked: ActivityArguments, progress: Progress) -> ActivityResult:
+def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Progress) -> ActivityResult:
     """Count the spikes of every image of a split, and read γ.
 
     Raises:
         ArgumentError: if more than one draw is asked for where nothing is drawn.
     """
-    draws = draws_of(opened.facts, asked.draws)
-    loader, network = opened.loader(asked.split), opened.model.network
+    draws = draws_of(opened.facts, arguments.draws)
+    loader, network = opened.loader(arguments.split), opened.model.network
     progress.expect(draws * len(loader.places))
     counted = class_activity(
         opened.model,
         loader,
         len(opened.classes),
-        places=asked.places,
+        places=arguments.places,
         seed=opened.seed,
         draws=draws,
         progress=progress,
@@ -51,16 +51,15 @@ def measure_activity(opened: Opened, asked: ActivityArguments, progress: Progres
     by_class = {
         layer: dict(zip(opened.classes, rows.tolist(), strict=True)) for layer, rows in counted.by_class.items()
     }
-    return ActivityResult.of(
-        opened,
-        asked,
+    return ActivityResult(
+        **origin(opened, arguments),
         images=len(loader.places),
         draws=draws,
         spikes_per_image=total.spikes_per_sample(),
         layers=_layers(total, network, by_class),
         steps=[row for layer in total.spikes for row in _over_steps(total, layer, gamma.get(layer, {}))],
         findings=health(total, network),
-        places_npz=_as_npz(counted.places) if asked.places else b"",
+        places_npz=_as_npz(counted.places) if arguments.places else b"",
     )
 
 

@@ -15,7 +15,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.activity.delays import delays
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import DriftResult, LayerDrift, LayerInputs
-from bntt.analysis.measurement import ArgumentError, Opened, Progress
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.engine.graph.recording import distribution
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
@@ -29,7 +29,7 @@ EDGES = tuple(tenths / 10 for tenths in range(-60, 61, 2))
 """Of a histogram of standardised inputs."""
 
 
-def measure_drift(opened: Opened, asked: DriftArguments, progress: Progress) -> DriftResult:
+def measure_drift(opened: Opened, arguments: DriftArguments, progress: Progress) -> DriftResult:
     """Measure the drift of a run on every image of a split, and the distribution in one layer on some.
 
     Raises:
@@ -39,14 +39,13 @@ def measure_drift(opened: Opened, asked: DriftArguments, progress: Progress) -> 
         names = list(held_norms(opened.model.network))
     except ValueError as error:
         raise ArgumentError(f"{opened.path}: {error}") from None
-    layer = asked.layer or names[(len(names) - 1) // 2]
+    layer = arguments.layer or names[(len(names) - 1) // 2]
     if layer not in names:
         raise ArgumentError(f"--layer {layer}: choose one of {', '.join(names)}")
-    every, some = opened.loader(asked.split), opened.loader(asked.split, asked.images)
+    every, some = opened.loader(arguments.split), opened.loader(arguments.split, arguments.images)
     progress.expect(len(every.places) + len(some.places))
-    return DriftResult.of(
-        opened,
-        asked,
+    return DriftResult(
+        **origin(opened, arguments),
         norm=opened.facts.norm,
         images=len(every.places),
         layers=input_drift(opened.model, every, seed=opened.seed, progress=progress),

@@ -88,7 +88,7 @@ class DriftResult(Result):
         ]
 
     def section(self) -> Section:
-        spoken = f"{plural(self.images, f'{self.split} image')}, one start"
+        sample = f"{plural(self.images, f'{self.split} image')}, one start"
         columns = ("layer", "distance", "were they shared", "divergence, nats", "ratio of deviations")
         means = [
             (Cell(name), *(number(_mean(getattr(layer, key))) for key in MEASURES))
@@ -97,14 +97,14 @@ class DriftResult(Result):
         return Section(
             "Drift of statistics",
             words=("How far the running statistics of training are from those of images that were not trained on.",),
-            tables=(Table(f"Means over the steps: {spoken}", columns, tuple(means)),),
-            charts=self._charts(spoken),
+            tables=(Table(f"Means over the steps: {sample}", columns, tuple(means)),),
+            charts=self._charts(sample),
         )
 
-    def _charts(self, spoken: str) -> tuple[Chart, ...]:
+    def _charts(self, sample: str) -> tuple[Chart, ...]:
         def over(title: str, y: Axis, key: str, *levels: Level) -> Lines:
             rows = {name: layer.where_driven(getattr(layer, key)) for name, layer in self.layers.items()}
-            return Lines(title, STEPS, y, over_steps(rows), levels, spoken)
+            return Lines(title, STEPS, y, over_steps(rows), levels, sample)
 
         return (
             self._distribution_chart(),

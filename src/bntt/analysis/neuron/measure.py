@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.measurement import ArgumentError, Opened, Progress
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCurve
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import LayerMeasures, Measure
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.network.trace import evaluating
-from bntt.nn.neurons.lif import LIF
+from bntt.nn.neurons import LIF
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 
 POINTS = 201
@@ -79,26 +79,27 @@ class NeuronTrace:
         return SurrogateCurve(potential=potential.tolist(), gradient=gradient.tolist())
 
 
-def measure_neuron(opened: Opened, asked: NeuronArguments, progress: Progress) -> NeuronResult:
+def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progress) -> NeuronResult:
     """Follow one neuron through one image of a split.
 
     Raises:
         ArgumentError: if there is no such layer, neuron or image.
     """
-    images, model = opened.samples(asked.split), opened.model
-    if asked.image >= len(images):
-        raise ArgumentError(f"--image {asked.image}: the {asked.split} images have the numbers 0 to {len(images) - 1}")
-    pixels = images.batch(torch.tensor([asked.image])).to(next(model.parameters()).device)
-    layer = asked.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)
+    images, model = opened.samples(arguments.split), opened.model
+    if arguments.image >= len(images):
+        raise ArgumentError(
+            f"--image {arguments.image}: the {arguments.split} images have the numbers 0 to {len(images) - 1}"
+        )
+    pixels = images.batch(torch.tensor([arguments.image])).to(next(model.parameters()).device)
+    layer = arguments.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)
     try:
-        trace = neuron_trace(model, pixels, layer, asked.place or None, index=asked.image, seed=opened.seed)
+        trace = neuron_trace(model, pixels, layer, arguments.place or None, index=arguments.image, seed=opened.seed)
     except ValueError as error:
         raise ArgumentError(f"--layer, --place: {error}") from None
-    return NeuronResult.of(
-        opened,
-        asked,
-        image=asked.image,
-        label=opened.classes[int(images.labels[asked.image])],
+    return NeuronResult(
+        **origin(opened, arguments),
+        image=arguments.image,
+        label=opened.classes[int(images.labels[arguments.image])],
         layer=layer,
         place=trace.place,
         threshold=trace.neuron.threshold,

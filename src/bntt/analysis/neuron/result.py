@@ -60,9 +60,9 @@ class NeuronResult(Result):
 
     def section(self) -> Section:
         fired = [str(one.step) for one in self.steps if one.spike]
-        told = f"fires at {'step' if len(fired) == 1 else 'steps'} {', '.join(fired)}" if fired else "never fires"
+        does = f"fires at {'step' if len(fired) == 1 else 'steps'} {', '.join(fired)}" if fired else "never fires"
         neuron = f"neuron {', '.join(map(str, self.place))} of {self.layer}"
-        words = f"{neuron.capitalize()}, {self.split} image {self.image} ({self.label}): it {told}."
+        words = f"{neuron.capitalize()}, {self.split} image {self.image} ({self.label}): it {does}."
         charts = (self._membrane(neuron), self._gradients(neuron), self._surrogate_curve(neuron))
         shown = tuple(chart for chart in charts if not is_empty(chart))
         return Section("One neuron over time", words=(words,), charts=shown)

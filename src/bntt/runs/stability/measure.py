@@ -36,7 +36,7 @@ TIMES_CHANCE = 2
 """A start failed whose validation accuracy is below so many times chance."""
 
 
-def measure_stability(opened: OpenedRecipe, asked: StabilityArguments, progress: Progress) -> StabilityResult:
+def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
     """Train what is missing of a grid, each start as the recipe says, but at a constant rate and on some of the images.
 
     Losses along the gradient are cross entropy, whatever the training's loss is.
@@ -47,35 +47,35 @@ def measure_stability(opened: OpenedRecipe, asked: StabilityArguments, progress:
         CheckpointError: if a file of a start is damaged.
         RunLockedError: if another process works in the folder.
     """
-    starts = list(trained_starts(opened, asked, progress))
+    starts = list(trained_starts(opened, arguments, progress))
     return StabilityResult(
-        arguments=asked,
-        settings=settings_of(opened.recipe, asked),
+        arguments=arguments,
+        settings=settings_of(opened.recipe, arguments),
         shares=failures(starts),
         cells=starts,
     )
 
 
-def trained_starts(opened: OpenedRecipe, asked: StabilityArguments, progress: Progress) -> Iterator[Start]:
+def trained_starts(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> Iterator[Start]:
     """Every start of a grid, as soon as it is there; what was trained before counts as progress."""
-    networks = asked.networks or (opened.recipe.network.name,)
-    order = list(itertools.product(range(asked.starts), networks, asked.norms, asked.rates))
+    networks = arguments.networks or (opened.recipe.network.name,)
+    order = list(itertools.product(range(arguments.starts), networks, arguments.norms, arguments.rates))
     recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
-    progress.expect(len(order) * asked.steps)
-    settings, data, of_start = settings_of(opened.recipe, asked), None, -1
+    progress.expect(len(order) * arguments.steps)
+    settings, data, of_start = settings_of(opened.recipe, arguments), None, -1
     with hold_cells(folder := opened.path / "cells"):
         for (start, network, norm, rate), recipe in zip(order, recipes, strict=True):
             path = folder / f"{network}-{norm}-{rate:g}-{start}.json"
             found = read_cell(path, settings, partial(result_from, Start))
             if found:
-                progress(asked.steps)
+                progress(arguments.steps)
             else:
                 if data is None or of_start != start:
-                    data = _fewer(build_data(recipe), asked, recipe.seed)
+                    data = _fewer(build_data(recipe), arguments, recipe.seed)
                     for one in dict(zip((row[1:3] for row in order), recipes, strict=True)).values():
                         build_model(one, data)  # refused now, and not after the others were trained
                     of_start = start
-                found = _train(recipe, data, asked, start, opened.device, progress)
+                found = _train(recipe, data, arguments, start, opened.device, progress)
                 write_cell(path, settings, found.model_dump(mode="json"))
             yield found
 
@@ -97,7 +97,7 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
     return parse_recipe(values | {"seed": recipe.seed + start})
 
 
-def settings_of(recipe: Recipe, asked: StabilityArguments) -> dict[str, Any]:
+def settings_of(recipe: Recipe, arguments: StabilityArguments) -> dict[str, Any]:
     """What all starts of a folder share."""
     values = {key: values_of(recipe)[key] for key in ("seed", "data", "encoder", "network", "train")}
     for key in ("name", "norm"):
@@ -106,35 +106,35 @@ def settings_of(recipe: Recipe, asked: StabilityArguments) -> dict[str, Any]:
         del values["train"][key]
     network, train = recipe.network, recipe.train
     values |= rules_told(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
-    return values | {"steps": asked.steps, "images": asked.images}
+    return values | {"steps": arguments.steps, "images": arguments.images}
 
 
-def _fewer(data: Parts, asked: StabilityArguments, seed: int) -> Parts:
+def _fewer(data: Parts, arguments: StabilityArguments, seed: int) -> Parts:
     return dataclasses.replace(
-        data, train=some_of(data.train, asked.images, seed), validation=some_of(data.validation, VALIDATED, seed)
+        data, train=some_of(data.train, arguments.images, seed), validation=some_of(data.validation, VALIDATED, seed)
     )
 
 
 def _train(
-    recipe: Recipe, data: Parts, asked: StabilityArguments, start: int, device: str, progress: Progress
+    recipe: Recipe, data: Parts, arguments: StabilityArguments, start: int, device: str, progress: Progress
 ) -> Start:
     train, model = recipe.train, build_model(recipe, data, device)
     loader = training_loader(recipe, data, device)
     batch = next(SampleLoader(data.train, train.batch_size, device=device).epoch(0))
-    epochs = math.ceil(asked.steps / math.ceil(len(loader) / train.accumulate))
+    epochs = math.ceil(arguments.steps / math.ceil(len(loader) / train.accumulate))
     session = Session(model, loader, epochs=epochs, method=train, seed=recipe.seed)
     moments, made, accuracy = [_moment(model, batch, recipe, 0)], 0, None
     try:
         steps = (record for record in session.records() if isinstance(record, StepRecord))
-        for made, _ in enumerate(itertools.islice(steps, asked.steps), start=1):
+        for made, _ in enumerate(itertools.islice(steps, arguments.steps), start=1):
             progress(1)
-            if made in asked.moments:
+            if made in arguments.moments:
                 moments.append(_moment(model, batch, recipe, made))
         check_state(model, session.optimizer)
         held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
         accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
     except NonFiniteError:
-        progress(asked.steps - made)
+        progress(arguments.steps - made)
     chance = 1 / len(data.train.classes)
     return Start(
         network=recipe.network.name,

@@ -86,23 +86,23 @@ class StabilityResult(Result):
         return [start.model_dump(exclude={"moments"}) for start in self.cells]
 
     def section(self) -> Section:
-        spoken = f"{self.settings['steps']} updates a start"
+        length = f"{self.settings['steps']} updates a start"
         words = "A start failed if numbers were not finite, or if it validated below twice chance in the end."
-        tables = tuple(self._table(network, spoken) for network in self._all("network"))
+        tables = tuple(self._table(network, length) for network in self._all("network"))
         columns = ("network", "norm", "learning rate", "start", "validation accuracy", "updates", "failed")
         starts = tuple(
             (Cell(one.network), Cell(one.norm), number(one.rate, "g"), count(one.start + 1), share(one.accuracy),
              count(one.updates), Cell(one.failed, mark="bad" if one.failed else ""))
             for one in self.cells
         )  # fmt: skip
-        folded = (Table(f"Every start: {spoken}", columns, starts),)
-        charts: tuple[Chart, ...] = (*self._failures(spoken), *self._gradients(), *self._losses())
+        folded = (Table(f"Every start: {length}", columns, starts),)
+        charts: tuple[Chart, ...] = (*self._failures(length), *self._gradients(), *self._losses())
         return Section("Stability of training", words=(words,), tables=tables, charts=charts, folded=folded)
 
     def figures(self) -> list[Figure]:
-        spoken = f"{self.settings['steps']} updates a start"
+        length = f"{self.settings['steps']} updates a start"
         return [
-            Figure(self.title, self._failures(spoken)),
+            Figure(self.title, self._failures(length)),
             Figure(self.title, self._gradients(), stem="gradients"),
             Figure(self.title, self._losses(), stem="losses"),
         ]
@@ -120,14 +120,14 @@ class StabilityResult(Result):
         }
         return {norm: [shares.get((norm, rate), Cell("–")) for rate in self._all("rate")] for norm in self._all("norm")}
 
-    def _table(self, network: str, spoken: str) -> Table:
+    def _table(self, network: str, length: str) -> Table:
         rows = tuple((Cell(norm), *cells) for norm, cells in self._cells(network).items())
         columns = ("norm", *(f"learning rate {rate:g}" for rate in self._all("rate")))
-        return Table(f"Starts of {network} that failed: {spoken}", columns, rows)
+        return Table(f"Starts of {network} that failed: {length}", columns, rows)
 
-    def _failures(self, spoken: str) -> list[Bars]:
+    def _failures(self, length: str) -> list[Bars]:
         names = [f"learning rate {rate:g}" for rate in self._all("rate")]
-        note = f"{max(one.starts for one in self.shares)} starts each, {spoken}"
+        note = f"{max(one.starts for one in self.shares)} starts each, {length}"
 
         def bars(network: str) -> list[Bar]:
             return [Bar(norm, [cell.value for cell in row], norm) for norm, row in self._cells(network).items()]
