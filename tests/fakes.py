@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bntt.data import Splits
-from bntt.data.images.cifar import CIFAR10, CIFAR100, CifarLayout
+from bntt.data.images.cifar import CIFAR10, CIFAR100, CifarLayout, read_cifar
 
 WNIDS = ("n02", "n01", "n03")
 
@@ -128,9 +128,9 @@ def write_tiny_imagenet(root: Path) -> Path:
     return root
 
 
-def read_tiny(read: Callable[[Path, CifarLayout], Splits], name: str) -> Callable[[Path, Callable], Splits]:
-    """The catalogue's way to read CIFAR, for files of 60 records."""
-    return lambda source, progress: read(source, TINY[name])
+def read_tiny(name: str) -> Callable[[Path, Callable], Splits]:
+    """The registry's way to read CIFAR, for files of 60 records."""
+    return lambda source, progress: read_cifar(source, TINY[name])
 
 
 TINY = {"cifar10": tiny_layout(CIFAR10), "cifar100": tiny_layout(CIFAR100)}

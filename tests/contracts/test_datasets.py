@@ -13,7 +13,7 @@ from bntt.data.catalog import open_dataset, open_samples, prepare
 from bntt.data.events.aedat2 import SIMULATED
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_sets import Framing
-from bntt.data.images.cifar import CIFAR100, read_cifar10, read_cifar100
+from bntt.data.images.cifar import CIFAR100
 from bntt.data.prepared import load_prepared, read_manifest
 from bntt.data.registry import DATASETS, Dataset, register
 from bntt.data.sequences import ORDERS
@@ -74,9 +74,9 @@ DATASETS_PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
 def small(monkeypatch, tmp_path):
     """The cache is the test's own, and CIFAR's files have 60 records in all."""
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
-    for name, read in (("cifar10", read_cifar10), ("cifar100", read_cifar100)):
+    for name in ("cifar10", "cifar100"):
         monkeypatch.setitem(
-            DATASETS, name, dataclasses.replace(DATASETS[name], read=fakes.read_tiny(read, name), published=())
+            DATASETS, name, dataclasses.replace(DATASETS[name], read=fakes.read_tiny(name), published=())
         )
     monkeypatch.setitem(DATASETS, "fashion-mnist", dataclasses.replace(DATASETS["fashion-mnist"], usual=()))
 
@@ -169,7 +169,7 @@ def test_what_differs_from_the_published_files_is_refused_or_marked(name, tmp_pa
     source = WAYS[name][-1 if "cifar" in name else 0](tmp_path)
     with pytest.raises(DataError, match=rf"is not the published {name} .*--allow-modified-data"):
         prepare(name, source)
-    dataset = dataclasses.replace(DATASETS[name], read=fakes.read_tiny(read_cifar10, name) if "c" in name else None)
+    dataset = dataclasses.replace(DATASETS[name], read=fakes.read_tiny(name) if "c" in name else None)
     if dataset.read:
         monkeypatch.setitem(DATASETS, name, dataset)
     assert prepare(name, source, allow_modified=True)[1].check == "modified"

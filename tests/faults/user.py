@@ -19,7 +19,6 @@ import torch
 
 from bntt.cli import main as cli
 from bntt.data import catalog
-from bntt.data.images.cifar import read_cifar10
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from tests import fakes
@@ -100,7 +99,7 @@ def trained(tmp: Path, *settings: str) -> Path:
 def tiny_cifar():
     """CIFAR-10 with 60 records, so that a test can write it."""
     real = catalog.DATASETS["cifar10"]
-    catalog.DATASETS["cifar10"] = dataclasses.replace(real, read=fakes.read_tiny(read_cifar10, "cifar10"))
+    catalog.DATASETS["cifar10"] = dataclasses.replace(real, read=fakes.read_tiny("cifar10"))
     try:
         yield
     finally:

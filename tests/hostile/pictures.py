@@ -14,7 +14,7 @@ from PIL import Image
 
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
-from bntt.data.images.cifar import read_cifar10
+from bntt.data.images import cifar
 from bntt.data.images.image_file import read_picture
 from bntt.data.images.image_folder import read_images
 from bntt.data.images.mnist import read_idx
@@ -82,7 +82,7 @@ def put_cifar(folder: Path, content: bytes) -> Path:
 
 
 def read_cifar(path: Path) -> Splits:
-    return read_cifar10(path, LAYOUT)
+    return cifar.read_cifar(path, LAYOUT)
 
 
 def tars(folder: Path) -> list[bytes]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bntt.data.errors import DataError
-from bntt.data.images.cifar import CIFAR10, CIFAR100, read_cifar10, read_cifar100
+from bntt.data.images.cifar import CIFAR10, CIFAR100, read_cifar
 from tests import fakes
 from tests.rows import rows
 
@@ -16,7 +16,7 @@ from tests.rows import rows
 def test_a_record_is_label_red_green_blue(tmp_path):
     folder = fakes.write_cifar(tmp_path)
     record = np.frombuffer((folder / "data_batch_2.bin").read_bytes(), np.uint8)[:3073]
-    train = read_cifar10(folder, fakes.TINY["cifar10"]).train
+    train = read_cifar(folder, fakes.TINY["cifar10"]).train
     assert train.labels[10] == record[0]
     assert torch.equal(train.images[10].flatten(), torch.from_numpy(record[1:].copy()))
     assert train.classes == tuple(f"class{i}" for i in range(10))
@@ -25,7 +25,7 @@ def test_a_record_is_label_red_green_blue(tmp_path):
 def test_cifar100_takes_the_fine_label(tmp_path):
     folder = fakes.write_cifar(tmp_path, CIFAR100, 100)
     record = np.frombuffer((folder / "train.bin").read_bytes(), np.uint8)[3074 * 7 :][:3074]
-    train = read_cifar100(folder, fakes.TINY["cifar100"]).train
+    train = read_cifar(folder, fakes.TINY["cifar100"]).train
     assert train.labels[7] == record[1] == 7
     assert torch.equal(train.images[7].flatten(), torch.from_numpy(record[2:].copy()))
 
@@ -41,7 +41,7 @@ def test_a_truncated_file(keep, tmp_path):
     path = folder / "data_batch_3.bin"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"data_batch_3.bin has \d+ bytes, expected 30730: the file is not whole"):
-        read_cifar10(folder, fakes.TINY["cifar10"])
+        read_cifar(folder, fakes.TINY["cifar10"])
 
 
 def test_a_file_that_is_too_long(tmp_path):
@@ -49,7 +49,7 @@ def test_a_file_that_is_too_long(tmp_path):
     path = folder / "test_batch.bin"
     path.write_bytes(path.read_bytes() * 2)
     with pytest.raises(DataError, match=r"test_batch.bin has 30731 bytes, expected 30730"):
-        read_cifar10(folder, fakes.TINY["cifar10"])
+        read_cifar(folder, fakes.TINY["cifar10"])
 
 
 def test_a_label_beyond_the_classes(tmp_path):
@@ -59,7 +59,7 @@ def test_a_label_beyond_the_classes(tmp_path):
     content[3073] = 255
     path.write_bytes(content)
     with pytest.raises(DataError, match="label 255 of image 1 is outside 0-9"):
-        read_cifar10(folder, fakes.TINY["cifar10"])
+        read_cifar(folder, fakes.TINY["cifar10"])
 
 
 def test_the_python_version_is_never_unpickled(tmp_path):
@@ -69,7 +69,7 @@ def test_the_python_version_is_never_unpickled(tmp_path):
     folder.mkdir()
     (folder / "data_batch_1").write_bytes(f"cposix\nsystem\n(S'touch {canary}'\ntR.".encode())
     with pytest.raises(DataError, match="expected the binary version of CIFAR"):
-        read_cifar10(folder)
+        read_cifar(folder, CIFAR10)
     assert not canary.exists()
 
 
@@ -79,7 +79,7 @@ def test_an_archive_that_is_not_whole(content, tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
     with pytest.raises(DataError):
-        read_cifar10(path, fakes.TINY["cifar10"])
+        read_cifar(path, fakes.TINY["cifar10"])
 
 
 def test_an_archive_is_unpacked_to_no_more_than_is_wanted(tmp_path):
@@ -91,10 +91,10 @@ def test_an_archive_is_unpacked_to_no_more_than_is_wanted(tmp_path):
         for packed in (content, gzip.compress(content)):
             path.write_bytes(packed)
             if content is whole:
-                assert len(read_cifar10(path, fakes.TINY["cifar10"]).train) == 50
+                assert len(read_cifar(path, fakes.TINY["cifar10"]).train) == 50
                 continue
             with pytest.raises(DataError, match="unpacks to more than CIFAR has"):
-                read_cifar10(path, fakes.TINY["cifar10"])
+                read_cifar(path, fakes.TINY["cifar10"])
 
 
 def test_damage_within_the_packed_bytes(tmp_path):
@@ -103,4 +103,4 @@ def test_damage_within_the_packed_bytes(tmp_path):
     content[200:220] = bytes(20)
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"x\.tar\.gz"):
-        read_cifar10(path, fakes.TINY["cifar10"])
+        read_cifar(path, fakes.TINY["cifar10"])

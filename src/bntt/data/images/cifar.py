@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +40,8 @@ CIFAR10 = CifarLayout(
 CIFAR100 = CifarLayout(("train.bin",), ("test.bin",), "fine_label_names.txt", labels=2)
 
 
-def read_cifar10(source: Path, layout: CifarLayout = CIFAR10) -> Splits:
-    """``cifar-10-binary.tar.gz``, or the folder ``cifar-10-batches-bin`` that it unpacks to."""
-    return _read(source, layout)
-
-
-def read_cifar100(source: Path, layout: CifarLayout = CIFAR100) -> Splits:
-    """``cifar-100-binary.tar.gz`` or its folder; the 100 fine classes."""
-    return _read(source, layout)
-
-
-def _read(source: Path, layout: CifarLayout) -> Splits:
+def read_cifar(source: Path, layout: CifarLayout) -> Splits:
+    """Read the archive of the binary version, or the folder that it unpacks to; of CIFAR-100 the fine classes."""
     names = (*layout.train, *layout.test, layout.names)
     sizes = dict.fromkeys(layout.train, 5 * layout.records // len(layout.train))
     sizes |= dict.fromkeys(layout.test, layout.records)
@@ -136,21 +126,21 @@ class _Bounded(io.RawIOBase):
         return found
 
 
-def _cifar(read: Callable[[Path], Splits], classes: int, md5: str, size: int) -> Dataset:
+def _register(classes: int, layout: CifarLayout, folder: str, md5: str, size: int) -> None:
     archive = f"cifar-{classes}-binary.tar.gz"
-    unpacked = "cifar-10-batches-bin" if classes == 10 else "cifar-100-binary"
-    return Dataset(
+    dataset = Dataset(
         "images",
         "none stated by its distributor",
         classes=classes,
         shape=(3, 32, 32),
         samples=(50_000, 10_000),
         augment=("crop", "flip"),
-        expects=f"{archive} or its folder {unpacked}",
-        read=lambda source, progress: read(source),
+        expects=f"{archive} or its folder {folder}",
+        read=lambda source, progress: read_cifar(source, layout),
         published=(Published(f"https://www.cs.toronto.edu/~kriz/{archive}", md5, size),),
     )
+    register(f"cifar{classes}", dataset)
 
 
-register("cifar10", _cifar(read_cifar10, 10, "c32a1d4ab5d03f1284b67883e8d87530", 170052171))
-register("cifar100", _cifar(read_cifar100, 100, "03b5dce01913d631647c71ecec9e9cb8", 168513733))
+_register(10, CIFAR10, "cifar-10-batches-bin", "c32a1d4ab5d03f1284b67883e8d87530", 170052171)
+_register(100, CIFAR100, "cifar-100-binary", "03b5dce01913d631647c71ecec9e9cb8", 168513733)

@@ -139,9 +139,12 @@ def fashion_mnist_bundled() -> Splits:
     return Splits(*parts)
 
 
-def _four_files(base: str, *rows: tuple[str, int, str]) -> tuple[Published, ...]:
+def _four_files(base: str, *rows: str) -> tuple[Published, ...]:
+    """Name the published files; a row has MD5, size, and the unpacked content's SHA-256 where it is known."""
     names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    return tuple(Published(f"{base}/{name}-ubyte.gz", *row) for name, row in zip(names, rows, strict=True))
+    facts = [(*row.split(), "")[:3] for row in rows]
+    files = zip(names, facts, strict=True)
+    return tuple(Published(f"{base}/{name}-ubyte.gz", md5, int(size), sha256) for name, (md5, size, sha256) in files)
 
 
 MNIST = Dataset(
@@ -154,55 +157,27 @@ MNIST = Dataset(
     read=lambda source, progress: read_mnist(source),
     published=_four_files(
         "https://ossci-datasets.s3.amazonaws.com/mnist",
-        ("f68b3c2dcbeaaa9fbdd348bbdeb94873", 9912422, ""),
-        ("d53e105ee54ea40749a09fcbcd1e9432", 28881, ""),
-        ("9fb629c4189551a2d022fa330f9573f3", 1648877, ""),
-        ("ec29112dd5afa0611ce80d1b7f02629c", 4542, ""),
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873 9912422",
+        "d53e105ee54ea40749a09fcbcd1e9432 28881",
+        "9fb629c4189551a2d022fa330f9573f3 1648877",
+        "ec29112dd5afa0611ce80d1b7f02629c 4542",
     ),
 )
 register("mnist", MNIST)
-register(
-    "fashion-mnist",
-    replace(
-        MNIST,
-        licence="MIT",
-        augment=("flip",),
-        read=lambda source, progress: read_mnist(source, FASHION_CLASSES),
-        published=_four_files(
-            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
-            (
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                26421880,
-                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            ),
-            (
-                "25c81989df183df01b3e8a0aad5dffbe",
-                29515,
-                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-            ),
-            (
-                "bef4ecab320f06d8554ea6380940ec79",
-                4422102,
-                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            ),
-            (
-                "bb300cfdad3c16e7a12a480ee83cd310",
-                5148,
-                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-            ),
-        ),
-        usual=(Path("/usr/share/datasets/fashion-mnist"),),
-    ),
+FASHION_FILES = _four_files(
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d 26421880 c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "25c81989df183df01b3e8a0aad5dffbe 29515 bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "bef4ecab320f06d8554ea6380940ec79 4422102 5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "bb300cfdad3c16e7a12a480ee83cd310 5148 0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
-register(
-    "fashion-mnist-bundled",
-    Dataset(
-        "images",
-        "MIT",
-        classes=10,
-        shape=(1, 28, 28),
-        samples=(5000, 1000),
-        augment=("flip",),
-        make=fashion_mnist_bundled,
-    ),
+FASHION = replace(
+    MNIST,
+    licence="MIT",
+    augment=("flip",),
+    read=lambda source, progress: read_mnist(source, FASHION_CLASSES),
+    published=FASHION_FILES,
+    usual=(Path("/usr/share/datasets/fashion-mnist"),),
 )
+register("fashion-mnist", FASHION)
+register("fashion-mnist-bundled", replace(FASHION, samples=(5000, 1000), make=fashion_mnist_bundled))
