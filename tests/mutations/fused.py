@@ -37,15 +37,15 @@ FUSED = [
     Mutation(
         "the first term of Eq. 10 is dropped",
         "engine/graph/normalisation.py",
-        "Towards((scale * (sums[0] / rows)).float(), ",
-        "Towards(torch.zeros_like(scale), ",
+        "return (scale * (sums[0] / rows)).float(), ",
+        "return torch.zeros_like(scale), ",
         FUZZ,
     ),
     Mutation(
         "the second term of Eq. 10 is dropped",
         "engine/graph/normalisation.py",
-        "(scale * inverse * (sums[1] / rows)).float(), None)",
-        "torch.zeros_like(scale), None)",
+        "(scale * inverse * (sums[1] / rows)).float(), None\n",
+        "torch.zeros_like(scale), None\n",
         FUZZ,
     ),
     Mutation(
@@ -136,15 +136,15 @@ FUSED = [
     Mutation(
         "a constant before batch statistics has a gradient",
         "engine/graph/layer_pass.py",
-        "if learned.bias is not None and (shifts or not layer.batch_statistics):",
-        "if learned.bias is not None:",
+        "if bias is not None and (shifts or not layer.batch_statistics):",
+        "if bias is not None:",
         FUZZ,
     ),
     Mutation(
         "γ's gradient belongs to another step",
         "engine/graph/layer_pass.py",
-        "learned.gamma[first:last] = sums[1]",
-        "learned.gamma[first:last] = sums[1].flip(0)",
+        "gamma[first:last] = sums[1]",
+        "gamma[first:last] = sums[1].flip(0)",
         FUZZ,
     ),
     Mutation(

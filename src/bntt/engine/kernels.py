@@ -11,10 +11,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName, Precision
 from bntt.engine.cpu import library
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse
+from bntt.engine.private import has_bf16 as has_bf16
 from bntt.ops.folded import AnyNeuron
 
 
@@ -89,11 +89,6 @@ def device_of(name: str) -> str:
     'cpu'
     """
     return "cuda" if name == "triton" and torch.cuda.is_available() else "cpu"
-
-
-def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX); emulated, they would be slow."""
-    return private.processor_has_bf16()
 
 
 def require(compute: Compute, device: str | torch.device | None = None) -> None:

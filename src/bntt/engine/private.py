@@ -8,8 +8,8 @@ from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
 
 
-def processor_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX)."""
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX); emulated, they would be slow."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

@@ -74,7 +74,7 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
     lease.give(went.out.values)
     carries = [Carry(None)] * 3
     twice = [
-        flow.backward(passes, went, towards, [[]] * 3, 0, carries, keep=again, wants_input=True)
+        flow.backward(passes, went, towards, [([], None)] * 3, 0, carries, keep=again, wants_input=True)
         for again in (True, False)
     ]
     for found in twice:

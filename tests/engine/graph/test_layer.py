@@ -6,7 +6,7 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph.layer import Gradients, Layer, chunk_steps
+from bntt.engine.graph.layer import Layer, chunk_steps
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
@@ -29,13 +29,10 @@ def test_flattening_keeps_the_order_of_nn_flatten_and_leaves_the_way_it_came(rng
     assert layer.enter(flat) is flat
 
 
-def test_whose_statistics_and_what_is_learned():
+def test_whose_statistics():
     layer = flat_layer(torch.zeros(7, 120))
     assert layer.batch_statistics
     assert not flat_layer(torch.zeros(7, 120), torch.zeros(3, 7)).batch_statistics
-    weight, bias, gamma, beta, leak = Gradients.zero(layer, None, weight=False)
-    assert (weight, bias, beta, leak) == (None, None, None, None)
-    assert torch.equal(gamma, torch.zeros(3, 7))
 
 
 def test_a_gpu_takes_all_steps_at_once(monkeypatch):

@@ -34,7 +34,9 @@ def test_nodes_and_passes(node):
     assert isinstance(one, NodePass)
     assert one.node is node
     assert not one.waits
-    assert len(list(one.zero(None, weight=True))) == len(node.learned)
+    assert one.zero([False] * len(node.learned)) == [None] * len(node.learned)
+    found = one.zero([True] * len(node.learned))
+    assert [None if zero is None else zero.shape for zero in found] == [getattr(t, "shape", None) for t in node.learned]
     x = Spikes(torch.empty(1, 2, 4, 5, 6, dtype=torch.uint8, device="meta"))
     size = node.size([x] * len(node.reads))
     assert size.out.values.shape[:2] == (1, 2)

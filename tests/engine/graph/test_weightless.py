@@ -111,7 +111,7 @@ def test_neurons_on_a_current_as_it_is(learned, chunk, rng, monkeypatch):
     assert torch.equal(passed.seen.spikes.double(), spikes.sum((1, 2, 3)))
     grads = [torch.randn(shape, generator=rng) for shape in (x.shape, start.shape)]
     torch.autograd.backward([spikes, membrane], [grad.double() for grad in grads])
-    carry, totals = Carry(grads[1].clone()), one.zero(None, weight=True)
+    carry, totals = Carry(grads[1].clone()), one.zero((True, True))
     towards = Towards(SpikeGrad(grads[0]))
     (found,) = one.backward(passed.saved, towards, totals, BackwardCall(0, carry, False, (True,)))
     assert torch.allclose(found.grad.values.double(), inputs[0].grad, atol=1e-5)

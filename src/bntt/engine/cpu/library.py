@@ -88,17 +88,14 @@ def _open() -> tuple[Any, str]:
         path = Path(__file__).with_name(f"kernels{suffix}")
         if path.exists():
             try:
-                return _declared(ctypes.CDLL(str(path))), ""
+                library = ctypes.CDLL(str(path))
             except OSError as error:
                 return None, f"the compiled kernels do not load: {error}"
+            for name, (result, arguments) in _ARGUMENTS.items():
+                function = getattr(library, name)
+                function.restype, function.argtypes = result, arguments
+            return library, ""
     return None, "the kernels were not compiled: install bntt where a C++17 compiler (g++ or clang++) is"
-
-
-def _declared(library: Any) -> Any:
-    for name, (result, arguments) in _ARGUMENTS.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
 
 
 LIBRARY, REASON = _open()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.engine.graph.node import BackwardCall, Carry, Node, NodePass, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Carry, Learned, Node, NodePass, Start, Towards
 from bntt.engine.graph.recording import Seen
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -114,7 +114,7 @@ def backward(
     passes: Sequence[NodePass],
     went: Went,
     towards: Towards,
-    learned: Sequence[Any],
+    learned: Sequence[tuple[Learned, Tensor | None]],
     first: int,
     carries: Sequence[Carry],
     *,
@@ -124,7 +124,8 @@ def backward(
     """From the gradient of what the last node gave to that of the run's input.
 
     Args:
-        learned: the gradients of what every node learns; these steps' part is added.
+        learned: the gradients of what every node learns, to which these steps' part is added, and what takes the norms
+            of each step's gradient towards its current.
         keep: leave what was kept as it is, for another backward pass.
     """
     saved, values, lease = went.saved, went.values, passes[0].how.lease
@@ -136,7 +137,8 @@ def backward(
         assert coming is not None  # every value is read
         read = [i + 1 + back for back in one.node.reads]
         wants = [at > 0 or wants_input for at in read]
-        given = one.backward(done, coming, learned[i], BackwardCall(first, carries[i], keep, wants))
+        gradients, norms = learned[i]
+        given = one.backward(done, coming, gradients, BackwardCall(first, carries[i], keep, wants, norms))
         if all(grad is None or grad.held is not coming.held for grad in given):
             lease.give(coming.held)
         for at, grad in zip(read, given, strict=True):

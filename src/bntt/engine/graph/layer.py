@@ -150,33 +150,6 @@ class Saved:
     """1/σ of every sample and step, ``[T, B, 1, 1, 1]``, where the current was normalised by itself."""
 
 
-@dataclass
-class Gradients:
-    """Of what a layer learns, of all steps together; None where there is nothing or it is not wanted."""
-
-    weight: Tensor | None
-    bias: Tensor | None
-    gamma: Tensor
-    beta: Tensor | None
-    leak: Tensor | None
-    norms: Tensor | None
-    """Takes the norm of each step's gradient towards the current; nothing is learned from it."""
-
-    @classmethod
-    def zero(cls, layer: Layer, norms: Tensor | None, *, weight: bool) -> Gradients:
-        return cls(
-            layer.weight.new_zeros(layer.weight.shape) if weight else None,
-            None if layer.bias is None else torch.zeros_like(layer.bias),
-            layer.gamma.new_zeros(layer.gamma.shape),
-            None if layer.beta is None else layer.beta.new_zeros(layer.beta.shape),
-            None if layer.learned_leak is None else torch.zeros_like(layer.learned_leak),
-            norms,
-        )
-
-    def __iter__(self) -> Iterator[Tensor | None]:
-        return iter((self.weight, self.bias, self.gamma, self.beta, self.leak))
-
-
 def chunks(compute: Compute, *values: Tensor) -> Iterator[tuple[int, int]]:
     """The first step and the one after the last of each chunk of some values of as many steps."""
     steps, size = len(values[0]), chunk_steps(compute, *values)

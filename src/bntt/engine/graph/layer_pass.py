@@ -12,8 +12,8 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.crossover import goes_by_events
 from bntt.engine.graph.fire import Firing, fired
-from bntt.engine.graph.layer import Gradients, Layer, Resolved, Saved, chunks, joined
-from bntt.engine.graph.node import BackwardCall, Carry, How, NodePass, Passed, Start, Towards
+from bntt.engine.graph.layer import Layer, Resolved, Saved, chunks, joined
+from bntt.engine.graph.node import BackwardCall, Carry, How, Learned, NodePass, Passed, Start, Towards
 from bntt.engine.graph.normalisation import (
     as_given,
     by_batch,
@@ -121,19 +121,16 @@ class LayerPass(NodePass):
         drive(current, affine, work.drive[begin : begin + len(current)])
         return Seen()
 
-    def zero(self, norms: Tensor | None, *, weight: bool) -> Gradients:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
-        return Gradients.zero(self.node, norms, weight=weight)
-
-    def backward(self, done: Saved, towards: Towards, learned: Gradients, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: Saved, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
         """See :class:`~bntt.engine.graph.node.NodePass`; the input's gradient lies where the saved current did."""
-        layer, found, (first, carry, keep, wants) = self.node, done.found, call
+        layer, found, (first, carry, keep, wants, norms) = self.node, done.found, call
+        weight, bias, gamma, beta, leak = learned
         current = self._made_again(done) if done.current is None else done.current
         done_with = done.current is None or not keep  # it may be written over
         apart = not done_with or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
         reverse, kernels = self._reverse(done, current, towards.grad, first, carry), self.compute.kernels
-        sums = scan_sums(reverse, leak=learned.leak is not None, kernels=kernels)
+        sums = scan_sums(reverse, leak=leak is not None, kernels=kernels)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         shifts = found.past is not None or carry.past is not None  # statistics that are of other steps too
         if found.moments is not None:
@@ -143,21 +140,22 @@ class LayerPass(NodePass):
             )
         scan_reverse(reverse, out, offset, slope, kernels=kernels)
         last = first + sums.shape[1]
-        learned.gamma[first:last] = sums[1]
-        if learned.beta is not None:
-            learned.beta[first:last] = sums[0]
-        if learned.leak is not None:
-            learned.leak += leak_gradient(sums[2], learned.leak.shape)
+        if gamma is not None:
+            gamma[first:last] = sums[1]
+        if beta is not None:
+            beta[first:last] = sums[0]
+        if leak is not None:
+            leak += leak_gradient(sums[2], leak.shape)
         if done.spread is not None:
             self._through_samples(out, current, done.spread)
             if done_with:
                 self.lease.give(current)
-        if learned.bias is not None and (shifts or not layer.batch_statistics):  # else a constant cancels in them
+        if bias is not None and (shifts or not layer.batch_statistics):  # else a constant cancels in them
             whole = shifts or done.spread is not None
-            learned.bias += out.sum((0, 1, 2, 3)) if whole else (found.affine.scale * sums[0]).sum(0)
-        if learned.norms is not None:
-            write_norms(out, learned.norms[first:last])
-        input_grad, held = self._synapse_backward(done, out, learned.weight, wants_input=wants[0])
+            bias += out.sum((0, 1, 2, 3)) if whole else (found.affine.scale * sums[0]).sum(0)
+        if norms is not None:
+            write_norms(out, norms[first:last])
+        input_grad, held = self._synapse_backward(done, out, weight, wants_input=wants[0])
         if not keep:
             self.lease.give(done.moved)
         if input_grad is None:

@@ -6,11 +6,10 @@ A node is a description without memory; a pass is one node while some time steps
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute
@@ -112,6 +111,10 @@ class Towards(NamedTuple):
     """The buffer of the lease that it lies in; None: it is not the pass's, and must be left as it is."""
 
 
+Learned = Sequence[Tensor | None]
+"""The gradients of what a node learns, in the order of :attr:`Node.learned`; None where one is not wanted."""
+
+
 class BackwardCall(NamedTuple):
     """What a backward pass over some steps asks of a node."""
 
@@ -123,6 +126,8 @@ class BackwardCall(NamedTuple):
     """Leave what was saved as it is, for another backward pass; else gradients may be written over it."""
     wants: Sequence[bool]
     """Of which inputs the gradients are wanted."""
+    norms: Tensor | None = None
+    """Takes the norm of each step's gradient towards the node's current; None: not measured."""
 
 
 @dataclass(frozen=True)
@@ -146,17 +151,13 @@ class NodePass(ABC):
             known: what an earlier pass over the same steps found; that pass measured.
         """
 
-    def zero(self, norms: Tensor | None, *, weight: bool) -> Iterable[Tensor | None]:
-        """The gradients of what it learns, yet without a part; in the order of :attr:`Node.learned`.
-
-        Args:
-            norms: takes the norm of each step's gradient towards the current; None: not measured.
-            weight: whether the weight's is wanted.
-        """
-        return [None if tensor is None else torch.zeros_like(tensor) for tensor in self.node.learned]
+    def zero(self, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """The gradients of what it learns that are wanted, yet without a part; in the order of :attr:`Node.learned`."""
+        pairs = zip(self.node.learned, wanted, strict=True)
+        return [tensor.new_zeros(tensor.shape) if want and tensor is not None else None for tensor, want in pairs]
 
     @abstractmethod
-    def backward(self, done: Any, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: Any, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
         """The gradients towards its inputs, where they are wanted.
 
         Args:

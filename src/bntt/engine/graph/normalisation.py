@@ -4,7 +4,6 @@ the batch of all processes."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,16 +59,9 @@ def _resolved(
     return Resolved(affine, inverse.contiguous(), moments, by_events)
 
 
-class Towards(NamedTuple):
-    """What :func:`towards_current` finds, all of ``[T, C]`` but the last."""
-
-    offset: Tensor
-    slope: Tensor
-    past: tuple[Tensor, Tensor] | None
-    """dL/d(mean, variance) that the pooling kept of the steps before."""
-
-
-def towards_current(layer: Layer, found: Resolved, sums: Tensor, later: tuple[Tensor, Tensor] | None = None) -> Towards:
+def towards_current(
+    layer: Layer, found: Resolved, sums: Tensor, later: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
     """Eq. 10: what is taken from ``scale g`` on the way to the current, as ``offset + slope (current - mean)``.
 
     For statistics of one step it is ``a (mean(g) + x̂ mean(g x̂))``. Where several steps' were pooled, the gradients of
@@ -78,12 +70,15 @@ def towards_current(layer: Layer, found: Resolved, sums: Tensor, later: tuple[Te
     Args:
         sums: over rows, of g and of g x̂, ``[2, T, C]``, float64; of all processes.
         later: dL/d(mean, variance) that the pooling keeps of these steps; None is 0.
+
+    Returns:
+        Offset and slope, ``[T, C]``; and dL/d(mean, variance) that the pooling kept of the steps before.
     """
     assert found.moments is not None
     scale, inverse = found.affine.scale, found.inverse
     if found.own is None:
         rows = found.moments.count[0]
-        return Towards((scale * (sums[0] / rows)).float(), (scale * inverse * (sums[1] / rows)).float(), None)
+        return (scale * (sums[0] / rows)).float(), (scale * inverse * (sums[1] / rows)).float(), None
     towards_mean, towards_var = -scale * sums[0], -0.5 * scale * inverse * sums[1]
     with torch.enable_grad():
         own, past = _leaves(found.own), None if found.past is None else _leaves(found.past)
@@ -96,7 +91,7 @@ def towards_current(layer: Layer, found: Resolved, sums: Tensor, later: tuple[Te
     counts = torch.tensor(own.count, dtype=torch.float64, device=scale.device)[:, None]
     slope = -2 * into[1] / counts
     offset = slope * (found.affine.mean - own.mean.detach()) - into[0] / counts
-    return Towards(offset.float(), slope.float(), None if past is None else (into[2], into[3]))
+    return offset.float(), slope.float(), None if past is None else (into[2], into[3])
 
 
 def _leaves(moments: Moments) -> Moments:

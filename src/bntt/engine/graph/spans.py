@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import flow
 from bntt.engine.graph.flow import Went
-from bntt.engine.graph.node import Carry, Node, NodePass, Size, Start, Towards
+from bntt.engine.graph.node import Carry, Learned, Node, NodePass, Size, Start, Towards
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE, Lease
 
@@ -55,7 +56,7 @@ class Span:
         self,
         passes: Sequence[NodePass],
         towards: Towards,
-        learned: Sequence[Any],
+        learned: Sequence[tuple[Learned, Tensor | None]],
         carries: Sequence[Carry],
         *,
         keep: bool,

@@ -231,9 +231,8 @@ class _RunStack(torch.autograd.Function):
             ctx.spans = ctx.x = None
         with WORKSPACE.lease() if keep else ctx.lease as lease:
             passes = stack.passes(How(stack.compute, lease))
-            learned = [
-                one.zero(norms, weight=any(of[:1])) for one, norms, of in zip(passes, ctx.norms, wanted, strict=True)
-            ]
+            zeros = [one.zero(of) for one, of in zip(passes, wanted, strict=True)]
+            learned = list(zip(zeros, ctx.norms, strict=True))
             for span in reversed(spans):
                 again = span.went is None
                 if again:
@@ -255,7 +254,7 @@ class _RunStack(torch.autograd.Function):
             for carry, wanted in zip(carries, wants_starts, strict=True)
             for part, want in zip((carry.membrane, *(carry.past or (None, None))), wanted, strict=True)
         ]
-        return None, None, None, input_grad, *(one for node in learned for one in node), *starts
+        return None, None, None, input_grad, *(one for node in zeros for one in node), *starts
 
 
 def _own(end: Start) -> Start:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bntt.engine.graph.fire import Firing, fired
 from bntt.engine.graph.layer import chunks
-from bntt.engine.graph.node import BackwardCall, Node, NodePass, Passed, Size, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Learned, Node, NodePass, Passed, Size, Start, Towards
 from bntt.engine.graph.recording import joined_seen
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.scan import pooled_shape, scan_reverse, scan_sums
@@ -108,7 +108,7 @@ class FirePass(NodePass):
         return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), joined_seen(seen))
 
     def backward(
-        self, done: tuple[Spikes, Tensor | None], towards: Towards, learned: Any, call: BackwardCall
+        self, done: tuple[Spikes, Tensor | None], towards: Towards, learned: Learned, call: BackwardCall
     ) -> list[Towards | None]:
         """See :class:`~bntt.engine.graph.node.NodePass`."""
         (source, membrane), node, (leak, scale) = done, self.node, learned
@@ -146,7 +146,7 @@ class SumPass(NodePass):
         total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
         return Passed(Spikes(total), None, (False, False))
 
-    def backward(self, done: None, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
         """Both get all of it."""
         grad, held = towards
         if held is None or not all(call.wants):
@@ -172,7 +172,7 @@ class MaxPoolPass(NodePass):
         dense = min(1.0, x.density * down * across)
         return Passed(Spikes(out, x.scale, x.largest, dense), x, (True,))
 
-    def backward(self, done: Spikes, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: Spikes, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
         """All of it to the one that PyTorch says was the largest."""
         x, grad = done.values, towards.grad
         out = self.how.lease.take(*x.shape, device=x.device)
@@ -200,7 +200,7 @@ class MaskPass(NodePass):
         left = 1 - self.node.p
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), None, (False,))
 
-    def backward(self, done: None, towards: Towards, learned: Any, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
         """The places that stayed get theirs, scaled alike."""
         values = towards.grad.values
         out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
