@@ -58,9 +58,9 @@ GRAPHS = [
     ),
     Mutation(
         "every layer has the same mask",
-        "nn/network/settings.py",
-        "            module.number, dropouts = dropouts, dropouts + 1\n",
-        "            module.number = dropouts\n",
+        "nn/blocks/stage.py",
+        "            module.number = next(numbers)\n",
+        "            module.number = 0\n",
         ("tests/nn/network/test_settings.py", "tests/nn/blocks/test_dropout.py"),
     ),
     Mutation(
