@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bntt.charts.records import Axis, Figure, Line, Lines
-from bntt.runs.recipe.file import load_recipe
-from bntt.runs.recipe.schema import values_of
+from bntt.runs.recipe.file import load_recipe, values_of
 from pages import kept
 from pages.kept import RUNS, epochs, figures_of, introduction
 

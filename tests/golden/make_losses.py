@@ -2,14 +2,14 @@
 
     python -m tests.golden.make_losses
 
-Only after ``NUMERICS`` in src/bntt/runs/recipe/numerics.py was raised, or an option got a version of its own in
+Only after ``NUMERICS`` in src/bntt/runs/environment.py was raised, or an option got a version of its own in
 src/bntt/runs/recipe/option_versions.py; with a line under *Numerics* in CHANGELOG.md.
 """
 
 import json
 from pathlib import Path
 
-from bntt.runs.recipe.numerics import NUMERICS
+from bntt.runs.environment import NUMERICS
 from tests.golden.losses import CASES, NUMERICS_KEY, losses
 
 FILE = Path(__file__).parent / "losses.json"

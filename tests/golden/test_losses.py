@@ -5,13 +5,13 @@ import json
 import pytest
 
 from bntt.engine.kernels import find_backend
-from bntt.runs.recipe.numerics import NUMERICS
+from bntt.runs.environment import NUMERICS
 from tests.golden.losses import CASES, NUMERICS_KEY, losses
 from tests.golden.make_losses import FILE
 
 KEPT = json.loads(FILE.read_text(encoding="utf-8"))
 RAISE = (
-    "the same recipe gives other numbers than before: if that is meant, raise NUMERICS in runs/recipe/numerics.py, or, "
+    "the same recipe gives other numbers than before: if that is meant, raise NUMERICS in runs/environment.py, or, "
     "where one option alone changed, give it a version in runs/recipe/option_versions.py; then run "
     "python -m tests.golden.make_losses, and say under Numerics in CHANGELOG.md what changed"
 )

@@ -28,7 +28,7 @@ OPTIONS = [
     ),
     Mutation(
         "a run of an old rule is resumed",
-        "runs/training/resume.py",
+        "runs/training/start.py",
         "found.path, resuming=True)",
         "found.path, resuming=False)",
         ("tests/runs/recipe/test_option_versions.py",),

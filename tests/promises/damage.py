@@ -21,7 +21,7 @@ from bntt.data.events.formats import read_event_archive
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from bntt.io.pickled import read_pickled
 from bntt.models import mlp
-from bntt.runs.training.checkpoints import Kept
+from bntt.runs.directory import Kept
 from tests.architecture.source import ROOT
 from tests.hostile.runs import signed
 from tests.io.test_pickled import BOMBS, Code, dangerous

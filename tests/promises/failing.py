@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bntt.runs.training.checkpoints import Kept
+from bntt.runs.directory import Kept
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EINTR)
 

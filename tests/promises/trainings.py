@@ -21,10 +21,10 @@ from bntt.data.image_set import ImageSet
 from bntt.io.checkpoint import read_checkpoint
 from bntt.models import vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.runs.directory import Kept
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, load_recipe
-from bntt.runs.training.checkpoints import Kept
 from bntt.training import Method, NonFiniteError, Session
 from tests.faults.user import SMALL, bntt
 from tests.promises.promise import Measured, Promise, adder

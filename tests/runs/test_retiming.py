@@ -10,12 +10,11 @@ from bntt.analysis.measurement import ArgumentError
 from bntt.data import SampleLoader
 from bntt.io.checkpoint import read_checkpoint
 from bntt.nn import SpikingClassifier, retime
-from bntt.runs.evaluation import evaluate_run
+from bntt.runs.directory import load_best
+from bntt.runs.evaluation import evaluate_run, retimed, retiming_of
 from bntt.runs.measure import measure
 from bntt.runs.recipe.build import build_encoder, build_model, training_loader
 from bntt.runs.recipe.file import parse_recipe
-from bntt.runs.retiming import retimed, retiming_of
-from bntt.runs.training.ann_thresholds import load_best
 from bntt.training import recalibrate
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed

@@ -23,8 +23,7 @@ from bntt.data import SampleLoader, synthetic
 from bntt.models import vgg6, vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.training import Method, Session
-from bntt.training.distributed import joined_processes
-from bntt.training.processes import Processes
+from bntt.training.processes import Processes, joined_processes
 from tests.training.launched import ended, started
 
 

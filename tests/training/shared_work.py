@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from bntt.data import SampleLoader
 from bntt.nn import LIF, NORMS, Compute, PoissonEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork
 from bntt.training import Method, NonFiniteError, Session, recalibrate
-from bntt.training.distributed import joined_processes
-from bntt.training.processes import LostProcessError, Processes
+from bntt.training.processes import LostProcessError, Processes, joined_processes
 from bntt.training.records import EpochRecord, StepRecord
 from tests.training.test_fit import data
 

@@ -6,8 +6,7 @@ import torch
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.training import Method
-from bntt.training.batch_loss import BatchLoss
-from bntt.training.objective import cross_entropy, temporal_efficient
+from bntt.training.objective import BatchLoss, cross_entropy, temporal_efficient
 
 X, LABELS, INDEX = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(5), torch.arange(5)
 

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from bntt.training.distributed import NEEDED, LaunchError, joined_processes
-from bntt.training.processes import Processes
+from bntt.training.processes import NEEDED, LaunchError, Processes, joined_processes
 from tests.kernels import needs_kernels
 from tests.training import shared_work
 from tests.training.launched import ended, started

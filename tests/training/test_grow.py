@@ -8,7 +8,7 @@ import torch
 from bntt.models import mlp
 from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
 from bntt.training import EpochRecord, Method, Session, StepRecord, fit
-from bntt.training.grow import check_stages, hold_from, steps_in
+from bntt.training.schedule import check_stages, hold_from, steps_in
 from tests.kernels import choose
 
 T = 4

@@ -195,8 +195,7 @@ def show(
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.runs.recipe.datasets import build_data
-    from bntt.runs.recipe.first_sample import recipe_for, sample_of
-    from bntt.runs.recipe.sample_chart import sample_figure
+    from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 
     recipe = recipe_for(name, overrides)
     with console.progress_of(f"preparing {recipe.data.name}") as progress:

@@ -166,9 +166,8 @@ def exit_code(error: Exception) -> int | None:
     from bntt.models import PretrainedError
     from bntt.runs.recipe.build import DeviceError
     from bntt.runs.recipe.file import RecipeError
-    from bntt.training.distributed import LaunchError
     from bntt.training.guard import NonFiniteError
-    from bntt.training.processes import LostProcessError
+    from bntt.training.processes import LaunchError, LostProcessError
 
     if isinstance(error, StudyError):
         return error.code

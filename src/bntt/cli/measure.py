@@ -14,8 +14,7 @@ from bntt.analysis.measurement import ArgumentError, InvalidResultError, Measure
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
-    from bntt.runs.open_recipe import OpenedRecipe
-    from bntt.runs.open_run import LoadedRun
+    from bntt.runs.open_run import LoadedRun, OpenedRecipe
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Runs = Annotated[
@@ -100,7 +99,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
 
 
 def _opened(measurement: Measurement, given: Mapping[str, Any], asked: Any) -> Sequence[LoadedRun | OpenedRecipe]:
-    from bntt.runs.open_recipe import open_recipe
+    from bntt.runs.open_run import open_recipe
 
     if measurement.opens == "recipe":
         return [open_recipe(given["opened"], given["overrides"], folder=given["out"], device=given["device"])]

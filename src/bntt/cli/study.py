@@ -45,7 +45,7 @@ def study(
     """Make the runs of a study that are missing, measure them, and write its numbers, pictures and verdicts.
 
     Runs are shared by all studies and kept in --pool; a run is used again where recipe, seed, checksums of the data and
-    the number of the numerics agree, also where its weights are gone. That number stands in runs/recipe/numerics.py and
+    the number of the numerics agree, also where its weights are gone. That number stands in runs/environment.py and
     is raised by hand whenever the same recipe gives other numbers, which a test sees to; runs from before there was one
     count as 1. Interrupt it as you like, or kill it: the same command goes on. A run that fails stops no other; the
     exit code is then that of the first that failed. Writes result.json and figures into OUT/NAME, or OUT/NAME-small.

@@ -54,7 +54,7 @@ def train(
     from bntt.cli import console
     from bntt.runs.recipe.build import require_device
     from bntt.runs.training.start import Asked, begin_together
-    from bntt.training.distributed import joined_processes, own_device
+    from bntt.training.processes import joined_processes, own_device
 
     require_device(own_device(device))
     asked = Asked(recipe, overrides, name, str(root), resume, forget_best, or_resume)

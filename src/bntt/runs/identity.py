@@ -11,9 +11,8 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest, read_json
 from bntt.io.toml_file import tables_of
 from bntt.runs.directory import RunDirectory
-from bntt.runs.recipe.file import Recipe, parse_recipe
+from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import check_same_rules
-from bntt.runs.recipe.schema import values_of
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
 """What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the

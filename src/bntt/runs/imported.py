@@ -22,9 +22,8 @@ from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.environment import write_environment
 from bntt.runs.recipe.build import build_model, builder_options
 from bntt.runs.recipe.datasets import Parts, build_data
-from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe
+from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.recipe.schema import values_of
 from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

@@ -12,8 +12,7 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Result, checked_arguments, result_from
 from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
-from bntt.runs.open_recipe import OpenedRecipe, open_recipe
-from bntt.runs.open_run import LoadedRun, load_run
+from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
 from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
 
 

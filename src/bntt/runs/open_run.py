@@ -1,7 +1,8 @@
-"""A trained run, ready to be used: its best epoch's model, its recipe, and its data when they are asked for."""
+"""Trained runs, and recipes that a measurement trains by itself, opened for use."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +19,12 @@ from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
-from bntt.runs.directory import RunDirectory, find_run
-from bntt.runs.evaluation import evaluate_run
+from bntt.runs.directory import RunDirectory, find_run, load_best
+from bntt.runs.evaluation import evaluate_run, retiming_of
 from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
-from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device
+from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_whole_root
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
-from bntt.runs.retiming import retiming_of
-from bntt.runs.training.ann_thresholds import load_best
 from bntt.training.processes import Processes
 
 
@@ -232,3 +231,35 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         ) from None
     black = as_shown(samples, recipe.data.order)
     return Parts(black, black, black, [0.0] * channels, [1.0] * channels, manifest.name, manifest)
+
+
+@dataclass(frozen=True)
+class OpenedRecipe:
+    """A recipe, and where what comes of it is kept."""
+
+    recipe: Recipe
+    path: Path
+    """The folder of the results."""
+    device: str = "cpu"
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of it without any training."""
+        return facts_of(self.recipe)
+
+
+def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, device: str = "cpu") -> OpenedRecipe:
+    """Open a recipe by its name, or its file.
+
+    Args:
+        overrides: values to put over the recipe's, each ``table.key=value``.
+
+    Raises:
+        RecipeError: if there is none, or it cannot be used.
+        DeviceError: if the device is not here.
+
+    >>> open_recipe("demo", ["network.num_steps=2"], folder=Path("stability")).facts.num_steps
+    2
+    """
+    require_device(device)
+    return OpenedRecipe(with_whole_root(load_recipe(name, overrides)), folder, device)

@@ -1,7 +1,7 @@
 """The pool: one folder of runs that all studies share, and which of them stands for a start that is wanted.
 
 Two runs are the same where their recipes agree in all that numbers depend on, their data has the same checksums, and
-they were made under the same :mod:`number of the numerics <bntt.runs.recipe.numerics>`. Of a run that begins with an
+they were made under the same :mod:`number of the numerics <bntt.runs.environment>`. Of a run that begins with an
 ANN the ANN is a part. Weights are not needed: what was measured is used again where they are gone.
 """
 
@@ -20,13 +20,13 @@ from bntt.io.archive import archives_in, packed_place, unpacked
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_text, digest_of_values, find_object
 from bntt.runs.directory import RunDirectory
+from bntt.runs.environment import NUMERICS, numerics_of
 from bntt.runs.identity import weights_hash
 from bntt.runs.recipe.build import facts_of, for_measuring
 from bntt.runs.recipe.datasets import checksums, framing_of
-from bntt.runs.recipe.file import RecipeError, load_recipe
-from bntt.runs.recipe.numerics import NUMERICS, numerics_of
+from bntt.runs.recipe.file import RecipeError, load_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_in, rules_of
-from bntt.runs.recipe.schema import Recipe, values_of
+from bntt.runs.recipe.schema import Recipe
 from bntt.studies.measures import EVALUATE, Measure, agree
 
 SAME_NUMBERS: dict[str, tuple[str, ...]] = {

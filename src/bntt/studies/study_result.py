@@ -13,8 +13,7 @@ from typing import Any
 from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
-from bntt.runs.environment import environment
-from bntt.runs.recipe.numerics import NUMERICS, numerics_of
+from bntt.runs.environment import NUMERICS, environment, numerics_of
 from bntt.studies.measures import EVALUATE, measure_from
 from bntt.studies.metrics import metric_of
 from bntt.studies.pool import KeptRun

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn, optim
 
+from bntt.nn.network.classifier import check_classifier
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.training.method import PAPER, Method
 
@@ -107,3 +108,19 @@ def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:
     """Of the optimiser's parameters, by their number."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {number: names.get(id(parameter), f"other{number}") for number, parameter in enumerate(stepped(optimizer))}
+
+
+def check_given(model: object, method: object, optimizer: object) -> None:
+    """Refuse what is no classifier, no method or no optimizer in the place of one.
+
+    Raises:
+        TypeError: saying what was expected, and what came.
+
+    >>> check_given([], None, None)
+    Traceback (most recent call last):
+    TypeError: fit and Session train a SpikingClassifier, got list
+    """
+    check_classifier(model, "fit and Session train")
+    for name, given, kind in (("method", method, Method), ("optimizer", optimizer, optim.Optimizer)):
+        if given is not None and not isinstance(given, kind):
+            raise TypeError(f"{name} must be of class {kind.__name__}, or left out, got {type(given).__name__}")

@@ -16,15 +16,13 @@ from bntt.io.checkpoint import misfits
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
 from bntt.nn.norms.held_statistics import hold_statistics
-from bntt.training.argument_checks import check_given
-from bntt.training.batch_loss import BatchLoss
-from bntt.training.grow import check_stages, hold_from, steps_in
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.optimizer import optimizer_of, optimizer_state, restored_state, stepped
+from bntt.training.objective import BatchLoss
+from bntt.training.optimizer import check_given, optimizer_of, optimizer_state, restored_state, stepped
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
-from bntt.training.schedule import Rates
+from bntt.training.schedule import Rates, check_stages, hold_from, steps_in
 
 
 @dataclass
@@ -58,7 +56,7 @@ class Session:
             leaves them to you, as no method does. Parameters that it does not step are no part of the gradients' norm.
         seed: of the encoder's noise.
         optimizer: yours, instead of the method's.
-        processes: those that train this network together, from :func:`~bntt.training.distributed.joined_processes`;
+        processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`;
             the loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All have the same
             weights, statistics and records then, those of the whole batches.
 

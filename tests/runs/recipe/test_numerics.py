@@ -2,8 +2,7 @@
 
 import json
 
-from bntt.runs.environment import write_environment
-from bntt.runs.recipe.numerics import NUMERICS, numerics_of
+from bntt.runs.environment import NUMERICS, numerics_of, write_environment
 
 
 def test_it_is_written_with_every_run(tmp_path):

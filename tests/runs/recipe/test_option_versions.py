@@ -7,9 +7,8 @@ import pytest
 
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.file import load_recipe
+from bntt.runs.recipe.file import load_recipe, values_of
 from bntt.runs.recipe.option_versions import RULES, check_same_rules, rules_of, rules_told
-from bntt.runs.recipe.schema import values_of
 from bntt.runs.training.train import train_run
 from bntt.studies.pool import identity, kept_run
 from tests.runs import tiny

@@ -5,8 +5,7 @@ import torch
 
 from bntt.charts.files import draw_figure
 from bntt.charts.records import HeatMap, Lines
-from bntt.runs.recipe.first_sample import Sample
-from bntt.runs.recipe.sample_chart import LESS, MORE, MOST_STEPS, sample_figure
+from bntt.runs.recipe.first_sample import LESS, MORE, MOST_STEPS, Sample, sample_figure
 
 
 def figure(drive, given=None, encoder="frames"):

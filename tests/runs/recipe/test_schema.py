@@ -12,8 +12,7 @@ from bntt.data.mix import MIXES
 from bntt.data.registry import DATASETS
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
-from bntt.runs.recipe.file import RecipeError, dump_recipe, explained_key, load_recipe, parse_recipe
-from bntt.runs.recipe.schema import keys_of, values_of
+from bntt.runs.recipe.file import RecipeError, dump_recipe, explained_key, keys_of, load_recipe, parse_recipe, values_of
 
 MINIMAL = {
     "data": {"name": "fashion-mnist-bundled"},

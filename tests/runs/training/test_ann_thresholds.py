@@ -7,7 +7,7 @@ import pytest
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
-from bntt.runs.training.ann_thresholds import put_thresholds
+from bntt.runs.directory import put_thresholds
 from bntt.training import thresholds_of
 from tests.runs import tiny
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.runs.training.checkpoints import Kept
+from bntt.runs.directory import Kept
 
 
 def kept(folder, updates, last=2):

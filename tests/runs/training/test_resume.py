@@ -12,7 +12,7 @@ from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import train as runs
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.requests import Interrupted, Wishes
-from bntt.runs.training.resume import check_resumable
+from bntt.runs.training.start import check_resumable
 from bntt.runs.training.train import train_run
 from tests.runs import tiny
 

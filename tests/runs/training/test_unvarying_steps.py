@@ -10,9 +10,8 @@ from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import build_data, measured
-from bntt.runs.training.epoch_log import Notice
+from bntt.runs.training.epoch_log import Notice, before_training, never_varied
 from bntt.runs.training.train import train_run
-from bntt.runs.training.unvarying_steps import before_training, never_varied
 from bntt.training import Session
 from tests.runs import tiny
 from tests.runs.training.test_train_sequences import recipe

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.training.conversion.sequential import read_sequential
+from bntt.training.conversion.ann_to_snn import read_sequential
 
 
 def again(layers, readout, x):

@@ -13,10 +13,10 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from bntt.io.toml_file import TomlError, read_named, tables_of, unknown_key
-from bntt.options import Option, OptionError
+from bntt.options import Option, OptionError, options_of
 from bntt.runs.recipe.schema import Recipe as Recipe
 from bntt.runs.recipe.schema import RecipeError as RecipeError
-from bntt.runs.recipe.schema import keys_of, values_of
+from bntt.runs.recipe.schema import Table
 
 LARGEST = 1 << 20
 """Bytes of a recipe file."""
@@ -65,6 +65,46 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recip
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as TOML with every default written out."""
     return tomli_w.dumps(values_of(recipe))
+
+
+def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
+    """A table's values, and those of the tables in it, as TOML and JSON have them.
+
+    Args:
+        changed_only: leave out what is as it is where nothing is said.
+
+    >>> values_of(load_recipe("demo"), changed_only=True)["network"]
+    {'name': 'vgg6', 'num_steps': 8, 'width': 0.5}
+    """
+    kind: type = type(table)
+    options = options_of(kind)
+    required = {name: getattr(table, name) for name, one in options.items() if one.default is dataclasses.MISSING}
+    usual = {name: one.default for name, one in options.items()}
+    if changed_only and not isinstance(table, Recipe):  # one option may stand for another that is left out
+        usual |= vars(kind(**required))
+    found: dict[str, Any] = {}
+    for name in options:
+        value = getattr(table, name)
+        if not changed_only or name in required or value != usual[name]:
+            found[name] = values_of(value, changed_only=changed_only) if isinstance(value, Table) else _plain(value)
+    return found
+
+
+def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
+    """Every key of a recipe, ``table.key``, and its option.
+
+    >>> keys_of()["train.lr_drops"].accepted()
+    'a list of whole numbers from 0 to 100 (percent of epochs)'
+    """
+    found: dict[str, Option] = {}
+    for name, option in options_of(kind).items():
+        inner = isinstance(option.hint, type) and issubclass(option.hint, Table)
+        found |= keys_of(option.hint, f"{table}{name}.") if inner else {table + name: option}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def explained_recipe(recipe: Recipe) -> str:

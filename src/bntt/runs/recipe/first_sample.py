@@ -1,4 +1,4 @@
-"""One sample of a recipe's data as its network gets it: an image and its code, frames of events, a sequence."""
+"""One sample of a recipe's data as its network gets it, step by step, and its figure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.nn.kinds import encoder_facts_by_name
+from bntt.charts.records import STEPS, Axis, Chart, Figure, HeatMap, Image, Line, Lines
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_encoder
 from bntt.runs.recipe.datasets import Parts, Split
@@ -77,3 +79,70 @@ def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
         "train": {"epochs": 1, "batch_size": 1},
     }
     return parse_recipe(values, overrides)
+
+
+MORE, LESS = (0.85, 0.37, 0.0), (0.0, 0.27, 0.70)
+"""Orange for brighter or positive, blue for darker or negative: apart for every eye; both together are dark."""
+MOST_STEPS = 40
+"""Frames that are drawn; of more, so many at equal distances."""
+
+
+def sample_figure(sample: Sample) -> Figure:
+    """The image beside its spikes, the frames with both polarities, or the values of a sequence."""
+    code = "" if encoder_facts_by_name(sample.encoder).takes != "images" else f", {sample.encoder} code"
+    title = f"{sample.dataset}, {sample.split} {sample.index}: {sample.label}{code}"
+    if sample.drive.ndim == 2:
+        return Figure(title, [_sequence(sample.drive)])
+    return Figure(f"{title}\n{_key(sample)}", _frames(sample))
+
+
+def _frames(sample: Sample) -> list[Chart]:
+    """The steps; an image and the mean of its steps come first."""
+    drive, charts = sample.drive, list[Chart]()
+    if sample.is_image:
+        given = sample.given.permute(1, 2, 0)
+        charts.append(Image("image", (given if given.shape[2] == 3 else given[..., 0]).tolist()))
+        charts.append(Image(f"mean of {len(drive)} steps", _coloured(sample, drive.mean(0))))
+    for t in _shown(len(drive)):
+        count = "" if sample.is_image else f"\n{int(drive[t].sum()):,} events"
+        charts.append(Image(f"step {t + 1}{count}", _coloured(sample, drive[t])))
+    return charts
+
+
+def _shown(steps: int) -> list[int]:
+    """The steps that are drawn."""
+    if steps <= MOST_STEPS:
+        return list(range(steps))
+    return [round(number * (steps - 1) / (MOST_STEPS - 1)) for number in range(MOST_STEPS)]
+
+
+def _largest(sample: Sample) -> float:
+    return max(1.0, float(sample.drive.abs().max()))
+
+
+def _coloured(sample: Sample, drive: Tensor) -> Any:
+    """White where nothing is; the darker a colour, the more, by the square root.
+
+    Each colour shows a polarity, or what is above and below 0, mean over channels.
+    """
+    planes = (drive.clamp(min=0).mean(0), drive.clamp(max=0).neg().mean(0)) if sample.is_image else (drive[1], drive[0])
+    pixels = torch.ones(*planes[0].shape, 3)
+    for plane, colour in zip(planes, (MORE, LESS), strict=True):
+        pixels *= 1 - (plane / _largest(sample)).sqrt().clamp(0, 1)[..., None] * (1 - torch.tensor(colour))
+    return pixels.tolist()
+
+
+def _key(sample: Sample) -> str:
+    """The meaning of the colours, and the size of what is shown."""
+    more, less = ("above 0", "below 0") if sample.is_image else ("brighter (polarity 1)", "darker (polarity 0)")
+    full = f"{_largest(sample):.3g} {'in every channel' if sample.is_image else 'events in a cell'}"
+    size = "x".join(map(str, sample.drive.shape[-2:]))
+    return f"orange: {more}, blue: {less}; full colour: {full}; {size}, T = {len(sample.drive)}"
+
+
+def _sequence(values: Tensor) -> Chart:
+    """One feature a step is a line, more are a heat map: steps across, features down."""
+    if values.shape[1] == 1:
+        return Lines("", STEPS, Axis("value"), [Line("value", range(1, len(values) + 1), values[:, 0].tolist())])
+    rows, columns = ([str(i) for i in numbers] for numbers in (range(values.shape[1]), range(1, len(values) + 1)))
+    return HeatMap("features by step", STEPS, rows, columns, values.T.tolist(), Axis("value"))

@@ -1,6 +1,6 @@
 """Options whose numbers changed while those of every other recipe stayed: each has a version of its own.
 
-Raising :data:`~bntt.runs.recipe.numerics.NUMERICS` gives up every kept run. A change of one option is a row of
+Raising :data:`~bntt.runs.environment.NUMERICS` gives up every kept run. A change of one option is a row of
 :data:`RULES` instead: recipes that use the option are told apart by its version, in the identity of a start, in
 ``environment.json`` and in checkpoints; all others stay what they are, to the bit of their identity.
 """

@@ -6,10 +6,9 @@ neurons' at :class:`bntt.models.spiking.NeuronOptions`, computing's at :class:`b
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict
 
@@ -17,10 +16,10 @@ from bntt.data.events.binning import Counting
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.models.spiking import NeuronOptions
 from bntt.nn.kinds import encoder_facts_by_name
-from bntt.options import Limits, OneOf, Option, Size, check_options, options_of
+from bntt.options import Limits, OneOf, Size, check_options
 from bntt.runs.recipe import choices
-from bntt.training.grow import check_stages
 from bntt.training.method import Method
+from bntt.training.schedule import check_stages
 
 Steps = Annotated[int, Limits(at_least=1, at_most=100_000, unit="time steps")]
 Positive = Annotated[int, Limits(at_least=1, at_most=1_000_000)]
@@ -275,43 +274,3 @@ class Recipe(Table):
                 f"network.leak: converted neurons that are not trained are integrators, leak = 1 and none learned, got "
                 f"{network.leak} and learn_leak = {network.learn_leak}"
             )
-
-
-def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
-    """A table's values, and those of the tables in it, as TOML and JSON have them.
-
-    Args:
-        changed_only: leave out what is as it is where nothing is said.
-
-    >>> values_of(Frames(sensor=(9, 8)), changed_only=True)
-    {'sensor': [9, 8]}
-    """
-    kind: type = type(table)
-    options = options_of(kind)
-    required = {name: getattr(table, name) for name, one in options.items() if one.default is dataclasses.MISSING}
-    usual = {name: one.default for name, one in options.items()}
-    if changed_only and not isinstance(table, Recipe):  # one option may stand for another that is left out
-        usual |= vars(kind(**required))
-    found: dict[str, Any] = {}
-    for name in options:
-        value = getattr(table, name)
-        if not changed_only or name in required or value != usual[name]:
-            found[name] = values_of(value, changed_only=changed_only) if isinstance(value, Table) else _plain(value)
-    return found
-
-
-def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
-    """Every key of a recipe, ``table.key``, and its option.
-
-    >>> keys_of()["train.lr_drops"].accepted()
-    'a list of whole numbers from 0 to 100 (percent of epochs)'
-    """
-    found: dict[str, Option] = {}
-    for name, option in options_of(kind).items():
-        inner = isinstance(option.hint, type) and issubclass(option.hint, Table)
-        found |= keys_of(option.hint, f"{table}{name}.") if inner else {table + name: option}
-    return found
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -17,12 +17,11 @@ from bntt.data import Batch, SampleLoader
 from bntt.data.samples import some_of
 from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.nn import SpikingClassifier
-from bntt.runs.open_recipe import OpenedRecipe
+from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import Parts, build_data
-from bntt.runs.recipe.file import Recipe, parse_recipe
+from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.recipe.schema import values_of
 from bntt.runs.stability.measurement import StabilityArguments
 from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
 from bntt.training import NonFiniteError, Session, StepRecord

@@ -1,4 +1,4 @@
-"""What a run tells of itself while it trains."""
+"""The lines that a run tells while it trains: epochs, notices, and what is wrong before the first update."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from typing import Any
 
 import torch
 
-from bntt.analysis import Evaluation, gamma_profile
+from bntt.analysis import Evaluation, gamma_profile, health, surprises, untrained_activity, unvarying
+from bntt.analysis.accuracy.result import UnvaryingInput
+from bntt.analysis.activity.constant_input import Unvarying
+from bntt.analysis.activity.health import spans
+from bntt.data import PartLoader, SampleLoader, SequenceSet
 from bntt.engine.kernels import find_backend
-from bntt.nn import SpikingNetwork
+from bntt.nn import Encoder, SpikingClassifier, SpikingNetwork
+from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.schema import Recipe
-from bntt.training.grow import steps_in
+from bntt.runs.training.shared import whole_activity
 from bntt.training.records import StepRecord
+from bntt.training.schedule import steps_in
 from bntt.training.session import Session
 
 
@@ -146,3 +152,37 @@ def memory_told(recipe: Recipe) -> Iterator[None]:
                 f"compute.recompute=K, which keeps K steps at a time; what was kept can be resumed"
             )
         raise
+
+
+AT_ONCE = 1000
+"""Samples that are looked at together."""
+
+
+def before_training(data: Parts, session: Session, training: SampleLoader) -> Iterator[Notice]:
+    """What is wrong before the first update: such steps of sequences, and layers, with one batch of the training."""
+    model, processes = session.model, session.processes
+    if isinstance(data.train, SequenceSet) and (found := _still(data, model.encoder)).which:
+        yield Notice(f"warning, before training: {_said(found)}: what would differ there is not learned")
+    batch = next(training.epoch(0))
+    activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=session.seed)
+    for fault in health(whole_activity(activity, processes), model.network):
+        yield Notice(f"warning, before training: {fault.text}")
+
+
+def never_varied(data: Parts, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
+    """Look at what the measured samples do at such steps; None where there are none, or the data are no sequences."""
+    if not isinstance(data.train, SequenceSet) or not (found := _still(data, model.encoder)).which:
+        return None
+    return surprises(model, found, measured)
+
+
+def _still(data: Parts, encoder: Encoder) -> Unvarying:
+    return unvarying(encoder, SampleLoader(data.train, AT_ONCE))
+
+
+def _said(found: Unvarying) -> str:
+    steps = found.which
+    return (
+        f"the input of {len(steps):,} of {len(found.steps):,} steps ({spans(steps)}) never varies in the "
+        f"{found.samples:,} training samples"
+    )

@@ -18,17 +18,18 @@ from bntt.engine import crossover
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
-from bntt.runs.directory import RunDirectory
+from bntt.runs.directory import RunDirectory, put_thresholds
 from bntt.runs.environment import write_environment
 from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, dump_recipe
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.training.ann_thresholds import put_thresholds
+from bntt.runs.training.curves import event_writer
 from bntt.runs.training.epoch_log import (
     EpochResult,
     Notice,
     Told,
+    before_training,
     differences,
     firing_rates,
     growth_of,
@@ -40,10 +41,8 @@ from bntt.runs.training.epoch_log import (
 )
 from bntt.runs.training.from_ann import attending, conversion_run, converting
 from bntt.runs.training.requests import Interrupted, Wishes
-from bntt.runs.training.resume import Going, going_on
 from bntt.runs.training.shared import whole_evaluation
-from bntt.runs.training.tensorboard import event_writer
-from bntt.runs.training.unvarying_steps import before_training
+from bntt.runs.training.start import Going, going_on
 from bntt.training.guard import check_state
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord

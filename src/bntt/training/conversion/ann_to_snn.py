@@ -1,14 +1,18 @@
 """ANN-SNN conversion: the weights of a trained ANN drive integrators (Sengupta et al. 2019).
 
 A neuron without leak that is driven by ``a`` at every step fires at the rate ``a / θ``, from 0 to 1: a rectifier, in
-units of its threshold. What the thresholds are, :func:`~bntt.training.balance` says.
+units of its threshold. What the thresholds are, :func:`~bntt.training.balance` says. A plain ``nn.Sequential`` of
+weights, ReLU and average pooling is read as the layers of a network.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from torch import nn
+from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.dropout import SpikeDropout
@@ -17,7 +21,6 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, Rectifier
 from bntt.nn.norms.methods import NoNorm
 from bntt.ops.lif import FireRule, Reset, fire_after, soft_reset
-from bntt.training.conversion.sequential import read_sequential
 
 
 def convert(
@@ -73,3 +76,102 @@ def _why_not(block: nn.Module) -> str:
     if block.dropout is not None and type(block.dropout) is not SpikeDropout:
         return f"its dropout is {type(block.dropout).__name__}"
     return ""
+
+
+Weights = nn.Conv2d | nn.Linear
+BETWEEN = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
+NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
+"""What does nothing in evaluation."""
+WAY_OUT: dict[type[nn.Module], str] = {
+    nn.MaxPool2d: "takes the largest of rates, and spikes do not tell it: train with average pooling",
+    nn.AdaptiveMaxPool2d: "takes the largest of rates, and spikes do not tell it: train with average pooling",
+    nn.BatchNorm1d: "can be folded right behind weights alone: put it between them and the ReLU",
+    nn.BatchNorm2d: "can be folded right behind weights alone: put it between them and the ReLU",
+    nn.Softmax: "is no layer of weights: leave it out, the classes stay in their order",
+    nn.LogSoftmax: "is no layer of weights: leave it out, the classes stay in their order",
+}
+
+
+class ReadLayer(NamedTuple):
+    """A hidden layer."""
+
+    name: str
+    """Of its weights, dots made underscores."""
+    synapse: nn.Module
+    pool: nn.Module | None
+    """What follows its ReLU."""
+
+
+def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
+    """The hidden layers in order, and the last weights; copies, with batch normalisation folded into them.
+
+    Raises:
+        ValueError: if a part is none that can be read, or stands where it cannot; the message names it.
+
+    >>> layers, readout = read_sequential(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    >>> layers[0].name, readout
+    ('1', Linear(in_features=3, out_features=2, bias=True))
+    """
+    parts = list(_parts(copy.deepcopy(ann).eval(), ""))
+    layers, before, at = list[ReadLayer](), list[nn.Module](), 0
+    while at < len(parts):
+        name, part = parts[at]
+        if isinstance(part, BETWEEN):
+            before.append(part)
+            at += 1
+            continue
+        if not isinstance(part, Weights):
+            raise _cannot(name, part)
+        weights, at = _folded(parts, at)
+        synapse = nn.Sequential(*before, weights) if before else weights
+        if at == len(parts):
+            return _with_layers(layers, ann), synapse
+        name_after, after = parts[at]
+        if not isinstance(after, nn.ReLU):
+            raise _cannot(name_after, after, f"stands behind the weights {name!r}, where a ReLU must be")
+        before, at = list[nn.Module](), at + 1
+        while at < len(parts) and isinstance(parts[at][1], BETWEEN):
+            before.append(parts[at][1])
+            at += 1
+        pool = nn.Sequential(*before) if len(before) > 1 else (before[0] if before else None)
+        layers.append(ReadLayer(name.replace(".", "_"), synapse, pool))
+        before = []
+    raise ValueError("the ANN ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d")
+
+
+def _with_layers(layers: list[ReadLayer], ann: nn.Sequential) -> list[ReadLayer]:
+    if not layers:
+        raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU behind them")
+    return layers
+
+
+def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:
+    """Everything that does something in evaluation, in order."""
+    for name, part in module.named_children():
+        if isinstance(part, nn.Sequential):
+            yield from _parts(part, f"{under}{name}.")
+        elif not isinstance(part, NOTHING):
+            yield f"{under}{name}", part
+
+
+def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
+    """The weights at a place, with the batch normalisation behind them, and the place after both."""
+    name, weights = parts[at]
+    assert isinstance(weights, Weights)
+    if at + 1 == len(parts) or not isinstance(norm := parts[at + 1][1], nn.BatchNorm1d | nn.BatchNorm2d):
+        return weights, at + 1
+    if norm.running_mean is None:
+        raise ValueError(
+            f"{parts[at + 1][0]!r}, a {type(norm).__name__}, has no running statistics to fold into {name!r}: train it "
+            f"with track_running_stats=True"
+        )
+    folded: Weights = (
+        fuse_conv_bn_eval(weights, norm) if isinstance(weights, nn.Conv2d) else fuse_linear_bn_eval(weights, norm)
+    )
+    return folded, at + 2
+
+
+def _cannot(name: str, part: nn.Module, why: str = "") -> ValueError:
+    known = next((way for kind, way in WAY_OUT.items() if isinstance(part, kind)), "")
+    why = known or why or "is no weights, ReLU, average pooling or flattening: take one of these"
+    return ValueError(f"{name!r}, a {type(part).__name__}, cannot be converted: it {why}")
