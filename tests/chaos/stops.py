@@ -16,11 +16,11 @@ from bntt.analysis.accuracy import evaluation
 from bntt.charts import files
 from bntt.data import SampleLoader
 from bntt.io import files as written_files
+from bntt.runs import directory as kept
 from bntt.runs import evaluation as run_evaluation
 from bntt.runs import measure
 from bntt.runs.recipe import build
 from bntt.runs.recipe import datasets as parts
-from bntt.runs.training import checkpoints as kept
 from bntt.runs.training import train as run
 from bntt.training import session
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bntt.runs.training import tensorboard as tracking
+from bntt.runs.training import curves as tracking
 
 ROW = {
     "epoch": 0,
