@@ -1,4 +1,4 @@
-"""Losses: the paper's (Eq. 5) and temporal efficient training; and the loss of a whole batch, encoder and network in one."""
+"""Losses: the paper's (Eq. 5), temporal efficient training, and the loss of a batch from encoder to answer."""
 
 from __future__ import annotations
 

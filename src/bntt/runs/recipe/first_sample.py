@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.nn.kinds import encoder_facts_by_name
 from bntt.charts.records import STEPS, Axis, Chart, Figure, HeatMap, Image, Line, Lines
+from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_encoder
 from bntt.runs.recipe.datasets import Parts, Split
