@@ -53,6 +53,9 @@ class Manifest:
     """Of recordings: how they became frames, how they were split, and what that counted."""
 
 
+_MANIFESTS = TypeAdapter(Manifest)
+
+
 def cache_root() -> Path:
     """Where prepared datasets are: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder.
 
@@ -162,7 +165,7 @@ def manifest_from(values: Any) -> Manifest:
             without a pixel.
     """
     try:
-        manifest = TypeAdapter(Manifest).validate_json(json.dumps(values))  # strict, lists and tables as JSON has them
+        manifest = _MANIFESTS.validate_json(json.dumps(values))  # strict, lists and tables as JSON has them
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{(*first['loc'], 'it')[0]} is {first['input']!r:.100}: {first['msg']}") from None
