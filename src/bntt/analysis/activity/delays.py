@@ -9,9 +9,8 @@ from typing import Any
 from torch import nn
 
 from bntt.nn.blocks.residual import Residual
+from bntt.nn.kinds import neuron_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons import LIF, FoldedLIF
-from bntt.ops.lif import fire_after
 
 
 @dataclass(frozen=True)
@@ -104,15 +103,14 @@ def _last(block: Residual) -> dict[str, nn.Module]:
 
 
 def _of_neurons(lif: nn.Module | None) -> int:
-    return 0 if lif is None or rule_of(lif) is fire_after else 1
+    return int(lif is not None and neuron_facts(lif).waits)
 
 
 def rule_of(lif: nn.Module) -> object:
-    """The firing rule of neurons; None where they are not the library's.
+    """The firing rule of neurons; None where they have none.
 
-    >>> rule_of(LIF()) is fire_after, rule_of(nn.ReLU())
-    (True, None)
+    >>> from bntt.nn import LIF
+    >>> rule_of(LIF()).__name__, rule_of(nn.ReLU())
+    ('fire_after', None)
     """
-    if isinstance(lif, LIF | FoldedLIF) and type(lif) in (LIF, FoldedLIF):
-        return lif.neuron.rule
-    return None
+    return getattr(getattr(lif, "neuron", None), "rule", None)

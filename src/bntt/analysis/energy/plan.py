@@ -18,10 +18,8 @@ from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.dropout import SpikeDropout
 from bntt.nn.blocks.readout import Readout
 from bntt.nn.blocks.residual import Residual
+from bntt.nn.kinds import neuron_facts, norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons import LIF, FoldedLIF, Rectifier
-from bntt.nn.norms.methods import LayerNorm, NoNorm
-from bntt.ops.lif import hard_reset
 
 READOUT = "readout"
 """What the last weights are called beside the layers."""
@@ -100,7 +98,7 @@ def _block(name: str, block: nn.Module, at: Value, found: dict[str, PlannedLayer
         raise TypeError(f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {WAY}")
     if isinstance(block, CurrentBlock):
         return at
-    worth = None if isinstance(block.lif, Rectifier) else Fraction(1)
+    worth = None if not neuron_facts(block.lif).spikes else Fraction(1)
     return _fired(name, block, Value(at.shape, worth))
 
 
@@ -247,33 +245,19 @@ def updates_of(layer: PlannedLayer, *, spikes: Float64[Tensor, " T"]) -> Updates
     Args:
         spikes: of its neurons.
 
-    >>> from bntt.nn import BNTT
+    >>> from bntt.nn import BNTT, LIF
     >>> layer = PlannedLayer(Value((3,), None), (2,), nn.Linear(3, 2, False, "meta"), BNTT(2, num_steps=1), LIF(0.9))
     >>> updates_of(layer, spikes=torch.ones(1).double())
     Updates(multiplications=tensor([4.], dtype=torch.float64), additions=tensor([7.], dtype=torch.float64), ann=4)
     """
     biased = layer.weights is not None and layer.weights.bias is not None
-    if layer.norm is None or isinstance(layer.norm, NoNorm):
-        multiplications, additions = 0, int(biased)
-    else:
-        multiplications, additions = (2, 3) if isinstance(layer.norm, LayerNorm) else (1, 1)
-    ann = int(biased or additions > 0)
-    resets = 0
+    norm = norm_facts(layer.norm)
+    multiplications, additions = (0, int(biased)) if norm.identity else norm.operations
+    ann, resets = int(biased or additions > 0), 0
     if layer.lif is not None:
-        scales, adds, resets = _of_neuron(layer.lif)
-        if multiplications == 0 and isinstance(layer.lif, LIF):
-            scales += layer.lif.neuron.decay_input
+        neurons = neuron_facts(layer.lif)
+        scales, adds, resets = neurons.operations
+        scales += norm.identity and neurons.scales_input
         multiplications, additions, ann = multiplications + scales, additions + adds, ann + 1
     size, none = math.prod(layer.out), spikes * 0
     return Updates(none + size * multiplications, none + size * additions + resets * spikes, size * ann)
-
-
-def _of_neuron(lif: nn.Module) -> tuple[int, int, int]:
-    """Multiplications and additions of every neuron, and additions of every spike."""
-    if isinstance(lif, Rectifier):
-        return 0, 1, 0  # the comparison with 0
-    if not isinstance(lif, LIF | FoldedLIF):
-        return 1, 2, 1
-    leaks = isinstance(lif.neuron.leak, Tensor) or lif.neuron.leak != 1
-    own, resets = int(isinstance(lif, FoldedLIF)), int(lif.neuron.reset is not hard_reset)
-    return own + int(leaks), own + 2, resets

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from bntt.analysis.activity.delays import delays
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
 
 NEAR_START = 1e-3
 """A γ that is nearer to 1 than this, everywhere, was hardly trained."""
@@ -83,18 +83,20 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
     return found
 
 
-def deviations(norm: TemporalNorm) -> Float[Tensor, "T C"]:
-    """σ̄ of every step and channel, ``√(running variance + ε)``.
+def deviations(norm: Any) -> Float[Tensor, "T C"]:
+    """σ̄ of every step and channel, ``√(running variance + ε)``; 1 where a norm of yours keeps no statistics.
 
     >>> from bntt.nn import BNTT
     >>> deviations(BNTT(1, num_steps=2, eps=3.0))
     tensor([[2.],
             [2.]])
     """
+    if not norm_facts(norm).running_statistics:
+        return torch.ones_like(norm.gamma)
     return (norm.running_var + norm.eps).sqrt().expand_as(norm.gamma)
 
 
-def stepwise_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
+def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
     """The norms that have a γ for each step, by layer.
 
     >>> from bntt.models import mlp
@@ -102,7 +104,7 @@ def stepwise_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
     (['fc1'], [])
     """
     norms = {name: layer.norm for name, layer in network.layers.items()}
-    return {n: norm for n, norm in norms.items() if isinstance(norm, TemporalNorm) and not norm.method.shared_gamma}
+    return {name: norm for name, norm in norms.items() if norm_facts(norm).step_gamma}
 
 
 def looks_untrained(network: SpikingNetwork) -> bool:
@@ -112,7 +114,7 @@ def looks_untrained(network: SpikingNetwork) -> bool:
     >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
     (True, False)
     """
-    gammas = [module.gamma.detach() for module in network.modules() if isinstance(module, TemporalNorm)]
+    gammas = [module.gamma.detach() for module in network.modules() if norm_facts(module).running_statistics]
     return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
 
 

@@ -1,0 +1,49 @@
+"""A block of one's own takes three files, and its network works wherever a network is named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bntt.analysis.exit.gamma import gamma_profile
+from bntt.models import MODELS
+from bntt.nn import NORMS
+from tests.drills import everywhere
+from tests.drills.block.parallel import Parallel, parallel_mlp
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    """Nobody else sees it."""
+    if "parallel_mlp" not in MODELS:
+        MODELS.add("parallel_mlp", parallel_mlp)
+    yield
+    MODELS.remove("parallel_mlp")
+
+
+def test_it_takes_three_files():
+    assert everywhere.has_only(Path(__file__).parent, {"parallel.py", "README.md", "test_parallel.py"})
+
+
+def test_it_is_trained_by_name_and_measured(tmp_path, capsys):
+    run = everywhere.trained_with(tmp_path, network={"name": "parallel_mlp", "width": 1.0})
+    assert list(run.model.network.layers) == ["both.left", "both.right", "fc2"]
+    assert gamma_profile(run.model.network).magnitude
+    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert run.model.trace(images).spikes
+    assert "parallel_mlp" in everywhere.listed("models", capsys)
+
+
+@pytest.mark.parametrize("norm", [name for name in NORMS if name in ("bntt", "tab", "layer")])
+def test_any_cut_and_hooks(norm, rng):
+    net, x = parallel_mlp(in_features=5, norm=norm), torch.randn(4, 6, 5, generator=rng)
+    everywhere.learns(net, x)
+    everywhere.is_measured(net, 3 * x)
+    everywhere.every_cut_is_the_whole(net, x.double())
+
+
+def test_it_says_why_it_is_not_fused():
+    net = parallel_mlp(in_features=5)
+    assert isinstance(net.blocks["both"], Parallel)
+    assert net.plan((4, 2, 5)).reason == "it is Parallel, which the kernels do not know"
+    assert net.blocks["both"].left.name == "block 'both.left'"

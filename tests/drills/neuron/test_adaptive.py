@@ -1,0 +1,55 @@
+"""Neurons of one's own take three files, and work wherever neurons are named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bntt.analysis.exit.gamma import gamma_profile
+from bntt.models import mlp, resnet20
+from bntt.nn import NEURONS
+from bntt.nn.fusion.coverage import fused_parts
+from tests.drills import everywhere
+from tests.drills.neuron.adaptive import Adaptive
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    """Nobody else sees them."""
+    if "adaptive" not in NEURONS:
+        NEURONS("adaptive")(Adaptive)
+    yield
+    NEURONS.remove("adaptive")
+
+
+def test_they_take_three_files():
+    assert everywhere.has_only(Path(__file__).parent, {"adaptive.py", "README.md", "test_adaptive.py"})
+
+
+def test_they_are_trained_by_name_and_measured(tmp_path, capsys):
+    run = everywhere.trained_with(tmp_path, network={"neuron": "adaptive", "leak": 0.8})
+    assert run.model.network.blocks["conv1"].lif.neuron.leak == 0.8
+    assert gamma_profile(run.model.network).magnitude
+    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert run.model.trace(images).spikes
+    assert "adaptive" in everywhere.listed("neurons", capsys)
+
+
+@pytest.mark.parametrize("residual", ["", "ms"])
+def test_any_cut_and_hooks(residual, rng):
+    if residual:
+        net = resnet20(num_steps=4, width=0.125, neuron="adaptive", residual="ms", in_channels=2)
+        x = 2 * torch.randn(4, 3, 2, 8, 8, generator=rng)
+    else:
+        net, x = mlp(in_features=5, hidden=(8, 6), num_steps=4, neuron="adaptive"), torch.randn(4, 3, 5, generator=rng)
+        everywhere.is_measured(net, 3 * x)
+    everywhere.learns(net, x)
+    everywhere.every_cut_is_the_whole(net, x.double())
+    _, state = net.eval().advance(x.double())
+    assert state.rows(torch.tensor([0, 2])).detach().batch == 2
+
+
+def test_what_they_do_not_take_and_why_they_are_not_fused():
+    with pytest.raises(ValueError, match="learn_leak=True: neurons 'adaptive' have none"):
+        mlp(neuron="adaptive", learn_leak=True)
+    assert fused_parts()["adaptive"] == "plain PyTorch: its lif is Adaptive, which the kernels do not know"
