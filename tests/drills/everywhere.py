@@ -9,10 +9,11 @@ from torch import nn
 
 from bntt.cli import main as cli
 from bntt.nn import Measure, SpikingNetwork
-from bntt.runs.directory import RunDirectory
+from bntt.runs.directory import new_run_directory
 from bntt.runs.open_run import LoadedRun, load_run
 from bntt.runs.training.train import train_run
 from tests.runs.tiny import parts, recipe
+
 
 def has_only(folder: Path, files: set[str]) -> bool:
     """Whether a drill's folder has these files alone, and no file of the library names the part."""
@@ -22,7 +23,7 @@ def has_only(folder: Path, files: set[str]) -> bool:
 def trained_with(tmp_path: Path, **tables: dict[str, object]) -> LoadedRun:
     """A run of one epoch on sixty images, from a recipe that names the part."""
     tables["train"] = {"epochs": 1, **tables.get("train", {})}
-    of, run = recipe(**tables, evaluate={"draws": 1}), RunDirectory(tmp_path / "mine")
+    of, run = recipe(**tables, evaluate={"draws": 1}), new_run_directory("mine", tmp_path)
     for _ in train_run(of, parts(of), run):
         pass
     return load_run(run.path)

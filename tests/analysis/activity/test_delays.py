@@ -114,13 +114,9 @@ def test_what_is_not_known_counts_as_late_and_one_behind_another():
     assert found == {"own.one": Delay(0, 1, 1), "own.two": Delay(1, 1, 0), "plain": Delay(2, 0, 0)}
 
 
-class Mine(LIF):
-    """May do anything."""
-
-
-def test_the_rule_of_neurons_that_are_not_the_librarys_is_not_known():
+def test_the_rule_of_neurons_that_have_none_is_not_known():
     assert rule_of(LIF(rule=fire_before)) is fire_before
-    assert rule_of(Mine()) is None
+    assert rule_of(Pass()) is None
 
 
 def test_of_too_few_steps_none_is_driven_and_none_reaches_the_readout():

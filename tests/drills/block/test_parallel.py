@@ -9,15 +9,16 @@ from bntt.analysis.exit.gamma import gamma_profile
 from bntt.models import MODELS
 from bntt.nn import NORMS
 from tests.drills import everywhere
-from tests.drills.block.parallel import Parallel, parallel_mlp
 
 
 @pytest.fixture(autouse=True)
-def registered():
-    """Nobody else sees it."""
-    if "parallel_mlp" not in MODELS:
+def parallel_mlp():
+    """The builder, as its module registers it; nobody else sees it."""
+    from tests.drills.block.parallel import parallel_mlp
+
+    if "parallel_mlp" not in MODELS:  # a module registers once, when it is imported first
         MODELS.add("parallel_mlp", parallel_mlp)
-    yield
+    yield parallel_mlp
     MODELS.remove("parallel_mlp")
 
 
@@ -35,15 +36,14 @@ def test_it_is_trained_by_name_and_measured(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("norm", [name for name in NORMS if name in ("bntt", "tab", "layer")])
-def test_any_cut_and_hooks(norm, rng):
+def test_any_cut_and_hooks(norm, rng, parallel_mlp):
     net, x = parallel_mlp(in_features=5, norm=norm), torch.randn(4, 6, 5, generator=rng)
     everywhere.learns(net, x)
     everywhere.is_measured(net, 3 * x)
     everywhere.every_cut_is_the_whole(net, x.double())
 
 
-def test_it_says_why_it_is_not_fused():
+def test_it_says_why_it_is_not_fused(parallel_mlp):
     net = parallel_mlp(in_features=5)
-    assert isinstance(net.blocks["both"], Parallel)
     assert net.plan((4, 2, 5)).reason == "it is Parallel, which the kernels do not know"
     assert net.blocks["both"].left.name == "block 'both.left'"

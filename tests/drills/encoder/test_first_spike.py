@@ -9,15 +9,16 @@ from bntt.analysis.exit.gamma import gamma_profile
 from bntt.models import mlp
 from bntt.nn import ENCODERS, SpikingClassifier
 from tests.drills import everywhere
-from tests.drills.encoder.first_spike import FirstSpike
 
 
 @pytest.fixture(autouse=True)
-def registered():
-    """Nobody else sees it."""
-    if "first-spike" not in ENCODERS:
+def FirstSpike():
+    """The class, as its module registers it; nobody else sees it."""
+    from tests.drills.encoder.first_spike import FirstSpike
+
+    if "first-spike" not in ENCODERS:  # a module registers once, when it is imported first
         ENCODERS("first-spike")(FirstSpike)
-    yield
+    yield FirstSpike
     ENCODERS.remove("first-spike")
 
 
@@ -25,7 +26,7 @@ def test_it_takes_three_files():
     assert everywhere.has_only(Path(__file__).parent, {"first_spike.py", "README.md", "test_first_spike.py"})
 
 
-def test_it_is_trained_by_name_and_measured(tmp_path, capsys):
+def test_it_is_trained_by_name_and_measured(tmp_path, capsys, FirstSpike):
     run = everywhere.trained_with(tmp_path, encoder={"name": "first-spike"})
     assert isinstance(run.model.encoder, FirstSpike)
     assert (run.facts.is_random, run.facts.draws) == (False, 1)
@@ -35,7 +36,7 @@ def test_it_is_trained_by_name_and_measured(tmp_path, capsys):
     assert "first-spike" in everywhere.listed("encoders", capsys)
 
 
-def test_every_pixel_fires_once_however_the_steps_are_cut(rng):
+def test_every_pixel_fires_once_however_the_steps_are_cut(rng, FirstSpike):
     x = torch.rand(2, 1, 3, 3, generator=rng)
     whole = FirstSpike(5)(x)
     assert torch.equal(whole.sum(0), torch.ones_like(x))

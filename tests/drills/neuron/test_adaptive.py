@@ -10,15 +10,16 @@ from bntt.models import mlp, resnet20
 from bntt.nn import NEURONS
 from bntt.nn.fusion.coverage import fused_parts
 from tests.drills import everywhere
-from tests.drills.neuron.adaptive import Adaptive
 
 
 @pytest.fixture(autouse=True)
-def registered():
-    """Nobody else sees them."""
-    if "adaptive" not in NEURONS:
+def Adaptive():
+    """The class, as its module registers it; nobody else sees it."""
+    from tests.drills.neuron.adaptive import Adaptive
+
+    if "adaptive" not in NEURONS:  # a module registers once, when it is imported first
         NEURONS("adaptive")(Adaptive)
-    yield
+    yield Adaptive
     NEURONS.remove("adaptive")
 
 
@@ -49,7 +50,7 @@ def test_any_cut_and_hooks(residual, rng):
     assert state.rows(torch.tensor([0, 2])).detach().batch == 2
 
 
-def test_what_they_do_not_take_and_why_they_are_not_fused():
+def test_what_they_do_not_take_and_why_they_are_not_fused(Adaptive):
     with pytest.raises(ValueError, match="learn_leak=True: neurons 'adaptive' have none"):
         mlp(neuron="adaptive", learn_leak=True)
     assert fused_parts()["adaptive"] == "plain PyTorch: its lif is Adaptive, which the kernels do not know"

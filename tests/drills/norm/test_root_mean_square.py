@@ -10,15 +10,16 @@ from bntt.models import mlp
 from bntt.nn import NORMS, norm_facts, retime
 from bntt.nn.fusion.coverage import fused_norms
 from tests.drills import everywhere
-from tests.drills.norm.root_mean_square import StepRMS
 
 
 @pytest.fixture(autouse=True)
-def registered():
-    """Nobody else sees it."""
-    if "rms" not in NORMS:
+def StepRMS():
+    """The class, as its module registers it; nobody else sees it."""
+    from tests.drills.norm.root_mean_square import StepRMS
+
+    if "rms" not in NORMS:  # a module registers once, when it is imported first
         NORMS("rms")(StepRMS)
-    yield
+    yield StepRMS
     NORMS.remove("rms")
 
 
@@ -27,7 +28,7 @@ def test_it_takes_three_files():
     assert everywhere.has_only(Path(__file__).parent, files)
 
 
-def test_it_is_trained_by_name_and_measured(tmp_path, capsys):
+def test_it_is_trained_by_name_and_measured(tmp_path, capsys, StepRMS):
     run = everywhere.trained_with(tmp_path, network={"norm": "rms"})
     assert isinstance(run.model.network.blocks["conv1"].norm, StepRMS)
     assert gamma_profile(run.model.network).magnitude
@@ -44,12 +45,12 @@ def test_any_cut_and_hooks_and_another_number_of_steps(rng):
     everywhere.every_cut_is_the_whole(net, x.double())
 
 
-def test_its_facts_and_why_it_is_not_fused():
+def test_its_facts_and_why_it_is_not_fused(StepRMS):
     assert norm_facts(StepRMS(2, 3)).step_gamma
     assert fused_norms()["rms"] == "plain PyTorch: its norm is StepRMS, which the kernels do not know"
 
 
-def test_a_name_is_given_once():
+def test_a_name_is_given_once(StepRMS):
     with pytest.raises(ValueError, match="there is a norm 'rms' already: choose another name"):
         NORMS("rms")(StepRMS)
     with pytest.raises(ValueError, match="the norm 'other' needs 'window', and is given channels, num_steps"):

@@ -93,7 +93,8 @@ def deviations(norm: Any) -> Float[Tensor, "T C"]:
     """
     if not norm_facts(norm).running_statistics:
         return torch.ones_like(norm.gamma)
-    return (norm.running_var + norm.eps).sqrt().expand_as(norm.gamma)
+    found: Tensor = (norm.running_var + norm.eps).sqrt().expand_as(norm.gamma)
+    return found
 
 
 def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def looks_untrained(network: SpikingNetwork) -> bool:
     >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
     (True, False)
     """
-    gammas = [module.gamma.detach() for module in network.modules() if norm_facts(module).running_statistics]
+    norms: list[Any] = [part for part in network.modules() if norm_facts(part).running_statistics]
+    gammas = [norm.gamma.detach() for norm in norms]
     return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
 
 
