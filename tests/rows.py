@@ -1,39 +1,34 @@
-"""Tables whose rows cost next to nothing, as one case each: a failure notes its row."""
+"""Tables of cheap rows as one case: a failure names its row."""
 
-from __future__ import annotations
-
-import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from functools import wraps
 
 
-def rows(names: str | Sequence[str], table: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test for every row of a table, in one case; as ``pytest.mark.parametrize`` otherwise.
+def each(names, rows, ids=None):
+    """Run a test for every row in turn; fixtures that it asks for are shared by all rows, but for ``tmp_path``."""
+    given = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    table = list(rows)
+    assert table, "a table without rows proves nothing"
 
-    Each row has a ``tmp_path`` of its own; other fixtures are shared.
-    """
-    wanted = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    listed = [row if len(wanted) > 1 else (row,) for row in table]
-
-    def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(test)
-        def every(**fixtures: Any) -> None:
-            for number, row in enumerate(listed):
+    def decorate(test):
+        @wraps(test)
+        def run(**fixtures):
+            for number, row in enumerate(table):
                 own = dict(fixtures)
-                if isinstance(place := own.get("tmp_path"), Path):
-                    own["tmp_path"] = place / f"row-{number}"
+                if "tmp_path" in own:
+                    own["tmp_path"] = own["tmp_path"] / f"row-{number}"
                     own["tmp_path"].mkdir()
+                values = dict(zip(given, (row,) if len(given) == 1 else row, strict=True))
                 try:
-                    test(**own, **dict(zip(wanted, row, strict=True)))
+                    test(**own, **values)
                 except BaseException as error:
-                    error.add_note(f"row {number}: {row!r}"[:500])
+                    error.add_note(f"in the row {values}")
                     raise
 
         signature = inspect.signature(test)
-        left = [value for name, value in signature.parameters.items() if name not in wanted]
-        every.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
-        return every
+        run.__signature__ = signature.replace(
+            parameters=[one for name, one in signature.parameters.items() if name not in given]
+        )
+        return run
 
     return decorate

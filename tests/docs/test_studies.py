@@ -6,12 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.studies.measures import EVALUATE, KINDS
-from bntt.studies.metrics import named_metrics
-from bntt.studies.pictures import FIGURES
+from bntt.studies.claim_rules import RULES
+from bntt.studies.measures import EVALUATE, KINDS, named_metrics
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
-from bntt.studies.verdicts import RULES
+from bntt.studies.study_schema import FIGURES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")

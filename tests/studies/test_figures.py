@@ -1,13 +1,184 @@
-"""Every picture of every study is drawn from what verbs write, and left out where there is nothing."""
+"""Charts of studies that are lines."""
+
+import math
 
 import pytest
 
-from bntt.studies.figures import save_figures
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.charts.files import draw_figure
+from bntt.charts.records import Figure
+from bntt.studies.figures import (
+    CHARTS,
+    bounds,
+    drifts,
+    failures,
+    folds,
+    layer_spikes,
+    layers,
+    means,
+    membrane,
+    noise,
+    over_time,
+    save_figures,
+    scatter,
+    thresholds,
+)
+from bntt.studies.numbers import column_of, layers_of, mean_rows, measured_runs, styles_of
 from bntt.studies.study_file import load_study, study_names
+from bntt.studies.study_schema import FIGURES, Bars, Noise, OverTime, Scatter
+from tests.rows import each
 from tests.studies.found import empty_result, full_result, small_result
 
 
-@pytest.mark.parametrize("name", study_names())
+def charts(make, name, number=0):
+    result = full_result(name)
+    return make(result, result.study.figures[number])
+
+
+def test_lines_are_named_like_runs_and_are_shares():
+    (chart,) = charts(over_time, "standard-bn-steps")
+    assert chart.lines[0].name == "BNTT"
+    assert chart.lines[0].colour == "bntt"
+    assert 0.8 < chart.lines[0].y[-1] < 1
+    assert chart.x.scale == "linear"
+    assert charts(over_time, "table-1", 1)[0].x.scale == "log"
+
+
+def test_accuracy_falls_with_noise():
+    (chart,) = charts(noise, "figure-8")
+    assert chart.lines[0].x[0] == 0
+    assert chart.lines[0].y[0] > chart.lines[0].y[-1]
+    assert chart.lines[0].low == chart.lines[0].high == chart.lines[0].y, "all starts of the test are alike"
+
+
+def test_the_lowest_of_all_estimators_is_drawn_and_clean_images_at_0():
+    (chart,) = charts(bounds, "figure-8", 1)
+    assert chart.lines[0].x == [0.0, 1.0, 2.0, 4.0, 8.0]
+    assert chart.lines[0].y[-1] == pytest.approx(0.725, abs=0.003)
+
+
+def test_a_threshold_has_its_accuracy_and_its_steps():
+    accuracy, steps = charts(thresholds, "figure-7")
+    assert accuracy.y.label == "test accuracy"
+    assert steps.y.whole
+    assert all(line.stepped and len(line.x) == len(line.y) for line in (*accuracy.lines, *steps.lines))
+    assert steps.lines[0].y[0] == max(steps.lines[0].y)
+
+
+def test_layers_have_a_chart_for_each_run():
+    found = charts(layers, "figure-6")
+    assert len({chart.title for chart in found}) == len(found)
+    assert found[0].lines[0].name == "conv1"
+    assert found[0].y.percent
+
+
+def test_a_spike_is_marked_where_it_is():
+    (chart,) = charts(membrane, "figure-2")
+    assert chart.title == "conv1, neuron 0, 1, 2"
+    assert [(level.at, level.value) for level in chart.levels] == [("y", 1.0), ("x", 2)]
+    assert chart.lines[0].y == [0.5, None]
+
+
+def test_what_is_not_finite_ends_no_picture():
+    result = full_result("figure-3")
+    numbers = next(found.numbers for found in result.found.values() if "drift" in found.numbers)
+    layer = next(iter(numbers["drift"]["layers"].values()))
+    layer["distance"] = [math.inf, math.nan, *layer["distance"][2:]]
+    number = next(n for n, part in enumerate(result.study.figures) if part.kind == "drift")
+    found = drifts(result, result.study.figures[number])
+    assert found[0].lines[0].y[:2] == [None, None]
+    assert len({chart.y.high for chart in found}) == 1
+    assert draw_figure(Figure("", found))
+
+
+def test_every_run_has_its_mean_and_every_start_a_point():
+    result = small_result({("bntt", 0): 0.8, ("bntt", 1): 0.9})
+    (forest,) = means(result, result.study.figures[0])
+    assert [(entry.name, round(entry.value, 6), entry.points) for entry in forest.entries] == [
+        ("BNTT", 85.0, (80.0, 90.0)),
+        ("none", 80.0, (80.0, 80.0)),
+    ]
+    assert [entry.colour for entry in forest.entries] == ["bntt", "none"]
+    assert (forest.x.label, forest.x.high, forest.x.scale) == ("test accuracy (%)", 100, "linear")
+
+
+def test_energies_are_on_a_logarithmic_axis():
+    (forest,) = charts(means, "energy")
+    assert (forest.x.scale, forest.x.high) == ("log", None)
+
+
+def test_every_method_has_its_colour_and_a_further_run_of_it_is_dashed():
+    styles = styles_of(full_result("table-1"))
+    assert [styles[label] for label in ("ANN", "conversion, T = 1000", "conversion, T = 100", "hybrid", "BNTT")] == [
+        ("ann", False), ("conversion", False), ("conversion", True), ("hybrid", False), ("bntt", False)
+    ]  # fmt: skip
+
+
+def test_two_columns_against_each_other_are_points():
+    (chart,) = charts(scatter, "figure-5", 1)
+    assert chart.x.scale == "log"
+    assert not any(line.joined for line in chart.lines)
+    assert len(chart.lines[0].x) == len(chart.lines[0].y) > 1
+
+
+def test_layers_are_numbered_and_named():
+    (chart,) = charts(layer_spikes, "figure-5")
+    assert chart.y.scale == "log"
+    assert list(chart.lines[0].x) == list(range(1, 9))
+    assert "1 conv1, 2 conv2" in chart.note
+
+
+def test_folds_and_failures_are_shares():
+    (chart,) = charts(folds, "section-3.3")
+    assert 0.1 < max(bar.values[0] for bar in chart.bars) < 1
+    assert chart.bars[0].name == "the network"
+    found = charts(failures, "stability")
+    assert [chart.title for chart in found] == ["vgg6", "vgg9"]
+    assert {chart.x.scale for chart in found} == {"log"}
+    assert all(0 <= share <= 1 for chart in found for line in chart.lines for share in line.y)
+
+
+WORDS = {"title": "t", "alt": "a"}
+
+
+def test_numbers_by_label_and_seed():
+    result = small_result({("bntt", 1): 0.9})
+    bars = Bars(kind="bars", column="acc", **WORDS)
+    assert column_of(result, bars, "acc")["BNTT"] == {0: 80.0, 1: 90.0}
+    assert list(column_of(result, bars.model_copy(update={"runs": ["none"]}), "acc")) == ["none"]
+
+
+def test_runs_without_a_measure_are_left_out():
+    result, part = small_result(), OverTime(kind="over-time", **WORDS)
+    assert list(measured_runs(result, part)) == ["BNTT", "none"]
+    assert measured_runs(result, part.model_copy(update={"measure": "exit"})) == {}
+
+
+def test_what_one_start_lacks_is_open():
+    assert mean_rows([[None], [1.0]]) == [None]
+
+
+def test_layers_are_means_over_starts():
+    def start(value):
+        return {"steps": [{"layer": "a", "x": value}, {"layer": "a", "x": 2.0}, {"layer": "b", "x": None}]}
+
+    assert layers_of([start(1.0), start(3.0)], "x") == {"a": [2.0, 2.0]}
+
+
+def test_every_kind_is_drawn_and_reads_a_kind_of_measure():
+    assert FIGURES.keys() == CHARTS.keys()
+    assert {part.reads for part in FIGURES.values()} <= {*MEASUREMENTS, ""}
+
+
+def test_what_a_picture_names():
+    words = {"title": "t", "alt": "a"}
+    assert Scatter(kind="scatter", x="a", y="b", **words).uses() == ([], ["a", "b"])
+    assert Bars(kind="bars", column="c", runs=["r"], **words).uses() == (["r"], ["c"])
+    assert Noise(kind="noise", **words).source == "robust"
+    assert Noise(kind="noise", measure="mine", **words).source == "mine"
+
+
+@each("name", study_names())
 def test_every_picture_is_drawn(name, tmp_path):
     saved = save_figures(full_result(name), tmp_path)
     assert len(saved) == len(load_study(name).figures)

@@ -7,8 +7,12 @@ import pytest
 
 from bntt.analysis.measurement import ArgumentError, Facts
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.studies.measures import KINDS, measure_from
+from bntt.studies.measures import KINDS, is_metric, measure_from, metric_of, named_metrics
+from bntt.studies.published import paper_cell, published
+from bntt.studies.study_file import load_study
 from tests.evidence import RESULTS
+from tests.rows import each
+from tests.studies.found import written
 
 FACTS = Facts("vgg9", "bntt", "poisson", 8, False, 5, True)
 DIRECT = Facts("vgg9", "bntt", "direct", 8, False, 1, False)
@@ -35,7 +39,7 @@ def test_usual_arguments_and_words_are_those_of_studies():
     assert all(made(kind).kind == kind for kind in (*MEASUREMENTS, *KINDS))
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "words", "said"),
     [
         ("exits", {}, "no measurement 'exits'"),
@@ -56,7 +60,7 @@ def test_a_run_is_asked_for_what_it_can_be():
     assert made("drift").for_run(ANN) == made("drift").arguments
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "arguments", "facts", "same"),
     [
         ("activity", {}, FACTS, True),
@@ -80,7 +84,7 @@ def test_what_was_kept_is_compared_by_how_it_was_asked_for(kind, arguments, fact
     assert made(kind).was_asked(arguments, facts) == same
 
 
-@pytest.mark.parametrize("file", sorted(RESULTS.glob("*/measures/*.json")), ids=lambda path: path.stem)
+@each("file", sorted(RESULTS.glob("*/measures/*.json")), ids=lambda path: path.stem)
 def test_every_kept_measure_is_what_it_says_and_can_be_read(file):
     kept = json.loads(file.read_text(encoding="utf-8"))
     words = {key: value for key, value in kept["arguments"].items() if key != "kind"}
@@ -96,7 +100,7 @@ def test_another_record_of_a_measurement_is_read_as_such():
         made("exit").read(values)
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "words", "norm", "is_ann", "taken"),
     [
         ("exit", {}, "bn", False, False),
@@ -116,3 +120,68 @@ def test_another_record_of_a_measurement_is_read_as_such():
 )
 def test_what_a_network_can_be_measured_by(kind, words, norm, is_ann, taken):
     assert made(kind, **words).takes(Facts("vgg9", norm, "poisson", 8, is_ann, 5, True)) == taken
+
+
+NUMBERS = {
+    "accuracy": 87.528, ("accuracy-after", 8.0): 87.528, "steps": 8, "spikes": 6380.66924, "updates": 4220,
+    "exit-steps": 7, "exit-accuracy": 54.09, "exit-lost": 0.03, "exit-saved": 12.5,
+    "exit-threshold": 0.22629590332508087, "truncation-steps": 7,
+    "gamma-later": 0.9819805060619657, "gamma-peak": 5, "gamma-rises-falls": 100,
+    "spikes-later": 0.9697815168769667, "spikes-peak": 6, "spikes-rise-fall": 100, "last-step": 6.112155032844465,
+    "energy": 2.27823184237, "ann-energy": 5.3209664, "ann-over-snn": 2.335568444370746,
+    "drift": 0.07567998990605809, "largest-drift": 0.14386307306191187, "drift-if-shared": 0.23472442141839642,
+    "exact-agreement": 100, "eq15-accuracy": 10, "eq15-agreement": 10.1, "full-accuracy": 53.5,
+    ("noisy-accuracy", 0.4): 49.166666666666664, ("noise-loss", 0.4): 38.7,
+    ("fgsm-accuracy", 8.0): 72.52, ("pgd-accuracy", 8.0): None,
+    "retimed-accuracy": 87.528,
+    "failed-starts": 37.03703703703704, "reached-accuracy": 20.951851851851853,
+    ("gradient-change", 0.3): 42.5700656833851,
+    "spiking-steps": 1,
+    "exit.by_reading.magnitude.steps": 7, "activity.layers.conv1.neurons": 16384,
+    "activity.layers.conv9.neurons": None,
+    "retiming.accuracy_over_time.7": 0.87528,
+}  # fmt: skip
+"""Of the kept files, at a place where a number has one; those of before records were read are the same."""
+USUAL = {"retiming": {"steps": 4}}
+
+
+@each("name", NUMBERS, ids=str)
+def test_numbers_of_kept_files(name):
+    name, at = name if isinstance(name, tuple) else (name, None)
+    found = metric_of(name)
+    record = measure_from(found.kind, USUAL.get(found.kind, {})).read(written(found.kind))
+    expected = NUMBERS[name if at is None else (name, at)]
+    assert found.metric.read(record, at) == (None if expected is None else pytest.approx(expected, rel=1e-12))
+    assert found.metric.placed == (at is not None)
+
+
+def test_every_name_has_its_number():
+    plain = {name if isinstance(name, str) else name[0] for name in NUMBERS}
+    assert named_metrics().keys() == {name for name in plain if "." not in name}
+
+
+@each(
+    ("name", "known"),
+    [("drift", True), ("drift.images", True), ("drift.", False), ("drifts", False), ("os.system", False)],
+)
+def test_a_number_is_named_or_a_path_of_a_measurement(name, known):
+    assert is_metric(name) == known
+
+
+@each("key", published(), ids=".".join)
+def test_every_number_is_of_a_study_run_and_column(key):
+    study, run, column = key
+    found = load_study(study)
+    assert run in [one.name for one in found.runs_at("paper")]
+    columns = {one.key: one for one in found.table if one.shown}
+    assert column in columns
+    assert len(published()[key].source) > 10
+    if metric_of(columns[column].metric).metric.unit == "%":
+        assert 1 < published()[key].value <= 100
+
+
+def test_what_was_not_seen_is_not_available():
+    assert paper_cell("table-5", "layer", "accuracy") == {"missing": "not available"}
+    assert paper_cell("table-1", "tiny-bntt", "accuracy") == {"missing": "not available"}
+    assert paper_cell("mine", "a", "b") == {"missing": "not available"}
+    assert paper_cell("table-1", "cifar10-bntt", "accuracy")["value"] == 90.5

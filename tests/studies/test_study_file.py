@@ -4,6 +4,8 @@ import pytest
 
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.study_file import load_study, parse_study, study_names
+from bntt.studies.study_schema import SETTINGS, Place, RunPart, Setting
+from tests.rows import each
 from tests.studies.kept import study
 
 PAPER = [
@@ -15,7 +17,7 @@ PAPER = [
 ]
 
 
-@pytest.mark.parametrize("name", study_names())
+@each("name", study_names())
 def test_every_study_loads_at_both_settings(name):
     found = load_study(name)
     assert found.settings.keys() == {"paper", "small"}
@@ -37,7 +39,7 @@ def run(**more):
     return [{"name": "bntt", **more}]
 
 
-@pytest.mark.parametrize(
+@each(
     ("changed", "said"),
     [
         ({"titel": "x"}, "titel: unknown key; did you mean 'title'?"),
@@ -107,3 +109,12 @@ def test_a_study_of_a_file_is_called_like_it_and_knows_its_folder(tmp_path):
         load_study(file)
     with pytest.raises(RecipeError, match="no study 'table-6': did you mean 'table-"):
         load_study("table-6")
+
+
+def test_a_run_has_a_place_at_every_setting():
+    run = RunPart.model_validate({"name": "a", "small": {"recipe": "demo"}})
+    assert [run.at(setting) for setting in SETTINGS] == [Place(), Place(recipe="demo")]
+
+
+def test_three_starts_by_default():
+    assert Setting().seeds == [0, 1, 2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bntt.io.lock import hold_run
-from bntt.studies import jobs
+from bntt.studies import work_items as jobs
 from bntt.studies import workers as study_work
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study

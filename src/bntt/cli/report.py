@@ -23,8 +23,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     from bntt.charts.section import plural
     from bntt.cli import console
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.report.find import chosen
-    from bntt.studies.report.page import counted, page_of, save_page
+    from bntt.studies.report.page import chosen, counted, page_of, save_page
 
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement
-from bntt.analysis.result import Result, checked_arguments, result_from
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.analysis.result import Metric, Result, at_path, checked_arguments, result_from
 from bntt.io.files import digest_of_values
 from bntt.runs.measure import measurement_of
 
@@ -137,3 +139,48 @@ def agree(values: Values, evaluation: Values, **keys: str) -> bool:
 
 
 SAME = {"images": "images", "epoch": "epoch"}
+
+
+RETIMED = {"retimed-accuracy"}
+"""Numbers of an evaluation at another number of steps, which studies call a measurement of its own."""
+
+
+@dataclass(frozen=True)
+class StudyMetric:
+    """One number of one start."""
+
+    kind: str
+    """The measurement that it is read from, by the name that studies have for it."""
+    metric: Metric
+
+
+def named_metrics() -> Mapping[str, StudyMetric]:
+    """Every number that has a name."""
+    return _metrics_of(tuple(MEASUREMENTS.values()))
+
+
+@cache
+def _metrics_of(measurements: tuple[Measurement, ...]) -> Mapping[str, StudyMetric]:
+    return {
+        name: StudyMetric("retiming" if name in RETIMED else measurement.name, metric)
+        for measurement in measurements
+        for name, metric in measurement.metrics().items()
+    }
+
+
+def is_metric(name: str) -> bool:
+    """Say whether there is such a number."""
+    kind, _, path = name.partition(".")
+    return name in named_metrics() or bool(path and kind in (*MEASUREMENTS, *KINDS))
+
+
+def metric_of(name: str) -> StudyMetric:
+    """Find a number by its name, or by measurement and path, ``activity.layers.conv1.peak_step``.
+
+    >>> metric_of("drift").kind, metric_of("drift.images").metric.title
+    ('drift', 'drift.images')
+    """
+    if found := named_metrics().get(name):
+        return found
+    kind, _, path = name.partition(".")
+    return StudyMetric(kind, Metric(name, "", lambda found, at: at_path(found.to_json(), path), digits=3))

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from bntt.charts.axes import finite
 from bntt.charts.records import Line, Number
-from bntt.studies.pictures import FigurePart
 from bntt.studies.start_plan import Start
 from bntt.studies.study_result import StudyResult
+from bntt.studies.study_schema import FigurePart
 
 Starts = Sequence[Mapping[str, Any]]
 

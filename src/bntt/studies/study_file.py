@@ -12,12 +12,10 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
-from bntt.studies.claim import Claim
-from bntt.studies.measures import EVALUATE, KINDS, Measure, measure_from
-from bntt.studies.metrics import is_metric, metric_of, named_metrics
-from bntt.studies.pictures import FIGURES, FigurePart
-from bntt.studies.study_schema import SETTINGS, Column, Head, Place, RunPart, Setting, SettingName
-from bntt.studies.verdicts import RULES
+from bntt.studies.claim_rules import RULES
+from bntt.studies.claims import Claim
+from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
+from bntt.studies.study_schema import FIGURES, SETTINGS, Column, FigurePart, Head, Place, RunPart, Setting, SettingName
 
 LARGEST = 1 << 18
 """Bytes of a study's file."""

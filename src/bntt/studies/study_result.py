@@ -14,15 +14,13 @@ from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
-from bntt.studies.measures import EVALUATE, measure_from
-from bntt.studies.metrics import metric_of
+from bntt.studies.claim_rules import judged
+from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.published import paper_cell
-from bntt.studies.same_by_definition import same_runs
-from bntt.studies.start_plan import PlannedRun, Start
+from bntt.studies.start_plan import PlannedRun, Start, same_runs
 from bntt.studies.study_file import Study, measure_of
 from bntt.studies.study_schema import Column, SettingName
-from bntt.studies.verdicts import judged
 from bntt.version import __version__
 
 EVALUATION = measure_from(EVALUATE, {})

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from bntt.io.lock import RunLockedError, hold_run
-from bntt.studies.jobs import Job, jobs_of
 from bntt.studies.pool import kept_run, numerics_agree
-from bntt.studies.work_items import Item, choose
+from bntt.studies.work_items import Item, Job, choose, jobs_of
 
 LOCKED = 75
 """Exit code: another process works there."""

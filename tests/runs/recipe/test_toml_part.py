@@ -4,8 +4,7 @@ import pytest
 
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
-from bntt.studies.pictures import FIGURES, Bars
-from bntt.studies.study_schema import RunPart, Setting
+from bntt.studies.study_schema import FIGURES, Bars, RunPart, Setting
 
 
 def wrong(kind, values, where="here"):

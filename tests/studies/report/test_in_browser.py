@@ -5,8 +5,8 @@ import re
 import pytest
 
 from bntt.studies.report.page import page_of, save_page
+from tests.evidence import RESULTS
 from tests.studies.report.browser import CHROMIUM, Browser
-from tests.studies.report.measured import KEPT
 from tests.studies.report.results import write_run, write_study
 
 pytestmark = [
@@ -38,7 +38,7 @@ CONTRAST = """
 def pages(tmp_path_factory):
     root = tmp_path_factory.mktemp("pages")
     several = [write_study(root / "study"), write_run(root / "a"), write_run(root / "b", "bn", 7)]
-    for name, folders in {"run": [KEPT / "cifar10-small-bntt"], "several": several}.items():
+    for name, folders in {"run": [RESULTS / "cifar10-small-bntt"], "several": several}.items():
         save_page(page_of(folders), root / f"{name}.html")
     return root
 

@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bntt.charts.section import Cell, Table
-from bntt.studies.report.page import anchor, html_of, numeric, page_of, save_page
-from tests.studies.report.measured import KEPT
+from bntt.charts.section import Cell, Table, count, duration, interval, number, plural, share
+from bntt.io.checkpoint import CheckpointError
+from bntt.runs.recipe.file import RecipeError
+from bntt.studies.report.page import anchor, chosen, html_of, is_run, is_study, numeric, page_of, save_page, within
+from tests.evidence import RESULTS
 from tests.studies.report.results import study, write_run, write_study
 
 HOSTILE = "</script></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}\x00\u202e"
@@ -48,12 +50,17 @@ class Reader(HTMLParser):
 @pytest.fixture(scope="module")
 def several(tmp_path_factory):
     root = tmp_path_factory.mktemp("home")
-    return [write_study(root / "study"), write_run(root / "a"), write_run(root / "b", "bn", 1), KEPT / "rivals-noise"]
+    return [
+        write_study(root / "study"),
+        write_run(root / "a"),
+        write_run(root / "b", "bn", 1),
+        RESULTS / "rivals-noise",
+    ]
 
 
 @pytest.fixture(scope="module", params=["run", "study", "several"])
 def text(request, several):
-    folders = {"run": [KEPT / "cifar10-small-bntt"], "study": several[:1], "several": several}[request.param]
+    folders = {"run": [RESULTS / "cifar10-small-bntt"], "study": several[:1], "several": several}[request.param]
     return html_of(page_of(folders))
 
 
@@ -163,3 +170,72 @@ def test_weights_are_not_opened(tmp_path):
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "best.safetensors").write_bytes(b"no weights")
     assert html_of(page_of([run])) == without
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "b")
+    write_run(tmp_path / "runs" / "pool" / "a")
+    write_run(tmp_path / "runs" / ".hidden")
+    write_run(tmp_path / "runs" / "b" / "checkpoints" / "inner")
+    write_study(tmp_path / "runs" / "studies" / "table-1")
+    return tmp_path
+
+
+def names(found):
+    return [path.name for path in found]
+
+
+def test_of_nothing_named_it_is_all_there_is(home):
+    assert names(chosen([])) == ["table-1", "b", "a"]
+    assert names(within(home / "runs")) == ["b", "a", "table-1"]
+
+
+def test_a_folder_stands_for_what_it_holds_and_studies_come_first(home):
+    assert names(chosen([home / "runs"])) == ["table-1", "b", "a"]
+
+
+def test_names_keep_their_order_and_count_once(home):
+    runs = home / "runs"
+    asked = [runs / "b", runs / "studies" / "table-1" / "result.json", runs / "pool", runs / "b" / "."]
+    assert names(chosen(asked)) == ["b", "table-1", "a"]
+    assert is_study(runs / "studies" / "table-1")
+    assert is_run(runs / "b")
+    assert not is_run(runs)
+
+
+def test_links_are_not_followed(home):
+    (home / "runs" / "pool" / "loop").symlink_to(home / "runs")
+    assert names(within(home / "runs")) == ["b", "a", "table-1"]
+
+
+def test_what_is_neither_is_an_error(home):
+    (home / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"holds neither recipe\.toml nor result\.json"):
+        chosen([home / "empty"])
+    with pytest.raises(CheckpointError, match="is no directory"):
+        chosen([home / "none"])
+
+
+def test_nothing_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match=f"{tmp_path}/runs and {tmp_path}/studies"):
+        chosen([])
+
+
+def test_what_is_not_there_is_a_dash():
+    assert {cell.text for cell in (share(None), count(None), number(None), interval(None, 0.5))} == {"–"}
+    assert all(cell.value is None for cell in (share(None), count(None), number(None)))
+
+
+def test_numbers_keep_what_they_are_sorted_by():
+    assert (share(0.5455).text, share(0.5455).value) == ("54.5%", 0.5455)
+    assert (count(5830.4).text, count(0.4217).text, count(8).text) == ("5,830", "0.422", "8")
+    assert (number(0.07).text, number(100.0).text) == ("0.0700", "100")
+    assert interval(0.5357, 0.5552).text == "53.6% to 55.5%"
+
+
+def test_words():
+    assert (plural(1, "image"), plural(10_000, "image")) == ("1 image", "10,000 images")
+    assert (duration(3.2), duration(600.0), duration(86400.0)) == ("3 s", "10 min", "24.0 h")

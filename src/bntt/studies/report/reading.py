@@ -6,12 +6,13 @@ becomes a stated gap of the page.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 LARGEST = 32 << 20
@@ -230,3 +231,45 @@ class Values:
         """Lists of numbers by name, such as a layer's over time."""
         found = self.inside(key)
         return {clean(name, 60): found.numbers(name) for name in found}
+
+
+LARGEST = 4 << 20
+"""Bytes of a figure."""
+_ENDS = {b"<?": b"?>", b"<!--": b"-->", b"<!DOCTYPE": b">"}
+"""Of what may stand before the picture."""
+
+
+def address_of(folder: Path, name: str) -> str:
+    """The figure of this name in a directory.
+
+    Raises:
+        GapError: if it lies elsewhere, is not there, is too large, or no SVG; entities of its own are refused, for they
+            can grow without an end.
+    """
+    said = clean(name, 100)
+    if PurePath(name).name != name or not name.endswith(".svg"):
+        raise GapError(f"{said}: a figure is the name of an SVG file beside result.json")
+    path = folder / name
+    if path.is_symlink():
+        raise GapError(f"{said}: a link, and no figure of its own")
+    content = read_bytes(path, LARGEST)
+    if not _is_svg(content) or b"<!ENTITY" in content:
+        raise GapError(f"{said}: no SVG that can be shown")
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _is_svg(content: bytes) -> bool:
+    """Whether its first element is ``svg``; looked at once from the front, however long what stands before it is."""
+    at = len(b"\xef\xbb\xbf") if content.startswith(b"\xef\xbb\xbf") else 0
+    while at < len(content):
+        if content[at : at + 1].isspace():
+            at += 1
+            continue
+        begin = next((mark for mark in _ENDS if content.startswith(mark, at)), None)
+        if begin is None:
+            return content.startswith(b"<svg", at) and content[at + 4 : at + 5] in b" \t\r\n>/"
+        end = content.find(_ENDS[begin], at)
+        if end < 0:
+            return False
+        at = end + len(_ENDS[begin])
+    return False

@@ -8,8 +8,7 @@ from pathlib import Path
 from bntt.charts.section import Cell, Mark, Table, count, duration, gap, plural
 from bntt.io.checkpoint import CheckpointError
 from bntt.studies.report.blocks import Claim, Picture, Section, Subject
-from bntt.studies.report.picture import address_of
-from bntt.studies.report.reading import GapError, Values, clean, read_json
+from bntt.studies.report.reading import GapError, Values, address_of, clean, read_json
 
 RESULT = "result.json"
 ENOUGH = 5

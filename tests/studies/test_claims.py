@@ -1,8 +1,23 @@
-"""Rules over pairs of runs: each of the four answers, and its sides."""
+"""What every claim has."""
 
 import pytest
 
-from bntt.studies.claim_pairs import Better, NoWorse, Order
+from bntt.studies.claims import Better, Claim, NoWorse, Order, with_starts
+from tests.rows import each
+
+
+def test_few_starts_are_preliminary():
+    assert with_starts("x", 4).endswith("4 starts (preliminary: fewer than 5)")
+    assert with_starts("x", 5) == "x; 5 starts"
+    assert with_starts("x", 1) == "x; 1 start (preliminary: fewer than 5)"
+    assert with_starts("nothing", 0) == "nothing"
+
+
+def test_a_claim_alone_decides_nothing():
+    bare = Claim(says="x", rule="none")
+    for ask in (bare.uses, bare.in_words, lambda: bare.judge({}, {})):
+        with pytest.raises(NotImplementedError):
+            ask()
 
 
 def numbers(**runs):
@@ -16,7 +31,7 @@ def better(**options):
 HIGH, LOW, WILD = [90.0, 91.0, 90.5], [85.0, 86.1, 85.4], [95.0, 80.0, 91.0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("runs", "answer"),
     [
         ({"a": HIGH, "b": LOW}, "holds"),
@@ -80,7 +95,7 @@ def test_a_wanted_difference_is_told_as_it_is_decided():
     assert "; does not hold where the whole interval is on the other side; " in better().in_words()
 
 
-@pytest.mark.parametrize("starts", [2, 4, 5])
+@each("starts", [2, 4, 5])
 def test_few_starts_that_all_differ_by_the_same_decide_nothing(starts):
     """As failed starts or steps of an exit do, which are whole numbers: the interval has no width."""
     found = numbers(a=[90.0 + n / 10 for n in range(starts)], b=[50.0 + n / 10 for n in range(starts)])
@@ -103,7 +118,7 @@ def test_starts_that_do_not_differ_are_no_worse():
     assert better().judge(numbers(a=HIGH, b=HIGH), {}).answer == "not decided"
 
 
-@pytest.mark.parametrize(
+@each(
     ("runs", "answer"),
     [
         ({"a": [89.9, 90.1, 90.0], "b": [90.0, 90.1, 90.1]}, "holds"),
@@ -117,7 +132,7 @@ def test_no_worse_has_four_answers(runs, answer):
     assert claim.judge(numbers(**runs), {}).answer == answer
 
 
-@pytest.mark.parametrize(
+@each(
     ("runs", "answer"),
     [
         ({"a": HIGH, "b": LOW, "c": [80.0, 80.1, 80.3]}, "holds"),

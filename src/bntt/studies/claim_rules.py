@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from bntt.studies.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, with_starts
+from bntt.studies.claims import NONE_SAME, Answer, Better, Claim, NoWorse, Numbers, Order, Same, Verdict, with_starts
 
 
 class _Starts(Claim):
@@ -135,3 +135,31 @@ class RisesAndFalls(_Column):
 def _listed(column: str, values: Sequence[float], units: Mapping[str, str]) -> str:
     unit = units.get(column, "")
     return f"{column} {', '.join(f'{value:.3g}' for value in values)}{f' {unit}' if unit else ''}"
+
+
+RULES: dict[str, type[Claim]] = {
+    "better": Better,
+    "no-worse": NoWorse,
+    "order": Order,
+    "at-least": AtLeast,
+    "at-most": AtMost,
+    "saves-steps": SavesSteps,
+    "peaks-later": PeaksLater,
+    "rises-and-falls": RisesAndFalls,
+}
+"""By name."""
+
+
+def judged(
+    claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME
+) -> Iterator[dict[str, Any]]:
+    """Judge every claim, as a result has it; runs that are one by definition are counted once."""
+    for claim in claims:
+        found = claim.judge(numbers, units, same)
+        yield {
+            "says": claim.says,
+            "source": claim.source,
+            "verdict": found.answer,
+            "because": found.because,
+            "rule": claim.in_words(),
+        }

@@ -2,14 +2,16 @@
 
 import pytest
 
-from bntt.studies.claim_starts import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
+from bntt.runs.recipe.schema import RecipeError
+from bntt.runs.recipe.toml_part import by_kind
+from bntt.studies.claim_rules import RULES, AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps, judged
 
 
 def numbers(**columns):
     return {("a", column.replace("_", "-")): dict(enumerate(values)) for column, values in columns.items()}
 
 
-RULES = {
+CASES = {
     "at-least": (AtLeast(says="x", rule="at-least", run="a", of="n", value=5.0), [5.0, 6.0], [4.0, 4.9]),
     "at-most": (AtMost(says="x", rule="at-most", run="a", of="n", value=5.0), [5.0, 4.0], [6.0, 5.1]),
     "peaks-later": (PeaksLater(says="x", rule="peaks-later", run="a", of="n"), [0.5, 0.9], [0.4, -1.0]),
@@ -17,9 +19,9 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", CASES)
 def test_every_start_meets_it_or_none_does(name):
-    claim, good, bad = RULES[name]
+    claim, good, bad = CASES[name]
     assert claim.judge(numbers(n=good), {}).answer == "holds"
     assert claim.judge(numbers(n=bad), {}).answer == "does not hold"
     assert claim.judge(numbers(n=[good[0], bad[0]]), {}).answer == "not decided"
@@ -41,7 +43,28 @@ def test_an_exit_must_save_enough_and_cost_little():
 
 
 def test_numbers_of_every_start_are_told():
-    claim = RULES["at-least"][0]
+    claim = CASES["at-least"][0]
     assert claim.judge(numbers(n=[5.0, 6.0]), {"n": "%"}).because == (
         "a: n 5, 6 %; 2 starts (preliminary: fewer than 5)"
     )
+
+
+def test_every_rule_goes_by_its_name():
+    for name, rule in RULES.items():
+        assert rule.model_fields["rule"].annotation.__args__ == (name,)
+
+
+def test_judged_says_claim_source_verdict_reason_and_rule():
+    claim = by_kind(
+        RULES, "rule", {"rule": "at-least", "says": "s", "source": "p", "run": "a", "of": "n", "value": 1.0}, "c"
+    )
+    (row,) = judged([claim], {("a", "n"): {0: 2.0, 1: 3.0}}, {"n": ""})
+    assert (row["says"], row["source"]) == ("s", "p")
+    assert row["verdict"] == "holds"
+    assert row["because"].startswith("a: n 2, 3")
+    assert row["rule"] == claim.in_words()
+
+
+def test_an_unknown_rule_is_an_error():
+    with pytest.raises(RecipeError, match="did you mean 'better'"):
+        by_kind(RULES, "rule", {"rule": "beter"}, "claims 1")
