@@ -11,7 +11,6 @@ from bntt.studies.measures import measure_from
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
 from bntt.studies.work_items import decide, items_of, jobs_of
-from tests.rows import each
 from tests.studies.kept import epochs, keep, small, study
 
 
@@ -182,7 +181,7 @@ def test_a_training_comes_first_and_every_measurement_after_it(pool):
     assert (kept["kind"], kept["arguments"], kept["values"]) == ("activity", job["arguments"], {"n": 1})
 
 
-@each(
+@pytest.mark.parametrize(
     ("run", "measure", "asked", "file"),
     [
         ({}, {"kind": "retiming", "steps": 8, "longer": "hold"}, {"num_steps": 8}, "evaluation-8-steps-hold"),
