@@ -42,34 +42,15 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.training import fit as fit
 
 _HOMES = {
-    "bntt.nn": [
-        "BNTT",
-        "Compute",
-        "TAB",
-        "TDBN",
-        "TEBN",
-        "DirectEncoder",
-        "FrameEncoder",
-        "LIF",
-        "LayerNorm",
-        "NoNorm",
-        "PoissonEncoder",
-        "PooledBN",
-        "Readout",
-        "ScaledBNTT",
-        "SequenceEncoder",
-        "SharedBN",
-        "SpikingBlock",
-        "SpikingClassifier",
-        "SpikingNetwork",
-        "Trace",
-        "weights_changed",
-    ],
-    "bntt.training": ["Method", "Session", "fit"],
-    "bntt.runs.open_run": ["load_run"],
+    "bntt.nn": (
+        "BNTT Compute DirectEncoder FrameEncoder LIF LayerNorm NoNorm PoissonEncoder PooledBN Readout ScaledBNTT "
+        "SequenceEncoder SharedBN SpikingBlock SpikingClassifier SpikingNetwork TAB TDBN TEBN Trace weights_changed"
+    ),
+    "bntt.training": "Method Session fit",
+    "bntt.runs.open_run": "load_run",
 }
 _ROOMS = ["analysis", "data", "models", "nn", "ops", "training"]
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_HOME_OF, *_ROOMS]
 

@@ -17,6 +17,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_a_whole_benchmark(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cases, "STANDARD", TINY)
     assert cli.main(["bench", "--rounds", "1", "--out", str(tmp_path / "b"), "--variants", "fused", "dense limit"]) == 0
@@ -29,6 +30,7 @@ def test_a_whole_benchmark(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "b" / "bench.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_red_parity_ends_it_before_anything_is_timed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(parity, "TOLERANCE", 0.0)
     monkeypatch.setattr(cases, "STANDARD", TINY)

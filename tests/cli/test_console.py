@@ -5,6 +5,8 @@ import io
 
 import pytest
 
+from bntt.charts.records import STEPS, Axis, Bar, Bars, HeatMap, Lines, over_steps
+from bntt.charts.section import Cell, Section, Table
 from bntt.cli import console
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.training import StepRecord
@@ -53,11 +55,11 @@ def test_training_prints_a_line_an_epoch_without_a_terminal(capsys):
     ]
 
 
-def test_progress_adds_up_what_was_done(capsys, monkeypatch):
+def test_progress_is_a_line_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr(console, "QUIET", -1.0)
-    with console.progress("testing", 10) as advance:
-        for images in (3, 4, 3):
-            advance(images)
+    with console.progress("testing") as report:
+        for done in (3, 7, 10):
+            report(done, 10)
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(",")[0] for line in lines] == [f"testing: {done} of 10" for done in (3, 7, 10)]
 
@@ -82,9 +84,9 @@ def test_what_goes_on_is_told_to_terminals_alone(terminal, capsys):
 
 
 def test_a_bar_on_a_terminal_shows_the_count(terminal):
-    with console.progress("testing", 80) as advance:
-        advance(30)
-        advance(20)
+    with console.progress("testing") as report:
+        report(30, 80)
+        report(50, 80)
     assert "50/80" in terminal.getvalue()
     assert "testing: " not in terminal.getvalue(), "no lines beside the bar"
 
@@ -101,14 +103,13 @@ def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
     monkeypatch.setattr(console, "QUIET", -1.0)
     console.training([step(0, i) for i in range(2)], epochs=2, images=40)
     assert capsys.readouterr().out == "epoch 1/2, loss 2.000: 20 of 80, 0:00 left\n"
-    with console.progress("testing", 2000) as advance:
-        advance(500)
+    with console.progress("testing") as report:
+        report(500, 2000)
     assert capsys.readouterr().out == "testing: 500 of 2,000, 0:00 left\n"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75.4, "1:15"), (3675, "1:01:15")])
-def test_durations(seconds, text):
-    assert console.duration(seconds) == text
+def test_durations():
+    assert [console.duration(seconds) for seconds in (0, 75.4, 3675)] == ["0:00", "1:15", "1:01:15"]
 
 
 def test_rows_as_comma_separated_values(capsys):
@@ -120,3 +121,37 @@ def test_rows_as_comma_separated_values(capsys):
 def test_a_row_has_a_cell_for_every_head():
     with pytest.raises(ValueError, match="zip"):
         console.columns("table", ("a", "b"), [("1", "2", "3")])
+
+
+def test_words_tables_and_charts_over_time_are_printed(capsys):
+    rate = Axis("firing rate", percent=True)
+    section = Section(
+        "Spikes",
+        words=("counted",),
+        tables=(Table("layers", ("layer", "peak"), ((Cell("conv1"), Cell("3")),), "a note"),),
+        charts=(
+            Lines("By layer", STEPS, rate, over_steps({"conv1": [0.5, None], "fc1": [0.25, 1.0]})),
+            Lines("Energy", STEPS, Axis("energy (pJ)"), over_steps({"all": [1234.5, 0.5]})),
+            Bars("Bars", rate, ["a"], [Bar("x", [1.0])]),
+            HeatMap("γ", STEPS, ["conv2"], ["1", "2"], [[0.5, None]], Axis("mean |γ|")),
+            HeatMap("Classes", Axis("class"), ["conv3"], ["cat"], [[0.5]], Axis("spikes")),
+        ),
+        folded=(Table("folded", ("", "n"), ((Cell("x"), Cell("7")),)),),
+        gaps=("nothing of the rest",),
+    )
+    console.section("run, test", section)
+    out = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["conv1", "50.0%", "-"] in out
+    assert ["fc1", "25.0%", "100.0%"] in out
+    assert ["all", "1,234", "0.50"] in out
+    assert ["conv2", "0.50", "-"] in out
+    for line in (
+        ["run,", "test"],
+        ["counted"],
+        ["conv1", "3"],
+        ["a", "note"],
+        ["x", "7"],
+        ["nothing", "of", "the", "rest"],
+    ):
+        assert line in out
+    assert not any("Bars" in line or "Classes:" in line for line in out)

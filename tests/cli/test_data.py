@@ -5,8 +5,12 @@ from contextlib import contextmanager
 import pytest
 
 from bntt.cli import console
+from bntt.cli import data as cli_data
 from bntt.cli import main as cli
+from bntt.cli.data import FrameFlags
 from bntt.data import catalog
+from bntt.data.events.binning import Binning
+from bntt.data.events.event_sets import Framing
 from tests import fakes
 
 
@@ -39,10 +43,10 @@ def test_progress_counts_every_image(tmp_path, monkeypatch):
     told = []
 
     @contextmanager
-    def progress_of(what):
+    def progress(what):
         yield lambda done, total: told.append((what, done, total))
 
-    monkeypatch.setattr(console, "progress_of", progress_of)
+    monkeypatch.setattr(console, "progress", progress)
     root = fakes.write_image_folder(tmp_path / "mine")
     assert cli.main(["data", "prepare", "images", "--from", str(root)]) == 0
     assert told == [("preparing images", done, 12) for done in range(1, 13)]
@@ -56,25 +60,40 @@ def test_image_folders(tmp_path, capsys):
     assert "images: 8 + 4 images of 3x8x8, 2 classes, source unchecked" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["prepare", "mnist"], "mnist is not here: bntt data prepare mnist --from PATH"),
-        (["prepare", "mnist", "--from", "/nonexistent"], "/nonexistent does not exist"),
-        (["verify", "mnist"], "mnist is not prepared"),
-        (["verify", "images"], "needs the folder that it is in"),
-    ],
-)
-def test_refusals(args, message, capsys):
-    assert cli.main(["data", *args]) == 3
-    assert message in capsys.readouterr().err
+REFUSED = [
+    (["prepare", "mnist"], "mnist is not here: bntt data prepare mnist --from PATH"),
+    (["prepare", "mnist", "--from", "/nonexistent"], "/nonexistent does not exist"),
+    (["verify", "mnist"], "mnist is not prepared"),
+    (["verify", "images"], "needs the folder that it is in"),
+    (["prepare", "dvs-cifar10", "--download"], "dvs-cifar10: no checksum of recordings is published"),
+    (["prepare", "mnist", "--steps", "3"], "mnist are images, and --steps are for recordings"),
+    (["prepare", "dvs-cifar10"], "dvs-cifar10 is not here as these frames: bntt data prepare dvs-cifar10 --from"),
+    (["prepare", "n-mnist", "--steps", "0"], "frames of n-mnist: num_steps must be 1 or more, got 0"),
+    (["verify", "n-mnist"], "n-mnist is not prepared"),
+    (["simulate", "images", "--from", "x"], "recordings of your own images need a folder of their own: --to"),
+    (["simulate", "fashion-mnist-bundled", "--seed", "-1"], "--seed must be from 0 to 2**63 - 1, got -1"),
+]
 
 
-@pytest.mark.parametrize("verb", ["prepare", "simulate", "show", "verify", "where"])
-def test_help_has_an_example(verb, capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["data", verb, "--help"])
-    assert f"Example: bntt data {verb}" in capsys.readouterr().out
+def test_refusals(capsys):
+    for args, message in REFUSED:
+        assert cli.main(["data", *args]) == 3, args
+        assert message in capsys.readouterr().err, args
+
+
+def test_help_has_an_example(capsys):
+    for verb in cli_data.VERBS:
+        with pytest.raises(SystemExit):
+            cli.main(["data", verb, "--help"])
+        assert f"Example: bntt data {verb}" in capsys.readouterr().out
+
+
+def test_flags_become_a_framing():
+    given = FrameFlags(3, 9, "count", "binary", "saturate", "npz", (60, 80))
+    binning = Binning(3, 9, 9, by="count", cells="binary", beyond="saturate")
+    assert given.framing("events") == Framing(binning, "npz", (60, 80))
+    assert FrameFlags().framing("dvs-cifar10") == Framing(Binning(20, 42, 42))
+    assert FrameFlags().framing("mnist") is None
 
 
 @pytest.mark.parametrize("verb", ["prepare", "verify"])
@@ -116,22 +135,6 @@ def test_where_finds_what_was_simulated(cache, capsys):
     (cache / "simulated" / "fashion-mnist-bundled").rename(cache / "simulated" / "fashion-mnist")
     assert cli.main(["data", "where"]) == 0
     assert f"fashion-mnist-simulated: not prepared, found in {cache}/simulated/fashion-mnist" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["prepare", "dvs-cifar10", "--download"], "dvs-cifar10: no checksum of recordings is published"),
-        (["prepare", "mnist", "--steps", "3"], "mnist are images, and --steps are for recordings"),
-        (["prepare", "dvs-cifar10"], "dvs-cifar10 is not here as these frames: bntt data prepare dvs-cifar10 --from"),
-        (["verify", "n-mnist"], "n-mnist is not prepared"),
-        (["simulate", "images", "--from", "x"], "recordings of your own images need a folder of their own: --to"),
-        (["simulate", "fashion-mnist-bundled", "--seed", "-1"], "--seed must be from 0 to 2**63 - 1, got -1"),
-    ],
-)
-def test_refusals_of_recordings(args, message, capsys):
-    assert cli.main(["data", *args]) == 3
-    assert message in capsys.readouterr().err
 
 
 def test_what_frames_do_not_hold_is_told(tmp_path, capsys):

@@ -25,6 +25,7 @@ def short(monkeypatch):
     monkeypatch.setattr(recipes, "load_recipe", load)
 
 
+@pytest.mark.slow
 def test_demo_prints_what_the_readme_says(short, tmp_path, capsys):
     assert cli.main(["demo", "--root", str(tmp_path)]) == 0
     text = capsys.readouterr().out

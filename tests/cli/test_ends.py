@@ -84,7 +84,7 @@ def start():
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [TERM, HUP, INT])
+@pytest.mark.parametrize("number", [TERM, *(pytest.param(one, marks=pytest.mark.slow) for one in (HUP, INT))])
 def test_a_process_that_trains_nothing_ends_at_once(number, start):
     child = start()
     child.tell("wait", until="wait")
@@ -106,6 +106,7 @@ def test_a_storm_is_one_wish_and_one_end(start):
     assert child.end() == (143, STOPPED.format("SIGTERM"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_does_not_wait(start):
     child = start()
     child.tell("train without end", until="training")
@@ -126,6 +127,7 @@ def test_save_and_go_on(start):
     assert child.end("anything") == (0, "")
 
 
+@pytest.mark.slow
 def test_what_the_parent_ignores_stays_ignored(start):
     child = start("HUP INT USR1")
     child.tell("train", until="training")
@@ -134,6 +136,7 @@ def test_what_the_parent_ignores_stays_ignored(start):
     assert child.end("saved\n") == (143, STOPPED.format("SIGTERM"))
 
 
+@pytest.mark.slow
 def test_no_import_handles_anything():
     code = (
         "import signal\n"

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from bntt.analysis.result import Result
 from bntt.cli.job import do
 from bntt.runs import measure as measures
@@ -11,6 +13,7 @@ from bntt.runs.recipe.file import dump_recipe, load_recipe
 from tests.runs.tiny import opened_run
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_and_measured(tmp_path):
     """In a process of its own: what it writes is what the verbs write."""
     few = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1"]

@@ -12,6 +12,7 @@ import torch
 from bntt.analysis.attack.descent import NoFoolboxError
 from bntt.analysis.attack.gradient import NoGradientError
 from bntt.analysis.measurement import ArgumentError, InvalidResultError
+from bntt.analysis.measurements import MEASUREMENTS
 from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.cli import signals
@@ -38,12 +39,15 @@ def test_help_names_every_verb(capsys):
     assert all(verb in shown for verb in cli.verbs())
 
 
-@pytest.mark.parametrize("verb", cli.verbs())
-def test_every_verb_has_help_with_an_example(verb, capsys):
-    with pytest.raises(SystemExit) as caught:
-        cli.main([verb, "--help"])
-    assert caught.value.code == 0
-    assert f"Example: bntt {verb}" in capsys.readouterr().out
+def test_every_verb_has_help_with_an_example_and_every_argument_of_a_measurement(capsys):
+    for verb in cli.verbs():
+        with pytest.raises(SystemExit) as caught:
+            cli.main([verb, "--help"])
+        assert caught.value.code == 0
+        shown = capsys.readouterr().out
+        assert f"Example: bntt {verb}" in shown
+        fields = MEASUREMENTS[verb].arguments.__dataclass_fields__ if verb in MEASUREMENTS else ()
+        assert not [field for field in fields if f"--{field.replace('_', '-')}" not in shown], verb
 
 
 def test_an_unknown_verb_is_a_usage_error(capsys):
@@ -53,43 +57,46 @@ def test_an_unknown_verb_is_a_usage_error(capsys):
     assert "choose one of demo, train, " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (RecipeError("x"), 2),
-        (CheckpointError("x"), 4),
-        (PretrainedError("x"), 4),
-        (OSError("x"), 5),
-        (MemoryError("x"), 5),
-        (torch.OutOfMemoryError("x"), 5),
-        (RuntimeError("CUDA error: device-side assert triggered"), 5),
-        (RuntimeError("can't start new thread"), 5),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 5),
-        (NonFiniteError("x"), 6),
-        (BackendError("x"), 5),
-        (ParityError("x"), 6),
-        (InvalidResultError("x"), 7),
-        (ArgumentError("x"), 2),
-        (OtherSettingsError("x"), 2),
-        (NoFoolboxError("x"), 5),
-        (NoGradientError("x"), 2),
-        (RunLockedError("x"), 75),
-        (KeyboardInterrupt(), 130),
-        (Interrupted(signal.SIGINT, "x"), 130),
-        (Interrupted(signal.SIGTERM, "x"), 143),
-        (signals.Terminated(signal.SIGHUP), 143),
-    ],
-)
-def test_errors_end_in_one_line_and_their_code(error, code, monkeypatch, capsys):
+ERRORS = [
+    (RecipeError("x"), 2),
+    (CheckpointError("x"), 4),
+    (PretrainedError("x"), 4),
+    (OSError("x"), 5),
+    (MemoryError("x"), 5),
+    (torch.OutOfMemoryError("x"), 5),
+    (RuntimeError("CUDA error: device-side assert triggered"), 5),
+    (RuntimeError("can't start new thread"), 5),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 5),
+    (NonFiniteError("x"), 6),
+    (BackendError("x"), 5),
+    (ParityError("x"), 6),
+    (InvalidResultError("x"), 7),
+    (ArgumentError("x"), 2),
+    (OtherSettingsError("x"), 2),
+    (NoFoolboxError("x"), 5),
+    (NoGradientError("x"), 2),
+    (RunLockedError("x"), 75),
+    (KeyboardInterrupt(), 130),
+    (Interrupted(signal.SIGINT, "x"), 130),
+    (Interrupted(signal.SIGTERM, "x"), 143),
+    (signals.Terminated(signal.SIGHUP), 143),
+]
+
+
+def test_errors_end_in_one_line_and_their_code(monkeypatch, capsys):
+    raised = []
+
     def fail():
         """Fails."""
-        raise error
+        raise raised[-1]
 
     monkeypatch.setitem(cli.VERBS, "fail", fail)
-    assert cli.main(["fail"]) == code
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1
-    assert message.startswith("bntt: ")
+    for error, code in ERRORS:
+        raised.append(error)
+        assert cli.main(["fail"]) == code, error
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert message.startswith("bntt: ")
 
 
 def test_what_was_added_to_an_error_is_told_with_it(monkeypatch, capsys):
@@ -104,12 +111,11 @@ def test_what_was_added_to_an_error_is_told_with_it(monkeypatch, capsys):
     assert capsys.readouterr().err == "bntt: MemoryError; take a smaller batch\n"
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted(signal.SIGINT, "x")])
-def test_a_stop_keeps_its_code_where_the_rest_cannot_be_written(error, monkeypatch, capsys):
+def test_a_stop_keeps_its_code_where_the_rest_cannot_be_written(monkeypatch, capsys):
     def stop():
         """Stops."""
         print("never read")
-        raise error
+        raise KeyboardInterrupt
 
     monkeypatch.setitem(cli.VERBS, "stop", stop)
     with open("/dev/full", "w") as full:
@@ -150,7 +156,7 @@ def test_help_does_not_wait_for_torch():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("verb", ["list recipes", "demo --help"])
+@pytest.mark.parametrize("verb", [pytest.param("list recipes", marks=pytest.mark.slow), "demo --help"])
 def test_a_closed_pipe_is_no_error(verb):
     """No traceback where the reader has gone (fault 13)."""
     command = f"set -o pipefail; {sys.executable} -m bntt {verb} | true"
@@ -158,6 +164,7 @@ def test_a_closed_pipe_is_no_error(verb):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_training_goes_on_when_its_reader_has_gone(tmp_path):
     settings = [
         "network.width=0.125",
@@ -173,6 +180,7 @@ def test_training_goes_on_when_its_reader_has_gone(tmp_path):
     assert (tmp_path / "demo" / "evaluation.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, expected):
     code = "from bntt.cli.main import main; import os; main(['--version']); print(os.environ.get('OMP_WAIT_POLICY'))"

@@ -16,17 +16,14 @@ from bntt.data import fashion_mnist_bundled
 from bntt.data.images.image_file import Picture
 from bntt.models import pretrained, pretrained_facts
 from bntt.runs.open_run import load_run
+from tests.trained import demo_run
 
-SMALL = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1")
 TEST = fashion_mnist_bundled().test
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp("runs")
-    flags = [part for option in SMALL for part in ("-s", option)]
-    assert cli.main(["train", "demo", *flags, "--root", str(root)]) == 0
-    return root / "demo"
+@pytest.fixture
+def run():
+    return demo_run().path
 
 
 @pytest.fixture
@@ -124,36 +121,35 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("fault", BROKEN)
-def test_what_is_no_image_ends_in_one_line_that_names_it(fault, pictures, capsys):
-    path = pictures[0].with_name("broken.png")
-    BROKEN[fault](path)
-    assert cli.main(["predict", str(pictures[0]), str(path)]) == 3
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith(f"bntt: {path} ")
+def test_what_is_no_image_ends_in_one_line_that_names_it(pictures, capsys):
+    for fault, breaks in BROKEN.items():
+        path = pictures[0].with_name(f"{fault}.png")
+        breaks(path)
+        assert cli.main(["predict", str(pictures[0]), str(path)]) == 3, fault
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1), fault
+        assert err.startswith(f"bntt: {path} ")
 
 
-@pytest.mark.parametrize(
-    ("args", "code", "message"),
-    [
-        ([], 2, "name one image or more: bntt predict IMAGE..."),
-        (["IMAGE", "--draws", "0"], 2, "--draws must be 1 or more, got 0"),
-        (["IMAGE", "--seed", "-1"], 2, "--seed must be from 0 to 2**63 - 1, got -1"),
-        (["IMAGE", "--picture", "said.gif"], 2, "--picture said.gif: the name must end in .png, .pdf, .svg"),
-        (["IMAGE"] * 51 + ["--picture", "said.png"], 2, "--picture shows at most 50 images, got 51"),
-        (["IMAGE", "--picture", "/nonexistent/said.png"], 5, "/nonexistent/said.png"),
-        (["IMAGE", "--run", "/nonexistent"], 4, "/nonexistent is not a run directory"),
-    ],
-)
-def test_refusals(args, code, message, pictures, capsys):
-    assert cli.main(["predict", *[str(pictures[0]) if a == "IMAGE" else a for a in args]]) == code
-    assert message in capsys.readouterr().err
+REFUSED = [
+    ([], 2, "name one image or more: bntt predict IMAGE..."),
+    (["IMAGE", "--draws", "0"], 2, "--draws must be 1 or more, got 0"),
+    (["IMAGE", "--seed", "-1"], 2, "--seed must be from 0 to 2**63 - 1, got -1"),
+    (["IMAGE", "--picture", "said.gif"], 2, "--picture said.gif: the name must end in .png, .pdf, .svg"),
+    (["IMAGE"] * 51 + ["--picture", "said.png"], 2, "--picture shows at most 50 images, got 51"),
+    (["IMAGE", "--picture", "/nonexistent/said.png"], 5, "/nonexistent/said.png"),
+    (["IMAGE", "--run", "/nonexistent"], 4, "/nonexistent is not a run directory"),
+]
 
 
-def test_direct_coding_is_shown_once(tmp_path, pictures, capsys):
-    flags = [part for option in (*SMALL, "encoder.name=direct") for part in ("-s", option)]
-    assert cli.main(["train", "demo", *flags, "--root", str(tmp_path)]) == 0
-    assert cli.main(["predict", str(pictures[0]), "--run", str(tmp_path / "demo")]) == 0
-    assert cli.main(["predict", str(pictures[0]), "--run", str(tmp_path / "demo"), "--draws", "2"]) == 2
+def test_refusals(pictures, capsys):
+    for args, code, message in REFUSED:
+        assert cli.main(["predict", *[str(pictures[0]) if a == "IMAGE" else a for a in args]]) == code, args
+        assert message in capsys.readouterr().err, args
+
+
+def test_direct_coding_is_shown_once(pictures, capsys):
+    run = str(demo_run("encoder.name=direct").path)
+    assert cli.main(["predict", str(pictures[0]), "--run", run]) == 0
+    assert cli.main(["predict", str(pictures[0]), "--run", run, "--draws", "2"]) == 2
     assert "--draws 2: direct coding draws nothing" in capsys.readouterr().err

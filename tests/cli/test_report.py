@@ -23,7 +23,7 @@ def test_one_run(tmp_path, capsys):
 
 def test_a_trained_run_of_ours(run, tmp_path, capsys):
     out = tmp_path / "page.html"
-    assert cli.main(["activity", str(run)]) == 0
+    assert cli.main(["activity", str(run), "--draws", "1"]) == 0
     assert cli.main(["report", str(run), "--out", str(out)]) == 0
     assert "gap" not in capsys.readouterr().out
     text = out.read_text(encoding="utf-8")

@@ -119,7 +119,7 @@ def test_numbers_that_are_not_finite_end_all_with_their_code(tmp_path):
         assert told.startswith(f"bntt: process {rank}: ")
 
 
-@pytest.mark.parametrize("verb", ["demo", "list", "evaluate"])
+@pytest.mark.parametrize("verb", ["evaluate"])
 def test_other_verbs_are_for_one_process(verb, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")

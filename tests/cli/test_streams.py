@@ -10,18 +10,16 @@ import sys
 
 import pytest
 
-from bntt.cli import main as cli
 from bntt.cli import streams
+from tests.trained import copied_run
+
+SLOW = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture
+def run(tmp_path):
     """A run to measure, whose results hold γ and ±."""
-    root = tmp_path_factory.mktemp("runs")
-    values = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900")
-    flags = [part for value in values for part in ("-s", value)]
-    assert cli.main(["train", "demo", *flags, "-s", "evaluate.draws=1", "--root", str(root)]) == 0
-    return root / "demo"
+    return copied_run(tmp_path).path
 
 
 def shell(command, run, unbuffered="", **environment):
@@ -32,7 +30,8 @@ def shell(command, run, unbuffered="", **environment):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "gamma", "plus_minus"), [("ascii", "?", "?"), ("cp1252", "?", "±"), ("utf-8", "γ", "±")]
+    ("encoding", "gamma", "plus_minus"),
+    [("cp1252", "?", "±"), *(pytest.param(*row, marks=SLOW) for row in (("ascii", "?", "?"), ("utf-8", "γ", "±")))],
 )
 def test_the_tables_in_any_encoding(encoding, gamma, plus_minus, run):
     done = shell("bntt evaluate RUN --draws 2", run, PYTHONIOENCODING=encoding)
@@ -43,24 +42,22 @@ def test_the_tables_in_any_encoding(encoding, gamma, plus_minus, run):
     assert "written: " in text
 
 
-@pytest.mark.parametrize(
-    ("verb", "code", "said"),
-    [
+@pytest.mark.slow
+def test_other_verbs_in_ascii(tmp_path):
+    for verb, code, said in (
         ("train --help", 0, "-s network.num_steps=4"),
         ("list recipez", 2, "recipez"),  # a box around the error
         ("show demo", 0, "num_steps = 8"),
         ("data where", 0, "synthetic: built in"),
-    ],
-)
-def test_other_verbs_in_ascii(verb, code, said, run):
-    done = shell(f"bntt {verb}", run, PYTHONIOENCODING="ascii")
-    text = (done.stdout + done.stderr).decode("ascii")
-    assert done.returncode == code
-    assert said in text
-    assert "Traceback" not in text
+    ):
+        done = shell(f"bntt {verb}", tmp_path, PYTHONIOENCODING="ascii")
+        text = (done.stdout + done.stderr).decode("ascii")
+        assert done.returncode == code, verb
+        assert said in text, verb
+        assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [pytest.param(">&-", marks=SLOW), "<&- >&- 2>&-"])
 def test_without_an_output_the_work_is_done(closed, run):
     """Nor do prints end in a file that was given the closed descriptor's number."""
     (run / "evaluation.json").unlink(missing_ok=True)
@@ -69,26 +66,33 @@ def test_without_an_output_the_work_is_done(closed, run):
     assert json.loads((run / "evaluation.json").read_text())["images"] == 1000
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "said"),
-    [
+@pytest.mark.slow
+def test_short_answers_without_an_output(tmp_path):
+    for command, code, said in (
         ("bntt --version >&-", 0, ""),
         ("bntt --help >&-", 0, ""),
         ("bntt nope >&-", 2, "bntt: unknown verb 'nope'; choose one of"),
         ("bntt nope 2>&-", 2, ""),
         ("bntt nope 2>/dev/full", 2, ""),
-    ],
-)
-def test_short_answers_without_an_output(command, code, said, run):
-    done = shell(command, run)
-    assert done.returncode == code
-    assert done.stdout == b"", "nothing that belongs to standard error"
-    assert done.stderr.decode().startswith(said)
-    assert done.stderr.count(b"\n") == bool(said)
+    ):
+        done = shell(command, tmp_path)
+        assert done.returncode == code, command
+        assert done.stdout == b"", "nothing that belongs to standard error"
+        assert done.stderr.decode().startswith(said)
+        assert done.stderr.count(b"\n") == bool(said)
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("verb", ["--version", "--help", "list recipes", "evaluate RUN"])
+FULL = [
+    ("--version", "1"),
+    pytest.param("evaluate RUN", "", marks=SLOW),
+    pytest.param("--help", "", marks=SLOW),
+    pytest.param("list recipes", "1", marks=SLOW),
+    pytest.param("--version", "", marks=SLOW),
+    pytest.param("evaluate RUN", "1", marks=SLOW),
+]
+
+
+@pytest.mark.parametrize(("verb", "unbuffered"), FULL)
 def test_a_full_output_is_one_line_and_its_code(verb, unbuffered, run):
     done = shell(f"bntt {verb} > /dev/full", run, unbuffered)
     assert done.stderr == b"bntt: standard output cannot be written: No space left on device\n"
@@ -152,13 +156,13 @@ if owns:
 
 def work():
     '''Works until its window is closed, and then a little.'''
-    with signals.deferred() as wishes, console.progress("work", 10**9) as advance:
-        advance(1)
+    with signals.deferred() as wishes, console.progress("work") as report:
+        report(1, 10**9)
         console.line("ready")
         while not (wishes.stop if owns else (folder / "closed").exists()):
             time.sleep(0.001)
-        for _ in range(10):
-            advance(1)
+        for done in range(10):
+            report(done, 10**9)
             console.line("unseen")
             print("unseen", flush=True)
             print("unseen", file=sys.stderr)
@@ -172,7 +176,7 @@ main.entry()
 """
 
 
-@pytest.mark.parametrize(("owner", "code"), [("owns", 143), ("is owned", 0)])
+@pytest.mark.parametrize(("owner", "code"), [("owns", 143), pytest.param("is owned", 0, marks=SLOW)])
 def test_a_window_that_is_closed_takes_nothing_with_it(owner, code, tmp_path, window):
     """The session's first process gets SIGHUP; one that it left behind finds out by writing."""
     master, slave = window

@@ -66,6 +66,7 @@ def result(home, name="two-norms-small"):
     return json.loads((home / "runs" / "studies" / name / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_strangers_study(home, capsys):
     assert study("mine/two-norms.toml", "--small", "--dry-run") == 0
     assert "2 runs: 0 are used again, 0 are measured further, 2 are made" in capsys.readouterr().out

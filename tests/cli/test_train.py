@@ -9,7 +9,10 @@ from bntt.cli import main as cli
 from bntt.io.files import write_json
 from bntt.training import Session, StepRecord
 
-SMALL = ["-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "train.epochs=2", "-s", "train.batch_size=900"]
+SMALL = [
+    *("-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "train.epochs=2", "-s", "train.batch_size=900"),
+    *("-s", "data.images=1000", "-s", "evaluate.images=100"),
+]
 
 
 def train(*args):
@@ -62,6 +65,7 @@ def test_an_interrupted_run_goes_on(root, tmp_path, stopped_once):
     assert (tmp_path / "runs" / "demo" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_same_command_begins_a_run_and_takes_it_up_again(root, tmp_path, stopped_once):
     command = ["demo", *SMALL, *root, "--name", "mine", "--or-resume"]
     (tmp_path / "runs" / "mine").mkdir(parents=True)  # what a kill before the first checkpoint leaves
@@ -101,27 +105,27 @@ def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, caps
     assert "No space left on device" in captured.err
 
 
-@pytest.mark.parametrize(
-    ("args", "code", "message"),
-    [
-        (["nope"], 2, "no recipe 'nope'"),
-        (["demo", "-s", "train.epoch=3"], 2, "did you mean 'epochs'"),
-        (["demo", "-s", "network.name=vgg9"], 2, "image_size=28 cannot be halved 3 times"),
-        (["demo", "-s", "train.batch_size=1"], 2, "batches of one image"),
-        (["demo", "--name", "../x"], 2, "one folder name"),
-        (["demo", "--name", "x" * 300], 2, "at most 100"),
-        (["demo", "--device", "cuda:9"], 5, "here: cpu"),
-        (["demo", "--resume"], 4, "is not a run directory"),
-        (["demo", "--resume", "--name", "x"], 4, "is not a run directory"),
-        (["demo", "--forget-best"], 2, "--forget-best is for --resume"),
-        (["demo", "-s", "train.schedule=one-cycle", "-s", "train.warmup=1.0"], 2, "warmup must be 0 with schedule"),
-        (["cifar10"], 3, "cifar10 is not here: bntt data prepare cifar10 --from PATH"),
-    ],
-)
-def test_mistakes_leave_no_directory(args, code, message, root, tmp_path, capsys, monkeypatch):
+REFUSED = [
+    (["nope"], 2, "no recipe 'nope'"),
+    (["demo", "-s", "train.epoch=3"], 2, "did you mean 'epochs'"),
+    (["demo", "-s", "network.name=vgg9"], 2, "image_size=28 cannot be halved 3 times"),
+    (["demo", "-s", "train.batch_size=1"], 2, "batches of one image"),
+    (["demo", "--name", "../x"], 2, "one folder name"),
+    (["demo", "--name", "x" * 300], 2, "at most 100"),
+    (["demo", "--device", "cuda:9"], 5, "here: cpu"),
+    (["demo", "--resume"], 4, "is not a run directory"),
+    (["demo", "--resume", "--name", "x"], 4, "is not a run directory"),
+    (["demo", "--forget-best"], 2, "--forget-best is for --resume"),
+    (["demo", "-s", "train.schedule=one-cycle", "-s", "train.warmup=1.0"], 2, "warmup must be 0 with schedule"),
+    (["cifar10"], 3, "cifar10 is not here: bntt data prepare cifar10 --from PATH"),
+]
+
+
+def test_mistakes_leave_no_directory(root, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
-    assert train(*args, *root) == code
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
+    for args, code, message in REFUSED:
+        assert train(*args, *root) == code, args
+        error = capsys.readouterr().err
+        assert message in error, args
+        assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists()

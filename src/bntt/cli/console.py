@@ -1,11 +1,10 @@
-"""What the verbs print: progress (a bar on a terminal, plain lines elsewhere), tables, results."""
+"""What verbs print: progress (a bar on a terminal, plain lines elsewhere), tables, sections of results."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from bntt.charts.records import STEPS, Axis, HeatMap, Lines
+from bntt.charts.section import Section
 from bntt.cli import streams
 from bntt.runs.training.epoch_log import EpochResult, Notice, Told
 
@@ -55,22 +56,8 @@ def line(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Progress over ``total`` images: a bar on a terminal, a line a minute elsewhere. Yields what advances it."""
-    done = 0
-    with progress_of(what) as report:
-
-        def advance(images: int) -> None:
-            nonlocal done
-            done += images
-            report(done, total)
-
-        yield advance
-
-
-@contextmanager
-def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
-    """As :func:`progress`, for work that tells its total as it goes: yields a function of ``(done, total)``."""
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress of work: a bar on a terminal, a line a minute elsewhere. Yields a function of ``(done, total)``."""
     with _bar() as bar:
         task = bar.add_task(what, total=None, visible=False)
         watch = _Watch()
@@ -98,12 +85,12 @@ class _Watch:
         self.spoke = now
 
 
-def training(told: Iterable[Told], epochs: int, images: int) -> None:
+def training(records: Iterable[Told], epochs: int, images: int) -> None:
     """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
     watch = None
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
-        for record in told:
+        for record in records:
             if isinstance(record, Notice):
                 line(record.text)
                 continue
@@ -158,20 +145,6 @@ def shown_steps(steps: int) -> Sequence[int]:
     return [count - 1 for count in counts if count < steps] + [steps - 1]
 
 
-def numbers(title: str, steps: int, rows: Mapping[str, Sequence[float]]) -> None:
-    """A table of numbers with two digits; a dash where there is none."""
-    table(title, steps, {name: [number(n, ".2f") for n in row] for name, row in rows.items()})
-
-
-def number(value: float, form: str) -> str:
-    """A number as a table shows it; a dash where there is none.
-
-    >>> number(0.25, ".0%"), number(math.nan, ".0%")
-    ('25%', '-')
-    """
-    return "-" if math.isnan(value) else f"{value:{form}}"
-
-
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Rows of text under heads, the first column to the left."""
     console.print(title, style="bold", markup=False)
@@ -181,6 +154,44 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*(cell for _, cell in zip(heads, row, strict=True)))
     console.print(grid)
+
+
+def section(title: str, of: Section) -> None:
+    """Print a section of results: its words, its tables, and the numbers of its charts over time."""
+    line("")
+    line(title)
+    for words in of.words:
+        line(words)
+    for one in (*of.tables, *of.folded):
+        columns(one.caption, one.columns, ([cell.text for cell in row] for row in one.rows))
+        if one.note:
+            line(one.note)
+    for chart in of.charts:
+        if isinstance(chart, Lines) and chart.x == STEPS:
+            _over_time(chart)
+        elif isinstance(chart, HeatMap) and chart.x == STEPS:
+            rows = zip(chart.rows, chart.values, strict=True)
+            cells = {name: [_value(value, chart.value) for value in row] for name, row in rows}
+            table(f"{chart.title}: {chart.value.label}, at step", len(chart.columns), cells)
+    for gap in of.gaps:
+        line(gap)
+
+
+def _over_time(chart: Lines) -> None:
+    steps = max((round(x) for one in chart.lines for x in one.x), default=0)
+    rows = {}
+    for one in chart.lines:
+        values = {round(x): y for x, y in zip(one.x, one.y, strict=True) if y is not None}
+        rows[one.name] = [_value(values.get(t), chart.y) for t in range(1, steps + 1)]
+    table(f"{chart.title}: {chart.y.label}, at step", steps, rows)
+
+
+def _value(value: float | None, axis: Axis) -> str:
+    if value is None:
+        return "-"
+    if axis.percent:
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
 
 
 @contextmanager

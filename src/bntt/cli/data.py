@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from bntt.analysis.measurement import Split
-from bntt.cli.framing import DEFAULT, WithoutPrefix
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
+    from bntt.data.events.event_sets import Framing
     from bntt.data.prepared import Manifest
 
 
@@ -48,12 +49,54 @@ def _names(
     )
 
 
+@dataclass(frozen=True)
+class FrameFlags:
+    """For recordings alone."""
+
+    steps: int = 20
+    """T, how many frames a recording."""
+    size: int = 42
+    """Rows and columns of a frame."""
+    by: Literal["time", "count"] = "time"
+    """What frames share equally: the recording's time, or its events."""
+    cells: Literal["counts", "binary"] = "counts"
+    """Counts of events, or 1 where there are any."""
+    beyond: Literal["widen", "saturate"] = "widen"
+    """A count over 255 takes 16 bits a cell, or stays at 255."""
+    format: str = ""
+    """Of the files: aedat2, aedat2-raw, aedat2-davis240, aedat2-davis346, aedat4, nmnist, npz; "events" needs it."""
+    sensor: tuple[int, int] | None = None
+    """Rows and columns of the sensor, for npz alone."""
+
+    def framing(self, name: str) -> Framing | None:
+        """What they say of a set of recordings; None for one of images.
+
+        Raises:
+            DataError: if they are given for images, or cannot be.
+        """
+        from bntt.data.errors import DataError
+        from bntt.data.events.binning import Binning
+        from bntt.data.events.event_sets import Framing
+        from bntt.data.registry import DATASETS
+
+        if not DATASETS[name].formats:
+            given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]
+            if given:
+                raise DataError(f"{name} are images, and {', '.join(given)} are for recordings: leave them out")
+            return None
+        try:
+            binning = Binning(self.steps, self.size, self.size, by=self.by, cells=self.cells, beyond=self.beyond)
+        except ValueError as error:
+            raise DataError(f"frames of {name}: {error}") from None
+        return Framing(binning, self.format, self.sensor)
+
+
 def prepare(
     name: tyro.conf.Positional[Name],
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
     download: bool = False,
     allow_modified_data: bool = False,
-    frames: WithoutPrefix = DEFAULT,
+    frames: Annotated[FrameFlags, tyro.conf.arg(name="")] = FrameFlags(),
 ) -> None:
     """Read a dataset from its own files, check it against published checksums, and write the tensors training reads.
 
@@ -74,7 +117,7 @@ def prepare(
     framing = frames.framing(name)
     if framing is not None and (download or allow_modified_data):
         raise DataError(f"{name}: no checksum of recordings is published; they come from your own files, with --from")
-    with console.progress_of(f"preparing {name}") as progress:
+    with console.progress(f"preparing {name}") as progress:
         folder, manifest = prepare_dataset(
             name, source, framing=framing, download=download, allow_modified=allow_modified_data, progress=progress
         )
@@ -115,7 +158,7 @@ def simulate(
         raise DataError(f"--seed must be from 0 to 2**63 - 1, got {seed}")
     folder = to or simulated_root(name)
     images = open_dataset(name, source)[0].train
-    with console.progress_of(f"simulating {name}") as progress:
+    with console.progress(f"simulating {name}") as progress:
         simulate_set(images, folder, name=name, count=recordings, seed=seed, progress=progress)
     size = sum(path.stat().st_size for path in folder.rglob("*.aedat"))
     console.line(f"simulated {recordings:,} recordings of {name}, {size / 1e9:.2f} GB, in {folder}")
@@ -198,7 +241,7 @@ def show(
     from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 
     recipe = recipe_for(name, overrides)
-    with console.progress_of(f"preparing {recipe.data.name}") as progress:
+    with console.progress(f"preparing {recipe.data.name}") as progress:
         data = build_data(recipe, progress)
     sample = sample_of(recipe, data, split, index)
     path = picture or Path(f"{Path(name).stem}-{split}-{index}.png")

@@ -14,7 +14,6 @@ import tyro
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
-from bntt.cli.demo import demo
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names
 from bntt.cli.measure import verb
@@ -22,7 +21,7 @@ from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.show import show
 from bntt.cli.study import StudyError, study
-from bntt.cli.train import train
+from bntt.cli.train import demo, train
 from bntt.runs.stability.measurement import STABILITY
 from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
@@ -39,7 +38,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "data": data.data,
     "bench": bench,
 }
-
 """Verbs that are no measurements."""
 
 
@@ -67,9 +65,7 @@ process of many), 6 numbers not finite,
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
-    if (
-        "GOMP_SPINCOUNT" not in os.environ
-    ):  # waiting threads sleep: a spinning one keeps a core from the kernels' threads
+    if "GOMP_SPINCOUNT" not in os.environ:  # a waiting thread that spins keeps a core from the kernels' threads
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
@@ -173,26 +169,13 @@ def exit_code(error: Exception) -> int | None:
         return error.code
     if any(said in str(error) for said in MACHINE):
         return 5
-    codes: dict[type[Exception], int] = {
-        RecipeError: 2,
-        ArgumentError: 2,
-        LaunchError: 2,
-        DataError: 3,
-        CheckpointError: 4,
-        PretrainedError: 4,
-        DeviceError: 5,
-        BackendError: 5,
-        LostProcessError: 5,
-        NonFiniteError: 6,
-        ParityError: 6,
-        LossBudgetError: 7,
-        InvalidResultError: 7,
-        OtherSettingsError: 2,
-        NoFoolboxError: 5,
-        NoGradientError: 2,
-        RunLockedError: 75,
-        MemoryError: 5,
-        torch.OutOfMemoryError: 5,
-        OSError: 5,
+    codes: dict[int, tuple[type[Exception], ...]] = {
+        2: (RecipeError, ArgumentError, LaunchError, OtherSettingsError, NoGradientError),
+        3: (DataError,),
+        4: (CheckpointError, PretrainedError),
+        6: (NonFiniteError, ParityError),
+        7: (LossBudgetError, InvalidResultError),
+        75: (RunLockedError,),
+        5: (DeviceError, BackendError, LostProcessError, NoFoolboxError, MemoryError, torch.OutOfMemoryError, OSError),
     }
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+    return next((code for code, kinds in codes.items() if isinstance(error, kinds)), None)

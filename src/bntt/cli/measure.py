@@ -72,7 +72,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
 def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
-    from bntt.cli import console, sections, streams
+    from bntt.cli import console, streams
     from bntt.runs.measure import find, keep
 
     json, csv, out = given["json"], given["csv"], given["out"]
@@ -80,7 +80,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
         raise ArgumentError("--json and --csv: choose one")
     asked = checked_arguments(measurement.arguments, vars(given["arguments"]))
     opened = _opened(measurement, given, asked)
-    with console.progress_of("measuring") as report, warnings.catch_warnings(record=True) as found_odd:
+    with console.progress("measuring") as report, warnings.catch_warnings(record=True) as found_odd:
         warnings.simplefilter("default", UserWarning)
         found = find(measurement, opened, asked, Progress(report))
     for warning in found_odd:
@@ -90,7 +90,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     elif csv:
         console.as_csv(found.rows())
     else:
-        sections.show(found.title, found.section())
+        console.section(found.title, found.section())
     written = keep(measurement, found, asked, out or opened[0].path)
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")

@@ -79,13 +79,13 @@ def predict(
         untrained = "imported" if loaded.recipe.imported.file else "converted"
         answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else untrained}"
     pictures = [read_picture(path, shape, invert=invert) for path in images]
-    with console.progress("predicting", len(pictures)) as advance:
-        said = []
+    said = []
+    with console.progress("predicting") as report:
         for one in pictures:
             pixels = one.pixels.unsqueeze(0).float() / 255
             shown = arrange(pixels, order) if order else pixels
             said.append((one, predictions(model, shown, classes, seed=seed, draws=draws)[0]))
-            advance(1)
+            report(len(said), len(pictures))
     if json:
         entries = [_entry(*pair) for pair in said]
         console.as_json({"network": name, "classes": classes, "seed": seed, "draws": draws, "images": entries})

@@ -1,4 +1,4 @@
-"""``bntt train``: one recipe, one run directory."""
+"""``bntt train`` and ``bntt demo``: one recipe, one run directory."""
 
 from __future__ import annotations
 
@@ -63,6 +63,20 @@ def train(
         run_recipe(begun.recipe, begun.place, resume=begun.goes_on, forget_best=forget_best, processes=processes)
 
 
+def demo(root: Path = Path("runs")) -> None:
+    """Train a small BNTT network on the real images inside the package, in about a minute, and show what it learned.
+
+    Example: bntt demo
+
+    Args:
+        root: where run directories are made.
+    """
+    from bntt.runs.directory import new_run_directory
+    from bntt.runs.recipe.file import load_recipe
+
+    run_recipe(load_recipe("demo"), lambda: new_run_directory("demo", root))
+
+
 def run_recipe(
     recipe: Recipe,
     place: Callable[[], RunDirectory],
@@ -87,7 +101,7 @@ def run_recipe(
     _keep_freed_memory()
     recipe, processes = with_whole_root(recipe), processes or Processes()
     device, many = processes.device, processes.count
-    with console.progress_of("preparing data") as progress:
+    with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
     check_shareable(recipe, data, processes, begun=resume)
     build_model(recipe, data, device)
@@ -145,16 +159,16 @@ def _measure(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processe
     """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
     from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
     from bntt.analysis.measurement import Progress
-    from bntt.cli import console, sections
+    from bntt.cli import console
     from bntt.runs.evaluation import evaluate_run
     from bntt.runs.measure import keep
 
-    with console.progress_of("measuring") as report:
+    with console.progress("measuring") as report:
         found = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))
     if not processes.first:
         return
     asked = EvaluateArguments()
-    sections.show(found.title, found.section())
+    console.section(found.title, found.section())
     written = keep(EVALUATE, found.model_copy(update={"arguments": asked}), asked, run.path)
     console.line(f"written: {', '.join(map(str, written))}")
 
