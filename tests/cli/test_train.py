@@ -116,7 +116,7 @@ REFUSED = [
     (["demo", "--resume"], 4, "is not a run directory"),
     (["demo", "--resume", "--name", "x"], 4, "is not a run directory"),
     (["demo", "--forget-best"], 2, "--forget-best is for --resume"),
-    (["demo", "-s", "train.schedule=one-cycle", "-s", "train.warmup=1.0"], 2, "warmup must be 0 with schedule"),
+    (["demo", "-s", "train.schedule=one-cycle", "-s", "train.warmup=1.0"], 2, "must be 0 with schedule"),
     (["cifar10"], 3, "cifar10 is not here: bntt data prepare cifar10 --from PATH"),
 ]
 
