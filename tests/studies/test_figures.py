@@ -5,13 +5,14 @@ import math
 import pytest
 
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.charts.files import draw_figure
+from bntt.charts.files import draw_figure, save_figure
 from bntt.charts.records import Figure
 from bntt.studies.figures import (
     CHARTS,
     bounds,
     drifts,
     failures,
+    figures_of,
     folds,
     layer_spikes,
     layers,
@@ -26,7 +27,6 @@ from bntt.studies.figures import (
 from bntt.studies.numbers import column_of, layers_of, mean_rows, measured_runs, styles_of
 from bntt.studies.study_file import load_study, study_names
 from bntt.studies.study_schema import FIGURES, Bars, Noise, OverTime, Scatter
-from tests.rows import each
 from tests.studies.found import empty_result, full_result, small_result
 
 
@@ -178,15 +178,23 @@ def test_what_a_picture_names():
     assert Noise(kind="noise", measure="mine", **words).source == "mine"
 
 
-@each("name", study_names())
-def test_every_picture_is_drawn(name, tmp_path):
-    saved = save_figures(full_result(name), tmp_path)
-    assert len(saved) == len(load_study(name).figures)
-    for one in saved:
-        text = (tmp_path / one["file"]).read_text(encoding="utf-8")
-        assert text.startswith("<?xml")
-        assert "</svg>" in text
-        assert one["alt"].endswith("(at the small setting)")
+def test_every_picture_has_its_charts_and_one_of_each_kind_is_drawn(tmp_path):
+    kinds = set()
+    for name in study_names():
+        found = list(figures_of(full_result(name)))
+        assert [part for _, part, _ in found] == list(load_study(name).figures), name
+        for file, part, figure in found:
+            if part.kind not in kinds:
+                save_figure(figure, tmp_path / file)
+                assert "</svg>" in (tmp_path / file).read_text(encoding="utf-8"), name
+            kinds.add(part.kind)
+    assert kinds == set(CHARTS)
+
+
+def test_a_kept_picture_says_what_it_shows(tmp_path):
+    (one,) = save_figures(small_result(), tmp_path)
+    assert (tmp_path / one["file"]).read_text(encoding="utf-8").startswith("<?xml")
+    assert one["alt"].endswith("(at the small setting)")
 
 
 def test_nothing_is_drawn_of_nothing(tmp_path):
