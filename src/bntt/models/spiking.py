@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from torch import nn
 
 from bntt.models.plan import HiddenLayer, initialize, linear
-from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout, SpikeCount
 from bntt.nn.kinds import NEURONS, NORMS, NormBuilder, neuron_facts_by_name
 from bntt.nn.network.spiking_network import SpikingNetwork

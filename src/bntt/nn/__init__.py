@@ -6,8 +6,8 @@ from bntt.nn.blocks.block import BlockState as BlockState
 from bntt.nn.blocks.block import CurrentBlock as CurrentBlock
 from bntt.nn.blocks.block import LayerBlock as LayerBlock
 from bntt.nn.blocks.block import NeuronBlock as NeuronBlock
+from bntt.nn.blocks.block import SpikeDropout as SpikeDropout
 from bntt.nn.blocks.block import SpikingBlock as SpikingBlock
-from bntt.nn.blocks.dropout import SpikeDropout as SpikeDropout
 from bntt.nn.blocks.readout import Readout as Readout
 from bntt.nn.blocks.readout import SpikeCount as SpikeCount
 from bntt.nn.blocks.residual import Residual as Residual
@@ -39,11 +39,11 @@ from bntt.nn.network.measured import Currents as Currents
 from bntt.nn.network.measured import LayerMeasures as LayerMeasures
 from bntt.nn.network.measured import Measure as Measure
 from bntt.nn.network.measured import Measured as Measured
+from bntt.nn.network.measured import Trace as Trace
+from bntt.nn.network.measured import evaluating as evaluating
 from bntt.nn.network.retime import retime as retime
 from bntt.nn.network.spiking_network import SpikingNetwork as SpikingNetwork
 from bntt.nn.network.state import NetworkState as NetworkState
-from bntt.nn.network.trace import Trace as Trace
-from bntt.nn.network.trace import evaluating as evaluating
 from bntt.nn.neurons import LIF as LIF
 from bntt.nn.neurons import FoldedLIF as FoldedLIF
 from bntt.nn.neurons import Rectifier as Rectifier

@@ -8,7 +8,7 @@ import torch
 
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.trace import evaluating
+from bntt.nn.network.measured import evaluating
 from bntt.nn.norms.held_statistics import hold_statistics
 from bntt.nn.norms.temporal import TemporalNorm
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.nn.network.trace import Trace, check_finite_input, evaluating
+from bntt.nn.network.measured import Trace, check_finite_input, evaluating
 from tests.kernels import choose
 
 

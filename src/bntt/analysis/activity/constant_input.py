@@ -17,9 +17,8 @@ from bntt.analysis.accuracy.result import Surprise, UnvaryingInput
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import Measure
+from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.network.trace import evaluating
 from bntt.nn.norms.temporal import TemporalNorm
 
 

@@ -14,9 +14,8 @@ from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, check_labels
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
-from bntt.nn.network.measured import Measure, joined
+from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE
-from bntt.nn.network.trace import evaluating
 from bntt.nn.norms.held_statistics import hold_statistics
 from bntt.nn.norms.temporal import TemporalNorm
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
 from bntt.nn.encoders.poisson import PoissonEncoder
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.trace import evaluating
+from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
 
 ATTACK_DRAW = FIRST_DRAW << 8

@@ -23,7 +23,7 @@ from bntt.analysis.attack.square import search
 from bntt.analysis.measurement import Opened
 from bntt.analysis.result import Number, Record
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.trace import evaluating
+from bntt.nn.network.measured import evaluating
 
 ALONG = ("fgsm", "pgd")
 """The attacks that follow gradients."""

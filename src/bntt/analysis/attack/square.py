@@ -17,7 +17,7 @@ from bntt.analysis.attack.gradient import ATTACK_DRAW
 from bntt.analysis.attack.measurement import check_eps
 from bntt.nn.encoders.encoder import index_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.trace import evaluating
+from bntt.nn.network.measured import evaluating
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 SHARE = 0.8

@@ -19,9 +19,8 @@ from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.engine.graph.recording import distribution
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import Measure, joined
+from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.network.trace import evaluating
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.norm import Moments, moment_sums, moments_of_sums
 

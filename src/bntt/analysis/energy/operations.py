@@ -29,8 +29,7 @@ from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, joined
-from bntt.nn.network.trace import evaluating
+from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, evaluating, joined
 
 Arriving = Literal["spikes", "counts", "analog", "nothing"]
 """Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""

@@ -14,8 +14,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
-from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.kinds import neuron_facts, norm_facts

@@ -22,9 +22,8 @@ from bntt.nn.network.call import Call, noise_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.fold import fold
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import Measure
+from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.network.trace import evaluating
 from bntt.nn.norms.temporal import TemporalNorm
 
 STEPS_AT_ONCE = 5

@@ -16,8 +16,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
 from bntt.analysis.exit.early_exit import ROUNDING, check_loss
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import Measure
-from bntt.nn.network.trace import evaluating
+from bntt.nn.network.measured import Measure, evaluating
 
 Criterion = Literal["confidence", "margin", "entropy"]
 CRITERIA: tuple[Criterion, ...] = ("confidence", "margin", "entropy")

@@ -14,9 +14,8 @@ from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCurve
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.measured import LayerMeasures, Measure
+from bntt.nn.network.measured import LayerMeasures, Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.network.trace import evaluating
 from bntt.nn.neurons import LIF
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bntt.engine.door import is_plain
 from bntt.engine.private import has_global_hooks
-from bntt.nn.blocks.weights import weigh
+from bntt.nn.blocks.stage import weigh
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Call, check_call
 from bntt.nn.tensor_checks import check_tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,16 +84,7 @@ class NoisyEncoder(nn.Module):
         """T, of the encoder inside."""
         return self.encoder.num_steps
 
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
+    def forward(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0, **call: Any) -> Tensor:
         """What drives the network, ``[S, B, C, H, W]``, for clean images ``[B, C, H, W]`` with pixels in [0, 1].
 
         See :class:`~bntt.nn.Encoder` for the arguments; ``seed`` is of the encoder's own randomness.
@@ -101,7 +93,7 @@ class NoisyEncoder(nn.Module):
             TypeError, ValueError: if the encoder refuses the clean images, or what follows.
         """
         x = self.normalized(images, index=index, draw=draw)
-        return self.encoder.spikes(x, seed=seed, index=index, draw=draw, steps=steps, compact=compact)
+        return self.encoder.spikes(x, index=index, draw=draw, **call)
 
     def normalized(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0) -> Tensor:
         """The images with their noise, normalised as the encoder does it; clean ones are looked at first.

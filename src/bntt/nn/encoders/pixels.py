@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,16 +121,7 @@ class PixelEncoder(nn.Module, ABC):
         for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
             self.register_buffer(name, rows)
 
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
+    def forward(self, images: Tensor, **call: Any) -> Tensor:
         """What drives the network, ``[S, B, C, H, W]``, for images ``[B, C, H, W]`` with pixels in [0, 1].
 
         See :class:`~bntt.nn.Encoder` for the arguments.
@@ -137,8 +129,7 @@ class PixelEncoder(nn.Module, ABC):
         Raises:
             TypeError, ValueError: if :func:`normalized` refuses the images, or ``spikes`` what follows.
         """
-        x = self.normalized(images)
-        return self.spikes(x, seed=seed, index=index, draw=draw, steps=steps, compact=compact)
+        return self.spikes(self.normalized(images), **call)
 
     def normalized(self, images: Tensor) -> Tensor:
         """The first half of a call: the images after all checks, per channel of mean 0 and deviation 1."""

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from bntt.engine.compute import Compute
-from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.fuse import Site, fuse
 from bntt.nn.fusion.supported import Layout

@@ -6,7 +6,7 @@ dtype) and anything wrong (a shape that does not fit) runs as the module that it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,16 +20,18 @@ from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Node, Start
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.private import parts_of
-from bntt.nn.blocks.block import BlockState, CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.block import BlockState, CurrentBlock, LayerBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.supported import (
     Layout,
+    NotKnown,
     Pooled,
     drive_of,
     geometry_of,
+    known,
     normalisation_of,
     pool_of,
+    refuse,
     synapse_of,
     why_not_neuron,
     why_not_norm,
@@ -56,7 +58,7 @@ class FusedNode(NamedTuple):
     """Which of the block's states it starts from; None: it carries nothing."""
     layer: str | None = None
     """The block's layer that it is measured as."""
-    norm: nn.Module | None = None
+    norm: TemporalNorm | None = None
     """Whose running statistics take the batch in."""
     memory: tuple[int, int, int] = (1, 1, 1)
     """Height, width and channels of its neurons, in the order of memory."""
@@ -76,7 +78,7 @@ class FusedNode(NamedTuple):
                 not have.
         """
         membrane, past = (None, None) if state is None else state
-        if isinstance(self.norm, TemporalNorm):
+        if self.norm is not None:
             self.norm.check_past(first, past)
         if membrane is not None:
             height, width, channels = self.memory
@@ -152,8 +154,11 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
             if tensor.dtype != wanted or tensor.device != site.device:
                 return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
     making, entered = _Making(site), _Place(0, layout)
-    found = making.residual(block, entered) if type(block) is Residual else making.unit(block, entered, "")
-    return found if isinstance(found, str) else FusedBlock(tuple(making.nodes), found.layout, type(block) is Residual)
+    try:
+        left = making.residual(block, entered) if isinstance(block, Residual) else making.unit(block, entered, "")
+    except NotKnown as reason:
+        return str(reason)
+    return FusedBlock(tuple(making.nodes), left.layout, type(block) is Residual)
 
 
 class _Place(NamedTuple):
@@ -191,92 +196,82 @@ class _Making:
         self.nodes.append(fused._replace(node=replace(node, reads=back)))
         return _Place(len(self.nodes), layout)
 
-    def residual(self, block: Residual, entered: _Place) -> _Place | str:
+    def residual(self, block: Residual, entered: _Place) -> _Place:
         """Body, shortcut, their sum and what comes after."""
-        ends = []
-        for parts in (block.body, block.shortcut):
-            at = entered
-            for name, part in parts.items():
-                found = self.unit(part, at, name)
-                if isinstance(found, str):
-                    return f"its {name!r}: {found}"
-                at = found
-            ends.append(at)
-        body, beside = ends
+        body, beside = (self._chain(dict(parts.items()), entered) for parts in (block.body, block.shortcut))
         if body.layout != beside.layout:
-            return block.differs(body.layout.shape, beside.layout.shape)
+            raise NotKnown(block.differs(body.layout.shape, beside.layout.shape))
         total = self.add(FusedNode(Sum(())), body, beside, layout=body.layout)
-        if block.after is None:
-            return total
-        found = self.unit(block.after, total, "after")
-        return f"its 'after': {found}" if isinstance(found, str) else found
+        return total if block.after is None else self._chain({"after": block.after}, total)
 
-    def unit(self, block: nn.Module, at: _Place, name: str) -> _Place | str:
+    def _chain(self, parts: Mapping[str, nn.Module], at: _Place) -> _Place:
+        """Blocks of one layer, one behind another."""
+        for name, part in parts.items():
+            try:
+                at = self.unit(part, at, name)
+            except NotKnown as reason:
+                raise NotKnown(f"its {name!r}: {reason}") from None
+        return at
+
+    def unit(self, block: nn.Module, at: _Place, name: str) -> _Place:
         """A block of one layer."""
-        if type(block) not in UNITS:
-            return f"it is {type(block).__name__}, which the kernels do not know"
+        if type(block) not in UNITS or not isinstance(block, LayerBlock):
+            raise NotKnown(f"it is {type(block).__name__}, which the kernels do not know")
         unit, self.units = self.units, self.units + 1
-        if isinstance(block, NeuronBlock):
-            return self._neurons(block, at, unit, name)
-        return self._layer(block, at, unit, name)  # type: ignore[arg-type]
+        firing: _Firing | None
+        norm = block.norm if isinstance(block.norm, TemporalNorm) else None
+        if block.synapse is None:
+            (height, width, channels), flat = at.layout.memory, len(at.layout.shape) == 1
+            if flat and height * width > 1:
+                raise NotKnown("its input is a flattened image")
+            firing = fires = self._firing(block, (channels, height, width), flat)
+            node: Any = Fire(fires.neuron, fires.pooled.average, fires.gain, fires.bias)
+        else:
+            weights, flatten, (height, width, channels) = known(synapse_of(block.synapse, at.layout))
+            flat = isinstance(weights, nn.Linear)
+            firing = None if block.lif is None else self._firing(block, (channels, height, width), flat)
+            node = self._layer(block, weights, flatten, (height, width, channels), firing)
+        shape = (channels,) if flat else (channels, height, width)
+        fused = FusedNode(node, unit, name, norm, (height, width, channels), flat)
+        now = self.add(fused, at, layout=Layout(shape, (height, width, channels)))
+        return now if firing is None else self._followed(firing, now)
 
-    def _layer(self, block: SpikingBlock | CurrentBlock, at: _Place, unit: int, name: str) -> _Place | str:
-        synapse = synapse_of(block.synapse, at.layout)
-        if isinstance(synapse, str):
-            return synapse
-        weights, flatten, (height, width, channels) = synapse
-        flat, site = isinstance(weights, nn.Linear), self.site
-        firing = self._firing(block, (channels, height, width), flat) if isinstance(block, SpikingBlock) else None
-        if isinstance(firing, str):
-            return firing
+    def _layer(
+        self,
+        block: LayerBlock,
+        weights: nn.Conv2d | nn.Linear,
+        flatten: bool,
+        size: tuple[int, int, int],
+        firing: _Firing | None,
+    ) -> Layer:
+        """Weights, the norm and, where they fire, the neurons; ``size`` is that of the current, channels last."""
+        assert block.norm is not None  # weights have one
+        site, (height, width, channels) = self.site, size
         single = site.compute.reduce is None and site.batch * height * width == 1
-        if reason := why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single):
-            return reason
-        folded = firing is not None and isinstance(firing.neuron, FoldedNeuron)
-        if folded and type(block.norm) is not NoNorm:
-            return f"its norm is {type(block.norm).__name__}, and the kernels know folded neurons without one alone"
+        refuse(why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single))
+        if firing is not None and isinstance(firing.neuron, FoldedNeuron) and type(block.norm) is not NoNorm:
+            kind = type(block.norm).__name__
+            raise NotKnown(f"its norm is {kind}, and the kernels know folded neurons without one alone")
         window, neuron = ((1, 1), None) if firing is None else (firing.pooled.average, firing.neuron)
         tables = normalisation_of(block.norm, site.steps, channels, site.device)
         if firing is not None and firing.gain is not None:  # a part of γ and β; without a norm they are 1 and 0
             beta = firing.bias if tables["beta"] is None else tables["beta"] * firing.gain
             tables |= {"gamma": tables["gamma"] * firing.gain, "beta": beta}
         given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
-        if reason := why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device):
-            return reason
-        layer = Layer(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
-        fused = FusedNode(layer, unit, name, block.norm, (height, width, channels), flat)
-        shape = (channels,) if flat else (channels, height, width)
-        now = self.add(fused, at, layout=Layout(shape, (height, width, channels)))
-        return now if firing is None else self._followed(firing, now)
+        refuse(why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device))
+        return Layer(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
 
-    def _neurons(self, block: NeuronBlock, at: _Place, unit: int, name: str) -> _Place | str:
-        height, width, channels = at.layout.memory
-        flat = len(at.layout.shape) == 1
-        if flat and height * width > 1:
-            return "its input is a flattened image"
-        firing = self._firing(block, (channels, height, width), flat)
-        if isinstance(firing, str):
-            return firing
-        node = Fire(firing.neuron, firing.pooled.average, firing.gain, firing.bias)
-        fused = FusedNode(node, unit, name, None, at.layout.memory, flat)
-        return self._followed(firing, self.add(fused, at, layout=at.layout))
-
-    def _firing(self, block: SpikingBlock | NeuronBlock, image: tuple[int, int, int], flat: bool) -> _Firing | str:
-        """Known neurons and what follows them, or why they are not known."""
-        lif, dropout = block.lif, block.dropout
-        if not (type(lif) is LIF or type(lif) is FoldedLIF):
-            return f"its lif is {type(lif).__name__}, which the kernels do not know"
+    def _firing(self, block: LayerBlock, image: tuple[int, int, int], flat: bool) -> _Firing:
+        """Known neurons and what follows them."""
+        lif, dropout, pool = block.lif, block.dropout, block.pool
+        if not (type(lif) is LIF or type(lif) is FoldedLIF) or pool is None:
+            raise NotKnown(f"its lif is {type(lif).__name__}, which the kernels do not know")
         if dropout is not None and type(dropout) is not SpikeDropout:
-            return f"its dropout is {type(dropout).__name__}, which the kernels do not know"
-        neuron, steps = lif.neuron, self.site.steps
-        if reason := why_not_neuron(neuron, steps, image[0], self.site.compute.kernels):
-            return reason
-        pooled = pool_of(block.pool, image, flat)
-        return (
-            pooled
-            if isinstance(pooled, str)
-            else _Firing(*drive_of(neuron, steps, image[0], self.site.device), pooled, dropout)
-        )
+            raise NotKnown(f"its dropout is {type(dropout).__name__}, which the kernels do not know")
+        neuron, site = lif.neuron, self.site
+        refuse(why_not_neuron(neuron, site.steps, image[0], site.compute.kernels))
+        pooled = known(pool_of(pool, image, flat))
+        return _Firing(*drive_of(neuron, site.steps, image[0], site.device), pooled, dropout)
 
     def _followed(self, firing: _Firing, at: _Place) -> _Place:
         """What comes after the neurons."""

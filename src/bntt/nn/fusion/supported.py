@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,28 @@ from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
+T = TypeVar("T")
 LARGEST_WINDOW = 255
 """Spikes of a pooling window are counted in a byte."""
 remember(nn.Sequential, nn.Flatten, nn.Identity, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 remember(TemporalNorm, LayerNorm, NoNorm)
+
+
+class NotKnown(Exception):
+    """What the kernels do not know of a block."""
+
+
+def known(found: T | str) -> T:
+    """What was found; a reason why it was not is raised."""
+    if isinstance(found, str):
+        raise NotKnown(found)
+    return found
+
+
+def refuse(reason: str) -> None:
+    """Raise a reason, if there is one."""
+    if reason:
+        raise NotKnown(reason)
 
 
 class Layout(NamedTuple):

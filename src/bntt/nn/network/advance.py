@@ -23,7 +23,6 @@ from bntt.nn.fusion.plan import plan_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured, of_seen
 from bntt.nn.network.watch import membrane_at, watching
-from bntt.nn.norms.temporal import TemporalNorm
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _run_fused(
     ran = run_stack(stack, spikes, mean_over_time=mean)
     steps = work.call.steps(x)
     for one, found in zip(fused, ran.moments, strict=True):
-        if found is not None and isinstance(one.norm, TemporalNorm):
+        if found is not None and one.norm is not None:
             one.norm.take_in(found, slice(None) if one.norm.method.shared_running else steps, work.call.first)
     after, measured, ends, seen = list[Any](), Measured(), list(ran.ends), list(ran.seen)
     for (name, block), state in zip(run.items(), states, strict=True):

@@ -12,15 +12,13 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.nn.blocks.readout import is_linear
-from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed, settle
-from bntt.nn.blocks.weights import weigh
+from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed, settle, weigh
 from bntt.nn.fusion.plan import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Work, advance_blocks, layers_of, real
 from bntt.nn.network.call import Call, Noise, noise_of
-from bntt.nn.network.measured import Measure, joined
+from bntt.nn.network.measured import Measure, Trace, check_finite_input, evaluating, joined
 from bntt.nn.network.state import NetworkState
-from bntt.nn.network.trace import Trace, check_finite_input, evaluating
 
 STEPS_AT_ONCE = 25
 """Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""

@@ -14,8 +14,7 @@ from typing import NamedTuple
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from bntt.nn.blocks.block import SpikingBlock
-from bntt.nn.blocks.dropout import SpikeDropout
+from bntt.nn.blocks.block import SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, Rectifier

@@ -24,8 +24,8 @@ from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.network.call import Call
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.network.trace import evaluating
 from bntt.nn.neurons import LIF
 
 BALANCING = 1 << 31
