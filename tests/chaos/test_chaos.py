@@ -8,11 +8,11 @@ import pytest
 from tests.chaos.stops import CODES, PLACES, STRIKES, strikes_at
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-def test_every_place_is_there(place):
-    assert callable(getattr(place.owner, place.function))
-    assert place.call >= 1
-    assert set(strikes_at(place)) <= STRIKES.keys() == CODES.keys()
+def test_every_place_is_there():
+    for place in PLACES:
+        assert callable(getattr(place.owner, place.function)), place.name
+        assert place.call >= 1
+        assert set(strikes_at(place)) <= STRIKES.keys() == CODES.keys()
 
 
 def test_there_are_enough_kinds_of_stops():

@@ -4,10 +4,13 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.faults import cases
 from tests.faults.elsewhere import CANNOT, ELSEWHERE
 
 
+@pytest.mark.slow
 def test_every_fault_ends_as_expected_and_as_the_page_says():
     """Regenerate the page with ``python -m tests.faults.cases``."""
     outcomes = [cases.outcome(row) for row in cases.CASES]

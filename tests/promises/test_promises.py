@@ -26,12 +26,12 @@ def test_no_promise_is_left_out_and_none_is_there_twice():
     assert page.load().keys() <= BY_NAME.keys()
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.name)
-def test_how_it_is_measured_is_there(promise):
-    file, _, function = promise.how.partition("::")
-    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    found = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    assert ast.get_docstring(found[function])
+def test_how_each_is_measured_is_there():
+    for promise in PROMISES:
+        file, _, function = promise.how.partition("::")
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        found = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert ast.get_docstring(found[function]), promise.name
 
 
 @pytest.mark.parametrize("name", CHEAP)
