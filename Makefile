@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-all chaos promises bench-peers faults-peers format clean
+.PHONY: demo test test-all test-long chaos promises bench-peers faults-peers format clean
 
 .venv/installed: pyproject.toml $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,13 @@ test: .venv/installed
 
 test-all: test
 	$(BIN)/python -m pytest -n 2 -m "slow or browser"
+
+# An hour or more, once in a while and never in CI: sanitizers, stops and kills, hostile files, random networks, peers.
+test-long: test-all chaos promises
+	$(BIN)/python -m tests.fuzz --cases 20000
+	$(BIN)/python -m tests.hostile --inputs 1000000
+	$(BIN)/python -m tests.mutations
+	$(MAKE) faults-peers
 
 # Runs that are stopped at every place, and killed at random: an hour or two.
 chaos: .venv/installed

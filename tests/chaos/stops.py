@@ -54,7 +54,7 @@ class Place:
 
 FIRST_SAVE = 1 + 1  # recipe.toml and environment.json are written whole before anything is kept
 PLACES = [
-    Place("reading the data", parts, "open_dataset", keeps=False),
+    Place("reading the data", parts, "open_samples", keeps=False),
     Place("building the network", build, "build_model", keeps=False),
     Place("taking the run directory", run, "hold_run", keeps=False),
     Place("writing the recipe", run, "write_whole", 1, keeps=False, saving=True),

@@ -1,0 +1,1 @@
+"""A verb of one's own: ``gamma.py`` is all of it."""
