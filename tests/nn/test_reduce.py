@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bntt.nn import NORMS, Compute, SpikingNetwork
-from tests.grids import each_row, every_value, pairs
+from tests.grids import each_row, pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import small, spikes_of
 from tests.processes import Processes
@@ -46,7 +46,8 @@ def parts_and_whole(norm: str, sizes: list[int], compute: Compute, dtype: torch.
     return expected, found, [dict(net.named_buffers()) for net in (whole, *nets)], processes.calls
 
 
-@every_value(norm=BATCH_NORMS, sizes=[[3, 3], [5, 1], [2, 1, 3]])
+@each_row("norm", BATCH_NORMS)
+@each_row("sizes", [[3, 3], [5, 1], [2, 1, 3]])
 def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):
     """A part of one sample included, whose fully connected layer would be refused alone."""
     compute = Compute("reference")

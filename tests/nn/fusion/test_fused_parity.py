@@ -13,7 +13,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.cpu import library
 from bntt.engine.graph import layer as engine_layer
 from bntt.nn import BNTT, LIF, NormMethod, Readout, SharedBN, SpikingNetwork, TemporalNorm, Window
-from tests.grids import every_value, pairs
+from tests.grids import each_row, every_value, pairs
 from tests.kernels import choose, needs_kernels, variant
 from tests.nn.networks import OPTIONS, NoBatchOfOne, backward, close, pair, small, spikes_of, teacher_forced
 
@@ -137,7 +137,7 @@ def test_an_input_that_decays(name, each, recompute, training, rng):
         assert close(parts[-1][-1], theirs(x)), "step by step, from a state"
 
 
-@pytest.mark.parametrize("name", bntt.nn.NORMS)
+@each_row("name", bntt.nn.NORMS)
 def test_every_norm_in_evaluation(name, rng):
     build = bntt.nn.NORMS[name]
     ours, theirs = pair(small(4, norm=lambda channels, steps: build(channels, steps, 1.0)))

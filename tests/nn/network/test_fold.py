@@ -26,7 +26,7 @@ from bntt.nn import (
 )
 from bntt.nn.network.fold import normalisation_of
 from tests.folding import RULES
-from tests.grids import each_row, every_value, pairs
+from tests.grids import each_row, pairs
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, linear, pair, residual, small, spikes_of
 
@@ -70,8 +70,9 @@ def every_spike(net: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
     return found
 
 
-@every_value(norm=BATCH_STATISTICS, rule__reset=RULES)
-def test_every_spike_and_gradient_in_float64(rule, reset, norm, rng):
+@each_row("norm, rule_and_reset", list(zip(BATCH_STATISTICS, 2 * RULES, strict=True)))
+def test_every_spike_and_gradient_in_float64(norm, rule_and_reset, rng):
+    rule, reset = rule_and_reset
     net = small_with(norm, rng, rule=rule, reset=reset).double()
     other, x = fold(net), spikes_of(STEPS, 2, rng).double()
     expected, found = every_spike(net, x), every_spike(other, x)
@@ -134,8 +135,9 @@ def test_steps_may_be_cut_anywhere(rng):
 
 
 @needs_kernels
-@every_value(norm=BATCH_STATISTICS, rule__reset=[*RULES[1:], RULES[0]])
-def test_it_runs_fused_as_its_own_reference_does(rule, reset, norm, rng):
+@each_row("norm, rule_and_reset", list(zip(BATCH_STATISTICS, 2 * [*RULES[1:], RULES[0]], strict=True)))
+def test_it_runs_fused_as_its_own_reference_does(norm, rule_and_reset, rng):
+    rule, reset = rule_and_reset
     net = fold(small_with(norm, rng, rule=rule, reset=reset))
     x = spikes_of(STEPS, 3, rng)
     assert not net.plan(x.shape).reason

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bntt.nn import BNTT, NORMS, hold_statistics
-from tests.grids import every_value
+from tests.grids import each_row
 from tests.kernels import choose
 from tests.nn.networks import small, spikes_of
 
@@ -21,7 +21,8 @@ def build(norm: str, backend: str) -> nn.Module:
     return net
 
 
-@every_value(norm=BATCH_NORMS, backend=["auto", "reference"])
+@each_row("norm", BATCH_NORMS)
+@each_row("backend", ["auto", "reference"])
 def test_held_and_taken_in_is_what_a_pass_does_at_once(norm, backend, rng):
     first, second = spikes_of(4, 3, rng), spikes_of(4, 3, rng)
     direct, held_back = build(norm, backend), build(norm, backend)
