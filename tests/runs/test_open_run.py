@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -9,9 +10,12 @@ import torch
 
 import bntt
 from bntt.analysis import evaluate
+from bntt.analysis.accuracy.measurement import EvaluateArguments
+from bntt.analysis.measurement import Progress
 from bntt.data import DataError, SampleLoader
 from bntt.engine import kernels as backend
 from bntt.io.checkpoint import CheckpointError
+from bntt.runs import directory
 from bntt.runs import open_run as load
 from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.evaluation import evaluate_run
@@ -20,7 +24,10 @@ from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import DeviceError
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import load_recipe
+from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
+from tests.rows import rows
+from tests.trained import trained_run
 
 SMALL = ("network.width=0.125", "network.num_steps=3", "train.epochs=1", "train.batch_size=100", "evaluate.draws=1")
 
@@ -146,7 +153,7 @@ def test_gradients_in_bfloat16_are_no_matter_where_there_are_none(copy, monkeypa
     assert (run.recipe.compute.precision, run.model.network.compute.precision) == ("bf16-grad", "fp32")
 
 
-@pytest.mark.parametrize(
+@rows(
     "edit",
     [
         lambda data: data.pop("shape"),
@@ -174,9 +181,7 @@ def test_an_environment_that_does_not_say_what_the_images_are_like(edit, copy):
         load_run(copy)
 
 
-@pytest.mark.parametrize(
-    "edit", [lambda data: data.update(classes=["a", "b"]), lambda data: data.update(shape=[3, 28, 28])]
-)
+@rows("edit", [lambda data: data.update(classes=["a", "b"]), lambda data: data.update(shape=[3, 28, 28])])
 def test_a_checkpoint_that_does_not_fit_what_the_environment_says(edit, copy):
     change(copy / "environment.json", lambda facts: edit(facts["data"]))
     with pytest.raises(CheckpointError, match="does not fit this model"):
@@ -197,3 +202,22 @@ def test_batches_are_counted_on_the_training_part(tmp_path):
     data = build_data(recipe)
     list(train_run(recipe, data, directory))
     assert len(load._images_like(directory.path, recipe).train) == len(data.train) == 2500
+
+
+def test_an_evaluation_opens_the_weights_once(monkeypatch):
+    loads, load_weights = [], directory.load_checkpoint
+    monkeypatch.setattr(directory, "load_checkpoint", lambda *a, **b: (loads.append(a), load_weights(*a, **b))[1])
+    found = load_run(trained_run().path).evaluate(EvaluateArguments(draws=1), Progress())
+    assert (found.images, len(loads)) == (1000, 1)
+
+
+def test_a_run_of_an_older_version_is_opened_and_goes_on(tmp_path):
+    """Its files as they were before recipes were made of the library's own options."""
+    run = RunDirectory(shutil.copytree(Path(__file__).parent / "old_run", tmp_path / "old"))
+    opened = load_run(run.path)
+    found = opened.evaluate(EvaluateArguments(images=50, draws=1), Progress())
+    assert found.accuracy == pytest.approx(json.loads((run.path / "evaluation.json").read_text())["accuracy"], abs=0.05)
+    longer = load_recipe(run.recipe, ["train.epochs=2"], same_data=True)
+    told = [one for one in train_run(longer, opened.data, run, resume=True) if isinstance(one, EpochResult)]
+    assert [one.epoch for one in told] == [1]
+    assert [row["epoch"] for row in run.rows()] == [0, 1]

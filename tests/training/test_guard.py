@@ -5,11 +5,10 @@ import torch
 
 from bntt.models import mlp
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite, check_state
+from tests.rows import rows
 
 
-@pytest.mark.parametrize(
-    "site", ["parameter blocks.fc1.norm.gamma", "buffer blocks.fc1.norm.running_var", "gradient of readout", "loss"]
-)
+@rows("site", ["parameter blocks.fc1.norm.gamma", "buffer blocks.fc1.norm.running_var", "gradient of readout", "loss"])
 def test_the_site_is_named(site):
     net = mlp(in_features=3, hidden=(4,), num_classes=2, num_steps=2)
     loss = net(torch.ones(2, 3, 3)).sum()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from bntt.analysis import Evaluation, evaluate, gamma_profile
 from bntt.analysis.accuracy.measurement import Longer
@@ -101,11 +102,44 @@ def evaluate_run(
         CheckpointError: if recipe or data are not those that the run was trained with.
         ArgumentError: if more than one draw is asked for where nothing is drawn.
     """
-    known, processes, progress = facts_of(recipe), processes or Processes(), progress or Progress()
+    processes = processes or Processes()
+    draws = draws_of(facts_of(recipe), draws)
+    model = build_model(for_measuring(recipe), data, processes.device)
+    weights = Weights(model, *_load(recipe, data, run, model, processes))
+    return evaluate_loaded(
+        weights, recipe, data, split=split, draws=draws, processes=processes, steps=steps, progress=progress
+    )
+
+
+class Weights(NamedTuple):
+    """A model with the weights of a run's best epoch."""
+
+    model: SpikingClassifier
+    facts: Mapping[str, Any]
+    """The facts that are kept with them."""
+    cost: Mapping[str, Any]
+    """The cost of their training, :meth:`~bntt.runs.directory.RunDirectory.spent`."""
+
+
+def evaluate_loaded(
+    weights: Weights,
+    recipe: Recipe,
+    data: Parts,
+    *,
+    split: Split,
+    draws: int | None,
+    processes: Processes,
+    steps: int | Retiming | None,
+    progress: Progress | None,
+) -> EvaluationResult:
+    """The same of weights that are loaded already.
+
+    Raises:
+        ArgumentError: as :func:`evaluate_run`.
+    """
+    (model, facts, cost), known, progress = weights, facts_of(recipe), progress or Progress()
     draws = draws_of(known, draws)
     device, share = processes.device, (processes.rank, processes.count)
-    model = build_model(for_measuring(recipe), data, device)
-    facts, cost = _load(recipe, data, run, model, processes)
     loader = measured(recipe, data, split, device, share=share)
     asked, stop = (steps, steps.steps) if isinstance(steps, Retiming) else (None, steps)
     if asked is not None and asked.how != "truncate":
@@ -120,7 +154,7 @@ def evaluate_run(
         dataset=data.label,
         split=split,
         epoch=facts["epoch"],
-        weights="moving average" if facts["averaged"] else "as trained",
+        weights="moving average" if facts.get("averaged") else "as trained",
         images_of=len(data.of(split)),
         training_images=len(data.train),
         training_images_of=data.whole or len(data.train),

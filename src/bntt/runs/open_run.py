@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from bntt.data.samples import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run, load_best
-from bntt.runs.evaluation import evaluate_run, retiming_of
+from bntt.runs.evaluation import Weights, evaluate_loaded, retiming_of
 from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
 from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_whole_root
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
@@ -41,6 +42,8 @@ class LoadedRun:
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
     """``[C, H, W]``, of frames too."""
+    kept: Mapping[str, Any]
+    """The facts that are kept with its weights."""
 
     @property
     def dataset(self) -> str:
@@ -142,10 +145,10 @@ class LoadedRun:
             steps = kept_exit(run, recipe.network.num_steps)
         elif asked.num_steps is not None:
             steps = retiming_of(recipe, asked.num_steps, asked.longer)
-        found = evaluate_run(
+        found = evaluate_loaded(
+            Weights(self.model, self.kept, run.spent()),
             recipe,
             self.data,
-            run,
             split=asked.split,
             draws=asked.draws,
             processes=Processes(str(next(self.model.parameters()).device)),
@@ -207,7 +210,8 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     like = _images_like(run.path, recipe)
     model = build_model(for_measuring(recipe), like, device)
     facts = load_best(run, recipe, model, needs=("epoch",))
-    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, tuple(like.manifest.shape[-3:]))
+    shape = tuple(like.manifest.shape[-3:])
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts)
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:

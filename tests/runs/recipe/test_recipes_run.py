@@ -1,6 +1,5 @@
 """Every recipe takes two steps: its own network and T, batches of two, made samples of its dataset's shape."""
 
-import pytest
 import torch
 
 from bntt.data import FrameSet, synthetic
@@ -14,6 +13,7 @@ from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord
+from tests.rows import rows
 
 SHAPES = {
     "cifar10": (3, 32, 10),
@@ -34,7 +34,7 @@ def frames(size, num_steps):
     return Parts(made, made, made, [], [], "made", manifest)
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@rows("name", recipe_names())
 def test_two_steps_of_every_recipe(name, tmp_path):
     smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
     if load_recipe(name).train.grow:

@@ -24,6 +24,7 @@ from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
 from tests import fakes
 from tests.data.events import aedat4_files
+from tests.rows import rows
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,7 @@ def test_the_recipe_says_how_recordings_become_frames(tmp_path):
     assert (framing.format, framing.sensor) == ("npz", (60, 80))
 
 
-@pytest.mark.parametrize(
+@rows(
     ("build", "tables", "message"),
     [
         (build_model, {"encoder": "poisson"}, r"needs \"frames\", as it has time already; got 'poisson'"),
@@ -113,7 +114,7 @@ def test_refusals(build, tables, message, tmp_path):
         build(recipe(tmp_path, **tables), data)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("tables", "message"),
     [
         ({"name": "events", "data": {"root": ""}}, r'data\.root: the dataset "events" needs the folder'),

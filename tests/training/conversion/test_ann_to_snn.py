@@ -19,6 +19,7 @@ from bntt.nn import (
 )
 from bntt.nn.norms.methods import NoNorm
 from bntt.training import convert
+from tests.rows import rows
 
 
 def ann(**options):
@@ -67,7 +68,7 @@ class Other(Readout):
     pass
 
 
-@pytest.mark.parametrize(
+@rows(
     ("network", "message"),
     [
         (resnet20(width=0.125, num_steps=1, norm="none", neuron="relu"), "layer 'block1' .*Residual"),
