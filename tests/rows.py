@@ -32,3 +32,6 @@ def each(names, rows, ids=None):
         return run
 
     return decorate
+
+
+rows = each
