@@ -259,6 +259,7 @@ def test_arguments_without_sense_are_refused():
 SMALL = ["--eps", "8/255", "--images", "2", "--eot", "1", "--steps", "1", "--draws", "1"]
 
 
+@pytest.mark.slow  # half of it draws; the faults have the code of one run in every test run
 def test_invalid_numbers_of_two_runs_are_shown_and_written_and_the_code_is_7(run, monkeypatch, capsys):
     """E2: gradients of zeros, as the released encoder has them."""
     real = jobs.descend

@@ -238,10 +238,11 @@ def test_tables_of_the_users_are_read_before_anything_is_counted(run, tmp_path, 
 
 def test_flags_of_the_verb(tmp_path, capsys):
     run = copied_run(tmp_path).path
-    assert cli.main(["energy", str(run), "--costs", "neuromorphic", "--costs", "digital-45nm", "--json"]) == 0
+    asked = ["--costs", "neuromorphic", "--costs", "digital-45nm", "--split", "validation", "--json"]
+    assert cli.main(["energy", str(run), *asked]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [*told["costs"]] == told["arguments"]["costs"] == ["neuromorphic", "digital-45nm"]
-    assert told == json.loads((run / "energy.json").read_text())
+    assert told == json.loads((run / "energy-validation.json").read_text())
     assert ENERGY.stem(EnergyArguments(draws=2)) == "energy"
     assert ENERGY.stem(EnergyArguments(split="validation")) == "energy-validation"
     for flags, message in (
