@@ -173,7 +173,7 @@ FUSED = [
         "engine/cpu/scan_reverse.inl",
         "(Before ? kept : drive) * held;",
         "(Before ? kept : drive) * potential;",
-        ("tests/engine/test_scan.py",),
+        ("tests/engine/test_scan.py", "tests/engine/test_scan_numbers.py"),
     ),
     Mutation(
         "a leak gets no gradient through the input that decays with it",

@@ -47,7 +47,7 @@ GRAPHS = [
         "engine/scan.py",
         "(g * (values - reverse.affine.mean[t])).sum((0, 1, 2)) * inverse[t]",
         "(g * values).sum((0, 1, 2)) * inverse[t]",
-        ("tests/engine/test_scan.py", *RESIDUAL),
+        ("tests/engine/test_scan.py", "tests/engine/test_scan_numbers.py", *RESIDUAL),
     ),
     Mutation(
         "what is made again is given back with a graph that is kept",
