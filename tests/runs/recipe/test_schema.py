@@ -50,7 +50,7 @@ WRONG = [
     ),
     (
         changed(network={"name": "transformer"}),
-        'network.name: must be "vgg6", "vgg9".*, got \'transformer\'',
+        "network.name: must be .*\"vgg9\".*, got 'transformer'",
     ),
     (changed(network={"fire": "befor"}), 'network.fire: must be "after" or "before", .*did you mean \'before\''),
     (changed(network={"reset": "none"}), 'network.reset: must be "soft" or "hard", got \'none\''),
@@ -160,10 +160,7 @@ def test_gamma_decays_as_weights_where_it_is_left_out():
     assert parse_recipe(changed(train={"weight_decay": 0.1, "gamma_decay": 0.0})).train.gamma_decay == 0.0
 
 
-def test_every_name_of_the_library_can_stand_in_a_recipe(monkeypatch):
-    """Also one that is added: there is no list of names beside the library's."""
-    monkeypatch.setitem(NORMS, "mine", NORMS["bntt"])
-    monkeypatch.setitem(spiking.SURROGATES, "mine", spiking.SURROGATES["triangle"])
+def test_every_name_of_the_library_can_stand_in_a_recipe():
     names = {
         ("data", "name"): DATASETS,
         ("data", "augment"): AUGMENTATIONS,
