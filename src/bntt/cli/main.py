@@ -15,11 +15,10 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
 from bntt.cli.importing import import_file
-from bntt.cli.list import list_names
+from bntt.cli.list import list_names, show
 from bntt.cli.measure import verb
 from bntt.cli.predict import predict
 from bntt.cli.report import report
-from bntt.cli.show import show
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import demo, train
 from bntt.runs.stability.measurement import STABILITY
