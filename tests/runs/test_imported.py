@@ -85,7 +85,7 @@ def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "error", "message"),
     [
-        (Wanted("vgg5", data="synthetic"), RecipeError, "network.name: unknown name; did you mean 'vgg"),
+        (Wanted("vgg5", data="synthetic"), RecipeError, "network.name: must be .*did you mean 'vgg"),
         (Wanted("vgg6", "jelly"), RecipeError, "--layout 'jelly': choose one of released, spikingjelly, snntorch"),
         (Wanted("vgg6", data="fashion-mnist-bundled"), CheckpointError, "best.pth.tar does not fit this network"),
         (Wanted("vgg9", data="fashion-mnist-bundled", overrides=SMALL), RecipeError, "network: image_size=28 cannot"),

@@ -101,7 +101,7 @@ def _recipe_of(file: Path, foreign: Foreign, wanted: Wanted) -> Recipe:
         "network": {
             "name": wanted.model,
             "num_steps": foreign.num_steps,
-            "leak": leak,
+            **({} if leak is None else {"leak": leak}),
             "norm": "bntt",
             "norm_eps": LAYOUTS[foreign.layout],
         },
