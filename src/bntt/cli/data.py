@@ -14,6 +14,7 @@ from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
     from bntt.data.events.event_sets import Framing
+    from bntt.data.images.image_file import Fitting
     from bntt.data.prepared import Manifest
 
 
@@ -51,12 +52,12 @@ def _names(
 
 @dataclass(frozen=True)
 class FrameFlags:
-    """For recordings alone."""
+    """For recordings, and images of a folder."""
 
     steps: int = 20
     """T, how many frames a recording."""
-    size: int = 42
-    """Rows and columns of a frame."""
+    size: int | None = None
+    """Rows and columns: of a frame, 42 by default; of images, which are brought to it."""
     by: Literal["time", "count"] = "time"
     """What frames share equally: the recording's time, or its events."""
     cells: Literal["counts", "binary"] = "counts"
@@ -67,25 +68,38 @@ class FrameFlags:
     """Of the files: aedat2, aedat2-raw, aedat2-davis240, aedat2-davis346, aedat4, nmnist, npz; "events" needs it."""
     sensor: tuple[int, int] | None = None
     """Rows and columns of the sensor, for npz alone."""
+    mode: Literal["", "rgb", "gray"] = ""
+    """Makes all images of a folder rgb or gray."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How images reach --size: the middle is cut out, black is put beside them, or their sides lose their ratio."""
 
-    def framing(self, name: str) -> Framing | None:
-        """What they say of a set of recordings; None for one of images.
+    def framing(self, name: str) -> Framing | Fitting | None:
+        """What they say of a set of recordings or images; None: as they are.
 
         Raises:
-            DataError: if they are given for images, or cannot be.
+            DataError: if they are given for the other, or cannot be.
         """
         from bntt.data.errors import DataError
         from bntt.data.events.binning import Binning
         from bntt.data.events.event_sets import Framing
+        from bntt.data.images.image_file import Fitting
         from bntt.data.registry import DATASETS
 
-        if not DATASETS[name].formats:
-            given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]
-            if given:
-                raise DataError(f"{name} are images, and {', '.join(given)} are for recordings: leave them out")
+        dataset, size = DATASETS[name], 42 if self.size is None else self.size
+        ours = {"mode", "fit"} if dataset.formats else {"steps", "by", "cells", "beyond", "format", "sensor"}
+        ours |= set() if dataset.formats or dataset.fits else {"size", "mode", "fit"}
+        given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]
+        if wrong := [flag for flag in given if flag[2:] in ours]:
+            what, whose = ("recordings", "images") if dataset.formats else ("images", "recordings")
+            if not (dataset.formats or dataset.fits):
+                whose += ", or a folder of your own images"
+            raise DataError(f"{name} are {what}, and {', '.join(wrong)} are for {whose}: leave them out")
+        if dataset.fits:
+            return Fitting(self.size or 0, self.mode, self.fit) if self.size or self.mode else None
+        if not dataset.formats:
             return None
         try:
-            binning = Binning(self.steps, self.size, self.size, by=self.by, cells=self.cells, beyond=self.beyond)
+            binning = Binning(self.steps, size, size, by=self.by, cells=self.cells, beyond=self.beyond)
         except ValueError as error:
             raise DataError(f"frames of {name}: {error}") from None
         return Framing(binning, self.format, self.sensor)
@@ -100,7 +114,8 @@ def prepare(
 ) -> None:
     """Read a dataset from its own files, check it against published checksums, and write the tensors training reads.
 
-    Recordings become frames here: the last flags say how, as data.frames and network.num_steps of a recipe do.
+    Recordings become frames here, and images of a folder alike: the last flags say how, as data.frames and
+    network.num_steps, or data.size, data.mode and data.fit of a recipe do.
 
     Example: bntt data prepare cifar10 --from ~/Downloads/cifar-10-binary.tar.gz
 
@@ -113,9 +128,10 @@ def prepare(
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
     from bntt.data.errors import DataError
+    from bntt.data.registry import DATASETS
 
     framing = frames.framing(name)
-    if framing is not None and (download or allow_modified_data):
+    if DATASETS[name].formats and (download or allow_modified_data):
         raise DataError(f"{name}: no checksum of recordings is published; they come from your own files, with --from")
     with console.progress(f"preparing {name}") as progress:
         folder, manifest = prepare_dataset(
@@ -171,7 +187,7 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
 
     Args:
         name: which dataset.
-        source: for "images", the folder that it was prepared from; of recordings, all frames made of them are verified.
+        source: for "images", the folder that it was prepared from. All frames or sizes made of it are verified.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder, prepared_folders
@@ -183,7 +199,8 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
         place, found = cache_root(), dict(prepared_folders(name))
     else:
         place = prepared_folder(name, source)
-        found = {place: manifest} if (manifest := read_manifest(place)) is not None else {}
+        folders = [place, *(sorted(place.parent.glob(f"{place.name}-*")) if DATASETS[name].fits else ())]
+        found = {folder: manifest for folder in folders if (manifest := read_manifest(folder)) is not None}
     if not found:
         raise DataError(f"{name} is not prepared (looked in {place}): bntt data prepare {name} --from PATH")
     for folder, manifest in found.items():

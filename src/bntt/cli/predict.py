@@ -10,7 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from bntt.analysis import Prediction
-    from bntt.data.images.image_file import Picture
+    from bntt.data.images.image_file import Fit, Picture
 
 Images = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)")
@@ -36,8 +36,9 @@ def predict(
     """Say what images show: the class, the confidence after each step, and the step from which the class stays.
 
     By default by the network that comes with the package: it knows the ten kinds of clothes of Fashion-MNIST, as 28x28
-    gray images, light on dark. A colour image is made gray and one of another size is scaled as a whole, where the
-    network asks for it, and one whose EXIF orientation says so is turned upright; the answer names what was done.
+    gray images, light on dark. An image gets the mode and size that the network asks for, cropped or padded as those
+    that a run was trained on (data.fit, where it has a data.size), else scaled as a whole; one whose EXIF orientation
+    says so is turned upright. The answer names what was done.
 
     Example: bntt predict shoe.png bag.jpg --invert
 
@@ -64,6 +65,7 @@ def predict(
 
     if wrong := _refusal(images, draws, seed, picture):
         raise RecipeError(wrong)
+    fit: Fit = "stretch"
     if run is None:
         name, model, facts = "fashion-mnist-vgg6", pretrained(), pretrained_facts()
         classes: Sequence[str] = facts.classes
@@ -75,10 +77,11 @@ def predict(
         if encoder_facts_by_name(loaded.recipe.encoder.name).takes == "frames":
             raise RecipeError(f"{run} was trained on frames ({loaded.recipe.data.name}) and takes no pictures")
         name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
-        order, draws = loaded.recipe.data.order, draws_of(loaded.facts, draws)
+        data, draws = loaded.recipe.data, draws_of(loaded.facts, draws)
+        order, fit = data.order, data.fit if data.size else fit
         untrained = "imported" if loaded.recipe.imported.file else "converted"
         answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else untrained}"
-    pictures = [read_picture(path, shape, invert=invert) for path in images]
+    pictures = [read_picture(path, shape, fit=fit, invert=invert) for path in images]
     said = []
     with console.progress("predicting") as report:
         for one in pictures:
@@ -87,15 +90,21 @@ def predict(
             said.append((one, predictions(model, shown, classes, seed=seed, draws=draws)[0]))
             report(len(said), len(pictures))
     if json:
-        entries = [_entry(*pair) for pair in said]
-        console.as_json({"network": name, "classes": classes, "seed": seed, "draws": draws, "images": entries})
+        console.as_json(
+            {
+                "network": name,
+                "classes": classes,
+                "seed": seed,
+                "draws": draws,
+                "images": [_entry(*pair) for pair in said],
+            }
+        )
     else:
         console.line(f"network: {answers}")
         for pair in said:
             _show(*pair)
     if picture is not None:
-        shown_beside = [(one.path.name, one.pixels, prediction) for one, prediction in said]
-        save_figure(prediction_figure(shown_beside, LEADING), picture)
+        save_figure(prediction_figure([(one.path.name, one.pixels, found) for one, found in said], LEADING), picture)
         if not json:
             console.line(f"written: {picture}")
 

@@ -8,21 +8,25 @@ from pathlib import Path
 from bntt.data.download import download
 from bntt.data.errors import DataError
 from bntt.data.events.event_folder import load_events, prepare_events, recordings_fingerprint
-from bntt.data.events.event_sets import Framing, flags
+from bntt.data.events.event_sets import Framing
 from bntt.data.frames import FrameSplits
 from bntt.data.image_set import Splits
+from bntt.data.images.image_file import Fitting
 from bntt.data.images.image_folder import fingerprint
 from bntt.data.images.mnist import content_digest, find
 from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
 from bntt.data.registry import DATASETS, Dataset, Progress, Published
 from bntt.io.files import digest, digest_of_text
 
+Way = Framing | Fitting
+"""How recordings become frames, or pictures images of one size and mode."""
+
 
 def no_progress(done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def prepared_folder(name: str, root: Path | None = None, framing: Framing | None = None) -> Path:
+def prepared_folder(name: str, root: Path | None = None, framing: Way | None = None) -> Path:
     """Where the prepared dataset is or will be; a user's own files have one each, named after their place.
 
     Raises:
@@ -74,7 +78,7 @@ def prepare(
     name: str,
     source: Path | None = None,
     *,
-    framing: Framing | None = None,
+    framing: Way | None = None,
     download: bool = False,
     allow_modified: bool = False,
     progress: Progress = no_progress,
@@ -83,7 +87,7 @@ def prepare(
 
     Args:
         source: its file or folder; where left out, the usual places are tried, then ``download``.
-        framing: how recordings become frames; None for images.
+        framing: how recordings become frames, or images of a folder alike; None: images as they are.
         allow_modified: go on where a published checksum does not match; the manifest then says "modified".
         progress: called with ``(done, total)``: bytes while downloading, samples while they are read.
 
@@ -92,15 +96,15 @@ def prepare(
             camera's are meant, or the reverse.
     """
     dataset = DATASETS[name]
-    kind = framing.of(name)[1] if framing else None
+    kind = framing.of(name)[1] if isinstance(framing, Framing) else None
     found = locate(name, source)
     if found is None and download:
         found = _download(name, dataset, progress)
     if found is None:
-        here = f"{name} is not here as these frames" if framing else f"{name} is not here"
+        here = f"{name} is not here as these frames" if kind else f"{name} is not here"
         raise DataError(f"{here}: {'; or '.join(ways_to_get(name, framing))}")
     folder = prepared_folder(name, found, framing)
-    if framing and kind:
+    if isinstance(framing, Framing) and kind:
         simulated = None if "root" in dataset.needs else bool(dataset.simulated)
         return folder, prepare_events(
             found, folder, framing.binning, kind, name=name, simulated=simulated, progress=progress
@@ -112,7 +116,7 @@ def prepare(
         raise DataError(
             f"{found} is not the published {name} (its checksum differs): get it again, or pass --allow-modified-data"
         )
-    splits = dataset.read(found, progress)
+    splits = dataset.read(found, progress, **({"fitting": framing} if framing else {}))
     listing = fingerprint(found) if "root" in dataset.needs else ""
     return folder, write_prepared(folder, splits, name=name, source=found.resolve(), check=check, fingerprint=listing)
 
@@ -131,12 +135,12 @@ def open_dataset(name: str, root: Path | None = None, progress: Progress = no_pr
 
 
 def open_samples(
-    name: str, framing: Framing | None = None, root: Path | None = None, progress: Progress = no_progress
+    name: str, framing: Way | None = None, root: Path | None = None, progress: Progress = no_progress
 ) -> tuple[Splits | FrameSplits, Manifest]:
     """Open a dataset of any kind, as :func:`open_dataset` does.
 
     Args:
-        framing: how recordings become frames; nothing else looks at it.
+        framing: as :func:`prepare` takes it; nothing looks at it where images need no file.
 
     Raises:
         DataError: as :func:`open_dataset`, or if the recordings have changed since they were prepared.
@@ -145,25 +149,24 @@ def open_samples(
     if dataset.make:
         made = dataset.make()
         return made, manifest_of(made, name)
-    framing = framing if dataset.formats else None
     folder = prepared_folder(name, root, framing)
     manifest = read_manifest(folder)
     if manifest is None:
         folder, manifest = prepare(name, root, framing=framing, progress=progress)
     else:
         _check_source(name, root, framing, manifest)
-    return (load_events if framing else load_prepared)(folder, manifest), manifest
+    return (load_events if dataset.formats else load_prepared)(folder, manifest), manifest
 
 
-def _check_source(name: str, root: Path | None, framing: Framing | None, manifest: Manifest) -> None:
+def _check_source(name: str, root: Path | None, framing: Way | None, manifest: Manifest) -> None:
     source = Path(manifest.source)
-    again = f"bntt data prepare {name} --from {root or source}" + (f" {flags(framing)}" if framing else "")
+    again = f"bntt data prepare {name} --from {root or source}" + (f" {framing.flags()}" if framing else "")
     if root is not None and str(root.expanduser().resolve()) != manifest.source:
         raise DataError(f"{name} was prepared from {source}, not from {root}; to change that: {again}")
     if manifest.fingerprint and source.exists():
-        found = recordings_fingerprint(source, framing.of(name)[1]) if framing else fingerprint(source)
-        if found != manifest.fingerprint:
-            what = "recordings" if framing else "files"
+        kind = framing.of(name)[1] if isinstance(framing, Framing) else None
+        if (recordings_fingerprint(source, kind) if kind else fingerprint(source)) != manifest.fingerprint:
+            what = "recordings" if kind else "files"
             raise DataError(f"the {what} in {source} have changed since they were prepared: {again}")
 
 
@@ -204,9 +207,9 @@ def _download(name: str, dataset: Dataset, progress: Progress) -> Path:
     return folder if len(dataset.published) > 1 else folder / dataset.published[0].name
 
 
-def ways_to_get(name: str, framing: Framing | None = None) -> list[str]:
+def ways_to_get(name: str, framing: Way | None = None) -> list[str]:
     """The commands that bring a dataset here; none for what is built in."""
-    dataset, how = DATASETS[name], f" {flags(framing)}" if framing else ""
+    dataset, how = DATASETS[name], f" {framing.flags()}" if framing else ""
     if dataset.make:
         return []
     ways = [f"bntt data simulate {dataset.simulated} makes its recordings"] if dataset.simulated else []

@@ -51,8 +51,10 @@ class Dataset:
     """Makes both parts without any file; nothing below is asked then."""
     expects: str = ""
     """What ``--from`` takes."""
-    read: Callable[[Path, Progress], Splits] | None = None
-    """Reads images from a source; what reads whole files has no progress to report."""
+    read: Callable[..., Splits] | None = None
+    """Reads images from a source, ``read(path, progress)``; what reads whole files has no progress to report."""
+    fits: bool = False
+    """Whether ``read`` also takes ``fitting=``, a :class:`~bntt.data.images.image_file.Fitting`."""
     published: tuple[Published, ...] = ()
     """Its files for download, with their checksums."""
     usual: tuple[Path, ...] = ()

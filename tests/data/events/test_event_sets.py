@@ -9,7 +9,7 @@ from bntt.data.catalog import open_samples, prepare, prepared_folder, prepared_f
 from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import SIMULATED, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.event_sets import Framing, flags
+from bntt.data.events.event_sets import Framing
 from bntt.data.events.formats import read_event_archive
 from tests import fakes
 from tests.rows import rows
@@ -139,4 +139,4 @@ def test_places_that_cannot_be(tmp_path):
 def test_flags_say_all_that_is_not_usual():
     whole = Framing(Binning(3, 9, 9, by="count", cells="binary", beyond="saturate"), "npz", (60, 80))
     said = "--steps 3 --size 9 --by count --cells binary --beyond saturate --format npz --sensor 60 80"
-    assert flags(whole) == said
+    assert whole.flags() == said

@@ -96,7 +96,7 @@ def test_more_pixels_than_are_read(monkeypatch):
         (lambda r: (r / "test" / "dog").rename(r / "test" / "wolf"), "classes of train and test differ: dog, wolf"),
         (lambda r: [p.unlink() for p in (r / "train" / "cat").iterdir()], "cat holds no image"),
         (lambda r: (r / "train" / "dog" / "1.png").write_bytes(fakes.image_bytes(fakes.pixels(9, 9, 3))), "one size"),
-        (lambda r: (r / "train" / "dog" / "1.png").write_bytes(fakes.image_bytes(fakes.pixels(8, 8))), "one size"),
+        (lambda r: (r / "train" / "dog" / "1.png").write_bytes(fakes.image_bytes(fakes.pixels(8, 8))), "one mode"),
     ],
 )
 def test_folders_that_are_refused(change, message, tmp_path):

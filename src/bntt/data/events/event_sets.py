@@ -103,18 +103,17 @@ class Framing:
         chosen, _ = self.of(name)
         return "-".join([size, self.binning.by, self.binning.cells, self.binning.beyond, chosen, *sensor])
 
+    def flags(self) -> str:
+        """The framing as ``bntt data prepare`` takes it.
 
-def flags(framing: Framing) -> str:
-    """The framing as ``bntt data prepare`` takes it.
-
-    >>> flags(Framing(Binning(20, 42, 42, by="count")))
-    '--steps 20 --size 42 --by count'
-    """
-    binning = framing.binning
-    said = [f"--steps {binning.num_steps}", f"--size {binning.height}"]
-    said += [f"--by {binning.by}"] if binning.by != "time" else []
-    said += [f"--cells {binning.cells}"] if binning.cells != "counts" else []
-    said += [f"--beyond {binning.beyond}"] if binning.beyond != "widen" else []
-    said += [f"--format {framing.format}"] if framing.format else []
-    said += ["--sensor {} {}".format(*framing.sensor)] if framing.sensor else []
-    return " ".join(said)
+        >>> Framing(Binning(20, 42, 42, by="count")).flags()
+        '--steps 20 --size 42 --by count'
+        """
+        binning = self.binning
+        said = [f"--steps {binning.num_steps}", f"--size {binning.height}"]
+        said += [f"--by {binning.by}"] if binning.by != "time" else []
+        said += [f"--cells {binning.cells}"] if binning.cells != "counts" else []
+        said += [f"--beyond {binning.beyond}"] if binning.beyond != "widen" else []
+        said += [f"--format {self.format}"] if self.format else []
+        said += ["--sensor {} {}".format(*self.sensor)] if self.sensor else []
+        return " ".join(said)

@@ -1,4 +1,8 @@
-"""One image file: decoded as it is meant to be seen, and brought to the channels and size that a network takes."""
+"""One image file: decoded as it is meant to be seen, and brought to the channels and size that a network takes.
+
+A folder of images and ``bntt predict`` come through :meth:`Fitting.applied` alike, so that a network is asked about a
+picture as it was trained on it, to the bit.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +43,8 @@ TURNS = {
 """For each orientation what brings the image upright, one of Pillow's ``Image.Transpose``."""
 MODES = {1: "L", 3: "RGB"}
 NAMES = {1: "gray", 3: "RGB"}
+Mode = Literal["", "rgb", "gray"]
+Fit = Literal["crop", "pad", "stretch"]
 
 
 class Seen(NamedTuple):
@@ -144,6 +150,70 @@ def why_refused(image: Image.Image) -> str:
 
 
 @dataclass(frozen=True)
+class Fitting:
+    """How images of many sizes and modes become alike, with Pillow's bilinear filter, which averages where it shrinks.
+
+    >>> Fitting(2, "gray", "pad").applied(torch.full((3, 4, 8), 100, dtype=torch.uint8))[0].tolist()
+    [[[100, 100], [0, 0]]]
+    """
+
+    size: int = 0
+    """Rows and columns; 0: as they are."""
+    mode: Mode = ""
+    """Gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), RGB of gray says it three times; "": as they are."""
+    fit: Fit = "crop"
+    """What makes a picture square: the middle is cut out ("crop"), black is put beside it ("pad"), or its sides lose
+    their ratio ("stretch")."""
+
+    def tag(self, name: str) -> str:
+        """What sets a prepared folder of such images apart from others of the set.
+
+        >>> Fitting(32, "rgb").tag("images"), Fitting(mode="gray").tag("images")
+        ('32-crop-rgb', 'gray')
+        """
+        return "-".join(([str(self.size), self.fit] if self.size else []) + ([self.mode] if self.mode else []))
+
+    def flags(self) -> str:
+        """The same as ``bntt data prepare`` takes it.
+
+        >>> Fitting(32, "rgb").flags()
+        '--size 32 --fit crop --mode rgb'
+        """
+        size = [f"--size {self.size} --fit {self.fit}"] if self.size else []
+        return " ".join([*size, *([f"--mode {self.mode}"] if self.mode else [])])
+
+    def applied(self, pixels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+        """An image, uint8 ``[C, H, W]``, in this mode and size, and what was done to it in words."""
+        channels = {"": len(pixels), "gray": 1, "rgb": 3}[self.mode]
+        return _brought_to(pixels, (channels, self.size or pixels.shape[1], self.size or pixels.shape[2]), self.fit)
+
+
+def _brought_to(pixels: Tensor, shape: Sequence[int], fit: Fit) -> tuple[Tensor, tuple[str, ...]]:
+    """An image in a shape, and what was done to it; first its mode changes, then its size."""
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    image, changes = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).contiguous().numpy()), list[str]()
+    if len(pixels) != channels:
+        changes.append(f"{NAMES[channels]} from {NAMES[len(pixels)]}")
+        image = image.convert(MODES[channels])
+    if image.size != (width, height):
+        done = {"crop": "cropped and resized", "pad": "resized and padded", "stretch": "resized"}[fit]
+        changes.append(f"{done} from {image.width}x{image.height} to {width}x{height}")
+        filtering = Image.Resampling.BILINEAR
+        if fit == "crop":
+            image = ImageOps.fit(image, (width, height), filtering)
+        elif fit == "stretch":
+            image = image.resize((width, height), filtering)
+        else:
+            share, whole = min(width / image.width, height / image.height), Image.new(image.mode, (width, height))
+            inside = image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))), filtering)
+            whole.paste(inside, ((width - inside.width) // 2, (height - inside.height) // 2))
+            image = whole
+    return torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1), tuple(changes)
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture as a network takes it."""
 
@@ -155,17 +225,15 @@ class Picture:
     28x28" (width x height), "inverted"."""
 
 
-def read_picture(path: Path, shape: Sequence[int], *, invert: bool = False) -> Picture:
+def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", invert: bool = False) -> Picture:
     """Read one image file for a network that takes images of this shape.
 
-    It is turned or mirrored as its EXIF orientation asks, as viewers show it.
-
-    Gray is made of RGB as ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), RGB of gray by saying it three times. A
-    picture of another size is scaled as a whole, with Pillow's bilinear filter, which averages where it shrinks:
-    nothing is cut off, and the ratio of its sides is not kept.
+    It is turned or mirrored as its EXIF orientation asks, as viewers show it, and brought to mode and size as
+    :class:`Fitting` does.
 
     Args:
         shape: ``[C, H, W]`` of the network's images; C is 1 or 3.
+        fit: for a picture of another size; "stretch" cuts nothing off and does not keep the ratio of its sides.
         invert: replace every value v by 255 - v, for pictures that are dark on light where the network knows light on
             dark.
 
@@ -182,27 +250,16 @@ def read_picture(path: Path, shape: Sequence[int], *, invert: bool = False) -> P
     """
     from PIL import Image
 
-    channels, height, width = shape
-    if channels not in MODES:
+    if (channels := shape[0]) not in MODES:
         raise DataError(f"{path}: the network takes images of {channels} channels, and files hold gray or RGB ones")
     _check_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # decode refuses smaller ones
         pixels, orientation = decode_as_seen(file_at(path))
-    image, changes = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy()), list[str]()
+    values, changes = _brought_to(pixels, shape, fit)
     if orientation != 1:
-        changes.append(f"turned upright (EXIF orientation {orientation})")
-    if len(pixels) != channels:
-        changes.append(f"{NAMES[channels]} from {NAMES[len(pixels)]}")
-        image = image.convert(MODES[channels])
-    if image.size != (width, height):
-        changes.append(f"resized from {image.width}x{image.height} to {width}x{height}")
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    values = torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1)
-    if invert:
-        changes.append("inverted")
-        values = 255 - values
-    return Picture(path, values, tuple(changes))
+        changes = (f"turned upright (EXIF orientation {orientation})", *changes)
+    return Picture(path, 255 - values, (*changes, "inverted")) if invert else Picture(path, values, changes)
 
 
 def _check_file(path: Path) -> None:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import io
 import mimetypes
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
-from bntt.data.images.image_file import FORMATS, decode
+from bntt.data.images.image_file import FORMATS, Fitting, decode
 from bntt.data.listing import ListedFile, Listing, files_below, folder_listing, listing_digest, zip_listing
 from bntt.data.registry import Dataset, Progress, register
 
 PARTS = (("train",), ("test", "val"))
+AS_THEY_ARE = Fitting()
 
 
-def read_images(root: Path, progress: Progress = lambda done, total: None) -> Splits:
+def read_images(root: Path, progress: Progress = lambda done, total: None, fitting: Fitting = AS_THEY_ARE) -> Splits:
     """``train`` and ``test`` (or ``val``), each ``<class>/<image>``: a folder of folders, of zips, or one zip of all.
 
-    All images must have one size; classes are the first folders' names in order, the same for both parts. Links are
-    followed. Every file within a class is read, whatever its name ends in, but for hidden files and those in ``JUNK``.
+    All images must have one size and mode, unless ``fitting`` gives them both. Classes are the first folders' names in
+    order, the same for both parts. Links are followed. Every file within a class is read, whatever its name ends in,
+    but for hidden files and those in ``JUNK``.
 
     Raises:
         DataError: naming the file that is missing, damaged, no image, of another size, of a mode that is not gray or
@@ -36,14 +39,14 @@ def read_images(root: Path, progress: Progress = lambda done, total: None) -> Sp
     done, sets = 0, []
     for part in listed:
         files = [(file, label) for label, name in enumerate(classes) for file in part[name]]
-        first = decode(files[0][0])
+        first, _ = fitting.applied(decode(files[0][0]))
         images = torch.empty(len(files), *first.shape, dtype=torch.uint8)
         for row, (file, _) in enumerate(files):
-            pixels = decode(file)
+            pixels, _ = fitting.applied(decode(file))
             if pixels.shape != first.shape:
                 raise DataError(
                     f"{file.where} is {list(pixels.shape)} (channels, height, width), {files[0][0].where} is "
-                    f"{list(first.shape)}: all images must have one size; scale them first"
+                    f"{list(first.shape)}: {_help(pixels.shape, first.shape)}"
                 )
             images[row] = pixels
             done += 1
@@ -51,8 +54,15 @@ def read_images(root: Path, progress: Progress = lambda done, total: None) -> Sp
         sets.append(ImageSet(images, torch.tensor([label for _, label in files]), classes))
     if sets[0].images.shape[1:] != sets[1].images.shape[1:]:
         shapes = [list(part.images.shape[1:]) for part in sets]
-        raise DataError(f"{root}: training images are {shapes[0]}, test images {shapes[1]}: they must have one size")
+        raise DataError(f"{root}: training images are {shapes[0]}, test images {shapes[1]}: {_help(*shapes)}")
     return Splits(*sets)
+
+
+def _help(one: Sequence[int], other: Sequence[int]) -> str:
+    """What brings two shapes together."""
+    keys = ["data.mode (--mode), rgb or gray, makes them one mode"] if one[0] != other[0] else []
+    keys += ["data.size (--size), with data.fit, makes them one size"] if list(one[1:]) != list(other[1:]) else []
+    return "; ".join(keys)
 
 
 def fingerprint(root: Path) -> str:
@@ -136,5 +146,6 @@ register(
         needs=("root",),
         expects="a folder with train and test, each a folder or a zip of <class>/<image>, or one zip of both",
         read=read_images,
+        fits=True,
     ),
 )

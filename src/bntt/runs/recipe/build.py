@@ -175,7 +175,9 @@ def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
     if "image_size" not in takes:
         return {"in_channels": channels}
     if height != width:
-        raise RecipeError(f"network.name: {name} takes square images, these are {height}x{width}")
+        raise RecipeError(
+            f"network.name: {name} takes square images, these are {height}x{width}; data.size makes a folder's square"
+        )
     return {"in_channels": channels, "image_size": height}
 
 

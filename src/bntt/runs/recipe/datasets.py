@@ -16,9 +16,10 @@ from bntt.data import (
     split_validation,
     stratified,
 )
-from bntt.data.catalog import open_samples
+from bntt.data.catalog import Way, open_samples
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_sets import Framing
+from bntt.data.images.image_file import Fitting
 from bntt.data.prepared import Manifest
 from bntt.data.registry import DATASETS
 from bntt.data.samples import Samples, some_of
@@ -143,15 +144,21 @@ def as_shown(samples: ImageSet | FrameSet, order: str) -> Shown:
     return SequenceSet(samples, order)
 
 
-def framing_of(recipe: Recipe) -> Framing | None:
-    """How the recipe's recordings become frames; None of other data.
+def framing_of(recipe: Recipe) -> Way | None:
+    """How the recipe's recordings become frames, or its pictures images of one size and mode; None: as they are.
 
     Raises:
-        RecipeError: on a sensor of one side.
+        RecipeError: on a sensor of one side, or a size or mode of what is no folder of images.
     """
-    wanted, steps = recipe.data.frames, recipe.network.num_steps
-    if not DATASETS[recipe.data.name].formats:
+    data, dataset = recipe.data, DATASETS[recipe.data.name]
+    if data.size or data.mode:
+        if not dataset.fits:
+            key = "size" if data.size else "mode"
+            raise RecipeError(f'data.{key}: is for a folder of images ("images"), and "{data.name}" is none')
+        return Fitting(data.size, data.mode, data.fit)
+    if not dataset.formats:
         return None
+    wanted, steps = data.frames, recipe.network.num_steps
     if len(wanted.sensor) == 1:
         raise RecipeError(f"data.frames.sensor: rows and columns, two numbers, got {wanted.sensor}")
     sensor = (wanted.sensor[0], wanted.sensor[1]) if wanted.sensor else None

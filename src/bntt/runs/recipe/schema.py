@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict
 
 from bntt.data.events.binning import Counting
+from bntt.data.images.image_file import Fit, Mode
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.models.spiking import NeuronOptions
 from bntt.nn.kinds import encoder_facts_by_name
@@ -69,6 +70,13 @@ class Data(Table):
     """Where its files are, if they are not prepared yet; "images" and "events" always need it."""
     label: str = ""
     """What to call it beside numbers; the name by default."""
+    size: Annotated[int, Limits(at_least=0, at_most=4096, unit="pixels")] = 0
+    """Rows and columns that images of a folder are brought to when they are prepared; 0: all have one size already."""
+    mode: Mode = ""
+    """Colour or gray, for images of a folder: the others are converted; "": all are of one mode already."""
+    fit: Fit = "crop"
+    """How `size` is reached: the short side is scaled to it and the middle cut out ("crop"), the long side is and black
+    put beside it ("pad"), or both are, whatever their ratio ("stretch")."""
     order: Annotated[str, OneOf(choices.orders, or_none=True)] = ""
     """Makes each image a sequence: a pixel a step ("pixels"), in one fixed random order ("permuted"), or a row a step
     ("rows"); "": it stays an image."""
