@@ -11,6 +11,7 @@ from bntt.version import __version__
 if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt import analysis as analysis
     from bntt import data as data
+    from bntt import interop as interop
     from bntt import models as models
     from bntt import nn as nn
     from bntt import ops as ops
@@ -49,7 +50,7 @@ _HOMES = {
     "bntt.training": "Method Session fit",
     "bntt.runs.open_run": "load_run",
 }
-_ROOMS = ["analysis", "data", "models", "nn", "ops", "training"]
+_ROOMS = ["analysis", "data", "interop", "models", "nn", "ops", "training"]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_HOME_OF, *_ROOMS]

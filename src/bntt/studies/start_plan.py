@@ -11,6 +11,7 @@ from torch import nn
 from bntt.io.toml_file import names_in
 from bntt.models import MODELS
 from bntt.nn import TemporalNorm
+from bntt.nn.norms.methods import FAMILY
 from bntt.runs.recipe.build import builder_options, facts_of, with_whole_root
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
@@ -143,6 +144,6 @@ def _norms(recipe: Recipe) -> list[str]:
 
 def _does(norm: nn.Module, name: str) -> str:
     """What one norm does."""
-    if type(norm) is not TemporalNorm:
+    if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
         return name
     return repr((replace(norm.method, name=""), norm.scale, norm.eps, norm.momentum))

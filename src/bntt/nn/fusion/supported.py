@@ -15,7 +15,7 @@ from bntt.engine.door import is_plain
 from bntt.engine.layer_spec import PoolSize
 from bntt.engine.synapse import Geometry
 from bntt.nn.fusion.untouched import remember
-from bntt.nn.norms.methods import LayerNorm, NoNorm
+from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
@@ -25,7 +25,7 @@ T = TypeVar("T")
 LARGEST_WINDOW = 255
 """Spikes of a pooling window are counted in a byte."""
 remember(nn.Sequential, nn.Flatten, nn.Identity, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
-remember(TemporalNorm, LayerNorm, NoNorm)
+remember(*FAMILY, LayerNorm, NoNorm)
 
 
 class NotKnown(Exception):
@@ -201,7 +201,7 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
         return "its norm's eps is a tensor: kernels take a number"
     if type(norm) is LayerNorm:
         return "" if norm.channels == channels else f"its norm takes {norm.channels} channels"
-    if type(norm) is not TemporalNorm:
+    if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
         return f"its norm is {type(norm).__name__}, which the kernels do not know"
     if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"

@@ -11,7 +11,7 @@ from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
-from bntt.nn.norms.methods import LayerNorm, NoNorm
+from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.fold import Normalisation, fold_neuron, normalisation
 
@@ -79,7 +79,7 @@ def _why_not(block: nn.Module) -> str:
         return ""
     if type(block.norm) is LayerNorm:
         return "LayerNorm takes the statistics of every sample, which are no constants; norms of batch statistics are"
-    if type(block.norm) is not TemporalNorm:
+    if type(block.norm) not in FAMILY:
         return f"its norm is {type(block.norm).__name__}, which is none of the library's"
     if isinstance(block, CurrentBlock):
         return (

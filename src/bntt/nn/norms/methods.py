@@ -14,7 +14,7 @@ from bntt.ops.pooling import AllSteps, Window
 
 
 @NORMS("bntt")
-def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+class BNTT(TemporalNorm):
     """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
 
     >>> import torch
@@ -23,101 +23,123 @@ def BNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 
     >>> y.shape, norm.gamma.shape
     (torch.Size([5, 2, 8, 4, 4]), torch.Size([5, 8]))
     """
-    return TemporalNorm(channels, num_steps, NormMethod("BNTT"), eps=eps, momentum=momentum)
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        super().__init__(channels, num_steps, NormMethod("BNTT"), eps=eps, momentum=momentum)
 
 
 @NORMS("bntt-scaled")
-def ScaledBNTT(
-    channels: int,
-    num_steps: int,
-    *,
-    alpha: float = 1.0,
-    threshold: float = 1.0,
-    eps: float = 1e-4,
-    momentum: float = 0.1,
-) -> TemporalNorm:
+class ScaledBNTT(TemporalNorm):
     """BNTT whose normalised input is scaled by α θ, as tdBN does, so that the drive has the threshold's size.
 
     >>> ScaledBNTT(8, num_steps=5, alpha=0.5, threshold=2.0).scale
     1.0
     """
-    method = NormMethod("ScaledBNTT")
-    return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
+
+    def __init__(
+        self,
+        channels: int,
+        num_steps: int,
+        *,
+        alpha: float = 1.0,
+        threshold: float = 1.0,
+        eps: float = 1e-4,
+        momentum: float = 0.1,
+    ) -> None:
+        method = NormMethod("ScaledBNTT")
+        super().__init__(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
 
 
 @NORMS("tdbn")
-def TDBN(
-    channels: int,
-    num_steps: int,
-    *,
-    alpha: float = 1.0,
-    threshold: float = 1.0,
-    eps: float = 1e-4,
-    momentum: float = 0.1,
-) -> TemporalNorm:
+class TDBN(TemporalNorm):
     """tdBN (Zheng et al. 2021): statistics over batch, space and time, ``y = γ · αθ x̂ + β``, all shared over time.
 
     >>> TDBN(8, num_steps=5).running_mean.shape
     torch.Size([1, 8])
     """
-    method = NormMethod("tdBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
-    return TemporalNorm(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
+
+    def __init__(
+        self,
+        channels: int,
+        num_steps: int,
+        *,
+        alpha: float = 1.0,
+        threshold: float = 1.0,
+        eps: float = 1e-4,
+        momentum: float = 0.1,
+    ) -> None:
+        method = NormMethod("tdBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
+        super().__init__(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
 
 
 @NORMS("tebn")
-def TEBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+class TEBN(TemporalNorm):
     """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
 
     >>> TEBN(8, num_steps=5).step_scale.shape
     torch.Size([5])
     """
-    method = NormMethod("TEBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True, step_power=1)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        method = NormMethod("TEBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True, step_power=1)
+        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
 @NORMS("tab")
-def TAB(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+class TAB(TemporalNorm):
     """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``; p enters squared, as in
     the authors' code.
 
     >>> TAB(8, num_steps=5).beta.shape
     torch.Size([5, 8])
     """
-    method = NormMethod("TAB", pooling=Window(None), beta=True, step_power=2)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        method = NormMethod("TAB", pooling=Window(None), beta=True, step_power=2)
+        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
 @NORMS("bntt-beta")
-def BetaBNTT(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+class BetaBNTT(TemporalNorm):
     """BNTT with the shift β that the paper leaves away, one for each step as γ is.
 
     >>> BetaBNTT(8, num_steps=5).beta.shape
     torch.Size([5, 8])
     """
-    return TemporalNorm(channels, num_steps, NormMethod("BetaBNTT", beta=True), eps=eps, momentum=momentum)
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        super().__init__(channels, num_steps, NormMethod("BetaBNTT", beta=True), eps=eps, momentum=momentum)
 
 
 @NORMS("bn")
-def SharedBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+class SharedBN(TemporalNorm):
     """Standard BN called at every step (the paper's "Baseline + standard BN"): each step is normalised by its own
     batch, one γ, one β and one pair of running statistics serve all, updated T times an iteration.
 
     >>> SharedBN(8, num_steps=5).gamma.shape
     torch.Size([1, 8])
     """
-    method = NormMethod("SharedBN", shared_running=True, shared_gamma=True, beta=True)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        method = NormMethod("SharedBN", shared_running=True, shared_gamma=True, beta=True)
+        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
 
 
 @NORMS("bn-pooled")
-def PooledBN(channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> TemporalNorm:
+class PooledBN(TemporalNorm):
     """Standard BN with time folded into the batch: statistics over all steps at once, one update an iteration.
 
     >>> PooledBN(8, num_steps=5).running_var.shape
     torch.Size([1, 8])
     """
-    method = NormMethod("PooledBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
-    return TemporalNorm(channels, num_steps, method, eps=eps, momentum=momentum)
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        method = NormMethod("PooledBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
+        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+FAMILY = (TemporalNorm, BNTT, ScaledBNTT, TDBN, TEBN, TAB, BetaBNTT, SharedBN, PooledBN)
+"""The classes that compute as :class:`~bntt.nn.TemporalNorm` does, and differ in their method alone."""
 
 
 @NORMS("layer")

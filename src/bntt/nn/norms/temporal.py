@@ -132,7 +132,28 @@ class TemporalNorm(nn.Module):
         return {**self.__dict__, "put_off": None}
 
     def extra_repr(self) -> str:
-        return f"{self.method.name}, channels={self.channels}, num_steps={self.num_steps}"
+        name = f"{self.method.name}, " if type(self) is TemporalNorm else ""
+        return f"{name}channels={self.channels}, num_steps={self.num_steps}"
+
+    def __len__(self) -> int:
+        """T."""
+        return self.num_steps
+
+    def __getitem__(self, t: int) -> Callable[[Tensor], Tensor]:
+        """Step t by itself, ``norm[t](x [B, C, *space])``, a tensor: for loops that know their step.
+
+        Raises:
+            IndexError: if there is no such step.
+
+        >>> from bntt.nn.norms.methods import BNTT
+        >>> bn = BNTT(8, num_steps=5)
+        >>> [bn[t](torch.randn(2, 8)).shape for t in range(len(bn))][-1]
+        torch.Size([2, 8])
+        """
+        if not -len(self) <= t < len(self):
+            raise IndexError(f"{self._label} has {len(self)} time steps (0-{len(self) - 1}), got t={t}")
+        call = Call(t % len(self), whole=len(self) == 1)
+        return lambda x: self(x.unsqueeze(0), call)[0].squeeze(0)
 
     @property
     def facts(self) -> NormFacts:

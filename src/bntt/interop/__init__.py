@@ -1,0 +1,14 @@
+"""bntt in other people's hands: norms in their networks, their neurons in ours, weights out, Lightning and the hub.
+
+What needs nobody else stands here. What needs a peer is in the file of its name, ``bntt.interop.spikingjelly``,
+``snntorch``, ``norse``, ``lightning`` and ``hub``, which imports that peer when it is imported itself.
+"""
+
+from bntt.interop.adapters import Cell as Cell
+from bntt.interop.adapters import Layer as Layer
+from bntt.interop.adapters import Step as Step
+from bntt.interop.adapters import as_cell as as_cell
+from bntt.interop.adapters import as_layer as as_layer
+from bntt.interop.adapters import as_step as as_step
+from bntt.interop.adapters import reset as reset
+from bntt.interop.replace import replace_batchnorm as replace_batchnorm

@@ -1,0 +1,204 @@
+"""A norm as other frameworks call their layers: all steps in a call, one step a call, or with a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bntt.nn.blocks.stage import check_stage
+from bntt.nn.kinds import NeuronFacts
+from bntt.nn.network.call import Call, check_call
+from bntt.nn.tensor_checks import check_tensor
+
+RestOf = tuple[int, Any]
+"""Steps taken, and what the norm keeps of them."""
+RESET = "call bntt.interop.reset(network) before every batch"
+
+
+def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:
+    """Take the next steps ``[S, B, C, *space]``, whatever was taken before them.
+
+    Args:
+        anew: how steps begin anew, for the message.
+
+    Raises:
+        ValueError: if the norm has no such steps.
+    """
+    check_tensor(x, "a norm", "a current [S, B, C, ...]")
+    (first, state), total = before, getattr(norm, "num_steps", None)
+    end = first + len(x)
+    if total is not None and end > total:
+        path = getattr(norm, "path", "")
+        raise ValueError(
+            f"the norm{f' {path!r}' * bool(path)} has {total} time steps, and these would be {end} since they began: "
+            f"{anew}, or build it with num_steps={end}"
+        )
+    y, state = norm(x, Call(first, whole=first == 0 and total in (None, end)), state)
+    return y, (end, state)
+
+
+class _Adapter(nn.Module):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        check_stage(norm, "the norm", "y")
+        self.norm = norm
+
+
+class Layer(_Adapter):
+    """A norm as a layer: ``[T, B, C, *space]`` to the same, a tensor. See :func:`as_layer`."""
+
+    def forward(self, x: Float[Tensor, "S B C *space"]) -> Float[Tensor, "S B C *space"]:
+        """All steps from the first on; there may be fewer than T.
+
+        Raises:
+            ValueError: if there are more than T, or as the norm does.
+        """
+        y: Tensor = self.norm(x, Call(), None)[0]
+        return y
+
+
+class Step(_Adapter):
+    """A norm that takes one step a call, ``[B, C, *space]``, and counts them. See :func:`as_step`."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__(norm)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew at the first step."""
+        self._before: RestOf = (0, None)
+
+    def forward(self, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C *space"]:
+        """The next step.
+
+        Raises:
+            ValueError: after T steps without ``reset()``, or as the norm does.
+        """
+        check_tensor(x, "a norm", "a step's current [B, C, ...]")
+        y, self._before = take(self.norm, x.unsqueeze(0), self._before, RESET)
+        return y.squeeze(0)
+
+
+class Cell(_Adapter):
+    """A norm as Norse calls its cells, ``y, state = cell(x, state)``, and its sequences. See :func:`as_cell`."""
+
+    def __init__(self, norm: nn.Module, *, sequence: bool = False) -> None:
+        super().__init__(norm)
+        self.sequence = sequence
+
+    def forward(self, x: Tensor, state: RestOf | None = None) -> tuple[Tensor, RestOf]:
+        """``(y, state)`` of the next step ``[B, C, *space]``, or of the next steps ``[S, B, C, *space]``.
+
+        Raises:
+            ValueError: if the norm has no such step, or as the norm does.
+        """
+        check_tensor(x, "a norm", "a current")
+        steps = x if self.sequence else x.unsqueeze(0)
+        y, state = take(self.norm, steps, state or (0, None), "begin every batch with state=None")
+        return (y if self.sequence else y.squeeze(0)), state
+
+
+class LoopedNeurons(nn.Module):
+    """Neurons of others that take a step a call, as a part of ours: ``(spikes, state)`` of any number of steps.
+
+    Args:
+        neuron: theirs; its parameters are this part's.
+        step: ``(current [B, ...], state)`` → ``(spikes, state)``; None is rest.
+    """
+
+    facts = NeuronFacts(waits=False)
+
+    def __init__(self, neuron: nn.Module, step: Callable[[Tensor, Any], tuple[Tensor, Any]]) -> None:
+        super().__init__()
+        self.neuron, self._step = neuron, step
+
+    def forward(self, current: Tensor, call: Call = Call(), state: Any = None) -> tuple[Tensor, Any]:
+        """``(spikes [S, B, ...], state)`` of the next steps."""
+        check_call(call)
+        spikes = []
+        for now in current:
+            fired, state = self._step(now, state)
+            spikes.append(fired)
+        return torch.stack(spikes), state
+
+
+def as_layer(norm: nn.Module) -> Layer:
+    """A norm as a layer of anybody's network: a tensor in, a tensor out, all steps in a call.
+
+    Args:
+        norm: ``BNTT(channels, num_steps)`` or any other norm; it is used, not copied.
+
+    Raises:
+        TypeError: if it is no norm of this library's form.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> as_layer(BNTT(8, num_steps=5))(torch.randn(5, 2, 8, 4, 4)).shape
+    torch.Size([5, 2, 8, 4, 4])
+    """
+    return Layer(norm)
+
+
+def as_step(norm: nn.Module) -> Step:
+    """A norm for a loop over time: one step a call, which it counts itself, and ``reset()`` before the next batch.
+
+    Norms that look ahead (tdBN, TEBN) train on all steps in one call only, and say so. The count is no part of
+    ``state_dict()``. A loop that knows its step needs no adapter: ``norm[t](x)``.
+
+    Args:
+        norm: as :func:`as_layer`'s.
+
+    Raises:
+        TypeError: if it is no norm of this library's form.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> step = as_step(BNTT(8, num_steps=5))
+    >>> [step(torch.randn(2, 8)).shape for t in range(5)][-1]
+    torch.Size([2, 8])
+    >>> step.reset()
+    """
+    return Step(norm)
+
+
+def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
+    """A norm as a module of Norse, for its ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
+
+    Args:
+        norm: as :func:`as_layer`'s.
+        sequence: take steps ``[S, B, C, ...]`` in a call, any number, instead of one ``[B, C, ...]``.
+
+    Raises:
+        TypeError: if it is no norm of this library's form.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> cell = as_cell(BNTT(8, num_steps=5))
+    >>> y, state = cell(torch.randn(2, 8))
+    >>> y, state = cell(torch.randn(2, 8), state)
+    >>> y.shape, state[0]
+    (torch.Size([2, 8]), 2)
+    """
+    return Cell(norm, sequence=sequence)
+
+
+def reset(network: nn.Module) -> None:
+    """Begin anew at the first step, in every part of a network that has ``reset()`` or snnTorch's ``reset_mem()``.
+
+    ``snntorch.utils.reset`` looks at neither nested neurons nor anything of others; this does.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> network = nn.Sequential(nn.Linear(4, 8), as_step(BNTT(8, num_steps=1)))
+    >>> for batch in torch.randn(3, 2, 4):
+    ...     reset(network)
+    ...     y = network(batch)
+    """
+    for module in network.modules():
+        for name in ("reset", "reset_mem"):
+            if callable(begin := getattr(module, name, None)):
+                begin()

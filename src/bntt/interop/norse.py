@@ -1,0 +1,23 @@
+"""Norse 1: its neurons as ours. A norm as its cell is :func:`bntt.interop.as_cell`; nothing of Norse is imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from bntt.interop.adapters import LoopedNeurons
+
+
+def neuron(neuron: Any) -> LoopedNeurons:
+    """Norse's cell in a block of ours, as it is: ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFCell()))``.
+
+    Its dynamics, surrogate and state are its own; such a block runs in plain PyTorch.
+
+    Raises:
+        TypeError: if it is no cell, ``spikes, state = cell(x, state)`` for one step.
+    """
+    home = type(neuron).__module__.startswith("norse.")
+    if not (home and isinstance(neuron, nn.Module) and type(neuron).__name__.endswith("Cell")):
+        raise TypeError(f"Norse's neurons for one step are its cells, such as LIFCell(), got {type(neuron).__name__}")
+    return LoopedNeurons(neuron, neuron)

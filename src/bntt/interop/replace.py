@@ -1,0 +1,141 @@
+"""Batch normalisation of anybody's network, put in its place by a norm with time."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from bntt.interop.adapters import Cell, Layer, Step
+from bntt.nn.kinds import NORMS, NormBuilder, norm_facts
+from bntt.nn.norms.temporal import TemporalNorm
+
+BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+FOLDS = {"SeqToANNContainer", "TLastSeqToANNContainer"}
+"""SpikingJelly's, whose parts see [T·N, ...]."""
+
+
+def replace_batchnorm(
+    network: nn.Module,
+    num_steps: int,
+    *,
+    norm: str | NormBuilder = "bntt",
+    loop: Literal["outside", "inside"] = "outside",
+) -> nn.Module:
+    """Put a norm with time in the place of every ``BatchNorm1d``, ``2d`` and ``3d`` of a network, in place.
+
+    γ, mean and variance are copied to every step, and ε, momentum, device, dtype and mode too, so that in evaluation
+    the network says what it said. β is copied where the norm has one; a norm without β refuses a β that is not 0.
+
+    When steps begin anew:
+
+    * SpikingJelly's network, in either step mode: with ``functional.reset_net(network)``;
+    * Norse's: with ``state=None``; a ``Lift`` of a BatchNorm takes all steps of its call;
+    * snnTorch's or plain PyTorch's: with ``bntt.interop.reset(network)`` where the loop over time is around the
+      network, or, with ``loop="inside"``, in every call of the network, whose forward has the loop.
+
+    Args:
+        network: of which parts are replaced; nothing is if one of them is refused.
+        num_steps: T.
+        norm: a name in ``bntt.nn.NORMS`` with running statistics, or ``(channels, num_steps, threshold) -> norm``;
+            "bntt-beta" is BNTT with β.
+        loop: where the loop over time is, of snnTorch and plain PyTorch.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: if it has no batch normalisation, or one that no norm here can stand for, by its name: with a β
+            where the norm has none; without running statistics; used twice; or in a container that folds time.
+        TypeError: if the norm has no running statistics.
+
+    >>> network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU())
+    >>> replace_batchnorm(network, num_steps=5)[1]
+    Step(
+      (norm): BNTT(channels=8, num_steps=5)
+    )
+    """
+    build: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
+    homes = {kind.__module__.partition(".")[0] for module in network.modules() for kind in type(module).__mro__}
+    found: dict[str, nn.Module] = {}
+    seen: dict[nn.Module, str] = {}
+    for name, module in network.named_modules(remove_duplicate=False):
+        if isinstance(module, BATCHNORM):
+            _check(name, module, network, seen.setdefault(module, name))
+            place, _, last = name.rpartition(".")
+            lifted = last == "lifted_module" and _home(network.get_submodule(place)) == "norse"
+            made = _filled(name, module, build(module.num_features, num_steps, 1.0))
+            found[place if lifted else name] = _adapted(made, module, homes, lifted)
+    if not found:
+        raise ValueError(f"there is no BatchNorm1d, 2d or 3d inside this {type(network).__name__}")
+    for name, part in found.items():
+        place, _, last = name.rpartition(".")
+        parent: Any = network.get_submodule(place)
+        setattr(parent, last, part)
+        if isinstance(part, Cell) and hasattr(parent, "stateful_layers"):  # SequentialState looked when it was made
+            parent.stateful_layers[int(last)] = True
+    if "spikingjelly" in homes:
+        from spikingjelly.activation_based import functional
+
+        functional.invalidate_reset_cache(network)
+    if loop == "inside":
+        network.register_forward_pre_hook(_begin)
+    return network
+
+
+def _begin(network: nn.Module, _: Any) -> None:
+    for module in network.modules():
+        if isinstance(module, Step):
+            module.reset()
+
+
+def _home(module: nn.Module) -> str:
+    return type(module).__module__.partition(".")[0]
+
+
+def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:
+    """Refuse what no norm with time can stand for."""
+    parents = [type(network.get_submodule(name[:end])).__name__ for end, sign in enumerate(name) if sign == "."]
+    why = ""
+    if not name:
+        why = "is the network itself, and cannot be replaced inside it"
+    elif first != name:
+        why = f"is {first!r} as well, and one norm cannot count the steps of two places"
+    elif FOLDS & {*parents, type(network).__name__}:
+        why = "is in a container that folds time into the batch: use SpikingJelly's own layer.BatchNorm2d there"
+    elif norm.running_mean is None or norm.momentum is None:
+        why = "has no running statistics with a momentum, which norms here have"
+    elif norm.weight is not None and norm.bias is None:
+        why = "has γ and no β: it is one step of a BNTT already, whose weights `bntt import` reads"
+    if why:
+        raise ValueError(f"the {type(norm).__name__} {name!r} {why}")
+
+
+def _filled(name: str, theirs: Any, ours: nn.Module) -> TemporalNorm:
+    """The norm with everything that a batch normalisation has."""
+    if not norm_facts(ours).running_statistics or not isinstance(ours, TemporalNorm):
+        raise TypeError(f"{type(ours).__name__} has no running statistics to take those of {name!r} over: take another")
+    ours.to(theirs.running_mean).train(theirs.training)
+    ours.path, ours.eps, ours.momentum = name, theirs.eps, theirs.momentum
+    with torch.no_grad():
+        ours.running_mean[:], ours.running_var[:] = theirs.running_mean, theirs.running_var
+        if theirs.weight is not None:
+            ours.gamma[:] = theirs.weight / ours.scale
+            ours.gamma.requires_grad_(theirs.weight.requires_grad)
+            if ours.beta is not None:
+                ours.beta[:] = theirs.bias
+            elif theirs.bias.any():
+                raise ValueError(f"{name!r} has a learned β, and {ours.method.name} has none: norm='bntt-beta' has")
+    return ours
+
+
+def _adapted(ours: TemporalNorm, theirs: Any, homes: set[str], lifted: bool) -> nn.Module:
+    """The norm as the framework of its network calls it."""
+    if "spikingjelly" in homes:
+        from bntt.interop.spikingjelly import Norm
+
+        return Norm(ours, getattr(theirs, "step_mode", "s"))
+    if lifted:
+        return Layer(ours)
+    return Cell(ours) if "norse" in homes else Step(ours)

@@ -1,0 +1,39 @@
+"""snnTorch 1: its neurons as ours. Norms go into its loops as ``bn[t](x)`` or by :func:`bntt.interop.as_step`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from torch import Tensor, nn
+
+from bntt.interop.adapters import LoopedNeurons
+
+
+def neuron(neuron: Any) -> LoopedNeurons:
+    """snnTorch's neurons in a block of ours: ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(Leaky(0.9)))``.
+
+    Its dynamics, surrogate and learned constants are its own; such a block runs in plain PyTorch, and what the object
+    remembers itself is put back to rest. ``Leaky(0.95)`` resets a step later than the paper's neurons.
+
+    Raises:
+        TypeError: if it is no neuron of snnTorch's.
+        ValueError: if it hides its membrane, ``init_hidden=True``.
+    """
+    home = type(neuron).__module__.startswith("snntorch.")
+    if not (home and isinstance(neuron, nn.Module) and hasattr(neuron, "reset_mem")):
+        raise TypeError(f"snnTorch's neurons are such as Leaky(beta=0.95), got {type(neuron).__name__}")
+    if neuron.init_hidden:
+        raise ValueError(f"{type(neuron).__name__} hides its membrane: make it with init_hidden=False")
+    rest: Callable[[], Any] = neuron.reset_mem
+    count = len(signature(neuron.forward).parameters) - 1
+
+    def step(current: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if state is None:
+            rest()
+        found = neuron(current, *(state or ()))
+        rest()  # nothing of this batch stays in the object
+        return found[0], tuple(found[-count:])
+
+    return LoopedNeurons(neuron, step)

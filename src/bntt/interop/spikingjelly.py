@@ -1,0 +1,85 @@
+"""SpikingJelly 2: norms as its modules in step modes 's' and 'm', and its neurons as ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spikingjelly.activation_based import base
+from torch import Tensor, nn
+
+from bntt.interop.adapters import take
+from bntt.nn.blocks.stage import check_stage
+from bntt.nn.kinds import NeuronFacts
+from bntt.nn.network.call import Call, check_call
+
+RESET = "call functional.reset_net(network) before every batch"
+
+
+class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
+    """A norm in a network of SpikingJelly's: ``[N, C, ...]`` a call in mode 's', ``[T, N, C, ...]`` in mode 'm'.
+
+    Steps taken and what the norm keeps of them are memories, so ``set_step_mode``, ``reset_net`` and the functional
+    forward know them. ``reset_net`` begins anew; a sequence may be cut.
+
+    Args:
+        norm: ``BNTT(channels, num_steps)`` or any other norm.
+        step_mode: 's' or 'm'.
+
+    Raises:
+        TypeError: if it is no norm of this library's form.
+        ValueError: in a call of steps that it does not have.
+    """
+
+    def __init__(self, norm: nn.Module, step_mode: str = "s") -> None:
+        super().__init__()
+        check_stage(norm, "the norm", "y")
+        self.norm, self.step_mode = norm, step_mode
+        self.register_memory("t", 0)
+        self.register_memory("pooled", None)
+
+    def single_step_functional_forward(
+        self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], **_: object
+    ) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+        y, after = take(self.norm, inputs[0].unsqueeze(0), (states[0], states[1]), RESET)
+        return (y.squeeze(0),), after
+
+    def multi_step_functional_forward(
+        self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], **_: object
+    ) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+        y, after = take(self.norm, inputs[0], (states[0], states[1]), RESET)
+        return (y,), after
+
+
+class Neuron(nn.Module):
+    """SpikingJelly's neurons as a part of ours; their parameters are its own. See :func:`neuron`."""
+
+    facts = NeuronFacts(waits=False)
+
+    def __init__(self, neuron: Any) -> None:
+        super().__init__()
+        if not isinstance(neuron, base.MemoryModule):
+            raise TypeError(f"SpikingJelly's neurons are MemoryModules, got {type(neuron).__name__}")
+        neuron.step_mode = "m"
+        self.neuron = neuron
+        self._take = base.to_functional_forward(neuron)
+
+    def forward(self, current: Tensor, call: Call = Call(), state: Any = None) -> tuple[Tensor, Any]:
+        """``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is the neurons' memories, None at rest."""
+        check_call(call)
+        if state is None:
+            state = tuple(self.neuron.get_reset_value(name) for name, _ in self.neuron.named_memories())
+        (spikes,), state = self._take((current,), state)
+        return spikes, state
+
+
+def neuron(neuron: Any) -> Neuron:
+    """SpikingJelly's neurons in a block of ours, as they are: dynamics, surrogate, learned constants and spikes.
+
+    ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFNode(tau=20.0, decay_input=False, v_reset=None)))``; such a
+    block runs in plain PyTorch, and the object is put into mode 'm'. The paper's neurons are
+    ``LIFNode(tau=1/(1-λ), decay_input=False, v_reset=None)``.
+
+    Raises:
+        TypeError: if it is no MemoryModule.
+    """
+    return Neuron(neuron)

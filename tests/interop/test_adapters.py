@@ -1,0 +1,131 @@
+"""Norms as others call them: all steps in a call, one a call, by number, or with a state. No peer is needed."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt import interop
+from bntt.nn import NORMS, Call, TemporalNorm
+
+T = 4
+FAMILY = [name for name in NORMS if name not in ("layer", "none")]
+
+
+def made(name: str, rng: torch.Generator, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A norm whose parameters and statistics differ in every step."""
+    norm = NORMS[name](3, T, 1.0).to(dtype)
+    for key, value in norm.state_dict().items():
+        value.uniform_(0.3, 1.5, generator=rng) if key.endswith("var") else value.normal_(1, 0.3, generator=rng)
+    return norm
+
+
+def drive(rng: torch.Generator, dtype: torch.dtype = torch.float32, steps: int = T) -> torch.Tensor:
+    return torch.randn(steps, 5, 3, 4, 4, generator=rng, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["bntt", "tab", "tebn", "layer"])
+def test_every_form_says_what_the_norm_says_in_evaluation(name, rng):
+    norm = made(name, rng).eval()
+    x = drive(rng)
+    expected, _ = norm(x)
+    assert torch.equal(interop.as_layer(norm)(x), expected)
+    step, cell, state = interop.as_step(norm), interop.as_cell(norm), None
+    assert torch.equal(torch.stack([step(now) for now in x]), expected)
+    for t, now in enumerate(x):
+        y, state = cell(now, state)
+        assert torch.equal(y, expected[t])
+        assert not isinstance(norm, TemporalNorm) or torch.equal(norm[t](now), expected[t])
+    folded, state = interop.as_cell(norm, sequence=True), None
+    first, state = folded(x[:3], state)
+    assert torch.equal(torch.cat([first, folded(x[3:], state)[0]]), expected)
+
+
+@pytest.mark.parametrize("name", ["bntt", "tab", "bn"])
+def test_gradients_and_statistics_of_steps_are_those_of_the_whole(name, rng):
+    whole, x, weigh = made(name, rng, torch.float64), drive(rng, torch.float64), drive(rng, torch.float64)
+    start = copy.deepcopy(whole)
+    (whole(x.requires_grad_())[0] * weigh).sum().backward()
+    for run in (by_layer, by_step, by_cell):
+        norm, leaf = copy.deepcopy(start), x.detach().clone().requires_grad_()
+        (run(norm, leaf) * weigh).sum().backward()
+        assert torch.allclose(leaf.grad, x.grad, rtol=0, atol=1e-12)
+        for mine, theirs in zip(norm.parameters(), whole.parameters(), strict=True):
+            assert torch.allclose(mine.grad, theirs.grad, rtol=0, atol=1e-11)
+        assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(norm.buffers(), whole.buffers(), strict=True))
+
+
+def by_layer(norm, x):
+    return interop.as_layer(norm)(x)
+
+
+def by_step(norm, x):
+    return torch.stack([*map(interop.as_step(norm), x)])
+
+
+def by_cell(norm, x):
+    cell, state, rows = interop.as_cell(norm), None, []
+    for now in x:
+        row, state = cell(now, state)
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def test_too_many_steps_are_an_error_that_says_how_to_begin_anew(rng):
+    norm, x = bntt.BNTT(3, num_steps=T), drive(rng, steps=T + 1)
+    with pytest.raises(ValueError, match="has 4 time steps"):
+        interop.as_layer(norm)(x)
+    step = interop.as_step(norm)
+    with pytest.raises(ValueError, match=r"would be 5 .* call bntt.interop.reset\(network\)"):
+        [step(now) for now in x]
+    interop.reset(nn.Sequential(nn.Sequential(step)))
+    assert step(x[0]).shape == x[0].shape
+    with pytest.raises(ValueError, match="begin every batch with state=None"):
+        interop.as_cell(norm, sequence=True)(x)
+    with pytest.raises(IndexError, match=r"has 4 time steps \(0-3\), got t=4"):
+        norm[T]
+    assert len(list(norm)) == len(norm) == T
+
+
+def test_norms_that_look_ahead_refuse_to_train_a_step_at_a_time(rng):
+    norm, x = made("tebn", rng), drive(rng)
+    for one in (interop.as_step(norm), norm[0], interop.as_cell(norm)):
+        with pytest.raises(ValueError, match="statistics over all time steps"):
+            one(x[0])
+    assert interop.as_layer(norm)(x).shape == x.shape
+    assert interop.as_cell(norm, sequence=True)(x)[0].shape == x.shape
+
+
+def test_the_count_of_steps_is_nowhere_in_what_is_saved(rng):
+    step = interop.as_step(bntt.BNTT(3, num_steps=T))
+    step(drive(rng)[0])
+    assert set(step.state_dict()) == {"norm.gamma", "norm.running_mean", "norm.running_var"}
+    copied = copy.deepcopy(step)
+    step.reset()
+    for now in drive(rng, steps=3):
+        copied(now)
+    with pytest.raises(ValueError, match="would be 5"):
+        copied(drive(rng)[0])
+
+
+def test_names_of_norms_are_types(rng):
+    norm = bntt.BNTT(3, num_steps=T)
+    assert isinstance(norm, bntt.BNTT)
+    assert isinstance(norm, TemporalNorm)
+    assert not isinstance(norm, bntt.TAB | bntt.LayerNorm)
+    assert isinstance(bntt.models.vgg6(num_steps=2, width=0.25).blocks["conv1"].norm, bntt.BNTT)
+    assert {type(NORMS[name](3, T, 1.0)).__name__ for name in FAMILY} == {
+        *("BNTT", "ScaledBNTT", "TDBN", "TEBN", "TAB", "BetaBNTT", "SharedBN", "PooledBN"),
+    }
+    assert isinstance(copy.deepcopy(norm), bntt.BNTT)
+    assert torch.equal(norm(x := drive(rng), Call())[0], norm(x, Call())[0])
+
+
+def test_what_is_no_norm_is_refused(no_hook):
+    for make in (interop.as_layer, interop.as_step, interop.as_cell):
+        with pytest.raises(TypeError, match="the norm must take"):
+            make(nn.BatchNorm2d(3))
+    with pytest.raises(TypeError, match="a step's current"):
+        interop.as_step(bntt.BNTT(3, num_steps=T))(None)

@@ -1,0 +1,86 @@
+"""Batch normalisation of plain PyTorch networks replaced: everything taken over, or refused by name."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt import interop
+from bntt.interop import replace_batchnorm
+
+T = 4
+
+
+def network(rng: torch.Generator, *, shift: bool = False) -> nn.Sequential:
+    """Statistics and γ as a training may leave them; ReLUs, so that every step is the same."""
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, eps=1e-3, momentum=0.2), nn.ReLU(), nn.Flatten())
+    net.append(nn.Linear(48, 5)).append(nn.BatchNorm1d(5))
+    for norm in (net[1], net[5]):
+        norm.running_mean.normal_(0, 0.5, generator=rng)
+        norm.running_var.uniform_(0.5, 2, generator=rng)
+        nn.init.uniform_(norm.weight, -1, 2, generator=rng)
+        if shift:
+            nn.init.normal_(norm.bias, generator=rng)
+    return net
+
+
+@pytest.mark.parametrize("norm", ["bntt-beta", "bn", "tab"])
+def test_the_network_says_what_it_said(norm, rng):
+    net = network(rng, shift=True).eval()
+    before = copy.deepcopy(net)
+    assert replace_batchnorm(net, T, norm=norm) is net
+    images = torch.randn(T, 6, 2, 6, 6, generator=rng)
+    for now in images:
+        assert torch.allclose(net(now), before(now), atol=1e-5)
+    with pytest.raises(ValueError, match=r"the norm '1' has 4 time steps"):
+        net(images[0])
+    interop.reset(net)
+    made = net[1].norm
+    assert (made.eps, made.momentum, made.training, len(made)) == (1e-3, 0.2, False, T)
+    assert torch.equal(made.beta[-1], before[1].bias)
+
+
+def test_a_shift_is_never_dropped_and_nothing_changes_where_one_is_refused(rng):
+    net = network(rng)
+    nn.init.ones_(net[5].bias)
+    with pytest.raises(ValueError, match=r"'5' has a learned β, and BNTT has none: norm='bntt-beta' has"):
+        replace_batchnorm(net, T)
+    assert isinstance(net[1], nn.BatchNorm2d)
+    nn.init.zeros_(net[5].bias)
+    replace_batchnorm(net.double(), T)
+    assert isinstance(net[1].norm, bntt.BNTT)
+    assert net[1].norm.gamma.dtype == torch.float64
+
+
+def test_a_loop_inside_forward_begins_anew_by_itself(rng):
+    class Looped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return sum(self.body(now) for now in x)
+
+    net = replace_batchnorm(Looped(), T, loop="inside")
+    x = torch.randn(T, 6, 4, generator=rng)
+    assert torch.equal(net.eval()(x), net(x))
+    assert torch.equal(copy.deepcopy(net)(x[:2]), net(x[:2]))
+
+
+def test_what_no_norm_can_stand_for_is_refused_by_name(rng):
+    shared = nn.BatchNorm1d(3)
+    rows = {
+        "'b' is 'a' as well": nn.ModuleDict({"a": shared, "b": shared}),
+        "'0' has no running statistics": nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)),
+        "is the network itself": nn.BatchNorm1d(3),
+        "there is no BatchNorm1d": nn.Sequential(nn.Linear(2, 2)),
+    }
+    for said, net in rows.items():
+        with pytest.raises(ValueError, match=said):
+            replace_batchnorm(net, T)
+    with pytest.raises(TypeError, match="LayerNorm has no running statistics to take those of '0' over"):
+        replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, norm="layer")
+    with pytest.raises(ValueError, match="unknown norm 'bnt'"):
+        replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, norm="bnt")

@@ -1,0 +1,127 @@
+"""snnTorch 1: norms in its loops, a tutorial's network with batch normalisation replaced, its neurons in our blocks."""
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt import interop
+from bntt.nn import SpikingBlock
+from tests.interop.peers import need
+from tests.interop.test_adapters import T, drive, made
+
+need("snntorch", "1.0.0")
+
+import snntorch as snn  # noqa: E402
+
+from bntt.interop import snntorch  # noqa: E402
+
+
+def test_a_norm_in_the_place_of_its_list_of_norms(rng):
+    """``bn[t](x)`` with the weights of ``snn.BatchNormTT2d``, forward and gradients."""
+    theirs = snn.BatchNormTT2d(3, T, eps=1e-4)
+    norm, x, weigh = made("bntt", rng), drive(rng), drive(rng)
+    for t, step in enumerate(theirs):
+        step.load_state_dict(
+            {"weight": norm.gamma[t], "running_mean": norm.running_mean[t], "running_var": norm.running_var[t]},
+            strict=False,
+        )
+    assert len(theirs) == len(norm)
+    for mode in (True, False):
+        found = []
+        for bn in (theirs.train(mode), norm.train(mode)):
+            leaf = x.clone().requires_grad_()
+            y = torch.stack([bn[t](leaf[t]) for t in range(len(bn))])
+            (y * weigh).sum().backward()
+            found += [y, leaf.grad]
+        assert torch.allclose(found[0], found[2], atol=2e-6)
+        assert torch.allclose(found[1], found[3], atol=2e-6)
+    assert torch.allclose(norm.running_var, torch.stack([bn.running_var for bn in theirs]), atol=1e-6)
+
+
+class Tutorial(nn.Module):
+    """The convolutional network of snnTorch's sixth tutorial, with batch normalisation, and its loop in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1, self.lif1 = nn.Conv2d(1, 12, 5), nn.BatchNorm2d(12), snn.Leaky(beta=0.5)
+        self.conv2, self.bn2, self.lif2 = nn.Conv2d(12, 64, 5), nn.BatchNorm2d(64), snn.Leaky(beta=0.5)
+        self.fc1, self.lif3 = nn.Linear(64 * 4 * 4, 10), snn.Leaky(beta=0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mem1, mem2, mem3, total = self.lif1.reset_mem(), self.lif2.reset_mem(), self.lif3.reset_mem(), 0
+        for _ in range(T):
+            spk1, mem1 = self.lif1(nn.functional.max_pool2d(self.bn1(self.conv1(x)), 2), mem1)
+            spk2, mem2 = self.lif2(nn.functional.max_pool2d(self.bn2(self.conv2(spk1)), 2), mem2)
+            _, mem3 = self.lif3(self.fc1(spk2.flatten(1)), mem3)
+            total = total + mem3
+        return total / T
+
+
+def sequential() -> nn.Sequential:
+    """The same as a sequence of modules that hide their membranes, whose loop is around it."""
+    hidden = {"beta": 0.5, "init_hidden": True}
+    first = nn.Conv2d(1, 12, 5), nn.BatchNorm2d(12), nn.MaxPool2d(2), snn.Leaky(**hidden)
+    second = nn.Conv2d(12, 64, 5), nn.BatchNorm2d(64), nn.MaxPool2d(2), snn.Leaky(**hidden)
+    return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(64 * 4 * 4, 10), snn.Leaky(**hidden, output=True))
+
+
+@pytest.mark.parametrize("loop", ["inside", "outside"])
+def test_a_tutorial_s_network_gets_bntt_and_learns(loop, rng):
+    network = Tutorial() if loop == "inside" else sequential()
+    images = bntt.data.fashion_mnist_bundled().test
+    x, labels = images.batch(torch.arange(16)), images.labels[:16]
+
+    def logits() -> torch.Tensor:
+        if loop == "inside":
+            return network(x)
+        interop.reset(network)
+        return sum(network(x)[1] for _ in range(T)) / T
+
+    network.eval()
+    before = logits().detach()
+    interop.replace_batchnorm(network, T, loop=loop)
+    assert torch.allclose(logits(), before, atol=1e-5)
+    network.train()
+    optimizer, losses = torch.optim.Adam(network.parameters(), lr=1e-2), []
+    for _ in range(6):
+        loss = nn.functional.cross_entropy(logits(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+NEURONS = {
+    "leaky": lambda: snn.Leaky(beta=0.9),
+    "at once": lambda: snn.Leaky(beta=0.9, reset_delay=False, reset_mechanism="zero"),
+    "synaptic": lambda: snn.Synaptic(alpha=0.5, beta=0.9, learn_beta=True),
+}
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_its_neurons_in_our_block_fire_as_they_do(name, rng):
+    theirs, part, expected = NEURONS[name](), snntorch.neuron(NEURONS[name]()), []
+    current, state = torch.randn(7, 3, 5, generator=rng), theirs.reset_mem()
+    state = state if isinstance(state, tuple) else (state,)
+    for now in current:
+        one, *state = theirs(now, *state)
+        expected.append(one)
+    spikes, kept = part(current[:3])
+    assert torch.equal(torch.cat([spikes, part(current[3:], state=kept)[0]]), torch.stack(expected))
+    assert torch.stack(expected).mean() > 0.02
+    block = SpikingBlock(nn.Linear(5, 6), bntt.BNTT(6, num_steps=7), part)
+    net = bntt.SpikingNetwork({"a": block}, bntt.Readout(nn.Linear(6, 2, bias=False)))
+    net(current).sum().backward()
+    assert block.synapse.weight.grad.abs().sum() > 0
+    _, state = net.eval().advance(current[:4])
+    rows = state.rows(torch.tensor([2, 0]))
+    assert torch.allclose(net.advance(current[4:, [2, 0]], rows)[0][-1], net(current)[[2, 0]], atol=1e-6)
+
+
+def test_neurons_that_hide_their_membrane_are_refused():
+    with pytest.raises(ValueError, match="make it with init_hidden=False"):
+        snntorch.neuron(snn.Leaky(beta=0.9, init_hidden=True))
+    with pytest.raises(TypeError, match="such as Leaky"):
+        snntorch.neuron(nn.ReLU())
