@@ -174,7 +174,7 @@ class SpikingJelly(nn.Module):
 
     def __init__(self, network: SpikingNetwork, spikes: Tensor | None = None, *, unbind: bool = False) -> None:
         super().__init__()
-        from spikingjelly.activation_based import functional, layer, neuron, surrogate  # type: ignore[import-not-found]
+        from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
         class Triangle(surrogate.SurrogateFunctionBase):  # type: ignore[misc]
             def __init__(self, alpha: float = 1.0, spiking: bool = True) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
@@ -26,7 +25,7 @@ def neuron(neuron: Any) -> LoopedNeurons:
         raise TypeError(f"snnTorch's neurons are such as Leaky(beta=0.95), got {type(neuron).__name__}")
     if neuron.init_hidden:
         raise ValueError(f"{type(neuron).__name__} hides its membrane: make it with init_hidden=False")
-    rest: Callable[[], Any] = neuron.reset_mem
+    rest: Any = neuron.reset_mem
     count = len(signature(neuron.forward).parameters) - 1
 
     def step(current: Tensor, state: Any) -> tuple[Tensor, Any]:
