@@ -96,7 +96,7 @@ def test_the_recipe_says_how_recordings_become_frames(tmp_path):
     assert (framing.format, framing.sensor) == ("npz", (60, 80))
 
 
-@rows(
+@pytest.mark.parametrize(
     ("build", "tables", "message"),
     [
         (build_model, {"encoder": "poisson"}, r"needs \"frames\", as it has time already; got 'poisson'"),
