@@ -38,17 +38,18 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import Trace as Trace
     from bntt.nn import weights_changed as weights_changed
     from bntt.runs.open_run import load_run as load_run
+    from bntt.runs.training.fit import fit as fit
     from bntt.training import Method as Method
     from bntt.training import Session as Session
-    from bntt.training import fit as fit
 
 _HOMES = {
     "bntt.nn": (
         "BNTT Compute DirectEncoder FrameEncoder LIF LayerNorm NoNorm PoissonEncoder PooledBN Readout ScaledBNTT "
         "SequenceEncoder SharedBN SpikingBlock SpikingClassifier SpikingNetwork TAB TDBN TEBN Trace weights_changed"
     ),
-    "bntt.training": "Method Session fit",
+    "bntt.training": "Method Session",
     "bntt.runs.open_run": "load_run",
+    "bntt.runs.training.fit": "fit",
 }
 _ROOMS = ["analysis", "data", "interop", "models", "nn", "ops", "training"]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

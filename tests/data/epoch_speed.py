@@ -17,7 +17,7 @@ from bntt.data.events.camera import simulate
 from bntt.data.images.mnist import fashion_mnist_bundled
 from bntt.models import vgg6
 from bntt.nn import FrameEncoder, PoissonEncoder, SpikingClassifier
-from bntt.training import fit
+from bntt.training import updates
 
 SAMPLES, STEPS, EPOCHS = 500, 10, 6
 
@@ -35,7 +35,7 @@ def main() -> None:
         for name, encoder in encoders.items()
     }
     loaders = {name: SampleLoader(data, 50, shuffle=True) for name, data in sets.items()}
-    runs = {name: fit(models[name], loaders[name], epochs=EPOCHS) for name in sets}
+    runs = {name: updates(models[name], loaders[name], epochs=EPOCHS) for name in sets}
     seconds: dict[str, list[float]] = {name: [] for name in sets}
     for _ in range(EPOCHS):
         for name, records in runs.items():

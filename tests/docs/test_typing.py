@@ -69,7 +69,7 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
     )
     seen = [line.partition('Revealed type is "')[2] for line in done.stdout.splitlines() if "Revealed" in line]
     parts = (
-        ("model: bntt.nn.network.classifier.SpikingClassifier", "-> bntt.training.fit.Fitting"),
+        ("model: bntt.nn.network.classifier.SpikingClassifier", "-> bntt.training.updates.Updates"),
         ("channels: int, num_steps: int", "-> bntt.nn.norms.temporal.TemporalNorm"),
         ("encoder: bntt.nn.encoders.encoder.Encoder", "-> bntt.nn.network.classifier.SpikingClassifier"),
         ("num_steps: int", "-> bntt.nn.network.spiking_network.SpikingNetwork"),

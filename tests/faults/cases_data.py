@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from bntt.data.images.cifar import CIFAR10
-from bntt.training import fit
+from bntt.training import updates
 from tests import fakes
 from tests.faults.case import Case, adder
 from tests.faults.user import Once, bntt, called, images, model, prepare
@@ -94,7 +94,7 @@ def bad_record(tmp: Path) -> str:
 for label in (-100, -1, 3):
     case(19, f"label {label} in one's own loader", r"ValueError: labels must be from 0 to 2")(
         lambda tmp, label=label: called(
-            lambda: list(fit(model(), [(images(), torch.tensor([0, 1, 2, label]))], epochs=1))
+            lambda: list(updates(model(), [(images(), torch.tensor([0, 1, 2, label]))], epochs=1))
         )
     )
 for what, given in (
@@ -103,16 +103,16 @@ for what, given in (
     ("a label short", [0, 1, 2]),
 ):
     case(19, what, r"ValueError: labels must be 4 integers, or shares of classes \[4, K\], got")(
-        lambda tmp, given=given: called(lambda: list(fit(model(), Once(images(), given), epochs=1)))
+        lambda tmp, given=given: called(lambda: list(updates(model(), Once(images(), given), epochs=1)))
     )
 case(
     19, "soft labels that do not sum to 1", r"ValueError: soft labels are shares of the classes, .*1.5 in sum in row 0"
-)(lambda tmp: called(lambda: list(fit(model(), Once(images(), torch.full((4, 3), 0.5)), epochs=1))))
+)(lambda tmp: called(lambda: list(updates(model(), Once(images(), torch.full((4, 3), 0.5)), epochs=1))))
 case(19, "a loader that yields images without labels", r"ValueError: a loader must yield pairs \(inputs, labels\)")(
-    lambda tmp: called(lambda: list(fit(model(), Once(images()), epochs=1)))
+    lambda tmp: called(lambda: list(updates(model(), Once(images()), epochs=1)))
 )
 case(19, "int32 labels (allowed, as any integers)", r"ok: 4")(
-    lambda tmp: called(lambda: next(fit(model(), Once(images(), torch.zeros(4).int()), epochs=1)).samples)
+    lambda tmp: called(lambda: next(updates(model(), Once(images(), torch.zeros(4).int()), epochs=1)).samples)
 )
 
 

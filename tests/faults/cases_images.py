@@ -14,7 +14,7 @@ import torch
 from bntt.data import FrameSet, ImageSet, SampleLoader
 from bntt.models import vgg6
 from bntt.nn import DirectEncoder, FrameEncoder, PoissonEncoder, SpikingClassifier
-from bntt.training import fit
+from bntt.training import updates
 from tests import fakes
 from tests.faults.case import Case, adder
 from tests.faults.user import SMALL, bntt, called, classified, images, model, prepare
@@ -186,5 +186,5 @@ def balanced(tmp: Path) -> str:
 
 
 case(36, "a DataLoader whose last batch has one image", r"ValueError: BNTT 'fc1.norm' cannot take .*drop_last=True")(
-    lambda tmp: called(lambda: list(fit(model(), [(images(n), torch.zeros(n).long()) for n in (4, 1)], epochs=1)))
+    lambda tmp: called(lambda: list(updates(model(), [(images(n), torch.zeros(n).long()) for n in (4, 1)], epochs=1)))
 )

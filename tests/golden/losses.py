@@ -2,11 +2,11 @@
 
 import torch
 
-from bntt import Compute, Method, PoissonEncoder, SpikingClassifier, fit
+from bntt import Compute, Method, PoissonEncoder, SpikingClassifier
 from bntt.data import SampleLoader, synthetic
 from bntt.models import mlp, vgg6
 from bntt.nn import NORMS, DirectEncoder, ExpectedEncoder
-from bntt.training import StepRecord
+from bntt.training import StepRecord, updates
 
 NUMERICS_KEY = "numerics"
 STEPS = 6
@@ -72,5 +72,5 @@ def losses(name):
     images = synthetic(channels=1, image_size=8, num_classes=3, train=24, test=3).train
     loader = Loader(images, 8, shuffle=True, augment=augment, mix=mix, seed=7)
     loader.dtype = dtype
-    records = fit(model, loader, epochs=2, method=method, seed=7)
+    records = updates(model, loader, epochs=2, method=method, seed=7)
     return [record.loss for record in records if isinstance(record, StepRecord)]

@@ -16,7 +16,7 @@ IMAGES, LABELS = torch.full((4, 1, 2, 2), 0.5), torch.zeros(4, dtype=torch.int64
 
 def test_what_a_training_is_given():
     pairs = [(IMAGES, LABELS)]
-    assert next(bntt.fit(MODEL, [(IMAGES, LABELS.numpy())], epochs=1)).samples == 4
+    assert next(bntt.training.updates(MODEL, [(IMAGES, LABELS.numpy())], epochs=1)).samples == 4
     for wrong, message in (
         ({"method": {"lr": 0.1}}, "method must be of class Method, or left out, got dict"),
         ({"optimizer": "sgd"}, "optimizer must be of class Optimizer, or left out, got str"),
@@ -30,9 +30,9 @@ def test_what_a_training_is_given():
         (Epochs(IMAGES, LABELS, np.arange(4)), r"the index of a batch.* torch\.Tensor, got ndarray"),
     ):
         with pytest.raises(TypeError, match=message):
-            next(bntt.fit(MODEL, loader, epochs=1))
+            next(bntt.training.updates(MODEL, loader, epochs=1))
     with pytest.raises(ValueError, match=r"epoch\(draw\) must yield \(inputs, labels, index\), got tuple of 2"):
-        next(bntt.fit(MODEL, Epochs(IMAGES, LABELS), epochs=1))
+        next(bntt.training.updates(MODEL, Epochs(IMAGES, LABELS), epochs=1))
 
 
 class Epochs:

@@ -10,7 +10,7 @@ import torch
 from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.training import EpochRecord, Method, NonFiniteError, StepRecord, fit
+from bntt.training import EpochRecord, Method, NonFiniteError, StepRecord, updates
 from tests.rows import rows
 
 CONSTANT = Method(schedule="constant")
@@ -46,7 +46,7 @@ def test_one_step_is_sgd_on_the_cross_entropy():
     loss = torch.nn.functional.cross_entropy(twin(batch.inputs, seed=5, index=batch.indices, draw=0), batch.labels)
     loss.backward()
     before = dict(twin.named_parameters())
-    record = next(fit(model, loader(), epochs=1, method=Method(lr=0.1, schedule="constant"), seed=5))
+    record = next(updates(model, loader(), epochs=1, method=Method(lr=0.1, schedule="constant"), seed=5))
     assert record.loss == pytest.approx(loss.item(), abs=1e-7)
     for name, parameter in model.named_parameters():
         start = before[name]
@@ -55,7 +55,7 @@ def test_one_step_is_sgd_on_the_cross_entropy():
 
 
 def test_it_yields_every_step_and_every_epoch():
-    records = list(fit(build(), loader(), epochs=2, method=Method(lr=0.1)))
+    records = list(updates(build(), loader(), epochs=2, method=Method(lr=0.1)))
     assert [type(r) for r in records] == [*[StepRecord] * 3, EpochRecord] * 2
     steps, epoch = records[:3], records[3]
     assert epoch.loss == pytest.approx(sum(s.loss * s.samples for s in steps) / 30)
@@ -63,13 +63,13 @@ def test_it_yields_every_step_and_every_epoch():
 
 
 def test_it_learns():
-    records = [r for r in fit(build(), loader(), epochs=20, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
+    records = [r for r in updates(build(), loader(), epochs=20, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
     assert records[-1].loss < records[0].loss / 2
     assert records[-1].accuracy > 0.8
 
 
 def test_the_rate_falls_at_the_milestones():
-    records = [r for r in fit(build(), loader(), epochs=10, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
+    records = [r for r in updates(build(), loader(), epochs=10, method=Method(lr=0.3)) if isinstance(r, EpochRecord)]
     assert [r.lr for r in records] == pytest.approx([0.3] * 5 + [0.03] * 2 + [0.003] * 2 + [0.0003])
 
 
@@ -77,7 +77,7 @@ def test_the_same_seed_is_the_same_run():
     """N6: two runs, equal to the bit."""
     first, second, other = build(), build(), build()
     for model, seed in ((first, 0), (second, 0), (other, 1)):
-        list(fit(model, loader(), epochs=3, method=Method(lr=0.1), seed=seed))
+        list(updates(model, loader(), epochs=3, method=Method(lr=0.1), seed=seed))
     assert all(torch.equal(a, second.state_dict()[n]) for n, a in first.state_dict().items())
     assert not all(torch.equal(a, other.state_dict()[n]) for n, a in first.state_dict().items())
 
@@ -85,8 +85,8 @@ def test_the_same_seed_is_the_same_run():
 def test_measuring_between_steps_changes_nothing():
     """R2: the model may be traced, and left in evaluation mode, between two records."""
     plain, watched = build(), build()
-    list(fit(plain, loader(), epochs=2, method=Method(lr=0.1)))
-    for _ in fit(watched, loader(), epochs=2, method=Method(lr=0.1)):
+    list(updates(plain, loader(), epochs=2, method=Method(lr=0.1)))
+    for _ in updates(watched, loader(), epochs=2, method=Method(lr=0.1)):
         watched.eval()
         watched.trace(torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0)))
     assert all(torch.equal(a, watched.state_dict()[n]) for n, a in plain.state_dict().items())
@@ -96,7 +96,7 @@ def test_a_plain_loader_of_pairs_works():
     pixels, labels = data().images.float() / 255, data().labels
     dataset = torch.utils.data.TensorDataset(pixels, labels)
     pairs = torch.utils.data.DataLoader(dataset, batch_size=10, generator=torch.Generator())
-    records = list(fit(build(), pairs, epochs=2, method=Method(lr=0.1)))
+    records = list(updates(build(), pairs, epochs=2, method=Method(lr=0.1)))
     assert len(records) == 8
 
 
@@ -115,7 +115,7 @@ def test_labels_of_any_integers_train_alike(convert):
             yield data().images.float() / 255, self.change(data().labels)
 
     losses = [
-        [record.loss for record in fit(build(), Pairs(change), epochs=2, method=Method(lr=0.1))]
+        [record.loss for record in updates(build(), Pairs(change), epochs=2, method=Method(lr=0.1))]
         for change in (convert, lambda y: y)
     ]
     assert losses[0] == losses[1]
@@ -127,7 +127,7 @@ def test_a_plain_loaders_samples_are_numbered_as_they_come():
     labels = torch.arange(10) % 3
     losses = [
         r.loss
-        for r in fit(build(), [(image, labels)] * 2, epochs=1, method=Method(lr=0.0))
+        for r in updates(build(), [(image, labels)] * 2, epochs=1, method=Method(lr=0.0))
         if isinstance(r, StepRecord)
     ]
     assert losses[0] != losses[1]
@@ -145,7 +145,7 @@ def rates(optimizer):
 def test_the_rates_of_ones_own_optimiser_are_not_touched():
     model = build()
     optimizer = own_optimizer(model)
-    records = [r for r in fit(model, loader(), epochs=4, optimizer=optimizer) if isinstance(r, EpochRecord)]
+    records = [r for r in updates(model, loader(), epochs=4, optimizer=optimizer) if isinstance(r, EpochRecord)]
     assert [r.lr for r in records] == [1e-3] * 4
     assert rates(optimizer) == [1e-3, 1e-2, 0.1]
     assert not any("initial_lr" in group for group in optimizer.param_groups)
@@ -156,7 +156,7 @@ def test_ones_own_scheduler_has_the_say():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=12)
     seen, expected = [], [0.1 * (1 + math.cos(math.pi * step / 12)) / 2 for step in range(12)]
-    for record in fit(model, loader(), epochs=4, optimizer=optimizer):
+    for record in updates(model, loader(), epochs=4, optimizer=optimizer):
         if isinstance(record, StepRecord):
             seen.append(record.lr)
             scheduler.step()
@@ -166,17 +166,17 @@ def test_ones_own_scheduler_has_the_say():
 def test_a_rate_changed_between_two_calls_counts():
     model = build()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    list(fit(model, loader(), epochs=1, optimizer=optimizer, method=CONSTANT))
+    list(updates(model, loader(), epochs=1, optimizer=optimizer, method=CONSTANT))
     optimizer.param_groups[0]["lr"] = 0.02
     for method in (None, CONSTANT, Method(lr_drops=())):
-        records = list(fit(model, loader(), epochs=1, optimizer=optimizer, method=method))
+        records = list(updates(model, loader(), epochs=1, optimizer=optimizer, method=method))
         assert [record.lr for record in records] == [0.02] * 4
 
 
 def test_a_schedule_for_ones_own_optimiser_begins_at_its_rates():
     model = build()
     optimizer = own_optimizer(model)
-    records = fit(model, loader(), epochs=4, optimizer=optimizer, method=Method())
+    records = updates(model, loader(), epochs=4, optimizer=optimizer, method=Method())
     assert [r.lr for r in records if isinstance(r, EpochRecord)] == pytest.approx([1e-3, 1e-3, 1e-5, 1e-6])
     assert rates(optimizer) == pytest.approx([1e-6, 1e-5, 1e-4])
 
@@ -193,7 +193,7 @@ def test_an_optimizer_of_some_parameters_steps_by_their_gradients_alone(clip_nor
     model, frozen = build(), build()
     for name, parameter in frozen.named_parameters():
         parameter.requires_grad_(name.endswith("gamma"))
-    both = [fit(one, loader(), epochs=2, method=method, optimizer=partial(one)) for one in (model, frozen)]
+    both = [updates(one, loader(), epochs=2, method=method, optimizer=partial(one)) for one in (model, frozen)]
     assert [record.loss for record in both[0]] == [record.loss for record in both[1]]
     assert all(torch.equal(value, frozen.state_dict()[name]) for name, value in model.state_dict().items())
 
@@ -204,7 +204,7 @@ def test_gradients_of_what_is_not_stepped_do_not_add_up():
     weight, optimizer = model.network.blocks["fc1"].synapse[1].weight, partial(model)
     optimizer.param_groups[0]["lr"] = 0.0
     for _ in range(2):
-        list(fit(model, SampleLoader(data(), 30), epochs=1, optimizer=optimizer))
+        list(updates(model, SampleLoader(data(), 30), epochs=1, optimizer=optimizer))
         seen.append(weight.grad.clone())
     assert torch.equal(*seen)
     assert seen[0].any()
@@ -213,14 +213,14 @@ def test_gradients_of_what_is_not_stepped_do_not_add_up():
 def test_a_gradient_that_is_not_stepped_may_be_anything():
     model = build()
     hook = model.network.blocks["fc1"].synapse[1].weight.register_hook(lambda grad: grad * math.nan)
-    records = list(fit(model, loader(), epochs=1, optimizer=partial(model)))
+    records = list(updates(model, loader(), epochs=1, optimizer=partial(model)))
     hook.remove()
     assert all(math.isfinite(record.loss) for record in records)
 
 
 def test_the_average_is_reached_from_the_result():
     model = build()
-    training = fit(model, loader(), epochs=2, method=Method(lr=0.1, average=0.5))
+    training = updates(model, loader(), epochs=2, method=Method(lr=0.1, average=0.5))
     before = parameters(training.average)
     assert sum(isinstance(record, EpochRecord) for record in training) == 2
     after, last = training.average.state_dict(), model.state_dict()
@@ -231,40 +231,42 @@ def test_the_average_is_reached_from_the_result():
 
 def test_without_an_average_the_model_is_what_is_measured():
     model = build()
-    training = fit(model, loader(), epochs=1)
+    training = updates(model, loader(), epochs=1)
     assert training.average is None
     assert training.measured is model
+    with pytest.warns(RuntimeWarning, match="only while it is iterated"):
+        del training
 
 
 def test_the_readmes_method_warms_up_from_the_first_update():
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     said = re.search(r"`bntt\.(Method\([^`]*warmup=1[^`]*\))`", readme)[1]
     method = eval(said, {"Method": Method})
-    rates = [r.lr for r in fit(build(), loader(), epochs=2, method=method) if isinstance(r, StepRecord)]
+    rates = [r.lr for r in updates(build(), loader(), epochs=2, method=method) if isinstance(r, StepRecord)]
     assert rates == pytest.approx([method.lr * share for share in (1 / 3, 2 / 3, 1, 1, 1, 1)])
 
 
 def test_a_mistake_is_told_before_the_first_step():
     with pytest.raises(ValueError, match="epochs must be 1 or more"):
-        fit(build(), loader(), epochs=0)
+        updates(build(), loader(), epochs=0)
 
 
 def test_a_loader_that_can_be_used_once_says_so():
     pair = (torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0]))
     with pytest.raises(ValueError, match="0 training batches in epoch 2: it must be iterable every epoch"):
-        list(fit(build(), iter([pair]), epochs=2))
+        list(updates(build(), iter([pair]), epochs=2))
 
 
 def test_no_batches():
     with pytest.raises(ValueError, match="0 training batches"):
-        list(fit(build(), [], epochs=1))
+        list(updates(build(), [], epochs=1))
 
 
 @rows("label", [-100, 3, 255])
 def test_labels_outside_the_classes(label):
     images = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="labels must be from 0 to 2"):
-        list(fit(build(), [(images, torch.tensor([0, 1, 2, label]))], epochs=1))
+        list(updates(build(), [(images, torch.tensor([0, 1, 2, label]))], epochs=1))
 
 
 def test_nothing_is_updated_from_numbers_that_are_not_finite():
@@ -273,7 +275,7 @@ def test_nothing_is_updated_from_numbers_that_are_not_finite():
         model.network.blocks["fc1"].synapse[1].weight[0, 0] = float("nan")
     before = parameters(model)
     with pytest.raises(NonFiniteError, match=r"first seen in parameter network.blocks.fc1"):
-        list(fit(model, loader(), epochs=1))
+        list(updates(model, loader(), epochs=1))
     after = model.state_dict()
     assert all(torch.equal(v.nan_to_num(7), after[n].nan_to_num(7)) for n, v in before.items())
     assert any("running" in name for name in before)

@@ -8,7 +8,7 @@ from bntt.analysis import evaluate
 from bntt.data import FrameSet, SampleLoader, split_validation
 from bntt.models import mlp
 from bntt.nn import BNTT, LIF, FrameEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork
-from bntt.training import fit
+from bntt.training import updates
 from tests.kernels import choose
 
 T = 6
@@ -56,7 +56,7 @@ def test_the_order_in_time_is_learned(data, network, backend):
     net = network()
     choose(net, backend=backend)
     model = SpikingClassifier(FrameEncoder(T), net)
-    for _ in fit(model, SampleLoader(training, 25, shuffle=True), epochs=15):
+    for _ in updates(model, SampleLoader(training, 25, shuffle=True), epochs=15):
         pass
     forwards = SampleLoader(held_out, 60)
 

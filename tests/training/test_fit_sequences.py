@@ -6,7 +6,7 @@ from bntt.analysis import evaluate
 from bntt.data import ImageSet, SampleLoader, SequenceSet, split_validation
 from bntt.models import mlp
 from bntt.nn import NORMS, SequenceEncoder, SpikingClassifier
-from bntt.training import Method, fit
+from bntt.training import Method, updates
 from tests.kernels import choose
 from tests.rows import rows
 
@@ -30,7 +30,7 @@ def trained(order, norm, backend="auto"):
     choose(net, backend=backend)
     mean, std = training.images.pixel_statistics()
     model = SpikingClassifier(SequenceEncoder(data.num_steps, mean=mean, std=std), net)
-    for _ in fit(model, SampleLoader(training, 25, shuffle=True), epochs=20, method=Method(lr=0.1)):
+    for _ in updates(model, SampleLoader(training, 25, shuffle=True), epochs=20, method=Method(lr=0.1)):
         pass
     return model, SampleLoader(held_out, 60)
 

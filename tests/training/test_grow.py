@@ -7,7 +7,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
-from bntt.training import EpochRecord, Method, Session, StepRecord, fit
+from bntt.training import EpochRecord, Method, Session, StepRecord, updates
 from bntt.training.schedule import check_stages, hold_from, steps_in
 from tests.kernels import choose
 from tests.rows import rows
@@ -69,7 +69,7 @@ def test_new_steps_begin_as_the_last_one_with_its_momentum(norm, how, batches):
 def test_an_epoch_of_few_steps_trains_on_these_alone(norm, batches):
     """As a training whose samples end there; later rows see decay and no gradient, and no statistics."""
     grown, short = built(norm), built(norm)
-    records = fit(grown, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),)))
+    records = updates(grown, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),)))
     found = [next(records) for _ in batches]
     losses = []
     optimizer = torch.optim.SGD(short.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)

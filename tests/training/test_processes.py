@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bntt.data import SampleLoader
-from bntt.training import Method, Session, fit
+from bntt.training import Method, Session, updates
 from bntt.training.processes import Processes
 from tests.rows import rows
 from tests.training.test_fit import build, data
@@ -37,8 +37,10 @@ def test_alone_there_is_nobody_to_ask():
 
 def test_numbers_are_those_of_all():
     loader = SampleLoader(data(), 10, shuffle=True, share=(0, 2))
-    (record,) = [told for told, _ in zip(fit(build(), loader, epochs=1, processes=OneOfTwo()), range(1), strict=False)]
-    alone = next(fit(build(), SampleLoader(data(), 10, shuffle=True, share=(0, 2)), epochs=1))
+    (record,) = [
+        told for told, _ in zip(updates(build(), loader, epochs=1, processes=OneOfTwo()), range(1), strict=False)
+    ]
+    alone = next(updates(build(), SampleLoader(data(), 10, shuffle=True, share=(0, 2)), epochs=1))
     assert (record.samples, record.correct) == (2 * alone.samples, 2 * alone.correct)
     assert record.loss == pytest.approx(alone.loss)
 

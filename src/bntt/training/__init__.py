@@ -2,7 +2,6 @@
 
 from bntt.training.conversion.ann_to_snn import convert
 from bntt.training.conversion.thresholds import balance, balancing, set_thresholds, thresholds_of
-from bntt.training.fit import fit
 from bntt.training.guard import NonFiniteError
 from bntt.training.method import Method
 from bntt.training.objective import cross_entropy, temporal_efficient
@@ -11,6 +10,7 @@ from bntt.training.recalibrate import recalibrate
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import drops_reached
 from bntt.training.session import Session
+from bntt.training.updates import updates
 
 __all__ = [
     "EpochRecord",
@@ -23,10 +23,10 @@ __all__ = [
     "convert",
     "cross_entropy",
     "drops_reached",
-    "fit",
     "optimizer_of",
     "recalibrate",
     "set_thresholds",
     "temporal_efficient",
     "thresholds_of",
+    "updates",
 ]

@@ -27,7 +27,7 @@ def recalibrate(
 
     Args:
         model: changed in place; its modes stay as they are.
-        loader: of training samples, as :func:`~bntt.training.fit`'s; its batches should be as large as those were.
+        loader: of training samples, as :func:`~bntt.training.updates`'s; its batches should be as large as those were.
         batches: how many are taken, or all where there are fewer.
         seed, draw: of order, augmentation and noise.
 

@@ -49,7 +49,7 @@ class Session:
 
     Args:
         model: trained in place; put into training mode before every update.
-        loader: as :func:`~bntt.training.fit`'s.
+        loader: as :func:`~bntt.training.updates`'s.
         epochs: of the whole schedule.
         method: how to train; the paper's by default. With an optimiser of yours its ``optimizer``, ``lr`` and decays
             are not used: its schedule begins at the rates that your groups have, and "constant" without a warm-up

@@ -9,6 +9,7 @@ from math import sqrt
 import torch
 from jaxtyping import Bool
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
@@ -55,6 +56,8 @@ class Evaluation:
     activity: Activity
     right: Bool[Tensor, "draws N"]
     """Whether each answer after the last step was right, the samples in the order in which they came."""
+    loss: float
+    """Mean cross entropy of the logits after the last step."""
 
 
 def evaluate(
@@ -88,6 +91,7 @@ def evaluate(
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device = next(model.parameters()).device
     correct, answers, spikes, neurons, seen = [], list[Tensor](), dict[str, Tensor](), dict[str, int](), 0
+    loss = torch.zeros((), dtype=torch.float64)
     for draw in range(draws):
         hits: Tensor | None = None
         for inputs, labels, index in samples(batches, 0):
@@ -99,6 +103,7 @@ def evaluate(
             right = trace.logits.argmax(2) == labels.to(device)
             hits = right.sum(1) if hits is None else hits + right.sum(1)
             answers.append(right[-1].cpu())
+            loss += cross_entropy(trace.logits[-1], labels.to(device), reduction="sum").cpu()
             for name, counts in trace.spikes.items():
                 spikes[name] = spikes[name] + counts if name in spikes else counts
             neurons, seen = trace.neurons, seen + len(labels)
@@ -107,7 +112,9 @@ def evaluate(
             raise ValueError("there are no samples to evaluate")
         correct.append(tuple(hits.tolist()))
     activity = Activity(seen, {name: counts.cpu() for name, counts in spikes.items()}, neurons)
-    return Evaluation(Accuracy(seen // draws, tuple(correct)), activity, torch.cat(answers).view(draws, -1))
+    return Evaluation(
+        Accuracy(seen // draws, tuple(correct)), activity, torch.cat(answers).view(draws, -1), float(loss) / seen
+    )
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

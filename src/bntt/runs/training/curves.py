@@ -22,12 +22,14 @@ def training_curves(rows: Rows) -> list[Lines]:
 
     Args:
         rows: an epoch each, as the lines of ``metrics.jsonl``: ``epoch`` (from 0), ``train_loss``, ``train_accuracy``,
-            ``lr``; ``validation_accuracy``, ``firing_rate`` and ``gamma`` (by layer) may be None or not there.
+            ``lr``; ``validation_loss``, ``validation_accuracy``, ``firing_rate`` and ``gamma`` (by layer) may be None
+            or not there.
     """
     accuracy = Axis("accuracy", percent=True, low=0, high=1)
     accuracies = [_line("training", rows, "train_accuracy"), _line("validation", rows, "validation_accuracy")]
+    losses = [_line("training", rows, "train_loss"), _line("validation", rows, "validation_loss")]
     charts = [
-        Lines("Loss in training", EPOCHS, Axis("loss"), [_line("training", rows, "train_loss")]),
+        Lines("Loss in training", EPOCHS, Axis("loss"), [line for line in losses if line.x]),
         Lines(
             "Accuracy in training",
             EPOCHS,
@@ -90,36 +92,40 @@ def _finite(value: float) -> float | None:
     return next(iter(finite([value])), None)
 
 
-EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_accuracy", "lr")
+EVERY_EPOCH = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "lr")
 EVERY_LAYER = ("firing_rate", "gamma")
-"""Numbers by layer: one curve each, as ``gamma/conv1``. γ of every step would be T times as many."""
+"""Numbers by layer: one curve each, as ``gamma/conv1``. γ of every step and channel is an image, ``gammas/conv1``."""
+Write = Callable[[int, Mapping[str, Any], Mapping[str, Any]], None]
 
 
 @contextmanager
-def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
-    """Yields ``write(epoch, row)``, a row as in ``metrics.jsonl``; without tensorboard it does nothing.
+def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write]:
+    """Yields ``write(epoch, row, gammas)``, a row as in ``metrics.jsonl`` and |γ| ``[T, C]`` of each layer, from black
+    (0) to white (the layer's largest); without tensorboard it does nothing.
 
     Numbers that a row does not have, or has as None, are left out. What an earlier start wrote of ``first_epoch`` and
     later, and a resumed run writes again, TensorBoard does not show.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, event_writer(Path(folder)) as write:
-    ...     write(0, {"train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.3, "firing_rate": {"conv1": 0.2}})
+    ...     write(0, {"train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.3, "firing_rate": {"conv1": 0.2}}, {})
     """
     if find_spec("tensorboard") is None:
-        yield lambda epoch, row: None
+        yield lambda epoch, row, gammas: None
         return
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder), purge_step=first_epoch)
 
-    def write(epoch: int, row: Mapping[str, Any]) -> None:
+    def write(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
         values = {name: row.get(name) for name in EVERY_EPOCH}
         for kind in EVERY_LAYER:
             values |= {f"{kind}/{layer}": value for layer, value in (row.get(kind) or {}).items()}
         for name, value in values.items():
             if value is not None:
                 writer.add_scalar(name, value, epoch)
+        for layer, gamma in gammas.items():
+            writer.add_image(f"gammas/{layer}", gamma / gamma.max().clamp(min=1e-12), epoch, dataformats="HW")
         writer.flush()
 
     try:

@@ -20,7 +20,7 @@ from bntt.nn import Encoder, SpikingClassifier, SpikingNetwork
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.schema import Recipe
 from bntt.runs.training.shared import whole_activity
-from bntt.training.records import StepRecord
+from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import steps_in
 from bntt.training.session import Session
 
@@ -47,6 +47,8 @@ class EpochResult:
     """Spikes per neuron and step of each layer in validation; empty without one."""
     steps: int
     """T of this epoch and its validation; fewer than the network has where a training grows."""
+    validation_loss: float | None = None
+    """Mean cross entropy of the validation part; None where this epoch was not validated."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,31 @@ def growth_of(session: Session, epoch: int) -> Iterator[Notice]:
     if epoch == 0 or now != before:
         held = "" if epoch == 0 else f": steps {before + 1} to {total} begin as step {before} is"
         yield Notice(f"epoch {epoch + 1} takes {now} of {total} steps{held}")
+
+
+def epoch_result(
+    record: EpochRecord, session: Session, evaluation: Evaluation | None, best: float | None, seconds: float
+) -> EpochResult:
+    """Put together what an epoch and its validation found.
+
+    Args:
+        best: the best validation accuracy of the epochs before.
+    """
+    accuracy = None if evaluation is None else evaluation.accuracy.mean
+    return EpochResult(
+        record.epoch,
+        record.loss,
+        record.accuracy,
+        accuracy,
+        record.lr,
+        session.position.updates,
+        seconds,
+        session.grown and accuracy is not None and (best is None or accuracy > best),
+        mean_gammas(session.measured.network),
+        firing_rates(evaluation),
+        session.steps,
+        None if evaluation is None else evaluation.loss,
+    )
 
 
 def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:

@@ -76,7 +76,9 @@ def whole_evaluation(own: Evaluation, batches: int, processes: Processes) -> Eva
     right = torch.zeros(len(correct), samples, dtype=torch.int64)
     right[:, places] = own.right.long()
     accuracy = Accuracy(samples, tuple(map(tuple, correct.tolist())))
-    return Evaluation(accuracy, whole_activity(own.activity, processes), processes.total(right).bool())
+    summed = processes.total(torch.tensor([own.loss * own.activity.presentations], dtype=torch.float64))
+    activity = whole_activity(own.activity, processes)
+    return Evaluation(accuracy, activity, processes.total(right).bool(), float(summed) / activity.presentations)
 
 
 def whole_activity(own: Activity, processes: Processes) -> Activity:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from bntt.analysis import Evaluation, evaluate, health
+from bntt.analysis import Evaluation, evaluate, health, stepwise_norms
 from bntt.data import SampleLoader
 from bntt.engine import crossover
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
@@ -24,18 +24,16 @@ from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, dump_recipe
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.training.curves import event_writer
+from bntt.runs.training.curves import Write, event_writer
 from bntt.runs.training.epoch_log import (
-    EpochResult,
     Notice,
     Told,
     before_training,
     differences,
-    firing_rates,
+    epoch_result,
     growth_of,
     jump_of,
     machine,
-    mean_gammas,
     memory_told,
     no_better_than_chance,
 )
@@ -85,52 +83,56 @@ def train_run(
     with hold_run(run.path) if processes.first else nullcontext():
         if processes.first:
             run.kept.tidy()
-        course = _Course(recipe, data, run, device, Wishes() if wishes is None else wishes, processes)
-        if resume:
-            yield from course.take_up(going_on(recipe, data, run, processes, forget_best=forget_best))
-        elif processes.first:
-            write_whole(run.recipe, course.written.encode())
-        if processes.first:
-            several = {"processes": processes.count} if processes.count > 1 else {}
-            facts = {"device": device, **several, **rules_told(recipe), **data.facts()}
-            write_environment(run.path, course.session.position.updates, facts)
+        course = _course_of(recipe, data, run, device, processes)
+        course.wishes = wishes or course.wishes
+        yield from course.begin_or_go_on(resume=resume, forget_best=forget_best)
         if recipe.convert.ann and not resume:
             yield from course.begin_with_an_ann()
-        with event_writer(run.path, course.epochs_done) if processes.first else nullcontext(_nothing) as write_events:
-            course.write_events = write_events
-            with memory_told(recipe):
-                yield from course.train()
+        yield from course.train()
 
 
-def _nothing(epoch: int, row: Mapping[str, Any]) -> None:
+def _course_of(recipe: Recipe, data: Parts, run: RunDirectory, device: str, processes: Processes) -> Course:
+    """A run of the recipe's own network."""
+    model = build_model(recipe, data, device)
+    share = (processes.rank, processes.count)
+    if processes.count == 1:  # else it keeps all: what is free differs from one to the next
+        model.network.compute = model.network.settled_compute(input_shape(recipe, data))
+    training = training_loader(recipe, data, device, share)
+    epochs, method = recipe.train.epochs, recipe.train
+    session = Session(model, training, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
+    held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
+    return Course(session, held_out, recipe, data, run, device)
+
+
+def _nothing(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
     """What is written of an epoch where nothing is."""
 
 
-class _Course:
-    """A run on its way."""
+class Course:
+    """A run on its way.
+
+    Args:
+        held_out: what validates; None: nothing does, and the last epoch is what is kept as the best.
+    """
 
     def __init__(
-        self, recipe: Recipe, data: Parts, run: RunDirectory, device: str, wishes: Wishes, processes: Processes
+        self,
+        session: Session,
+        held_out: SampleLoader | None,
+        recipe: Recipe,
+        data: Parts,
+        run: RunDirectory,
+        device: str = "cpu",
     ) -> None:
-        self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, wishes
-        self.processes = processes
+        self.session, self.held_out, self.processes = session, held_out, session.processes
+        self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, Wishes()
         self.written, self.rules = dump_recipe(recipe), rules_told(recipe)
-        model = build_model(recipe, data, device)
-        share = (processes.rank, processes.count)
-        if processes.count == 1:  # else it keeps all: what is free differs from one to the next
-            model.network.compute = model.network.settled_compute(input_shape(recipe, data))
-        self.training = training_loader(recipe, data, device, share)
-        epochs, method = recipe.train.epochs, recipe.train
-        self.session = Session(
-            model, self.training, epochs=epochs, method=method, seed=recipe.seed, processes=processes
-        )
-        self.held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
         self.epochs_done = 0
         self.best: float | None = None
         self.converted: dict[str, Any] = {}
         self.lines: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
-        self.write_events: Callable[[int, Mapping[str, Any]], None] = _nothing
+        self.write_events: Write = _nothing
         self.began = self.saved = time.monotonic()
 
     def begin_with_an_ann(self) -> Iterator[Notice]:
@@ -171,9 +173,28 @@ class _Course:
             self._write_metrics()
         yield from differences(changed, self.recipe, facts, session)
 
+    def begin_or_go_on(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
+        """Take up what the directory keeps, or write the recipe; and what this start runs on."""
+        recipe, processes = self.recipe, self.processes
+        if resume:
+            yield from self.take_up(going_on(recipe, self.data, self.run, processes, forget_best=forget_best))
+        elif processes.first:
+            write_whole(self.run.recipe, self.written.encode())
+        if processes.first:
+            several = {"processes": processes.count} if processes.count > 1 else {}
+            facts = {"device": self.device, **several, **self.rules, **self.data.facts()}
+            write_environment(self.run.path, self.session.position.updates, facts)
+
     def train(self) -> Iterator[Told]:
+        """Go on to the end, and write TensorBoard's events on the way."""
+        first = self.processes.first
+        events = event_writer(self.run.path, self.epochs_done) if first else nullcontext(_nothing)
+        with events as self.write_events, memory_told(self.recipe):
+            yield from self._train()
+
+    def _train(self) -> Iterator[Told]:
         if self.session.position.updates == 0:
-            yield from before_training(self.data, self.session, self.training)
+            yield from before_training(self.data, self.session, cast(SampleLoader, self.session.loader))
             yield from growth_of(self.session, 0)
         for record in self.session.records():
             if isinstance(record, StepRecord):
@@ -195,29 +216,17 @@ class _Course:
         if not self.processes.first:
             self.epochs_done = record.epoch + 1
             return
-        accuracy = None if evaluation is None else evaluation.accuracy.mean
-        best = self.session.grown and accuracy is not None and (self.best is None or accuracy > self.best)
-        result = EpochResult(
-            record.epoch,
-            record.loss,
-            record.accuracy,
-            accuracy,
-            record.lr,
-            self.session.position.updates,
-            time.monotonic() - self.began,
-            best,
-            mean_gammas(self.session.measured.network),
-            firing_rates(evaluation),
-            self.session.steps,
-        )
+        result = epoch_result(record, self.session, evaluation, self.best, time.monotonic() - self.began)
         problem: OSError | None = None
         try:
-            if best:
-                self._write_best(record.epoch, accuracy)
-            self.best = accuracy if best else self.best
+            if result.best or self.held_out is None:
+                self._write_best(record.epoch, result.validation_accuracy)
+            self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.lines = record.epoch + 1, [*self.lines, asdict(result)]
             self._write_metrics()
-            self.write_events(record.epoch, asdict(result))  # before it counts: what is done again, is shown once
+            self.write_events(
+                record.epoch, asdict(result), self._gammas()
+            )  # before it counts: what is done again, is shown once
             self._save()
         except OSError as error:
             problem = error
@@ -231,8 +240,13 @@ class _Course:
             raise problem
         yield from growth_of(self.session, record.epoch + 1)
 
+    def _gammas(self) -> dict[str, torch.Tensor]:
+        norms = stepwise_norms(self.session.measured.network)
+        return {name: norm.gamma.detach().abs().cpu() for name, norm in norms.items()}
+
     def _validate(self, epoch: int) -> Evaluation | None:
-        if (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs:
+        skipped = (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs
+        if self.held_out is None or skipped:
             return None
         measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
         own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._attend_within)

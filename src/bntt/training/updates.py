@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 from torch import optim
@@ -14,7 +15,7 @@ from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
 
 
-class Fitting(Iterator[StepRecord | EpochRecord]):
+class Updates(Iterator[StepRecord | EpochRecord]):
     """The records of a training as they come, and what it trains.
 
     Attributes:
@@ -22,7 +23,7 @@ class Fitting(Iterator[StepRecord | EpochRecord]):
     """
 
     def __init__(self, session: Session) -> None:
-        self.session, self._records = session, session.records()
+        self.session, self._records, self._started = session, session.records(), False
 
     @property
     def average(self) -> SpikingClassifier | None:
@@ -35,10 +36,20 @@ class Fitting(Iterator[StepRecord | EpochRecord]):
         return self.session.measured
 
     def __next__(self) -> StepRecord | EpochRecord:
+        self._started = True
         return next(self._records)
 
+    def __del__(self) -> None:
+        if not self._started:
+            warnings.warn(
+                "updates(...) trains only while it is iterated, and was dropped before its first update: "
+                "write `for record in updates(...)`, or call bntt.fit(...)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
-def fit(
+
+def updates(
     model: SpikingClassifier,
     loader: Loader,
     *,
@@ -47,11 +58,12 @@ def fit(
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
     processes: Processes | None = None,
-) -> Fitting:
+) -> Updates:
     """Train while the result is iterated: a record after every update and every epoch.
 
-    Between two records the model may be measured. A :class:`~bntt.training.Session` does the same, and can be
-    kept between two updates and taken up later.
+    Nothing is evaluated and nothing is written: :func:`bntt.fit` does both. Between two records the model may be
+    measured. A :class:`~bntt.training.Session` does the same, and can be kept between two updates and taken up later.
+    Dropped before its first record it has trained nothing, and warns.
 
     The model has the weights of the last update. Where the method averages them (``Method(average=0.999)``), the
     average is a model of its own, the result's ``average``, and it is what recipes validate, keep and test; the
@@ -77,13 +89,13 @@ def fit(
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
     >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
     >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500, shuffle=True)
-    >>> [type(record).__name__ for record in bntt.fit(model, loader, epochs=1)]
+    >>> [type(record).__name__ for record in bntt.training.updates(model, loader, epochs=1)]
     ['StepRecord', 'StepRecord', 'EpochRecord']
-    >>> training = bntt.fit(model, loader, epochs=1, method=bntt.Method(average=0.9))
+    >>> training = bntt.training.updates(model, loader, epochs=1, method=bntt.Method(average=0.9))
     >>> for record in training:
     ...     pass
     >>> bntt.analysis.evaluate(training.measured, loader, draws=1).accuracy.samples
     1000
     """
     session = Session(model, loader, epochs=epochs, method=method, seed=seed, optimizer=optimizer, processes=processes)
-    return Fitting(session)
+    return Updates(session)

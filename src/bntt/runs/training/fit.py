@@ -1,0 +1,148 @@
+"""A training in one call, for networks of Python: it trains, validates, keeps the best epoch, and ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import optim
+
+from bntt.analysis import evaluate
+from bntt.nn import SpikingClassifier
+from bntt.nn.network.labelled_batch import Loader
+from bntt.runs.training.epoch_log import EpochResult, Notice, Told, epoch_result, jump_of
+from bntt.training import EpochRecord, Method, Session, StepRecord
+from bntt.training.guard import check_state
+
+Record = Told | EpochRecord
+"""An update, an epoch of training, the same epoch with its validation, or a notice."""
+
+
+class History(Sequence[Record]):
+    """The records of a training, in order.
+
+    For every epoch a ``StepRecord`` an update, an ``EpochRecord`` as :func:`bntt.training.updates` gives it, and an
+    :class:`EpochResult` with validation accuracy and loss, mean |γ| and firing rates. Of epochs that an earlier start
+    of the same directory trained, the last two are there.
+    """
+
+    def __init__(self, records: Iterator[Record]) -> None:
+        self._records = list(records)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Record]: ...
+    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
+        return self._records[place]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def epochs(self) -> list[EpochResult]:
+        """Every epoch, with what validation said of it."""
+        return [record for record in self if isinstance(record, EpochResult)]
+
+    @property
+    def best(self) -> EpochResult:
+        """The epoch whose weights the model has: the best validated, or without validation the last."""
+        return next((epoch for epoch in reversed(self.epochs) if epoch.best), self.epochs[-1])
+
+    def __repr__(self) -> str:
+        return f"History({len(self.epochs)} epochs, {self.best})"
+
+
+def fit(
+    model: SpikingClassifier,
+    train: Loader,
+    *,
+    epochs: int,
+    validation: Loader | None = None,
+    method: Method | None = None,
+    seed: int = 0,
+    optimizer: optim.Optimizer | None = None,
+) -> History:
+    """Train to the end, validate after every epoch, and keep the best; a terminal shows how far it is.
+
+    The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
+    ``validation``; where the method averages weights, with the average's. A loop of your own over single updates, that
+    neither evaluates nor writes, is :func:`bntt.training.updates`.
+
+    Args:
+        model: trained in place.
+        train: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
+            ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
+        epochs: of the whole schedule.
+        validation: the same, of samples that are held out; iterated after every epoch.
+        method: how to train, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
+        seed: of the encoder's noise.
+        optimizer: yours, instead of the method's, see :func:`bntt.training.updates`.
+
+    Returns:
+        The records of the training, a sequence.
+
+    Raises:
+        TypeError: if the model is no :class:`SpikingClassifier`, or method, optimizer or a batch something else.
+        NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
+        ValueError: on a label outside the classes, or a loader that gives no batch.
+
+    >>> import bntt, torch
+    >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
+    >>> data = bntt.data.fashion_mnist_bundled().test
+    >>> train, held_out = (bntt.data.SampleLoader(data.select(torch.arange(500) + n), 250) for n in (0, 500))
+    >>> history = fit(model, train, epochs=1, validation=held_out)
+    >>> [type(record).__name__ for record in history]
+    ['StepRecord', 'StepRecord', 'EpochRecord', 'EpochResult']
+    >>> 0 < history.epochs[0].validation_loss < 10
+    True
+    """
+    session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer)
+    history = History(_shown(_trained(session, validation), epochs))
+    model.eval()
+    return history
+
+
+def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
+    """The records of a training in memory; at the end the model has the best weights."""
+    began, best = time.monotonic(), None
+    kept = session.measured.state_dict()  # the tensors themselves: those of the last update, without validation
+    for record in session.records():
+        if isinstance(record, StepRecord):
+            yield record
+            if record.jumped:
+                yield Notice(jump_of(record))
+            continue
+        check_state(session.model, session.optimizer)
+        found = None
+        if validation is not None:
+            found = evaluate(session.measured, validation, seed=session.seed, draws=1, steps=session.steps)
+        result = epoch_result(record, session, found, best, time.monotonic() - began)
+        if result.best:
+            best = result.validation_accuracy
+            kept = {name: value.clone() for name, value in session.measured.state_dict().items()}
+        yield result
+    session.model.load_state_dict(kept)
+
+
+def _shown(records: Iterator[Told], epochs: int) -> Iterator[Record]:
+    """The records as they come, an epoch told as :func:`bntt.training.updates` does too; a bar on a terminal."""
+    screen, seen = Console(stderr=True), 0
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("training", total=None)
+        of: int | None = None
+        for record in records:
+            if isinstance(record, StepRecord):
+                seen = record.seen
+                done = record.epoch + (seen / of if of else 0)
+                what = f"epoch {record.epoch + 1}/{epochs}, step {record.step + 1}, loss {record.loss:.3f}"
+                bar.update(task, description=what, completed=done, total=epochs if of else None)
+            elif isinstance(record, EpochResult):
+                of = seen
+                yield EpochRecord(record.epoch, record.train_loss, record.train_accuracy, seen, record.lr)
+            yield record
