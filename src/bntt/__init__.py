@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt import models as models
     from bntt import nn as nn
     from bntt import ops as ops
+    from bntt import register as register
     from bntt import training as training
     from bntt.nn import BNTT as BNTT
     from bntt.nn import LIF as LIF
@@ -51,7 +52,7 @@ _HOMES = {
     "bntt.runs.open_run": "load_run",
     "bntt.runs.training.fit": "fit",
 }
-_ROOMS = ["analysis", "data", "interop", "models", "nn", "ops", "training"]
+_ROOMS = ["analysis", "data", "interop", "models", "nn", "ops", "register", "training"]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_HOME_OF, *_ROOMS]

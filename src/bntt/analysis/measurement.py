@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bntt.analysis.accuracy.measurement import EvaluateArguments
     from bntt.analysis.accuracy.result import EvaluationResult
     from bntt.analysis.result import Metric, Result
-    from bntt.nn import SpikingClassifier
+    from bntt.nn import NormFacts, SpikingClassifier
 
 Split = Literal["test", "validation"]
 """Which samples: those of the test split, or those held out of the training split."""
@@ -44,6 +44,13 @@ class Facts:
     """Repetitions with fresh noise that its recipe asks for; 1 where nothing is random."""
     is_random: bool
     """Whether its encoder draws numbers, so that every pass differs."""
+
+    @property
+    def norm_facts(self) -> NormFacts:
+        """What its norm says of itself."""
+        from bntt.nn.kinds import norm_facts_by_name
+
+        return norm_facts_by_name(self.norm)
 
 
 @runtime_checkable

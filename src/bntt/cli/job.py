@@ -1,4 +1,4 @@
-"""A process of a study: ``python -m bntt.cli.job JOB`` trains one recipe or measures one run, as its JSON says.
+"""A process of a study: ``python -m bntt.cli.job [--with FILE] JOB`` trains a recipe or measures a run, as JOB says.
 
 ``{"train": FILE, "name": NAME, "root": FOLDER}`` begins a run or takes it up; ``{"measure": NAME, "run": PATH,
 "folder": FOLDER, "arguments": {...}}`` calls :func:`bntt.runs.measure.measure`. Signals, errors and exit codes are
@@ -29,4 +29,4 @@ def do(job: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     signals.install()
-    sys.exit(main.explained(lambda: do(json.loads(sys.argv[1]))))
+    sys.exit(main.explained(lambda: do(json.loads(*main.with_parts(sys.argv[1:])))))

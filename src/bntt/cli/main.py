@@ -59,6 +59,7 @@ exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, mem
 process of many), 6 numbers not finite,
 7 no answer within what was asked, or one that is worth nothing, 75 run directory in use, 130 interrupted (Ctrl-C),
 143 terminated (SIGTERM, SIGHUP).
+bntt --with my_parts.py VERB loads parts of your own, a file or a package, repeatable: docs/extending.md.
 --debug shows the traceback of an error."""
 
 
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
     with signals.installed():
-        return explained(lambda: _run([arg for arg in args if arg != "--debug"]), debug="--debug" in args)
+        return explained(lambda: _run(with_parts([arg for arg in args if arg != "--debug"])), debug="--debug" in args)
 
 
 def entry() -> NoReturn:
@@ -118,6 +119,22 @@ def _stopped(stop: BaseException) -> int:
     if not streams.rank():  # of many processes one says it
         streams.complain("interrupted" if told is None else str(told))
     return 130 if told is None else signals.code_of(told.number)
+
+
+def with_parts(args: list[str]) -> list[str]:
+    """Load what ``--with`` names before the verb, and return the rest."""
+    sources: list[str] = []
+    while args[:1] == ["--with"] or (args[:1] and args[0].startswith("--with=")):
+        _, equals, source = args[0].partition("=")
+        if not equals:
+            source, args = (args[1] if len(args) > 1 else ""), args[1:]
+        sources.append(source)
+        args = args[1:]
+    if sources:
+        from bntt.runs.parts import load_parts
+
+        load_parts(sources)
+    return args
 
 
 def _run(args: list[str]) -> int:

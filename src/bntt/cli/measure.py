@@ -79,10 +79,11 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
     asked = checked_arguments(measurement.arguments, vars(given["arguments"]))
-    opened = _opened(measurement, given, asked)
-    with console.progress("measuring") as report, warnings.catch_warnings(record=True) as found_odd:
+    with warnings.catch_warnings(record=True) as found_odd:
         warnings.simplefilter("default", UserWarning)
-        found = find(measurement, opened, asked, Progress(report))
+        opened = _opened(measurement, given, asked)
+        with console.progress("measuring") as report:
+            found = find(measurement, opened, asked, Progress(report))
     for warning in found_odd:
         streams.complain(f"warning: {warning.message}")
     if json:

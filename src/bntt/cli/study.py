@@ -150,6 +150,7 @@ def _counts(items: Sequence[Item]) -> str:
 
 def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]:
     from bntt.cli import console, signals, streams
+    from bntt.runs.parts import LOADED
     from bntt.studies.workers import Workshop, work
 
     console.line(_counts(planned.items))
@@ -165,9 +166,8 @@ def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]
                 if not console.console.is_terminal:
                     console.line(text)
 
-            for outcome in work(
-                planned.items, Workshop(pool, jobs, device, tell, (sys.executable, "-m", "bntt.cli.job"))
-            ):
+            program = (sys.executable, "-m", "bntt.cli.job", *(f"--with={part.source}" for part in LOADED))
+            for outcome in work(planned.items, Workshop(pool, jobs, device, tell, program)):
                 outcomes.append(outcome)
                 watch.note(outcome)
                 said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"

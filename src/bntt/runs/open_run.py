@@ -23,6 +23,7 @@ from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run, load_best
 from bntt.runs.evaluation import Weights, evaluate_loaded, retiming_of
 from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
+from bntt.runs.parts import check_parts, load_parts
 from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_whole_root
 from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
@@ -179,15 +180,18 @@ class LoadedRun:
         return measured(self.recipe, self.data, split, device, at_most=at_most)
 
 
-def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
+def load_run(path: str | Path, *, device: str = "cpu", parts: str | Path | Sequence[str | Path] = ()) -> LoadedRun:
     """The model, recipe and data of a run directory.
 
     The model does not need the run's data: sizes and class names are in ``environment.json``, the mean and standard
     deviation of the pixels in the checkpoint.
 
+    Args:
+        parts: files and packages of parts of your own, as ``bntt --with`` takes them.
+
     Raises:
-        CheckpointError: if this is no run, a file of it is missing or damaged, or the recipe was changed after the
-            training, but for what only a measurement needs.
+        CheckpointError: if this is no run, a file of it is missing or damaged, parts that it was trained with are not
+            loaded, or the recipe was changed after the training, but for what only a measurement needs.
         RecipeError: if the recipe cannot be used.
         DeviceError: if the device is not here.
         BackendError: if a block cannot be evaluated as the recipe's ``compute`` asks.
@@ -204,7 +208,9 @@ def load_run(path: str | Path, *, device: str = "cpu") -> LoadedRun:
     (torch.Size([3, 10]), 'T-shirt/top')
     """
     require_device(device)
+    load_parts(parts)
     run = find_run(Path(path))
+    check_parts(run.path)
     recipe, best = load_recipe(run.recipe), run.best
     check_same_recipe(recipe, read_facts(best), best, MEASURING)
     like = _images_like(run.path, recipe)

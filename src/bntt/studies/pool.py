@@ -22,6 +22,7 @@ from bntt.io.files import digest_of_text, digest_of_values, find_object
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import NUMERICS, numerics_of
 from bntt.runs.identity import weights_hash
+from bntt.runs.parts import kept_parts, parts_of, versions_of
 from bntt.runs.recipe.build import facts_of, for_measuring
 from bntt.runs.recipe.datasets import checksums, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe, values_of
@@ -98,7 +99,7 @@ class KeptRun:
         return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
 
 
-def identity(recipe: Recipe, ann: str = "", rules: Mapping[str, Any] | None = None) -> str:
+def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = None) -> str:
     """A digest of what the numbers of a recipe depend on, data and code apart.
 
     Only values that are not the default count, so that a key that is new, and off, changes no identity. Gradients in
@@ -106,8 +107,8 @@ def identity(recipe: Recipe, ann: str = "", rules: Mapping[str, Any] | None = No
 
     Args:
         ann: the identity of the run that it begins with, in place of where that lies.
-        rules: the versions of its options that a kept run was made under; by default those of this code, see
-            :mod:`bntt.runs.recipe.option_versions`.
+        kept: the facts of a kept run, which say under which versions of its options and of parts of one's own it was
+            made; by default those of this code, see :mod:`bntt.runs.recipe.option_versions` and :mod:`bntt.runs.parts`.
     """
     values: dict[str, Any] = values_of(for_measuring(recipe), changed_only=True)
     for key in ("notes", "checkpoint"):
@@ -119,7 +120,8 @@ def identity(recipe: Recipe, ann: str = "", rules: Mapping[str, Any] | None = No
         values["convert"]["ann"] = ann
     else:
         values.pop("convert", None)
-    values["rules"] = dict(rules_of(recipe) if rules is None else rules)
+    values["rules"] = dict(rules_of(recipe) if kept is None else rules_in(kept))
+    values["parts"] = versions_of(parts_of(recipe) if kept is None else kept_parts(kept))
     full = {key: value for key, value in values.items() if value != {}}
     return digest_of_values(full)
 
@@ -168,7 +170,7 @@ def kept_run(path: Path) -> KeptRun | None:
     data = environment.get("data")
     try:
         recipe = load_recipe(path / "recipe.toml", same_data=True)
-        of = identity(recipe, _ann_of(recipe, path, evaluation), rules_in(environment)) + UNTRAINED * (not trained)
+        of = identity(recipe, _ann_of(recipe, path, evaluation), environment) + UNTRAINED * (not trained)
     except (RecipeError, CheckpointError, OSError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("sha256"), dict) or not of:
@@ -203,8 +205,8 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
     if not recipe.convert.ann:
         return ""
     place = _ann_place(recipe, path, evaluation)
-    rules = rules_in(find_object(place / "environment.json") or {})
-    return identity(load_recipe(place / "recipe.toml", same_data=True), rules=rules)
+    kept = find_object(place / "environment.json") or {}
+    return identity(load_recipe(place / "recipe.toml", same_data=True), kept=kept)
 
 
 def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from bntt.data.errors import DataError
 from bntt.io.files import find_object, read_json, write_json, write_whole
 from bntt.runs.environment import environment
+from bntt.runs.parts import parts_told
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import dump_recipe
@@ -243,7 +244,13 @@ def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
     """The directory of what trains by itself: its recipe and where it is made."""
     run.mkdir(exist_ok=True)
     write_whole(run / "recipe.toml", dump_recipe(recipe).encode())
-    facts = {"device": device, "trained": False, **rules_told(recipe), "data": asdict(build_data(recipe).manifest)}
+    facts = {
+        "device": device,
+        "trained": False,
+        **rules_told(recipe),
+        **parts_told(recipe),
+        "data": asdict(build_data(recipe).manifest),
+    }
     write_json(run / "environment.json", {**environment(), **facts})
 
 

@@ -65,7 +65,7 @@ def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]
     centre = share + z * z / (2 * count)
     half = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return (centre - half) / scale, (centre + half) / scale
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)  # rounding may step over them
 
 
 FEW = 5

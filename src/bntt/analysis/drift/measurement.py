@@ -31,5 +31,5 @@ DRIFT = Measurement(
     DriftArguments,
     "result:DriftResult",
     "measure:measure_drift",
-    refuses=lambda facts, arguments: "its norm holds no statistics" if facts.norm in ("none", "layer") else "",
+    refuses=lambda facts, arguments: "" if facts.norm_facts.running_statistics else "its norm holds no statistics",
 )

@@ -31,6 +31,6 @@ EQUIVALENCE = Measurement(
     "result:EquivalenceResult",
     "folding:measure_equivalence",
     refuses=lambda facts, asked: (
-        "there is nothing to fold, its norm holds no statistics" if facts.norm in ("none", "layer") else ""
+        "there is nothing to fold, its norm holds no statistics" if not facts.norm_facts.running_statistics else ""
     ),
 )

@@ -43,7 +43,7 @@ class ExitArguments:
 
 def refuses(facts: Facts, asked: ExitArguments) -> str:
     """Say why a run has no such exit; "" where it has."""
-    if asked.per_sample or facts.norm.startswith("bntt") or facts.norm == "tab":
+    if asked.per_sample or facts.norm_facts.step_gamma:
         return ""
     return "its norm has no γ for each step (bntt has one); --per-sample needs no γ either"
 

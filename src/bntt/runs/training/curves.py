@@ -98,6 +98,10 @@ EVERY_LAYER = ("firing_rate", "gamma")
 Write = Callable[[int, Mapping[str, Any], Mapping[str, Any]], None]
 
 
+def no_events(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
+    """Write nothing of an epoch."""
+
+
 @contextmanager
 def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write]:
     """Yields ``write(epoch, row, gammas)``, a row as in ``metrics.jsonl`` and |γ| ``[T, C]`` of each layer, from black
@@ -111,7 +115,7 @@ def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write]:
     ...     write(0, {"train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.3, "firing_rate": {"conv1": 0.2}}, {})
     """
     if find_spec("tensorboard") is None:
-        yield lambda epoch, row, gammas: None
+        yield no_events
         return
     from torch.utils.tensorboard import SummaryWriter
 

@@ -21,6 +21,7 @@ from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
 from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import LoadedRun, load_run
+from bntt.runs.parts import parts_told
 from bntt.runs.recipe.build import build_encoder, build_model
 from bntt.runs.recipe.datasets import Parts, measured
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe
@@ -155,7 +156,7 @@ def conversion_run(
     attend, began = attending(wishes or Wishes()), time.monotonic()
     with hold_run(run.path):
         write_whole(run.recipe, (written := dump_recipe(recipe)).encode())
-        write_environment(run.path, 0, {"device": device, **rules_told(recipe), **data.facts()})
+        write_environment(run.path, 0, {"device": device, **rules_told(recipe), **parts_told(recipe), **data.facts()})
         model = build_model(recipe, data, device)
         conversion = yield from converting(recipe, data, model, attend)
         held_out = measured(recipe, data, "validation", device)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from dataclasses import dataclass
+from pathlib import Path
+
+from bntt.runs.parts import LOADED
 
 
 @dataclass
@@ -29,3 +33,15 @@ class Interrupted(Exception):
     def __init__(self, number: int, then: str) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}; {then}")
         self.number = number
+
+
+def command_to_resume(run: Path, device: str, processes: int) -> str:
+    """Return the command that takes a run up again, by as many processes and with the same parts of one's own.
+
+    >>> command_to_resume(Path("runs/mine"), "cuda:1", 2)
+    'torchrun --nproc-per-node 2 -m bntt train runs/mine --resume --device cuda'
+    """
+    kind = device if processes == 1 else device.partition(":")[0]  # of GPUs each process has its own
+    program = "bntt" if processes == 1 else f"torchrun --nproc-per-node {processes} -m bntt"
+    program += "".join(f" --with {shlex.quote(part.source)}" for part in LOADED)
+    return f"{program} train {shlex.quote(str(run))} --resume{'' if kind == 'cpu' else f' --device {kind}'}"

@@ -12,6 +12,7 @@ from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, rea
 from bntt.io.lock import hold_run
 from bntt.runs.directory import Found, RunDirectory, begun_directory, find_run, new_run_directory
 from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
+from bntt.runs.parts import LOADED, check_parts
 from bntt.runs.recipe.build import with_whole_root
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
@@ -35,6 +36,7 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
     """
     found = run.kept.latest()
     facts = found.checkpoint.facts
+    check_parts(run.path, resuming=True)
     changed = check_same_recipe(recipe, facts, found.path, RESUMING)
     check_same_rules(recipe, facts, found.path, resuming=True)
     if "train.epochs" in changed:
@@ -139,6 +141,7 @@ def begin(asked: Asked) -> Begun:
         run = find_run(Path(asked.recipe))
         if asked.name:
             raise RecipeError("--resume goes on in the run's own directory: leave out --name")
+        check_parts(run.path, resuming=True)
         begun = load_recipe(run.recipe, asked.overrides, same_data=True)
         with hold_run(run.path):  # who trains there now is told first
             check_resumable(with_whole_root(begun), run, forget_best=asked.forget_best)
@@ -190,4 +193,5 @@ def begin_together(asked: Asked, processes: Processes) -> Begun:
 
 
 def _words(asked: Asked) -> str:
-    return ", ".join(f"{name} = {value!r}" for name, value in asdict(asked).items() if value)
+    words = asdict(asked) | {"with": [(part.source, part.version) for part in LOADED]}
+    return ", ".join(f"{name} = {value!r}" for name, value in words.items() if value)

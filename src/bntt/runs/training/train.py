@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -20,11 +19,12 @@ from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
 from bntt.runs.directory import RunDirectory, put_thresholds
 from bntt.runs.environment import write_environment
+from bntt.runs.parts import parts_told
 from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, dump_recipe
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.training.curves import Write, event_writer
+from bntt.runs.training.curves import Write, event_writer, no_events
 from bntt.runs.training.epoch_log import (
     Notice,
     Told,
@@ -38,7 +38,7 @@ from bntt.runs.training.epoch_log import (
     no_better_than_chance,
 )
 from bntt.runs.training.from_ann import attending, conversion_run, converting
-from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.runs.training.requests import Interrupted, Wishes, command_to_resume
 from bntt.runs.training.shared import whole_evaluation
 from bntt.runs.training.start import Going, going_on
 from bntt.training.guard import check_state
@@ -104,10 +104,6 @@ def _course_of(recipe: Recipe, data: Parts, run: RunDirectory, device: str, proc
     return Course(session, held_out, recipe, data, run, device)
 
 
-def _nothing(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
-    """What is written of an epoch where nothing is."""
-
-
 class Course:
     """A run on its way.
 
@@ -132,7 +128,7 @@ class Course:
         self.converted: dict[str, Any] = {}
         self.lines: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
-        self.write_events: Write = _nothing
+        self.write_events: Write = no_events
         self.began = self.saved = time.monotonic()
 
     def begin_with_an_ann(self) -> Iterator[Notice]:
@@ -182,13 +178,13 @@ class Course:
             write_whole(self.run.recipe, self.written.encode())
         if processes.first:
             several = {"processes": processes.count} if processes.count > 1 else {}
-            facts = {"device": self.device, **several, **self.rules, **self.data.facts()}
+            facts = {"device": self.device, **several, **self.rules, **parts_told(recipe), **self.data.facts()}
             write_environment(self.run.path, self.session.position.updates, facts)
 
     def train(self) -> Iterator[Told]:
         """Go on to the end, and write TensorBoard's events on the way."""
         first = self.processes.first
-        events = event_writer(self.run.path, self.epochs_done) if first else nullcontext(_nothing)
+        events = event_writer(self.run.path, self.epochs_done) if first else nullcontext(no_events)
         with events as self.write_events, memory_told(self.recipe):
             yield from self._train()
 
@@ -266,14 +262,8 @@ class Course:
             wishes.save = False
             self._save()
         if stop:
-            raise Interrupted(stop, f"everything is saved, go on with: {self._how_on()}")
-
-    def _how_on(self) -> str:
-        many = self.processes.count
-        kind = self.device if many == 1 else self.device.partition(":")[0]  # of GPUs each process has its own
-        program = "bntt" if many == 1 else f"torchrun --nproc-per-node {many} -m bntt"
-        device = "" if kind == "cpu" else f" --device {kind}"
-        return f"{program} train {shlex.quote(str(self.run.path))} --resume{device}"
+            command = command_to_resume(self.run.path, self.device, self.processes.count)
+            raise Interrupted(stop, f"everything is saved, go on with: {command}")
 
     def _save(self) -> None:
         self.saved = time.monotonic()

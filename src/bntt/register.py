@@ -1,0 +1,130 @@
+"""Decorators that name parts of your own, ``@bntt.register.norm("mine")``: recipes and verbs then know them.
+
+Whoever trains or measures names the file or package of such definitions, ``bntt --with my_parts.py train recipe.toml``;
+no recipe and no checkpoint can (:mod:`bntt.runs.parts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import cleandoc, signature
+from typing import Any, TypeVar, get_type_hints
+
+from bntt.registry import Registry
+
+Definition = TypeVar("Definition", bound=Callable[..., Any])
+Decorator = Callable[[Definition], Definition]
+
+REGISTERED: dict[str, Callable[..., Any]] = {}
+"""What was registered here, by the key of a recipe and the name: ``"network.norm=mine"``."""
+
+
+def network(name: str) -> Decorator[Any]:
+    """Register a builder of networks, which recipes call with all of ``[network]``.
+
+    It takes ``num_classes``, ``num_steps``, ``leak``, ``norm``, ``width``, ``seed`` and, as ``**options``, those of
+    :class:`bntt.models.spiking.NeuronOptions`; of the samples it names what it must know: ``in_features``, or
+    ``in_channels`` and ``image_size``.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    from bntt.models import MODELS
+
+    def add(build: Definition) -> None:
+        named: Registry[Any] = MODELS
+        named.add(name, build)
+
+    return _noted(f"network.name={name}", add)
+
+
+def norm(name: str) -> Decorator[Any]:
+    """Register a norm, a class or a function of some of ``channels``, ``num_steps`` and ``threshold``.
+
+    Raises:
+        ValueError: if the name is taken, or another argument has no default.
+    """
+    from bntt.nn import NORMS
+
+    return _noted(f"network.norm={name}", NORMS(name))
+
+
+def neuron(name: str) -> Decorator[Any]:
+    """Register neurons, called with those that they name of ``channels``, ``num_steps``, ``leak``, ``threshold``,
+    ``rule``, ``reset``, ``surrogate``, ``decay_input`` and ``learn_leak``.
+
+    Raises:
+        ValueError: if the name is taken, or another argument has no default.
+    """
+    from bntt.nn import NEURONS
+
+    return _noted(f"network.neuron={name}", NEURONS(name))
+
+
+def encoder(name: str) -> Decorator[Any]:
+    """Register an encoder, called with those that it names of ``num_steps``, ``mean`` and ``std``.
+
+    Raises:
+        ValueError: if the name is taken, or another argument has no default.
+    """
+    from bntt.nn import ENCODERS
+
+    return _noted(f"encoder.name={name}", ENCODERS(name))
+
+
+def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> Decorator[Any]:
+    """Register a function that makes a dataset's two splits, or reads them from ``(source, progress)``.
+
+    Args:
+        name: of the dataset, ``data.name`` of a recipe.
+        licence: what its samples may be used for.
+        kind: "images" (it returns :class:`bntt.data.Splits`) or "frames" (:class:`bntt.data.FrameSplits`).
+        facts: the others of :class:`bntt.data.registry.Dataset`.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    from bntt.data.registry import Dataset, register
+
+    def add(function: Definition) -> None:
+        how = {"read" if signature(function).parameters else "make": function}
+        given: dict[str, Any] = {"kind": kind, "licence": licence, **facts, **how}
+        register(name, Dataset(**given))
+
+    return _noted(f"data.name={name}", add)
+
+
+def measurement(name: str, **options: Any) -> Decorator[Any]:
+    """Register ``measure(run, arguments, progress)``: a verb, a file, a section of reports, a kind for studies.
+
+    Its annotations name the dataclass of arguments and the :class:`~bntt.analysis.result.Result` that it returns; the
+    first line of its docstring is the verb's help.
+
+    Args:
+        name: of the verb.
+        options: the others of :class:`bntt.analysis.measurement.Measurement`.
+
+    Raises:
+        ValueError: if the name is taken, or the annotations or the docstring are missing.
+    """
+    from bntt.analysis.measurement import Measurement
+    from bntt.analysis.measurements import register
+
+    def add(measure: Definition) -> None:
+        hints, named = get_type_hints(measure), list(signature(measure).parameters)
+        if len(named) != 3 or not {named[1], "return"} <= hints.keys() or not measure.__doc__:
+            raise ValueError(
+                f"the measurement {name!r} needs a docstring, and types of (run, arguments, progress) and its result"
+            )
+        register(Measurement(name, cleandoc(measure.__doc__), hints[named[1]], hints["return"], measure, **options))
+
+    return _noted(f"measurement={name}", add)
+
+
+def _noted(key: str, add: Callable[[Any], object]) -> Decorator[Any]:
+    def decorate(definition: Definition) -> Definition:
+        add(definition)
+        REGISTERED[key] = definition
+        return definition
+
+    return decorate

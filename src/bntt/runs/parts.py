@@ -1,0 +1,195 @@
+"""Parts of a user's own: the files and packages that the user names, and what a run remembers of them.
+
+The user alone names code, with ``bntt --with`` or ``load_run(parts=...)``. A run keeps names and checksums, with which
+it can be told what is missing or was changed; nothing that is read from a recipe, a checkpoint or a run is imported.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module, invalidate_caches, metadata, util
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.files import digest, find_object
+from bntt.register import REGISTERED
+from bntt.runs.recipe.schema import Recipe, RecipeError
+
+GROUP = "bntt.parts"
+"""The group of a package's entry points that ``--with PACKAGE`` loads."""
+
+
+class PartsError(RecipeError):
+    """A file or package of parts that cannot be loaded; the message says why."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file or a package, and what it registers."""
+
+    source: str
+    """The whole path of a file, or the name of a package: what ``--with`` takes."""
+    version: str
+    """The SHA-256 of a file, the version of a package."""
+    names: tuple[str, ...]
+    """Each as a recipe says it: "network.norm=mine"."""
+
+
+_KEPT = TypeAdapter(tuple[Part, ...])
+LOADED: list[Part] = []
+"""What the user named in this process."""
+
+
+def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
+    """Import files (``my_parts.py``) and packages (their entry points of the group ``bntt.parts``) that register parts.
+
+    A file is imported under its own name, and its folder is put last on the path, so that it may import what lies
+    beside it, and processes that load samples find it. Only the file itself is hashed. Loading it again does nothing.
+
+    Raises:
+        PartsError: if there is no such file or package, it fails, registers nothing, was changed since it was loaded,
+            or its name is another module's.
+
+    >>> load_parts("nowhere.py")
+    Traceback (most recent call last):
+    bntt.runs.parts.PartsError: --with nowhere.py: there is no such file
+    """
+    for source in [sources] if isinstance(sources, str | Path) else sources:
+        _load(str(source))
+
+
+def _load(text: str) -> None:
+    before = set(REGISTERED)
+    try:
+        source, version = _import_file(text) if text.endswith(".py") else _import_package(text)
+    except PartsError:
+        raise
+    except Exception as error:
+        raise PartsError(f"--with {text}: {type(error).__name__}: {error}") from error
+    known = next((part for part in LOADED if part.source == source), None)
+    if known is None:
+        names = {name for name in REGISTERED if name not in before or _file_of(name) == source}
+        if not names:
+            raise PartsError(f'--with {text}: registers nothing; decorate a part, such as @bntt.register.norm("mine")')
+        LOADED.append(Part(source, version, tuple(sorted(names))))
+    elif known.version != version:
+        raise PartsError(f"--with {text}: was changed since it was loaded: start anew")
+
+
+def _import_file(text: str) -> tuple[str, str]:
+    """Import a file, unless it is imported; return its whole path and its SHA-256."""
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise PartsError(f"--with {text}: there is no such file")
+    name, version = path.stem, digest(path)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    invalidate_caches()  # the file may be younger than the last look at its folder
+    found = util.find_spec(name) if name.isidentifier() else None
+    if found is None or found.origin is None or Path(found.origin).resolve() != path:
+        raise PartsError(f"--with {text}: {name} is the name of another module, or none: give the file another name")
+    import_module(name)
+    return str(path), version
+
+
+def _import_package(text: str) -> tuple[str, str]:
+    """Load a package's entry points; return its name and version."""
+    found = [one for one in metadata.entry_points(group=GROUP) if one.dist and one.dist.name == text]
+    if not found:
+        raise PartsError(
+            f"--with {text}: there is no installed package of this name with entry points of the group {GROUP}; a file "
+            f"ends with .py"
+        )
+    for one in found:
+        one.load()
+    return text, metadata.version(text)
+
+
+def _file_of(name: str) -> str:
+    """The file that defines what is registered by a name; "" of what was typed into an interpreter."""
+    module = sys.modules.get(REGISTERED[name].__module__)
+    file = getattr(module, "__file__", None)
+    return str(Path(file).resolve()) if file else ""
+
+
+def parts_of(recipe: Recipe) -> list[Part]:
+    """The files and packages that gave what a recipe names, with these names alone.
+
+    What a Python program registered without ``load_parts`` is of the file that defines it.
+    """
+    used = {name for name in REGISTERED if _is_named(name, recipe)}
+    found = [Part(part.source, part.version, tuple(sorted(used & {*part.names}))) for part in LOADED]
+    for name in sorted(used.difference(*(part.names for part in LOADED))):
+        if file := _file_of(name):
+            found.append(Part(file, digest(Path(file)), (name,)))
+    return [part for part in found if part.names]
+
+
+def _is_named(name: str, recipe: Recipe) -> bool:
+    key, _, value = name.partition("=")
+    table, _, option = key.partition(".")
+    return bool(option) and getattr(getattr(recipe, table), option) == value
+
+
+def parts_told(recipe: Recipe) -> dict[str, Any]:
+    """The same as a fact of a run, ``{"parts": [...]}``; nothing where the recipe names none."""
+    found = parts_of(recipe)
+    return {"parts": [asdict(part) for part in found]} if found else {}
+
+
+def kept_parts(environment: Mapping[str, Any]) -> Sequence[Part]:
+    """What the facts of a run (``environment.json``) say of its parts.
+
+    Raises:
+        CheckpointError: if they cannot be read.
+    """
+    try:
+        return _KEPT.validate_python(environment.get("parts", []))
+    except ValueError:
+        raise CheckpointError("the parts of environment.json cannot be read: put the file back") from None
+
+
+def versions_of(parts: Sequence[Part]) -> dict[str, str]:
+    """The version of the code behind each name."""
+    return {name: part.version for part in parts for name in part.names}
+
+
+def check_parts(run: Path, *, resuming: bool = False) -> None:
+    """Look whether what a run was trained with is here, as it was then; code that was changed is warned of.
+
+    Args:
+        resuming: whether the training is to go on, which other code may not.
+
+    Raises:
+        CheckpointError: naming what ``--with`` must load, or, of a training, what was changed.
+    """
+    kept = kept_parts(find_object(run / "environment.json") or {})
+    missing = [part for part in kept if not REGISTERED.keys() >= {*part.names}]
+    if missing:
+        names = ", ".join(name for part in missing for name in part.names)
+        raise CheckpointError(
+            f"{run} was trained with parts of your own that are not loaded ({names}): put "
+            f"{' '.join(f'--with {shlex.quote(part.source)}' for part in missing)} before the verb, or give "
+            f"load_run(parts=...) the same"
+        )
+    now = versions_of(LOADED) | {
+        name: digest(Path(file)) for name in REGISTERED if (file := _file_of(name)) and name not in versions_of(LOADED)
+    }
+    for part in kept:
+        changed = [name for name in part.names if now.get(name) != part.version]
+        if not changed:
+            continue
+        said = (
+            f"{run}: the code of {', '.join(changed)} is not what it was trained with, which was {part.source} "
+            f"({part.version[:12]})"
+        )
+        if resuming:
+            raise CheckpointError(f"{said}: bring that back, or train a run of its own")
+        warnings.warn(said, stacklevel=2)

@@ -1,0 +1,209 @@
+"""Parts of a user's own: loaded because the user says so, kept with the run, and never because a file says so."""
+
+import dataclasses
+import json
+import sys
+import warnings
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from bntt import register
+from bntt.cli import main as cli
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from bntt.nn import NORMS
+from bntt.runs.open_run import load_run
+from bntt.runs.parts import LOADED, PartsError, check_parts, load_parts, parts_of, parts_told
+from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.studies.pool import identity
+from tests.runs.tiny import recipe
+from tests.trained import copied_run
+
+CODE = """
+import bntt
+from bntt.nn import BNTT
+
+@bntt.register.norm("{0}")
+def {0}(channels, num_steps):
+    return BNTT(channels, num_steps)
+
+class Numbers:
+    def __len__(self):
+        return 2
+    def __getitem__(self, place):
+        return place + 40
+"""
+
+
+@pytest.fixture
+def given(tmp_path, monkeypatch):
+    """Writes a file of one norm; norms, path and what was loaded are as before when the test ends."""
+    monkeypatch.setattr(NORMS, "_entries", dict(NORMS))
+    for kept in (register.REGISTERED, sys.modules):
+        for name in ("network.norm=own_a", "network.norm=own_b", "own_a", "own_b"):
+            monkeypatch.delitem(kept, name, raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def write(name="own_a", more=""):
+        path = tmp_path / f"{name}.py"
+        path.write_text(CODE.format(name) + more)
+        return path
+
+    yield write
+    LOADED.clear()
+    for name in ("own_a", "own_b"):
+        register.REGISTERED.pop(f"network.norm={name}", None)
+        sys.modules.pop(name, None)
+
+
+def run_with(folder, *kept):
+    """A run that says that it was trained with these."""
+    run = copied_run(folder)
+    file = run.path / "environment.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"parts": [dataclasses.asdict(part) for part in kept]}))
+    return run
+
+
+def test_a_file_is_loaded_once_and_kept_where_a_recipe_names_its_parts(given):
+    load_parts([given("own_a"), given("own_b")])
+    load_parts(given("own_a"))
+    assert [part.names for part in LOADED] == [("network.norm=own_a",), ("network.norm=own_b",)]
+    of = recipe(network={"norm": "own_b"})
+    assert parts_of(of) == [LOADED[1]]
+    assert parts_told(of)["parts"][0]["source"].endswith("own_b.py")
+    assert parts_told(recipe()) == {}
+    given("own_a", "# changed")
+    with pytest.raises(PartsError, match=r"own_a.py: was changed since it was loaded: start anew"):
+        load_parts(str(LOADED[0].source))
+
+
+def test_what_cannot_be_loaded_says_why(given, tmp_path):
+    cases = {
+        "nowhere.py": "there is no such file",
+        "no-name.py": "give the file another name",
+        "random.py": "random is the name of another module",
+        "raises.py": "ZeroDivisionError: division by zero",
+        "empty.py": "registers nothing",
+        "no-package": "no installed package of this name with entry points of the group bntt.parts",
+    }
+    for name, text in {"no-name.py": "", "random.py": "", "raises.py": "1 / 0", "empty.py": ""}.items():
+        (tmp_path / name).write_text(text)
+    for name, why in cases.items():
+        with pytest.raises(PartsError, match=why):
+            load_parts(tmp_path / name if name.endswith(".py") else name)
+    given("own_a", '\nbntt.register.norm("bntt")(own_a)')
+    with pytest.raises(PartsError, match="there is a norm 'bntt' already"):
+        load_parts(tmp_path / "own_a.py")
+    with pytest.raises(ValueError, match="the measurement 'x' needs a docstring, and types"):
+        register.measurement("x")(lambda run, asked, progress: None)
+
+
+def test_a_package_gives_its_entry_points_and_its_version(given, tmp_path, monkeypatch):
+    given("own_a")
+    about = tmp_path / "own_things-1.2.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
+    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    load_parts("own-things")
+    assert [(part.source, part.version) for part in LOADED] == [("own-things", "1.2")]
+    assert parts_of(recipe(network={"norm": "own_a"})) == LOADED
+
+
+def test_what_python_registers_is_of_the_file_that_defines_it(given, monkeypatch):
+    path = given("own_a")
+    monkeypatch.syspath_prepend(path.parent)
+    __import__("own_a")
+    (part,) = parts_of(recipe(network={"norm": "own_a"}))
+    assert (part.source, part.names) == (str(path), ("network.norm=own_a",))
+
+
+def test_a_run_without_its_parts_names_what_is_missing(given, tmp_path):
+    load_parts(given("own_a"))
+    (part,) = LOADED
+    run = run_with(tmp_path, part)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_run(run.path, parts=part.source).epoch >= 0
+        check_parts(run.path, resuming=True)
+    LOADED.clear()
+    register.REGISTERED.clear()
+    for resuming in (False, True):
+        with pytest.raises(CheckpointError, match=rf"norm=own_a\): put --with {part.source} before the verb"):
+            check_parts(run.path, resuming=resuming)
+
+
+def test_changed_code_refuses_to_go_on_and_warns_where_it_is_measured(given, tmp_path, capsys):
+    load_parts(given("own_a"))
+    run = run_with(tmp_path, dataclasses.replace(LOADED[0], version="0" * 64))
+    with pytest.warns(UserWarning, match=r"the code of network.norm=own_a is not what it was trained with"):
+        load_run(run.path)
+    with pytest.raises(CheckpointError, match="bring that back, or train a run of its own"):
+        check_parts(run.path, resuming=True)
+    assert cli.main(["train", str(run.path), "--resume"]) == 4
+    assert cli.main(["drift", str(run.path), "--images", "50"]) == 0
+    assert "warning: " in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_other_code_is_another_start_of_a_study(given):
+    load_parts(given("own_a"))
+    of = recipe(network={"norm": "own_a"})
+    mine = identity(of)
+    LOADED[0] = dataclasses.replace(LOADED[0], version="0" * 64)
+    assert identity(of) != mine
+    assert identity(of, kept=parts_told(of)) == identity(of)
+    assert identity(recipe()) == identity(recipe(), kept={})
+
+
+def test_the_command_line_loads_before_the_verb(given, capsys):
+    path = given("own_a")
+    assert cli.main(["--with", str(path), f"--with={given('own_b')}", "list", "norms"]) == 0
+    assert capsys.readouterr().out.split()[-2:] == ["own_a", "own_b"]
+    assert cli.main(["--with"]) == 2
+    assert cli.main(["--with", "nowhere.py", "list", "norms"]) == 2
+    assert "--with nowhere.py: there is no such file" in capsys.readouterr().err
+
+
+def test_a_loaders_new_processes_find_the_file(given):
+    load_parts(given("own_a"))
+    numbers = sys.modules["own_a"].Numbers()
+    drawn = torch.Generator()  # else the loader would take from the global one
+    found = DataLoader(numbers, 2, num_workers=1, multiprocessing_context="spawn", generator=drawn)
+    assert [batch.tolist() for batch in found] == [[40, 41]]
+
+
+def test_no_file_can_name_code(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a report is written there
+    mark = tmp_path / "it-ran"
+    evil = given("own_a", f"\nfrom pathlib import Path\nPath({str(mark)!r}).touch()\n")
+    values = '[data]\nname = "fashion-mnist-bundled"\n[network]\nname = "vgg6"\nnum_steps = 2\nnorm = "{}"\n{}'
+    for norm, more in (
+        ("bntt", f'[train]\nepochs = 1\nbatch_size = 9\n[parts]\nwith = "{evil}"'),
+        ("bntt", f'with = "{evil}"\n[train]\nepochs = 1\nbatch_size = 9'),
+        *((name, "[train]\nepochs = 1\nbatch_size = 9") for name in ("own_a", "own_a:own_a", str(evil), "os.system")),
+    ):
+        (tmp_path / "hostile.toml").write_text(values.format(norm, more))
+        with pytest.raises(RecipeError):
+            load_recipe(tmp_path / "hostile.toml")
+    load = dataclasses.asdict(parts_like(evil))
+    run = run_with(tmp_path, parts_like(evil))
+    kept = read_checkpoint(run.best)
+    write_checkpoint(run.best, kept.tensors, {**kept.facts, "parts": [load], "with": [str(evil)]})
+    run.recipe.write_text(run.recipe.read_text().replace('norm = "bntt"', 'norm = "own_a"'))
+    for verb in (["evaluate"], ["train", "--resume"], ["report"], ["exit"]):
+        assert cli.main([verb[0], str(run.path), *verb[1:]]) in ((0, 4) if verb == ["report"] else (4,))
+    file = run.path / "environment.json"
+    for damaged in ([str(evil)], "own_a", [{**load, "names": 3}]):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"parts": damaged}))
+        with pytest.raises(CheckpointError, match=r"parts of environment.json cannot be read"):
+            load_run(run.path)
+    assert not mark.exists()
+    assert "own_a" not in sys.modules
+    assert str(tmp_path) not in sys.path
+
+
+def parts_like(path):
+    from bntt.runs.parts import Part
+
+    return Part(str(path), "0" * 64, ("network.norm=own_a",))
