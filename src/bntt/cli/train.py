@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ def train(
     forget_best: bool = False,
     or_resume: bool = False,
     device: str = "cpu",
+    init: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN|pretrained NAME")] = (),
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
@@ -49,14 +51,22 @@ def train(
         forget_best: with --resume, go on though the best epoch's weights are lost.
         or_resume: begin in ROOT/NAME itself, or go on there where it was kept last: the same command begins a run and
             takes it up again.
+        init: begin with the weights of a run, `--init RUN`, or of a network of `bntt list pretrained`,
+            `--init pretrained NAME`: the recipe's init.run or init.pretrained. Other classes get a new last layer.
         device: cpu, or cuda; of many processes each takes the GPU of its LOCAL_RANK.
     """
     from bntt.cli import console
     from bntt.runs.recipe.build import require_device
+    from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.start import Asked, begin_together
     from bntt.training.processes import joined_processes, own_device
 
     require_device(own_device(device))
+    if init and (len(init) > 2 or (len(init) == 2 and init[0] != "pretrained")):
+        raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; it stands last")
+    if init:
+        key = "init.pretrained" if len(init) == 2 else "init.run"
+        overrides = (*overrides, f"{key}={json.dumps(init[-1])}")
     asked = Asked(recipe, overrides, name, str(root), resume, forget_best, or_resume)
     with joined_processes(device) as processes, console.only_if(processes.first):
         begun = begin_together(asked, processes)
@@ -92,6 +102,7 @@ def run_recipe(
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.from_ann import open_ann
+    from bntt.runs.training.initial import take_weights
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
@@ -104,7 +115,9 @@ def run_recipe(
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
     check_shareable(recipe, data, processes, begun=resume)
-    build_model(recipe, data, device)
+    model = build_model(recipe, data, device)
+    if recipe.init.source and not resume:
+        processes.decided(lambda: take_weights(recipe, model, data.train.classes))
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
     run = RunDirectory(Path(processes.decided(lambda: str(place().path))))

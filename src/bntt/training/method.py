@@ -72,6 +72,9 @@ class Method:
     grow: Sequence[Annotated[Sequence[Count], Size(2, 2)]] = ()
     """Stages [steps, epochs] in which the training grows: so many epochs take the first few of the network's steps
     alone, and the rest of the epochs all; epochs before that are never the best."""
+    freeze: Sequence[str] = ()
+    """Layers that are not trained, by name or pattern ("conv*"): their weights, γ and leaks stay as they are; running
+    statistics still follow the data."""
     average: BelowOne = 0.0
     """Decay of an exponential moving average of weights and running statistics; 0: there is none. Where there is one,
     the average is what validates, what is kept as the best, and what is tested."""

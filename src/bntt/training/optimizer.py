@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn, optim
@@ -33,6 +34,32 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
         return optim.SGD(listed, lr=method.lr, momentum=method.momentum)
     adam = optim.Adam if method.optimizer == "adam" else optim.AdamW
     return adam(listed, lr=method.lr, betas=(method.momentum, method.beta2), amsgrad=method.amsgrad)
+
+
+def freeze(network: SpikingNetwork, layers: Sequence[str]) -> None:
+    """Take layers out of a network's training: their parameters get no gradient from here on, and no decay.
+
+    Args:
+        layers: names of blocks, or patterns of them, "conv*"; "readout" is the last layer.
+
+    Raises:
+        ValueError: if one fits no layer, or nothing is left to train.
+
+    >>> from bntt.models import mlp
+    >>> net = mlp(hidden=(8, 8), num_steps=2)
+    >>> freeze(net, ["fc1"])
+    >>> [net.blocks[name].norm.gamma.requires_grad for name in ("fc1", "fc2")]
+    [False, True]
+    """
+    parts: dict[str, nn.Module] = {**network.blocks, "readout": network.readout}
+    for pattern in layers:
+        found = fnmatch.filter(parts, pattern)
+        if not found:
+            raise ValueError(f"freeze: {pattern!r} is no layer, there are {', '.join(parts)}")
+        for name in found:
+            parts[name].requires_grad_(False)
+    if layers and not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ValueError(f"freeze: {list(layers)} leaves nothing to train")
 
 
 def _kinds(model: nn.Module) -> dict[int, str]:

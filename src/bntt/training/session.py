@@ -19,7 +19,7 @@ from bntt.nn.norms.held_statistics import hold_statistics
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss
-from bntt.training.optimizer import check_given, optimizer_of, optimizer_state, restored_state, stepped
+from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, restored_state, stepped
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import Rates, check_stages, hold_from, steps_in
@@ -98,6 +98,7 @@ class Session:
             raise ValueError(f"epochs must be 1 or more, got {epochs}")
         self.processes = Processes() if processes is None else processes
         _check_share(loader, self.processes)
+        freeze(model.network, (method or PAPER).freeze)
         check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
         self.model, self.loader, self.epochs, self.seed = model, loader, epochs, seed
         self.method = PAPER if method is None else method

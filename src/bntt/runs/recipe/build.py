@@ -24,6 +24,7 @@ from bntt.nn import Encoder, SpikingClassifier
 from bntt.nn.kinds import ENCODERS, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
 from bntt.runs.recipe.datasets import Parts, Shown
 from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.training.optimizer import freeze
 
 
 class DeviceError(RuntimeError):
@@ -48,13 +49,18 @@ def require_device(name: str) -> None:
 
 
 def with_whole_root(recipe: Recipe) -> Recipe:
-    """The recipe with whole paths (``data.root``, ``convert.ann``), so that it means the same from every folder."""
+    """The recipe with whole paths (its data, its ANN, its ``init.run``): so it means the same from every folder."""
 
     def whole(path: str) -> str:
         return str(Path(path).expanduser().resolve()) if path else ""
 
-    data, convert = recipe.data, recipe.convert
-    return replace(recipe, data=replace(data, root=whole(data.root)), convert=replace(convert, ann=whole(convert.ann)))
+    data, convert, init = recipe.data, recipe.convert, recipe.init
+    return replace(
+        recipe,
+        data=replace(data, root=whole(data.root)),
+        convert=replace(convert, ann=whole(convert.ann)),
+        init=replace(init, run=whole(init.run)),
+    )
 
 
 def describe_backend(recipe: Recipe, device: str) -> str:
@@ -131,6 +137,10 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         network = MODELS[recipe.network.name](**options)
     except ValueError as error:
         raise RecipeError(f"network: {error}") from None
+    try:
+        freeze(network, recipe.train.freeze)
+    except ValueError as error:
+        raise RecipeError(f"train.{error}") from None
     smallest = len(data.train) // math.ceil(len(data.train) / recipe.train.batch_size)
     if smallest < 2 and norm_facts_by_name(recipe.network.norm).batch_statistics:
         raise RecipeError(

@@ -47,6 +47,13 @@ def models() -> Collection[str]:
     return MODELS
 
 
+def pretrained() -> Collection[str]:
+    """Networks that come trained."""
+    from bntt.models import PRETRAINED
+
+    return PRETRAINED
+
+
 def norms() -> Collection[str]:
     """Normalisations."""
     from bntt.nn import NORMS

@@ -8,38 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict
-
+from bntt.analysis.accuracy.measurement import Longer
 from bntt.data.events.binning import Counting
 from bntt.data.images.image_file import Fit, Mode
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.models.spiking import NeuronOptions
 from bntt.nn.kinds import encoder_facts_by_name
-from bntt.options import Limits, OneOf, Size, check_options
+from bntt.options import Limits, OneOf, Size
 from bntt.runs.recipe import choices
+from bntt.runs.recipe.table import Number, Positive, Scale, Steps
+from bntt.runs.recipe.table import RecipeError as RecipeError
+from bntt.runs.recipe.table import Table as Table
 from bntt.training.method import Method
 from bntt.training.schedule import check_stages
-
-Steps = Annotated[int, Limits(at_least=1, at_most=100_000, unit="time steps")]
-Positive = Annotated[int, Limits(at_least=1, at_most=1_000_000)]
-Number = Annotated[int, Limits(at_least=0)]
-Scale = Annotated[float, Limits(above=0, below=1_000_000)]
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names the key, what was expected and what came."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A table: closed to unknown keys, strict about types, its options as their fields say."""
-
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +142,24 @@ class Imported(Table):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Init(Table):
+    """A trained network whose weights, γ and statistics the training begins with; where classes differ, its last layer
+    is new. See :func:`bntt.runs.training.initial.take_weights`."""
+
+    run: str = ""
+    """The run directory of the same network, with another T or other classes if you like; "": of none."""
+    pretrained: Annotated[str, OneOf(choices.pretrained, or_none=True)] = ""
+    """Or the name of a network that comes trained; `bntt list pretrained` names them."""
+    longer: Longer = "interpolate"
+    """What steps have that it has not: the course of its own steps stretched, or what its last step has."""
+
+    @property
+    def source(self) -> str:
+        """Which of the two is given."""
+        return self.run or self.pretrained
+
+
+@dataclass(frozen=True, kw_only=True)
 class Length(Table):
     """How long it is trained, and on how many samples at a time."""
 
@@ -224,6 +225,8 @@ class Recipe(Table):
     """An ANN whose weights and balanced thresholds the network begins with."""
     imported: Imported = Imported()
     """The file that the weights are from, where they were not trained here."""
+    init: Init = Init()
+    """A trained network that the training begins with."""
     train: Train
     """How it is trained, the paper's SGD by default."""
     evaluate: Evaluate = Evaluate()
@@ -243,6 +246,8 @@ class Recipe(Table):
             raise RecipeError(f"train.{error}") from None
         if self.imported.file and (self.convert.ann or train.epochs):
             raise RecipeError('imported.file: an imported network is measured as it is: convert.ann = "", epochs = 0')
+        if [self.init.run, self.init.pretrained, self.convert.ann, self.imported.file].count("") < 3:
+            raise RecipeError("init.run, init.pretrained, convert.ann, imported.file: weights come from one of them")
         if self.convert.ann:
             self._check_conversion()
         elif train.epochs == 0 and not self.imported.file:

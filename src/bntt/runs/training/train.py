@@ -20,7 +20,6 @@ from bntt.io.lock import hold_run
 from bntt.runs.directory import RunDirectory, put_thresholds
 from bntt.runs.environment import write_environment
 from bntt.runs.parts import parts_told
-from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, dump_recipe
 from bntt.runs.recipe.option_versions import rules_told
@@ -38,6 +37,7 @@ from bntt.runs.training.epoch_log import (
     no_better_than_chance,
 )
 from bntt.runs.training.from_ann import attending, conversion_run, converting
+from bntt.runs.training.initial import begin_trained, session_of
 from bntt.runs.training.requests import Interrupted, Wishes, command_to_resume
 from bntt.runs.training.shared import whole_evaluation
 from bntt.runs.training.start import Going, going_on
@@ -88,18 +88,14 @@ def train_run(
         yield from course.begin_or_go_on(resume=resume, forget_best=forget_best)
         if recipe.convert.ann and not resume:
             yield from course.begin_with_an_ann()
+        elif recipe.init.source and not resume:
+            course.converted = yield from begin_trained(recipe, data, course.session)
         yield from course.train()
 
 
 def _course_of(recipe: Recipe, data: Parts, run: RunDirectory, device: str, processes: Processes) -> Course:
     """A run of the recipe's own network."""
-    model = build_model(recipe, data, device)
-    share = (processes.rank, processes.count)
-    if processes.count == 1:  # else it keeps all: what is free differs from one to the next
-        model.network.compute = model.network.settled_compute(input_shape(recipe, data))
-    training = training_loader(recipe, data, device, share)
-    epochs, method = recipe.train.epochs, recipe.train
-    session = Session(model, training, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
+    session, share = session_of(recipe, data, processes, device), (processes.rank, processes.count)
     held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
     return Course(session, held_out, recipe, data, run, device)
 
@@ -139,7 +135,7 @@ class Course:
 
     def _remember(self, facts: Mapping[str, Any], where: Path) -> None:
         """What a conversion found, in the models and in every checkpoint to come."""
-        self.converted = {key: facts[key] for key in ("conversion",) if key in facts}
+        self.converted = {key: facts[key] for key in ("conversion", "init") if key in facts}
         for model in (self.session.model, self.session.average):
             if model is not None:
                 put_thresholds(model, self.recipe, facts, where)

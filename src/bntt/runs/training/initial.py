@@ -1,0 +1,113 @@
+"""The session that a recipe asks for, and a trained network's weights, γ and statistics in place of start weights."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from bntt.io.checkpoint import misfits
+from bntt.models.pretrained import pretrained, pretrained_facts
+from bntt.nn import SpikingClassifier, SpikingNetwork
+from bntt.nn.network.retime import retime
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.build import build_model, input_shape, training_loader
+from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.runs.training.epoch_log import Notice
+from bntt.training.processes import Processes
+from bntt.training.session import Session
+
+
+def session_of(recipe: Recipe, data: Parts, processes: Processes, device: str = "cpu") -> Session:
+    """A training of the recipe's own network from its start weights, before its first update.
+
+    Raises:
+        RecipeError: if network, data or options do not fit.
+        BackendError: if a block cannot be trained as ``compute`` asks.
+    """
+    model = build_model(recipe, data, device)
+    if processes.count == 1:  # else it keeps all: what is free differs from one to the next
+        model.network.compute = model.network.settled_compute(input_shape(recipe, data))
+    loader = training_loader(recipe, data, device, (processes.rank, processes.count))
+    epochs, method = recipe.train.epochs, recipe.train
+    return Session(model, loader, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
+
+
+def begin_trained(recipe: Recipe, data: Parts, session: Session) -> Generator[Notice, None, dict[str, Any]]:
+    """Give a session's model, and its average, the network of ``init``, as :func:`take_weights` does.
+
+    Returns:
+        What the checkpoints keep of it: the source, its epoch, the SHA-256 of its weights, and what was changed.
+
+    Raises:
+        RecipeError, CheckpointError, PretrainedError: as :func:`take_weights`; of many processes, in the first one.
+    """
+    model, processes = session.model, session.processes
+    taken = processes.decided(lambda: take_weights(recipe, model, data.train.classes))
+    weights = dict(processes.given(model.state_dict()))
+    for other in filter(None, (model, session.average)):
+        other.load_state_dict(weights)
+    yield Notice(f"weights are those of {recipe.init.source}, epoch {taken['epoch']}{taken['changed']}")
+    return {"init": taken}
+
+
+def take_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str]) -> dict[str, Any]:
+    """Give a model the weights, γ and running statistics of the trained network that its recipe's ``init`` names.
+
+    The last layer keeps its start weights unless both tell the same classes apart. Where T differs, tables with a row
+    for each step are retimed (:func:`bntt.nn.network.retime.retime`): truncated, or made longer as ``init.longer``
+    says. The encoder stays: it normalises by the mean and deviation of the new data.
+
+    Args:
+        model: built from the recipe; changed in place.
+        classes: of its data, in order.
+
+    Returns:
+        The source's ``epoch`` (from 1) and ``weights_sha256``, and what was ``changed``, in words.
+
+    Raises:
+        RecipeError: if the source cannot be this network's: another plan, width, norm, or size of the images.
+        CheckpointError: if the run is none, or damaged.
+        PretrainedError: if the package's files are damaged.
+
+    >>> from bntt.runs.recipe.build import build_model
+    >>> from bntt.runs.recipe.datasets import build_data
+    >>> from bntt.runs.recipe.file import load_recipe
+    >>> recipe = load_recipe("demo", ["init.pretrained=fashion-mnist-vgg6", "network.width=1", "network.num_steps=4"])
+    >>> data = build_data(recipe)
+    >>> take_weights(recipe, build_model(recipe, data), data.train.classes)["changed"]
+    '; T is 4, it was 8 (truncate)'
+    """
+    source, told, facts = _source(recipe)
+    steps, said = recipe.network.num_steps, ""
+    if source.num_steps not in (None, steps):
+        how = "truncate" if steps < (source.num_steps or steps) else recipe.init.longer
+        said += f"; T is {steps}, it was {source.num_steps} ({how})"
+        source = retime(source, steps, how)
+    own, weights = model.network.state_dict(), source.state_dict()
+    if tuple(told) != tuple(classes):
+        said += f"; the last layer is new, for {len(classes)} other classes"
+        last = {name: value for name, value in own.items() if name.startswith("readout.")}
+        weights = {name: value for name, value in weights.items() if not name.startswith("readout.")} | last
+    if wrong := misfits(weights, own):
+        raise RecipeError(
+            f"init: {recipe.init.source} is another network than this recipe's ({wrong[0]}): name, width, "
+            f"norm and neuron of the network must be the same, and channels and size of the images"
+        )
+    model.network.load_state_dict(weights)
+    return {**facts, "changed": said}
+
+
+def _source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any]]:
+    """The trained network, the classes that it tells apart, and where it is from."""
+    if name := recipe.init.pretrained:
+        facts = pretrained_facts(name)
+        kept = {"pretrained": name, "epoch": facts.epoch, "weights_sha256": facts.sha256}
+        return pretrained(name).network, facts.classes, kept
+    run = load_run(recipe.init.run)
+    if run.recipe.convert.ann:
+        raise RecipeError(
+            f"init.run: {run.path} is a converted network with thresholds of its own: begin with its ANN, convert.ann"
+        )
+    kept = {"run": str(run.path), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256}
+    return run.model.network, run.classes, kept

@@ -1,0 +1,104 @@
+"""Trainings that begin with a trained network, and layers that are not trained."""
+
+import json
+
+import pytest
+import torch
+
+from bntt.cli import main as cli
+from bntt.io.checkpoint import read_facts
+from bntt.nn.network.retime import retime
+from bntt.runs.open_run import load_run
+from bntt.runs.recipe.build import build_model
+from bntt.runs.recipe.file import RecipeError
+from bntt.runs.training.initial import take_weights
+from bntt.training.optimizer import freeze
+from tests.runs.tiny import parts, recipe, trained
+from tests.trained import trained_run
+
+
+@pytest.fixture(scope="module")
+def source():
+    return trained_run().path
+
+
+def taken(source, classes=None, **tables):
+    """A model of other tables, and the trained one."""
+    of = recipe(**{"init": {"run": str(source), **tables.pop("init", {})}, **tables})
+    data = parts(of)
+    model = build_model(of, data)
+    fresh = {name: value.clone() for name, value in model.network.state_dict().items()}
+    said = take_weights(of, model, data.train.classes if classes is None else classes)
+    return model.network.state_dict(), fresh, load_run(source), said
+
+
+def test_the_weights_of_a_run(source):
+    found, _, run, said = taken(source)
+    torch.testing.assert_close(found, run.model.network.state_dict(), rtol=0, atol=0)
+    assert said == {"run": str(source), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256, "changed": ""}
+
+
+def test_other_classes_get_a_new_last_layer(source):
+    found, fresh, run, said = taken(source, classes=[str(i) for i in range(10)])
+    last = "readout.synapse.weight"
+    assert torch.equal(found.pop(last), fresh[last])
+    torch.testing.assert_close(found, {k: v for k, v in run.model.network.state_dict().items() if k != last})
+    assert said["changed"] == "; the last layer is new, for 10 other classes"
+
+
+@pytest.mark.parametrize(
+    ("steps", "longer", "how"), [(2, "hold", "truncate"), (5, "hold", "hold"), (5, None, "interpolate")]
+)
+def test_another_number_of_steps(source, steps, longer, how):
+    init = {"longer": longer} if longer else {}
+    found, _, run, said = taken(source, init=init, network={"num_steps": steps})
+    torch.testing.assert_close(found, retime(run.model.network, steps, how).state_dict(), rtol=0, atol=0)
+    assert said["changed"] == f"; T is {steps}, it was 3 ({how})"
+
+
+def test_what_cannot_be_taken(source):
+    for tables in ({"network": {"width": 0.25}}, {"network": {"norm": "bn"}}):
+        with pytest.raises(RecipeError, match="is another network than this recipe's"):
+            taken(source, **tables)
+    with pytest.raises(RecipeError, match="weights come from one of them"):
+        recipe(init={"run": "a", "pretrained": "fashion-mnist-vgg6"})
+
+
+def test_a_frozen_layer_stays_and_the_others_learn(source, tmp_path):
+    """With an average of the weights, which begins there too; decay does not move what is frozen."""
+    train = {"epochs": 1, "freeze": ["conv*"], "average": 0.5}
+    of = recipe(init={"run": str(source)}, train=train)
+    run, _ = trained(of, parts(of), tmp_path)
+    before, after = (load_run(path).model.network for path in (source, run.path))
+    for name, block in before.blocks.items():
+        other, frozen = after.blocks[name], name.startswith("conv")
+        assert torch.equal(block.synapse.weight, other.synapse.weight) == frozen, name
+        assert torch.equal(block.norm.gamma, other.norm.gamma) == frozen, name
+        assert not torch.equal(block.norm.running_mean, other.norm.running_mean), name
+    assert read_facts(run.best)["init"]["weights_sha256"] == load_run(source).weights_sha256
+
+
+def test_names_of_frozen_layers():
+    network = build_model(recipe(), parts(recipe())).network
+    with pytest.raises(ValueError, match=r"'conv9' is no layer, there are conv1, .* readout"):
+        freeze(network, ["conv9"])
+    with pytest.raises(ValueError, match="leaves nothing to train"):
+        freeze(network, ["*"])
+    with pytest.raises(RecipeError, match=r"train\.freeze: 'conv9'"):
+        build_model(of := recipe(train={"freeze": ["conv9"]}), parts(of))
+
+
+def test_init_from_the_command_line(tmp_path, capsys):
+    """A run that goes on does not begin with it again; other words are refused."""
+    small = ["-s", "network.width=1", "-s", "network.num_steps=2", "-s", "data.images=200", "-s", "train.epochs=1"]
+    small += ["-s", "evaluate.images=20", "-s", "evaluate.draws=1", "--root", str(tmp_path)]
+    assert cli.main(["train", "demo", *small, "--init", "pretrained", "fashion-mnist-vgg6"]) == 0
+    told = "weights are those of fashion-mnist-vgg6, epoch"
+    assert capsys.readouterr().out.count(told) == 1
+    assert cli.main(["train", str(tmp_path / "demo"), "--resume", "-s", "train.epochs=2"]) == 0
+    assert told not in capsys.readouterr().out
+    assert read_facts(tmp_path / "demo" / "checkpoints" / "best.safetensors")["init"]["pretrained"]
+    assert json.loads((tmp_path / "demo" / "evaluation.json").read_text())
+    assert cli.main(["train", "demo", *small, "--init", "one", "two"]) == 2
+    assert cli.main(["train", "demo", *small, "--init", str(tmp_path / "none")]) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"], "no directory is left behind"
