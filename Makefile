@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-long chaos promises bench-peers faults-peers format clean
+.PHONY: demo test test-all test-peers test-long chaos promises bench-peers faults-peers format clean
 
 .venv/installed: pyproject.toml $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -49,6 +49,18 @@ promises: .venv/installed
 bench-peers: .venv-peers/installed
 	.venv-peers/bin/bntt bench
 
+# bntt.interop in the networks of SpikingJelly, snnTorch, Norse and Lightning, in an environment of their own.
+.venv-interop/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/pip install --quiet --upgrade pip
+	.venv-interop/bin/pip install --quiet --editable '.[test]' 'lightning==2.6.6' 'huggingface_hub==2.4.0' loguru requests
+	.venv-interop/bin/pip install --quiet --no-deps 'spikingjelly==2.0.0' 'snntorch==1.0.0' 'norse==1.1.0'
+	.venv-interop/bin/pip install --quiet nir nirtorch tqdm
+	touch $@
+
+test-peers: .venv-interop/installed
+	.venv-interop/bin/python -m pytest tests/interop
+
 # The same faults before each of them; needs root for a disk of a few kilobytes.
 faults-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
@@ -59,4 +71,4 @@ format: .venv/installed
 	$(BIN)/ruff check --fix src tests examples
 
 clean:
-	rm -rf .venv .venv-peers build dist src/*.egg-info
+	rm -rf .venv .venv-peers .venv-interop build dist src/*.egg-info

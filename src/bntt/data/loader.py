@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -68,6 +68,7 @@ class SampleLoader:
     mix: str = ""
     mix_alpha: float = 1.0
     share: tuple[int, int] = (0, 1)
+    _passes: list[int] = field(default_factory=lambda: [0], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -100,6 +101,11 @@ class SampleLoader:
     def __len__(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.data) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of the next draw, from 0 on: every pass is another, as a shuffling ``DataLoader``'s."""
+        self._passes[0] += 1
+        return self.epoch(self._passes[0] - 1)
 
     def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
         """The batches of one draw, from number ``first`` on: pass the epoch's number in training.
@@ -172,6 +178,10 @@ class PartLoader:
     def __len__(self) -> int:
         """Batches in an epoch."""
         return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches, the same in every pass."""
+        return self.epoch(0)
 
     def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
         """The batches of one draw, the same in every draw, from number ``first`` on."""

@@ -12,3 +12,4 @@ from bntt.interop.adapters import as_layer as as_layer
 from bntt.interop.adapters import as_step as as_step
 from bntt.interop.adapters import reset as reset
 from bntt.interop.replace import replace_batchnorm as replace_batchnorm
+from bntt.interop.weights import to_state_dict as to_state_dict

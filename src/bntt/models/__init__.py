@@ -10,6 +10,8 @@ from bntt.models.pretrained import pretrained_facts as pretrained_facts
 from bntt.models.resnet import resnet19 as resnet19
 from bntt.models.resnet import resnet20 as resnet20
 from bntt.models.spiking import MODELS as MODELS
+from bntt.models.spiking import create as create
+from bntt.models.spiking import names as list  # noqa: F401
 from bntt.models.vgg import vgg6 as vgg6
 from bntt.models.vgg import vgg9 as vgg9
 from bntt.models.vgg import vgg11 as vgg11

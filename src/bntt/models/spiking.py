@@ -27,6 +27,25 @@ MODELS: Registry[Callable[..., SpikingNetwork]] = Registry("network")
 """The spiking networks that recipes know by name; each builder names what it must know of the samples, ``in_channels``
 (and ``image_size`` where they must be square) or ``in_features``, which sequences have too."""
 
+
+def create(name: str, **options: Any) -> SpikingNetwork:
+    """A network by name, with the keyword arguments of its builder.
+
+    Raises:
+        ValueError: on an unknown name; the message lists the known ones.
+
+    >>> from bntt import models
+    >>> models.create("vgg6", num_steps=4, width=0.25).num_steps, "vgg9" in models.list()
+    (4, True)
+    """
+    return MODELS.resolve(name)(**options)
+
+
+def names() -> list[str]:
+    """The networks that ``create`` knows: ``bntt.models.list()``."""
+    return list(MODELS)
+
+
 RELU_GAIN = 2.0**0.5
 """He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
 

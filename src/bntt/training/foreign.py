@@ -174,13 +174,22 @@ Pairs = dict[tuple[str, str], dict[str, Tensor]]
 """By their name and ours: the values, each by ours of its own."""
 
 
+def norm_of_released(block: str) -> str:
+    """The released name of a block's norm.
+
+    >>> norm_of_released("conv2"), norm_of_released("fc1")
+    ('bntt2', 'bntt_fc')
+    """
+    return "bntt_fc" if block == "fc1" else block.replace("conv", "bntt")
+
+
 def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
     """conv1 and bntt1, conv2 and bntt2, ...; fc1 and bntt_fc; fc2 is the readout.
 
     Raises:
         CheckpointError: naming what is missing and what is too much.
     """
-    norm_of = {name: "bntt_fc" if name == "fc1" else name.replace("conv", "bntt") for name in blocks}
+    norm_of = {name: norm_of_released(name) for name in blocks}
     wanted = [f"{name}.weight" for name in [*blocks, "fc2"]] + [*norm_of.values()]
     there = [*foreign.synapses, *foreign.norms]
     wrong = [f"{name} is missing" for name in wanted if name not in there]

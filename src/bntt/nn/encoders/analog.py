@@ -118,12 +118,16 @@ def _expected_unsigned(num_steps: int) -> ExpectedEncoder:
     return ExpectedEncoder(num_steps, signed=False)
 
 
+ANEW = "bin them anew, or make encoder and network for their T"
+
+
 @ENCODERS("frames")
 class FrameEncoder(nn.Module):
     """Samples that have time in them already, batch first, become the network's input, time first. Gradients pass.
 
     Frames of events ``[B, T, C, H, W]`` or sequences ``[B, T, F]``, of any finite values of either sign, become
-    ``[S, B, ...]`` without a copy. What they are scaled by is their dataset's: see :class:`bntt.data.FrameSet`.
+    ``[S, B, ...]`` without a copy; whole numbers, counts as tonic's frames have them, become float32. What they are
+    scaled by is their dataset's: see :class:`bntt.data.FrameSet`.
 
     Args:
         num_steps: T, exactly as many as the samples have.
@@ -154,15 +158,19 @@ class FrameEncoder(nn.Module):
         """All steps, or some; the rest of a call changes nothing.
 
         Raises:
-            TypeError: if the frames are not floating point.
+            TypeError: if the frames are no real numbers.
             ValueError: if they are not ``[B, T, ...]`` with the encoder's T, or not finite.
         """
         wanted = steps_of(steps, self.num_steps)
+        if isinstance(frames, Tensor) and not (frames.is_floating_point() or frames.is_complex()):
+            frames = frames.float()
         check_values(frames, "frames")
         if frames.ndim < 3 or frames.shape[1] != self.num_steps:
+            swapped = frames.ndim > 2 and len(frames) == self.num_steps
+            way = "time is the first axis and must be the second, frames.transpose(0, 1)" if swapped else ANEW
             raise ValueError(
                 f"frames must be [B, T, ...] with the encoder's T = {self.num_steps} steps, such as [B, T, C, H, W] or "
-                f"[B, T, F], got shape {list(frames.shape)}: bin them anew, or make encoder and network for their T"
+                f"[B, T, F], got shape {list(frames.shape)}: {way}"
             )
         return frames.transpose(0, 1)[wanted.start : wanted.stop]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from inspect import Parameter, signature
 from itertools import islice
 from typing import Any, Protocol, TypeGuard, runtime_checkable
@@ -105,6 +105,11 @@ def _numbered(loader: Any) -> Iterator[Samples]:
     start = 0
     for batch in loader:
         inputs, given = _pair(batch)
+        if inputs.ndim > 2 and isinstance(given, Sized) and len(inputs) != len(given) == inputs.shape[1]:
+            raise ValueError(
+                f"there are {len(given)} labels, and as many samples in the second axis of {list(inputs.shape)}: "
+                f"samples come first, [B, T, ...], so give inputs.transpose(0, 1)"
+            )
         labels = _labels(given, len(inputs))
         yield inputs, labels, torch.arange(start, start + len(labels), device="cpu")
         start += len(labels)

@@ -1,0 +1,35 @@
+"""The Hugging Face hub: a classifier that says how it is built, with ``save_pretrained`` and ``from_pretrained``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import PyTorchModelHubMixin
+
+from bntt.models.spiking import create
+from bntt.nn.kinds import ENCODERS
+from bntt.nn.network.classifier import SpikingClassifier
+
+
+class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # type: ignore[misc,call-arg]
+    """A classifier of registered parts, which a folder or the hub can hold: config.json and model.safetensors.
+
+    ``model.save_pretrained(folder)`` and ``Model.from_pretrained(folder)``; what a file names is looked up in the
+    registries, so that it can name no code. ``from_pretrained`` gives a model in evaluation mode.
+
+    Args:
+        network: the name of the network and the arguments of its builder, ``{"name": "vgg9", "num_steps": 25}``.
+        encoder: the name of the encoder and its arguments, ``{"name": "poisson", "mean": [...], "std": [...]}``; its
+            steps are the network's.
+
+    Raises:
+        ValueError: on an unknown name, or an argument that the encoder does not have.
+    """
+
+    def __init__(self, network: Mapping[str, Any], encoder: Mapping[str, Any]) -> None:
+        net, kind = create(**network), ENCODERS.resolve(encoder["name"])
+        options = {key: value for key, value in encoder.items() if key != "name"}
+        if wrong := [key for key in options if not kind.takes(key)]:
+            raise ValueError(f"the encoder {encoder['name']!r} has no {wrong[0]!r}")
+        super().__init__(kind(**{"num_steps": net.num_steps or 1, **options}), net)

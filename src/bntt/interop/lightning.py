@@ -1,0 +1,154 @@
+"""Lightning 2: a classifier with its method as a LightningModule, and loaders as a data module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import lightning
+from torch import Tensor, optim
+
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
+from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
+from bntt.training.guard import check_finite
+from bntt.training.method import PAPER, Method
+from bntt.training.objective import BatchLoss, cross_entropy
+from bntt.training.optimizer import optimizer_of
+from bntt.training.schedule import Rates
+
+TRAINER_S = {"accumulate": "accumulate_grad_batches", "clip_norm": "gradient_clip_val"}
+ONLY_HERE = ("average", "grow")
+
+
+class Module(lightning.LightningModule):  # type: ignore[misc] # no types without the peer
+    """A classifier trained by ``lightning.Trainer`` with a method of ours: the updates that ``fit`` makes.
+
+    The draw is the epoch, rates follow the method update by update from ``max_epochs``, and running statistics move
+    with an update, after all numbers of it were found finite. It logs ``train_loss``, ``train_accuracy``, ``val_loss``
+    and ``val_accuracy``.
+
+    Args:
+        model: trained in place.
+        method: the paper's by default.
+        seed: of the encoder's noise.
+
+    Raises:
+        TypeError: if the model is no classifier.
+        ValueError: if the method has what is the Trainer's to do, or what only ``fit`` does.
+    """
+
+    def __init__(self, model: SpikingClassifier, method: Method = PAPER, *, seed: int = 0) -> None:
+        super().__init__()
+        check_classifier(model, "a Module trains")
+        for name, theirs in TRAINER_S.items():
+            if getattr(method, name) != getattr(PAPER, name):
+                raise ValueError(f"{name}={getattr(method, name)!r} is the Trainer's here: Trainer({theirs}=...)")
+        for name in ONLY_HERE:
+            if getattr(method, name):
+                raise ValueError(f"{name}={getattr(method, name)!r} is for fit: a LightningModule has none")
+        self.model, self.method, self.seed = model, method, seed
+        self._held: list[tuple[Tensor, HeldStatistics]] = []
+        self._seen = 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits ``[B, K]``."""
+        logits: Tensor = self.model(inputs, seed=self.seed)
+        return logits
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
+        inputs, labels, index = self._samples(batch)
+        with hold_statistics(self.model) as held:
+            loss, right = BatchLoss(self.model, self.method, self.seed).forward(
+                inputs, labels, index, draw=self.current_epoch, steps=self.model.encoder.num_steps
+            )
+        self._held.append((loss.detach(), held))
+        self.log("train_loss", loss.detach(), on_epoch=True, batch_size=len(labels))
+        self.log("train_accuracy", right / len(labels), on_epoch=True, batch_size=len(labels))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Log loss and accuracy in draw 0."""
+        inputs, labels, index = self._samples(batch)
+        logits = self.model(inputs, seed=self.seed, index=index)
+        self.log("val_loss", cross_entropy(logits, labels), batch_size=len(labels))
+        self.log("val_accuracy", (logits.argmax(1) == labels).float().mean(), batch_size=len(labels), prog_bar=True)
+
+    def configure_optimizers(self) -> optim.Optimizer:
+        """The method's; its rates are set before every update."""
+        return optimizer_of(self.model, self.method)
+
+    def on_train_epoch_start(self) -> None:
+        """Number samples anew."""
+        self._seen = 0
+
+    def on_validation_epoch_start(self) -> None:
+        """Number samples anew."""
+        self._seen = 0
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the rates of the update that this batch is for."""
+        trainer, each = self.trainer, self.trainer.accumulate_grad_batches
+        epochs, batches = trainer.max_epochs, trainer.num_training_batches
+        if epochs is None or epochs < 1 or not isinstance(batches, int):
+            raise ValueError("a schedule needs its end: Trainer(max_epochs=...) and a loader with a length")
+        rates = Rates(self.method, epochs, -(-batches // each))
+        rates.apply(self.optimizers(), self.current_epoch, batch_idx // each)
+
+    def on_before_optimizer_step(self, optimizer: optim.Optimizer) -> None:
+        """Let running statistics move, if everything is finite.
+
+        Raises:
+            NonFiniteError: before weights or running statistics are touched.
+        """
+        for loss, held in self._held:
+            check_finite(self.model, loss, optimizer, held)
+        for _, held in self._held:
+            held.take_in()
+        self._held.clear()
+
+    def _samples(self, batch: Any) -> Samples:
+        if len(batch) == 3:
+            inputs, labels, index = batch
+            return inputs, labels, index
+        inputs, labels, index = next(samples([tuple(batch)], 0))
+        self._seen += len(labels)
+        return inputs, labels, index + (self._seen - len(labels))
+
+
+class Draws:
+    """A loader of ours as an iterable with a length; which draw its next pass is, it asks."""
+
+    def __init__(self, loader: EpochLoader, draw: Callable[[], int]) -> None:
+        self.loader, self.draw = loader, draw
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Samples]:
+        yield from self.loader.epoch(self.draw())  # asked for when the first batch is: a resume is known by then
+
+
+class Data(lightning.LightningDataModule):  # type: ignore[misc] # no types without the peer
+    """Loaders for a Trainer: a ``SampleLoader``'s order and augmentation are the epoch's, after a resume too.
+
+    Args:
+        train, validation: ``bntt.data.SampleLoader``, or any iterable of ``(inputs, labels)``.
+    """
+
+    def __init__(self, train: Loader, validation: Loader | None = None) -> None:
+        super().__init__()
+        self.train, self.validation = train, validation
+
+    def train_dataloader(self) -> Any:
+        """The training loader."""
+        if isinstance(self.train, EpochLoader):
+            return Draws(self.train, lambda: int(self.trainer.current_epoch))
+        return self.train
+
+    def val_dataloader(self) -> Any:
+        """The validation loader, always in draw 0; none is an empty list, for which Lightning does not validate."""
+        if isinstance(self.validation, EpochLoader):
+            return Draws(self.validation, lambda: 0)
+        return [] if self.validation is None else self.validation

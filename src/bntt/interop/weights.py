@@ -1,0 +1,99 @@
+"""Weights out: a network of ours as the state dict of somebody else's, the inverse of :mod:`bntt.training.foreign`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bntt.nn.blocks.block import SpikingBlock
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.norms.temporal import TemporalNorm
+from bntt.registry import Registry
+from bntt.training.foreign import COUNT, NORM, norm_of_released, read_foreign
+
+LAYOUTS: Registry[str] = Registry(
+    "layout", {"authors": "released", "spikingjelly": "spikingjelly", "snntorch": "snntorch"}
+)
+"""What ``to_state_dict`` writes, and the name by which ``bntt import`` reads it."""
+
+
+def to_state_dict(
+    network: SpikingNetwork, layout: str, *, like: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Weights, γ and statistics of a network under another network's names, T modules of batch normalisation a layer.
+
+    Read again by ``bntt import`` they are the same numbers. A state dict holds neither ε, leak nor order of firing:
+    theirs must be made with ours (the authors' ε is 1e-4, as ours; SpikingJelly's and snnTorch's 1e-5).
+
+    Args:
+        network: SpikingBlocks of a bare layer and a BNTT one behind another; the authors' are conv1, ..., fc1.
+        layout: "authors" (the released code), "spikingjelly" or "snntorch".
+        like: the state dict of their network, which gives its names in the order of its layers; what else it holds,
+            constants of neurons, stays as it is. Left out, layers are named after ours.
+
+    Raises:
+        ValueError: on an unknown layout, on parts that such a network does not have, or on shapes unlike ``like``'s.
+        CheckpointError: if ``like`` is no state dict of such a network.
+
+    >>> from bntt.models import vgg6
+    >>> state = to_state_dict(vgg6(width=0.25, num_steps=2), "authors")
+    >>> [name for name in state if name.startswith("bntt_fc.1")]
+    ['bntt_fc.1.weight', 'bntt_fc.1.running_mean', 'bntt_fc.1.running_var', 'bntt_fc.1.num_batches_tracked']
+    """
+    theirs = LAYOUTS.resolve(layout)
+    weights, norms = _parts(network)
+    names = _names(theirs, [*norms])
+    if like is not None:
+        foreign = read_foreign(like, theirs)
+        names = [*foreign.synapses], [*foreign.norms]
+        if len(names[0]) != len(weights) or len(names[1]) != len(norms):
+            raise ValueError(
+                f"the network has {len(weights)} weights and {len(norms)} norms, theirs {len(names[0])} and "
+                f"{len(names[1])}"
+            )
+    found = {name: weight.detach().clone() for name, weight in zip(names[0], weights, strict=True)}
+    for name, norm in zip(names[1], norms.values(), strict=True):
+        for t in range(norm.num_steps):
+            for key, rows in zip(NORM, (norm.gamma, norm.running_mean, norm.running_var), strict=True):
+                found[f"{name}.{t}.{key}"] = rows[t].detach().clone()
+            found[f"{name}.{t}.{COUNT}"] = torch.tensor(0)
+    if like is None:
+        return found
+    if wrong := [name for name, value in found.items() if name not in like or like[name].shape != value.shape]:
+        raise ValueError(f"{len(wrong)} entries are of other shapes in theirs, or of steps that it has not: {wrong[0]}")
+    return {name: found.get(name, value) for name, value in like.items()}
+
+
+def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, TemporalNorm]]:
+    """The weights in order, the readout's last, and the norm of every block."""
+    weights: list[Tensor] = []
+    norms: dict[str, TemporalNorm] = {}
+    for name, block in network.blocks.items():
+        norm = block.norm if isinstance(block, SpikingBlock) else None
+        tables = dict(norm.step_tables()).keys() if isinstance(norm, TemporalNorm) else set()
+        if not isinstance(norm, TemporalNorm) or tables != {"gamma", "running_mean", "running_var"} or norm.scale != 1:
+            raise ValueError(f"block {name!r} has no BNTT: these networks have nothing but one layer, BNTT and neurons")
+        weights.append(_weight(name, block.synapse))
+        norms[name] = norm
+    weights.append(_weight("readout", getattr(network.readout, "synapse", network.readout)))
+    return weights, norms
+
+
+def _weight(name: str, synapse: object) -> Tensor:
+    weight = getattr(synapse, "weight", None)
+    if not isinstance(weight, Tensor) or getattr(synapse, "bias", None) is not None:
+        raise ValueError(f"the weights of {name!r} are not one layer without bias, as these networks have them")
+    return weight
+
+
+def _names(layout: str, blocks: list[str]) -> tuple[list[str], list[str]]:
+    """Of the weights, the readout's last, and of the norms."""
+    if layout != "released":
+        inside = ".bn_list" * (layout == "spikingjelly")
+        return [f"{name}.weight" for name in [*blocks, "readout"]], [f"{name}_norm{inside}" for name in blocks]
+    if wrong := [name for name in blocks if not re.fullmatch(r"conv\d+|fc1", name)]:
+        raise ValueError(f"the authors' networks have conv1, conv2, ... and fc1, this one {wrong[0]!r}")
+    return [f"{name}.weight" for name in [*blocks, "fc2"]], [norm_of_released(name) for name in blocks]

@@ -1,0 +1,33 @@
+"""The hub's mixin: a folder with the network, its encoder and its weights, and back, without a network."""
+
+import json
+
+import pytest
+import torch
+
+from tests.interop.peers import need
+
+need("huggingface_hub", "2.4.0")
+
+from bntt.interop.hub import Model  # noqa: E402
+
+NETWORK = {"name": "vgg6", "num_steps": 3, "width": 0.25}
+ENCODER = {"name": "poisson", "mean": [0.29], "std": [0.35]}
+
+
+def test_a_folder_holds_it_all(tmp_path, rng):
+    model = Model(network=NETWORK, encoder=ENCODER)
+    model.network.blocks["conv1"].norm.gamma.data.uniform_(generator=rng)
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["network"] == NETWORK
+    found = Model.from_pretrained(tmp_path)
+    images = torch.rand(2, 1, 28, 28, generator=rng)
+    assert not found.training
+    assert torch.equal(found(images), model.eval()(images))
+
+
+def test_a_file_can_name_no_code(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown network 'os.system'"):
+        Model(network={**NETWORK, "name": "os.system"}, encoder=ENCODER)
+    with pytest.raises(ValueError, match="the encoder 'poisson' has no 'men'"):
+        Model(network=NETWORK, encoder={"name": "poisson", "men": [0.3]})

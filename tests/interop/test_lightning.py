@@ -1,0 +1,79 @@
+"""Lightning 2: the same updates as ours; it trains, keeps and resumes."""
+
+import warnings
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import bntt
+from bntt.data import SampleLoader, fashion_mnist_bundled
+from bntt.models import mlp
+from bntt.training import NonFiniteError, Session
+from tests.interop.peers import need
+
+need("lightning", "2.6.6")
+
+import lightning  # noqa: E402
+
+from bntt.interop.lightning import Data, Module  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+METHOD = bntt.Method(lr=0.1, schedule="cosine", lr_every="step", warmup=0.5)
+
+
+def model() -> bntt.SpikingClassifier:
+    net = mlp(in_features=784, hidden=(16,), num_steps=2)
+    return bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
+
+
+def loader(count: int = 300) -> SampleLoader:
+    images = fashion_mnist_bundled().test
+    return SampleLoader(images.select(torch.arange(count)), batch_size=100, shuffle=True, augment=["flip"])
+
+
+def trainer(folder, epochs: int, **options) -> lightning.Trainer:
+    warnings.simplefilter("ignore")
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
+    return lightning.Trainer(max_epochs=epochs, default_root_dir=folder, **quiet, **options)
+
+
+def same(one: bntt.SpikingClassifier, other: bntt.SpikingClassifier) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+def test_the_same_updates_as_ours_resumed_or_not(tmp_path):
+    ours = model()
+    list(Session(ours, loader(), epochs=2, method=METHOD).records())
+    module = Module(model(), METHOD)
+    keep = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
+    whole = trainer(tmp_path, 2, callbacks=[keep])
+    whole.fit(module, Data(loader(), loader()))
+    assert same(module.model, ours)
+    assert {"train_loss", "val_loss", "val_accuracy", "train_accuracy"} <= whole.callback_metrics.keys()
+    resumed = Module(model(), METHOD)
+    trainer(tmp_path, 2).fit(resumed, Data(loader()), ckpt_path=tmp_path / "epoch=0.ckpt")
+    assert same(resumed.model, ours)
+
+
+def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
+    module = Module(model(), bntt.Method(lr=0.1))
+    trainer(tmp_path, 1, limit_train_batches=2).fit(module, loader())
+    images = fashion_mnist_bundled().test
+    pairs = DataLoader(TensorDataset(images.batch(torch.arange(300)), images.labels[:300]), batch_size=100)
+    other, ours = Module(model(), bntt.Method(lr=0.1)), model()
+    trainer(tmp_path, 1, enable_checkpointing=False).fit(other, pairs)
+    list(Session(ours, pairs, epochs=1, method=bntt.Method(lr=0.1)).records())
+    assert same(other.model, ours)
+
+
+def test_what_is_the_trainer_s_and_what_is_not_finite_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"Trainer\(gradient_clip_val=...\)"):
+        Module(model(), bntt.Method(clip_norm=1.0))
+    with pytest.raises(ValueError, match=r"average=0.9 is for fit"):
+        Module(model(), bntt.Method(average=0.9))
+    module = Module(model(), bntt.Method(lr=1e30))
+    with pytest.raises(NonFiniteError):
+        trainer(tmp_path, 5, enable_checkpointing=False).fit(module, loader())
+    assert all(torch.isfinite(value).all() for value in module.model.network.buffers())

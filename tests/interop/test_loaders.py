@@ -1,0 +1,81 @@
+"""Samples as other libraries give them, and networks by name."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import bntt
+from bntt import models
+from bntt.data import PartLoader, SampleLoader, fashion_mnist_bundled
+
+T = 4
+
+
+class Frames(Dataset):
+    """Frames of events as tonic's ToFrame gives them: counts, int16 ``[T, C, H, W]``, a NumPy array, and a label."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, place: int):
+        generator = torch.Generator().manual_seed(place)
+        frames = torch.randint(0, 3, (T, 2, 8, 8), generator=generator, dtype=torch.int16)
+        return frames.numpy(), place % 3
+
+
+def classifier() -> bntt.SpikingClassifier:
+    net = models.mlp(in_features=128, hidden=(8,), num_classes=3, num_steps=T)
+    return bntt.SpikingClassifier(bntt.FrameEncoder(num_steps=T), net)
+
+
+def trained(loader) -> list:
+    return list(bntt.Session(classifier(), loader, epochs=1).records())
+
+
+def time_first(batch):
+    frames, labels = zip(*batch, strict=True)
+    return torch.stack([torch.from_numpy(one) for one in frames], 1), torch.tensor(labels)
+
+
+def test_frames_of_int16_train_and_time_first_is_an_error_that_names_the_axis():
+    assert trained(DataLoader(Frames(), batch_size=3))[-1].samples == 6
+    floats = [(x.float(), y) for x, y in DataLoader(Frames(), batch_size=3)]
+    assert trained(DataLoader(Frames(), batch_size=3)) == trained(floats)
+    with pytest.raises(ValueError, match=r"3 labels, and as many samples in the second axis of \[4, 3, 2, 8, 8\]"):
+        trained(DataLoader(Frames(), batch_size=3, collate_fn=time_first))
+    with pytest.raises(ValueError, match="time is the first axis and must be the second"):
+        classifier()(torch.zeros(T, 3, 2, 8, 8))
+
+
+def test_torchvision_transforms_through_a_data_loader(monkeypatch):
+    v2 = pytest.importorskip("torchvision.transforms.v2", reason="torchvision is not here")
+    images = fashion_mnist_bundled().test
+    change = v2.Compose([v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True), v2.Resize((14, 14))])
+
+    class Changed(TensorDataset):
+        def __getitem__(self, place):
+            image, label = super().__getitem__(place)
+            return change(image), label
+
+    data = Changed(images.images[:60], images.labels[:60])
+    model = bntt.SpikingClassifier(bntt.PoissonEncoder(2), models.mlp(in_features=196, hidden=(8,), num_steps=2))
+    records = list(bntt.Session(model, DataLoader(data, batch_size=20, shuffle=True), epochs=2).records())
+    assert records[-1].samples == 60
+
+
+def test_a_sample_loader_is_an_iterable_of_draws():
+    images = fashion_mnist_bundled().test
+    loader = SampleLoader(images, batch_size=500, shuffle=True, augment=["flip"])
+    for draw in range(2):
+        for one, other in zip(loader, loader.epoch(draw), strict=True):
+            assert torch.equal(one.inputs, other.inputs)
+            assert torch.equal(one.indices, other.indices)
+    part = PartLoader(images, torch.tensor([3, 500, 999]), batch_size=2)
+    assert [batch.indices.tolist() for batch in part] == [[3, 500], [999]]
+    assert len(part) == 2
+
+
+def test_networks_by_name():
+    assert models.list() == list(models.MODELS)
+    with pytest.raises(ValueError, match="unknown network 'vgg99': choose one of"):
+        models.create("vgg99")

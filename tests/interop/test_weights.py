@@ -1,0 +1,67 @@
+"""Weights out: the authors' network and those of SpikingJelly's and snnTorch's layers take ours, and give them back."""
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt import interop
+from bntt.models import vgg6
+from bntt.training.foreign import as_ours, read_foreign
+from tests import foreign
+
+T, WIDTH = 3, 0.5
+
+
+def network(rng: torch.Generator, eps: float) -> bntt.SpikingNetwork:
+    net = vgg6(num_steps=T, width=WIDTH, norm_eps=eps)
+    for key, value in net.state_dict().items():
+        if value.ndim == 2 and "norm" in key:
+            value.uniform_(0.2, 1.2, generator=rng)
+    return net.eval()
+
+
+@pytest.mark.parametrize("layout", ["authors", "spikingjelly", "snntorch"])
+@pytest.mark.parametrize("named", ["ours", "theirs"])
+def test_out_and_in_again_is_exact(layout, named, rng):
+    net, loop = network(rng, 1e-4), foreign.Loop(foreign.VGG6, T, width=WIDTH)
+    theirs = {"authors": loop.state_dict, "spikingjelly": lambda: foreign.spikingjelly(loop)}
+    like = theirs.get(layout, lambda: foreign.snntorch(loop))() if named == "theirs" else None
+    state = interop.to_state_dict(net, layout, like=like)
+    assert like is None or [*state] == [*like]
+    found = as_ours(read_foreign(state), net)
+    assert found.keys() == net.state_dict().keys()
+    assert all(torch.equal(found[name], value) for name, value in net.state_dict().items())
+    state["fc1.weight" if "fc1.weight" in state else next(iter(state))].zero_()
+    assert net.blocks["fc1"].synapse.weight.any()
+
+
+def test_the_authors_network_gives_our_logits(rng):
+    net, loop = network(rng, 1e-4), foreign.Loop(foreign.VGG6, T, width=WIDTH)
+    loop.load_state_dict(interop.to_state_dict(net, "authors"))
+    spikes = (torch.rand(T, 4, 1, 28, 28, generator=rng) < 0.3).float()
+    net.compute = bntt.Compute("reference")
+    with torch.no_grad():
+        assert torch.allclose(loop.eval()(spikes), net(spikes), atol=1e-6)
+
+
+def test_what_such_networks_do_not_have_is_refused(rng):
+    rows = {
+        "block 'conv1' has no BNTT": vgg6(num_steps=T, width=WIDTH, norm="bntt-beta"),
+        "have conv1, conv2, ... and fc1, this one 'a'": bntt.SpikingNetwork(
+            {"a": bntt.SpikingBlock(nn.Linear(4, 3, bias=False), bntt.BNTT(3, T), bntt.LIF())},
+            bntt.Readout(nn.Linear(3, 2, bias=False)),
+        ),
+        "the weights of 'fc1' are not one layer": bntt.models.mlp(hidden=(3,), num_steps=T),
+    }
+    for said, net in rows.items():
+        with pytest.raises(ValueError, match=said):
+            interop.to_state_dict(net, "authors")
+    with pytest.raises(ValueError, match="unknown layout 'author'"):
+        interop.to_state_dict(network(rng, 1e-4), "author")
+    longer = foreign.Loop(foreign.VGG6, T + 1, width=WIDTH).state_dict()
+    smaller = foreign.Loop(foreign.VGG6, T, width=0.25).state_dict()
+    assert set(interop.to_state_dict(network(rng, 1e-4), "authors")) < set(longer)
+    for like in (smaller,):
+        with pytest.raises(ValueError, match="of other shapes in theirs"):
+            interop.to_state_dict(network(rng, 1e-4), "authors", like=like)
