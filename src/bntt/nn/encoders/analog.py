@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from bntt.nn.encoders.encoder import check_values, steps_of, whole_steps
@@ -68,7 +69,7 @@ class DirectEncoder(StillEncoder):
     def held(self, x: Tensor) -> Tensor:
         """The values themselves.
 
-            >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
+        >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
         tensor([[[-2.0000,  0.5000]]])
         """
         check_values(x, "pixels")
@@ -163,7 +164,7 @@ class FrameEncoder(nn.Module):
         """
         wanted = steps_of(steps, self.num_steps)
         if isinstance(frames, Tensor) and not (frames.is_floating_point() or frames.is_complex()):
-            frames = frames.float()
+            frames = frames.to(torch.float32)
         check_values(frames, "frames")
         if frames.ndim < 3 or frames.shape[1] != self.num_steps:
             swapped = frames.ndim > 2 and len(frames) == self.num_steps
