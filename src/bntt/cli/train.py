@@ -33,6 +33,7 @@ def train(
     or_resume: bool = False,
     device: str = "cpu",
     init: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN|pretrained NAME")] = (),
+    estimate: bool = False,
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
@@ -53,11 +54,13 @@ def train(
             takes it up again.
         init: begin with the weights of a run, `--init RUN`, or of a network of `bntt list pretrained`,
             `--init pretrained NAME`: the recipe's init.run or init.pretrained. Other classes get a new last layer.
+        estimate: say how many updates, how long, how much memory and how large a checkpoint, by a few measured updates;
+            train nothing and write nothing.
         device: cpu, or cuda; of many processes each takes the GPU of its LOCAL_RANK.
     """
     from bntt.cli import console
     from bntt.runs.recipe.build import require_device
-    from bntt.runs.recipe.file import RecipeError
+    from bntt.runs.recipe.file import RecipeError, load_recipe
     from bntt.runs.training.start import Asked, begin_together
     from bntt.training.processes import joined_processes, own_device
 
@@ -67,10 +70,23 @@ def train(
     if init:
         key = "init.pretrained" if len(init) == 2 else "init.run"
         overrides = (*overrides, f"{key}={json.dumps(init[-1])}")
+    if estimate:
+        _estimate(load_recipe(recipe, overrides), device)
+        return
     asked = Asked(recipe, overrides, name, str(root), resume, forget_best, or_resume)
     with joined_processes(device) as processes, console.only_if(processes.first):
         begun = begin_together(asked, processes)
         run_recipe(begun.recipe, begun.place, resume=begun.goes_on, forget_best=forget_best, processes=processes)
+
+
+def _estimate(recipe: Recipe, device: str) -> None:
+    from bntt.cli import console
+    from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.training.estimate import estimate_training
+
+    with console.progress("preparing data") as progress:
+        data = build_data(recipe, progress)
+    console.line(f"{_called(recipe)}: {estimate_training(recipe, data, device).text()}")
 
 
 def demo(root: Path = Path("runs")) -> None:
