@@ -12,15 +12,17 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import functools
 import inspect
 import math
 import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Option:
         return f"must be {self.accepted()}, got {value!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
 
 
-@lru_cache
+@functools.lru_cache
 def options_of(kind: type[Any]) -> dict[str, Option]:
     """The options of a dataclass, in the order of its fields.
 
@@ -135,6 +137,35 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
         if dataclasses.is_dataclass(base):
             sentences |= _sentences(base)
     return {field.name: _option(field, hints[field.name], sentences) for field in dataclasses.fields(kind)}
+
+
+def check_keywords(call: str, given: Collection[str], known: Collection[str]) -> None:
+    """Refuse a keyword argument that is none, and name the nearest.
+
+    Raises:
+        TypeError: as Python's own.
+
+    >>> check_keywords("vgg9()", ["num_step"], ["num_steps", "leak"])
+    Traceback (most recent call last):
+    TypeError: vgg9() got an unexpected keyword argument 'num_step': did you mean 'num_steps'?
+    """
+    for name in given:
+        if name not in known:
+            near = "".join(f": did you mean {one!r}?" for one in difflib.get_close_matches(name, known, n=1))
+            raise TypeError(f"{call} got an unexpected keyword argument {name!r}{near}")
+
+
+def named_keywords(kind: type[Kind]) -> type[Kind]:
+    """Have a dataclass name the nearest option where a keyword is none."""
+    make, known = kind.__init__, [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+
+    @functools.wraps(make)
+    def checked(self: Kind, *args: Any, **given: Any) -> None:
+        check_keywords(f"{kind.__name__}()", given, known)
+        make(self, *args, **given)
+
+    setattr(kind, "__init__", checked)
+    return kind
 
 
 def check_options(record: Any, kind: type | None = None) -> None:

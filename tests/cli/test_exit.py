@@ -42,10 +42,7 @@ def test_each_image_by_itself_needs_no_gamma(tmp_path, capsys):
 
 
 def test_what_is_refused(run, capsys):
-    for flags, words in (
-        (["--choose-on", "test"], "choose on validation"),
-        (["--threshold", "0.1", "--per-sample"], "pass only one of them"),
-    ):
+    for flags, words in ((["--threshold", "0.1", "--per-sample"], "pass only one of them"),):
         assert cli.main(["exit", str(run), *flags]) == 2
         assert words in capsys.readouterr().err
     assert not (run / "exit.json").exists()

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 import bntt
 from bntt import data
+from bntt.cli.main import main
 from bntt.data import Splits
 from bntt.nn import NORMS
 from bntt.runs.recipe import recipe_names
@@ -66,6 +68,18 @@ def test_the_readme_on_a_third_of_the_images(tmp_path, monkeypatch):
     part = Splits(*(images.select(torch.arange(len(images) // 3)) for images in data.fashion_mnist_bundled()))
     monkeypatch.setattr(data, "fashion_mnist_bundled", lambda: part)
     run_blocks(ROOT / "README.md", tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_the_readmes_first_verbs_as_they_are_pasted(tmp_path, monkeypatch):
+    """In the folder where ``bntt demo`` was run."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## From the command line")[1]
+    verbs = text.split("```bash\n")[1].split("```")[0].splitlines()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "data"))
+    for line in ["bntt demo", *verbs]:
+        program, *words = shlex.split(line, comments=True)
+        assert (program, main(words)) == ("bntt", 0), line
 
 
 @pytest.mark.slow

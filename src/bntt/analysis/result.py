@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -151,8 +152,10 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     Raises:
         ArgumentError: naming the flag, its bounds and what came.
     """
-    if unknown := sorted(values.keys() - {one.name for one in fields(kind)}):
-        raise ArgumentError(f"there is no --{unknown[0].replace('_', '-')}")
+    known = [one.name for one in fields(kind)]
+    if unknown := sorted(values.keys() - set(known)):
+        near = "".join(f": did you mean --{name}?" for name in get_close_matches(unknown[0], known, n=1))
+        raise ArgumentError(f"there is no --{unknown[0]}{near}".replace("_", "-"))
     try:
         return _adapter_of(kind).validate_python(dict(values))
     except ValidationError as error:

@@ -25,19 +25,15 @@ from bntt.runs.stability.measurement import STABILITY
 from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
 
-VERBS: dict[str, Callable[..., None]] = {
-    "demo": demo,
-    "train": train,
-    "predict": predict,
-    "import": import_file,
-    "study": study,
-    "report": report,
-    "show": show,
-    "list": list_names,
-    "data": data.data,
-    "bench": bench,
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "train": {"demo": demo, "train": train, "import": import_file},
+    "measure": {"predict": predict},
+    "compare": {"study": study, "bench": bench},
+    "data": {"data": data.data},
+    "report": {"report": report, "show": show, "list": list_names},
 }
-"""Verbs that are no measurements."""
+"""Verbs that are no measurements, as the help groups them; measurements join "measure"."""
+VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}
 
 
 def verbs() -> dict[str, Callable[..., None]]:
@@ -138,6 +134,10 @@ def with_parts(args: list[str]) -> list[str]:
 
 
 def _run(args: list[str]) -> int:
+    if args in (["-h"], ["--help"]):
+        with streams.writing():
+            print(_overview())
+        return 0
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return 0
@@ -152,6 +152,22 @@ def _run(args: list[str]) -> int:
     with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
         _call(args)
     return 0
+
+
+def _overview() -> str:
+    """Every verb in one line, by group."""
+    rest = {name: call for name, call in verbs().items() if name not in VERBS}
+    lines = [
+        "usage: bntt VERB ...    (bntt VERB --help says all of a verb)",
+        "",
+        *DESCRIPTION.splitlines(),
+    ]
+    for title, group in GROUPS.items():
+        lines += ["", f"{title}:"]
+        for name, call in (group | (rest if title == "measure" else {})).items():
+            first = " ".join((call.__doc__ or "").strip().partition("\n\n")[0].split())
+            lines.append(f"  {name:12} {first}")
+    return "\n".join(lines)
 
 
 def _call(args: list[str]) -> None:

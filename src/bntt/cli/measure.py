@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -65,6 +65,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
         add("out", Path | None, "folder for the files instead of the run directory.", None)
     add("device", str, "cpu, or cuda.", "cpu")
     add("json", bool, "print the numbers as JSON instead of tables.", False)
+    add("format", Literal["png", "pdf", "svg"], "of the pictures.", "png")
     add("csv", bool, "print them as comma-separated values instead of tables.", False)
     return found
 
@@ -73,7 +74,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
-    from bntt.runs.measure import find, keep
+    from bntt.runs.measure import find, keep, replaced
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
@@ -92,7 +93,10 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
         console.as_csv(found.rows())
     else:
         console.section(found.title, found.section())
-    written = keep(measurement, found, asked, out or opened[0].path)
+    folder = out or opened[0].path
+    if told := replaced(measurement, asked, folder):
+        streams.complain(f"note: {told}")
+    written = keep(measurement, found, asked, folder, given["format"])
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")
     if found.invalid:

@@ -31,6 +31,7 @@ def predict(
     seed: int = 0,
     invert: bool = False,
     json: bool = False,
+    csv: bool = False,
     picture: Path | None = None,
 ) -> None:
     """Say what images show: the class, the confidence after each step, and the step from which the class stays.
@@ -49,6 +50,7 @@ def predict(
         seed: of the noise.
         invert: show the negative, of images that are dark on light where the network learned light on dark.
         json: print all classes and exact numbers as JSON.
+        csv: print them as comma-separated values, a row for each image and step.
         picture: also write the images beside their confidence over time, as .png, .pdf or .svg.
     """
     from bntt.analysis import predict as predictions
@@ -63,7 +65,7 @@ def predict(
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
-    if wrong := _refusal(images, draws, seed, picture):
+    if wrong := _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else ""):
         raise RecipeError(wrong)
     fit: Fit = "stretch"
     if run is None:
@@ -89,24 +91,27 @@ def predict(
             shown = arrange(pixels, order) if order else pixels
             said.append((one, predictions(model, shown, classes, seed=seed, draws=draws)[0]))
             report(len(said), len(pictures))
-    if json:
-        console.as_json(
-            {
-                "network": name,
-                "classes": classes,
-                "seed": seed,
-                "draws": draws,
-                "images": [_entry(*pair) for pair in said],
-            }
-        )
+    asked = {"network": name, "classes": classes, "seed": seed, "draws": draws}
+    _print(said, asked, answers, as_json=json, as_csv=csv)
+    if picture is not None:
+        save_figure(prediction_figure([(one.path.name, one.pixels, found) for one, found in said], LEADING), picture)
+        if not (json or csv):
+            console.line(f"written: {picture}")
+
+
+def _print(
+    said: Sequence[tuple[Picture, Prediction]], asked: dict[str, Any], answers: str, *, as_json: bool, as_csv: bool
+) -> None:
+    from bntt.cli import console
+
+    if as_json:
+        console.as_json(asked | {"images": [_entry(*pair) for pair in said]})
+    elif as_csv:
+        console.as_csv([row for pair in said for row in _rows(*pair)])
     else:
         console.line(f"network: {answers}")
         for pair in said:
             _show(*pair)
-    if picture is not None:
-        save_figure(prediction_figure([(one.path.name, one.pixels, found) for one, found in said], LEADING), picture)
-        if not json:
-            console.line(f"written: {picture}")
 
 
 def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None) -> str:
@@ -132,6 +137,13 @@ def _entry(picture: Picture, prediction: Prediction) -> dict[str, Any]:
         "stable_from": prediction.stable_from,
         "confidence": prediction.confidence.tolist(),
     }
+
+
+def _rows(picture: Picture, prediction: Prediction) -> list[dict[str, object]]:
+    return [
+        {"file": picture.path, "step": step, **dict(zip(prediction.classes, confidence, strict=True))}
+        for step, confidence in enumerate(prediction.confidence.tolist(), start=1)
+    ]
 
 
 def _show(picture: Picture, prediction: Prediction) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from bntt.options import Limits, OptionError, check_options
+from bntt.options import Limits, OptionError, check_options, named_keywords
 
 if TYPE_CHECKING:  # recipes know these words without waiting for torch
     from torch import Tensor
@@ -69,6 +69,7 @@ class ComputeOptions:
             )
 
 
+@named_keywords
 @dataclass(frozen=True)
 class Compute(ComputeOptions):
     """What a network computes with, and how much it keeps.

@@ -15,7 +15,7 @@ from bntt.nn.kinds import NEURONS, NORMS, NormBuilder, neuron_facts_by_name
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
-from bntt.options import Limits, OneOf, check_options
+from bntt.options import Limits, OneOf, check_keywords, check_options, options_of
 from bntt.registry import Registry
 
 FIRE_RULES: Registry[FireRule] = Registry("fire rule", {"after": fire_after, "before": fire_before})
@@ -47,6 +47,8 @@ def names() -> list[str]:
 
 
 RELU_GAIN = 2.0**0.5
+BUILDERS = ("num_classes", "num_steps", "leak", "norm", "in_channels", "image_size", "width", "seed")
+"""What builders take beside the options of neurons."""
 """He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
 
 
@@ -164,6 +166,8 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
     Raises:
         ValueError: on a name that is not known, or a value that cannot be.
     """
+    if unknown := options.keys() - options_of(NeuronOptions).keys():
+        check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
     chosen = NeuronOptions(**options)
     _scaled(SURROGATES.resolve(chosen.surrogate), chosen.surrogate_scale)
     for option in ("learn_leak", "decay_input"):

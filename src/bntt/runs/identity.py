@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from bntt.data.prepared import Manifest
@@ -64,10 +66,15 @@ def check_same_recipe(
         listed = "; ".join(f"{key} is {now!r}, it was trained with {then!r}" for key, (then, now) in changed.items())
         raise CheckpointError(
             f"{run} was trained with another recipe ({listed}): put the old values back, or train what it says now as "
-            f"a run of its own: bntt train {run}/recipe.toml --name NAME"
+            f"a run of its own: bntt train {run}/recipe.toml --name NAME{_overrides(found)}"
         )
     check_same_rules(recipe, facts, checkpoint, resuming=False)
     return found
+
+
+def _overrides(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """The flags that bring keys to what they are now."""
+    return "".join(f" -s {quote(f'{key}={json.dumps(now)}')}" for key, (_, now) in changed.items())
 
 
 def check_same_data(run: Path, manifest: Manifest) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress
 from bntt.analysis.measurements import MEASUREMENTS
@@ -14,6 +15,9 @@ from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
 from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
 from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
+
+Format = Literal["png", "pdf", "svg"]
+"""Of pictures."""
 
 
 def measure(
@@ -107,8 +111,11 @@ def find(
     return measurement.run(opened, asked, progress)
 
 
-def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> list[Path]:
+def keep(measurement: Measurement, found: Result, asked: Any, folder: Path, form: Format = "png") -> list[Path]:
     """Write a result, its pictures and what is attached to it, each whole or not at all.
+
+    Args:
+        form: of the pictures.
 
     Returns:
         The files.
@@ -121,12 +128,29 @@ def keep(measurement: Measurement, found: Result, asked: Any, folder: Path) -> l
     written = [folder / f"{stem}.json"]
     write_json(written[0], found.to_json())
     for figure in found.figures():
-        written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.png")
+        written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.{form}")
         save_figure(figure, written[-1])
     for name, content in found.attachments().items():
         written.append(folder / f"{stem}-{name}")
         write_whole(written[-1], content)
     return written
+
+
+def replaced(measurement: Measurement, asked: Any, folder: Path) -> str:
+    """What :func:`keep` will put others' numbers in place of, in words; "" of nothing, or of the same question.
+
+    >>> from tempfile import mkdtemp
+    >>> folder, drift = Path(mkdtemp()), MEASUREMENTS["drift"]
+    >>> write_json(folder / "drift.json", {"arguments": {"images": 900}})
+    >>> replaced(drift, drift.arguments(), folder).partition("drift.json")[2]
+    ', which was asked for with images 900'
+    """
+    file = folder / f"{measurement.stem(asked)}.json"
+    before = (find_object(file) or {}).get("arguments")
+    now = {one.name: getattr(asked, one.name) for one in fields(asked)}
+    said = before.items() if isinstance(before, dict) else ()
+    changed = [f"{key} {value}" for key, value in said if value != now.get(key)]
+    return f"replaces {file}, which was asked for with {', '.join(changed)}" if changed else ""
 
 
 def kept(measurement: Measurement, asked: Any, folder: Path) -> Result | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from bntt.options import Limits, OptionError, Size, check_options
+from bntt.options import Limits, OptionError, Size, check_options, named_keywords
 
 NotNegative = Annotated[float, Limits(at_least=0)]
 BelowOne = Annotated[float, Limits(at_least=0, below=1)]
@@ -18,6 +18,7 @@ PAPER_DROPS = (50, 70, 90)
 """The schedule of the paper: percentages of the epochs at which the rate falls to a tenth."""
 
 
+@named_keywords
 @dataclass(frozen=True)
 class Method:
     """How to train; the paper's method by default.

@@ -57,8 +57,8 @@ def test_silent_in_some_steps():
     found = health(activity(fc1=firing(1, 2), fc2=firing(3, 4), fc3=firing()), chain())
     assert kinds(found) == [("fc1", "silent", (1, 2)), ("fc2", "silent", (3, 4))]
     assert [one.share for one in found] == [0.4, 0.4]
-    assert found[0].text.startswith("layer fc1 is silent at t=1-2, where it could fire: lower its threshold")
-    assert found[1].text == "layer fc2 is silent at t=3-4, where it could fire: fewer steps may do"
+    assert found[0].text.startswith("layer fc1 is silent at steps 2-3, where it could fire: lower its threshold")
+    assert found[1].text == "layer fc2 is silent at steps 4-5, where it could fire: fewer steps may do"
 
 
 def test_saturated_above_a_rate_of_95_percent():
@@ -68,7 +68,7 @@ def test_saturated_above_a_rate_of_95_percent():
     full[2:4] = 0.97 * SEEN
     (found,) = health(activity(fc1=full, fc2=firing(), fc3=firing()), chain())
     assert (found.layer, found.kind, found.steps, found.share) == ("fc1", "saturated", (2, 3), 0.4)
-    assert found.text.startswith("97.0% of the neurons of layer fc1 fire at t=2-3, which says little of the input")
+    assert found.text.startswith("97.0% of the neurons of layer fc1 fire at steps 3-4, which says little of the input")
 
 
 def test_channels_that_never_fired():
@@ -115,7 +115,7 @@ def test_variances_that_collapsed_and_what_they_amplify():
         norm.gamma[3, 1] = -2.0
     (found,) = health(activity(fc1=firing(), fc2=firing(), fc3=firing()), net)
     assert (found.layer, found.kind, found.steps, found.share) == ("fc2", "collapsed", (1, 3), 3 / 20)
-    assert "in 3 of 20 (step, channel) pairs, at t=1, 3:" in found.text
+    assert "in 3 of 20 (step, channel) pairs, at steps 2, 4:" in found.text
     assert found.text.endswith(f"multiplied by up to {2 / math.sqrt(1.9e-4):.3g}")
 
 
@@ -179,7 +179,7 @@ def test_untrained_residual_networks_are_in_order(form, fire, rng):
 
 
 def test_steps_are_said_in_spans():
-    assert spans([3]) == "t=3"
-    assert spans([0, 1, 3, 4, 5, 9]) == "t=0-1, 3-5, 9"
-    assert spans(range(0, 20, 2)) == "t=0, 2, 4, 6, ..."
+    assert spans([3]) == "step 4"
+    assert spans([0, 1, 3, 4, 5, 9]) == "steps 1-2, 4-6, 10"
+    assert spans(range(0, 20, 2)) == "steps 1, 3, 5, 7, ..."
     assert spans(range(0, 20, 2)).count(",") == MOST_SPANS

@@ -108,7 +108,7 @@ def test_files_are_those_of_one_choice_or_of_each_sample():
 
 def test_arguments_without_sense_are_refused():
     for asked, words in (
-        ({"choose_on": "test"}, "choose on validation"),
+        ({"choose_on": "test"}, "--choose-on: input should be 'validation'"),
         ({"loss": -1.0}, "--loss must be 0 or more"),
         ({"loss": math.nan}, "--loss must be"),
         ({"loss": 100.5}, "--loss must be 100 or less"),

@@ -46,15 +46,15 @@ def test_a_run_says_it_before_and_after(tmp_path):
     data, run = bordered(of, inked=17), new_run_directory("rows", tmp_path)
     told = [one.text for one in train_run(of, data, run) if isinstance(one, Notice)]
     assert told[0] == (
-        "warning, before training: the input of 2 of 28 steps (t=0-1) never varies in the 60 training samples: what "
-        "would differ there is not learned"
+        "warning, before training: the input of 2 of 28 steps (steps 1-2) never varies in the 60 training samples: "
+        "what would differ there is not learned"
     )
     result = evaluate_run(of, data, run)
     found = json.loads(json.dumps(result.to_json()["unvarying_input"]))
     assert (found["steps"], found["training_samples"], found["samples"], found["differ"]) == ([0, 1], 60, 60, 1)
     assert (found["first"]["index"], found["first"]["step"]) == (17, 0)
     shown = result.unvarying_input.text
-    assert "1 of the 60 measured differ there. The first, sample 17 at t=0: the first layer's largest" in shown
+    assert "1 of the 60 measured differ there. The first, sample 17 at step 1: the first layer's largest" in shown
     assert "a gain of up to" in shown
 
 
@@ -63,7 +63,7 @@ def test_where_nothing_differs_and_where_everything_varies():
     data = bordered(of)
     model = build_model(of, data)
     assert never_varied(data, model, measured(of, data, "test")).text == (
-        "the input of 2 steps (t=0, 1) never varies in the 60 training samples, nor in the 60 that were measured"
+        "the input of 2 steps (1, 2) never varies in the 60 training samples, nor in the 60 that were measured"
     )
     whole = build_data(of)
     assert never_varied(whole, model, measured(of, whole, "test")) is None

@@ -99,9 +99,9 @@ class UnvaryingInput(Record):
     @property
     def text(self) -> str:
         """In one line."""
-        named = ", ".join(map(str, self.steps[:MOST_NAMED])) + ", ..." * (len(self.steps) > MOST_NAMED)
+        named = ", ".join(str(t + 1) for t in self.steps[:MOST_NAMED]) + ", ..." * (len(self.steps) > MOST_NAMED)
         still = (
-            f"the input of {plural(len(self.steps), 'step')} (t={named}) never varies in the "
+            f"the input of {plural(len(self.steps), 'step')} ({named}) never varies in the "
             f"{self.training_samples:,} training samples"
         )
         if (first := self.first) is None:
@@ -111,7 +111,7 @@ class UnvaryingInput(Record):
         (spikes, without), (answer, other) = first.spikes, first.answer
         return (
             f"{still}; {self.differ:,} of the {self.samples:,} measured differ there. The first, sample {first.index} "
-            f"at t={first.step}: the first layer's largest current is {current} in place of {usual}{gain}; "
+            f"at step {first.step + 1}: the first layer's largest current is {current} in place of {usual}{gain}; "
             f"{spikes:,.0f} spikes in all in place of {without:,.0f}; "
             + ("the class stays" if answer == other else f"class {answer} in place of {other}")
         )

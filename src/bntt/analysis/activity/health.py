@@ -122,19 +122,20 @@ def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
 
 
 def spans(steps: Iterable[int]) -> str:
-    """Steps in order as a reader says them.
+    """Steps, in order and from 0, as a reader says them, who counts from 1.
 
     >>> spans([0, 1, 2, 5])
-    't=0-2, 5'
+    'steps 1-3, 6'
     """
     found: list[list[int]] = []
-    for t in steps:
-        if found and t == found[-1][-1] + 1:
-            found[-1][1:] = [t]
+    for step in (t + 1 for t in steps):
+        if found and step == found[-1][-1] + 1:
+            found[-1][1:] = [step]
         else:
-            found.append([t])
+            found.append([step])
     more = ", ..." if len(found) > MOST_SPANS else ""
-    return "t=" + ", ".join("-".join(map(str, span)) for span in found[:MOST_SPANS]) + more
+    what = "step " if [len(span) for span in found] == [1] else "steps "
+    return what + ", ".join("-".join(map(str, span)) for span in found[:MOST_SPANS]) + more
 
 
 MOST_SPANS = 4

@@ -20,8 +20,10 @@ class EquivalenceArguments:
 
 EQUIVALENCE = Measurement(
     "equivalence",
-    """Compare a run's best epoch with four networks without norms (Section 3.3): the exact fold, the same without the
-    mean, without the ratio in the leak, and without both, which is the paper's Eq. 15.
+    """Compare a run's best epoch with four networks whose norms are folded into the neurons (Section 3.3).
+
+    They are the exact fold, the same without the mean, without the ratio in the leak, and without both, which is the
+    paper's Eq. 15.
 
     Says which share of the neurons fires otherwise, by layer, on true spikes and on each network's own, and what that
     does to the accuracy.

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
@@ -24,17 +24,13 @@ class ExitArguments:
     """Each image by itself."""
     split: Split = "test"
     """Where the exit is measured."""
-    choose_on: Split = "validation"
-    """Where it is chosen; test is refused."""
+    choose_on: Literal["validation"] = "validation"
+    """Where it is chosen: what is chosen on the test split is not measured by it. The whole grid is kept for both
+    splits, so that anybody can see what another choice would have given."""
     draws: Annotated[int, Ge(1)] | None = None
     """Repetitions with fresh noise; as many as the recipe says."""
 
     def __post_init__(self) -> None:
-        if self.choose_on == "test":
-            raise ArgumentError(
-                "--choose-on test: what is chosen on the test split is not measured by it: choose on validation; the "
-                "whole grid is kept for both splits, so that anybody can see what another choice would have given"
-            )
         if self.threshold == math.inf:
             raise ArgumentError(f"--threshold must be 0 or above, in units of γ, got {self.threshold}")
         if self.threshold is not None and self.per_sample:

@@ -42,7 +42,8 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
         raise RecipeError(str(error)) from None
     named = {override.partition("=")[0].strip() for override in overrides}
     if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
-        values["data"].pop("label", None)  # the file's label is of the file's data
+        values["data"].pop("label", None)  # the file's label is of the file's data, and so are its notes
+        values["notes"] = f"The recipe {source} on other data."
     return parse_recipe(values, overrides)
 
 

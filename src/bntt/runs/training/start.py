@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
@@ -148,6 +149,11 @@ def begin(asked: Asked) -> Begun:
         return Begun(begun, lambda: run, True)
     if asked.forget_best:
         raise RecipeError("--forget-best is for --resume: a new run has no best epoch yet")
+    if RunDirectory(Path(asked.recipe)).recipe.is_file():
+        raise RecipeError(
+            f"{asked.recipe} is a run: bntt train {quote(asked.recipe)} --resume goes on with it, and "
+            f"bntt train {quote(str(RunDirectory(Path(asked.recipe)).recipe))} --name NAME begins its recipe anew"
+        )
     chosen, root = load_recipe(asked.recipe, asked.overrides), Path(asked.root)
     folder = asked.name or Path(asked.recipe).stem
     check_name(folder)
