@@ -164,7 +164,7 @@ def named_keywords(kind: type[Kind]) -> type[Kind]:
         check_keywords(f"{kind.__name__}()", given, known)
         make(self, *args, **given)
 
-    setattr(kind, "__init__", checked)
+    kind.__init__ = checked  # type: ignore[method-assign, assignment]
     return kind
 
 

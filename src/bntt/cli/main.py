@@ -156,7 +156,8 @@ def _run(args: list[str]) -> int:
 
 def _overview() -> str:
     """Every verb in one line, by group."""
-    rest = {name: call for name, call in verbs().items() if name not in VERBS}
+    grouped = {name for group in GROUPS.values() for name in group}
+    rest = {name: call for name, call in verbs().items() if name not in grouped}
     lines = [
         "usage: bntt VERB ...    (bntt VERB --help says all of a verb)",
         "",
