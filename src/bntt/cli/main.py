@@ -159,7 +159,7 @@ def _overview() -> str:
     grouped = {name for group in GROUPS.values() for name in group}
     rest = {name: call for name, call in verbs().items() if name not in grouped}
     lines = [
-        "usage: bntt VERB ...    (bntt VERB --help says all of a verb)",
+        "usage: bntt [--with PARTS] VERB ...    (bntt VERB --help says all of a verb)",
         "",
         *DESCRIPTION.splitlines(),
     ]

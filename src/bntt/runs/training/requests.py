@@ -7,8 +7,6 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from bntt.runs.parts import LOADED
-
 
 @dataclass
 class Wishes:
@@ -41,6 +39,8 @@ def command_to_resume(run: Path, device: str, processes: int) -> str:
     >>> command_to_resume(Path("runs/mine"), "cuda:1", 2)
     'torchrun --nproc-per-node 2 -m bntt train runs/mine --resume --device cuda'
     """
+    from bntt.runs.parts import LOADED  # here: it waits for torch, and the command line's help does not
+
     kind = device if processes == 1 else device.partition(":")[0]  # of GPUs each process has its own
     program = "bntt" if processes == 1 else f"torchrun --nproc-per-node {processes} -m bntt"
     program += "".join(f" --with {shlex.quote(part.source)}" for part in LOADED)
