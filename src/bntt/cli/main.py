@@ -16,6 +16,7 @@ from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names, show
+from bntt.cli.log import log
 from bntt.cli.measure import verb
 from bntt.cli.predict import predict
 from bntt.cli.report import report
@@ -30,7 +31,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "measure": {"predict": predict},
     "compare": {"study": study, "bench": bench},
     "data": {"data": data.data},
-    "report": {"report": report, "show": show, "list": list_names},
+    "report": {"log": log, "report": report, "show": show, "list": list_names},
 }
 """Verbs that are no measurements, as the help groups them; measurements join "measure"."""
 VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}

@@ -166,13 +166,11 @@ def run_recipe(
 
 
 def _draw_curves(recipe: Recipe, data: Parts, run: RunDirectory) -> None:
-    from bntt.charts.files import save_figure
-    from bntt.charts.records import Figure
-    from bntt.runs.training.curves import training_curves
+    from bntt.runs.training.curves import save_curves
 
     what = "an ANN" if recipe.network.neuron == "relu" else recipe.network.norm
     title = f"{run.path.name}: {data.label}, {recipe.network.name}, {what}"
-    save_figure(Figure(title, training_curves(run.rows())), run.path / "curves.png")
+    save_curves(run.rows(), title, run.path)
 
 
 def _called(recipe: Recipe) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from functools import wraps
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from torch import nn
 
@@ -18,12 +21,37 @@ from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
 from bntt.options import Limits, OneOf, check_keywords, check_options, options_of
 from bntt.registry import Registry
 
+Entry = TypeVar("Entry")
 FIRE_RULES: Registry[FireRule] = Registry("fire rule", {"after": fire_after, "before": fire_before})
 RESETS: Registry[Reset] = Registry("reset", {"soft": soft_reset, "hard": hard_reset})
 SURROGATES: Registry[Surrogate] = Registry(
     "surrogate", {"triangle": Triangle(), "fast-sigmoid": FastSigmoid(), "arctan": ArcTan()}
 )
-MODELS: Registry[Callable[..., SpikingNetwork]] = Registry("network")
+
+
+class Builders(Registry[Callable[..., SpikingNetwork]]):
+    """Builders of networks by name; a network knows which of them made it, and the arguments."""
+
+    def register(self, name: str) -> Callable[[Entry], Entry]:
+        """Decorate a builder: it is the entry of this name."""
+
+        def decorate(build: Entry) -> Entry:
+            builder = cast(Callable[..., SpikingNetwork], build)
+
+            @wraps(builder)
+            def recorded(*args: Any, **named: Any) -> SpikingNetwork:
+                network = builder(*args, **named)
+                with suppress(TypeError):  # functions of yours have no name that could be kept
+                    network.built = None if args else (name, json.loads(json.dumps(named)))
+                return network
+
+            self.add(name, recorded)
+            return cast(Entry, recorded)
+
+        return decorate
+
+
+MODELS = Builders("network")
 """The spiking networks that recipes know by name; each builder names what it must know of the samples, ``in_channels``
 (and ``image_size`` where they must be square) or ``in_features``, which sequences have too."""
 

@@ -162,5 +162,5 @@ def neuron_facts_by_name(name: str) -> NeuronFacts:
 
 
 def encoder_facts_by_name(name: str) -> EncoderFacts:
-    """The facts of the encoders of this name."""
-    return encoder_facts(ENCODERS[name](1))
+    """The facts of the encoders of this name; of none, those of an encoder that says nothing."""
+    return encoder_facts(ENCODERS[name](1) if name else None)

@@ -64,6 +64,8 @@ def retimed(
         ArgumentError: if statistics are to be taken anew of a network that has none.
     """
     has_statistics = any(norm_facts(part).running_statistics for part in model.modules())
+    if asked.how == "re-estimate" and not recipe.data.name:
+        raise ArgumentError("--longer re-estimate takes training samples, which a run of bntt.fit does not keep: hold")
     if asked.how == "re-estimate" and not has_statistics:
         raise ArgumentError(
             f"--longer re-estimate: network.norm = {recipe.network.norm!r} has no statistics: hold says all"
@@ -147,7 +149,9 @@ def evaluate_loaded(
     progress.expect(len(loader.places) * draws)
     advance = for_all(progress, len(loader.places) * draws, processes)
     own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=advance)
-    unvarying = never_varied(data, model, replace(loader, share=(0, 1))) if processes.first else None
+    unvarying = (
+        never_varied(data, model, replace(loader, share=(0, 1))) if processes.first and recipe.data.name else None
+    )
     rare: dict[str, Any] = {key: v for key, v in {"retimed": asked, "unvarying_input": unvarying}.items() if v}
     return EvaluationResult(
         arguments=None,

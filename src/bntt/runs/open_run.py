@@ -22,6 +22,7 @@ from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run, load_best
 from bntt.runs.evaluation import Weights, evaluate_loaded, retiming_of
+from bntt.runs.given import kept_samples, rebuilt
 from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
 from bntt.runs.parts import check_parts, load_parts
 from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_whole_root
@@ -85,6 +86,9 @@ class LoadedRun:
             DataError: if the dataset is missing or damaged.
             CheckpointError: if it is not what the run was trained on.
         """
+        if not self.recipe.data.name:
+            like = _images_like(self.path, self.recipe)
+            return kept_samples(self.path, like, self.recipe.data.order, self.model.encoder)
         data = build_data(self.recipe)
         check_same_data(self.path, data.manifest)
         return data
@@ -180,7 +184,13 @@ class LoadedRun:
         return measured(self.recipe, self.data, split, device, at_most=at_most)
 
 
-def load_run(path: str | Path, *, device: str = "cpu", parts: str | Path | Sequence[str | Path] = ()) -> LoadedRun:
+def load_run(
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    parts: str | Path | Sequence[str | Path] = (),
+    model: SpikingClassifier | None = None,
+) -> LoadedRun:
     """The model, recipe and data of a run directory.
 
     The model does not need the run's data: sizes and class names are in ``environment.json``, the mean and standard
@@ -188,6 +198,8 @@ def load_run(path: str | Path, *, device: str = "cpu", parts: str | Path | Seque
 
     Args:
         parts: files and packages of parts of your own, as ``bntt --with`` takes them.
+        model: of a run of :func:`bntt.fit` whose network or encoder no registered builder made: the same, put together
+            again. It is given the run's weights.
 
     Raises:
         CheckpointError: if this is no run, a file of it is missing or damaged, parts that it was trained with are not
@@ -214,7 +226,14 @@ def load_run(path: str | Path, *, device: str = "cpu", parts: str | Path | Seque
     recipe, best = load_recipe(run.recipe), run.best
     check_same_recipe(recipe, read_facts(best), best, MEASURING)
     like = _images_like(run.path, recipe)
-    model = build_model(for_measuring(recipe), like, device)
+    if model is None and recipe.data.name:
+        model = build_model(for_measuring(recipe), like, device)
+    elif model is None and (model := rebuilt(for_measuring(recipe), read_facts(best), device)) is None:
+        raise CheckpointError(
+            f"{run.path} was trained by bntt.fit, and no registered builder made its network: put the same together in "
+            f"Python, load_run({str(run.path)!r}, model=...), and measure that, bntt.runs.measure.measure(NAME, run)"
+        )
+    model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     shape = tuple(like.manifest.shape[-3:])
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts)
@@ -232,7 +251,7 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
         count = recipe.data.images or total - round(recipe.data.validation * total)
         values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
-        kind: type[ImageSet | FrameSet] = {3: ImageSet, 4: FrameSet}[len(manifest.shape)]
+        kind: type[ImageSet | FrameSet] = {2: FrameSet, 3: ImageSet, 4: FrameSet}[len(manifest.shape)]
         samples = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
         channels = manifest.shape[0]
     except (TypeError, ValueError, KeyError, OverflowError, RuntimeError) as error:

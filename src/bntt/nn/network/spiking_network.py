@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Integer, Shaped
@@ -42,6 +43,7 @@ class SpikingNetwork(nn.Module):
     Attributes:
         compute: as above; it may be set at any time.
         num_steps: T, as the norms and folded neurons have it; None if none depends on it.
+        built: the registered builder's name, and the arguments that it was called with; None of a network put together.
 
     >>> from bntt.nn import BNTT, LIF, Readout, SpikingBlock
     >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
@@ -49,6 +51,8 @@ class SpikingNetwork(nn.Module):
     >>> net(torch.ones(5, 2, 6)).shape
     torch.Size([2, 3])
     """
+
+    built: tuple[str, dict[str, Any]] | None = None
 
     def __init__(
         self,

@@ -131,6 +131,8 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         RecipeError: if network and data do not fit.
         BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
     """
+    if not (recipe.network.name and recipe.encoder.name):
+        raise RecipeError('network.name, encoder.name: "" was put together in Python, and no recipe builds it')
     options = builder_options(recipe) | _sizes(recipe, data.train)
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
     try:
@@ -207,7 +209,7 @@ def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Enco
     if (has_time := isinstance(data.train, FrameSet)) != (takes == "frames"):
         expected = '"frames", as it has time already' if has_time else 'a code of images, which "frames" is not'
         raise RecipeError(f"encoder.name: {data.label} needs {expected}; got {recipe.encoder.name!r}")
-    each = data.train.features // len(data.mean) if isinstance(data.train, SequenceSet) else 1
+    each = data.train.features // len(data.mean) if data.mean and isinstance(data.train, SequenceSet) else 1
     mean, std = ([value for value in values for _ in range(each)] or None for values in (data.mean, data.std))
     encoder: Encoder = ENCODERS[recipe.encoder.name](steps, mean, std)
     return encoder

@@ -70,6 +70,11 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         DataError: if the dataset is missing or damaged.
         RecipeError: if the recipe asks for a split that cannot be made.
     """
+    if not recipe.data.name:
+        raise RecipeError(
+            'data.name: "" are samples given in Python, and a run keeps those that measure alone: go on with '
+            "the same call of bntt.fit"
+        )
     wanted, own = recipe.data, "root" in DATASETS[recipe.data.name].needs
     if own and not wanted.root:
         raise RecipeError(f'data.root: the dataset "{wanted.name}" needs the folder that it is in')

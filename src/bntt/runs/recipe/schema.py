@@ -47,8 +47,8 @@ class Frames(Counting, FrameSize):
 class Data(Table):
     """Which images or recordings."""
 
-    name: Annotated[str, OneOf(choices.datasets)]
-    """Dataset; `bntt data where` says what is there."""
+    name: Annotated[str, OneOf(choices.datasets, or_none=True)]
+    """Dataset; `bntt data where` says what is there; "": samples given in Python."""
     root: str = ""
     """Where its files are, if they are not prepared yet; "images" and "events" always need it."""
     label: str = ""
@@ -82,23 +82,24 @@ class Data(Table):
 class Encoder(Table):
     """How an image becomes a drive over time."""
 
-    name: Annotated[str, OneOf(choices.encoders)] = "poisson"
+    name: Annotated[str, OneOf(choices.encoders, or_none=True)] = "poisson"
     """Code: "poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "frames" are
-    what has time in it already, as it is; "sequence" gives each step its values of a sequence, normalised."""
+    what has time in it already, as it is; "sequence" gives each step its values of a sequence, normalised; "": one of
+    Python's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Table):
     """The network's layers and steps. Classes, channels and image size come from the data."""
 
-    name: Annotated[str, OneOf(choices.models)]
-    """Builder of the network; `bntt list models` names them."""
+    name: Annotated[str, OneOf(choices.models, or_none=True)]
+    """Builder of the network; `bntt list models` names them; "": put together in Python."""
     num_steps: Steps
     """Time steps T."""
     leak: Annotated[float, Limits(at_least=0, at_most=1)] = 0.95
     """Leak λ of the neurons; 1 is an integrator without leak."""
-    norm: Annotated[str, OneOf(choices.norms)] = "bntt"
-    """Normalisation; `bntt list norms` names them."""
+    norm: Annotated[str, OneOf(choices.norms, or_none=True)] = "bntt"
+    """Normalisation; `bntt list norms` names them; "": not one of them."""
     width: Annotated[float, Limits(above=0, at_most=64)] = 1.0
     """Multiplies every layer's channels."""
 
@@ -256,7 +257,7 @@ class Recipe(Table):
     def _check_sequences(self) -> None:
         """Sequences have an encoder of their own, and nothing changes them."""
         order, encoder = self.data.order, self.encoder.name
-        if bool(order) != (encoder_facts_by_name(encoder).takes == "sequences"):
+        if encoder and bool(order) != (encoder_facts_by_name(encoder).takes == "sequences"):
             made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'
             takes = '"sequence"' if order else "any other than 'sequence'"
             raise RecipeError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bntt.charts.axes import finite
-from bntt.charts.records import Axis, Level, Line, Lines, is_empty
+from bntt.charts.files import save_figure
+from bntt.charts.records import Axis, Figure, Level, Line, Lines, is_empty
 
 EPOCHS = Axis("epoch", whole=True)
 """Counted from 1."""
@@ -49,6 +50,11 @@ def training_curves(rows: Rows) -> list[Lines]:
         Lines("γ of each layer", EPOCHS, Axis("mean |γ|", low=0), layer_lines(rows, "gamma")),
     ]
     return [chart for chart in charts if not is_empty(chart)]
+
+
+def save_curves(rows: Rows, title: str, folder: Path) -> None:
+    """Draw the charts of a run into its ``curves.png``."""
+    save_figure(Figure(title, training_curves(rows)), folder / "curves.png")
 
 
 def best_epoch(rows: Rows) -> tuple[int, float] | None:

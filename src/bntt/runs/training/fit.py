@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import overload
+from dataclasses import replace
+from pathlib import Path
+from typing import cast, overload
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import optim
 
 from bntt.analysis import evaluate
+from bntt.data import SampleLoader
+from bntt.io.checkpoint import load_checkpoint
+from bntt.io.lock import hold_run
 from bntt.nn import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader
+from bntt.runs.directory import begun_directory
+from bntt.runs.given import described, facts_to_rebuild, keep_samples
+from bntt.runs.training.curves import save_curves
 from bntt.runs.training.epoch_log import EpochResult, Notice, Told, epoch_result, jump_of
+from bntt.runs.training.train import Course
 from bntt.training import EpochRecord, Method, Session, StepRecord
 from bntt.training.guard import check_state
 
@@ -26,7 +36,7 @@ class History(Sequence[Record]):
 
     For every epoch a ``StepRecord`` an update, an ``EpochRecord`` as :func:`bntt.training.updates` gives it, and an
     :class:`EpochResult` with validation accuracy and loss, mean |γ| and firing rates. Of epochs that an earlier start
-    of the same directory trained, the last two are there.
+    in the same directory trained, the ``EpochResult`` is there alone.
     """
 
     def __init__(self, records: Iterator[Record]) -> None:
@@ -62,6 +72,7 @@ def fit(
     *,
     epochs: int,
     validation: Loader | None = None,
+    directory: str | Path | None = None,
     method: Method | None = None,
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
@@ -78,6 +89,9 @@ def fit(
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: of the whole schedule.
         validation: the same, of samples that are held out; iterated after every epoch.
+        directory: a run directory as those of ``bntt train``: begun there, or gone on where it was kept last, to the
+            same bits. It keeps checkpoints, metrics and, in ``data/``, the validation samples, which verbs measure and
+            call so. ``train`` and ``validation`` must be a ``SampleLoader`` of images, frames or sequences.
         method: how to train, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
         seed: of the encoder's noise.
         optimizer: yours, instead of the method's, see :func:`bntt.training.updates`.
@@ -89,6 +103,8 @@ def fit(
         TypeError: if the model is no :class:`SpikingClassifier`, or method, optimizer or a batch something else.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: on a label outside the classes, or a loader that gives no batch.
+        CheckpointError: if the directory holds a run of another network, method or data.
+        RunLockedError: if another process trains in the directory.
 
     >>> import bntt, torch
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
@@ -102,7 +118,9 @@ def fit(
     True
     """
     session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer)
-    history = History(_shown(_trained(session, validation), epochs))
+    inside = None if directory is None else Path(directory)
+    records = _trained(session, validation) if inside is None else _trained_in(inside, session, validation)
+    history = History(_shown(records, epochs))
     model.eval()
     return history
 
@@ -129,6 +147,38 @@ def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
     session.model.load_state_dict(kept)
 
 
+def _trained_in(directory: Path, session: Session, validation: Loader | None) -> Iterator[Told]:
+    """The records of a training in a run directory, those of earlier starts first."""
+    network = session.model.network
+    chosen = network.compute
+    network.compute = replace(chosen, events="fixed")
+    recipe, data = described(session, validation)
+    sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
+    network.compute = network.settled_compute((recipe.network.num_steps, recipe.train.batch_size, *sample.shape[2:]))
+    try:
+        run = begun_directory(directory.name, directory.parent)
+        with hold_run(run.path):
+            run.kept.tidy()
+            resume = bool(run.kept.paths())
+            if validation is not None and not resume:
+                keep_samples(run.path, data)
+            held_out = cast(SampleLoader | None, validation)
+            more = facts_to_rebuild(session.model)
+            course = Course(session, held_out, recipe, data, run, _device(session), more)
+            notices = list(course.begin_or_go_on(resume=resume))
+            yield from (EpochResult(**row) for row in course.lines)
+            yield from notices
+            yield from course.train()
+            load_checkpoint(run.best, session.model)
+            save_curves(run.rows(), f"{run.path.name}: {data.label}", run.path)
+    finally:
+        network.compute = chosen
+
+
+def _device(session: Session) -> str:
+    return str(next(session.model.parameters()).device)
+
+
 def _shown(records: Iterator[Told], epochs: int) -> Iterator[Record]:
     """The records as they come, an epoch told as :func:`bntt.training.updates` does too; a bar on a terminal."""
     screen, seen = Console(stderr=True), 0
@@ -143,6 +193,7 @@ def _shown(records: Iterator[Told], epochs: int) -> Iterator[Record]:
                 what = f"epoch {record.epoch + 1}/{epochs}, step {record.step + 1}, loss {record.loss:.3f}"
                 bar.update(task, description=what, completed=done, total=epochs if of else None)
             elif isinstance(record, EpochResult):
-                of = seen
-                yield EpochRecord(record.epoch, record.train_loss, record.train_accuracy, seen, record.lr)
+                of = seen or of
+                if seen:
+                    yield EpochRecord(record.epoch, record.train_loss, record.train_accuracy, seen, record.lr)
             yield record

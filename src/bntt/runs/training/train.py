@@ -89,7 +89,7 @@ def train_run(
         if recipe.convert.ann and not resume:
             yield from course.begin_with_an_ann()
         elif recipe.init.source and not resume:
-            course.converted = yield from begin_trained(recipe, data, course.session)
+            course.more |= yield from begin_trained(recipe, data, course.session)
         yield from course.train()
 
 
@@ -105,6 +105,7 @@ class Course:
 
     Args:
         held_out: what validates; None: nothing does, and the last epoch is what is kept as the best.
+        more: facts for every checkpoint.
     """
 
     def __init__(
@@ -115,13 +116,14 @@ class Course:
         data: Parts,
         run: RunDirectory,
         device: str = "cpu",
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.session, self.held_out, self.processes = session, held_out, session.processes
         self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, Wishes()
         self.written, self.rules = dump_recipe(recipe), rules_told(recipe)
         self.epochs_done = 0
         self.best: float | None = None
-        self.converted: dict[str, Any] = {}
+        self.more = dict(more or {})
         self.lines: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
         self.write_events: Write = no_events
@@ -135,7 +137,7 @@ class Course:
 
     def _remember(self, facts: Mapping[str, Any], where: Path) -> None:
         """What a conversion found, in the models and in every checkpoint to come."""
-        self.converted = {key: facts[key] for key in ("conversion", "init") if key in facts}
+        self.more |= {key: facts[key] for key in ("conversion", "init") if key in facts}
         for model in (self.session.model, self.session.average):
             if model is not None:
                 put_thresholds(model, self.recipe, facts, where)
@@ -275,7 +277,7 @@ class Course:
             "lines": self.lines,
             "recipe": self.written,
             **self.rules,
-            **self.converted,
+            **self.more,
             "machine": machine(self.session),
             "compute": {
                 "recompute": self.session.model.network.compute.recompute,
@@ -288,7 +290,7 @@ class Course:
         tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}
         averaged = self.session.average is not None
         facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.written}
-        write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.converted})
+        write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.more})
 
     def _write_metrics(self) -> None:
         write_json_lines(self.run.metrics, self.lines)

@@ -1,0 +1,229 @@
+"""Runs of what came from Python: a network and samples of the caller's, told in the words of a recipe.
+
+A name that is "" stands for what no recipe can build. Of the samples the run keeps those that validate it, in its
+folder ``data``; of those that train it their checksums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SequenceSet
+from bntt.data.frames import FrameSplits
+from bntt.data.image_set import Splits
+from bntt.data.prepared import PARTS, Manifest, load_part, manifest_of, read_manifest, verify_prepared, write_prepared
+from bntt.engine.compute import Compute
+from bntt.engine.kernels import require
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.files import digest_of_values
+from bntt.models import MODELS
+from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
+from bntt.runs.recipe import schema
+from bntt.runs.recipe.datasets import Parts, Shown, as_shown
+from bntt.training import Method, Session
+
+DATA = "data"
+"""The folder of the kept samples, within a run."""
+LABEL = "given in Python"
+
+
+def described(session: Session, validation: object) -> tuple[schema.Recipe, Parts]:
+    """Tell a training in the words of a recipe, and the samples as its parts.
+
+    Raises:
+        TypeError: on samples whose checksums cannot be kept.
+        ValueError: on options that no recipe has.
+    """
+    loader, model, method = _loader(session.loader, "train"), session.model, session.method
+    train = _samples(loader, "train")
+    validating = loader if validation is None else _loader(validation, "validation")
+    held_out = _samples(validating, "validation")
+    network, built = model.network, builder_of(model.network)
+    known: dict[str, Any] = {"name": "", "num_steps": model.encoder.num_steps, "norm": _norm_name(network)}
+    if built:
+        usual = {name: one.default for name, one in signature(MODELS[built[0]]).parameters.items()}
+        said = {name: value for name, value in (usual | built[1]).items() if name in _names(schema.Network)}
+        known |= {"name": built[0], **said}
+    recipe = schema.Recipe(
+        seed=session.seed,
+        notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
+        + ("" if built else " No recipe builds its network: of the table network, T and norm alone are its."),
+        data=schema.Data(
+            name="",
+            order=train.order if isinstance(train, SequenceSet) else "",
+            augment=tuple(loader.augment),
+            mix=loader.mix,
+            mix_alpha=loader.mix_alpha,
+            images=len(train),
+        ),
+        encoder=schema.Encoder(name=_encoder_name(model)),
+        network=schema.Network(**known),
+        train=schema.Train(
+            epochs=session.epochs,
+            batch_size=loader.batch_size,
+            **{name: getattr(method, name) for name in _names(Method)},
+        ),
+        evaluate=schema.Evaluate(batch_size=validating.batch_size),
+        compute=schema.Compute(**{name: getattr(network.compute, name) for name in _names(schema.Compute)}),
+    )
+    manifest = manifest_of(_splits(_plain(train), _plain(held_out)), LABEL)
+    order = digest_of_values({"seed": loader.seed, "shuffle": loader.shuffle, "order": recipe.data.order})
+    return recipe, Parts(
+        train,
+        held_out,
+        held_out,
+        [],
+        [],
+        LABEL,
+        replace(manifest, sha256={**manifest.sha256, "order": order}),
+    )
+
+
+def keep_samples(run: Path, data: Parts) -> None:
+    """Write the validation samples, which measure the run, into it.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    write_prepared(
+        run / DATA,
+        _splits(_plain(data.validation), _plain(data.validation)),
+        name=LABEL,
+        source=Path(),
+        check="built in",
+    )
+
+
+def kept_samples(run: Path, like: Parts, order: str, encoder: Encoder) -> Parts:
+    """The samples that a run keeps, beside stand-ins for those that trained it.
+
+    Raises:
+        DataError: if there are none, or they are damaged.
+    """
+    folder = run / DATA
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise DataError(f"{run} was trained by bntt.fit without validation samples: it has none to measure with")
+    verify_prepared(folder, manifest)
+    validation, test = (as_shown(_part(folder, manifest, part), order) for part in PARTS)
+    mean, std = (
+        [] if (one := getattr(encoder, name, None)) is None else one.flatten().tolist() for name in ("mean", "std")
+    )
+    return replace(like, validation=validation, test=test, mean=mean, std=std, label=f"{LABEL}, validation samples")
+
+
+def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
+    """The registered builder and its arguments that make such a network; None of one that was put together or changed.
+
+    >>> import bntt
+    >>> builder_of(bntt.models.mlp(hidden=(8,), num_steps=3))
+    ('mlp', {'hidden': [8], 'num_steps': 3})
+    """
+    if network.built is None or network.built[0] not in MODELS:
+        return None
+    name, arguments = network.built
+    return network.built if _looks(MODELS[name](**arguments)) == _looks(network) else None
+
+
+def rebuilt(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
+    """The model that the facts of a checkpoint tell of, with other weights; None where they tell of none.
+
+    Raises:
+        CheckpointError: if they cannot be understood.
+    """
+    if not (recipe.network.name and recipe.encoder.name):
+        return None
+    try:
+        name, arguments, pixels = recipe.network.name, facts["built"], int(facts["pixels"])
+        network = MODELS[name](**arguments)
+        encoder = ENCODERS[recipe.encoder.name](network.num_steps, [0.0] * pixels or None, [1.0] * pixels or None)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the run does not say how its network was built ({error}): train it again") from None
+    network.compute = Compute(**asdict(recipe.compute))
+    require(network.compute, device)
+    return SpikingClassifier(encoder, network).to(device)
+
+
+def facts_to_rebuild(model: SpikingClassifier) -> dict[str, Any]:
+    """What :func:`rebuilt` asks for, to be kept with every checkpoint."""
+    mean, built = getattr(model.encoder, "mean", None), builder_of(model.network)
+    return {"built": built[1] if built else None, "pixels": 0 if mean is None else mean.numel()}
+
+
+def _looks(network: nn.Module) -> list[Any]:
+    """What tells two networks apart but for their weights."""
+    plain = (int, float, str)
+    found = [
+        {k: v for k, v in vars(one).items() if isinstance(v, plain) and k != "training"} for one in network.modules()
+    ]
+    return [str(network), found, [str(getattr(one, "neuron", None)) for one in network.modules()]]
+
+
+def _part(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
+    if len(manifest.shape) == 3:
+        return load_part(folder, manifest, part, "images", ImageSet)
+    return load_part(folder, manifest, part, "frames", FrameSet)
+
+
+def _loader(loader: Any, what: str) -> SampleLoader:
+    if not isinstance(loader, SampleLoader):
+        raise TypeError(
+            f"a run directory keeps checksums of its samples: {what} must be a bntt.data.SampleLoader, got "
+            f"{type(loader).__name__}; without directory= any loader trains"
+        )
+    return loader
+
+
+def _samples(loader: SampleLoader, what: str) -> Shown:
+    if not isinstance(loader.data, ImageSet | FrameSet | SequenceSet):
+        raise TypeError(
+            f"a run directory keeps checksums of its samples: {what} must be a loader of an ImageSet, a FrameSet or a "
+            f"SequenceSet, got a {type(loader.data).__name__}; without directory= any set trains"
+        )
+    return loader.data
+
+
+def _plain(samples: Shown) -> ImageSet | FrameSet:
+    """Samples as files have them."""
+    if isinstance(samples, SequenceSet):
+        return samples.images
+    if isinstance(samples, FrameSet) and samples.scale != 1:
+        frames = samples.frames if samples.rows is None else samples.frames[samples.rows]
+        return FrameSet(frames.float() * samples.scale, samples.labels, samples.classes)
+    return samples
+
+
+def _splits(train: ImageSet | FrameSet, test: ImageSet | FrameSet) -> Any:
+    """Both parts, as files are written of them."""
+    return (Splits if isinstance(train, ImageSet) else FrameSplits)(train, test)  # type: ignore[arg-type]
+
+
+def _names(options: Any) -> set[str]:
+    return {field.name for field in fields(options)}
+
+
+def _encoder_name(model: SpikingClassifier) -> str:
+    """The name under which recipes know the encoder; "" of another."""
+    encoder = model.encoder
+    same = (name for name, kind in ENCODERS.items() if str(kind(encoder.num_steps)) == str(encoder))
+    return next(same, "")
+
+
+def _norm_name(network: SpikingNetwork) -> str:
+    """The name under which recipes know the norm of every layer; "" of others, or where they differ."""
+    norms = [layer.norm for layer in network.layers.values()]
+    names = [name for name in NORMS if all(_is_such(norm, name) for norm in norms)]
+    return names[0] if names else ""
+
+
+def _is_such(norm: nn.Module | None, name: str) -> bool:
+    values: Mapping[str, Any] = {} if norm is None else vars(norm)
+    channels, steps = (values.get(key) for key in ("channels", "num_steps"))
+    made = NORMS[name](channels or 1, steps or 1, 1.0)
+    return str(made) == str(norm)

@@ -1,0 +1,133 @@
+"""A training of Python in a run directory: the same bits after a stop, and every verb takes it."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt.cli import main as cli
+from bntt.data import SampleLoader, SequenceSet
+from bntt.io.checkpoint import CheckpointError
+from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork
+from bntt.runs.given import builder_of
+from bntt.runs.measure import measure
+from bntt.training import Method
+from tests.training.test_fit import build, data
+
+METHOD = Method(lr=0.1, schedule="constant")
+
+
+def fitted(folder, model, epochs=2, **options):
+    """A short training in a directory."""
+    held_out = SampleLoader(data(12), 6)
+    train = SampleLoader(data(), 10, shuffle=True)
+    given = {"method": METHOD, "validation": held_out, **options}
+    return bntt.fit(model, train, epochs=epochs, directory=folder, **given)
+
+
+def own(seed=0):
+    """A network that no builder made."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        block = SpikingBlock(
+            nn.Sequential(nn.Flatten(), nn.Linear(16, 8, bias=False)), BNTT(8, num_steps=4), LIF(leak=0.9)
+        )
+        network = SpikingNetwork({"fc1": block}, Readout(nn.Linear(8, 3, bias=False)))
+    return bntt.SpikingClassifier(bntt.PoissonEncoder(4, mean=[0.5], std=[0.25]), network)
+
+
+def equal(one, other):
+    values = other.state_dict()
+    return all(torch.equal(value, values[name]) for name, value in one.state_dict().items())
+
+
+def test_it_goes_on_where_it_stopped_to_the_same_bits(tmp_path):
+    whole, first, second = build(), build(), build(seed=9)
+    expected = fitted(tmp_path / "whole", whole, epochs=3)
+    fitted(tmp_path / "parts", first, epochs=1)
+    history = fitted(tmp_path / "parts", second, epochs=3)
+    assert equal(whole, second)
+    assert [dataclasses.replace(e, seconds=0) for e in history.epochs] == [
+        dataclasses.replace(e, seconds=0) for e in expected.epochs
+    ]
+    again = build(seed=9)
+    assert len(fitted(tmp_path / "parts", again, epochs=3).epochs) == 3, "there is nothing left to train"
+    assert equal(again, whole)
+
+
+def test_in_a_directory_it_trains_as_without_one(tmp_path):
+    inside, outside = build(), build()
+    fitted(tmp_path / "run", inside)
+    fitted(None, outside)
+    assert equal(inside, outside)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": Method(lr=0.2, schedule="constant")},
+        {"seed": 1},
+        {"validation": SampleLoader(data(15), 6)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_directory_of_another_training_is_refused(change, tmp_path):
+    fitted(tmp_path / "run", build(), epochs=1)
+    with pytest.raises(CheckpointError, match=r"trained (with another recipe|on other data)"):
+        fitted(tmp_path / "run", build(), **change)
+
+
+def test_every_verb_takes_it(tmp_path, capsys):
+    model, run = build(), tmp_path / "run"
+    fitted(run, model)
+    for verb in ("exit", "activity", "energy", "evaluate", "log"):
+        assert cli.main([verb, str(run)]) == 0, verb
+    assert "given in Python, validation samples" in capsys.readouterr().out
+    assert cli.main(["report", str(run), "--out", str(tmp_path / "report.html")]) == 0
+    assert equal(bntt.load_run(run).model, model)
+    assert cli.main(["train", str(run), "--resume"]) == 2
+    assert "go on with the same call of bntt.fit" in capsys.readouterr().err
+
+
+def test_a_network_put_together_is_given_again(tmp_path):
+    model, run = own(), tmp_path / "run"
+    fitted(run, model)
+    with pytest.raises(CheckpointError, match=r"no registered builder made its network.*load_run\(.*model=\.\.\.\)"):
+        bntt.load_run(run)
+    opened = bntt.load_run(run, model=own(seed=1))
+    assert equal(opened.model, model)
+    assert (opened.facts.norm, opened.facts.encoder) == ("bntt", "poisson")
+    assert measure("exit", opened).steps <= 4
+
+
+def test_sequences_keep_their_order(tmp_path):
+    images = SequenceSet(data(), "rows")
+    net = bntt.models.mlp(in_features=4, hidden=(6,), num_classes=3, num_steps=4)
+    model = bntt.SpikingClassifier(bntt.SequenceEncoder(4, mean=[0.5], std=[0.25]), net)
+    loader = SampleLoader(images, 10)
+    bntt.fit(model, loader, epochs=1, validation=loader, directory=tmp_path / "run")
+    opened = bntt.load_run(tmp_path / "run")
+    assert equal(opened.model, model)
+    expected = bntt.analysis.evaluate(model, loader, draws=1).accuracy.mean
+    assert measure("evaluate", opened).accuracy == expected
+
+
+def test_without_validation_there_is_nothing_to_measure_with(tmp_path):
+    fitted(tmp_path / "run", build(), validation=None)
+    with pytest.raises(bntt.data.DataError, match="without validation samples"):
+        _ = bntt.load_run(tmp_path / "run").data
+
+
+def test_a_run_needs_checksums_of_its_samples(tmp_path):
+    with pytest.raises(TypeError, match=r"train must be a bntt\.data.SampleLoader, got list"):
+        bntt.fit(build(), [], epochs=1, directory=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_was_changed_is_not_what_its_builder_makes():
+    model = build()
+    assert builder_of(model.network)[0] == "mlp"
+    model.network.blocks["fc1"].norm.eps = 0.5
+    assert builder_of(model.network) is None
