@@ -136,7 +136,7 @@ def _norms(recipe: Recipe) -> list[str]:
     options = {**builder_options(recipe), "width": NARROWEST, "num_classes": 1}
     try:
         network = MODELS[recipe.network.name](**options)
-    except ValueError:
+    except (ValueError, TypeError):  # one of your own may need the sizes of samples
         return [recipe.network.norm]
     layers = network.layers.values()
     return [_does(layer.norm, recipe.network.norm) for layer in layers if layer.norm is not None]

@@ -61,6 +61,8 @@ def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]
 
     >>> [round(bound, 3) for bound in wilson(0.905, 10_000)]
     [0.899, 0.911]
+    >>> wilson(1.0, 60)[1]
+    1.0
     """
     centre = share + z * z / (2 * count)
     half = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
