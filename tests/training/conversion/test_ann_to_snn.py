@@ -73,7 +73,7 @@ class Other(Readout):
     [
         (resnet20(width=0.125, num_steps=1, norm="none", neuron="relu"), "layer 'block1' .*Residual"),
         (mlp(num_steps=1, norm="none"), "layer 'fc1' cannot be converted: its neurons are LIF.*neuron='relu'"),
-        (SpikingNetwork({"a": block(norm=BNTT(2, 1))}, Readout(nn.Identity())), "'a'.*its norm is TemporalNorm.*norm="),
+        (SpikingNetwork({"a": block(norm=BNTT(2, 1))}, Readout(nn.Identity())), "'a'.*its norm is BNTT.*norm="),
         (SpikingNetwork({"a": block(pool=nn.MaxPool2d(2))}, Readout(nn.Identity())), "'a'.*average pooling"),
         (SpikingNetwork({"a": block(dropout=NoNorm())}, Readout(nn.Identity())), "'a'.*its dropout is NoNorm"),
         (SpikingNetwork({"a": block()}, Other(nn.Identity())), "the readout is a Other"),
