@@ -64,6 +64,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     else:
         add("out", Path | None, "folder for the files instead of the run directory.", None)
     add("device", str, "cpu, or cuda.", "cpu")
+    add("estimate", bool, "measure for some seconds, say how long all of it takes, and write no result.", False)
     add("json", bool, "print the numbers as JSON instead of tables.", False)
     add("format", Literal["png", "pdf", "svg"], "of the pictures.", "png")
     add("csv", bool, "print them as comma-separated values instead of tables.", False)
@@ -74,7 +75,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
-    from bntt.runs.measure import find, keep, replaced
+    from bntt.runs.measure import estimated, find, keep, replaced
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
@@ -83,6 +84,9 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     with warnings.catch_warnings(record=True) as found_odd:
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, asked)
+        if given["estimate"]:
+            console.line(f"bntt {measurement.name}: {estimated(measurement, opened, asked)}")
+            return
         with console.progress("measuring") as report:
             found = find(measurement, opened, asked, Progress(report))
     for warning in found_odd:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -109,6 +110,36 @@ def find(
     for one in opened:
         check(measurement, one.facts, asked, one.path)
     return measurement.run(opened, asked, progress)
+
+
+class _EnoughError(Exception):
+    """The work was watched for long enough."""
+
+
+def estimated(
+    measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any, seconds: float = 10.0
+) -> str:
+    """Begin a measurement, and say by its progress how long all of it takes; no result is written.
+
+    What keeps its parts as they are done (attacks, stability) keeps those that are, for the whole measurement to use.
+
+    Args:
+        seconds: after which it is left, at the next batch.
+
+    Raises:
+        ArgumentError: as :func:`find`.
+    """
+    began, seen = time.perf_counter(), [1, 1]
+
+    def watch(done: int, total: int) -> None:
+        seen[:] = done, total
+        if time.perf_counter() - began > seconds:
+            raise _EnoughError
+
+    with suppress(_EnoughError):
+        find(measurement, opened, asked, Progress(watch))
+    took, (done, total) = time.perf_counter() - began, seen
+    return f"about {took * total / done / 60:,.1f} minutes, by {done:,} of {total:,} samples in {took:.1f} s"
 
 
 def keep(measurement: Measurement, found: Result, asked: Any, folder: Path, form: Format = "png") -> list[Path]:

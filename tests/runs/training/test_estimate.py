@@ -1,7 +1,12 @@
 """What a training will cost."""
 
+import re
+
+from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
 from bntt.runs.directory import RunDirectory
+from bntt.runs.measure import estimated
+from bntt.runs.open_run import load_run
 from bntt.runs.training.estimate import estimate_training
 from tests.runs.tiny import parts, recipe
 from tests.trained import trained_run
@@ -23,3 +28,11 @@ def test_the_flag_writes_nothing(tmp_path, capsys):
     assert cli.main(["train", "demo", *small, "--estimate", "--root", str(tmp_path)]) == 0
     assert "3 epochs of batches of 45: 300 updates, about" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_a_measurement_is_left_at_the_first_batch():
+    opened = load_run(trained_run().path)
+    before = sorted(opened.path.rglob("*"))
+    said = estimated(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
+    assert re.fullmatch(r"about \S+ minutes, by 250 of 3,000 samples in .* s", said), said
+    assert sorted(opened.path.rglob("*")) == before
