@@ -41,7 +41,7 @@ class Estimate:
         '1,200 updates, about 1.5 minutes; memory peaks at 768 MiB; checkpoints of 5.0 MiB'
         """
         return (
-            f"{self.updates:,} updates, about {self.seconds / 60:.2g} minutes; memory peaks at "
+            f"{self.updates:,} updates, about {self.seconds / 60:,.1f} minutes; memory peaks at "
             f"{self.peak_bytes / 2**20:,.0f} MiB; checkpoints of {self.checkpoint_bytes / 2**20:.1f} MiB"
         )
 
