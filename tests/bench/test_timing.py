@@ -26,6 +26,7 @@ def test_speed_is_the_median_of_the_ratios_within_rounds():
     assert "torch" in written["versions"]
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_a_real_comparison_in_processes_of_their_own():
     said: list[str] = []
@@ -36,6 +37,7 @@ def test_a_real_comparison_in_processes_of_their_own():
     assert said == [f"tiny: round {n} of 2" for n in range(3)]
 
 
+@pytest.mark.slow
 def test_a_variant_that_dies_says_why():
     with pytest.raises(RuntimeError, match=r"(?s)the benchmark.s no such rival ended: .*KeyError"):
         compare(CASE, ["no such rival"], rounds=1, threads=1)

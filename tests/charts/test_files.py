@@ -22,7 +22,9 @@ def drawn(*shown, **options):
     return draw_figure(Figure("a run", shown, **options))
 
 
-@pytest.mark.parametrize("suffix", BEGINS)
+@pytest.mark.parametrize(
+    "suffix", [pytest.param(suffix, marks=[] if suffix == ".svg" else pytest.mark.slow) for suffix in BEGINS]
+)
 def test_every_kind_in_every_format_is_the_same_twice(suffix, tmp_path):
     one, other = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     for path in (one, other):
@@ -41,6 +43,7 @@ def test_other_suffixes_and_empty_figures_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_name_is_no_formula(tmp_path):
     for name in (r"$\nothing{$", "_under"):
         figure = Figure(name, charts(name))
@@ -133,6 +136,7 @@ def test_nothing_that_is_written_is_cut():
         assert min(room) >= -1, type(chart)
 
 
+@pytest.mark.slow
 def test_charts_stand_in_rows():
     assert drawn(*[layers("a")] * 4).axes[0].get_gridspec().get_geometry() == (2, 2)
     assert drawn(*[layers("a")] * 5).axes[0].get_gridspec().get_geometry() == (2, 3)

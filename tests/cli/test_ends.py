@@ -93,6 +93,7 @@ def test_a_process_that_trains_nothing_ends_at_once(number, start):
     assert child.end() == expected
 
 
+@pytest.mark.slow
 def test_a_storm_is_one_wish_and_one_end(start):
     child = start()
     child.tell("train", until="training")

@@ -31,6 +31,7 @@ def test_evaluate_without_a_chosen_exit(run, capsys):
     assert "choose one: bntt exit" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_each_image_by_itself_needs_no_gamma(tmp_path, capsys):
     run = small_run(tmp_path, network={"norm": "bn"}).path
     assert cli.main(["exit", str(run)]) == 2

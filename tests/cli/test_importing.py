@@ -21,6 +21,7 @@ def imported(file, *more):
     return cli.main(["import", str(file), "--model", "vgg6", *SMALL, "--root", str(file.parent / "runs"), *more])
 
 
+@pytest.mark.slow
 def test_the_run_is_measured_by_the_other_verbs(file, capsys):
     assert imported(file, "--data", "fashion-mnist-bundled") == 0
     said = capsys.readouterr().out

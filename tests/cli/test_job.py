@@ -27,6 +27,7 @@ def test_a_run_is_trained_and_measured(tmp_path):
     assert json.loads((tmp_path / "there" / "drift.json").read_text())["arguments"]["images"] == 20
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_and_its_code(tmp_path):
     job = {"measure": "drift", "run": str(tmp_path), "folder": str(tmp_path), "arguments": {}, "device": "cpu"}
     found = subprocess.run([sys.executable, "-m", "bntt.cli.job", json.dumps(job)], capture_output=True, text=True)

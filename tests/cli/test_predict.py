@@ -89,6 +89,7 @@ def test_what_was_done_to_an_image_is_said(tmp_path, pictures, capsys):
     assert f"{path} (gray from RGB, resized from 640x480 to 28x28, inverted)\n" in text
 
 
+@pytest.mark.slow
 def test_a_picture_is_written_and_named(tmp_path, pictures, capsys):
     target = tmp_path / "said.png"
     assert said(capsys, *pictures, "--picture", target).endswith(f"written: {target}\n")
@@ -148,6 +149,7 @@ def test_refusals(pictures, capsys):
         assert message in capsys.readouterr().err, args
 
 
+@pytest.mark.slow
 def test_direct_coding_is_shown_once(pictures, capsys):
     run = str(demo_run("encoder.name=direct").path)
     assert cli.main(["predict", str(pictures[0]), "--run", run]) == 0

@@ -21,6 +21,7 @@ def test_one_run(tmp_path, capsys):
     assert "<h1>demo</h1>" in out.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_trained_run_of_ours(run, tmp_path, capsys):
     out = tmp_path / "page.html"
     assert cli.main(["activity", str(run), "--draws", "1"]) == 0

@@ -29,6 +29,7 @@ def shell(command, run, unbuffered="", **environment):
     return subprocess.run(["bash", "-c", command], capture_output=True, check=False, env=settings, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "gamma", "plus_minus"),
     [("cp1252", "?", "±"), *(pytest.param(*row, marks=SLOW) for row in (("ascii", "?", "?"), ("utf-8", "γ", "±")))],
@@ -57,6 +58,7 @@ def test_other_verbs_in_ascii(tmp_path):
         assert "Traceback" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [pytest.param(">&-", marks=SLOW), "<&- >&- 2>&-"])
 def test_without_an_output_the_work_is_done(closed, run):
     """Nor do prints end in a file that was given the closed descriptor's number."""

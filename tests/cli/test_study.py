@@ -129,6 +129,7 @@ def test_mistakes_are_told_before_anything_is_made(home, capsys):
     assert not (home / "runs").exists()
 
 
+@pytest.mark.slow
 def test_all_is_every_study(home, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(home / "none"))
     assert study("all", "--small", "--dry-run") == 0

@@ -29,6 +29,7 @@ def root(tmp_path):
     return ["--root", str(tmp_path / "runs")]
 
 
+@pytest.mark.slow
 def test_a_run_and_a_second_one_beside_it(root, tmp_path, capsys):
     for _ in range(2):
         assert train("demo", *SMALL, "-s", "evaluate.draws=1", *root) == 0

@@ -159,6 +159,7 @@ def test_direct_coding_draws_nothing():
             set_up([direct], AttackArguments(("0.1",), **{name: 5}))
 
 
+@pytest.mark.slow
 def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(tmp_path):
     """FGSM of its written-out formula, in pixels: the clip and the normalisation are part of the derivative."""
     tables = {"encoder": {"name": "expected"}, "network": {"neuron": "relu", "num_steps": 1, "norm": "none"}}

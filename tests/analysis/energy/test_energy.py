@@ -236,6 +236,7 @@ def test_tables_of_the_users_are_read_before_anything_is_counted(run, tmp_path, 
         measure_energy(run, EnergyArguments(costs=("a/mine.toml", "digital-45nm", "b/mine.toml")), Progress())
 
 
+@pytest.mark.slow
 def test_flags_of_the_verb(tmp_path, capsys):
     run = copied_run(tmp_path).path
     asked = ["--costs", "neuromorphic", "--costs", "digital-45nm", "--split", "validation", "--json"]

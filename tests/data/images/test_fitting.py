@@ -69,6 +69,7 @@ def test_other_datasets_refuse(key):
         build_data(load_recipe("demo", [key]))
 
 
+@pytest.mark.slow
 def test_a_run_on_photographs_is_asked_about_one(photographs, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
     data = ["data.name=images", f"data.root={photographs}", "data.size=8", "data.mode=rgb", "data.fit=pad"]

@@ -1,5 +1,6 @@
 """Every recipe takes two steps: its own network and T, batches of two, made samples of its dataset's shape."""
 
+import pytest
 import torch
 
 from bntt.data import FrameSet, synthetic
@@ -34,8 +35,22 @@ def frames(size, num_steps):
     return Parts(made, made, made, [], [], "made", manifest)
 
 
-@rows("name", recipe_names())
-def test_two_steps_of_every_recipe(name, tmp_path):
+QUICK = ("demo", "fashion-mnist", "fashion-mnist-growing", "sequential-fashion-mnist-rows")
+"""Recipes that run in every test run, a kind each; the others are slow."""
+
+
+@rows("name", QUICK)
+def test_two_steps_of_a_recipe_of_each_kind(name, tmp_path):
+    trains_two_steps(name, tmp_path)
+
+
+@pytest.mark.slow
+@rows("name", [name for name in recipe_names() if name not in QUICK])
+def test_two_steps_of_every_other_recipe(name, tmp_path):
+    trains_two_steps(name, tmp_path)
+
+
+def trains_two_steps(name, tmp_path):
     smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
     if load_recipe(name).train.grow:
         smallest += ["train.epochs=2", "train.grow=[[2, 1]]"]
