@@ -22,7 +22,7 @@ OPTIONS = [
     Mutation(
         "a kept run takes the rules of this code",
         "studies/pool.py",
-        "_ann_of(recipe, path, evaluation), rules_in(environment))",
+        "_ann_of(recipe, path, evaluation), environment)",
         "_ann_of(recipe, path, evaluation))",
         ("tests/runs/recipe/test_option_versions.py",),
     ),

@@ -105,7 +105,7 @@ def test_a_network_is_no_classifier(function):
         for p in inspect.signature(function).parameters.values()
         if p.default is inspect.Parameter.empty and p.name not in ("model", "epochs")
     }
-    others |= {"epochs": 1} if function.__name__ == "fit" else {}
+    others |= {"epochs": 1} if function.__name__ == "updates" else {}
     for wrong, came in ((NET, "SpikingNetwork: put an encoder before it"), (nn.Identity(), "Identity$"), ([], "list$")):
         with pytest.raises(TypeError, match=rf"a SpikingClassifier, got {came}"):
             function(wrong, **others)

@@ -251,7 +251,10 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
         count = recipe.data.images or total - round(recipe.data.validation * total)
         values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
-        kind: type[ImageSet | FrameSet] = {2: FrameSet, 3: ImageSet, 4: FrameSet}[len(manifest.shape)]
+        kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet}
+        if not recipe.data.name:
+            kinds[2] = FrameSet  # sequences come from Python alone
+        kind = kinds[len(manifest.shape)]
         samples = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
         channels = manifest.shape[0]
     except (TypeError, ValueError, KeyError, OverflowError, RuntimeError) as error:
