@@ -55,6 +55,7 @@ def test_a_name_is_no_formula(tmp_path):
         assert name in [text.get_text() for legend in legends if legend for text in legend.get_texts()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
 def test_a_file_is_whole_or_the_one_before(error, tmp_path, monkeypatch):
     path = tmp_path / "c.png"

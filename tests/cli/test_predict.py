@@ -60,6 +60,7 @@ def test_the_packages_network_says_what_it_sees_and_from_when(pictures, capsys):
     assert max(map(len, lines)) <= 80 or str(pictures[0].parent) in max(lines, key=len)
 
 
+@pytest.mark.slow
 def test_a_run_answers_in_exact_numbers(run, pictures, capsys):
     found = json.loads(said(capsys, *pictures, "--run", run, "--draws", 3, "--seed", 5, "--json"))
     loaded = load_run(run)

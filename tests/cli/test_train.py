@@ -77,6 +77,7 @@ def test_the_same_command_begins_a_run_and_takes_it_up_again(root, tmp_path, sto
     assert evaluated(tmp_path / "runs" / "mine") == evaluated(tmp_path / "runs" / "whole")
 
 
+@pytest.mark.slow
 def test_what_may_change_on_the_command_line(root, tmp_path, capsys):
     assert train("demo", *SMALL, *root) == 0
     run = str(tmp_path / "runs" / "demo")
@@ -92,6 +93,7 @@ def test_what_may_change_on_the_command_line(root, tmp_path, capsys):
     assert "fewer than the 3 that it began with" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, capsys, monkeypatch):
 
     def full(path, values):

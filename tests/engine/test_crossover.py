@@ -44,6 +44,7 @@ def test_strides_and_kernels_of_any_size_are_measured_like_all_others(kernel, st
     assert goes_by_events(synapse, x, Compute(events="measured")) == (True, True)
 
 
+@pytest.mark.slow
 def test_as_many_images_are_timed_as_the_output_is_work(monkeypatch):
     """Not as the input is: a stride of 4 leaves a sixteenth of it."""
     timed = []

@@ -18,7 +18,8 @@ import torch
 from bntt.cli import main as cli
 from bntt.io.checkpoint import read_checkpoint, write_checkpoint
 from bntt.io.files import write_whole
-from bntt.runs.training.train import EpochResult, train_run
+from bntt.runs.training.epoch_log import EpochResult
+from bntt.runs.training.train import train_run
 from tests import fakes
 from tests.faults.user import SMALL
 from tests.runs.tiny import parts, recipe

@@ -97,6 +97,7 @@ def test_the_encoder_is_of_the_training_images():
     assert facts.encoder["std"] == encoder.std.flatten().tolist() == pytest.approx(std, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_bundled_images_are_right_as_often_as_the_facts_say():
     """To the image in float64; in float32 ties fall otherwise on other processors."""
     facts, model = pretrained_facts().bundled_test, pretrained()

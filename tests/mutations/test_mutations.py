@@ -37,6 +37,7 @@ def test_text_that_does_not_occur_is_refused(tmp_path):
     assert Mutation("right", "*.py", "a = 1", "a = 2", ()).apply(tmp_path).read_text() == "a = 2\nb = 1\n"
 
 
+@pytest.mark.slow
 def test_the_first_failure_is_named(tmp_path):
     (tmp_path / "test_it.py").write_text("def test_a(): pass\ndef test_b(): assert 0\ndef test_c(): assert 0\n")
     assert workbench.first_failure(tmp_path, ("test_it.py",)) == "test_it.py::test_b"

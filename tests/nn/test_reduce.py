@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -46,6 +47,7 @@ def parts_and_whole(norm: str, sizes: list[int], compute: Compute, dtype: torch.
     return expected, found, [dict(net.named_buffers()) for net in (whole, *nets)], processes.calls
 
 
+@pytest.mark.slow
 @each_row("norm", BATCH_NORMS)
 @each_row("sizes", [[3, 3], [5, 1], [2, 1, 3]])
 def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):

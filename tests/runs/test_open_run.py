@@ -52,6 +52,7 @@ def change(file, edit):
     file.write_text(json.dumps(facts))
 
 
+@pytest.mark.slow
 def test_the_exit_that_was_chosen_is_read_and_checked(copy):
     run = load_run(copy)
     assert run.exit_steps() is None
@@ -195,6 +196,7 @@ def test_what_is_no_run_and_no_device(trained, tmp_path):
         load_run(trained[2].path, device="tpu")
 
 
+@pytest.mark.slow
 def test_batches_are_counted_on_the_training_part(tmp_path):
     """Half of 5,000 images is held out, and 2,500 make one batch; 5,000 would make two of as many."""
     recipe = load_recipe("demo", [*SMALL, "data.validation=0.5", "train.batch_size=2500"])

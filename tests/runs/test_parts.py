@@ -165,6 +165,7 @@ def test_the_command_line_loads_before_the_verb(given, capsys):
     assert "--with nowhere.py: there is no such file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_loaders_new_processes_find_the_file(given):
     load_parts(given("own_a"))
     numbers = sys.modules["own_a"].Numbers()

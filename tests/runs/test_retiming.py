@@ -63,6 +63,7 @@ def test_longer_is_the_network_of_its_name(trained, how):
     assert told["retimed"] == {"trained_steps": 3, "steps": 7, "how": how, "samples": seen, "warning": ""}
 
 
+@pytest.mark.slow
 def test_its_files_are_its_own_and_the_checkpoint_stays(trained):
     run = trained[2]
     before = read_checkpoint(run.best)

@@ -178,6 +178,7 @@ def test_what_a_picture_names():
     assert Noise(kind="noise", measure="mine", **words).source == "mine"
 
 
+@pytest.mark.slow
 def test_every_picture_has_its_charts_and_one_of_each_kind_is_drawn(tmp_path):
     kinds = set()
     for name in study_names():

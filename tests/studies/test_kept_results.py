@@ -25,6 +25,7 @@ def recomputed(tmp_path_factory):
         return results_of(plan([load_study(name) for name in study_names()], "small", places), places, [])
 
 
+@pytest.mark.slow
 def test_every_study_is_read_again_from_its_archive(recomputed):
     """``bntt study all --small --only-kept --results results --pack results`` makes them anew."""
     assert {f"{result.study.name}.json" for result in recomputed} == {path.name for path in KEPT.glob("*.json")}

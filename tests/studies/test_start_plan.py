@@ -91,6 +91,7 @@ def parts_like(recipe):
     return Parts(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made, "made"))
 
 
+@pytest.mark.slow
 @each("name", study_names())
 def test_every_run_of_every_study_is_a_network_for_its_data(name):
     """At both settings, the plan itself: its norm, neurons, T and encoder, at few channels."""
@@ -137,6 +138,7 @@ def test_what_else_a_recipe_says_counts():
     assert len({definition(recipe(norm)) for norm in ("bntt", "bntt-beta", "tdbn", "tebn", "tab", "bn", "layer")}) == 7
 
 
+@pytest.mark.slow
 def test_the_studies_that_come_with_the_package_count_nothing_twice_at_the_papers_setting():
     found = {name: same_runs(plan_study(load_study(name), "paper")) for name in study_names()}
     assert {name: same for name, same in found.items() if same} == {}

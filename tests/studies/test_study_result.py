@@ -92,6 +92,7 @@ def test_a_number_that_is_not_finite_is_none(wrong):
     assert found["claims"][0]["verdict"] == "not run"
 
 
+@pytest.mark.slow
 @each("name", study_names())
 def test_every_study_gives_a_result_with_numbers_and_without(name, tmp_path):
     for setting in ("small", "paper"):

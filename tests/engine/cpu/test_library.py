@@ -35,6 +35,7 @@ def test_a_kernel_without_memory_says_so(monkeypatch):
         library.call("bntt_moments")
 
 
+@pytest.mark.slow
 def test_without_the_compiled_file_everything_runs_and_says_why(tmp_path):
     code = (
         "import pathlib; exists = pathlib.Path.exists\n"

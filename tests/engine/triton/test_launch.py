@@ -57,6 +57,7 @@ def test_tiles_cover_everything_and_are_not_too_large():
         assert tile["ROWS"] * tile["WINDOW"] * tile["CHANNELS"] <= 4 * launch.TILE
 
 
+@pytest.mark.slow
 def test_a_gradient_shared_by_all_steps_and_one_written_over_the_current(rng):
     current, gamma, beta = (t.to(DEVICE) for t in make(SHAPE, rng))
     affine, inverse = affine_of(current, gamma, beta)
@@ -75,6 +76,7 @@ def test_a_gradient_shared_by_all_steps_and_one_written_over_the_current(rng):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_bfloat16_in_memory_is_float_in_between(rng):
     current, gamma, beta = (t.to(DEVICE) for t in make(SHAPE, rng))
     current = current.bfloat16()

@@ -43,6 +43,7 @@ def trainings(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_an_interrupted_grid_trains_nothing_twice(of, tmp_path, trainings):
     folder = tmp_path / "new" / "grid"
     part = started(of, GRID, folder)

@@ -79,6 +79,7 @@ def test_a_directory_of_another_training_is_refused(change, tmp_path):
         fitted(tmp_path / "run", build(), **change)
 
 
+@pytest.mark.slow
 def test_every_verb_takes_it(tmp_path, capsys):
     model, run = build(), tmp_path / "run"
     fitted(run, model)
@@ -102,6 +103,7 @@ def test_a_network_put_together_is_given_again(tmp_path):
     assert measure("exit", opened).steps <= 4
 
 
+@pytest.mark.slow
 def test_sequences_keep_their_order(tmp_path):
     images = SequenceSet(data(), "rows")
     net = bntt.models.mlp(in_features=4, hidden=(6,), num_classes=3, num_steps=4)

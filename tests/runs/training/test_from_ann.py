@@ -118,6 +118,7 @@ def test_some_images_are_measured_as_many_of_each_class(converted):
         evaluate_run(tiny.edited(recipe, evaluate={"images": 61}), data, run)
 
 
+@pytest.mark.slow
 def test_a_hybrid_is_trained_from_there_and_goes_on_after_a_stop(ann, tmp_path):
     recipe = becoming(
         ann,

@@ -1,5 +1,7 @@
 """A run whose T grows: what is told, what may be the best, and the same bits after a stop wherever it was."""
 
+import pytest
+
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.training.epoch_log import EpochResult, Notice
@@ -30,6 +32,7 @@ def test_epochs_say_their_steps_and_only_whole_ones_are_the_best(tmp_path):
     assert build_model(of, data).network.num_steps == 3
 
 
+@pytest.mark.slow
 @rows("records", [1, 3, 4, 5, 7, 8, 9])
 def test_a_stop_anywhere_changes_no_bit(records, tmp_path):
     """Three updates and a record in an epoch: in the first, at its end, in the second, at its end, and after."""

@@ -88,6 +88,7 @@ def test_names_of_frozen_layers():
         build_model(of := recipe(train={"freeze": ["conv9"]}), parts(of))
 
 
+@pytest.mark.slow
 def test_init_from_the_command_line(tmp_path, capsys):
     """A run that goes on does not begin with it again; other words are refused."""
     small = ["-s", "network.width=1", "-s", "network.num_steps=2", "-s", "data.images=200", "-s", "train.epochs=1"]

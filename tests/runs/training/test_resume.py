@@ -32,6 +32,7 @@ def run(tmp_path_factory):
     return recipe, data, *tiny.trained(recipe, data, tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 @rows("way", WAYS.values())
 def test_a_run_that_stops_anywhere_goes_on_with_the_same_bits(way, tmp_path):
     """R1: a wish to stop after every record, three epochs of three updates and their validations."""
@@ -45,6 +46,7 @@ def test_a_run_that_stops_anywhere_goes_on_with_the_same_bits(way, tmp_path):
         tiny.assert_same(whole, folder)
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monkeypatch):
     recipe, data, whole, _ = run
     folder, wishes, seen = new_run_directory("stopped", tmp_path), Wishes(), []
@@ -133,6 +135,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 @rows("harm", ["missing", "damaged"])
 def test_a_best_epoch_that_is_lost_is_noticed_at_the_start(run, tmp_path, harm):
     recipe, data, *_ = run
@@ -175,6 +178,7 @@ def test_other_data_is_not_trained_on(run, tmp_path):
         list(train_run(recipe, dataclasses.replace(data, manifest=changed), folder, resume=True))
 
 
+@pytest.mark.slow
 def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
     """recompute = "auto" as the first start found it, whatever memory is free at the second."""
     recipe, data, *_ = run

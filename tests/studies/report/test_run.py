@@ -72,6 +72,7 @@ def spoilt(values, depth=4):
             yield from spoilt(held, depth - 1)
 
 
+@pytest.mark.slow
 @each("kind", FILES)
 def test_whatever_is_wrong_in_a_file_is_at_worst_a_gap(kind, tmp_path, monkeypatch):
     values = (
@@ -147,6 +148,7 @@ def test_a_kept_run():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_everything_that_was_kept_can_be_told():
     for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         subject = run_subject(folder)

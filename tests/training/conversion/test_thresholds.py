@@ -143,6 +143,7 @@ def test_the_model_is_asked_for_some_steps_at_a_time(ann, images):
     assert sum(asked) == 103 * len(ann.blocks)
 
 
+@pytest.mark.slow
 def test_rates_follow_the_activations_of_a_net_with_biases(rng):
     """With an analog input and many steps, rate times the thresholds so far is the ANN's activation."""
     with torch.random.fork_rng():
