@@ -1,4 +1,4 @@
-"""What is timed: a network with random weights at a chosen activity, and one step of training or evaluation of it by
+"""Cases to time: a network with random weights at a chosen activity, and one step of training or evaluation of it by
 every rival, by name."""
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Case:
     num_steps: int = 25
     batch: int = 16
     gamma: float = 1.0
-    """Of all layers: it sets the firing rate, 1 is an untrained network's."""
+    """Gain of all layers: it sets the firing rate, 1 is an untrained network's."""
     training: bool = True
     width: float = 1.0
     device: str = "cpu"
@@ -67,7 +67,7 @@ RESIDUAL_CASES = [
 
 
 def images(case: Case) -> tuple[Tensor, Tensor]:
-    """Normalised pixels and labels."""
+    """Draw normalised pixels and labels."""
     generator = torch.Generator().manual_seed(0)
     shape = (1, 1, 1) if case.network == "mlp" else (3, 32, 32)
     pixels = (torch.rand(case.batch, *shape, generator=generator) - 0.5) / 0.25
@@ -76,7 +76,7 @@ def images(case: Case) -> tuple[Tensor, Tensor]:
 
 
 def network(case: Case) -> SpikingNetwork:
-    """The case's network, its running statistics those of one batch, so that evaluation fires as training does."""
+    """Build the case's network, with running statistics of one batch, so that evaluation fires as training does."""
     options = {"num_classes": 10, "num_steps": case.num_steps, "width": case.width, "norm": case.norm}
     net = BUILDERS[case.network](**options).to(case.device)
     for norm in net.modules():
@@ -92,7 +92,7 @@ def network(case: Case) -> SpikingNetwork:
 
 
 def firing_rates(case: Case) -> dict[str, float]:
-    """Spikes per neuron and step of every layer."""
+    """Return spikes per neuron and step of every layer."""
     net = network(case)
     trace = net.trace(PoissonEncoder(case.num_steps).spikes(images(case)[0]))
     return {name: float(rate.mean()) for name, rate in trace.firing_rate.items()}
@@ -101,7 +101,7 @@ def firing_rates(case: Case) -> dict[str, float]:
 def own_step(
     case: Case, *, kernels: bool = True, recompute: bool = False, precision: Precision = "fp32", stepped: bool = False
 ) -> Step:
-    """A step of this library: encode, forward, and in training cross entropy and backward.
+    """Make a step of this library: encode, forward, and in training cross entropy and backward.
 
     Args:
         kernels: the device's fused kernels, else plain PyTorch.
@@ -133,7 +133,7 @@ def own_step(
 
 
 def kernels_of(device: str) -> BackendName:
-    """The backend with the fused kernels for a device.
+    """Return the backend with the fused kernels for a device.
 
     >>> kernels_of("cuda")
     'triton'
@@ -142,7 +142,7 @@ def kernels_of(device: str) -> BackendName:
 
 
 def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tensor, training: bool) -> Step:
-    """Forward alone without gradients, or forward, cross entropy and backward; no optimiser: it is the same for all."""
+    """Make a step: forward without gradients, or forward, cross entropy and backward; no optimiser, alike for all."""
 
     def evaluate() -> Tensor:
         with torch.no_grad():
@@ -158,7 +158,7 @@ def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tens
 
 
 def dense_limit(case: Case) -> Step:
-    """The weight layers alone, dense, in the layout and chunks that suit them best: nothing dense can be faster."""
+    """Make a step of the weight layers alone, dense, in the best layout and chunks: nothing dense can be faster."""
 
     net, generator, steps = network(case), torch.Generator().manual_seed(0), case.num_steps
     drawn = PoissonEncoder(steps).spikes(images(case)[0])
@@ -193,7 +193,7 @@ def dense_limit(case: Case) -> Step:
 
 
 def loop_step(case: Case) -> Step:
-    """What such code usually is: for BNTT its per-time-step loop, written out; for other norms and residual networks
+    """Step in the usual way: for BNTT its per-time-step loop, written out; for other norms and residual networks
     plain PyTorch, one time step after another, or layer by layer where their statistics need all steps."""
     if case.norm != "bntt" or case.network == "resnet19":
         return own_step(case, kernels=False, stepped=case.norm not in ("tdbn", "tebn", "bn-pooled"))
@@ -225,11 +225,11 @@ VARIANTS: dict[str, Callable[[Case], Step]] = {
 OURS = ("loop", "reference", "fused", "recompute", "bf16-grad", "bf16", "bf16 recompute", "dense limit")
 USUAL = ("loop", "reference", "fused", "dense limit")
 SLEEPING = OURS[2:]
-"""Run with a passive OpenMP wait policy, as the command line does; the others with OpenMP's own, which suits them."""
+"""Variants with a passive OpenMP wait policy, like the command line; the others use OpenMP's own, which suits them."""
 
 
 def installed_peers() -> list[str]:
-    """The peers that this environment has.
+    """List the peers that this environment has.
 
     >>> set(installed_peers()) <= set(VARIANTS)
     True
@@ -238,7 +238,7 @@ def installed_peers() -> list[str]:
 
 
 def available(device: str = "cpu") -> list[str]:
-    """What can be timed on a device: bfloat16 only where it has it, the peers that are installed on the processor."""
+    """List what can be timed on a device: bfloat16 only where supported, the installed peers on the processor."""
     try:
         require(Compute(precision="bf16"), device)
         ours = list(OURS)
@@ -248,7 +248,7 @@ def available(device: str = "cpu") -> list[str]:
 
 
 def usual(device: str = "cpu") -> list[str]:
-    """What is timed where nothing else is asked for: the plain comparison, and the peers where they can run.
+    """List what is timed by default: the plain comparison, and the peers where they can run.
 
     >>> usual()[0]
     'loop'

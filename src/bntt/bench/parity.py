@@ -15,32 +15,32 @@ from bntt.engine.compute import Compute, Precision, Recompute
 from bntt.nn import PoissonEncoder, SpikingNetwork
 
 TOLERANCE = 1e-4
-"""Of logits and of every gradient, relative to its norm, in float32 over few steps, where ties are rare."""
+"""Tolerance of logits and of every gradient, relative to its norm, in float32 over few steps, where ties are rare."""
 
 
 BF16_TOLERANCE = 3e-2
-"""Of gradients whose factors are rounded to 8 bits; the logits of "bf16-grad" must still agree exactly as well."""
+"""Tolerance of gradients whose factors are rounded to 8 bits; the logits of "bf16-grad" must still agree exactly."""
 
 
 class ParityError(AssertionError):
-    """A variant computes something else: its time would mean nothing."""
+    """A variant that computes something else: its time would mean nothing."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a variant is from the reference."""
+    """The deviation of a variant from the reference."""
 
     variant: str
     logits: float
     gradients: float
-    """The worst parameter's."""
+    """Deviation of the worst parameter's gradient."""
 
 
 def check_parity(variants: list[str], num_steps: int = 4, device: str = "cpu") -> list[Parity]:
     """Compare the variants that claim the same arithmetic with the reference, on the same weights and spikes.
 
-    snnTorch is left out: its neuron resets otherwise, so it is another model with the same layers. "bf16" as well: some
-    of its spikes are others.
+    snnTorch is left out: its neuron resets differently, so it is another model with the same layers. So is "bf16": some
+    of its spikes differ.
 
     Raises:
         ParityError: on the first variant that is further away than the tolerance.
@@ -103,7 +103,7 @@ def _distance(a: Tensor, b: Tensor) -> float:
 
 
 def _worst(ours: list[Tensor], theirs: list[Tensor], num_steps: int) -> float:
-    """Weights are matched by shape and order; a γ of ``[T, C]`` with T ones of ``[C]``."""
+    """Return the worst deviation. Weights are matched by shape and order; a γ of ``[T, C]`` with T ones of ``[C]``."""
     weights = [[g for g in grads if g.ndim in (2, 4) and g.shape[0] != num_steps] for grads in (ours, theirs)]
     rows = [
         [row for g in grads if g.ndim == 1 or g.shape[0] == num_steps for row in g.reshape(-1, g.shape[-1])]

@@ -1,4 +1,4 @@
-"""The same networks as other code has them: the per-time-step loop of most BNTT code, SpikingJelly 2 and snnTorch 1.
+"""The same networks in other code: the per-time-step loop of most BNTT code, SpikingJelly 2 and snnTorch 1.
 
 The loop is our yardstick, in the manner of the authors' release: time outside, layers inside; NCHW; one BatchNorm
 module without shift for every layer and step; spikes and resets by masked assignment; fresh Poisson spikes drawn from
@@ -30,7 +30,7 @@ class Layer(NamedTuple):
 
 
 def layers_of(network: SpikingNetwork) -> Iterator[Layer]:
-    """The layers that every rival has too: a convolution or a fully connected layer, a temporal norm, neurons."""
+    """Yield the layers that every rival has too: a convolution or a fully connected layer, a temporal norm, neurons."""
     for block in network.blocks.values():
         assert isinstance(block, SpikingBlock)
         assert isinstance(block.norm, TemporalNorm)
@@ -39,18 +39,18 @@ def layers_of(network: SpikingNetwork) -> Iterator[Layer]:
 
 
 def readout_of(network: SpikingNetwork) -> nn.Module:
-    """The weights that accumulate the logits."""
+    """Return the weights that accumulate the logits."""
     assert isinstance(network.readout, Readout)
     return network.readout.synapse
 
 
 def signed_poisson(images: Tensor) -> Tensor:
-    """Signed Poisson spikes of one step, as released."""
+    """Draw signed Poisson spikes of one step, as released."""
     return torch.mul(torch.le(torch.rand_like(images) * 2.0, torch.abs(images)).float(), torch.sign(images))
 
 
 def step_norms(norm: TemporalNorm, *, conv: bool) -> list[nn.Module]:
-    """One BatchNorm without shift for every step."""
+    """Make one BatchNorm without shift for every step."""
     kind = nn.BatchNorm2d if conv else nn.BatchNorm1d
     options: dict[str, Any] = {"eps": norm.eps, "momentum": norm.momentum, "device": norm.gamma.device}
     made = [kind(norm.channels, **options) for _ in range(norm.num_steps)]
@@ -142,7 +142,7 @@ class Unbound(nn.Module):
 
 
 def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
-    """SpikingJelly's own layer for BNTT, tdBN or TEBN.
+    """Return SpikingJelly's own layer for BNTT, tdBN or TEBN.
 
     Raises:
         ValueError: for another norm.

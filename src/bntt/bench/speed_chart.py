@@ -8,17 +8,17 @@ from typing import Any
 from bntt.charts.records import Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines
 
 SWEEP = "VGG9 training, T="
-"""How the names of the cases begin that differ in their steps alone."""
+"""Prefix of the names of cases that differ in their steps alone."""
 MOST_BARS = 8
 """Cases side by side; where there are more, every network has a row of its own."""
 TIME, MEMORY = ("median", 1.0, "seconds a step"), ("peak_over_base", 2.0**-20, "peak memory over base (MiB)")
 Cases = Sequence[Mapping[str, Any]]
 Measure = tuple[str, float, str]
-"""The key of a measure, its unit, and what it is called."""
+"""The key of a measure, its unit, and its name."""
 
 
 def speed_figure(report: Mapping[str, Any]) -> Figure:
-    """Time and memory of every case, and against T where several were timed, from a benchmark's report."""
+    """Draw time and memory of every case, and against T where several were timed, from a benchmark's report."""
     cases = report["cases"]
     sweep = [row for row in cases if row["case"]["name"].startswith(SWEEP)]
     single = [row for row in cases if row not in sweep]
@@ -42,7 +42,7 @@ def _value(row: Mapping[str, Any], variant: str, measure: Measure) -> float | No
 
 
 def _named(rows: Cases) -> tuple[str, list[str]]:
-    """What the names of all cases begin with, and the rest of each."""
+    """Return the common prefix of the names of all cases, and the rest of each."""
     names = [row["case"]["name"] for row in rows]
     shared = {name.rpartition(", ")[0] for name in names} if len(names) > 1 else set()
     whole = shared.pop() if len(shared) == 1 else ""
@@ -50,7 +50,7 @@ def _named(rows: Cases) -> tuple[str, list[str]]:
 
 
 def _times(rows: Cases) -> Chart:
-    """Bars; or marks on a logarithmic axis, where the slowest would flatten all others."""
+    """Draw bars; or marks on a logarithmic axis, where the slowest would flatten all others."""
     title, names = _named(rows)
     every = [
         (name, variant, value)

@@ -26,7 +26,7 @@ class Timing:
 
     variant: str
     seconds: list[float]
-    """Of every round."""
+    """Seconds of every round."""
     peak_over_base: int
     """Bytes of resident memory over what the process held before its first step; the largest of all rounds."""
 
@@ -47,7 +47,7 @@ class Comparison:
         return next((timing for timing in self.timings if timing.variant == variant), None)
 
     def speed(self, variant: str, against: str = YARDSTICK) -> float:
-        """How many times as fast: the median of the ratios within the rounds; NaN where one of them was not run."""
+        """Return the speedup: the median of the ratios within the rounds; NaN where one of them was not run."""
         ours, theirs = self.of(variant), self.of(against)
         if ours is None or theirs is None:
             return float("nan")
@@ -60,7 +60,7 @@ def compare(
     """Time the variants in turn; a first round warms up and is thrown away.
 
     Raises:
-        RuntimeError: if a variant's process ends early, with what it said.
+        RuntimeError: if a variant's process ends early, with its message.
     """
     workers = {name: _start(name, case, threads) for name in variants}
     try:
@@ -86,7 +86,7 @@ def compare(
 
 
 def report(comparisons: list[Comparison], parity: list[Parity], threads: int) -> dict[str, object]:
-    """Everything that was measured, and on what, ready for ``json``."""
+    """Collect all measurements and their setup, ready for ``json``."""
     packages = {}
     for name in ("bntt", "torch", "spikingjelly", "snntorch"):
         try:

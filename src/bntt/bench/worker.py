@@ -1,4 +1,4 @@
-"""One variant in a process of its own: builds its step, then does one for every line that it is sent.
+"""One variant in a process of its own: builds its step, then runs one for every line that it receives.
 
 ``python -m bntt.bench.worker '{"variant": ..., "case": {...}}'`` answers every line with one of JSON: seconds, and the
 peak of resident memory over what the process held before its first step.
@@ -42,7 +42,7 @@ def main(specification: str) -> int:
 
 
 def _resident(key: str) -> int:
-    """Bytes, from the kernel's own account; 0 where there is none."""
+    """Return bytes, from the kernel's own account; 0 where there is none."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -51,12 +51,12 @@ def _resident(key: str) -> int:
 
 
 def _gpu_memory(key: str) -> int:
-    """Bytes of PyTorch's tensors on the GPU, now or at most since the last step began."""
+    """Return bytes of PyTorch's tensors on the GPU, now or at most since the last step began."""
     return torch.cuda.memory_allocated() if key == "VmRSS" else torch.cuda.max_memory_allocated()
 
 
 def _return_freed_memory() -> None:
-    """What making the network left behind is not part of the base."""
+    """Return freed memory to the system: leftovers of making the network are not part of the base."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; elsewhere the base is that much larger
     if trim is not None:
         trim(0)

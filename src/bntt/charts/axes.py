@@ -1,4 +1,4 @@
-"""From where to where an axis goes, in files and on the page alike."""
+"""The range of an axis, in files and on the page alike."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bntt.charts.records import Axis, Bars, Chart, Forest, HeatMap, Histogram, I
 MEASURES: dict[type, str] = {Lines: "y", Bars: "y", Forest: "x", HeatMap: "value", Histogram: "y"}
 """The axis of values of each kind of chart."""
 LEAST = 1e-90
-"""Between the ends of an axis."""
+"""Least distance between the ends of an axis."""
 MARGIN = 0.05
-"""Beyond the values, of their range."""
+"""Margin beyond the values, as a share of their range."""
 
 
 def finite(values: Iterable[Number]) -> list[float]:
-    """The values that can be drawn."""
+    """Return the values that can be drawn."""
     return [float(value) for value in values if value is not None and math.isfinite(value)]
 
 
 def values_along(chart: Chart) -> list[float]:
-    """All that the axis of values has to have room for, of this chart and of panels that share its scale."""
+    """Return all values that the axis of values needs room for, of this chart and of panels that share its scale."""
     values: Iterable[Number] = ()
     match chart:
         case Lines():
@@ -58,12 +58,12 @@ def on_shared_scales(charts: Sequence[Chart]) -> list[Chart]:
 
 
 def is_logarithmic(axis: Axis, values: Iterable[float]) -> bool:
-    """Whether an axis can be logarithmic: something on it is above 0."""
+    """Return True if an axis can be logarithmic: something on it is above 0."""
     return axis.scale == "log" and any(value > 0 for value in values)
 
 
 def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
-    """The ends of an axis of values: with 0 in it where it is linear, a little beyond the values, and never beyond what
+    """Return the ends of an axis of values: with 0 in it if linear, a little beyond the values, and never beyond what
     is possible.
 
     >>> value_limits(Axis("accuracy", percent=True, low=0, high=1), [0.2, 0.99])
@@ -86,7 +86,7 @@ def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
 
 
 def place_limits(axis: Axis, places: Iterable[float]) -> tuple[float, float]:
-    """The ends of an axis of places: the first and the last, with half a step around where it counts."""
+    """Return the ends of an axis of places: the first and the last, with half a step around where it counts."""
     places = list(places) or [0.0, 1.0]
     if is_logarithmic(axis, places):
         above = [place for place in places if place > 0]
@@ -106,7 +106,7 @@ def _possible(axis: Axis, low: float, high: float) -> tuple[float, float]:
 
 
 def places_along(chart: Chart) -> list[float]:
-    """All places of lines."""
+    """Return all places of lines."""
     if not isinstance(chart, Lines):
         return []
     levels = [level.value for level in chart.levels if level.at == "x"]
@@ -114,12 +114,12 @@ def places_along(chart: Chart) -> list[float]:
 
 
 UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
-"""Letters for large numbers: from where on each is written, and what it stands for."""
+"""Letters for large numbers: the threshold from which each is written, and the value it stands for."""
 
 
 @dataclass(frozen=True)
 class Ruler:
-    """From ``low`` at the place ``start`` to ``high`` at ``end``, with ticks and what is written at them."""
+    """A scale from ``low`` at the place ``start`` to ``high`` at ``end``, with ticks and their labels."""
 
     low: float
     high: float
@@ -130,7 +130,7 @@ class Ruler:
     logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """The place of a value, within the axis."""
+        """Return the place of a value, within the axis."""
         low, high = self.low, self.high
         if self.logarithmic:
             low, high, value = (math.log10(max(v, 5e-324)) for v in (low, high, value))
@@ -139,11 +139,11 @@ class Ruler:
 
 
 def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places: bool = False, most: int = 6) -> Ruler:
-    """An axis that has room for these values.
+    """Make an axis that has room for these values.
 
     Args:
         places: whether it is an axis of places, which begins at the first; one of values has 0 in it.
-        most: about as many ticks as there is room for.
+        most: approximate number of ticks that there is room for.
     """
     low, high = (place_limits if places else value_limits)(axis, held)
     logarithmic = is_logarithmic(axis, held)
@@ -157,7 +157,7 @@ def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places
 
 
 def colour_ruler(axis: Axis, held: Sequence[float], start: float, end: float) -> Ruler:
-    """The scale of a heat map's colours: from the least value to the most."""
+    """Return the scale of a heat map's colours: from the least value to the most."""
     logarithmic = is_logarithmic(axis, held)
     held = [value for value in held if value > 0 or not logarithmic] or [0.0]
     low, high = min(held), max(held)
@@ -167,7 +167,7 @@ def colour_ruler(axis: Axis, held: Sequence[float], start: float, end: float) ->
 
 
 def ticks_of(low: float, high: float, most: int = 5) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten in between, at most that many and one.
+    """Return multiples of 1, 2 or 5 times a power of ten in between, at most ``most`` + 1 of them.
 
     >>> ticks_of(0.0, 1.0), ticks_of(0.0, 0.37)
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 0.1, 0.2, 0.3])
@@ -178,7 +178,7 @@ def ticks_of(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Powers of ten in between, at most about seven; of few decades 2 and 5 times as much too."""
+    """Return powers of ten in between, at most about seven; over few decades also 2 and 5 times as much."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     powers = range(first, last + 1)
     by = (1, 2, 5) if high <= 300 * low else (1,)
@@ -187,7 +187,7 @@ def _powers(low: float, high: float) -> list[float]:
 
 
 def _round(value: float) -> float:
-    """A number without what sums of decimal fractions leave behind."""
+    """Round away what sums of decimal fractions leave behind."""
     return float(f"{value:.12g}")
 
 

@@ -47,7 +47,7 @@ OTHERS = tuple(
         "bntt-scaled", "none",
     )
 )  # fmt: skip
-"""In turn for names that are no method's, far from each other; those of methods in the figure are left out."""
+"""Colours in turn for names that are no method's, well apart; those of methods in the figure are left out."""
 _LIGHT = ("#2a1a5e", "#2f4b9e", "#1f7a9c", "#1e9a7c", "#7aa82a", "#d09a00")
 _DARK = ("#c3a8ee", "#7aa7ff", "#41c4d1", "#4fcf9f", "#b5d95a", "#ffd166")
 _SHADES = 24
@@ -63,27 +63,27 @@ def _between(stops: Sequence[str], share: float) -> str:
 SHADES = tuple(
     Colour(f"s-{i}", *(_between(stops, i / (_SHADES - 1)) for stops in (_LIGHT, _DARK))) for i in range(_SHADES)
 )
-"""From the first layer to the last."""
+"""Shades from the first layer to the last."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """How the series of a figure are told apart: a colour and a number, by which marks are chosen."""
+    """The looks that tell the series of a figure apart: a colour and a number, which selects the marks."""
 
     colours: Mapping[str, Colour]
     numbers: Mapping[str, int]
 
     def colour(self, name: str, colour: str = "") -> Colour:
-        """The colour of a series, from its name and what its record says of colour."""
+        """Return the colour of a series, from its name and the colour in its record."""
         return self.colours[(colour or name).lower()]
 
     def number(self, name: str) -> int:
-        """The place of a name among the figure's names, from 0."""
+        """Return the place of a name among the figure's names, from 0."""
         return self.numbers[name]
 
 
 def looks_of(charts: Iterable[Chart]) -> Looks:
-    """Colours and numbers of all series of charts that are seen together: one name, one look.
+    """Choose colours and numbers of all series of charts that are seen together: one name, one look.
 
     >>> looks = looks_of([])
     >>> METHODS["bntt"].light
@@ -104,7 +104,7 @@ def looks_of(charts: Iterable[Chart]) -> Looks:
 
 
 def _series(chart: Chart) -> Iterator[tuple[str, str, bool]]:
-    """The name of each series, the key of its colour, and whether it takes a shade in order."""
+    """Yield the name of each series, the key of its colour, and whether it takes a shade in order."""
     match chart:
         case Lines():
             found = [(line.name, line.colour, not line.colour) for line in chart.lines]
@@ -121,7 +121,7 @@ def _series(chart: Chart) -> Iterator[tuple[str, str, bool]]:
 
 
 def _layer_groups(charts: Sequence[Chart]) -> list[list[str]]:
-    """The keys that take shades; charts that share one share the order, in which each keeps its own."""
+    """Return the keys that take shades; charts that share one share the order, in which each keeps its own."""
     groups = list[list[str]]()
     for chart in charts:
         keys = [key for _, key, in_order in _series(chart) if in_order]
@@ -143,7 +143,7 @@ def _merged(first: Sequence[str], second: Sequence[str]) -> list[str]:
 
 
 def style_rules() -> str:
-    """The page's rules that give every class its colour, in light and in the dark."""
+    """Return the page's rules that give every class its colour, in light and in dark mode."""
     every = (*METHODS.values(), *SHADES)
     light = "".join(f".{colour.css}{{--c:{colour.light}}}" for colour in every)
     dark = "".join(f".{colour.css}{{--c:{colour.dark}}}" for colour in every)

@@ -1,4 +1,4 @@
-"""Each kind of chart drawn into axes of matplotlib; gives what stands in the legend, by name."""
+"""Each kind of chart drawn into axes of matplotlib; returns the entries of the legend, by name."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
-"""By which series that are compared are told apart without colours."""
+"""Marks by which series that are compared are told apart without colours."""
 FEW = 40
-"""Points of a line that are marked, each by itself; of more, the line says enough."""
+"""Most points of a line that are marked individually; beyond that, the line is enough."""
 INVALID = "#a61b1b"
 INK = "0.2"
 Legend = dict[str, Any]
-"""What stands for each name."""
+"""The legend's sample of each name."""
 
 
 def wrapped(text: str, letters: int) -> str:
-    """A text in lines of at most so many letters; its own lines stay."""
+    """Wrap a text into lines of at most ``letters`` letters; its own lines stay."""
     return "\n".join(fill(line, letters) for line in text.splitlines())
 
 
@@ -48,7 +48,7 @@ def draw_chart(axes: Axes, chart: Chart, looks: Looks) -> Legend:
 
 
 def _open(values: Sequence[Number]) -> list[float]:
-    """NaN where there is no value: matplotlib leaves it open."""
+    """Return the values with NaN where there is none: matplotlib leaves a gap."""
     return [value if value is not None and math.isfinite(value) else math.nan for value in values]
 
 
@@ -74,7 +74,7 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
 
 
 def _spread(axes: Axes, line: Line, colour: str) -> None:
-    """A band, or a stroke at each place that has no neighbour to be joined with."""
+    """Draw a band, or a stroke at each place that has no neighbour to be joined with."""
     if not line.low or not line.high:
         return
     low, high = _open(line.low), _open(line.high)
@@ -90,7 +90,7 @@ def _crosses(axes: Axes, x: Sequence[Any], y: Sequence[Any]) -> Any:
 
 
 def _levels(axes: Axes, levels: Sequence[Level]) -> Legend:
-    """Marked heights are dashed, marked places dotted."""
+    """Draw marked heights dashed, marked places dotted."""
     legend: Legend = {}
     for level in levels:
         draw, style = (axes.axhline, "--") if level.at == "y" else (axes.axvline, ":")
@@ -157,7 +157,7 @@ def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
 
 
 def columns_are_turned(chart: HeatMap) -> bool:
-    """Whether the names of the columns have no room side by side."""
+    """Return True if the names of the columns have no room side by side."""
     return sum(len(name) + 1 for name in chart.columns[:FEW]) > 48
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """The formats, with what is left out of each so that the same figure gives the same bytes."""
 LETTERS = 13
-"""Of small print, in an inch."""
+"""Letters of small print in an inch."""
 HIGH = 36
-"""Letters that the name of an axis has room for from below to above."""
+"""Letters that fit along the height of an axis, for its name."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -93,7 +93,7 @@ def _columns(charts: Sequence[Chart]) -> int:
 
 
 def _size(chart: Chart) -> tuple[float, float]:
-    """Inches that a chart takes, with all that is written around it."""
+    """Return the inches that a chart takes, with all that is written around it."""
     match chart:
         case Bars():
             width = max(4.8, 1.2 + 0.2 * len(chart.names) * (1 if chart.stacked else 1 + len(chart.bars)))
@@ -112,17 +112,17 @@ def _size(chart: Chart) -> tuple[float, float]:
 
 
 def _inches(names: Sequence[str]) -> float:
-    """The length of the longest name."""
+    """Return the length of the longest name, in inches."""
     return max(map(len, names), default=0) / LETTERS
 
 
 def _are_turned(chart: Bars) -> bool:
-    """Whether the names of bars have no room side by side."""
+    """Return True if the names of bars have no room side by side."""
     return sum(len(name) + 2 for name in chart.names) > 54
 
 
 def _frame(axes: Axes, chart: Chart, letters: int) -> None:
-    """Title, note, names, limits and ticks."""
+    """Draw title, note, names, limits and ticks."""
     note = wrapped(chart.note, letters + 6)
     small = isinstance(chart, Image)
     title = wrapped(chart.title, max(12, letters - 4))
@@ -153,7 +153,7 @@ def _frame(axes: Axes, chart: Chart, letters: int) -> None:
 
 
 def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = False) -> None:
-    """One axis: scale, ends, ticks and name, as the page chooses them."""
+    """Set up one axis: scale, ends, ticks and name, as the page chooses them."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     scale, drawn = ruler(axis, held, 0, 1, places=not (values or which == "y"), most=8), getattr(axes, f"{which}axis")
@@ -175,7 +175,7 @@ def _bar_names(axes: Axes, chart: Bars) -> None:
 
 
 def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
-    """Put one legend beside all charts for what several show or one has no room for; below other charts their own."""
+    """Put one legend beside all charts for what several show or one lacks room for; below other charts their own."""
     names = [name for _, legend in legends for name in legend]
     beside: Legend = {}
     for number, (axes, legend) in enumerate(legends):
@@ -202,7 +202,7 @@ def _below(axes: Axes, legend: Legend, columns: int) -> None:
 
 
 def _named(make: Any, legend: Legend, **options: Any) -> None:
-    """Names are set afterwards: matplotlib would leave out those that begin with an underscore."""
+    """Set names afterwards: matplotlib would leave out those that begin with an underscore."""
     shown = make(list(legend.values()), ["-"] * len(legend), fontsize=8, frameon=False, **options)
     for text, name in zip(shown.get_texts(), legend, strict=True):
         text.set_parse_math(False)

@@ -33,11 +33,11 @@ from bntt.charts.text import in_words
 
 TOP, RIGHT, BOTTOM = 24.0, 20.0, 34.0
 BAR, GAP = 9.0, 6.0
-"""One bar, and what is between the groups of bars."""
+"""Height of one bar, and of the gap between the groups of bars."""
 ROW, CELL = 20.0, 15.0
-"""Of a forest, and of a heat map."""
+"""Heights of a row of a forest, and of a heat map."""
 SHADE = METHODS["bn"].css
-"""Of heat maps: from the ground, where there is little, to this."""
+"""Strongest shade of heat maps, which start from the background, where there is little."""
 
 
 def _left(names: Sequence[str]) -> float:
@@ -45,7 +45,7 @@ def _left(names: Sequence[str]) -> float:
 
 
 def bar_height(chart: Bars) -> float:
-    """Of the whole drawing."""
+    """Return the height of the whole drawing."""
     return TOP + len(chart.names) * _group(chart) + BOTTOM
 
 
@@ -54,7 +54,7 @@ def _group(chart: Bars) -> float:
 
 
 def bars(chart: Bars, looks: Looks) -> Iterator[Markup]:
-    """Lying bars, one group below the other."""
+    """Draw horizontal bars, one group below the other."""
     left, bottom = _left(chart.names), bar_height(chart) - BOTTOM
     scale = ruler(chart.y, values_along(chart), left, WIDTH - RIGHT)
     yield from _frame(scale, chart.y, bottom)
@@ -82,12 +82,12 @@ def _spread(bar: Bar, number: int, scale: Ruler, y: float) -> Iterator[Markup]:
 
 
 def forest_height(chart: Forest) -> float:
-    """Of the whole drawing."""
+    """Return the height of the whole drawing."""
     return TOP + ROW * len(chart.entries) + BOTTOM
 
 
 def forest(chart: Forest, looks: Looks) -> Iterator[Markup]:
-    """A mark on its interval, a row each."""
+    """Draw a mark on its interval, one row each."""
     left, bottom = _left([entry.name for entry in chart.entries]), forest_height(chart) - BOTTOM
     scale = ruler(chart.x, values_along(chart), left, WIDTH - RIGHT)
     yield from _frame(scale, chart.x, bottom)
@@ -115,12 +115,12 @@ def _frame(scale: Ruler, axis: Axis, bottom: float) -> Iterator[Markup]:
 
 
 def heat_map_height(chart: HeatMap) -> float:
-    """Of the whole drawing."""
+    """Return the height of the whole drawing."""
     return TOP + CELL * len(chart.rows) + BOTTOM + 6
 
 
 def heat_map(chart: HeatMap) -> Iterator[Markup]:
-    """Cells that are the stronger the more they measure; one without a value is crossed by a line."""
+    """Draw cells that are the stronger the more they measure; one without a value is crossed out by a line."""
     left, bottom = _left(chart.rows), TOP + CELL * len(chart.rows)
     width = (WIDTH - RIGHT - left) / max(1, len(chart.columns))
     scale = colour_ruler(chart.value, values_along(chart), 0.08, 1.0)
@@ -143,7 +143,7 @@ def heat_map(chart: HeatMap) -> Iterator[Markup]:
 
 
 def draw(chart: Chart, looks: Looks) -> Markup:
-    """A chart with its text alternative."""
+    """Draw a chart with its text alternative."""
     match chart:
         case Lines():
             body, height = lines(chart, looks), HEIGHT
@@ -163,7 +163,7 @@ def draw(chart: Chart, looks: Looks) -> Markup:
 
 
 def legend_of(chart: Chart, looks: Looks) -> list[tuple[Markup, str]]:
-    """What stands for each name of a chart; nothing where there is but one series."""
+    """Return the sample of each name of a chart; nothing where there is only one series."""
     found = list(_legend(chart, looks))
     return found if len(found) > 1 else []
 

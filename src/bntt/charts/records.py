@@ -1,6 +1,6 @@
-"""A chart as a frozen record: what is shown, never how. Whoever measures makes one; files and the page draw the same.
+"""A chart as a frozen record: what is shown, never how. A measurement makes one; files and the page draw the same.
 
-A ``Figure`` is what one file holds: several charts under a title that says run and dataset. Colours are meanings: a
+A ``Figure`` is the content of one file: charts under a title that says run and dataset. Colours have meanings: a
 layer's place among the layers, or the name of a method, which has the same colour in every picture
 (:mod:`bntt.charts.colours`).
 """
@@ -18,21 +18,21 @@ Scale = Literal["linear", "log"]
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis measures."""
+    """The quantity along an axis."""
 
     label: str
-    """With its unit, in parentheses."""
+    """Name, with its unit in parentheses."""
     percent: bool = False
-    """Whether values are shares, 0 to 1, written as percentages."""
+    """True if values are shares, 0 to 1, written as percentages."""
     whole: bool = False
-    """Whether it counts: no ticks between whole numbers."""
+    """True if it counts: no ticks between whole numbers."""
     scale: Scale = "linear"
     low: Number = None
-    """The lowest value that is possible; nothing is drawn below it."""
+    """The lowest possible value; nothing is drawn below it."""
     high: Number = None
-    """The highest value that is possible; nothing is drawn above it."""
+    """The highest possible value; nothing is drawn above it."""
     shown: tuple[float, ...] = ()
-    """Values of other panels, which a scale that they share has room for as well."""
+    """Values of other panels for which a shared scale needs room as well."""
 
 
 STEPS = Axis("time step", whole=True)
@@ -52,11 +52,11 @@ class Line:
     high: Sequence[Number] = ()
     dashed: bool = False
     invalid: Sequence[int] = ()
-    """Places in ``x`` whose numbers are worth nothing; they are crossed out."""
+    """Places in ``x`` whose numbers are invalid; they are crossed out."""
     stepped: bool = False
-    """Whether a value holds up to the next place, as counts between edges do."""
+    """True if a value holds up to the next place, as counts between edges do."""
     joined: bool = True
-    """Whether the points are joined; those of single starts are not."""
+    """True if the points are joined; those of single starts are not."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Lines:
     lines: Sequence[Line]
     levels: Sequence[Level] = ()
     note: str = ""
-    """What was run, or how to read it."""
+    """The run, or how to read the chart."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Bar:
     low: Sequence[Number] = ()
     high: Sequence[Number] = ()
     points: Sequence[Sequence[float]] = ()
-    """For each name the values of the single starts."""
+    """Values of the single starts, for each name."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a forest: a value, its interval, and the single values that it comes from."""
+    """One row of a forest: a value, its interval, and the single values behind it."""
 
     name: str
     value: Number
@@ -144,7 +144,7 @@ class HeatMap:
     columns: Sequence[str]
     values: Sequence[Sequence[Number]]
     value: Axis
-    """What the colours measure."""
+    """The quantity that the colours measure."""
     note: str = ""
 
 
@@ -174,18 +174,18 @@ Chart = Lines | Bars | Forest | HeatMap | Histogram | Image
 
 @dataclass(frozen=True)
 class Figure:
-    """What one file shows: charts side by side, under a title that says run and dataset."""
+    """The content of one file: charts side by side, under a title that says run and dataset."""
 
     title: str
     charts: Sequence[Chart]
     columns: int = 0
     """Charts in a row; 0 leaves it to the renderer."""
     stem: str = field(default="")
-    """Of its file, where a measurement has several; "" is the measurement's own."""
+    """Stem of its file, where a measurement has several; "" is the measurement's own."""
 
 
 def over_steps(rows: Mapping[str, Sequence[Number]], *, methods: bool = False) -> list[Line]:
-    """A line for each row over steps counted from 1.
+    """Make a line for each row over steps counted from 1.
 
     Args:
         methods: whether the names are those of methods, which have colours of their own; layers by default.
@@ -194,7 +194,7 @@ def over_steps(rows: Mapping[str, Sequence[Number]], *, methods: bool = False) -
 
 
 def is_empty(chart: Chart) -> bool:
-    """Whether a chart has no value at all.
+    """Return True if a chart has no value at all.
 
     >>> is_empty(Lines("", STEPS, Axis("γ"), [Line("conv1", [1.0], [None])]))
     True

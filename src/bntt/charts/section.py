@@ -1,4 +1,4 @@
-"""A section of results: words, tables and charts, which know neither a terminal nor HTML."""
+"""A section of results: words, tables and charts, independent of terminal and HTML."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Literal
 from bntt.charts.records import Chart
 
 Mark = Literal["", "gap", "good", "bad", "open"]
-"""How a cell is told apart: by colour, and always by its words too."""
+"""Marks that distinguish a cell: by colour, and always by its words too."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a table: a text, what it is sorted by, and a note below it."""
+    """A table's cell: a text, the key it is sorted by, and a note below it."""
 
     text: str
     value: float | None = None
     note: str = ""
     mark: Mark = ""
     link: str = ""
-    """To a place of the page."""
+    """Link to a place of the page."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
-    """Below it."""
+    """Note below it."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Section:
     tables: tuple[Table, ...] = ()
     charts: tuple[Chart, ...] = ()
     folded: tuple[Table, ...] = ()
-    """Tables that a page opens for whoever wants them; a terminal shows them all."""
+    """Tables that a page folds until they are opened; a terminal shows them all."""
     gaps: tuple[str, ...] = ()
-    """What is missing, in words."""
+    """Descriptions of what is missing."""
 
 
 def gap(text: str) -> Cell:
-    """A cell of what there is not, which says so."""
+    """Make a cell that says that something is missing."""
     return Cell(text, mark="gap")
 
 
 def share(value: float | None, digits: int = 1, note: str = "") -> Cell:
-    """A share in percent.
+    """Format a share in percent.
 
     >>> share(0.5455).text, share(None).text
     ('54.5%', '–')
@@ -63,7 +63,7 @@ def share(value: float | None, digits: int = 1, note: str = "") -> Cell:
 
 
 def count(value: float | None) -> Cell:
-    """A number that counts.
+    """Format a number that counts.
 
     >>> count(5830.2).text, count(0.32).text
     ('5,830', '0.32')
@@ -74,7 +74,7 @@ def count(value: float | None) -> Cell:
 
 
 def number(value: float | None, form: str = "#.3g") -> Cell:
-    """A number of three digits, or as ``form`` says.
+    """Format a number with three digits, or as ``form`` says.
 
     >>> number(0.07).text, number(2336.0, "#.4g").text, number(0.1, ".3g").text
     ('0.0700', '2336', '0.1')
@@ -83,12 +83,12 @@ def number(value: float | None, form: str = "#.3g") -> Cell:
 
 
 def interval(low: float | None, high: float | None) -> Cell:
-    """The two ends of an interval of shares."""
+    """Format the two ends of an interval of shares."""
     return Cell("–") if low is None or high is None else Cell(f"{low:.1%} to {high:.1%}", low)
 
 
 def plural(number: int, what: str) -> str:
-    """A count with its noun.
+    """Return a count with its noun.
 
     >>> plural(1, "start"), plural(2, "start")
     ('1 start', '2 starts')
@@ -97,7 +97,7 @@ def plural(number: int, what: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time in the unit that suits it.
+    """Format a time in the unit that suits it.
 
     >>> duration(42.4), duration(1330.3), duration(9000), duration(None)
     ('42 s', '22 min', '2.5 h', 'not told')

@@ -1,6 +1,6 @@
-"""What charts of the page are made of: text that stays text, and shapes in classes of the page's style.
+"""Elements of charts on the page: text that stays text, and shapes in classes of the page's style.
 
-No shape has a style of its own: the page's policy refuses those, and classes take the reader's colours in the dark.
+No shape has a style of its own: the page's policy refuses those, and classes follow the reader's dark mode.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from bntt.charts.records import Axis, Histogram, Level, Line, Lines
 from bntt.charts.text import thinned
 
 WIDTH = 440.0
-"""Of every chart."""
+"""Width of every chart."""
 LETTER = 6.3
-"""The width of one in a label, about."""
+"""Approximate width of a letter in a label."""
 MARKS = (
     "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z",
     "M-2.7 -2.7h5.4v5.4h-5.4z",
@@ -33,7 +33,7 @@ CIRCLE = "M-2.6 0a2.6 2.6 0 1 0 5.2 0a2.6 2.6 0 1 0 -5.2 0z"
 
 
 def digits(value: float) -> str:
-    """A coordinate, short.
+    """Format a coordinate, short.
 
     >>> digits(2.0), digits(1 / 3)
     ('2', '0.33')
@@ -42,29 +42,29 @@ def digits(value: float) -> str:
 
 
 def path(way: str, kind: str) -> Markup:
-    """A path of a class."""
+    """Draw a path of a class."""
     return Markup('<path d="{}" class="{}"/>').format(way, kind)
 
 
 def shape(x: float, y: float, way: str, kind: str) -> Markup:
-    """A small path at a place."""
+    """Draw a small path at a place."""
     return Markup('<path d="{}" transform="translate({} {})" class="{}"/>').format(way, digits(x), digits(y), kind)
 
 
 def mark(x: float, y: float, number: int, colour: Colour) -> Markup:
-    """The mark of a series at a point."""
+    """Draw the mark of a series at a point."""
     return shape(x, y, MARKS[number % len(MARKS)], f"m {colour.css}")
 
 
 def rectangle(x: float, y: float, width: float, height: float, kind: str, opacity: float = 1.0) -> Markup:
-    """A bar, or a cell of a heat map, which is the fainter the less there is."""
+    """Draw a bar, or a cell of a heat map, which is the fainter the less there is."""
     faint = Markup(' fill-opacity="{}"').format(digits(opacity)) if opacity < 1 else ""
     ends = (digits(x), digits(y), digits(width), digits(height))
     return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"{}/>').format(*ends, kind, faint)
 
 
 def text(x: float, y: float, words: str, place: str, kind: str = "") -> Markup:
-    """Words that begin ("start"), end or have their middle at a place."""
+    """Draw words that begin ("start"), end or have their middle at a place."""
     classed = Markup(' class="{}"').format(kind) if kind else ""
     return Markup('<text x="{}" y="{}" text-anchor="{}"{}>{}</text>').format(
         digits(x), digits(y), place, classed, escape(words)
@@ -72,13 +72,13 @@ def text(x: float, y: float, words: str, place: str, kind: str = "") -> Markup:
 
 
 def shortened(name: str, width: float) -> str:
-    """A name, or its beginning where it has no room."""
+    """Return a name, or its beginning where it has no room."""
     most = max(2, int(width / LETTER))
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def swatch(inner: Markup, width: int = 24) -> Markup:
-    """What stands beside a name in a legend."""
+    """Draw the sample beside a name in a legend."""
     return Markup('<svg viewBox="0 0 {} 12" width="{}" height="12" aria-hidden="true" class="swatch">{}</svg>').format(
         width, width, inner
     )
@@ -89,11 +89,11 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 24.0, 40.0
 FEW = 40
 """Points of a line that are marked one by one."""
 MOST_POINTS = 400
-"""Of one line; of more, evenly many are drawn."""
+"""Most points of one line; of more, an evenly spaced selection is drawn."""
 
 
 def lines(chart: Lines, looks: Looks) -> Iterator[Markup]:
-    """Bands below lines below levels."""
+    """Draw bands below lines below levels."""
     y = ruler(chart.y, values_along(chart), HEIGHT - BOTTOM, TOP)
     x = ruler(chart.x, places_along(chart), LEFT + 6, WIDTH - RIGHT, places=True, most=8)
     yield from _frame(x, y, chart.x, chart.y)
@@ -106,7 +106,7 @@ def lines(chart: Lines, looks: Looks) -> Iterator[Markup]:
 
 
 def histogram(chart: Histogram, looks: Looks) -> Iterator[Markup]:
-    """Stairs over the edges, of a single series filled."""
+    """Draw stairs over the edges, filled for a single series."""
     y = ruler(chart.y, values_along(chart), HEIGHT - BOTTOM, TOP)
     x = ruler(chart.x, finite(chart.edges), LEFT + 6, WIDTH - RIGHT, places=True, most=8)
     yield from _frame(x, y, chart.x, chart.y)
@@ -137,7 +137,7 @@ def _level(level: Level, x: Ruler, y: Ruler) -> Markup:
 
 
 def _stretches(line: Line, x: Ruler, y: Ruler) -> list[list[tuple[float, float]]]:
-    """The points of a line, which is open where there is no value."""
+    """Return the points of a line in stretches, broken where there is no value."""
     found: list[list[tuple[float, float]]] = [[]]
     for i in thinned(len(line.x), MOST_POINTS):
         value = line.y[i]
@@ -170,7 +170,7 @@ def _way(stretch: list[tuple[float, float]], *, stepped: bool) -> str:
 
 
 def _band(line: Line, x: Ruler, y: Ruler, css: str) -> Markup:
-    """An interval along the line; a stroke where a place has no neighbour to be joined with."""
+    """Draw an interval along the line; a stroke where a place has no neighbour to be joined with."""
     if not line.low or not line.high:
         return Markup("")
     bounds = [

@@ -1,4 +1,4 @@
-"""A chart as text, for whoever does not see it: in words, and as a table of its numbers."""
+"""A chart as text, for those who cannot see it: a description, and a table of its numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from bntt.charts.section import Cell, Table
 
 MOST_SERIES = 12
 MOST_VALUES = 12
-"""Of each, in words; more are counted."""
+"""Most values of each that a description lists; more are counted."""
 
 
 def number_text(value: Number, axis: Axis) -> str:
-    """A value as tables and words write it.
+    """Format a value for tables and descriptions.
 
     >>> number_text(0.5455, Axis("accuracy", percent=True)), number_text(1234.5, Axis("spikes"))
     ('54.5%', '1,234')
@@ -28,7 +28,7 @@ def number_text(value: Number, axis: Axis) -> str:
 
 
 def interval_text(low: Number, high: Number, axis: Axis) -> str:
-    """An interval in words; "" where there is none.
+    """Describe an interval; "" where there is none.
 
     >>> interval_text(0.5, 0.6, Axis("accuracy", percent=True)), interval_text(None, 1.0, Axis("loss"))
     ('50.0% to 60.0%', '')
@@ -37,8 +37,8 @@ def interval_text(low: Number, high: Number, axis: Axis) -> str:
 
 
 def in_words(chart: Chart) -> str:
-    """What a chart shows: of each line where it begins, ends and is highest; the values of bars and rows; the ends of
-    what colours measure."""
+    """Describe a chart: where each line begins, ends and is highest; the values of bars and rows; the ends of
+    what the colours measure."""
     match chart:
         case Lines():
             lines = " ".join(_line(line, chart) for line in chart.lines[:MOST_SERIES])
@@ -123,11 +123,11 @@ def _counts(name: str, chart: Histogram) -> str:
 
 
 MOST_ROWS = 100
-"""Of a chart's table; of more, evenly many are shown, and it says so."""
+"""Most rows of a chart's table; of more, an evenly spaced selection is shown, and it says so."""
 
 
 def thinned(total: int, most: int) -> list[int]:
-    """Evenly many of ``total`` places, the first and the last among them.
+    """Select evenly spaced places among ``total``, including the first and the last.
 
     >>> thinned(5, 9), thinned(10, 4)
     ([0, 1, 2, 3, 4], [0, 3, 6, 9])
@@ -138,7 +138,7 @@ def thinned(total: int, most: int) -> list[int]:
 
 
 def table_of(chart: Chart) -> Table:
-    """The numbers of a chart; an image has none."""
+    """Tabulate the numbers of a chart; an image has none."""
     match chart:
         case Lines():
             return _lines(chart)
@@ -202,7 +202,7 @@ def _at(line: Line, place: int | None, chart: Lines) -> Cell:
 def _cell(
     value: Number, axis: Axis, low: Sequence[Number] = (), high: Sequence[Number] = (), *, invalid: bool = False
 ) -> Cell:
-    """A value, with its interval as a note; ``low`` and ``high`` hold one bound or none."""
+    """Make a cell of a value, with its interval as a note; ``low`` and ``high`` hold one bound or none."""
     text = number_text(value, axis)
     interval = interval_text(low[0], high[0], axis) if low and high else ""
     return Cell(f"{text} INVALID", value, interval, "bad") if invalid else Cell(text, value, interval)

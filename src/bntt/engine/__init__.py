@@ -1,1 +1,1 @@
-"""How networks run fast: the numbers of :mod:`bntt.ops`, sooner and in less memory."""
+"""Fast execution of networks: the numbers of :mod:`bntt.ops`, sooner and in less memory."""

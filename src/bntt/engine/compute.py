@@ -1,4 +1,4 @@
-"""How to compute: one frozen choice, checked where it is made. It changes what is computed in rounding alone."""
+"""The choice of how to compute, frozen and checked when it is made. It changes results only by rounding."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ BackendName = Literal["auto", "reference", "cpu", "triton"]
 blocks on them, or an error. ``"auto"``: the C++ kernels for every block that they know, where the input is on the
 processor, and plain PyTorch for the rest. Triton's must be asked for by name: nobody has proven them on a GPU yet."""
 Events = Literal["measured", "fixed", "never"]
-"""When a layer goes event-driven: below the crossover that is measured on this machine; by a fixed rule, the same in
+"""The rule for going event-driven: below the crossover that is measured on this machine; by a fixed rule, the same in
 every run; or never. See :mod:`bntt.engine.crossover`."""
 Recompute = Literal["auto", "never"] | Annotated[int, Limits(at_least=1, unit="steps")]
-"""Whether a backward pass finds the currents and spikes of all time steps (``"never"``), or computes them again so many
-steps at a time; ``"auto"`` does that where memory would not suffice, and never where sums are added up over processes:
-what is free may differ between them. See :mod:`bntt.engine.graph.spans`."""
+"""Recomputation in the backward pass: none, currents and spikes of all time steps are kept (``"never"``); or that many
+steps at a time; ``"auto"`` recomputes where memory would not suffice, and never where sums are added up over processes:
+their free memory may differ. See :mod:`bntt.engine.graph.spans`."""
 Precision = Literal["fp32", "bf16-grad", "bf16"]
-"""Of the products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: the forward pass as in fp32, dense gradients in
-bfloat16, factors and products; ``"bf16"``: forward products too, and currents and gradients lie in memory as bfloat16.
-Statistics, membranes and sums over chunks are float32 in all, and so is the sum that an event-driven product is."""
+"""Precision of products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: forward pass as in fp32, dense gradients in
+bfloat16, factors and products; ``"bf16"``: forward products too, with currents and gradients stored as bfloat16.
+Statistics, membranes and sums over chunks are always float32, and so is the sum of an event-driven product."""
 KernelName = Literal["cpu", "triton"]
-"""Whose kernels: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
+"""The kernels to use: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
 Reduce = Callable[["Tensor"], "Tensor"]
 """The sum over all processes of a float64 tensor, which it may write over."""
 
@@ -72,7 +72,7 @@ class ComputeOptions:
 @named_keywords
 @dataclass(frozen=True)
 class Compute(ComputeOptions):
-    """What a network computes with, and how much it keeps.
+    """The backend and precision a network computes with, and how much it keeps.
 
     ``reduce`` connects processes that train one network on parts of a batch, and makes batch statistics those of the
     whole; no recipe says it. It is called once in the forward pass and once in the backward pass for every layer under
@@ -95,10 +95,10 @@ class Compute(ComputeOptions):
 
     @property
     def kernels(self) -> KernelName:
-        """Whose kernels blocks run on where they are fused."""
+        """The kernels that fused blocks run on."""
         return "triton" if self.backend == "triton" else "cpu"
 
     @property
     def insists(self) -> bool:
-        """Whether a block that cannot be fused is an error: it would not have the backend or precision asked for."""
+        """True if a block that cannot be fused is an error: it would not have the backend or precision asked for."""
         return self.backend in ("cpu", "triton") or self.precision != "fp32"

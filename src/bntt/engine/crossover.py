@@ -18,7 +18,7 @@ from bntt.engine.synapse import Spikes, Synapse
 
 FIXED_DENSITY = 0.5
 FIXED_WEIGHTS = 32 * 32
-"""The fixed rule goes event-driven below so many events per input, in layers of so many pairs of channels."""
+"""The fixed rule goes event-driven below ``FIXED_DENSITY`` events per input, from this many pairs of channels on."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ _MEASURED: dict[str, float] = {}
 
 
 def remembered() -> dict[str, float]:
-    """What was measured in this process, so that another can go on with the same choices.
+    """Return the crossovers measured in this process, so that another process can reuse them.
 
     >>> remember(remembered())
     """
@@ -41,12 +41,12 @@ def remembered() -> dict[str, float]:
 
 
 def remember(measured: Mapping[str, float]) -> None:
-    """Take what another process measured; a layer of the same shape with so many threads is not measured again."""
+    """Adopt another process's measurements; a layer of the same shape and thread count is not measured again."""
     _MEASURED.update(measured)
 
 
 def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool, bool]:
-    """Whether a layer's forward pass and its weight gradient go event-driven for this input; only the processor does.
+    """Decide if a layer's forward pass and its weight gradient go event-driven for this input; only on the processor.
 
     >>> from bntt.engine.synapse import Geometry
     >>> floats = Spikes(torch.ones(1, 1, 1, 1, 4))
@@ -66,7 +66,7 @@ def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool,
 
 
 def crossover(synapse: Synapse, x: Spikes) -> Crossover:
-    """The crossover of a layer on this machine, measured when a layer of its shape first runs with so many threads.
+    """Return a layer's crossover here, measured when a layer of its shape first runs with this number of threads.
 
     Each direction by the type of its own dense way, so that precisions with one forward pass also go one way there.
     """

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 PLAIN = (Tensor, nn.Parameter, nn.Buffer)
-"""Types whose values lie where :meth:`Tensor.data_ptr` says; a subclass of anybody's may keep them elsewhere."""
+"""Types whose values lie where :meth:`Tensor.data_ptr` says; a custom subclass may keep them elsewhere."""
 
 
 class KernelInputError(TypeError):

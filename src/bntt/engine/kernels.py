@@ -1,4 +1,4 @@
-"""Sets of kernels: what one can do, which are here, and why not. Nothing ever switches in silence."""
+"""Sets of kernels: what each can do, which are here, and why not. Nothing ever switches silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bntt.ops.folded import AnyNeuron
 
 @runtime_checkable
 class Kernels(Protocol):
-    """What a set of kernels does, as functions of a module; :mod:`bntt.engine.scan` says what each is."""
+    """The functions that a set of kernels provides, as a module; :mod:`bntt.engine.scan` documents each."""
 
     def moments(self, current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]: ...
 
@@ -40,7 +40,7 @@ class Kernels(Protocol):
 
 
 def open_kernels(name: KernelName) -> Kernels:
-    """The set of this name; each is loaded when it is first asked for."""
+    """Open the set of this name; each is loaded when it is first asked for."""
     if name == "triton":
         from bntt.engine.triton import launch as triton_kernels
 
@@ -61,11 +61,11 @@ class Backend:
     name: str
     available: bool
     detail: str
-    """What it uses, or why it cannot run."""
+    """Detail of what it uses, or the reason it cannot run."""
 
 
 def backends() -> list[Backend]:
-    """All implementations, whether they can run here, and why not.
+    """List all implementations, whether they can run here, and why not.
 
     >>> backends()[0].name
     'reference'
@@ -74,7 +74,7 @@ def backends() -> list[Backend]:
 
 
 def find_backend(name: str) -> Backend:
-    """One implementation by its name.
+    """Find one implementation by its name.
 
     >>> find_backend("reference").available
     True
@@ -83,7 +83,7 @@ def find_backend(name: str) -> Backend:
 
 
 def device_of(name: str) -> str:
-    """The kind of device that a backend's kernels run on; Triton's interpreter is only for where there is no GPU.
+    """Return the kind of device that a backend's kernels run on; Triton's interpreter is only used without a GPU.
 
     >>> device_of("cpu")
     'cpu'
@@ -141,7 +141,7 @@ def _cpu() -> Backend:
 
 
 def _triton() -> Backend:
-    """Triton takes a second to load, so it is only looked for."""
+    """Look for Triton without loading it, which takes a second."""
     if find_spec("triton") is None:
         return Backend("triton", False, "the package triton is not installed")
     unproven = "checked in Triton's interpreter, never run on a GPU by its authors: compare with 'reference' first"

@@ -1,4 +1,4 @@
-"""What the kernels are told of a layer's neurons, its normalisation and its pooling."""
+"""Descriptions of a layer's neurons, normalisation and pooling for the kernels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PoolSize = tuple[int, int]
 
 
 def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
-    """The kernels' number of a neuron's surrogate, and its two constants.
+    """Return the kernels' number of a neuron's surrogate, and its two constants.
 
     Raises:
-        TypeError: if it is none that they know.
+        TypeError: if they do not know it.
 
     >>> surrogate_constants(Neuron())
     (0, 0.3, 0.0)
@@ -47,7 +47,7 @@ class NeuronTables(NamedTuple):
     threshold: Tensor
     """sign θ."""
     amount: Tensor
-    """What a soft reset takes."""
+    """Amount that a soft reset subtracts."""
     per_threshold: Tensor
     """1/θ."""
     surrogate_first: Tensor
@@ -55,12 +55,12 @@ class NeuronTables(NamedTuple):
 
     @property
     def step(self) -> int:
-        """Elements from one step's row to the next."""
+        """Number of elements from one step's row to the next."""
         return 0 if len(self.leak) == 1 else self.leak.shape[1]
 
 
 def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None = None) -> NeuronTables:
-    """The tables of a neuron, float32, without their graph.
+    """Return the tables of a neuron, float32, without their graph.
 
     Raises:
         TypeError: if the neuron has a gain or a bias: the kernels take them as an :class:`Affine`.
@@ -91,12 +91,12 @@ def _wide(table: Table) -> float | Tensor:
 
 
 def neuron_steps(neuron: AnyNeuron, first: int, last: int) -> AnyNeuron:
-    """What a neuron is in the steps from ``first`` until before ``last``."""
+    """Restrict a neuron to the steps from ``first`` until before ``last``."""
     return neuron.steps(first, last) if isinstance(neuron, FoldedNeuron) else neuron
 
 
 def learned_leak(neuron: AnyNeuron) -> Tensor | None:
-    """λ, of the layer or of every channel, where it learns.
+    """Return λ, of the layer or of every channel, if it learns.
 
     >>> learned_leak(Neuron()) is None
     True
@@ -105,7 +105,7 @@ def learned_leak(neuron: AnyNeuron) -> Tensor | None:
 
 
 def leak_gradient(sums: Tensor, shape: torch.Size) -> Tensor:
-    """dL/dλ of one leak or of every channel's.
+    """Return dL/dλ of one leak or of every channel's.
 
     Args:
         sums: of every step and channel, ``[T, C]``.
@@ -126,12 +126,12 @@ class Affine:
 
     @staticmethod
     def identity(steps: int, channels: int, device: torch.device) -> Affine:
-        """z is the current."""
+        """Return the map whose z is the current."""
         zeros = torch.zeros(steps, channels, dtype=torch.float32, device=device)
         return Affine(zeros, torch.ones_like(zeros), zeros)
 
     def before(self, neuron: AnyNeuron) -> Affine:
-        """What comes before the neuron: scale and shift are a folded one's own gain and bias."""
+        """Return the map before the neuron: scale and shift are a folded one's own gain and bias."""
         if not isinstance(neuron, FoldedNeuron):
             return self
         return Affine(self.mean, torch.ones_like(self.scale), torch.zeros_like(self.shift))
@@ -147,27 +147,27 @@ class SpikeGrad:
     values: Tensor
     """``[T, B, H', W', C]``, or ``[1, ...]`` where all steps share it."""
     scale: float = 1.0
-    """Without the window's 1 / area."""
+    """Factor of the values, without the window's 1 / area."""
 
     def of_type(self, dtype: torch.dtype) -> SpikeGrad:
-        """The same, contiguous and of a type."""
+        """Return the same, contiguous and of a type."""
         return SpikeGrad(self.values.to(dtype).contiguous(), self.scale)
 
 
 @dataclass(frozen=True)
 class Reverse:
-    """What the reverse scan reads."""
+    """The inputs of the reverse scan."""
 
     current: Tensor
     affine: Affine
     inverse: Tensor
     """``1 / √(σ² + ε)``, ``[T, C]``."""
     neuron: AnyNeuron | None
-    """Of these steps; None where there is none."""
+    """Neuron of these steps; None where there is none."""
     window: PoolSize
     grad: SpikeGrad
     membrane: Tensor | None = None
-    """What the scan started from, ``[B, H, W, C]``; None is rest. It is left as it is."""
+    """Membrane the scan started from, ``[B, H, W, C]``; None is rest. It is not modified."""
     carry: Tensor | None = None
     """dL/d(membrane after the last step), ``[B, H, W, C]``; it becomes the one before the first step. None: no later
     step follows."""

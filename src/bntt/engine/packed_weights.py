@@ -1,4 +1,4 @@
-"""Weights as passes without gradients took them, kept from step to step: to pack them anew is most of what one step of
+"""Weights packed for passes without gradients, kept from step to step: packing them anew is most of what one step of
 one sample costs."""
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from bntt.engine.compute import Precision
 from bntt.engine.synapse import Geometry, Synapse
 
 _changes = 0
-"""How often anybody's weights may have changed without their version counters knowing."""
+"""Number of times that weights may have changed unseen by their version counters."""
 
 
 def weights_changed() -> None:
-    """Say that values of weights were changed where PyTorch does not see it: through ``.data``, NumPy or a pointer.
+    """Report that values of weights were changed where PyTorch does not see it: through ``.data``, NumPy or a pointer.
 
-    A state of :meth:`~bntt.nn.SpikingNetwork.advance` carries weights in the kernels' layout. They are taken
+    A state of :meth:`~bntt.nn.SpikingNetwork.advance` carries weights in the kernels' layout. They are packed
     anew when a parameter is replaced, changed in place, or after any optimizer's step; a write past PyTorch's version
-    counters is the one change that must be told.
+    counters is the one change that must be reported.
 
     >>> import bntt, torch
     >>> net, x = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=4).eval(), torch.ones(2, 1, 4)
@@ -38,7 +38,7 @@ register_optimizer_step_post_hook(lambda *_: weights_changed())  # fused optimiz
 
 
 BIASES = 4
-"""How many biases of one weight are kept: layers that share it have their own, and one that was replaced is gone."""
+"""Number of biases kept per weight: layers that share it have their own, and a replaced one is dropped."""
 
 
 class _Held(NamedTuple):
@@ -49,9 +49,9 @@ class _Held(NamedTuple):
 
 
 class Prepared:
-    """Synapses by their weight and bias, each as long as neither is changed or replaced.
+    """A cache of synapses by their weight and bias, each valid as long as neither is changed or replaced.
 
-    Threads that advance from one state share it: what is in it is finished.
+    Threads that advance from one state share it: its entries are finished.
 
     >>> import torch
     >>> weight, kept = nn.Parameter(torch.ones(2, 4)), Prepared()
@@ -61,14 +61,14 @@ class Prepared:
     """
 
     def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
-        """A copy, or what is read from a file, begins without any."""
+        """Start empty when copied or read from a file."""
         return Prepared, ()
 
     def __init__(self) -> None:
         self._held: dict[tuple[int, int], _Held] = {}
 
     def synapse(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision) -> Synapse:
-        """The weights of one layer, as they are now."""
+        """Return the weights of one layer, as they are now."""
         if not (_has_versions(weight) and (bias is None or _has_versions(bias))):
             return Synapse(weight, bias, geometry, precision)
         key, version = (id(weight), id(bias)), (_changes, *_version(weight), *_version(bias), geometry, precision)
@@ -82,7 +82,7 @@ class Prepared:
 
 
 def _has_versions(tensor: Tensor) -> bool:
-    """Whether it is a module's own; others are of one pass, and those of inference mode count no versions."""
+    """Return True if it is a module's own; others are of one pass, and those of inference mode count no versions."""
     return isinstance(tensor, nn.Parameter) and not tensor.is_inference()
 
 

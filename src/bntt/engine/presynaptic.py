@@ -1,4 +1,4 @@
-"""What arrives at a layer's weights, counted by place: what every synaptic operation comes from."""
+"""Arrivals at a layer's weights, counted by place: the source of every synaptic operation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Lease
 
 MOST_SIZES = 4096
-"""More sizes than averages of spikes have, unless they are taken over whole images of 64 by 64."""
+"""Limit on distinct sizes: more than averages of spikes have, unless taken over whole images of 64 by 64."""
 WITHIN = 1e-3
-"""How far from a whole number of spikes one value may be, for the rounding of averages."""
+"""Tolerance for one value to be a whole number of spikes, for the rounding of averages."""
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What arrived at the weights of a layer, by step and place, summed over batch and channels.
+    """The arrivals at the weights of a layer, by step and place, summed over batch and channels.
 
     A fully connected layer has one place.
     """
@@ -28,18 +28,18 @@ class Arrivals:
     amount: Float64[Tensor, "S H W"]
     """Σ|x|: k spikes that were averaged over an area of A places are worth k / A."""
     active: Int64[Tensor, "S H W"]
-    """How many x are not 0."""
+    """Number of x that are not 0."""
     sizes: Float64[Tensor, " N"] | None
-    """Every |x| that may have come, but 0, each once; None where there were more than ``MOST_SIZES``."""
+    """Every |x| that may have come, except 0, each once; None where there were more than ``MOST_SIZES``."""
 
     def __add__(self, other: object) -> Arrivals:
-        """Of the same steps of more samples."""
+        """Add the arrivals of more samples in the same steps."""
         if not isinstance(other, Arrivals):
             return NotImplemented
         return Arrivals(self.amount + other.amount, self.active + other.active, _together([self.sizes, other.sizes]))
 
     def are_whole(self, worth: float) -> bool:
-        """Whether every x is a whole number of spikes that are worth so much each.
+        """Return True if every x is a whole number of spikes worth ``worth`` each.
 
         >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
         >>> Arrivals(one, 2 * one.long(), torch.tensor([0.25, 0.75]).double()).are_whole(0.25)
@@ -52,19 +52,19 @@ class Arrivals:
 
 
 def joined_arrivals(parts: Sequence[Arrivals]) -> Arrivals:
-    """Of consecutive steps, as of one run of them."""
+    """Join the arrivals of consecutive steps into those of one run."""
     amount, active = torch.cat([part.amount for part in parts]), torch.cat([part.active for part in parts])
     return Arrivals(amount, active, _together([part.sizes for part in parts]))
 
 
 def _together(parts: Sequence[Tensor | None]) -> Tensor | None:
-    """All sizes of several inputs."""
+    """Merge the sizes of several inputs."""
     known = [sizes for sizes in parts if sizes is not None]
     return _few(torch.cat(known)) if len(known) == len(parts) else None
 
 
 def _few(sizes: Tensor) -> Tensor | None:
-    """Each size once; None where there are too many."""
+    """Return each size once; None where there are too many."""
     if len(sizes) > 4 * MOST_SIZES and len(torch.unique(sizes[: 2 * MOST_SIZES])) > MOST_SIZES:
         return None
     found: Tensor = torch.unique(sizes)
@@ -72,7 +72,7 @@ def _few(sizes: Tensor) -> Tensor | None:
 
 
 def arrivals(x: Spikes, lease: Lease, *, places: bool = True) -> Arrivals:
-    """What a layer's input ``[S, B, H, W, C]`` brings to its weights.
+    """Count what a layer's input ``[S, B, H, W, C]`` brings to its weights.
 
     Args:
         lease: where buffers come from.
@@ -104,14 +104,14 @@ Counted = tuple[Tensor, Tensor, Tensor | None]
 
 
 def _added(values: Shaped[Tensor, "S B H W C"]) -> Counted:
-    """Of real numbers, a step at a time."""
+    """Count real numbers, one step at a time."""
     amount = torch.stack([step.abs().sum((0, 3), dtype=torch.float64) for step in values])
     sizes = _together([_few(step[step != 0].abs()) for step in values])
     return amount, torch.stack([(step != 0).sum((0, 3)) for step in values]), sizes
 
 
 def _counted(values: Shaped[Tensor, "S B H W C"], largest: int, lease: Lease) -> Counted:
-    """Of counts; or of signed spikes, whose sign says nothing here."""
+    """Count integer counts; or signed spikes, whose sign does not matter here."""
     if values.device.type != "cpu":
         wide = values.to(torch.int16)
         sizes = _whole(int(wide.abs().max()), values)
@@ -128,12 +128,12 @@ def _counted(values: Shaped[Tensor, "S B H W C"], largest: int, lease: Lease) ->
 
 
 def _whole(largest: int, values: Tensor) -> Tensor:
-    """All counts that there may be."""
+    """Return all possible counts."""
     return torch.arange(1, largest + 1, dtype=torch.float64, device=values.device)
 
 
 def _over_batch(counts: Shaped[Tensor, "S B H W C"], largest: int) -> Int64[Tensor, "S H W"]:
-    """The sum over batch and channels: in bytes as long as none can overflow, which is thirty times as fast."""
+    """Sum over batch and channels: in bytes as long as none can overflow, which is thirty times as fast."""
     parts = torch.split(counts, max(1, 255 // max(1, largest)), 1)
     sums = [part.sum(1, dtype=torch.uint8) for part in parts]
     if len(sums) == 1:

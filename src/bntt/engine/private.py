@@ -1,4 +1,4 @@
-"""What is used of PyTorch that PyTorch does not promise, in one place; each has a test that says what breaks."""
+"""All uses of private PyTorch features, in one place; each has a test that says what breaks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch.utils._device import DeviceContext
 
 
 def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 numbers itself (AVX-512 BF16 or AMX); emulated, they would be slow."""
+    """Return True if this processor multiplies bfloat16 natively (AVX-512 BF16 or AMX); emulation would be slow."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def being_traced() -> bool:
-    """Whether ``torch.jit.trace`` records what is done.
+    """Return True while ``torch.jit.trace`` is recording.
 
     >>> being_traced()
     False
@@ -23,7 +23,7 @@ def being_traced() -> bool:
 
 
 def being_watched() -> bool:
-    """Whether a mode sees every operation of PyTorch's, such as a ``FlopCounterMode``.
+    """Return True if a mode sees every PyTorch operation, as ``FlopCounterMode`` does.
 
     >>> being_watched()
     False
@@ -32,8 +32,8 @@ def being_watched() -> bool:
 
 
 def being_overridden() -> bool:
-    """Whether a mode gives PyTorch's functions another meaning. One that only says where new tensors go does not: what
-    the kernels make says that itself.
+    """Return True if a mode overrides PyTorch's functions. One that only says where new tensors go does not count:
+    the kernels state the device of what they make themselves.
 
     >>> with torch.device("cpu"):
     ...     being_overridden()
@@ -44,7 +44,7 @@ def being_overridden() -> bool:
 
 
 def being_transformed() -> bool:
-    """Whether forward-mode differentiation or a function transform (``torch.func``) is on.
+    """Return True if forward-mode differentiation or a function transform (``torch.func``) is on.
 
     >>> being_transformed()
     False
@@ -53,7 +53,7 @@ def being_transformed() -> bool:
 
 
 def is_mapped(tensor: torch.Tensor) -> bool:
-    """Whether a tensor stands for many, one for each turn of ``torch.func.vmap``: its values cannot be looked at.
+    """Return True if a tensor stands for many, one for each turn of ``torch.func.vmap``: its values are hidden.
 
     >>> is_mapped(torch.ones(2))
     False
@@ -67,12 +67,12 @@ def is_mapped(tensor: torch.Tensor) -> bool:
 
 
 def keeps_graph() -> bool:
-    """In a backward pass: whether it was asked to keep the graph for another one."""
+    """Return True in a backward pass that was asked to keep the graph for another one."""
     return bool(torch._C._autograd._get_current_graph_task_keep_graph())
 
 
 def has_global_hooks() -> bool:
-    """Whether somebody wants to see what goes through every module.
+    """Return True if a global hook observes every module.
 
     >>> has_global_hooks()
     False
@@ -81,15 +81,15 @@ def has_global_hooks() -> bool:
 
 
 def has_hooks(module: torch.nn.Module) -> bool:
-    """Whether somebody wants to see what goes through a module."""
+    """Return True if a hook observes a module."""
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
 
 
 def parts_of(module: torch.nn.Module, name: str = "") -> list[tuple[str, torch.nn.Module, list[torch.Tensor]]]:
-    """A module and all that it is made of, each with its own parameters and buffers: ``named_modules`` in a tenth of
-    the time, which is asked of every block in every call.
+    """List a module and all its parts, each with its own parameters and buffers: ``named_modules`` in a tenth of
+    the time, since every block does this in every call.
 
     >>> [name for name, _, _ in parts_of(torch.nn.Sequential(torch.nn.ReLU()))]
     ['', '0']

@@ -20,7 +20,7 @@ from bntt.ops.lif import lif_sequence
 
 
 def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> tuple[Tensor, Tensor]:
-    """Mean and biased variance ``[T, C]`` over all but the first and last axis; ``copy`` takes the values on the way.
+    """Return mean and biased variance ``[T, C]`` over all but the first and last axis; ``copy`` receives the values.
 
     >>> import torch
     >>> mean, var = moments(torch.tensor([[[[[1.0]]], [[[3.0]]]]]))
@@ -31,7 +31,7 @@ def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName 
 
 
 def pooled_shape(current: Tensor, window: PoolSize) -> tuple[int, ...]:
-    """The shape of the counts that a scan over ``current`` gives.
+    """Return the shape of the counts that a scan over ``current`` outputs.
 
     >>> import torch
     >>> pooled_shape(torch.empty(4, 2, 5, 5, 8), (2, 2))
@@ -87,7 +87,7 @@ def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor, slope: Tensor, *
 
 
 def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
-    """``z = scale (current - mean) + shift`` of some steps into ``out``, float32: what a residual sum adds up, where no
+    """Write ``z = scale (current - mean) + shift`` into ``out``, float32: what a residual sum adds up, where no
     neuron of the layer takes it. Beside the layer's weights it costs next to nothing, so it is plain PyTorch.
 
     >>> import torch
@@ -125,7 +125,7 @@ def _drive_grad(grad: SpikeGrad, t: int) -> Tensor:
 def scan_reference(
     current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, membrane: Tensor | None = None
 ) -> Tensor:
-    """The twin of :func:`scan` in plain PyTorch, differentiable: mean spikes of every window.
+    """Run the twin of :func:`scan` in plain PyTorch, differentiable: mean spikes of every window.
 
     >>> import torch
     >>> from bntt.ops.lif import Neuron

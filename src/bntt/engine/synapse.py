@@ -24,7 +24,7 @@ from bntt.engine.workspace import WORKSPACE
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a weight layer is, without its weights. A fully connected layer is a 1x1 convolution of 1x1 images."""
+    """The shape of a weight layer, without its weights. A fully connected layer is a 1x1 convolution of 1x1 images."""
 
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
@@ -32,7 +32,7 @@ class Geometry:
     groups: int = 1
 
     def out_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the output.
+        """Return height and width of the output.
 
         >>> Geometry(padding=(1, 1)).out_size((8, 8), (3, 3))
         (8, 8)
@@ -46,14 +46,14 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Spikes:
-    """What drives a layer: counts (uint8) worth ``scale`` each; signed spikes (int8) or real numbers (float32) as they
+    """The input of a layer: counts (uint8) worth ``scale`` each; signed spikes (int8) or real numbers (float32) as they
     are, which only the dense way takes."""
 
     values: Tensor
     """``[T, B, H, W, C]``; counts are contiguous."""
     scale: float = 1.0
     largest: int = 1
-    """The largest count that there can be."""
+    """The largest possible count."""
     density: float = 1.0
     """Mean count: events per place."""
 
@@ -65,7 +65,7 @@ class Spikes:
         return Spikes(self.values[first:last], self.scale, self.largest, self.density)
 
     def floats(self) -> Tensor:
-        """The values as contiguous floats.
+        """Return the values as contiguous floats.
 
         >>> Spikes(torch.tensor([[[[[3]]]]], dtype=torch.uint8), scale=0.25).floats().item()
         0.75
@@ -76,7 +76,7 @@ class Spikes:
 
     @contextmanager
     def as_floats(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
-        """The same, in a buffer that is given back afterwards."""
+        """Return the same, in a buffer that is given back afterwards."""
         if self.values.dtype == dtype:
             yield self.values.contiguous()
             return
@@ -84,7 +84,7 @@ class Spikes:
             yield self.floats_into(lease.take(*self.values.shape, dtype=dtype, device=self.values.device))
 
     def count_over_time(self) -> Tensor:
-        """The sum of the counts over all steps, float32, ``[B, H, W, C]``: in bytes as long as none can overflow, which
+        """Sum the counts over all steps, float32, ``[B, H, W, C]``: in bytes as long as none can overflow, which
         is thirty times as fast as in floats.
 
         >>> Spikes(torch.full((300, 1, 1, 1, 1), 2, dtype=torch.uint8), largest=2).count_over_time().item()
@@ -94,7 +94,7 @@ class Spikes:
         return torch.stack(groups).sum(0, dtype=torch.float32)
 
     def floats_into(self, out: Tensor) -> Tensor:
-        """The values as floats in ``out``."""
+        """Write the values as floats into ``out``."""
         if LIBRARY is not None and self.counted and out.dtype == torch.float32 and out.device.type == "cpu":
             size, threads = self.values.numel(), torch.get_num_threads()
             values, floats = (self.values, torch.uint8, size), (out, torch.float32, size)
@@ -129,11 +129,11 @@ class Synapse:
 
     @property
     def has_event_way(self) -> bool:
-        """Forward and weight gradient, of any stride, padding and height of the kernel."""
+        """True if forward and weight gradient have an event-driven way, for any stride, padding and kernel height."""
         return self.geometry.dilation == (1, 1) and self.geometry.groups == 1 and self.kernel[1] <= 16
 
     def forward(self, x: Spikes, *, events: bool, out: Tensor | None = None) -> Tensor:
-        """``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous: in ``out`` where one is given, except from a
+        """Return ``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous: in ``out`` if given, except from a
         dense convolution."""
         if events:
             return self._event_forward(x, out)
@@ -174,7 +174,7 @@ class Synapse:
                 total.add_(grad_out.flatten(0, 3).t() @ floats.flatten(0, 3))
 
     def input_grad(self, grad_out: Tensor, in_shape: tuple[int, int, int]) -> Tensor:
-        """dL/dx of some steps, ``[T, B, H, W, Ci]``, contiguous, of ``grad_out``'s type; ``in_shape`` is (H, W, Ci)."""
+        """Return dL/dx of some steps, ``[T, B, H, W, Ci]``, contiguous, as ``grad_out``; ``in_shape`` is (H, W, Ci)."""
         if self.linear:
             weight = self._weight(grad_out.dtype)
             return (grad_out.flatten(0, 3) @ weight).reshape(*grad_out.shape[:2], *in_shape)
@@ -191,7 +191,7 @@ class Synapse:
         return grads[0 if of == "input" else 1].to(grad_out.dtype)
 
     def _as_images(self, values: Tensor) -> Tensor:
-        """``[T·B, C, H, W]`` with the channels last in memory; but first, and in float32, where the layer strides.
+        """Return ``[T·B, C, H, W]`` with channels last in memory; but first, and in float32, if the layer strides.
 
         oneDNN 3.12 computes some strided convolutions wrong in bfloat16, or where the channels lie last, or crashes.
         """
@@ -201,7 +201,7 @@ class Synapse:
         return images.float().reshape(-1).view(images.shape)  # contiguous() would leave the strides of a single channel
 
     def _weight(self, dtype: torch.dtype) -> Tensor:
-        """As the dense ways take it."""
+        """Return the weights in the layout of the dense ways."""
         if dtype not in self._dense:
             weight, strided = self.weight.to(dtype), self.geometry.stride != (1, 1)
             if strided:  # as the images: a kernel of 1x1 is contiguous either way, and oneDNN looks at its strides
@@ -224,7 +224,7 @@ class Synapse:
             return out if sums is out else out.copy_(sums)
 
     def _packed_for(self, x: Spikes) -> Tensor:
-        """The weights as the event-driven kernels take them; others see them only when they are finished."""
+        """Return the weights packed for the event-driven kernels; others see them only when they are finished."""
         key = (x.scale, x.values.shape[-1])
         packed = self._packed.get(key)
         if packed is None:
@@ -235,7 +235,7 @@ class Synapse:
         return packed
 
     def _weights(self, x: Spikes) -> int:
-        """How many weights a kernel takes there to be, by the channels of its input."""
+        """Return the number of weights that a kernel expects, by the channels of its input."""
         return self.weight.shape[0] * x.values.shape[-1] * self.kernel[0] * self.kernel[1]
 
     def _out_shape(self, x: Spikes) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self._free: list[Tensor] = []
-        """The one that lay longest first."""
+        """Free buffers, the oldest first."""
         self._waiting = 0
         """Bytes of the free ones."""
         self._alive = 0
@@ -41,11 +41,11 @@ class Workspace:
         self._lock = threading.RLock()
 
     def lease(self) -> Lease:
-        """A lease that has nothing yet."""
+        """Return an empty lease."""
         return Lease(self)
 
     def take(self, size: int) -> Tensor:
-        """At least ``size`` bytes with no defined values: of those given back, if one fits without wasting half."""
+        """Take at least ``size`` bytes with undefined values: of those given back, if one fits without wasting half."""
         with self._lock:
             fitting = [i for i, held in enumerate(self._free) if size <= held.numel() < 2 * size + _SMALL]
             best = min(fitting, key=lambda i: self._free[i].numel(), default=None)
@@ -74,7 +74,7 @@ class Workspace:
                 self._waiting -= self._free.pop(0).numel()
 
     def free_bytes(self) -> int:
-        """How much was given back and waits."""
+        """Number of bytes that were given back and are free."""
         return self._waiting
 
     def clear(self) -> None:
@@ -99,10 +99,10 @@ class Lease:
     def __init__(self, space: Workspace) -> None:
         self._space = space
         self._out: dict[int, tuple[Tensor, bool]] = {}
-        """By their place in memory: all of the buffer, and whether it is the workspace's."""
+        """Buffers by their place in memory: all of the buffer, and whether it is the workspace's."""
 
     def take(self, *shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
-        """A buffer with no defined values.
+        """Take a buffer with undefined values.
 
         On a device other than the processor PyTorch's own allocator does what a workspace does, and graphs can
         capture it.
@@ -118,7 +118,7 @@ class Lease:
         return held[:size].view(dtype).view(shape)
 
     def owns(self, buffer: Tensor) -> bool:
-        """Whether a tensor lies in a buffer of this lease."""
+        """Return True if a tensor lies in a buffer of this lease."""
         return buffer.untyped_storage().data_ptr() in self._out
 
     def give(self, *buffers: Tensor | None) -> None:
@@ -132,7 +132,7 @@ class Lease:
                 self._return(*self._remove(buffer))
 
     def keep(self, buffer: Tensor) -> Tensor:
-        """Let a buffer leave, to be somebody's for good.
+        """Let a buffer leave the lease for good.
 
         Raises:
             RuntimeError: if this lease does not have it.
@@ -141,7 +141,7 @@ class Lease:
         return buffer
 
     def pop_all(self) -> Lease:
-        """A lease of its own with everything that this one has: it outlives the end of this one."""
+        """Move everything into a new lease, which outlives the end of this one."""
         other = Lease(self._space)
         other._out, self._out = self._out, {}
         return other
@@ -171,4 +171,4 @@ class Lease:
 
 
 WORKSPACE = Workspace()
-"""The process's own, shared by all networks: a step of one network uses what a step of another left."""
+"""The workspace of the process, shared by all networks: a step of one network uses what a step of another left."""

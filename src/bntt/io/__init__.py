@@ -1,1 +1,1 @@
-"""Files: whole or not there, known by their digests, locked while they are written."""
+"""File access: files are written whole or not at all, known by their digests, locked while they are written."""

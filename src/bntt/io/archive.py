@@ -53,7 +53,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every file of an archive.
 
     Raises:
-        CheckpointError: if it is not the archive that its checksum was taken of, or holds anything but files below it.
+        CheckpointError: if it does not match its checksum, or holds anything but files below it.
     """
     try:
         payload = path.read_bytes()
@@ -99,7 +99,7 @@ def unpacked(folder: Path) -> Path:
 
 
 def packed_place(path: Path) -> Path | None:
-    """Tell where something that was unpacked belongs, ``FOLDER/NAME``; None for what lies there itself."""
+    """Return the place to which an unpacked path belongs, ``FOLDER/NAME``; None for what lies there itself."""
     for (folder, _), target in _UNPACKED.items():
         if path.is_relative_to(target):
             here = Path.cwd().resolve()

@@ -1,4 +1,4 @@
-"""A long computation in cells: each is a file with all its settings, so that what was interrupted goes on."""
+"""A long computation in cells: each is a file with all its settings, so that an interrupted one can resume."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]
     """Read a cell; None where there is none.
 
     Args:
-        settings: what it must have been computed with.
-        parse: makes the cell of its values; a ValueError if they are none.
+        settings: the settings it must have been computed with.
+        parse: makes the cell from its values; raises ValueError if they are invalid.
 
     Raises:
         CheckpointError: if the file is damaged.

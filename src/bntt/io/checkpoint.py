@@ -21,9 +21,9 @@ FORMAT = "2"
 MOST_HEAD = 32 << 20
 """Bytes of a header, with the facts: a training of ten thousand epochs takes a sixth of it."""
 _NO_SUM = ("·" * 32).encode()
-"""Stands where the checksum will: 64 bytes that JSON in ASCII, and so the facts, cannot hold."""
+"""Placeholder for the checksum: 64 bytes that JSON in ASCII, and so the facts, cannot hold."""
 TIED = "tied"
-"""The note of names that are another tensor's."""
+"""The note of names that refer to another name's tensor."""
 
 
 class CheckpointError(RuntimeError):
@@ -31,17 +31,17 @@ class CheckpointError(RuntimeError):
 
 
 class Checkpoint(NamedTuple):
-    """What one file holds."""
+    """The content of one file."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-    """Whatever JSON can hold."""
+    """Values that JSON can hold."""
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts.
 
-    Tensors that are one, as those of tied weights, are written once and read under all of their names.
+    Tensors that are one, like those of tied weights, are written once and read under all of their names.
 
     Raises:
         OSError: if it cannot be written; what was there before is then still there.
@@ -76,7 +76,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The facts of a checkpoint alone, verified too.
+    """Read the facts of a checkpoint alone, verified too.
 
     Raises:
         CheckpointError: if the file is missing or damaged, or of another format.
@@ -85,7 +85,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
-    """Read the weights of ``path`` into the model, those of the moving average where it holds one; returns the facts.
+    """Read the weights of ``path`` into the model, those of the moving average where it holds one; return the facts.
 
     Raises:
         CheckpointError: as :func:`read_checkpoint`; or if it is of another model (the first differing names and shapes
@@ -104,7 +104,7 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
 
 
 def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """How tensors differ from those of a model, or are what no model can have; in the order of their names.
+    """List how tensors differ from those of a model, or are what no model can have; in the order of their names.
 
     >>> import torch
     >>> misfits({"gamma": torch.ones(2)}, {"gamma": torch.ones(3)})
@@ -122,7 +122,7 @@ def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list
 
 
 def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
-    """A file's bytes and its header's notes, if it is what was written."""
+    """Read a file's bytes and its header's notes, if it is what was written."""
     payload = bytes_of(path)
     try:
         size = int.from_bytes(payload[:8], "little")
@@ -150,10 +150,10 @@ def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
 
 
 def bytes_of(path: Path, at_most: int | None = None) -> bytes:
-    """The bytes of a file; a pipe or a device is none, and is not waited for.
+    """Read the bytes of a file; a pipe or a device is not a file, and is not waited for.
 
     Raises:
-        CheckpointError: if it is missing, no file, larger than ``at_most``, or cannot be read.
+        CheckpointError: if it is missing, not a file, larger than ``at_most``, or cannot be read.
     """
     try:
         if path.exists() and not path.is_file():
@@ -180,10 +180,10 @@ def pack(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:
 
 
 def unpack(payload: bytes) -> dict[str, Tensor]:
-    """Read the tensors of such bytes under all of their names.
+    """Read the tensors of packed bytes under all of their names.
 
     Raises:
-        Exception: of bytes that are none, whatever safetensors makes of them; a ValueError, if a name stands for a
+        Exception: of invalid bytes, whatever safetensors makes of them; a ValueError, if a name stands for a
             tensor that is not there, or for another than its own.
     """
     size = int.from_bytes(payload[:8], "little")

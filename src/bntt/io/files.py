@@ -36,8 +36,8 @@ def write_whole(path: Path, payload: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable, where the system knows how: Windows opens no folder, and needs no such thing; some
-    file systems of networks refuse.
+    """Make a folder's names durable, where the system supports it: Windows opens no folder, and needs none of it; some
+    network file systems refuse.
 
     Raises:
         OSError: if it fails; what was written is there, but might not outlive a loss of power.
@@ -69,18 +69,18 @@ def _failure(error: OSError, path: Path, size: int) -> OSError:
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a whole file, as hexadecimal digits."""
+    """Return the checksum of a whole file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def digest_of_bytes(content: bytes) -> str:
-    """The SHA-256 of bytes, as hexadecimal digits."""
+    """Return the SHA-256 of bytes, as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def digest_of_text(text: str) -> str:
-    """The SHA-256 of a text in UTF-8; names of files that are none keep their bytes.
+    """Return the SHA-256 of a text in UTF-8; file names that are not UTF-8 keep their bytes.
 
     >>> digest_of_text("bntt")[:8]
     'ea180ba0'
@@ -89,7 +89,7 @@ def digest_of_text(text: str) -> str:
 
 
 def digest_of_values(values: Any) -> str:
-    """The SHA-256 of what JSON can hold, whatever the order of its keys.
+    """Return the SHA-256 of what JSON can hold, whatever the order of its keys.
 
     >>> digest_of_values({"a": 1, "b": 2}) == digest_of_values({"b": 2, "a": 1})
     True
@@ -98,10 +98,10 @@ def digest_of_values(values: Any) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: if it is none; lists within lists beyond what Python follows are none either.
+        ValueError: if it is not JSON; lists nested beyond what Python follows are not either.
 
     >>> parse_json('{"T": 8}')
     {'T': 8}
@@ -113,17 +113,17 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file of UTF-8.
+    """Read the value in a JSON file of UTF-8.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is not UTF-8, or no JSON.
+        ValueError: if it is not UTF-8, or not JSON.
     """
     return parse_json(path.read_text(encoding="utf-8"))
 
 
 def find_object(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is none that can be read."""
+    """Read the object in a JSON file; None where there is none that can be read."""
     try:
         values = read_json(path)
     except (OSError, ValueError):

@@ -22,7 +22,7 @@ _NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSU
 
 
 class RunLockedError(RuntimeError):
-    """Another process trains in this run directory."""
+    """A run directory that another process trains in."""
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def _lock(path: Path) -> BaseFileLock:
 
 
 def _system_lock(file: Path) -> BaseFileLock:
-    """Released by any thread, as a generator that is dropped may be."""
+    """Return a lock that any thread may release, like a generator that is dropped."""
     if "fallback_to_soft" in inspect.signature(BaseFileLock.__init__).parameters:  # filelock 3.32 and later
         return FileLock(file, thread_local=False, fallback_to_soft=False)
     return FileLock(file, thread_local=False)

@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, looked at before PyTorch opens them: weights in plain containers and nothing else.
+"""Files of ``torch.save``, inspected before PyTorch opens them: weights in plain containers and nothing else.
 
 PyTorch's restricted loader runs no code, yet knows more than weights need, and a few bytes may ask it for any amount of
 memory. So a file is read here as what it is, an archive of stored members or a row of pickles: its sizes add up to no
@@ -24,10 +24,10 @@ SAFE = "2.10"
 LARGEST = 2 << 30
 """Bytes of a file: far more than any of the networks here."""
 MOST_OPERATIONS = 1_000_000
-"""Of the pickles of a file; a VGG11 of 50 steps has 60,000."""
+"""Most operations in the pickles of a file; a VGG11 of 50 steps has 60,000."""
 MOST_MEMBERS = 100_000
 END = 22
-"""Bytes of what an archive ends with, where no comment follows: torch.save writes none."""
+"""Bytes of an archive's end record, without a comment: torch.save writes none."""
 _KINDS = ("BFloat16", "Bool", "Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short")
 KNOWN = {
     "collections OrderedDict",
@@ -35,7 +35,7 @@ KNOWN = {
     "torch._utils _rebuild_tensor_v2",
     *(f"torch {kind}Storage" for kind in _KINDS),
 }
-"""All that a file of weights has to name."""
+"""All names that a file of weights needs."""
 REFUSED = {
     "STACK_GLOBAL",
     "INST",
@@ -50,17 +50,17 @@ REFUSED = {
 }
 """Steps of a pickle that name or make things in ways that torch.save does not write."""
 ZIP, OLD = b"PK\3\4", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""What files begin with: since PyTorch 1.6, and before, when the paper's code was written."""
+"""Magic bytes of files: since PyTorch 1.6, and before, when the paper's code was written."""
 OLD_PICKLES = 5
-"""Of an older file: a number, a version, the writing machine, the object, the names of its storages."""
+"""Pickles of an older file: a number, a version, the writing machine, the object, the names of its storages."""
 
 
 class PickledError(ValueError):
-    """A file that is no file of weights; the message goes on after the file's name."""
+    """A file that does not hold weights; the message goes on after the file's name."""
 
 
 def read_pickled(path: Path) -> dict[str, Tensor]:
-    """The weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``.
+    """Read the weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``.
 
     The file is looked at first and then read by PyTorch's restricted loader alone; what that refuses is refused.
 
@@ -105,7 +105,7 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
 
 
 def _no_weights(name: object, value: object) -> str:
-    """Why an entry of a state dict is none; "" for a tensor of numbers that are there."""
+    """Return why an entry does not belong in a state dict; "" for a tensor of numbers that are there."""
     if not isinstance(name, str) or type(value) not in (Tensor, nn.Parameter):
         return f"is a {type(value).__name__}, and not a tensor by name"
     assert isinstance(value, Tensor)
@@ -138,7 +138,7 @@ def check_pickled(payload: bytes) -> None:
 
 
 def _pickle_of(payload: bytes) -> bytes:
-    """The pickle of an archive, whose members are looked at by their announced sizes."""
+    """Return the pickle of an archive, whose members are inspected by their announced sizes."""
     if not payload[-END:].startswith(b"PK\5\6"):
         raise PickledError("is not whole, or holds more after its end")
     try:
@@ -164,7 +164,7 @@ def _pickle_of(payload: bytes) -> bytes:
 
 
 def _check_steps(payload: bytes, pickles: int) -> None:
-    """Read pickles as text, one after another, and take none of their steps."""
+    """Read pickles as text, one after another, without executing their steps."""
     file, left = io.BytesIO(payload), MOST_OPERATIONS
     for _ in range(pickles):
         for name, value in _steps(file):

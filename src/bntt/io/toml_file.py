@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 DEEPEST = 20
-"""Tables within tables: far more than any file here has."""
+"""Limit of nested tables: far more than any file here has."""
 
 
 class TomlError(ValueError):
-    """A TOML file that is not there or cannot be read; the message names it and says what is wrong."""
+    """A TOML file that is missing or cannot be read; the message names it and says what is wrong."""
 
 
 def names_in(folder: str) -> list[str]:
@@ -36,7 +36,7 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
         largest: the most bytes that a file may have.
 
     Raises:
-        TomlError: on an unknown name, a file that is too large or no UTF-8, or bad TOML.
+        TomlError: on an unknown name, a file that is too large or not UTF-8, or bad TOML.
     """
     known = names_in(folder)
     if str(source) in known:

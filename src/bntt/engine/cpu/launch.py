@@ -41,7 +41,7 @@ def scan(
 
 
 def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
-    """Sums over rows of g, of g x̂, and of dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
+    """Return sums over rows of g, of g x̂, and of dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
     steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
     sums = torch.empty(3 if leak else 2, steps, channels, dtype=F64, device=CPU)
     job = _reverse_job(reverse)
@@ -52,7 +52,7 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
 
 
 def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
-    """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
+    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry."""
     current, job = reverse.current, _reverse_job(reverse)
     rows = current.shape[0] * current.shape[-1]
     job.give(offset=(offset, F32, rows))
@@ -62,7 +62,7 @@ def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor
 
 
 def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, signed: bool) -> Int8[Tensor, "T B C H W"]:
-    """The spikes of :mod:`bntt.ops.poisson` for these step keys, drawn by the compiled kernels.
+    """Draw the spikes of :mod:`bntt.ops.poisson` for these step keys by the compiled kernels.
 
     The same spikes as ``rate(x, uniform(keys, C, H, W))``, one byte each, with the channels last in memory.
 
@@ -127,7 +127,7 @@ def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -
 
 
 def _pooled(current: Tensor, window: PoolSize) -> int:
-    """How many windows all steps have."""
+    """Return the number of windows over all steps."""
     steps, images, height, width, channels = current.shape
     return steps * images * (height // window[0]) * (width // window[1]) * channels
 

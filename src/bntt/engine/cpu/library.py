@@ -14,7 +14,7 @@ VARIANTS = ("portable", "avx2", "avx512")
 
 
 def _fields(**of_type: tuple[Any, str]) -> Any:
-    """Fields of a structure: ``(type, "name name ...")`` in order."""
+    """Return the fields of a structure: ``(type, "name name ...")`` in order."""
     return [(name, kind) for kind, names in of_type.values() for name in names.split()]
 
 
@@ -83,7 +83,7 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
 
 
 def _open() -> tuple[Any, str]:
-    """The library, or None and why not."""
+    """Open the library; return None and the reason if it cannot be opened."""
     for suffix in EXTENSION_SUFFIXES:
         path = Path(__file__).with_name(f"kernels{suffix}")
         if path.exists():
@@ -103,7 +103,7 @@ LIBRARY, REASON = _open()
 
 
 def variants() -> list[str]:
-    """What this processor can run; the last is the one in use unless :func:`use_variant` says otherwise."""
+    """List variants this processor can run; the last is the one in use unless :func:`use_variant` says otherwise."""
     mask = LIBRARY.bntt_variants() if LIBRARY is not None else 0
     return [name for bit, name in enumerate(VARIANTS) if mask >> bit & 1]
 
@@ -114,7 +114,7 @@ def packed_size(job: Events) -> int:
 
 
 def use_variant(name: str | None = None) -> str:
-    """Use one instruction set from now on, in this process; None only asks which one is in use."""
+    """Use one instruction set from now on, in this process; None only queries the one in use."""
     return VARIANTS[LIBRARY.bntt_use_variant(-1 if name is None else VARIANTS.index(name))]
 
 

@@ -19,24 +19,24 @@ from bntt.ops.folded import AnyNeuron
 
 @dataclass(frozen=True)
 class Firing:
-    """The neurons of one node, while steps go through it: their membrane and the spikes that they give."""
+    """The neurons of one node, while steps go through it: their membrane and the spikes they emit."""
 
     neuron: AnyNeuron
-    """Of all steps of the run."""
+    """The neurons of all steps of the run."""
     first: int
-    """Which of these is the first that goes through."""
+    """Index of the first step that goes through."""
     window: PoolSize
     how: How
     membrane: Tensor
-    """``[B, H, W, C]``; it moves on from chunk to chunk."""
+    """``[B, H, W, C]``; it advances from chunk to chunk."""
     counts: Tensor
-    """Takes the spikes of every window and step."""
+    """Buffer for the spikes of every window and step."""
 
     @staticmethod
     def begin(
         neuron: AnyNeuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None, first: int
     ) -> Firing:
-        """For a current of all steps, ``[S, B, H, W, C]``, from a membrane, which is left as it is; None is rest."""
+        """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane, left unmodified; None is rest."""
         lease, device = how.lease, current.device
         membrane = lease.take(*current.shape[1:], device=device)
         membrane = membrane.zero_() if start is None else membrane.copy_(start)
@@ -44,7 +44,7 @@ class Firing:
         return Firing(neuron, first, window, how, membrane, counts)
 
     def chunk(self, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
-        """The next steps, of which ``begin`` is the first, counted from the pass's first."""
+        """Run the next steps, of which ``begin`` is the first, counted from the pass's first."""
         before, lease, kernels = None, self.how.lease, self.how.compute.kernels
         if measure.every_place:
             before = lease.take(*self.membrane.shape, device=self.membrane.device).copy_(self.membrane)
@@ -64,16 +64,16 @@ class Firing:
         return seen
 
     def spikes(self, fired: Tensor) -> Spikes:
-        """What they give on, of which so many fired."""
+        """Return the output spikes, given the number ``fired``."""
         area = self.window[0] * self.window[1]
         return Spikes(self.counts, 1 / area, area, density(self.how.compute, fired, self.counts))
 
 
 def density(compute: Compute, fired: Tensor, counts: Tensor) -> float:
-    """Events per place. A GPU is not asked: it would have to be waited for, and a graph cannot answer."""
+    """Return events per place. A GPU is not queried: that would block, and a graph cannot answer."""
     return float(fired.sum()) / max(1, counts.numel()) if compute.kernels == "cpu" else 1.0
 
 
 def fired(seen: Sequence[Seen]) -> Tensor:
-    """The spikes of consecutive parts by step and channel."""
+    """Join the spikes of consecutive parts, by step and channel."""
     return torch.cat([part.spikes for part in seen if part.spikes is not None])

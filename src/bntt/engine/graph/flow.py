@@ -21,18 +21,18 @@ from bntt.engine.workspace import Lease
 
 @dataclass
 class Value:
-    """What a node gives, or the input of the run."""
+    """The output of a node, or the input of the run."""
 
     spikes: Spikes | None
     held: Tensor | None
-    """The buffer of the lease that it lies in; None: it is not the pass's."""
+    """The buffer of the lease that it lies in; None: it does not belong to the pass."""
     readers: int
-    """Nodes that are yet to read it."""
+    """Number of nodes that have yet to read it."""
     keepers: int = 0
-    """Nodes whose backward pass reads it."""
+    """Number of nodes whose backward pass reads it."""
 
     def release(self, lease: Lease) -> None:
-        """Give it back if nobody needs it any more."""
+        """Give it back if nothing needs it any more."""
         if self.readers == self.keepers == 0:
             lease.give(self.held)
             self.spikes = self.held = None
@@ -40,21 +40,21 @@ class Value:
 
 @dataclass
 class Went:
-    """What went through, and what of it is kept for the way back."""
+    """The result of a forward pass, and what is kept of it for the backward pass."""
 
     out: Spikes
-    """What the last node gave; its buffer is the caller's to give back."""
+    """Output of the last node; the caller must give its buffer back."""
     ends: list[Start] = field(default_factory=list)
-    """Of every node."""
+    """End state of every node."""
     seen: list[Seen | None] = field(default_factory=list)
     found: list[Any] = field(default_factory=list)
     saved: list[Any] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
-    """The input, and what every node gave."""
+    """The input, and the output of every node."""
 
 
 def readers_of(nodes: Sequence[Node]) -> list[int]:
-    """How many nodes read each value; one more reads the last: who asked for it."""
+    """Count the nodes that read each value; the last has one more reader: the caller."""
     counts = [0] * len(nodes) + [1]
     for i, node in enumerate(nodes):
         for back in node.reads:
@@ -100,7 +100,7 @@ def forward(
 
 
 def forget(went: Went, lease: Lease) -> None:
-    """There will be no way back."""
+    """Release what was kept: no backward pass will follow."""
     for *_, buffers in went.saved:
         lease.give(*buffers)
     for value in went.values:
@@ -121,12 +121,12 @@ def backward(
     keep: bool,
     wants_input: bool,
 ) -> Towards | None:
-    """From the gradient of what the last node gave to that of the run's input.
+    """Propagate the gradient of the last node's output to the run's input.
 
     Args:
-        learned: the gradients of what every node learns, to which these steps' part is added, and what takes the norms
+        learned: the gradients of what every node learns, to which these steps' part is added, and buffers for the norms
             of each step's gradient towards its current.
-        keep: leave what was kept as it is, for another backward pass.
+        keep: do not modify what was kept, for another backward pass.
     """
     saved, values, lease = went.saved, went.values, passes[0].how.lease
     if not keep:  # what they hold is written over from here on, whether this comes to its end or not
@@ -152,7 +152,7 @@ def backward(
 
 
 def _added(one: Towards | None, other: Towards, lease: Lease) -> Towards:
-    """The sum of two gradients towards one value, in the buffer of either."""
+    """Add two gradients towards one value, in the buffer of either."""
     if one is None:
         return other
     (a, held), (b, held_b) = sorted((one, other), key=lambda t: (t.held is None, t.grad.values.dtype != torch.float32))

@@ -1,4 +1,4 @@
-"""One layer of a fused run: what it is made of, and what a pass over some of its steps finds, leaves and learns."""
+"""One layer of a fused run: its parts, and what a pass over some of its steps finds, leaves and learns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bntt.ops.norm import Moments
 from bntt.ops.pooling import Pooling, Window
 
 CHUNK_BYTES = 16 << 20
-"""Of a layer's current in one chunk of time steps: what a processor's last-level cache holds."""
+"""Bytes of a layer's current in one chunk of time steps: the size of a processor's last-level cache."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Layer(Node):
 
     geometry: Geometry
     flatten: bool
-    """Whether the input is flattened to ``C·H·W`` features first."""
+    """True if the input is flattened to ``C·H·W`` features first."""
     window: PoolSize
     neuron: AnyNeuron | None
-    """Of the run's steps; a folded one's gain and bias are ``gamma`` and ``beta``. None: there is none, and what leaves
-    the layer is its normalised current."""
+    """Neuron of the run's steps; a folded one's gain and bias are ``gamma`` and ``beta``. None: no neuron; the layer
+    outputs its normalised current."""
     weight: Tensor
     bias: Tensor | None
     gamma: Tensor
@@ -42,14 +42,14 @@ class Layer(Node):
     var: Tensor | None
     eps: float
     pooling: Pooling = Window(0)
-    """How the batch's statistics of several steps make those of one."""
+    """Rule that pools the batch's statistics of several steps into those of one."""
     sample_eps: float | None = None
     """ε of a normalisation of every sample and step over its channels and places, before the one by the tables above,
     which then only scales (layer normalisation); None: there is none."""
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether a step's normalisation needs the currents of all steps."""
+        """True if a step's normalisation needs the currents of all steps."""
         return self.batch_statistics and self.pooling.looks_ahead
 
     @property
@@ -64,11 +64,11 @@ class Layer(Node):
 
     @property
     def batch_statistics(self) -> bool:
-        """Whether mean and variance are the batch's, and not given."""
+        """True if mean and variance are the batch's, and not given."""
         return self.mean is None or self.var is None
 
     def enter(self, x: Spikes, lease: Lease | None = None) -> Spikes:
-        """The layer's input in the layout that it takes: itself, or moved, to a buffer of the lease if there is one."""
+        """Return the layer's input in its own layout: itself, or moved, to a buffer of the lease if there is one."""
         steps, batch, height, width, channels = x.values.shape
         if not self.flatten or height * width == 1:
             return x
@@ -81,20 +81,20 @@ class Layer(Node):
         return Spikes(moved[:, :, None, None, :], x.scale, x.largest, x.density)
 
     def leave(self, grad: Tensor, before: torch.Size) -> Tensor:
-        """The gradient of :meth:`enter`, for an input that was ``before``."""
+        """Return the gradient of :meth:`enter`, for an input that was ``before``."""
         if not self.flatten:
             return grad
         steps, batch, height, width, channels = before
         return grad.reshape(steps, batch, channels, height, width).permute(0, 1, 3, 4, 2).contiguous()
 
     def current_shape(self, x: Spikes) -> tuple[int, ...]:
-        """The shape of the synaptic current for an input that was entered."""
+        """Return the shape of the synaptic current for an input that was entered."""
         kernel = (1, 1) if self.weight.ndim == 2 else (self.weight.shape[2], self.weight.shape[3])
         size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), kernel)
         return (*x.values.shape[:2], *size, self.weight.shape[0])
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """What one step of it needs, see :class:`~bntt.engine.graph.node.Node`."""
+        """Return the memory that one step needs, see :class:`~bntt.engine.graph.node.Node`."""
         current = torch.empty(self.current_shape(self.enter(inputs[0])), dtype=torch.float32, device="meta")
         if self.neuron is None:
             return Size(Spikes(current), 2 * current.numel(), 0)
@@ -104,25 +104,25 @@ class Layer(Node):
 
 @dataclass(frozen=True)
 class Resolved:
-    """What the first forward pass over some steps finds out; a second one takes it as it is."""
+    """The findings of the first forward pass over some steps; a second pass reuses them."""
 
     affine: Affine
     inverse: Tensor
     """1/√(σ² + ε), ``[T, C]``."""
     moments: Moments | None
-    """The batch's that these steps were normalised by, where they were taken; of all processes."""
+    """The batch moments that normalised these steps, if they were taken; over all processes."""
     by_events: tuple[bool, bool]
-    """The forward pass and the weight gradient."""
+    """True where events were used: in the forward pass, in the weight gradient."""
     own: Moments | None = None
-    """Every step's own, where several steps' were pooled."""
+    """Moments of every single step, where several steps' were pooled."""
     past: Moments | None = None
-    """What the pooling was given of the steps before."""
+    """Pooled moments of the steps before."""
     carried: Moments | None = None
-    """What it keeps of these steps for those that follow."""
+    """Pooled moments kept for the steps that follow."""
 
 
 def joined(parts: Sequence[Resolved]) -> Resolved:
-    """What was found of consecutive steps, as of one run of them."""
+    """Join the findings of consecutive steps into those of one run."""
     if len(parts) == 1:
         return parts[0]
     affine = Affine(*(torch.cat([getattr(p.affine, name) for p in parts]) for name in ("mean", "scale", "shift")))
@@ -133,16 +133,16 @@ def joined(parts: Sequence[Resolved]) -> Resolved:
 
 @dataclass
 class Saved:
-    """What one layer of one forward pass leaves for the backward pass."""
+    """The state that one layer of one forward pass saves for the backward pass."""
 
     source: Spikes
-    """The input, as the layer took it."""
+    """The input, in the layer's layout."""
     moved: Tensor | None
     """The buffer that it was moved to; None: it was not."""
     before: torch.Size
     """The input's shape before the layer flattened it."""
     current: Tensor | None
-    """None: it is made again from the input."""
+    """The synaptic current; None: it is recomputed from the input."""
     found: Resolved
     start: Tensor | None
     """The membrane before the first of these steps, ``[B, H, W, C]``; None is rest."""
@@ -151,13 +151,13 @@ class Saved:
 
 
 def chunks(compute: Compute, *values: Tensor) -> Iterator[tuple[int, int]]:
-    """The first step and the one after the last of each chunk of some values of as many steps."""
+    """Yield the first step and the one after the last of each chunk of values with equally many steps."""
     steps, size = len(values[0]), chunk_steps(compute, *values)
     return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
 
 
 def chunk_steps(compute: Compute, *values: Tensor) -> int:
-    """How many steps of the largest are worked on at a time: on a GPU all."""
+    """Return the number of steps of the largest value per chunk: all on a GPU."""
     if compute.kernels != "cpu":
         return len(values[0])
     return max(1, CHUNK_BYTES // (4 * max(one[0].numel() for one in values)))

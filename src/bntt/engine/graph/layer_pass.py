@@ -32,26 +32,26 @@ from bntt.ops.norm import Moments, add_up, joined_moments
 
 
 class _Work(NamedTuple):
-    """What a forward pass works on."""
+    """The tensors that a forward pass works on."""
 
     source: Spikes
     current: Tensor
     firing: Firing | None
     drive: Tensor | None
-    """Takes the normalised current where there are no neurons, ``[S, B, H, W, C]``."""
+    """Buffer for the normalised current where there are no neurons, ``[S, B, H, W, C]``."""
     by_events: tuple[bool, bool]
 
 
 @dataclass(frozen=True)
 class LayerPass(NodePass):
-    """A layer in one pass, with its weights as the pass takes them."""
+    """A layer in one pass, with its weights in the layout of the pass."""
 
     node: Layer
     synapse: Synapse
 
     @staticmethod
     def begin(layer: Layer, how: How) -> LayerPass:
-        """With the weights as they were prepared, where they were."""
+        """Begin a pass, with prepared weights where there are some."""
         make = Synapse if how.prepared is None else how.prepared.synapse
         return LayerPass(layer, how, make(layer.weight, layer.bias, layer.geometry, how.compute.precision))
 
@@ -65,12 +65,12 @@ class LayerPass(NodePass):
 
     @property
     def agrees(self) -> bool:
-        """Whether its statistics are those of a batch of which this process has a part."""
+        """True if the statistics are of a batch of which this process has a part."""
         return self.compute.reduce is not None and self.node.batch_statistics
 
     @property
     def waits(self) -> bool:
-        """Whether no step can be normalised before all currents are there."""
+        """True if no step can be normalised before all currents are there."""
         return self.agrees or self.node.looks_ahead
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None) -> Passed:
@@ -114,7 +114,7 @@ class LayerPass(NodePass):
         return Passed(firing.spikes(fired(seen)), saved, keeps, after, whole, buffers, found)
 
     def _on(self, work: _Work, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
-        """What follows the normalisation of some steps."""
+        """Run what follows the normalisation of some steps."""
         if work.firing is not None:
             return work.firing.chunk(current, affine, begin, measure)
         assert work.drive is not None
@@ -168,7 +168,7 @@ class LayerPass(NodePass):
         return [Towards(SpikeGrad(left), held)]
 
     def _reverse(self, done: Saved, current: Tensor, grad: SpikeGrad, first: int, carry: Carry) -> Reverse:
-        """What followed the normalisation, for the way back."""
+        """Return the reverse of what followed the normalisation, for the backward pass."""
         layer, neuron = self.node, self.node.neuron
         if neuron is not None:
             grad, neuron = grad.of_type(current.dtype), neuron_steps(neuron, first, first + len(current))
@@ -176,7 +176,7 @@ class LayerPass(NodePass):
         return Reverse(current, affine, inverse, neuron, layer.window, grad, done.start, carry.membrane)
 
     def _made_again(self, done: Saved) -> Tensor:
-        """The current of a pass that did not keep it."""
+        """Recompute the current of a pass that did not keep it."""
         shape, source = self.node.current_shape(done.source), done.source
         current = self.lease.take(*shape, dtype=self.synapse.forward_dtype, device=source.values.device)
         for begin, end in self._chunks(current, source.values):
@@ -198,7 +198,7 @@ class LayerPass(NodePass):
     def _normalisation(
         self, current: Tensor, copy: Tensor | None, steps: slice, past: Moments | None, by_events: tuple[bool, bool]
     ) -> Resolved:
-        """Of some steps; ``copy`` takes their current on the way."""
+        """Resolve some steps; ``copy`` receives their current on the way."""
         if self.node.batch_statistics:
             own = self._moments(current, copy)
             return by_batch(self.node, steps, own, past, by_events)
@@ -221,12 +221,12 @@ class LayerPass(NodePass):
         return chunks(self.compute, *values)
 
     def _current(self, source: Spikes, out: Tensor, by_events: tuple[bool, bool]) -> tuple[Tensor, Tensor | None]:
-        """The synaptic current of some steps, and ``out`` if it is yet to be copied there."""
+        """Return the synaptic current of some steps, and ``out`` if it has yet to be copied there."""
         given = self.synapse.forward(source, events=by_events[0], out=out)
         return given, None if given.data_ptr() == out.data_ptr() else out
 
     def _waited(self, work: _Work, first: int, past: Moments | None) -> Resolved:
-        """All currents, and then their normalisation, by the moments of all processes."""
+        """Compute all currents, then their normalisation, by the moments of all processes."""
         own = joined_moments(
             [
                 self._moments(*self._current(work.source.steps(begin, end), work.current[begin:end], work.by_events))
@@ -240,8 +240,8 @@ class LayerPass(NodePass):
     def _synapse_backward(
         self, done: Saved, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
     ) -> tuple[Tensor | None, Tensor]:
-        """Weight gradient into ``weight_grad``; the input's over ``grad_current`` where it has room, and where it
-        lies."""
+        """Add the weight gradient to ``weight_grad``; return the input's, over ``grad_current`` if it fits, and its
+        buffer."""
         synapse, source, events = self.synapse, done.source.values, done.found.by_events[1]
         input_grad, held = None, grad_current
         if wants_input:

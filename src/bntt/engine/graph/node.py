@@ -1,4 +1,4 @@
-"""What a run is made of: nodes. Each reads values that nodes before it give, and gives one; together they are a graph.
+"""The nodes of a run. Each reads values that nodes before it output, and outputs one; together they are a graph.
 
 A node is a description without memory; a pass is one node while some time steps go through it, forward and backward.
 """
@@ -26,56 +26,56 @@ class Node(ABC):
     """One node of a run."""
 
     reads: tuple[int, ...] = (-1,)
-    """The values that it reads, counted back from it: -1 is what the node before it gives, and for the first one the
+    """The values that it reads, counted back from it: -1 is the output of the node before it, and for the first one the
     run's input."""
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
-        """What gets a gradient from it, the weights first; None where there is none."""
+        """The tensors that get a gradient from it, the weights first; None where there is none."""
         return ()
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether a step needs those after it."""
+        """True if a step needs those after it."""
         return False
 
     @abstractmethod
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """What one step of it needs, for inputs of one step that have shapes and no values."""
+        """Return the memory that one step needs, for inputs of one step that have shapes and no values."""
 
 
 class Size(NamedTuple):
-    """What a node keeps of one step for the backward pass."""
+    """The memory that a node keeps of one step for the backward pass."""
 
     out: Spikes
-    """What it gives, without values."""
+    """The output, without values."""
     floats: int
-    """Elements of four bytes."""
+    """Number of four-byte elements."""
     bytes: int
-    """Elements of one."""
+    """Number of one-byte elements."""
 
 
 @dataclass(frozen=True)
 class How:
-    """How the nodes of a pass are to work."""
+    """The settings of the nodes of a pass."""
 
     compute: Compute
     lease: Lease
-    """Where their buffers come from."""
+    """The source of their buffers."""
     measure: Measure = Measure()
     drops: bool = False
-    """Whether currents are not kept for the backward pass, which makes them again."""
+    """True if currents are not kept for the backward pass, which recomputes them."""
     prepared: Prepared | None = None
-    """Weights as earlier steps took them, for passes without gradients."""
+    """Weights prepared in earlier steps, for passes without gradients."""
 
 
 class Start(NamedTuple):
-    """What a node carries from some steps to the next."""
+    """The state that a node carries from some steps to the next."""
 
     membrane: Tensor | None = None
     """``[B, H, W, C]``; None is rest."""
     past: Moments | None = None
-    """What the pooling of its statistics keeps of the steps before."""
+    """State of the pooling of its statistics over the steps before."""
 
 
 @dataclass
@@ -87,20 +87,20 @@ class Carry:
 
 
 class Passed(NamedTuple):
-    """What the forward pass of a node gives; its buffers are the lease's."""
+    """The result of a node's forward pass; its buffers belong to the lease."""
 
     out: Spikes
     saved: Any
-    """What it leaves for its backward pass."""
+    """State saved for its backward pass."""
     keeps: tuple[bool, ...]
-    """Which of its inputs the backward pass reads."""
+    """True for each input that the backward pass reads."""
     end: Start = Start()
-    """After the last step."""
+    """State after the last step."""
     seen: Seen | None = None
     buffers: tuple[Tensor | None, ...] = ()
-    """The lease's that it has for itself until then."""
+    """The lease's buffers that it holds until then."""
     found: Any = None
-    """What a second pass over the same steps is to take as it is."""
+    """Findings that a second pass over the same steps must reuse."""
 
 
 class Towards(NamedTuple):
@@ -108,7 +108,7 @@ class Towards(NamedTuple):
 
     grad: SpikeGrad
     held: Tensor | None = None
-    """The buffer of the lease that it lies in; None: it is not the pass's, and must be left as it is."""
+    """The buffer of the lease that it lies in; None: it does not belong to the pass, and must not be modified."""
 
 
 Learned = Sequence[Tensor | None]
@@ -116,18 +116,18 @@ Learned = Sequence[Tensor | None]
 
 
 class BackwardCall(NamedTuple):
-    """What a backward pass over some steps asks of a node."""
+    """The arguments of a node's backward pass over some steps."""
 
     first: int
     """The first of the steps."""
     carry: Carry
     """The gradients of what follows the steps; they become those of what came before."""
     keep: bool
-    """Leave what was saved as it is, for another backward pass; else gradients may be written over it."""
+    """Do not modify what was saved, for another backward pass; else gradients may be written over it."""
     wants: Sequence[bool]
-    """Of which inputs the gradients are wanted."""
+    """True for each input whose gradient is wanted."""
     norms: Tensor | None = None
-    """Takes the norm of each step's gradient towards the node's current; None: not measured."""
+    """Buffer for the norm of each step's gradient towards the node's current; None: not measured."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class NodePass(ABC):
 
     @property
     def waits(self) -> bool:
-        """Whether it must have all steps at once."""
+        """True if it must have all steps at once."""
         return False
 
     @abstractmethod
@@ -147,18 +147,18 @@ class NodePass(ABC):
         """Drive the node by the steps from ``first`` on.
 
         Args:
-            start: what the node carries from the steps before; it is left as it is.
+            start: the state that the node carries from the steps before; it is not modified.
             known: what an earlier pass over the same steps found; that pass measured.
         """
 
     def zero(self, wanted: Sequence[bool]) -> list[Tensor | None]:
-        """The gradients of what it learns that are wanted, yet without a part; in the order of :attr:`Node.learned`."""
+        """Return zeros for the wanted gradients of what it learns; in the order of :attr:`Node.learned`."""
         pairs = zip(self.node.learned, wanted, strict=True)
         return [tensor.new_zeros(tensor.shape) if want and tensor is not None else None for tensor, want in pairs]
 
     @abstractmethod
     def backward(self, done: Any, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """The gradients towards its inputs, where they are wanted.
+        """Return the gradients towards its inputs, where they are wanted.
 
         Args:
             done: what the forward pass saved.

@@ -17,7 +17,7 @@ from bntt.ops.pooling import Window
 
 
 def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> Moments:
-    """Algorithm 1's statistics of a current ``[T, B, H, W, C]``; ``copy`` takes its values on the way.
+    """Return Algorithm 1's statistics of a current ``[T, B, H, W, C]``; ``copy`` receives its values on the way.
 
     >>> current_moments(torch.zeros(1, 4, 2, 2, 8)).count
     (16,)
@@ -27,7 +27,7 @@ def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: Ker
 
 
 def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:
-    """Eq. 9's normalisation of some steps by the batch's statistics, pooled over time as the layer says.
+    """Normalise some steps (Eq. 9) by the batch's statistics, pooled over time as the layer says.
 
     Args:
         own: the moments of these steps' currents.
@@ -42,7 +42,7 @@ def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_
 
 
 def as_given(layer: Layer, steps: slice, by_events: tuple[bool, bool]) -> Resolved:
-    """Eq. 9's normalisation of some steps by the layer's own statistics."""
+    """Normalise some steps (Eq. 9) by the layer's own statistics."""
     assert layer.mean is not None
     assert layer.var is not None
     mean, var = layer.mean[steps].clone(), layer.var[steps]  # the running mean itself may move on
@@ -118,7 +118,7 @@ def by_sample(current: Tensor, eps: float, out: Tensor) -> Tensor:
 
 
 def through_samples(grad: Tensor, normal: Tensor, spread: Tensor) -> None:
-    """The gradient of :func:`by_sample`, written over that of its result: ``(g - mean(g) - x̂ mean(g x̂)) / σ``.
+    """Write the gradient of :func:`by_sample` over that of its result: ``(g - mean(g) - x̂ mean(g x̂)) / σ``.
 
     >>> g, normal = torch.ones(1, 1, 1, 1, 2), torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 1, 2)
     >>> through_samples(g, normal, torch.ones(1, 1, 1, 1, 1))

@@ -1,4 +1,4 @@
-"""What a pass is asked to measure of every layer, and what it saw."""
+"""Measurements of every layer that a pass is asked for, and their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bntt.ops.norm import Moments, joined_moments
 
 @dataclass(frozen=True)
 class Measure:
-    """What to measure of a pass, in training as in evaluation.
+    """The measurements to take in a pass, in training as in evaluation.
 
     Raises:
         ValueError: if the edges are not at least two finite numbers that ascend, or on a membrane and gradients.
@@ -34,18 +34,18 @@ class Measure:
     samples: bool = False
     """Spikes by step and sample."""
     current: Sequence[float] = ()
-    """Edges of a histogram of what drives the neurons, the normalised current; () is none."""
+    """Edges of a histogram of the neurons' input, the normalised current; () is none."""
     moments: bool = False
     """Mean and variance of the synaptic current."""
     gradient: bool = False
     """The norm of the loss's gradient towards the synaptic current."""
     membrane: tuple[str, tuple[int, ...]] | None = None
-    """A layer, and which of its neurons' potentials to follow."""
+    """A layer, and the indices of its neurons whose potentials to follow."""
     arrivals: bool = False
-    """What arrives at the weights, by step and place."""
+    """Arrivals at the weights, by step and place."""
 
     def __bool__(self) -> bool:
-        """Whether anything is asked for."""
+        """Return True if anything is asked for."""
         return self != Measure()
 
     def __post_init__(self) -> None:
@@ -62,20 +62,20 @@ class Measure:
 
     @property
     def every_place(self) -> bool:
-        """Whether it asks for spikes that the pooled counts do not tell apart."""
+        """True if it asks for spikes that the pooled counts do not tell apart."""
         return self.places or self.samples
 
     @property
     def looks(self) -> bool:
-        """Whether it asks for anything that a forward pass must look for."""
+        """True if it asks for anything that a forward pass must look for."""
         return self.every_place or self.moments or bool(self.current) or self.arrivals
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was measured of one layer, of the S steps of a pass; None where it was not asked for.
+    """The measurements of one layer over the S steps of a pass; None where not asked for.
 
-    Where processes have parts of a batch it is this one's part.
+    Where processes share a batch, these are of this process's part.
     """
 
     spikes: Int64[Tensor, "S C"] | None = None
@@ -85,19 +85,19 @@ class Seen:
     samples: Int64[Tensor, "S B"] | None = None
     """Spikes of each sample."""
     current: Int64[Tensor, "S bins"] | None = None
-    """How many values of z, Eq. 9's input of the neurons, lie below the first edge, from each edge on, and above."""
+    """Number of values of z, Eq. 9's input of the neurons, below the first edge, from each edge on, and above."""
     largest: Float[Tensor, " S"] | None = None
     """The largest z."""
     moments: Moments | None = None
     """Mean and biased variance of the synaptic current by step and channel."""
     gradient: Float64[Tensor, " S"] | None = None
-    """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass has come by, which writes it here."""
+    """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass writes it here."""
     arrivals: Arrivals | None = None
-    """What came to its weights."""
+    """Arrivals at its weights."""
 
 
 def joined_seen(parts: Sequence[Seen]) -> Seen:
-    """What was seen of consecutive steps, as of one run of them."""
+    """Join the measurements of consecutive steps into those of one run."""
     if len(parts) == 1:
         return parts[0]
 
@@ -111,7 +111,7 @@ def joined_seen(parts: Sequence[Seen]) -> Seen:
 
 
 def moments_taken(parts: Sequence[Moments | None]) -> Moments | None:
-    """The moments of consecutive steps, as of one run of them; None where none were taken."""
+    """Join the moments of consecutive steps into those of one run; None where none were taken."""
     found = [part for part in parts if part is not None]
     return joined_moments(found) if found else None
 
@@ -119,7 +119,7 @@ def moments_taken(parts: Sequence[Moments | None]) -> Moments | None:
 def distribution(
     steps: Iterable[Tensor], edges: Sequence[float]
 ) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
-    """How many of each step's values lie below the first edge, from each edge on, and above the last; and the largest.
+    """Count each step's values below the first edge, from each edge on, and above the last; and find the largest.
 
     >>> distribution(torch.tensor([[0.0, 1.0, 5.0]]), (0.5, 2.0))
     (tensor([[1, 1, 1]]), tensor([5.]))
@@ -136,7 +136,7 @@ def distribution(
 def histogram(
     current: Float[Tensor, "S B H W C"], affine: Affine, edges: Sequence[float]
 ) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
-    """Of ``z = scale (current - mean) + shift`` in each step: how many values lie below the first edge, from each edge
+    """Count values of ``z = scale (current - mean) + shift`` of each step: below the first edge, from each edge
     on, and above the last; and the largest. NaN counts as above all edges, and as the largest.
 
     >>> one = torch.ones(1, 1)
@@ -153,6 +153,6 @@ def histogram(
 
 
 def write_norms(grad_current: Float[Tensor, "S *rest"], out: Float64[Tensor, " S"]) -> None:
-    """The norm of each step's gradient into ``out``."""
+    """Write the norm of each step's gradient into ``out``."""
     for step, values in enumerate(grad_current):
         out[step] = torch.linalg.vector_norm(values, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Checkpoints in time: every few steps only the membranes are kept, and the steps between are computed again backward.
+"""Checkpoints in time: only the membranes are kept every few steps, and the steps between are recomputed backward.
 
 A backward pass needs every layer's synaptic current and spikes. Kept for all T steps (``"never"``), they are what a
 training step's memory consists of. With a span of K steps, the membranes of all layers are kept before every span, and
@@ -28,26 +28,26 @@ from bntt.engine.workspace import WORKSPACE, Lease
 
 @dataclass
 class Span:
-    """Steps of a run whose currents and spikes are kept together."""
+    """A number of steps of a run whose currents and spikes are kept together."""
 
     first: int
     last: int
     starts: list[Start]
-    """What every node carries into them."""
+    """State of every node before them."""
     found: list[Any] = field(default_factory=list)
-    """By the forward pass, of every node."""
+    """Findings of the forward pass, of every node."""
     went: Went | None = None
-    """What is kept of it; None where it must be made again."""
+    """Values kept of it; None where they must be recomputed."""
 
     def forward(self, passes: Sequence[NodePass], x: Spikes) -> Went:
-        """The steps through all nodes; whoever stops this half-way leaves a span without."""
+        """Run the steps through all nodes; a run that is interrupted leaves a span without values."""
         steps, self.went = x.steps(self.first, self.last), None
         self.went = flow.forward(passes, steps, self.first, self.starts, found=self.found, keep=True)
         self.found = self.went.found
         return self.went
 
     def forget(self, lease: Lease) -> None:
-        """What lies between the nodes and their currents are done with."""
+        """Release what lies between the nodes, and their currents."""
         if self.went is not None:
             flow.forget(self.went, lease)
         self.went = None
@@ -62,7 +62,7 @@ class Span:
         keep: bool,
         wants_input: bool,
     ) -> Towards | None:
-        """From the gradient of what these steps gave to that of their input."""
+        """Propagate the gradient of these steps' output to their input."""
         went = self.went
         assert went is not None
         if not keep:
@@ -71,7 +71,7 @@ class Span:
 
 
 def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
-    """How many steps make a span: T where nothing is computed again.
+    """Return the number of steps in a span: T where nothing is recomputed.
 
     Args:
         compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T where keeping all would take more
@@ -90,7 +90,7 @@ def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
 
 
 def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
-    """Whether currents are to be made again in the backward pass, so that memory suffices."""
+    """Return True if currents are to be recomputed in the backward pass, so that memory suffices."""
     if compute.recompute != "auto":
         return compute.recompute != "never"
     if compute.reduce is not None:
@@ -100,7 +100,7 @@ def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
 
 
 def sizes(nodes: Sequence[Node], x: Spikes) -> list[Size]:
-    """What every node keeps of one step, and without values what it gives."""
+    """Return what every node keeps of one step, and its output without values."""
     values = [Spikes(torch.empty(1, *x.values.shape[1:], dtype=x.values.dtype, device="meta"))]
     found = []
     for i, node in enumerate(nodes):
@@ -110,7 +110,7 @@ def sizes(nodes: Sequence[Node], x: Spikes) -> list[Size]:
 
 
 def available_memory(device: torch.device) -> float:
-    """Bytes that a step could take now, what it keeps from the last one included; infinite where nothing says.
+    """Return bytes that a step could take now, what it keeps from the last one included; infinite if unknown.
 
     Of a GPU, or the smaller of what the kernel and the control group (version 2 or 1) leave.
     """
@@ -141,7 +141,7 @@ def _left(limit: str, used: str, statistics: str, reclaimable: str) -> float:
 
 
 def _numbers(path: str) -> dict[str, float]:
-    """Lines of a name and a number."""
+    """Read lines of a name and a number."""
     rows = (line.split() for line in _read(path).splitlines())
     return {row[0]: float(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 

@@ -1,6 +1,6 @@
 """A run of nodes as one node of the autograd graph: node by node, each in chunks of a few time steps.
 
-Between layers go spike counts, one byte each. What survives to the backward pass is every layer's synaptic current and
+Layers exchange spike counts, one byte each. What survives to the backward pass is every layer's synaptic current and
 its counts, of all steps or of one span of them (:mod:`bntt.engine.graph.spans`); the membrane is computed again there
 (:mod:`bntt.engine.scan`). Without gradients the chunks go through all nodes in turn, and memory does not grow with T.
 """
@@ -37,49 +37,49 @@ PASSES: dict[type, Callable[[Any, How], NodePass]] = {
     weightless.MaxPool: weightless.MaxPoolPass,
     weightless.Mask: weightless.MaskPass,
 }
-"""How every kind of node goes through a pass."""
+"""The pass of every kind of node."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Nodes in order, and how to work."""
+    """An ordered run of nodes, and its settings."""
 
     nodes: Sequence[Node]
     compute: Compute = Compute()
     starts: Sequence[Start] = ()
-    """What every node carries into the first step, which is left as it is; () is rest."""
+    """State of every node before the first step, which is not modified; () is rest."""
     wants_ends: bool = False
-    """Whether somebody goes on from what they carry after the last step."""
+    """True if their state after the last step is needed."""
     prepared: Prepared | None = None
-    """Weights as earlier steps took them, for passes without gradients."""
+    """Weights prepared in earlier steps, for passes without gradients."""
     measure: Measure = Measure()
-    """Of every layer; the potentials of single neurons are not the kernels' to follow."""
+    """Measurements of every layer; the kernels do not follow the potentials of single neurons."""
 
     @property
     def carried(self) -> list[Start]:
         return list(self.starts) or [Start()] * len(self.nodes)
 
     def passes(self, how: How) -> list[NodePass]:
-        """One pass through every node."""
+        """Return one pass through every node."""
         return [PASSES[type(node)](node, how) for node in self.nodes]
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run of a stack gives; of every node in its order."""
+    """The result of a run of a stack; of every node in its order."""
 
     out: Tensor
-    """What the last node gives, ``[T, B, H, W, C]``, or its mean over time, ``[B, H, W, C]``."""
+    """Output of the last node, ``[T, B, H, W, C]``, or its mean over time, ``[B, H, W, C]``."""
     ends: tuple[Start, ...]
-    """After the last step, where they are wanted; else ()."""
+    """State after the last step, where wanted; else ()."""
     moments: tuple[Moments | None, ...]
-    """The batch's, where a layer takes its own."""
+    """Batch moments, where a layer takes its own."""
     seen: tuple[Seen | None, ...]
-    """What was measured, and always the spikes by step and channel."""
+    """Measurements, always with the spikes by step and channel."""
 
 
 def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Ran:
-    """Drive the nodes with x.
+    """Drive the nodes by x.
 
     Gradients reach ``x.values``, if it is float, what every layer learns, and what it starts from; and they come from
     ``out`` and ``ends``. Differentiating twice raises.
@@ -96,18 +96,18 @@ def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Ran:
 
 
 def _tensors(start: Start) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """What autograd is told of a start: the membrane, and mean and variance of the pooled steps."""
+    """Return the tensors of a start that autograd sees: the membrane, and mean and variance of the pooled steps."""
     return (start.membrane, None, None) if start.past is None else (start.membrane, start.past.mean, start.past.var)
 
 
 def _start(tensors: Sequence[Tensor | None], counts: tuple[int, ...]) -> Start:
-    """And back."""
+    """Invert :func:`_tensors`."""
     membrane, mean, var = tensors
     return Start(membrane, None if mean is None or var is None else Moments(mean, var, counts))
 
 
 def _moments(found: Sequence[Any]) -> Moments | None:
-    """Of consecutive steps of one node, where it took the batch's."""
+    """Join the moments of consecutive steps of one node, where it took the batch's."""
     return moments_taken([None if part is None else part.moments for part in found])
 
 
@@ -116,7 +116,7 @@ def _seen(parts: Sequence[Seen | None]) -> Seen | None:
 
 
 def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
-    """Chunk by chunk through all nodes."""
+    """Run chunk by chunk through all nodes."""
     passes = stack.passes(How(stack.compute, lease, stack.measure, prepared=stack.prepared))
     out, carried, chunks = _Output(len(x.values), mean_over_time), stack.carried, list(_chunks(stack.nodes, passes, x))
     found: list[list[Any]] = [[] for _ in passes]
@@ -136,12 +136,12 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
 
 
 def _kept(end: Start, lease: Lease) -> Start:
-    """For good, where it is somebody's beyond the pass."""
+    """Keep the membrane of an end state beyond the pass."""
     return end if end.membrane is None else end._replace(membrane=lease.keep(end.membrane))
 
 
 def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Iterator[tuple[int, int]]:
-    """The steps that go through all nodes at a time, also on a GPU, so that memory does not grow with T; but all
+    """Yield the steps that go through all nodes at a time, also on a GPU, so that memory does not grow with T; but all
     where statistics wait for them, or for other processes, which may have chunks of other sizes."""
     steps = size = len(x.values)
     if not any(one.waits for one in passes):
@@ -151,7 +151,7 @@ def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Ite
 
 
 class _Output:
-    """What the last node gives as it comes: all of it, or its mean over time."""
+    """The last node's output as it comes: all of it, or its mean over time."""
 
     def __init__(self, steps: int, mean_over_time: bool) -> None:
         self.steps, self.mean_over_time = steps, mean_over_time
@@ -177,7 +177,7 @@ class _RunStack(torch.autograd.Function):
     def forward(
         ctx: Any, stack: Stack, x: Spikes, mean_over_time: bool, values: Tensor, *others: Tensor | None
     ) -> tuple[Any, ...]:
-        """``others`` are what the nodes learn and what they start from. Counts, moments and what was seen are no
+        """Run the stack; ``others`` are what the nodes learn and start from. Counts, moments and measurements are no
         tensors for autograd."""
         steps, size = len(x.values), span_of(stack.nodes, x, stack.compute)
         out = _Output(steps, mean_over_time)
@@ -258,7 +258,7 @@ class _RunStack(torch.autograd.Function):
 
 
 def _own(end: Start) -> Start:
-    """Moments that nothing else holds: what is returned holds the graph, which holds what was found."""
+    """Copy moments so that only the result holds them: what is returned holds the graph, which holds what was found."""
     past = end.past
     return end if past is None else end._replace(past=Moments(past.mean.clone(), past.var.clone(), past.count))
 
@@ -271,7 +271,7 @@ def _detached(start: Start) -> Start:
 def _carries(
     shapes: Sequence[torch.Size | None], grads: Sequence[Tensor | None], like: Tensor, *, every: bool
 ) -> list[Carry]:
-    """The gradients of what is carried beyond the last step, to be written over; None where none follows or
+    """Return the gradients of what is carried beyond the last step, to be written over; None where none follows or
     precedes."""
     carries: list[Carry] = []
     for i, shape in enumerate(shapes):
@@ -285,7 +285,7 @@ def _carries(
 
 
 def _of_moments(mean: Tensor | None, var: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """Gradients of pooled moments in float64, as a pooling has its tables; None is 0, and where both are, nothing."""
+    """Return gradients of pooled moments in float64, like a pooling's tables; None is 0; if both are, nothing."""
     if mean is None:
         return None if var is None else (torch.zeros_like(var).double(), var.double())
     return mean.double(), torch.zeros_like(mean).double() if var is None else var.double()

@@ -1,4 +1,4 @@
-"""What happens to spikes between layers: they fire from a current that was added up, are summed, pooled, dropped."""
+"""Operations on spikes between layers: firing from a current that was added up, sums, pools, dropout."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from bntt.engine.synapse import Spikes
 from bntt.ops.folded import AnyNeuron
 
 LARGEST_COUNT = 255
-"""What a byte holds."""
+"""The largest value of a byte."""
 
 
 @dataclass(frozen=True)
 class Fire(Node):
-    """Neurons that a value drives as it is, or by ``scale`` and ``shift``; of these the scale may learn."""
+    """Neurons driven by a value as it is, or by ``scale`` and ``shift``; of these the scale may learn."""
 
     neuron: AnyNeuron
     window: PoolSize = (1, 1)
     scale: Tensor | None = None
-    """``[T, C]``, of all steps; None: 1."""
+    """``[T, C]``, for all steps; None: 1."""
     shift: Tensor | None = None
-    """As well; None: 0."""
+    """``[T, C]``, for all steps; None: 0."""
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
@@ -40,7 +40,7 @@ class Fire(Node):
         return learned_leak(self.neuron), scale
 
     def affine(self, first: int, last: int, current: Tensor) -> Affine:
-        """What some steps of the current go through first."""
+        """Return the affine map that some steps of the current go through first."""
         found = Affine.identity(last - first, current.shape[-1], current.device)
         scale = found.scale if self.scale is None else self.scale[first:last].contiguous()
         return Affine(found.mean, scale, found.shift if self.shift is None else self.shift[first:last].contiguous())
@@ -67,7 +67,7 @@ class Sum(Node):
 
 @dataclass(frozen=True)
 class MaxPool(Node):
-    """The largest of every window, of which PyTorch says which one it was."""
+    """The largest of every window; PyTorch tells which one it was."""
 
     window: PoolSize
 
@@ -82,7 +82,7 @@ class Mask(Node):
     """Dropout of the same places in all steps; what is left is scaled by 1 / (1 - p)."""
 
     draw: Callable[[], Tensor]
-    """Gives the places that stay, ``[B, H, W, C]``, 0 or 1 in bytes; the same whenever it is called."""
+    """Returns the places that stay, ``[B, H, W, C]``, 0 or 1 in bytes; the same whenever it is called."""
     p: float
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
@@ -147,7 +147,7 @@ class SumPass(NodePass):
         return Passed(Spikes(total), None, (False, False))
 
     def backward(self, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """Both get all of it."""
+        """Pass all of the gradient to both."""
         grad, held = towards
         if held is None or not all(call.wants):
             return [towards if wanted else None for wanted in call.wants]
@@ -173,7 +173,7 @@ class MaxPoolPass(NodePass):
         return Passed(Spikes(out, x.scale, x.largest, dense), x, (True,))
 
     def backward(self, done: Spikes, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """All of it to the one that PyTorch says was the largest."""
+        """Pass all of the gradient to the place that PyTorch says was the largest."""
         x, grad = done.values, towards.grad
         out = self.how.lease.take(*x.shape, device=x.device)
         for t, step in enumerate(x):
@@ -201,7 +201,7 @@ class MaskPass(NodePass):
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), None, (False,))
 
     def backward(self, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """The places that stayed get theirs, scaled alike."""
+        """Pass the gradient to the places that stayed, scaled alike."""
         values = towards.grad.values
         out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
         torch.mul(values, self.node.draw().to(values.dtype), out=out)
@@ -209,5 +209,5 @@ class MaskPass(NodePass):
 
 
 def _floats(x: Spikes) -> Tensor:
-    """What drives neurons: a value that is floats as it is."""
+    """Return the neurons' input: a value that is floats as it is."""
     return x.values if x.values.dtype == torch.float32 and x.values.is_contiguous() else x.floats()

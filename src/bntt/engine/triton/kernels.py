@@ -13,7 +13,7 @@ import triton.language as tl
 
 @triton.jit
 def moments(current, shift, partial, steps, rows, channels, chunk, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
-    """Sums of ``x - shift`` and of its square over a chunk of rows: ``partial [chunks, 2, T, C]``."""
+    """Sum ``x - shift`` and its square over a chunk of rows: ``partial [chunks, 2, T, C]``."""
     part, t = tl.program_id(0), tl.program_id(1)
     c = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
     centre = tl.load(shift + t * channels + c, mask=c < channels, other=0.0)[None, :]
@@ -36,7 +36,7 @@ def moments(current, shift, partial, steps, rows, channels, chunk, ROWS: tl.cons
 def place(
     tile, images, height, width, HEIGHT: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, WINDOW: tl.constexpr
 ):
-    """For a tile: its pixels and which of them there are, [ROWS, WINDOW]; its windows and which of them fit, [ROWS]."""
+    """Return a tile's pixels and which are there, [ROWS, WINDOW]; its windows and which of them fit, [ROWS]."""
     across, down = (width + WIDTH - 1) // WIDTH, (height + HEIGHT - 1) // HEIGHT
     window, element = tile * ROWS + tl.arange(0, ROWS), tl.arange(0, WINDOW)
     image, top, left = window // (across * down), window // across % down, window % across
@@ -54,7 +54,7 @@ def place(
 
 @triton.jit
 def drive_at(x, mean, scale, shift, row, c, channels):
-    """z = scale (x - mean) + shift of one step, and x - mean; ``row`` is the step's in the ``[T, C]`` tables."""
+    """Return z = scale (x - mean) + shift of one step, and x - mean; ``row`` is its row in the ``[T, C]`` tables."""
     known = c < channels
     away = x - tl.load(mean + row + c, mask=known, other=0.0)[None, None, :]
     factor = tl.load(scale + row + c, mask=known, other=0.0)[None, None, :]
@@ -63,13 +63,13 @@ def drive_at(x, mean, scale, shift, row, c, channels):
 
 @triton.jit
 def row_of(table, row, c, channels):
-    """One step's row of a table, which begins at ``row``."""
+    """Return one step's row of a table, which begins at ``row``."""
     return tl.load(table + row + c, mask=c < channels, other=0.0)[None, None, :]
 
 
 @triton.jit
 def constant(rule, which: tl.constexpr, t, c, channels):
-    """One of a neuron's constants in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's
+    """Return a neuron's constant in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's
     first (with sign and slope). ``rule`` are its tables, one after another; what is between two rows; and two tables.
     """
     return row_of(rule[0], which * rule[2] + t * rule[1], c, channels)
@@ -77,7 +77,7 @@ def constant(rule, which: tl.constexpr, t, c, channels):
 
 @triton.jit
 def step(membrane, drive, rule, t, c, channels, BEFORE: tl.constexpr, HARD: tl.constexpr):
-    """One step of the neuron: the potential that is compared, whether it fires, the membrane afterwards."""
+    """Advance the neuron by one step: the potential that is compared, whether it fires, the membrane afterwards."""
     leaked = constant(rule, 0, t, c, channels) * membrane
     potential = membrane if BEFORE else leaked + drive
     fired = constant(rule, 1, t, c, channels) * potential > constant(rule, 2, t, c, channels)
@@ -127,7 +127,7 @@ def scan_forward(
     HARD: tl.constexpr,
     CARRIED: tl.constexpr,
 ):
-    """All steps of a tile; ``fired [T, C]`` (int32) is added to."""
+    """Run all steps of a tile; ``fired [T, C]`` (int32) is added to."""
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     known = c < channels
     pixel, here, window, fits = place(tl.program_id(0), images, height, width, HEIGHT, WIDTH, ROWS, WINDOW)
@@ -167,7 +167,7 @@ def advance(
     HARD: tl.constexpr,
     KEEP: tl.constexpr,
 ):
-    """The membrane after steps first..last-1; with KEEP their potentials go to ``to``, a tile for each step.
+    """Return the membrane after steps first..last-1; with KEEP store potentials in ``to``, a tile for each step.
 
     ``tables`` are mean, scale and shift, ``rule`` what :func:`constant` takes.
     """
@@ -191,7 +191,7 @@ def add_sum(to, values, inside, known):
 def step_back(
     potential, g, spike, rule, t, c, channels, second, BEFORE: tl.constexpr, HARD: tl.constexpr, KIND: tl.constexpr
 ):
-    """One step back: dL/dz, and ``g``, dL/d(membrane), from after the step to before it. ``spike`` is dL/d(spike)."""
+    """Step back once: dL/dz, and ``g``, dL/d(membrane), from after the step to before it. ``spike`` is dL/d(spike)."""
     fired = constant(rule, 1, t, c, channels) * potential > constant(rule, 2, t, c, channels)
     inverse, first = constant(rule, 4, t, c, channels), constant(rule, 5, t, c, channels)
     spike *= surrogate(potential, inverse, first, second, KIND)
@@ -243,7 +243,7 @@ def scan_reverse(
     STARTED: tl.constexpr,
     CARRIED: tl.constexpr,
 ):
-    """One sweep back through time, tile after tile: with SUMS the sums over rows that Eq. 10 and 11 need, into the
+    """Sweep back through time, tile after tile: with SUMS the sums over rows that Eq. 10 and 11 need, into the
     program's own part of ``partial [programs, 2, T, C]`` (float64); without, Eq. 10 into ``out``.
 
     ``starts`` and ``potentials`` are this program's memory: the membrane before every span of SPAN steps, and the

@@ -22,7 +22,7 @@ SPAN = 16
 CHUNK = 1024
 """Rows whose statistics are summed in float32, before float64 takes over."""
 SHIFT_ROWS = 64
-"""The first rows: their mean is what the statistics are taken around."""
+"""Number of first rows whose mean is the centre of the statistics."""
 
 
 def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -67,10 +67,10 @@ def scan(
 
 
 def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
-    """Sums over rows of g and of g x̂, ``[2, T, C]``, float64.
+    """Return sums over rows of g and of g x̂, ``[2, T, C]``, float64.
 
     Raises:
-        NotImplementedError: if a leak's gradient is wanted: nothing plans that for these kernels.
+        NotImplementedError: if a leak's gradient is wanted: these kernels do not support it.
     """
     if leak:
         raise NotImplementedError("the Triton kernels know no gradient of a leak")
@@ -78,12 +78,12 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
 
 
 def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
-    """``scale g - offset - slope (current - mean)`` into ``out``; the carry moves on."""
+    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry."""
     _sweep(reverse, offset, slope, out)
 
 
 def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor | None) -> Tensor:
-    """Either sweep; the first one's sums of every program, ``[programs, 2, T, C]``."""
+    """Run either sweep; return the first one's sums of every program, ``[programs, 2, T, C]``."""
     current, neuron, sums = reverse.current, reverse.fires, out is None
     steps, images, height, width, channels = current.shape
     tiles, tile = _tiles(current, reverse.window)
@@ -121,7 +121,7 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
 
 
 def _tiles(current: Tensor, window: PoolSize) -> tuple[int, dict[str, int]]:
-    """How many tiles cover a step, windows that do not fit included, and the sizes of one."""
+    """Count the tiles that cover a step, windows that do not fit included, and return the sizes of one."""
     _, images, height, width, channels = current.shape
     area = triton.next_power_of_2(window[0] * window[1])
     block = min(triton.next_power_of_2(channels), 64, max(16, 2 * TILE // area))
@@ -132,12 +132,12 @@ def _tiles(current: Tensor, window: PoolSize) -> tuple[int, dict[str, int]]:
 
 
 def _programs(current: Tensor) -> int:
-    """How many programs run at once; in the interpreter a few, so that each has several tiles."""
+    """Return the number of programs that run at once; in the interpreter a few, so that each has several tiles."""
     if current.device.type == "cpu":
         return 3
     return 4 * torch.cuda.get_device_properties(current.device).multi_processor_count
 
 
 def _on(tensor: Tensor) -> Any:
-    """Kernels start on the current device: make it the tensor's."""
+    """Make the tensor's device current, since kernels start there."""
     return torch.cuda.device(tensor.device if tensor.device.type == "cuda" else -1)
