@@ -1,6 +1,6 @@
 """Decorators that name parts of your own, ``@bntt.register.norm("mine")``: recipes and verbs then know them.
 
-Whoever trains or measures names the file or package of such definitions, ``bntt --with my_parts.py train recipe.toml``;
+Name the file or package of these definitions when training or measuring, ``bntt --with my_parts.py train recipe.toml``;
 no recipe and no checkpoint can (:mod:`bntt.runs.parts`).
 """
 
@@ -16,14 +16,14 @@ Definition = TypeVar("Definition", bound=Callable[..., Any])
 Decorator = Callable[[Definition], Definition]
 
 REGISTERED: dict[str, Callable[..., Any]] = {}
-"""What was registered here, by the key of a recipe and the name: ``"network.norm=mine"``."""
+"""Parts registered here, by recipe key and name: ``"network.norm=mine"``."""
 
 
 def network(name: str) -> Decorator[Any]:
     """Register a builder of networks, which recipes call with all of ``[network]``.
 
     It takes ``num_classes``, ``num_steps``, ``leak``, ``norm``, ``width``, ``seed`` and, as ``**options``, those of
-    :class:`bntt.models.spiking.NeuronOptions`; of the samples it names what it must know: ``in_features``, or
+    :class:`bntt.models.spiking.NeuronOptions`; it also names the sample sizes that it needs: ``in_features``, or
     ``in_channels`` and ``image_size``.
 
     Raises:
@@ -50,7 +50,7 @@ def norm(name: str) -> Decorator[Any]:
 
 
 def neuron(name: str) -> Decorator[Any]:
-    """Register neurons, called with those that they name of ``channels``, ``num_steps``, ``leak``, ``threshold``,
+    """Register neurons, called with any of these that they name: ``channels``, ``num_steps``, ``leak``, ``threshold``,
     ``rule``, ``reset``, ``surrogate``, ``decay_input`` and ``learn_leak``.
 
     Raises:
@@ -62,7 +62,7 @@ def neuron(name: str) -> Decorator[Any]:
 
 
 def encoder(name: str) -> Decorator[Any]:
-    """Register an encoder, called with those that it names of ``num_steps``, ``mean`` and ``std``.
+    """Register an encoder, called with any of ``num_steps``, ``mean`` and ``std`` that it names.
 
     Raises:
         ValueError: if the name is taken, or another argument has no default.

@@ -21,7 +21,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __init__(self, kind: str, entries: Mapping[str, T] | None = None) -> None:
         self.kind = kind
-        """What an entry is, for messages."""
+        """Kind of an entry, for messages."""
         self._entries: dict[str, T] = {}
         for name, entry in (entries or {}).items():
             self.add(name, entry)
@@ -60,7 +60,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return decorate
 
     def resolve(self, value: str | T) -> T:
-        """The entry of a name; a value that is no name stands for itself.
+        """Return the entry of a name; a value that is not a name is returned as it is.
 
         Raises:
             ValueError: on an unknown name; the message lists the known ones.

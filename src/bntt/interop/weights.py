@@ -17,7 +17,7 @@ from bntt.training.foreign import COUNT, NORM, norm_of_released, read_foreign
 LAYOUTS: Registry[str] = Registry(
     "layout", {"authors": "released", "spikingjelly": "spikingjelly", "snntorch": "snntorch"}
 )
-"""What ``to_state_dict`` writes, and the name by which ``bntt import`` reads it."""
+"""Layouts that ``to_state_dict`` writes, by the name under which ``bntt import`` reads them."""
 
 
 def to_state_dict(
@@ -90,7 +90,7 @@ def _weight(name: str, synapse: object) -> Tensor:
 
 
 def _names(layout: str, blocks: list[str]) -> tuple[list[str], list[str]]:
-    """Of the weights, the readout's last, and of the norms."""
+    """Return the names of the weights, the readout's last, and those of the norms."""
     if layout != "released":
         inside = ".bn_list" * (layout == "spikingjelly")
         return [f"{name}.weight" for name in [*blocks, "readout"]], [f"{name}_norm{inside}" for name in blocks]

@@ -1,4 +1,4 @@
-"""Trained networks that come inside the wheel, each with the facts of the run that it is from."""
+"""Pretrained networks inside the wheel, each with the facts about the run that trained it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.registry import Registry
 
 PRETRAINED: Registry[Callable[..., SpikingNetwork]] = Registry("pretrained network", {"fashion-mnist-vgg6": vgg6})
-"""The builder of each network that comes trained. ``docs/make.py --weights`` makes its files of a run."""
+"""The builder of each pretrained network. ``docs/make.py --weights`` makes its files from a run."""
 
 
 class PretrainedError(RuntimeError):
-    """A trained network of the package whose files are missing, damaged, or do not fit each other."""
+    """A pretrained network whose files are missing, damaged, or inconsistent with each other."""
 
 
 @dataclass(frozen=True)
 class PretrainedFacts:
-    """What is known of a trained network. Accuracies are of the run's own evaluation, shares from 0 to 1."""
+    """Facts about a trained network. Accuracies come from the run's own evaluation, as fractions from 0 to 1."""
 
     dataset: str
     classes: tuple[str, ...]
@@ -46,24 +46,24 @@ class PretrainedFacts:
     """Images, draws, accuracy, its standard deviation over draws, its 95 % interval, accuracy over time, spikes per
     image."""
     test: dict[str, Any]
-    """The same of the test images."""
+    """The same for the test images."""
     bundled_test: dict[str, int]
-    """How many of the first 100, and of all 1,000, test images of :func:`~bntt.data.fashion_mnist_bundled` are right in
+    """Correct answers in the first 100 and in all 1,000 test images of :func:`~bntt.data.fashion_mnist_bundled`, in
     float64 and plain PyTorch, in draw 0 of an evaluation with this seed: the same on every machine."""
     recipe: str
-    """As TOML: what `bntt train` was given."""
+    """The recipe given to `bntt train`, as TOML."""
     run: dict[str, Any]
     """Commit, versions, processor and device, threads, start and seconds of the run."""
     data_sha256: dict[str, str]
-    """Of the prepared training and test images."""
+    """SHA-256 of the prepared training and test images."""
     licence: str
-    """Of the data."""
+    """Licence of the data."""
     sha256: str
-    """Of the file of weights."""
+    """SHA-256 of the weights file."""
 
 
 def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
-    """A trained network with its encoder, in evaluation mode, after a look at its checksum.
+    """Load a trained network with its encoder, in evaluation mode, after checking its checksum.
 
     Args:
         name: in ``PRETRAINED``. "fashion-mnist-vgg6": VGG6 with BNTT on Poisson spikes over 8 steps, for 28x28 gray
@@ -81,7 +81,7 @@ def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
 
 
 def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
-    """What is known of a trained network: its classes, accuracy, recipe and run.
+    """Return the facts about a trained network: its classes, accuracy, recipe and run.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.
@@ -94,7 +94,7 @@ def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
 
 
 def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
-    """As :func:`pretrained`, from files in a folder."""
+    """Load a trained network like :func:`pretrained`, from files in a folder."""
     facts, build = read_facts(name, folder), PRETRAINED.resolve(name)
     payload = _bytes(folder.joinpath(f"{name}.safetensors"))
     if digest_of_bytes(payload) != facts.sha256:
@@ -113,7 +113,7 @@ def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
 
 
 def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
-    """As :func:`pretrained_facts`, from a file in a folder."""
+    """Read the facts like :func:`pretrained_facts`, from a file in a folder."""
     PRETRAINED.resolve(name)
     try:
         facts = json.loads(_bytes(folder.joinpath(f"{name}.json")))

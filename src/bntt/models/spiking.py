@@ -1,4 +1,4 @@
-"""What every builder does with its weights: add norm, neurons and readout, then initialise."""
+"""The steps common to all builders: add norm, neurons and readout to the weights, then initialise."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def names() -> list[str]:
 
 RELU_GAIN = 2.0**0.5
 BUILDERS = ("num_classes", "num_steps", "leak", "norm", "in_channels", "image_size", "width", "seed")
-"""What builders take beside the options of neurons."""
+"""Arguments of builders beside the neuron options."""
 """He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
 
 
@@ -126,7 +126,7 @@ class Maker:
     norm_builder: NormBuilder
     options: NeuronOptions
     seed: int
-    """Of the start weights."""
+    """Seed of the initial weights."""
 
     def norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
         """A norm; ``alpha`` scales the drive of those that give it the threshold's size, as α θ.
@@ -185,7 +185,7 @@ POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 
 def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0, **options: Any) -> Maker:
-    """What the arguments of a builder say.
+    """Make a :class:`Maker` from the arguments of a builder.
 
     Args:
         seed: of the start weights (Xavier-uniform, gain 2, or √2 of an ANN); the global generator is not touched.

@@ -1,4 +1,4 @@
-"""Kinds of parts by name, and what a part says of itself to everybody else: facts, so that nobody asks for classes.
+"""Kinds of parts by name, and the facts that a part states about itself, so that no caller tests for classes.
 
 A part of yours has an attribute ``facts`` (a class attribute, or a property where it depends on its options) and is
 registered by a name at its definition, ``@norms("mine")``; builders, recipes, ``bntt list`` and measurements read both.
@@ -22,53 +22,53 @@ Takes = Literal["images", "frames", "sequences"]
 
 @dataclass(frozen=True)
 class NormFacts:
-    """What others ask of a norm; the defaults are those of a norm that says nothing."""
+    """Facts about a norm; the defaults hold for a norm that states none."""
 
     step_gamma: bool = False
-    """It has ``gamma`` ``[T, C]``, a row for every step, which early exit reads."""
+    """True if it has ``gamma`` ``[T, C]``, a row for every step, which early exit reads."""
     batch_statistics: bool = False
-    """In training its statistics are the batch's: a batch of one row cannot be normalised, and no row stands alone."""
+    """True if it trains on the batch's statistics: a batch of one row cannot be normalised, and rows are coupled."""
     running_statistics: bool = False
-    """It is a :class:`~bntt.nn.TemporalNorm`, whose running statistics can be held, averaged and drift."""
+    """True for a :class:`~bntt.nn.TemporalNorm`, whose running statistics can be held, averaged and drift."""
     looks_ahead: bool = False
-    """In training it needs all steps in one call."""
+    """True if it needs all steps in one call in training."""
     operations: tuple[int, int] = (1, 1)
-    """Multiplications and additions of every value, for energy."""
+    """Multiplications and additions per value, for energy."""
     identity: bool = False
-    """It gives what it takes: there is no normalisation."""
+    """True if it returns its input: there is no normalisation."""
 
 
 @dataclass(frozen=True)
 class NeuronFacts:
-    """What others ask of neurons; the defaults are those of neurons that say nothing."""
+    """Facts about neurons; the defaults hold for neurons that state none."""
 
     spikes: bool = True
-    """Whether they fire; those of an ANN do not, and it has one step."""
+    """True if they fire; those of an ANN do not, and it has one step."""
     waits: bool = True
-    """A spike comes a step after the drive that causes it, or nobody knows."""
+    """True if a spike comes a step after the drive that causes it, or if that is unknown."""
     operations: tuple[int, int, int] = (1, 2, 1)
-    """Multiplications and additions of every neuron, and additions of every spike, for energy."""
+    """Multiplications and additions per neuron, and additions per spike, for energy."""
     scales_input: bool = False
-    """One more multiplication where no norm takes it in."""
+    """True if the input costs one more multiplication where no norm absorbs it."""
 
 
 @dataclass(frozen=True)
 class EncoderFacts:
-    """What others ask of an encoder; the defaults are those of an encoder that says nothing."""
+    """Facts about an encoder; the defaults hold for an encoder that states none."""
 
     takes: Takes = "images"
-    """Its samples: images ``[B, C, H, W]``, frames ``[B, T, ...]`` that have time already, or sequences
+    """Its samples: images ``[B, C, H, W]``, frames ``[B, T, ...]`` with a time axis, or sequences
     ``[B, T, F]``."""
     random: bool = False
-    """It draws noise, so that every draw differs, and an attack needs an estimator of the gradient."""
+    """True if it draws noise, so that every draw differs, and an attack needs a gradient estimator."""
     constant: bool = False
-    """It gives the same at every step, so that the first layer's current can be computed once."""
+    """True if its output is the same at every step, so that the first layer's current can be computed once."""
     mean_code: str = ""
     """The name of the encoder that gives its expectation, for the ANN that a network is converted from; "": itself."""
 
 
 def norm_facts(norm: object) -> NormFacts:
-    """The facts of a norm.
+    """Return the facts about a norm.
 
     >>> norm_facts(nn.BatchNorm2d(3)).batch_statistics
     True
@@ -78,12 +78,12 @@ def norm_facts(norm: object) -> NormFacts:
 
 
 def neuron_facts(neurons: object) -> NeuronFacts:
-    """The facts of neurons."""
+    """Return the facts about neurons."""
     return _facts_of(neurons, NeuronFacts())
 
 
 def encoder_facts(encoder: object) -> EncoderFacts:
-    """The facts of an encoder."""
+    """Return the facts about an encoder."""
     return _facts_of(encoder, EncoderFacts())
 
 
@@ -105,7 +105,7 @@ class Kind(Generic[Part]):
         return self.build(**{name: value for name, value in given.items() if self.takes(name)})
 
     def takes(self, name: str) -> bool:
-        """Whether the definition names an argument."""
+        """Return True if the definition names an argument."""
         return name in signature(self.build).parameters
 
 
@@ -152,15 +152,15 @@ ENCODERS: Kinds[Any] = Kinds("encoder", "num_steps", "mean", "std")
 
 
 def norm_facts_by_name(name: str) -> NormFacts:
-    """The facts of the norms of this name, in a network of two steps."""
+    """Return the facts about the norms of this name, in a network of two steps."""
     return norm_facts(NORMS[name](1, 2, 1.0))
 
 
 def neuron_facts_by_name(name: str) -> NeuronFacts:
-    """The facts of the neurons of this name."""
+    """Return the facts about the neurons of this name."""
     return neuron_facts(NEURONS[name].build)
 
 
 def encoder_facts_by_name(name: str) -> EncoderFacts:
-    """The facts of the encoders of this name; of none, those of an encoder that says nothing."""
+    """Return the facts about the encoders of this name; if none has it, the defaults."""
     return encoder_facts(ENCODERS[name](1) if name else None)

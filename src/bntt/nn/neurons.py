@@ -18,7 +18,7 @@ from bntt.ops.spike import Surrogate, Triangle
 
 
 def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
-    """Refuse a membrane that is not of the neurons which a current drives.
+    """Refuse a membrane that does not belong to the neurons that a current drives.
 
     Raises:
         TypeError: if the current is no tensor.
@@ -80,12 +80,12 @@ class LIF(nn.Module):
 
     @property
     def facts(self) -> NeuronFacts:
-        """What others ask of them."""
+        """Facts about them."""
         return facts_of_neuron(self.neuron)
 
     @property
     def neuron(self) -> Neuron:
-        """What the neurons are; λ is a tensor where it is learned, of one number or one a channel. It may be set; a
+        """The neurons' parameters; a learned λ is a tensor, of one number or one per channel. It may be set; a
         learned λ then stays."""
         return self._start if self.leak_logit is None else replace(self._start, leak=self.leak_logit.sigmoid())
 
@@ -96,7 +96,7 @@ class LIF(nn.Module):
     def forward(
         self, current: Float[Tensor, "S B *shape"], call: Call = Call(), membrane: Float[Tensor, "..."] | None = None
     ) -> tuple[Float[Tensor, "S B *shape"], Float[Tensor, "B *shape"]]:
-        """``(spikes, membrane)`` after these steps; a membrane of None is at rest.
+        """Return ``(spikes, membrane)`` after these steps; a membrane of None is at rest.
 
         Raises:
             ValueError: if the membrane belongs to a batch of another shape.
@@ -121,10 +121,10 @@ class LIF(nn.Module):
 
 
 def facts_of_neuron(neuron: AnyNeuron, own: int = 0) -> NeuronFacts:
-    """The facts of leaky integrate-and-fire neurons.
+    """Return the facts about leaky integrate-and-fire neurons.
 
     Args:
-        own: multiplications and additions of a drive that they scale and shift themselves.
+        own: multiplications and additions per input that they scale and shift themselves.
     """
     leaks = isinstance(neuron.leak, Tensor) or neuron.leak != 1
     operations = own + int(leaks), own + 2, int(neuron.reset is not hard_reset)
@@ -144,7 +144,7 @@ def lif_of(
     decay_input: bool = False,
     learn_leak: bool | Literal["layer", "channel"] = False,
 ) -> LIF:
-    """The neurons of a layer, as builders make them: a learned leak is one for all, or one of every channel."""
+    """Make the neurons of a layer, as builders do: a learned leak is one for all, or one per channel."""
     each = channels if learn_leak == "channel" else None
     options: dict[str, Any] = {"rule": rule, "reset": reset, "surrogate": surrogate, "decay_input": decay_input}
     return LIF(leak, threshold, learn_leak=bool(learn_leak), channels=each, **options)
@@ -165,7 +165,7 @@ class Rectifier(nn.Module):
     def forward(
         self, current: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
     ) -> tuple[Float[Tensor, "S B *shape"], None]:
-        """``(y, None)``."""
+        """Return ``(y, None)``."""
         check_call(call)
         return current.relu(), None
 
@@ -173,11 +173,11 @@ class Rectifier(nn.Module):
 class FoldedLIF(nn.Module):
     """Neurons with constants of their own in every step and channel, for evaluation: nothing in them learns.
 
-    They are what is left where an affine normalisation was made part of the neurons behind it (see
+    They result from folding an affine normalisation into the neurons behind it (see
     :mod:`bntt.ops.folded`). Gradients pass through them, to their input.
 
     Args:
-        neuron: what they are. Its tables become the module's, so that they are in its ``state_dict`` and move with it.
+        neuron: their constants. Its tables become the module's: they are in its ``state_dict`` and move with it.
 
     Attributes:
         num_steps: T, where a table has a row for every step; else None, and any number of steps will do.
@@ -199,7 +199,7 @@ class FoldedLIF(nn.Module):
 
     @property
     def facts(self) -> NeuronFacts:
-        """What others ask of them."""
+        """Facts about them."""
         return facts_of_neuron(self.neuron, own=1)
 
     @property
@@ -208,13 +208,13 @@ class FoldedLIF(nn.Module):
 
     @property
     def neuron(self) -> FoldedNeuron:
-        """What the neurons are, with the module's tables as they are now."""
+        """The neurons' parameters, with the module's current tables."""
         return self._rules.with_tables(**{name: self._buffers[name] for name in TABLES})
 
     def forward(
         self, current: Float[Tensor, "S B *shape"], call: Call = Call(), membrane: Float[Tensor, "..."] | None = None
     ) -> tuple[Float[Tensor, "S B *shape"], Float[Tensor, "B *shape"]]:
-        """``(spikes, membrane)`` after these steps; a membrane of None is at rest.
+        """Return ``(spikes, membrane)`` after these steps; a membrane of None is at rest.
 
         Raises:
             ValueError: if the neurons have no such steps or other channels, or the membrane belongs to another batch.

@@ -1,4 +1,4 @@
-"""What is given in the place of a tensor: refused in a sentence, before an attribute is missing somewhere below."""
+"""Checks of tensor arguments: a clear message before an attribute is missing somewhere below."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ VALUES = "torch.as_tensor(...) makes one of such values"
 
 
 def check_tensor(given: object, who: str, what: str) -> None:
-    """Refuse what is no tensor.
+    """Refuse anything that is not a tensor.
 
     Args:
-        who: what takes it, for the message.
-        what: what it takes it for, with its shape.
+        who: the taker, for the message.
+        what: the expected argument, with its shape.
 
     Raises:
-        TypeError: saying what was expected, what came, and what makes a tensor of it.
+        TypeError: saying what was expected, what was given, and how to convert it to a tensor.
 
     >>> check_tensor(None, "the network", "an input [T, B, ...]")
     Traceback (most recent call last):

@@ -15,11 +15,11 @@ from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
 def dropout_mask(
     p: float, shape: tuple[int, ...], layer: int, *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Bool[Tensor, "B *shape"]:
-    """Which units stay, each with probability ``1 - p``.
+    """Draw the mask of kept units, each kept with probability ``1 - p``.
 
     Args:
         shape: of one sample, channels first: units count in C, H, W order.
-        layer: which dropout of the network it is.
+        layer: number of the dropout in the network.
         seed, draw, index: as :func:`~bntt.ops.random.sample_keys` takes them.
 
     >>> import torch

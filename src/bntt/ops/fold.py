@@ -1,4 +1,4 @@
-"""Eq. 12-15: a normalisation as a part of the neurons behind it, exactly, and as the paper has it.
+"""Eq. 12-15: a normalisation folded into the neurons behind it, exactly, and as the paper does it.
 
 With ``a_t = γ_t / √(σ̄²_t + ε)`` (α θ and p_t included) a neuron is driven by ``z_t = a_t (x_t - μ̄_t) + β_t``, x the
 plain sum Σ w o. Let ``v_t = u_t / a_t`` be its membrane in the frame of that sum. Then, exactly,
@@ -43,7 +43,7 @@ def normalisation(
     num_steps: int,
     eps: float = 1e-4,
 ) -> Normalisation:
-    """What :func:`bntt.ops.norm.normalize` does with these, as ``[T, C]`` in float64: ``a_t = γ_t / √(σ̄²_t + ε)``.
+    """Return :func:`bntt.ops.norm.normalize`'s affine map as ``[T, C]`` in float64: ``a_t = γ_t / √(σ̄²_t + ε)``.
 
     >>> two = torch.full((1, 1), 2.0)
     >>> normalisation(torch.tensor([[1.0], [-4.0]]), two, two * two, num_steps=2, eps=0.0).scale
@@ -58,7 +58,7 @@ def normalisation(
 def frame(
     scale: Float[Tensor, "T C"], threshold: float = 1.0, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "T C"]:
-    """What the membranes of the exact fold are divided by: a_t; or 1, in all steps of a channel where it cannot be.
+    """Return the divisor of the exact fold's membranes: a_t; or 1, in all steps of a channel where it cannot be.
 
     A channel cannot be divided where some a_t is 0, or where θ / a_t is not between the roots of the smallest and the
     largest number of the dtype: then membranes and the ratios of two steps would overflow.
@@ -93,7 +93,7 @@ def fold_neuron(
     ratio: bool = True,
     dtype: torch.dtype = torch.float64,
 ) -> FoldedNeuron:
-    """A neuron and the normalisation before it as one neuron on the plain sum; by default exactly, see above.
+    """Fold a neuron and the normalisation before it into one neuron on the plain sum; by default exactly, see above.
 
     Where a channel cannot be divided by its a_t (:func:`frame`), its membrane stays what it was: leak λ, threshold θ,
     a gain a_t and a bias ``β_t - a_t μ̄_t``. Without the ratio there is no such frame: where a_t = 0 (or too small) the
@@ -102,12 +102,12 @@ def fold_neuron(
     Args:
         neuron: of any leak: a number, or a tensor of one or of each channel's. One that decays its input (1 - λ) has
             ``(1 - λ) a_t`` and ``(1 - λ) β_t`` in place of a_t and β_t.
-        mean: whether μ̄ stays; dropped in Eq. 12. β stays.
-        ratio: whether a_{t-1} / a_t stays in the leak; dropped in Eq. 13.
-        dtype: what the neurons will be computed in, whose range decides; the tables are float64.
+        mean: keep μ̄; dropped in Eq. 12. β stays.
+        ratio: keep a_{t-1} / a_t in the leak; dropped in Eq. 13.
+        dtype: the neurons' dtype in computation, whose range decides; the tables are float64.
 
     Raises:
-        ValueError: if the normalisation is not finite, or the firing rule or reset is one of yours.
+        ValueError: if the normalisation is not finite, or the firing rule or reset is a custom one.
 
     >>> a, zero = torch.tensor([[1.0], [0.5], [-2.0]]), torch.zeros(3, 1)
     >>> exact = fold_neuron(Neuron(leak=0.5), Normalisation(a, zero, zero))
@@ -143,5 +143,5 @@ def fold_neuron(
 
 
 def _column(value: Leak, rows: Tensor) -> Tensor:
-    """A number of all channels, or of each, as ``[1, C]`` in float64, without its graph."""
+    """Return a number for all channels, or one for each, as ``[1, C]`` in float64, detached."""
     return torch.as_tensor(value, dtype=torch.float64, device=rows.device).detach().reshape(1, -1)

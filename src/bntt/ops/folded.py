@@ -1,4 +1,4 @@
-"""Neurons whose constants vary with the time step and the channel: what a network without its norms is made of.
+"""Neurons whose constants vary with the time step and the channel: those of a network without its norms.
 
 With ``v_t = u_t / s_t`` an affine normalisation ``z_t = s_t y_t + b_t`` becomes part of the neuron behind it, exactly:
 leak ``λ s_{t-1} / s_t``, threshold and amount ``θ / s_t`` (of ``fire_before`` the threshold is ``θ / s_{t-1}``), bias
@@ -27,7 +27,7 @@ TABLES = ("leak", "threshold", "amount", "gain", "bias", "turned", "slope")
 
 @dataclass(frozen=True, eq=False)
 class FoldedNeuron:
-    """What a neuron with constants of its own in every step and channel is, see :func:`folded_sequence`.
+    """A neuron with constants of its own in every step and channel, see :func:`folded_sequence`.
 
     Attributes:
         num_steps: T, where a table has a row for every step; else None.
@@ -35,7 +35,7 @@ class FoldedNeuron:
 
     Raises:
         ValueError: on tables whose shapes disagree, on a value that is not finite, on a threshold that rest would
-            cross, and on a firing rule or reset of yours.
+            cross, and on a custom firing rule or reset.
 
     >>> FoldedNeuron(leak=torch.tensor([[0.0], [1.9]]), threshold=1.5).num_steps
     2
@@ -46,19 +46,19 @@ class FoldedNeuron:
     threshold: Table
     """θ: above 0, and below 0 where the neuron is turned."""
     amount: Table | None = None
-    """What a soft reset takes; None is the threshold."""
+    """Amount that a soft reset subtracts; None is the threshold."""
     gain: Table = 1.0
-    """What the current is multiplied by."""
+    """Factor of the current."""
     bias: Table = 0.0
-    """What is added to it then."""
+    """Term added to the current after the gain."""
     turned: bool | Tensor = False
-    """Whether it fires below θ instead of above: a bool, or a tensor of them."""
+    """True where it fires below θ instead of above: a bool, or a tensor of them."""
     slope: Table = 1.0
-    """What the surrogate gradient is multiplied by."""
+    """Factor of the surrogate gradient."""
     rule: Callable[[Tensor, Tensor, Cell], tuple[Tensor, Tensor]] = fire_after
     reset: Reset = soft_reset
     surrogate: Surrogate = Triangle()
-    """do/dm for m relative to θ, but for slope and sign."""
+    """do/dm for m relative to θ, apart from slope and sign."""
 
     def __post_init__(self) -> None:
         if self.rule not in (fire_after, fire_before) or self.reset not in (soft_reset, hard_reset):
@@ -90,18 +90,18 @@ class FoldedNeuron:
         return next(iter(found.values()), None)
 
     def tables(self) -> Iterator[tuple[str, Table]]:
-        """The tables that there are, by name."""
+        """Yield the tables, by name."""
         return ((name, table) for name in TABLES if (table := getattr(self, name)) is not None)
 
     def with_tables(self, **tables: Any) -> FoldedNeuron:
-        """With some other tables, which are taken as they are: a GPU would have to be waited for to look at them."""
+        """Return a copy with some tables replaced, unchecked: checking them would wait for a GPU."""
         made = copy.copy(self)
         for name, table in tables.items():
             object.__setattr__(made, name, table)
         return made
 
     def steps(self, first: int, last: int) -> FoldedNeuron:
-        """The neuron of the steps from ``first`` until before ``last``.
+        """Return the neuron of the steps from ``first`` up to, but not including, ``last``.
 
         Raises:
             ValueError: if there are no such steps.
@@ -126,7 +126,7 @@ def folded_sequence(
     neuron: FoldedNeuron,
     first: int = 0,
 ) -> tuple[Float[Tensor, "S B C *space"], Float[Tensor, "B C *space"]]:
-    """Some steps of neurons whose constants vary: ``(spikes, membrane)``, of ``fire_after`` and a soft reset by
+    """Run some steps of neurons whose constants vary: ``(spikes, membrane)``, for ``fire_after`` and a soft reset by
 
     ``m_t = λ_t u_{t-1} + g_t y_t + b_t, o_t = [m_t > θ_t], u_t = m_t - a_t o_t``; ``[m_t < θ_t]`` where turned.
 
@@ -136,7 +136,7 @@ def folded_sequence(
     Args:
         current: y; the tables are taken in its dtype.
         membrane: u after the step before; None is rest.
-        first: which of the neuron's steps the current begins with.
+        first: the neuron's step at which the current begins.
 
     Raises:
         ValueError: if the neuron has no such steps, or other channels.
@@ -169,7 +169,7 @@ class _Cell(NamedTuple):
     surrogate: Surrogate
 
     def fire(self, potential: Tensor) -> Tensor:
-        """Turned neurons are others upside down: ``m < θ`` is ``-m > -θ``, and the derivative has the other sign."""
+        """Return spikes; turned neurons flip both signs, ``-m > -θ`` for ``m < θ``, and that of the derivative."""
         return fire(self.sign * potential, self.sign * self.threshold, self._scaled)
 
     def _scaled(self, v: Tensor) -> Tensor:
@@ -189,13 +189,13 @@ def _cells(neuron: FoldedNeuron, current: Tensor) -> Iterator[_Cell]:
 
 
 def _shaped(table: Table, current: Tensor) -> Tensor:
-    """``[S or 1, 1, C or 1, ...]``, to be met by a current."""
+    """Return a table as ``[S or 1, 1, C or 1, ...]``, to be broadcast with a current."""
     rows = torch.as_tensor(table, dtype=current.dtype, device=current.device)
     return rows.reshape(len(rows) if rows.ndim else 1, 1, -1, *[1] * (current.ndim - 3))
 
 
 def _check_kind(name: str, table: Table) -> None:
-    """A number, or a table of them; of bools where they say what is turned."""
+    """Refuse anything but a number or a table of them; of bools for ``turned``."""
     if isinstance(table, Tensor):
         fits = table.ndim == 2 and table.numel() > 0
         fits = fits and (table.dtype == torch.bool if name == "turned" else table.is_floating_point())
@@ -208,7 +208,7 @@ def _check_kind(name: str, table: Table) -> None:
 
 
 def _refuse(name: str, table: Table, wrong: Tensor, why: str) -> None:
-    """Raise with the first place that is wrong."""
+    """Raise with the position of the first wrong value."""
     if not wrong.any():
         return
     place = wrong.nonzero()[0].tolist()

@@ -1,6 +1,6 @@
 """The leaky integrate-and-fire neuron in discrete time (paper Eq. 4 and 9): its record, one step, and all T steps.
 
-``current`` is what drives the neuron: the synaptic sum, normalised (y = BNTT(Σ w o), Eq. 9) or not (Eq. 4). Neurons
+``current`` is the input of the neuron: the synaptic sum, normalised (y = BNTT(Σ w o), Eq. 9) or not (Eq. 4). Neurons
 that decay their input scale it first (:meth:`Neuron.drive`): Fang et al. (2021), Eq. 4, with λ = 1 - 1/τ.
 Firing rules and resets are values, so a variant is an argument and not another class. The spikes that reset the
 membrane are constants: no gradient passes through the reset, the leak path keeps its gradient (as the released code).
@@ -20,7 +20,7 @@ from torch import Tensor
 from bntt.ops.spike import Surrogate, Triangle, fire
 
 Threshold = float | Tensor
-"""θ: a number; of a :class:`~bntt.ops.folded.FoldedNeuron` one for every step and channel."""
+"""θ: a number; for a :class:`~bntt.ops.folded.FoldedNeuron` one for every step and channel."""
 Reset = Callable[[Tensor, Tensor, float], Tensor]
 """``(membrane, spikes, threshold)`` → membrane after the reset, all of one shape."""
 Leak = float | Tensor
@@ -47,17 +47,17 @@ def hard_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor
 
 @runtime_checkable
 class Cell(Protocol):
-    """What a firing rule asks of a neuron: how it leaks, where it fires, and what a spike does to it."""
+    """A neuron as a firing rule sees it: its leak, its firing, and its reset after a spike."""
 
     @property
     def leak(self) -> Leak: ...
 
     def fire(self, potential: Tensor) -> Tensor:
-        """Spikes, with a surrogate gradient."""
+        """Return spikes, with a surrogate gradient."""
         ...
 
     def after(self, membrane: Tensor, spikes: Tensor) -> Tensor:
-        """The membrane once these spikes have reset it, through which they get no gradient."""
+        """Return the membrane after these spikes have reset it; they get no gradient through the reset."""
         ...
 
 
@@ -86,7 +86,7 @@ def fire_before(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor
 
 @dataclass(frozen=True)
 class Neuron:
-    """What a leaky integrate-and-fire neuron is, for these functions, :class:`bntt.nn.LIF` and the kernels.
+    """A leaky integrate-and-fire neuron, for these functions, :class:`bntt.nn.LIF` and the kernels.
 
     Raises:
         ValueError: on a leak outside [0, 1], or a threshold that is not above 0.
@@ -100,13 +100,13 @@ class Neuron:
     threshold: float = 1.0
     """θ, a number. A tensor that learns gets a gradient from the soft reset alone, and runs in plain PyTorch."""
     rule: FireRule = fire_after
-    """When it fires: ``fire_after`` integration (the paper) or ``fire_before``."""
+    """Firing rule: ``fire_after`` integration (the paper) or ``fire_before``."""
     reset: Reset = soft_reset
-    """What a spike does to the membrane: ``soft_reset`` (the paper) or ``hard_reset``."""
+    """Reset of the membrane by a spike: ``soft_reset`` (the paper) or ``hard_reset``."""
     surrogate: Surrogate = Triangle()
     """do/du, Eq. 8."""
     decay_input: bool = False
-    """Whether the input decays as the membrane does: ``m = λu + (1 - λ)y``, else the paper's ``m = λu + y``."""
+    """True if the input decays as the membrane does: ``m = λu + (1 - λ)y``, else the paper's ``m = λu + y``."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.leak, Tensor) and not 0 <= self.leak <= 1:
@@ -121,11 +121,11 @@ class Neuron:
 
     @property
     def input_gain(self) -> Leak:
-        """What the input is multiplied by: 1 - λ where it decays, else 1."""
+        """Factor of the input: 1 - λ if it decays, else 1."""
         return 1 - self.leak if self.decay_input else 1.0
 
     def drive(self, current: Tensor) -> Tensor:
-        """What is added to the membrane: the current y; where the input decays, ``(1 - λ) y``.
+        """Return the input added to the membrane: the current y; if the input decays, ``(1 - λ) y``.
 
         With λ = 1 - 1/τ that is ``m = u + (y - u) / τ`` (Fang et al. 2021, "Incorporating Learnable Membrane Time
         Constant ...", Eq. 4 with a resting potential of 0), the PLIF neuron where the leak is learned.
@@ -136,11 +136,11 @@ class Neuron:
         return self.input_gain * current if self.decay_input else current
 
     def fire(self, potential: Tensor) -> Tensor:
-        """Spikes where a potential is above the threshold: :func:`bntt.ops.spike.fire`."""
+        """Return spikes where a potential is above the threshold: :func:`bntt.ops.spike.fire`."""
         return fire(potential, self.threshold, self.surrogate)
 
     def after(self, membrane: Tensor, spikes: Tensor) -> Tensor:
-        """The membrane once these spikes have reset it, through which they get no gradient."""
+        """Return the membrane after these spikes have reset it; they get no gradient through the reset."""
         return self.reset(membrane, spikes.detach(), self.threshold)
 
 

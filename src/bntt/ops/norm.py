@@ -24,7 +24,7 @@ class Moments:
     var: Float[Tensor, "rows C"]
     """σ², biased: divided by ``count``."""
     count: tuple[int, ...]
-    """How many values each row was taken over."""
+    """Number of values behind each row."""
 
 
 def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
@@ -62,7 +62,7 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
 
 
 def joined_moments(parts: Sequence[Moments]) -> Moments:
-    """The moments of consecutive steps, as of one run of them.
+    """Join the moments of consecutive steps into those of one run.
 
     >>> joined_moments([Moments(torch.zeros(1, 1), torch.ones(1, 1), (8,))] * 2).count
     (8, 8)
@@ -74,7 +74,7 @@ def joined_moments(parts: Sequence[Moments]) -> Moments:
 
 
 def moment_sums(moments: Moments) -> Float64[Tensor, "rows sums"]:
-    """What adds up over the parts of a batch: ``n``, ``n μ`` and ``n (σ² + μ²)`` of each row, ``[rows, 1 + 2 C]``.
+    """Return the sums that add up over parts of a batch: ``n``, ``n μ``, ``n (σ² + μ²)`` per row, ``[rows, 1 + 2 C]``.
 
     >>> moment_sums(Moments(torch.tensor([[3.0]]), torch.tensor([[1.0]]), (2,)))
     tensor([[ 2.,  6., 20.]], dtype=torch.float64)
@@ -85,7 +85,7 @@ def moment_sums(moments: Moments) -> Float64[Tensor, "rows sums"]:
 
 
 def moments_of_sums(sums: Float64[Tensor, "rows sums"]) -> Moments:
-    """The moments, in float64, that :func:`moment_sums` of a batch, or of its parts together, come from.
+    """Return the float64 moments behind :func:`moment_sums` of a batch, or of its parts added up.
 
     >>> parts = (Moments(torch.tensor([[m]]), torch.zeros(1, 1), (4,)) for m in (1.0, 3.0))
     >>> moments_of_sums(sum(moment_sums(part) for part in parts))
@@ -96,7 +96,7 @@ def moments_of_sums(sums: Float64[Tensor, "rows sums"]) -> Moments:
 
 
 def add_up(moments: Moments, reduce: Callable[[Tensor], Tensor]) -> Moments:
-    """The moments of a batch whose parts are with several processes, each of which calls this with its own part's.
+    """Return the moments of a batch shared by several processes, each of which calls this with its own part's.
 
     One call of ``reduce`` here, and one in the backward pass: the gradient of every process's loss towards the whole
     batch's moments is added up likewise. Moments come back in the type they had.

@@ -1,6 +1,6 @@
 """Poisson rate coding (paper Supplement B): a pixel fires at each step with a probability set by its value.
 
-A spike has no derivative; its expectation has one. A gradient estimator is a function that says what stands in for it.
+A spike has no derivative; its expectation has one. A gradient estimator is a function that returns a stand-in for it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from bntt.ops.spike import Underived
 
 GradientEstimator = Callable[[Tensor, bool], Tensor]
-"""``(x, signed)`` → what stands in for ``dE[s]/dx``, element by element, of x's shape."""
+"""``(x, signed)`` → a stand-in for ``dE[s]/dx``, element by element, of x's shape."""
 
 
 def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) -> Float[Tensor, "*T_shape"]:
-    """As released: ``s = sign(x) · [2r ≤ |x|]`` on normalised pixels, so spikes are -1, 0 or +1 and ``E[s] = x/2``.
+    """Signed spikes, as released: ``s = sign(x) · [2r ≤ |x|]`` on normalised pixels; -1, 0 or +1, ``E[s] = x/2``.
 
     Beyond |x| = 2 the pixel fires at every step; at 0, the mean of the dataset, never.
 
@@ -61,7 +61,7 @@ def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, 
 
 
 def expected(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """The derivative of :func:`expectation`.
+    """Return the derivative of :func:`expectation`.
 
     ½ where |x| < 2, else 0; for the unsigned code 1 inside (0, 1), else 0.
 
@@ -98,7 +98,7 @@ class _Estimated(torch.autograd.Function):
 def estimated(
     spikes: Float[Tensor, "T *shape"], x: Float[Tensor, "*shape"], factor: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "T *shape"]:
-    """The same spikes; backward, every step hands its gradient to x, times an estimator's factor.
+    """Return the same spikes; backward, every step passes its gradient to x, times an estimator's factor.
 
     Differentiating twice raises: the factor is a derivative, not a function that has one.
 

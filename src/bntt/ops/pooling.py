@@ -1,4 +1,4 @@
-"""How batch statistics of several time steps are averaged into those that normalise one: as data.
+"""Pooling rules, as data: batch statistics of several time steps averaged into those that normalise one.
 
 A pooling is a row-stochastic matrix over time: the identity is BNTT, one row of 1/T is tdBN and TEBN, the lower
 triangle is TAB. Where no row looks ahead, it can also be extended step by step from what the steps before left.
@@ -18,22 +18,22 @@ from bntt.ops.norm import Moments, joined_moments, pool_moments
 
 @runtime_checkable
 class Pooling(Protocol):
-    """What a norm asks of its pooling; a value of yours with these three will do."""
+    """The pooling protocol of a norm; any value with these three members will do."""
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether a step's statistics need later steps: then a norm trains on all steps in one call only."""
+        """True if a step's statistics need later steps: then a norm trains on all steps in one call only."""
         ...
 
     def weights(self, num_steps: int) -> Float[Tensor, "rows T"]:
-        """The definition: row t are the weights of step t's statistics; or one row for all steps."""
+        """Return the definition: row t holds the weights of step t's statistics; or one row for all steps."""
         ...
 
     def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
-        """The pooled moments of the next steps, and what must be kept of them for those that follow.
+        """Return the pooled moments of the next steps, and the moments to keep for later steps.
 
         Args:
-            past: what was kept of the steps before; None: there are none, or none is needed.
+            past: the moments kept from earlier steps; None: there are none, or none are needed.
             own: every next step's own moments.
         """
         ...
@@ -41,7 +41,7 @@ class Pooling(Protocol):
 
 @dataclass(frozen=True)
 class Window:
-    """Statistics over a step and those right before it, every value alike.
+    """Statistics over a step and those right before it, all values weighted equally.
 
     ``Window(0)`` is every step's own (BNTT), ``Window(None)`` all steps so far (TAB).
 
@@ -52,7 +52,7 @@ class Window:
     """
 
     back: int | None
-    """How many steps before it; None: all."""
+    """Number of steps before it; None: all."""
 
     def __post_init__(self) -> None:
         if self.back is not None and (self.back != int(self.back) or self.back < 0):
@@ -80,7 +80,7 @@ class Window:
         return pooled, Moments(kept.mean[rows], kept.var[rows], kept.count[rows])
 
     def _held(self, steps: int, before: int) -> Float[Tensor, "S rows"]:
-        """Which of the rows, ``before`` earlier ones and then these steps' own, make up each step's statistics."""
+        """Mark the rows, ``before`` earlier ones and then these steps' own, that make up each step's statistics."""
         held = torch.ones(steps, before + steps, dtype=torch.float64, device="cpu").tril(before)
         return held if self.back is None else held.triu(before - self.back)
 

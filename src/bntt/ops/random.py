@@ -19,7 +19,7 @@ _MASK64 = (1 << 64) - 1
 
 
 class Purpose(IntEnum):
-    """What a draw is for: two purposes never share a number, so crops and spikes are independent."""
+    """The purpose of a draw: two purposes never share a number, so crops and spikes are independent."""
 
     SPIKES = 1
     ORDER = 2
@@ -56,11 +56,11 @@ def _child(key: Tensor, counter: Tensor) -> Tensor:
 
 
 def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, " B"]) -> Int[Tensor, " B"]:
-    """One 64-bit key for each sample: the seed, then the purpose, the draw and the sample's index mixed in, in turn.
+    """Return a 64-bit key for each sample: the seed, with purpose, draw and the sample's index mixed in, in turn.
 
     Args:
         seed: the run's seed, 0 to 2**63 - 1.
-        purpose: what the numbers are for.
+        purpose: the use of the numbers.
         draw: which repetition: the epoch in training, the draw in evaluation; 0 or more.
         index: the sample's place in its dataset, of any integer type.
 
@@ -110,7 +110,7 @@ def normal(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_
 
 
 def child_keys(keys: Int[Tensor, " B"], number: int) -> Int[Tensor, " B"]:
-    """Another key below each key, one for each number, of a layer say.
+    """Derive another key from each key, one for each number, for example a layer's.
 
     >>> child_keys(torch.tensor([7, 8]), 0).shape
     torch.Size([2])
@@ -119,7 +119,7 @@ def child_keys(keys: Int[Tensor, " B"], number: int) -> Int[Tensor, " B"]:
 
 
 def step_keys(keys: Int[Tensor, " B"], steps: Int[Tensor, " T"]) -> Int[Tensor, "T B"]:
-    """One key for each time step and sample, from the sample's key.
+    """Derive one key for each time step and sample from the sample's key.
 
     >>> step_keys(torch.tensor([7, 8]), torch.arange(3)).shape
     torch.Size([3, 2])
@@ -128,7 +128,7 @@ def step_keys(keys: Int[Tensor, " B"], steps: Int[Tensor, " T"]) -> Int[Tensor, 
 
 
 def permutation(seed: int, purpose: Purpose, draw: int, count: int) -> Int[Tensor, " N"]:
-    """An order of ``count`` samples: indices sorted by their keys.
+    """Return an order of ``count`` samples: indices sorted by their keys.
 
     >>> permutation(0, Purpose.ORDER, 0, 5).sort().values
     tensor([0, 1, 2, 3, 4])

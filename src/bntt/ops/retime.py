@@ -1,9 +1,9 @@
 """Tables with a row for every time step, for another number of steps: as a matrix over time.
 
-What a norm of T steps has of each step (γ, β, p, running mean and variance), ``row[0..T-1]``, becomes
+A norm's table with a row for each of T steps (γ, β, p, running mean and variance), ``row[0..T-1]``, becomes
 ``new = A row`` with a row-stochastic A of ``[T', T]``:
 
-* ``truncate`` (T' ≤ T): ``new[t] = row[t]``, what the first T' steps had;
+* ``truncate`` (T' ≤ T): ``new[t] = row[t]``, the rows of the first T' steps;
 * ``hold`` (T' ≥ T): ``new[t] = row[min(t, T-1)]``, the last one again and again;
 * ``interpolate`` (T' ≥ T): with ``s = t (T-1) / (T'-1)`` and ``k = ⌊s⌋``, ``new[t] = (1 - s + k) row[k] + (s - k)
   row[k+1]``: the same course, stretched; first and last stay first and last.
@@ -19,7 +19,7 @@ RETIMINGS = ("truncate", "hold", "interpolate")
 
 
 def retiming(steps: int, wanted: int, how: str) -> Float64[Tensor, "wanted steps"]:
-    """The matrix A that makes tables of ``wanted`` steps out of those of ``steps``.
+    """Return the matrix A that turns tables of ``steps`` steps into tables of ``wanted`` steps.
 
     Raises:
         ValueError: on fewer steps than one, an unknown way, or one for the other direction.

@@ -62,7 +62,7 @@ class ArcTan:
 
 
 class Underived(torch.autograd.Function):
-    """A value that depends on a tensor, by a derivative that there is none of: to ask for it raises.
+    """A value whose derivative with respect to a tensor does not exist: asking for it raises.
 
     It says so to every transform of ``torch.func``, too, for which ``once_differentiable`` would be a constant.
     """
@@ -119,7 +119,7 @@ def _slope(ctx: Any) -> Tensor:
 def fire(
     membrane: Float[Tensor, "*shape"], threshold: float | Tensor = 1.0, surrogate: Surrogate = Triangle()
 ) -> Float[Tensor, "*shape"]:
-    """Spikes ``o = 1[u > θ]``, strictly greater; backward uses ``do/du = surrogate(u/θ - 1)`` (Eq. 8).
+    """Fire: spikes ``o = 1[u > θ]``, strictly greater; backward uses ``do/du = surrogate(u/θ - 1)`` (Eq. 8).
 
     Args:
         membrane: u, any shape.

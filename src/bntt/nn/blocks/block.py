@@ -54,7 +54,7 @@ class SpikeDropout(nn.Module):
         return x * self.stays(call.noise, tuple(x.shape[2:]), x.device).to(x.dtype) / (1 - self.p), None
 
     def stays(self, noise: Noise, shape: tuple[int, ...], device: torch.device) -> Bool[Tensor, "B *shape"]:
-        """Which units of each sample stay, drawn on a device; ``shape`` is that of one, channels first."""
+        """Draw the mask of kept units on a device; ``shape`` is that of one sample, channels first."""
         index = noise.index.to(device)
         return dropout_mask(self.p, shape, self.number, seed=noise.seed, draw=noise.draw, index=index)
 
@@ -63,12 +63,12 @@ class SpikeDropout(nn.Module):
 
 
 class BlockState(NamedTuple):
-    """What a block carries from one call to the next."""
+    """State that a block carries from one call to the next."""
 
     membrane: Any
     """The neurons' state; of :class:`~bntt.nn.LIF` the membrane ``[B, ...]`` after the reset."""
     norm: Any
-    """The norm's; None for most, :class:`~bntt.ops.norm.Moments` for TAB in training."""
+    """The norm's state; None for most, :class:`~bntt.ops.norm.Moments` for TAB in training."""
 
 
 class LayerBlock(nn.Module):
@@ -101,12 +101,12 @@ class LayerBlock(nn.Module):
 
     @property
     def name(self) -> str:
-        """What messages call the block."""
+        """Name of the block in messages."""
         return f"block {self.path!r}" if self.path else "this block"
 
     @property
     def layers(self) -> tuple[SpikingLayer, ...]:
-        """The one layer that it is; neurons that never fire are none of it."""
+        """Its single layer; neurons that never fire are left out of it."""
         spiking = self.lif if self.lif is not None and neuron_facts(self.lif).spikes else None
         return (SpikingLayer("", self.synapse, self.norm, spiking),)
 

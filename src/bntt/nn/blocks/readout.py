@@ -51,7 +51,7 @@ class Readout(nn.Module):
 class SpikeCount(nn.Module):
     """An output layer of neurons: ``c^t = c^{t-1} + o^t`` with the spikes o of Eq. 4; the logits are ``c^t / t``.
 
-    What the paper's readout avoids: the loss then goes through the surrogate once more, and sees whole numbers.
+    The paper's readout avoids this: here the loss passes the surrogate once more, and sees whole numbers.
 
     Args:
         synapse: the last weight layer, ``[B, F]`` to ``[B, K]``.
@@ -86,12 +86,12 @@ class SpikeCount(nn.Module):
 
 
 LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-"""What a readout may be made of to be applied once, to the mean over time, in place of every step."""
+"""Modules of a readout that may be applied once, to the mean over time, instead of at every step."""
 remember(*LINEAR)
 
 
 def is_linear(readout: nn.Module) -> bool:
-    """Return whether all that a readout does is to apply linear weights of ours, so that the mean over time is enough.
+    """Return True if a readout only applies linear weights from this library, so that the mean over time is enough.
 
     >>> is_linear(Readout(nn.Linear(8, 3)))
     True

@@ -60,11 +60,11 @@ class Residual(nn.Module):
 
     @property
     def name(self) -> str:
-        """What messages call the block."""
+        """Name of the block in messages."""
         return f"block {self.path!r}" if self.path else "this block"
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """Its blocks by name: those of the body, of the shortcut, and the one after."""
+        """Yield its blocks by name: those of the body, of the shortcut, and the one after."""
         yield from self.body.items()
         yield from self.shortcut.items()
         if self.after is not None:
@@ -72,14 +72,14 @@ class Residual(nn.Module):
 
     @property
     def layers(self) -> tuple[SpikingLayer, ...]:
-        """Those of its parts, under their names."""
+        """The layers of its parts, prefixed with the parts' names."""
         parts: Iterator[tuple[str, Any]] = self.parts()
         return tuple(layer.under(name) for name, part in parts for layer in part.layers)
 
     def forward(
         self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: Sequence[Any] | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], tuple[Any, ...]]:
-        """``(y, the states of its parts)``."""
+        """Return ``(y, the states of its parts)``."""
         check_call(call)
         before, states = iter(state or [None] * len(list(self.parts()))), []
 
@@ -96,7 +96,7 @@ class Residual(nn.Module):
         return through({"after": self.after}, y) if self.after is not None else y, tuple(states)
 
     def differs(self, body: Sequence[int], shortcut: Sequence[int]) -> str:
-        """What is wrong where the body gives one shape and the shortcut another."""
+        """Return the message for a body and a shortcut of different shapes."""
         beside = f"its shortcut's {list(self.shortcut)[-1]!r}" if self.shortcut else "its input, having no shortcut,"
         return (
             f"{self.name} adds up what its body's {list(self.body)[-1]!r} gives, {list(body)}, and what {beside} "

@@ -1,4 +1,4 @@
-"""What a network is made of: stages. One takes some steps at a time and carries its state from call to call.
+"""Stages, the parts of a network. A stage takes some steps at a time and carries its state from call to call.
 
 ``y, state = stage(x, call, state)``: x is ``[S, B, ...]``, S consecutive steps of B samples; ``call`` says which steps
 they are (:class:`~bntt.nn.Call`), and ``state`` is what the last call returned, None at rest. A norm, a neuron, a
@@ -214,7 +214,7 @@ def first_weights(synapse: nn.Module) -> nn.Conv2d | nn.Linear | None:
 
 
 def _misfit(synapse: nn.Module) -> str:
-    """What of the first weights' parameters is not of their sizes or types; "" if nothing."""
+    """Describe a parameter of the first weights that has a wrong size or type; "" if there is none."""
     layer = first_weights(synapse)
     if layer is None:
         return ""

@@ -18,10 +18,10 @@ from bntt.ops.poisson import expectation
 
 
 class StillEncoder(PixelEncoder):
-    """What encoders share that hold an image still: the same drives the first layer at every step, without a copy, and
-    nothing is random.
+    """Base class of encoders that hold an image still: the same input drives the first layer at every step, without a
+    copy, and nothing is random.
 
-    A subclass says what is held: ``held(x)`` of values that are normalised already, which it may refuse.
+    A subclass defines ``held(x)`` for values that are already normalised, which it may refuse.
     """
 
     facts = EncoderFacts(constant=True)
@@ -36,9 +36,9 @@ class StillEncoder(PixelEncoder):
         steps: range | None = None,
         compact: bool = False,
     ) -> Tensor:
-        """What is held, at all steps, or at some: ``[S, B, ...]``, every step the same memory.
+        """Return the held input at all steps, or at some: ``[S, B, ...]``, every step the same memory.
 
-        The rest of a call changes nothing.
+        The other arguments have no effect.
 
         Raises:
             TypeError, ValueError: if ``held`` refuses the values, or there are no such steps.
@@ -48,7 +48,7 @@ class StillEncoder(PixelEncoder):
 
     @abstractmethod
     def held(self, x: Tensor) -> Tensor:
-        """What drives the first layer, of x's shape."""
+        """Return the input of the first layer, of x's shape."""
 
 
 @ENCODERS("direct")
@@ -67,7 +67,7 @@ class DirectEncoder(StillEncoder):
     """
 
     def held(self, x: Tensor) -> Tensor:
-        """The values themselves.
+        """Return the values unchanged.
 
         >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
         tensor([[[-2.0000,  0.5000]]])
@@ -96,7 +96,7 @@ class ExpectedEncoder(StillEncoder):
         self.signed = signed
 
     def held(self, x: Tensor) -> Tensor:
-        """The expected spikes of what is normalised already.
+        """Return the expected spikes for values that are already normalised.
 
         Raises:
             TypeError: if x is not floating point.
@@ -156,7 +156,7 @@ class FrameEncoder(nn.Module):
         steps: range | None = None,
         compact: bool = False,
     ) -> Tensor:
-        """All steps, or some; the rest of a call changes nothing.
+        """Encode all steps, or some; the other arguments have no effect.
 
         Raises:
             TypeError: if the frames are no real numbers.
@@ -224,7 +224,7 @@ class SequenceEncoder(nn.Module):
         steps: range | None = None,
         compact: bool = False,
     ) -> Tensor:
-        """All steps, or some; the rest of a call changes nothing.
+        """Encode all steps, or some; the other arguments have no effect.
 
         Raises:
             TypeError: if the sequences are no tensor, or not floating point.

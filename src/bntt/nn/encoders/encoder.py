@@ -1,4 +1,4 @@
-"""What an encoder is: it turns a batch of samples into what drives the first layer at every step."""
+"""The encoder protocol: a batch of samples becomes the input of the first layer at every step."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bntt.nn.tensor_checks import check_tensor
 
 @runtime_checkable
 class Encoder(Protocol):
-    """From samples ``[B, ...]`` to what drives the network, time first: ``[S, B, ...]``.
+    """Map from samples ``[B, ...]`` to the input of the network, time first: ``[S, B, ...]``.
 
-    Anything with these two is one; a module where it has parameters or buffers that move with the model.
+    Any object with these two members is an encoder; a module if it has parameters or buffers.
     A :class:`~bntt.nn.SpikingClassifier` always calls it, so its hooks see every call.
 
     >>> class Once:
@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
     @property
     def num_steps(self) -> int:
-        """T, how many steps it can give."""
+        """T, the number of steps it can give."""
         ...
 
     def __call__(
@@ -43,7 +43,7 @@ class Encoder(Protocol):
         steps: range | None = None,
         compact: bool = False,
     ) -> Tensor:
-        """What drives the first layer in these steps.
+        """Return the input of the first layer in these steps.
 
         Args:
             x: a batch of samples.
@@ -56,7 +56,7 @@ class Encoder(Protocol):
 
 
 def whole_steps(num_steps: int) -> int:
-    """An encoder's number of steps, after a look at it.
+    """Return an encoder's number of steps, after checking it.
 
     Raises:
         ValueError: if it is no whole number, or below 1.
@@ -67,7 +67,7 @@ def whole_steps(num_steps: int) -> int:
 
 
 def steps_of(steps: range | None, num_steps: int) -> range:
-    """The steps that an encoder of ``num_steps`` is asked for: all where none are named.
+    """Return the steps asked of an encoder of ``num_steps``: all if none are named.
 
     Raises:
         ValueError: if there are none, if they do not follow one another, or if one lies beyond the encoder's.
@@ -86,7 +86,7 @@ def steps_of(steps: range | None, num_steps: int) -> range:
 
 
 def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
-    """Each sample's place in its dataset, int64 on the samples' device: 0..B-1 where none is named.
+    """Return each sample's index in its dataset, int64 on the samples' device: 0..B-1 if none is given.
 
     Raises:
         TypeError: if it is no tensor.
@@ -109,7 +109,7 @@ def check_values(x: Tensor, what: str) -> None:
     """Refuse a batch that is not real numbers, empty, or not finite.
 
     Args:
-        what: what to call its values.
+        what: name of its values in messages.
 
     Raises:
         TypeError: if it is no tensor, not floating point, or on the meta device.

@@ -15,7 +15,7 @@ from bntt.nn.kinds import EncoderFacts, encoder_facts
 from bntt.ops.random import Purpose, normal, sample_keys
 
 WHERE = ("pixels", "normalized")
-"""In what σ is measured: the range of the pixels, [0, 1]; or their standard deviation, a normalised image's unit."""
+"""Units of σ: the range of the pixels, [0, 1]; or their standard deviation, a normalised image's unit."""
 
 
 class NoisyEncoder(nn.Module):
@@ -39,7 +39,7 @@ class NoisyEncoder(nn.Module):
     Args:
         encoder: what encodes the noisy image, a ``PoissonEncoder``, a ``DirectEncoder`` or another encoder of pixels.
         sigma: σ, finite, 0 or more.
-        where: in what σ is measured: "pixels" or "normalized".
+        where: the unit of σ: "pixels" or "normalized".
         clip: whether the noisy image is cut to what an image can be.
         seed: of the noise, 0 to 2**63 - 1.
 
@@ -76,16 +76,16 @@ class NoisyEncoder(nn.Module):
 
     @property
     def facts(self) -> EncoderFacts:
-        """Those of the encoder inside, whose samples it changes at random."""
+        """Facts about the inner encoder, whose samples it changes at random."""
         return replace(encoder_facts(self.encoder), random=encoder_facts(self.encoder).random or self.sigma > 0)
 
     @property
     def num_steps(self) -> int:
-        """T, of the encoder inside."""
+        """T of the inner encoder."""
         return self.encoder.num_steps
 
     def forward(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0, **call: Any) -> Tensor:
-        """What drives the network, ``[S, B, C, H, W]``, for clean images ``[B, C, H, W]`` with pixels in [0, 1].
+        """Encode clean images ``[B, C, H, W]`` with pixels in [0, 1] into the network's input, ``[S, B, C, H, W]``.
 
         See :class:`~bntt.nn.Encoder` for the arguments; ``seed`` is of the encoder's own randomness.
 
@@ -96,7 +96,7 @@ class NoisyEncoder(nn.Module):
         return self.encoder.spikes(x, index=index, draw=draw, **call)
 
     def normalized(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0) -> Tensor:
-        """The images with their noise, normalised as the encoder does it; clean ones are looked at first.
+        """Return the images with their noise, normalised as the encoder does it; clean ones are checked first.
 
         >>> from bntt.nn import DirectEncoder
         >>> NoisyEncoder(DirectEncoder(2), sigma=9.0).normalized(torch.zeros(1, 1, 1, 6)).unique()

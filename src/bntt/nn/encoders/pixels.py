@@ -1,4 +1,4 @@
-"""Images with pixels in [0, 1]: what is refused, their normalisation per channel, and encoders of them."""
+"""Images with pixels in [0, 1]: checks, normalisation per channel, and encoders for them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bntt.nn.encoders.encoder import check_values, whole_steps
 from bntt.nn.tensor_checks import check_tensor
 
 PerChannel = Sequence[float] | float | Tensor | None
-"""One number a channel, or none."""
+"""One number per channel, or none."""
 
 
 def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Tensor | None]:
-    """Mean and standard deviation as rows ``[C, 1, 1]``; both or neither.
+    """Return mean and standard deviation as rows ``[C, 1, 1]``; both or neither.
 
     Raises:
         ValueError: if one of them is missing, their lengths differ, or a number is not finite or no deviation.
@@ -38,7 +38,7 @@ def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Te
 
 
 def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tensor:
-    """``(images - mean) / std`` per channel, after a look at the images; themselves where mean and std are None.
+    """Return ``(images - mean) / std`` per channel, after checking the images; unchanged if mean and std are None.
 
     Args:
         images: ``[B, C, H, W]``, floating point, pixels in [0, 1].
@@ -100,9 +100,9 @@ def _per_channel(name: str, values: PerChannel) -> Tensor | None:
 
 
 class PixelEncoder(nn.Module, ABC):
-    """What encoders of images share: a call checks and normalises the images, and then encodes them.
+    """Base class of image encoders: a call checks and normalises the images, and then encodes them.
 
-    A subclass says how: ``spikes(x, *, seed, index, draw, steps, compact)`` of values that are normalised already.
+    A subclass defines ``spikes(x, *, seed, index, draw, steps, compact)`` for values that are already normalised.
 
     Args:
         num_steps: T.
@@ -122,7 +122,7 @@ class PixelEncoder(nn.Module, ABC):
             self.register_buffer(name, rows)
 
     def forward(self, images: Tensor, **call: Any) -> Tensor:
-        """What drives the network, ``[S, B, C, H, W]``, for images ``[B, C, H, W]`` with pixels in [0, 1].
+        """Encode images ``[B, C, H, W]`` with pixels in [0, 1] into the network's input, ``[S, B, C, H, W]``.
 
         See :class:`~bntt.nn.Encoder` for the arguments.
 
@@ -132,14 +132,14 @@ class PixelEncoder(nn.Module, ABC):
         return self.spikes(self.normalized(images), **call)
 
     def normalized(self, images: Tensor) -> Tensor:
-        """The first half of a call: the images after all checks, per channel of mean 0 and deviation 1."""
+        """Check the images and normalise each channel to mean 0 and deviation 1: the first half of a call."""
         return normalized(images, self.mean, self.std)
 
     @abstractmethod
     def spikes(
         self, x: Tensor, *, seed: int, index: Tensor | None, draw: int, steps: range | None, compact: bool
     ) -> Tensor:
-        """The second half, so that noise can come between the two."""
+        """Encode normalised images: the second half of a call, so that noise can come between the two."""
 
     def extra_repr(self) -> str:
         return f"num_steps={self.num_steps}"

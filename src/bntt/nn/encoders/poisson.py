@@ -52,7 +52,7 @@ class PoissonEncoder(PixelEncoder):
 
     @property
     def facts(self) -> EncoderFacts:
-        """What others ask of it."""
+        """Facts about it."""
         return EncoderFacts(random=True, mean_code="expected" if self.signed else "expected-unsigned")
 
     def spikes(
@@ -65,7 +65,7 @@ class PoissonEncoder(PixelEncoder):
         steps: range | None = None,
         compact: bool = False,
     ) -> Tensor:
-        """Spikes ``[S, B, ...]`` of values that are normalised already: of any sign and finite, noise on them included.
+        """Draw spikes ``[S, B, ...]`` for values that are already normalised: finite, of any sign, possibly noisy.
 
         Args:
             x: ``[B, ...]``, floating point; from 0 to 1 where the code is unsigned.
@@ -117,6 +117,6 @@ def _poisson_unsigned(num_steps: int) -> PoissonEncoder:
 
 
 def _asks_for_gradient(x: Tensor) -> bool:
-    """Whether somebody wants to know how the result depends on x, backward or forward."""
+    """Return True if a derivative with respect to x is asked for, backward or forward."""
     tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
     return (x.requires_grad and torch.is_grad_enabled()) or tangent is not None

@@ -1,1 +1,1 @@
-"""What the kernels know of modules: the one place where modules meet the engine."""
+"""Translation of modules for the kernels: the one place where modules meet the engine."""

@@ -1,4 +1,4 @@
-"""What the fused kernels of the processor do for every norm, neuron and block, found by asking."""
+"""Coverage of every norm, neuron and block by the fused kernels of the processor, found by trying each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGE = Layout((2, 4, 4), (4, 4, 2))
 
 
 def fused_norms() -> dict[str, str]:
-    """For every norm by name, what the kernels do for it.
+    """Return what the kernels do for every norm, by name.
 
     >>> fused_norms()["tdbn"]
     'fused in training and evaluation'
@@ -31,7 +31,7 @@ def fused_norms() -> dict[str, str]:
 
 
 def fused_parts() -> dict[str, str]:
-    """For every kind of neuron and block, what the kernels do for it.
+    """Return what the kernels do for every kind of neuron and block.
 
     >>> fused_parts()["Residual"]
     'fused in training and evaluation'
@@ -60,7 +60,7 @@ def _layer(lif: nn.Module, *, norm: nn.Module | None = None, **following: nn.Mod
 
 
 def _done(block: nn.Module) -> str:
-    """What is done for a block; where it is not fused, why."""
+    """Describe how a block runs; if it is not fused, why."""
     training, evaluation = (fuse(block.train(mode), SITE, IMAGE) for mode in (True, False))
     if isinstance(evaluation, str):
         return f"plain PyTorch: {evaluation}"

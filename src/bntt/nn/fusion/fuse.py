@@ -1,7 +1,7 @@
-"""A block read as nodes of a fused run, or why it is none.
+"""Blocks as nodes of a fused run, or the reason why one cannot be fused.
 
 A block is fused when every part of it is exactly what the kernels know. Anything of yours (a subclass, a hook, another
-dtype) and anything wrong (a shape that does not fit) runs as the module that it is, on real floats.
+dtype) and anything wrong (a shape that does not fit) runs as a plain module, on real floats.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF)
 
 
 class FusedNode(NamedTuple):
-    """A node, and which part of its block it is."""
+    """A node and the part of its block that it stands for."""
 
     node: Node
     unit: int | None = None
-    """Which of the block's states it starts from; None: it carries nothing."""
+    """Index of the block's state that it starts from; None: it has no state."""
     layer: str | None = None
-    """The block's layer that it is measured as."""
+    """Name of the block's layer under which it is measured."""
     norm: TemporalNorm | None = None
-    """Whose running statistics take the batch in."""
+    """The norm whose running statistics the batch updates."""
     memory: tuple[int, int, int] = (1, 1, 1)
     """Height, width and channels of its neurons, in the order of memory."""
     flat: bool = False
-    """Whether its module's membrane is ``[B, C]``, not ``[B, C, H, W]``."""
+    """True if its module's membrane is ``[B, C]``, not ``[B, C, H, W]``."""
 
     @property
     def neurons(self) -> int:
@@ -71,7 +71,7 @@ class FusedNode(NamedTuple):
         return self.memory[0] * self.memory[1] * self.memory[2] if fires else 0
 
     def enter(self, state: BlockState | None, batch: int, first: int) -> Start:
-        """A module's state before step ``first`` as the kernels take it.
+        """Return a module's state before step ``first`` as the kernels take it.
 
         Raises:
             ValueError: if its membrane belongs to other neurons or another batch, or its norm needs steps that it does
@@ -92,7 +92,7 @@ class FusedNode(NamedTuple):
         return Start(membrane, past if isinstance(past, Moments) else None)
 
     def leave(self, end: Start, state: BlockState | None) -> BlockState:
-        """And back, without a copy; ``state`` is the one that it came from."""
+        """Return the kernels' state as the module's, without a copy; ``state`` is the one that it came from."""
         membrane = end.membrane
         if membrane is not None:
             membrane = membrane[:, 0, 0] if self.flat else membrane.permute(0, 3, 1, 2)
@@ -105,17 +105,17 @@ class FusedBlock(NamedTuple):
     nodes: tuple[FusedNode, ...]
     out: Layout
     several: bool
-    """Whether its state is a tuple of those of its parts."""
+    """True if its state is a tuple of its parts' states."""
 
     def enter(self, state: Any, batch: int, first: int) -> list[Start]:
-        """What every node starts from; ``state`` is the block's."""
+        """Return the initial state of every node; ``state`` is the block's."""
         return [
             Start() if one.unit is None else one.enter(self._of_unit(state, one.unit), batch, first)
             for one in self.nodes
         ]
 
     def leave(self, ends: Iterable[Start], state: Any) -> Any:
-        """The block's state after the last step; ``state`` is the one before the first."""
+        """Return the block's state after the last step; ``state`` is the one before the first."""
         units = [
             one.leave(end, self._of_unit(state, one.unit))
             for one, end in zip(self.nodes, ends, strict=True)
@@ -130,18 +130,18 @@ class FusedBlock(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """Where blocks are to be fused."""
+    """Conditions under which blocks are to be fused."""
 
     call: Call
     steps: range
-    """Which of the network's the input has."""
+    """The network's steps that the input covers."""
     batch: int
     compute: Compute
     device: torch.device
 
 
 def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
-    """The block as nodes for inputs of a layout, or why it is none."""
+    """Return the block as nodes for inputs of a layout, or why it cannot be fused."""
     if type(block) not in (*UNITS, Residual):
         return f"it is {type(block).__name__}, which the kernels do not know"
     for name, module, tensors in parts_of(block):
@@ -165,7 +165,7 @@ class _Place(NamedTuple):
     """A value on its way through a block."""
 
     value: int
-    """0 is the block's input, k what its k-th node gives."""
+    """0 is the block's input, k the output of its k-th node."""
     layout: Layout
 
 
@@ -174,30 +174,30 @@ class _Firing(NamedTuple):
 
     neuron: AnyNeuron
     gain: Tensor | None
-    """Of what drives them, ``[steps, C]``: of folded neurons, and of those that decay their input; None: 1."""
+    """Gain on their input, ``[steps, C]``, for folded neurons and neurons that decay their input; None: 1."""
     bias: Tensor | None
-    """As well; None: 0."""
+    """Bias on their input, likewise; None: 0."""
     pooled: Pooled
     dropout: SpikeDropout | None
 
 
 @dataclass
 class _Making:
-    """The nodes of a block, one after another."""
+    """Builder of the nodes of a block, one after another."""
 
     site: Site
     nodes: list[FusedNode] = field(default_factory=list)
     units: int = 0
 
     def add(self, fused: FusedNode, *reads: _Place, layout: Layout) -> _Place:
-        """One more node, that reads these values."""
+        """Append a node that reads these values."""
         back = tuple(place.value - len(self.nodes) - 1 for place in reads)
         node: Any = fused.node
         self.nodes.append(fused._replace(node=replace(node, reads=back)))
         return _Place(len(self.nodes), layout)
 
     def residual(self, block: Residual, entered: _Place) -> _Place:
-        """Body, shortcut, their sum and what comes after."""
+        """Append body, shortcut, their sum and the block after it."""
         body, beside = (self._chain(dict(parts.items()), entered) for parts in (block.body, block.shortcut))
         if body.layout != beside.layout:
             raise NotKnown(block.differs(body.layout.shape, beside.layout.shape))
@@ -205,7 +205,7 @@ class _Making:
         return total if block.after is None else self._chain({"after": block.after}, total)
 
     def _chain(self, parts: Mapping[str, nn.Module], at: _Place) -> _Place:
-        """Blocks of one layer, one behind another."""
+        """Append blocks of one layer, one behind another."""
         for name, part in parts.items():
             try:
                 at = self.unit(part, at, name)
@@ -214,7 +214,7 @@ class _Making:
         return at
 
     def unit(self, block: nn.Module, at: _Place, name: str) -> _Place:
-        """A block of one layer."""
+        """Append a block of one layer."""
         if type(block) not in UNITS or not isinstance(block, LayerBlock):
             raise NotKnown(f"it is {type(block).__name__}, which the kernels do not know")
         unit, self.units = self.units, self.units + 1
@@ -244,7 +244,7 @@ class _Making:
         size: tuple[int, int, int],
         firing: _Firing | None,
     ) -> Layer:
-        """Weights, the norm and, where they fire, the neurons; ``size`` is that of the current, channels last."""
+        """Return weights, norm and, if they fire, neurons; ``size`` is that of the current, channels last."""
         assert block.norm is not None  # weights have one
         site, (height, width, channels) = self.site, size
         single = site.compute.reduce is None and site.batch * height * width == 1
@@ -262,7 +262,7 @@ class _Making:
         return Layer(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
 
     def _firing(self, block: LayerBlock, image: tuple[int, int, int], flat: bool) -> _Firing:
-        """Known neurons and what follows them."""
+        """Return known neurons and the modules after them."""
         lif, dropout, pool = block.lif, block.dropout, block.pool
         if not (type(lif) is LIF or type(lif) is FoldedLIF) or pool is None:
             raise NotKnown(f"its lif is {type(lif).__name__}, which the kernels do not know")
@@ -274,7 +274,7 @@ class _Making:
         return _Firing(*drive_of(neuron, site.steps, image[0], site.device), pooled, dropout)
 
     def _followed(self, firing: _Firing, at: _Place) -> _Place:
-        """What comes after the neurons."""
+        """Append the pooling and dropout after the neurons."""
         pooled, dropout, noise = firing.pooled, firing.dropout, self.site.call.noise
         if pooled.largest != (1, 1):
             at = self.add(FusedNode(MaxPool(pooled.largest)), at, layout=pooled.out)

@@ -22,16 +22,16 @@ from bntt.nn.network.call import Call
 
 
 class Plan(NamedTuple):
-    """Which blocks of a network run together for one input."""
+    """The blocks of a network that run together for one input."""
 
     fused: dict[str, FusedBlock]
-    """From the first block on, by name."""
+    """The fused blocks, from the first on, by name."""
     reason: str
-    """Why the next block cannot; "" where all are fused."""
+    """Reason why the next block cannot be fused; "" if all are."""
 
 
 def why_not_here(x: Tensor, kernels: KernelName) -> str:
-    """Why nothing can be fused for this input; "" if something may be."""
+    """Return why nothing can be fused for this input; "" if something may be."""
     found = find_backend(kernels)
     if not found.available:
         return found.detail
@@ -54,10 +54,10 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
 
 
 def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call = Call()) -> Plan:
-    """As many blocks from the first on as can be fused for this input, and why the next one cannot.
+    """Fuse as many blocks from the first on as this input allows, and say why the next one cannot be.
 
     Args:
-        x: ``[S, B, ...]``; only its shape, type and device are looked at.
+        x: ``[S, B, ...]``; only its shape, type and device matter.
         call: which steps these are.
 
     Raises:
@@ -92,7 +92,7 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
 
 
 def settled(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call) -> Compute:
-    """The choice without its "auto" recompute: whether currents are to be made again is decided now, once."""
+    """Return the choice with "auto" recompute resolved: recomputing currents is decided here, once."""
     if compute.recompute != "auto" or compute.reduce is not None:
         return compute
     nodes = [one.node for block in plan_of(blocks, x, compute, call).fused.values() for one in block.nodes]

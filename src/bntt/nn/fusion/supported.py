@@ -1,4 +1,4 @@
-"""What the kernels know of the parts of a block: weights, pools, norms and neurons, or why one is none of them."""
+"""The kernels' support for the parts of a block, weights, pools, norms and neurons, or why one is unsupported."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ remember(*FAMILY, LayerNorm, NoNorm)
 
 
 class NotKnown(Exception):
-    """What the kernels do not know of a block."""
+    """A part of a block that the kernels do not support."""
 
 
 def known(found: T | str) -> T:
-    """What was found; a reason why it was not is raised."""
+    """Return what was found; raise :class:`NotKnown` if it is a reason instead."""
     if isinstance(found, str):
         raise NotKnown(found)
     return found
@@ -46,16 +46,16 @@ def refuse(reason: str) -> None:
 
 
 class Layout(NamedTuple):
-    """What flows between two blocks: the shape that the modules see, and how it lies in memory."""
+    """The data between two blocks: its shape for modules, and its layout in memory."""
 
     shape: tuple[int, ...]
-    """Of one image: ``(C, H, W)``, ``(F,)``."""
+    """Shape of one image: ``(C, H, W)``, ``(F,)``."""
     memory: tuple[int, int, int]
     """Height, width, channels."""
 
 
 def layout_of(x: Tensor) -> Layout:
-    """Where an input ``[T, B, ...]`` begins."""
+    """Return the layout of an input ``[T, B, ...]``."""
     shape = tuple(x.shape[2:])
     return Layout(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, math.prod(shape)))
 
@@ -93,7 +93,7 @@ def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linea
 
 
 def geometry_of(weights: nn.Conv2d | nn.Linear) -> Geometry:
-    """How a convolution moves over its input; a fully connected layer does not."""
+    """Return the geometry of a convolution; a fully connected layer has the default one."""
     if isinstance(weights, nn.Linear):
         return Geometry()
     return Geometry(_pair(weights.stride), _pair(weights.padding), _pair(weights.dilation), weights.groups)
@@ -104,7 +104,7 @@ def _is_size(pair: tuple[Any, ...], least: int) -> bool:
 
 
 def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
-    """What of a layer's parameters is not of the size that the layer says; "" if nothing."""
+    """Describe a layer's parameter whose size is not the layer's; "" if there is none."""
     for name, value, wanted in (("weight", weights.weight, shape), ("bias", weights.bias, shape[:1])):
         if isinstance(value, Tensor) and value.shape != wanted:
             return f"its {name} is {list(value.shape)}, a {type(weights).__name__} of its sizes has {list(wanted)}"
@@ -112,7 +112,7 @@ def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
 
 
 def why_not_values(values: Mapping[str, Tensor | None], device: torch.device) -> str:
-    """What the kernels could not read of a layer's tensors; "" if they can read all.
+    """Describe a layer's tensor that the kernels cannot read; "" if they can read all.
 
     >>> why_not_values({"weight": torch.ones(1), "bias": torch.ones(1).double()}, torch.device("cpu"))
     'its bias is torch.float64 on cpu'
@@ -132,17 +132,17 @@ def _is_flatten(module: nn.Module) -> bool:
 
 
 class Pooled(NamedTuple):
-    """What follows the spikes of a block."""
+    """Pooling of the spikes of a block."""
 
     average: PoolSize
-    """The window that is averaged; (1, 1) is none."""
+    """Window of the average; (1, 1) is none."""
     largest: PoolSize
-    """The window of which the largest is taken."""
+    """Window of the maximum."""
     out: Layout
 
 
 def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled | str:
-    """The pooling of what follows the spikes, and what then leaves the block.
+    """Return the pooling after the spikes, and the layout that then leaves the block.
 
     Args:
         image: channels, height and width of the neurons.
@@ -167,7 +167,7 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
 
 
 def _pair(size: Any) -> tuple[int, int]:
-    """As PyTorch reads a size: of both directions, or of each."""
+    """Return a size as a pair, as PyTorch reads it: one for both directions, or one for each."""
     return tuple(size) if isinstance(size, tuple | list) else (size, size)
 
 
@@ -189,11 +189,11 @@ def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
 
 
 def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
-    """What the kernels do not know of a norm on some steps of so many channels; "" if nothing.
+    """Return why the kernels do not support a norm on these steps and channels; "" if they do.
 
     Args:
-        whole: whether these are all steps that there will be.
-        single: whether a step has a single value of every channel.
+        whole: True if no further steps will follow.
+        single: True if a step has a single value per channel.
     """
     if type(norm) is NoNorm:
         return ""
@@ -213,7 +213,7 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
 
 
 def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> str:
-    """What kernels do not know of neurons on some steps of so many channels; "" if nothing."""
+    """Return why the kernels do not support neurons on these steps and channels; "" if they do."""
     if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
         return "its surrogate is one of yours"
     if any(isinstance(constant, Tensor) for constant in vars(neuron.surrogate).values()):
@@ -244,7 +244,7 @@ def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
 def drive_of(
     neuron: AnyNeuron, steps: range, channels: int, device: torch.device
 ) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
-    """Neurons of these steps without gain and bias, and these by themselves, ``[steps, C]``; None where none is."""
+    """Return the neurons of these steps without gain and bias, and these two, ``[steps, C]``; None if absent."""
     if not isinstance(neuron, FoldedNeuron):
         if not neuron.decay_input:
             return neuron, None, None
@@ -259,7 +259,7 @@ def drive_of(
 
 
 def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
-    """Of a layer: γ and β of every step, the statistics where they are given and their pooling where not, and ε."""
+    """Return a layer's γ and β of every step, the statistics if given, otherwise their pooling, and ε."""
     if not isinstance(norm, TemporalNorm):
         one = torch.ones(1, 1, dtype=torch.float32, device=device)
         ones, zeros = one.expand(len(steps), channels), torch.zeros_like(one).expand(len(steps), channels)

@@ -1,4 +1,4 @@
-"""Whether a module is exactly the class that it is an instance of, and the class what it was when this was imported."""
+"""Detection of changed modules: hooks, overridden methods, and classes patched since this module was imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from bntt.engine.private import has_hooks
 
 CALLED = ("__call__", "forward", "_conv_forward")
-"""What a call of a module goes through, as methods of its class."""
+"""Methods of its class that a call of a module goes through."""
 _TORCH = str(Path(torch.__file__).parent)
 _remembered: dict[type[nn.Module], tuple[object, ...]] = {}
 
@@ -20,7 +20,7 @@ _remembered: dict[type[nn.Module], tuple[object, ...]] = {}
 def remember(*kinds: type[nn.Module]) -> None:
     """Remember the methods of classes that a fused path computes in their place.
 
-    One of PyTorch's that somebody replaced before this was imported counts as replaced.
+    A method of PyTorch's that was replaced before this import counts as replaced.
     """
     for kind in kinds:
         methods = _methods_called(kind)
@@ -38,8 +38,8 @@ def _is_of_torch(method: object) -> bool:
 
 
 def why_touched(module: nn.Module) -> str:
-    """What somebody did to a module that a fused path would by-pass: hooks, or methods set on the instance or on its
-    class; "" if nothing.
+    """Describe a change to a module that a fused path would bypass: hooks, or methods set on the instance or on its
+    class; "" if there is none.
 
     >>> layer = nn.Linear(2, 2)
     >>> why_touched(layer)

@@ -1,4 +1,4 @@
-"""Blocks advanced by some steps: fused where the plan says so, as the modules that they are elsewhere."""
+"""Blocks advanced by some steps: fused where the plan says so, as plain modules elsewhere."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from bntt.nn.network.watch import membrane_at, watching
 
 @dataclass(frozen=True)
 class Work:
-    """How blocks are advanced in one call."""
+    """Settings for advancing blocks in one call."""
 
     call: Call
     compute: Compute
     measure: Measure
     goes_on: bool
-    """Whether somebody goes on from the states after the last step."""
+    """True if the states after the last step are needed."""
     prepared: Prepared | None = None
-    """Weights as earlier steps took them."""
+    """Weights as packed for earlier steps."""
 
 
 class Advanced(NamedTuple):
-    """What some steps gave."""
+    """Results of some steps."""
 
     out: Tensor
-    """What left the last block, ``[S, B, ...]``; or its mean over time, ``[B, ...]``."""
+    """Output of the last block, ``[S, B, ...]``; or its mean over time, ``[B, ...]``."""
     is_mean: bool
     states: tuple[Any, ...]
-    """Of every block; empty if nobody goes on from them."""
+    """State of every block; empty if they are not needed."""
     measured: Measured
 
 
@@ -56,7 +56,7 @@ def advance_blocks(
 
     Args:
         states: every block's before the first step; None is rest.
-        mean: whether the mean over time is all that is wanted; it is given where the kernels can.
+        mean: True if only the mean over time is wanted; it is returned where the kernels support it.
     """
     names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
     while done < len(names):
@@ -76,13 +76,13 @@ def advance_blocks(
 
 
 def layers_of(blocks: Mapping[str, Any]) -> dict[str, SpikingLayer]:
-    """Every layer that blocks list, by its name in the network: ``conv1``, ``block3.body``."""
+    """Return every layer that blocks list, by its name in the network: ``conv1``, ``block3.body``."""
     listed = [layer.under(name) for name, block in blocks.items() for layer in block.layers]
     return {layer.name: layer for layer in listed}
 
 
 def real(x: Tensor, module: nn.Module) -> Tensor:
-    """What a module is given: floats, of its own weights' type."""
+    """Convert the input of a module to floats of its own weights' type."""
     if x.dtype != torch.int8:
         return x
     return x.to(next((p.dtype for p in module.parameters()), torch.get_default_dtype()))
@@ -91,7 +91,7 @@ def real(x: Tensor, module: nn.Module) -> Tensor:
 def _run_fused(
     run: Mapping[str, FusedBlock], x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
 ) -> tuple[Tensor, list[Any], Measured]:
-    """Spikes ``[S, B, ...]`` or their mean; every block's state; what was measured. Running statistics take it in."""
+    """Return spikes ``[S, B, ...]`` or their mean, every block's state and the measures; update running statistics."""
     blocks = list(run.values())
     fused = [node for block in blocks for node in block.nodes]
     nodes, spikes = _entered([one.node for one in fused], x, work.compute)
@@ -120,7 +120,7 @@ def _run_fused(
 def _measured(
     block: str, fused: FusedBlock, seen: Sequence[Seen | None], measure: Measure, after: Sequence[Any]
 ) -> Measured:
-    """What was measured of a block's layers, the last of whose states is the block's."""
+    """Return the measures of a block's layers, the last of whose states is the block's."""
     measured: Measured = {}
     for one, looked in zip(fused.nodes, seen, strict=True):
         if one.layer is None or looked is None:
@@ -134,16 +134,16 @@ def _measured(
 
 
 def _left(out: Tensor, last: FusedBlock) -> Tensor:
-    """What a run gives to modules, from ``[..., H, W, C]``: in the layout that they know, strides of one channel or
-    pixel included, for oneDNN 3.12 crashes on some that lie otherwise."""
+    """Convert a run's output ``[..., H, W, C]`` for modules: to the layout that they know, strides of one channel or
+    pixel included, because oneDNN 3.12 crashes on some others."""
     return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
 
 
 def _entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node], Spikes]:
-    """The nodes and their input as the kernels take it.
+    """Return the nodes and their input as the kernels take it.
 
-    Where they go event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
-    meet them twice. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
+    Where they run event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
+    are applied to both. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
     """
     values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
     if x.dtype != torch.int8 or compute.kernels != "cpu":

@@ -1,4 +1,4 @@
-"""What a stage is told of a call: which steps of the network's time it takes, and whose noise."""
+"""The context of a call to a stage: the steps of the network's time that it takes, and the samples' noise."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bntt.nn.tensor_checks import check_tensor
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Whose random numbers the samples draw: a function of these and of the step, see :mod:`bntt.ops.random`."""
+    """Keys of the samples' random numbers: a function of these and of the step, see :mod:`bntt.ops.random`."""
 
     seed: int
     draw: int
     index: Integer[Tensor, " B"]
-    """Each sample's place in its dataset."""
+    """Each sample's index in its dataset."""
 
     def rows(self, keep: Tensor) -> Noise:
-        """That of some samples: a mask ``[B]`` or indices.
+        """Return the noise of some samples: a mask ``[B]`` or indices.
 
         >>> Noise(0, 7, torch.arange(3)).rows(torch.tensor([2])).index
         tensor([2])
@@ -32,11 +32,11 @@ class Noise:
 
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
-    """The noise of a call: a state's, or what is named, by default seed 0, draw 0 and samples 0 to B-1.
+    """Return the noise of a call: a state's, or the given one, by default seed 0, draw 0 and samples 0 to B-1.
 
     Raises:
         TypeError: if ``index`` is no tensor.
-        ValueError: if what is named is another than the state's, or ``index`` does not name each sample by an integer.
+        ValueError: if the given noise differs from the state's, or ``index`` does not name each sample by an integer.
 
     >>> noise_of(None, 2, None, 7, None).index
     tensor([0, 1])
@@ -61,7 +61,7 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
 
 @dataclass(frozen=True)
 class Call:
-    """What a stage is told of a call; by default that it takes all steps there are, from rest.
+    """The context of a call to a stage; by default it takes all steps, from rest.
 
     >>> Call(first=3).steps(torch.zeros(2, 1, 4))
     slice(3, 5, None)
@@ -70,23 +70,23 @@ class Call:
     first: int = 0
     """The first step of the input, 0-based."""
     whole: bool | None = None
-    """Whether the input has all steps that there will be, from the first on; by default where ``first`` is 0."""
+    """True if the input has all steps, from the first on, and none follow; by default where ``first`` is 0."""
     noise: Noise | None = None
-    """Of the samples; a network always names it."""
+    """Noise of the samples; a network always sets it."""
     reduce: Callable[[Tensor], Tensor] | None = None
-    """Adds a float64 tensor up over the processes that share a batch; None: there is one."""
+    """Function that sums a float64 tensor over the processes that share a batch; None: there is one."""
 
     def __post_init__(self) -> None:
         if self.whole is None:
             object.__setattr__(self, "whole", self.first == 0)
 
     def steps(self, x: Tensor) -> slice:
-        """The steps that an input ``[S, ...]`` has."""
+        """Return the steps that an input ``[S, ...]`` covers."""
         return slice(self.first, self.first + len(x))
 
 
 ALL_STEPS = Call()
-"""What a part is told where nobody tells it anything; a norm then looks whether these are all steps that it has."""
+"""Default context of a part that is called without one; a norm then checks that these are all its steps."""
 
 
 def check_call(call: Call) -> Call:

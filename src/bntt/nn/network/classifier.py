@@ -1,4 +1,4 @@
-"""From samples to logits: encode, run the network."""
+"""The classifier, from samples to logits: encode, then run the network."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SAMPLES = "samples [B, ...]"
 
 
 class SpikingClassifier(nn.Module):
-    """An encoder and a network that classify what the encoder takes: images, frames of events, sequences.
+    """An encoder and a network that classify the encoder's samples: images, frames of events, sequences.
 
     Args:
         encoder: ``PoissonEncoder``, ``DirectEncoder``, ``FrameEncoder``, or any :class:`~bntt.nn.Encoder`.
-        network: what the encoded samples drive.
+        network: driven by the encoded samples.
 
     Raises:
         TypeError: if the first is no encoder, or the second no network.
@@ -60,7 +60,7 @@ class SpikingClassifier(nn.Module):
         draw: int = 0,
         steps: int | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
+        """Return logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
         Without gradients in evaluation, spikes are drawn some steps at a time: memory does not grow with T.
 
@@ -75,7 +75,7 @@ class SpikingClassifier(nn.Module):
 
         Raises:
             TypeError: if the samples are no tensor, or not floating point.
-            ValueError: if they are none that the encoder takes: of another shape, not finite, pixels not in [0, 1].
+            ValueError: if the encoder does not take them: of another shape, not finite, pixels not in [0, 1].
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
@@ -100,15 +100,15 @@ class SpikingClassifier(nn.Module):
         index: Integer[Tensor, " B"] | None = None,
         draw: int | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
-        """The next steps of the same samples from a state: the encoder draws them, the network advances by them.
+        """Take the next steps of the same samples from a state: the encoder draws them, the network advances by them.
 
         The state carries seed, draw and index, and ``state.rows(keep)`` selects them too, so that a sample keeps its
-        own noise when others leave the batch; give those that stay.
+        own noise when others leave the batch; pass only those that stay.
 
         Args:
             x: as :meth:`forward`'s; the samples that the state holds.
             state: None is rest, else what the last call returned.
-            steps: S, how many.
+            steps: S, the number of steps.
             measure: what to measure of these steps; it comes back in ``state.measured``.
             seed, index, draw: as :meth:`forward`'s at rest; later they may be left out.
 
@@ -116,7 +116,7 @@ class SpikingClassifier(nn.Module):
             ``(logits, state)``, see :meth:`~bntt.nn.SpikingNetwork.advance`.
 
         Raises:
-            ValueError: if the noise is another than the state's, or the steps lie beyond the encoder's.
+            ValueError: if the noise differs from the state's, or the steps lie beyond the encoder's.
 
         >>> from bntt.models import mlp
         >>> from bntt.nn import PoissonEncoder
@@ -142,13 +142,13 @@ class SpikingClassifier(nn.Module):
         draw: int = 0,
         steps: int | None = None,
     ) -> Trace:
-        """Logits and spike counts at every step, measured in evaluation mode; see :class:`~bntt.nn.Trace`.
+        """Record logits and spike counts at every step, in evaluation mode; see :class:`~bntt.nn.Trace`.
 
         Args:
             steps: t, to stop after the first t of the T steps; the rest of them is not computed.
 
         Raises:
-            ValueError: if there are not so many steps.
+            ValueError: if there are fewer steps than that.
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps
@@ -158,7 +158,7 @@ class SpikingClassifier(nn.Module):
             return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
 
     def _parts(self, x: Tensor, noise: Noise, total: int) -> Iterator[Tensor]:
-        """So many steps, as many at a time as the network traces at once; one is encoded ahead, to tell the shape."""
+        """Yield ``total`` steps, as many at a time as the network traces; one is encoded ahead, for its shape."""
         first = self._encode(x, noise, range(1))
         if self.network.plan((total, *first.shape[1:])).reason:
             yield first
@@ -168,7 +168,7 @@ class SpikingClassifier(nn.Module):
             yield self._encode(x, noise, range(t, min(total, t + STEPS_AT_ONCE)))
 
     def _encode(self, x: Tensor, noise: Noise, steps: range) -> Shaped[Tensor, "S B *shape"]:
-        """What drives the network: spikes in a byte each where it has the CPU's kernels and no hook would see them."""
+        """Encode the network's input: spikes of a byte each if it has the CPU's kernels and no hook would see them."""
         encoder, compute = self.encoder, self.network.compute
         hooked = isinstance(encoder, nn.Module) and any(has_hooks(module) for module in encoder.modules())
         compact = compute.backend != "reference" and compute.kernels == "cpu" and not hooked
@@ -182,13 +182,13 @@ def _check_parts(encoder: object, network: object) -> None:
 
 
 def check_classifier(model: object, verb: str) -> None:
-    """Refuse what is no classifier in the place of one.
+    """Refuse anything that is not a classifier.
 
     Args:
-        verb: what is done to it, for the message.
+        verb: the action on it, for the message.
 
     Raises:
-        TypeError: saying what came, and how a network becomes one.
+        TypeError: naming the type given, and how a network becomes a classifier.
 
     >>> check_classifier([], "fit trains")
     Traceback (most recent call last):

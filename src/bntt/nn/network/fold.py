@@ -17,16 +17,16 @@ from bntt.ops.fold import Normalisation, fold_neuron, normalisation
 
 
 def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> SpikingNetwork:
-    """The network as it evaluates, without norms: their running statistics, γ and β are in constants of the neurons.
+    """Return the network as it evaluates, without norms: running statistics, γ and β go into the neurons' constants.
 
     By default it is the same network: spike for spike in float64, but for ties in float32. Paper Eq. 15, a threshold
     that varies with time, is ``mean=False, ratio=False`` and another network (:mod:`bntt.ops.fold`). It is a copy, in
     evaluation mode: weights are its own, T is the same, layers without a norm stay, and it runs fused.
 
     Args:
-        network: its norms are :class:`~bntt.nn.TemporalNorm`, of any method, or none.
-        mean: whether the running mean stays; Eq. 12 drops it.
-        ratio: whether the leak keeps the ratio of two steps' scales; Eq. 13 drops it.
+        network: with :class:`~bntt.nn.TemporalNorm` norms, of any method, or none.
+        mean: keep the running mean; Eq. 12 drops it.
+        ratio: keep the ratio of two steps' scales in the leak; Eq. 13 drops it.
 
     Raises:
         ValueError: if a layer cannot be folded: a norm whose statistics are each sample's (``LayerNorm``), a norm whose
@@ -61,7 +61,7 @@ def _fold_block(name: str, block: nn.Module, *, mean: bool, ratio: bool) -> None
 
 
 def normalisation_of(norm: TemporalNorm) -> Normalisation:
-    """What a norm does in evaluation.
+    """Return a norm's affine map in evaluation.
 
     >>> from bntt.nn import TDBN
     >>> normalisation_of(TDBN(2, num_steps=3, eps=1.0)).scale.shape
@@ -72,7 +72,7 @@ def normalisation_of(norm: TemporalNorm) -> Normalisation:
 
 
 def _why_not(block: nn.Module) -> str:
-    """Why a block of one layer cannot be folded; "" if it can, or has nothing to fold."""
+    """Return why a block of one layer cannot be folded; "" if it can, or has nothing to fold."""
     if type(block) not in (SpikingBlock, CurrentBlock, NeuronBlock):
         return f"it is {type(block).__name__}, which is no block of the library's"
     if isinstance(block, NeuronBlock) or type(block.norm) is NoNorm:

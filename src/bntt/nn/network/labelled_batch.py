@@ -1,4 +1,4 @@
-"""What a loader gives to a classifier: samples, labels, and the index that names each sample's noise."""
+"""Batches from a loader for a classifier: samples, labels, and the index that selects each sample's noise."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Samples = tuple[Tensor, Tensor, Tensor]
 """``(inputs, labels, index)``: a batch as the encoder takes it, index naming each sample in its dataset."""
 
 Labels = Tensor | np.ndarray | Sequence[int] | Sequence[Sequence[float]]
-"""One integer a sample, of any integer type; or soft labels, floats ``[B, K]``: the share of every class, 1 in sum."""
+"""One integer per sample, of any integer type; or soft labels, floats ``[B, K]``: shares of the classes, 1 in sum."""
 
 SUM_WITHIN = 1e-4
-"""How far from 1 the sum of a sample's shares may be."""
+"""Tolerance of the sum of a sample's shares around 1."""
 
 
 @runtime_checkable
@@ -30,12 +30,12 @@ class EpochLoader(Protocol):
     def __len__(self) -> int: ...
 
     def epoch(self, draw: int) -> Iterator[Samples]:
-        """The batches of a draw. It may take ``first`` too, the number of the batch to begin with."""
+        """Yield the batches of a draw. It may take ``first`` too, the number of the first batch."""
         ...
 
 
 class _Skipping(Protocol):
-    """An :class:`EpochLoader` that begins where it is asked to."""
+    """An :class:`EpochLoader` that can begin at any batch."""
 
     def epoch(self, draw: int, *, first: int) -> Iterator[Samples]: ...
 
@@ -45,16 +45,16 @@ Loader = EpochLoader | Iterable[tuple[Tensor, Labels]]
 
 
 def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
-    """One pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered as they come.
+    """Yield one pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered in order.
 
-    A loader whose ``epoch`` is a number, or anything else that cannot be called, is a plain one. What is left out is
-    not read if the loader's ``epoch`` takes ``first``, else it is read and dropped; samples keep their numbers. A plain
+    A loader whose ``epoch`` is a number, or anything else that cannot be called, is a plain one. Skipped batches are
+    not read if the loader's ``epoch`` takes ``first``, else they are dropped; samples keep their numbers. A plain
     loader must give the same batches again for them to be the same samples.
 
     Raises:
         TypeError: if the loader yields nothing, or samples, or an index, that are no tensor.
         ValueError: on a batch that is not inputs and labels; labels that are neither one integer a sample nor shares of
-            classes; or fewer batches than are to be left out.
+            classes; or fewer batches than are to be skipped.
 
     >>> pairs = [(torch.zeros(2, 1, 4, 4), [0, 1])] * 2
     >>> [index.tolist() for _, _, index in samples(pairs, draw=0)]
@@ -79,7 +79,7 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
 
 
 def _skips(loader: Any) -> TypeGuard[_Skipping]:
-    """Whether ``epoch`` has a parameter ``first``."""
+    """Return True if ``epoch`` has a parameter ``first``."""
     try:
         found = signature(loader.epoch).parameters.get("first")
     except (TypeError, ValueError):  # a callable that Python cannot look into
@@ -122,7 +122,7 @@ def _pair(batch: Any) -> tuple[Tensor, Any]:
 
 
 def _kind(batch: Any) -> str:
-    """What a batch is, in words."""
+    """Describe the type of a batch."""
     return type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
 
 
@@ -134,7 +134,7 @@ def _inputs(inputs: Any) -> Tensor:
 
 
 def _labels(given: Any, count: int) -> Tensor:
-    """int64 ``[B]`` out of any integers, float32 ``[B, K]`` out of shares."""
+    """Convert labels: any integers to int64 ``[B]``, shares to float32 ``[B, K]``."""
     expected = f"labels must be {count} integers, or shares of classes [{count}, K]"
     try:
         labels = given if isinstance(given, Tensor) else _from_array(np.asarray(given))
@@ -160,7 +160,7 @@ def _shares(labels: Tensor) -> Tensor:
 
 
 def not_shares(labels: Tensor) -> Tensor:
-    """The rows of ``[B, K]`` that are no shares of classes: finite, 0 or more, 1 in sum.
+    """Return the rows of ``[B, K]`` that are not shares of classes: finite, 0 or more, 1 in sum.
 
     >>> not_shares(torch.tensor([[0.5, 0.5], [0.5, 0.6]])).tolist()
     [1]

@@ -1,4 +1,4 @@
-"""What a pass is asked to measure, and what comes back in its state."""
+"""Measurements of a pass, returned in its state."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ __all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "join
 
 @dataclass(frozen=True)
 class Currents:
-    """What drove a layer's neurons."""
+    """Distribution of the input of a layer's neurons."""
 
     histogram: Int[Tensor, "S bins"]
-    """How many were below the first edge, between each two, and from the last edge on."""
+    """Counts below the first edge, between each two edges, and from the last edge on."""
     maximum: Float[Tensor, " S"]
 
 
 @dataclass(frozen=True)
 class LayerMeasures:
-    """What a pass measured of one layer, of the steps that it took; None where it was not asked for."""
+    """Measurements of one layer in the steps of a pass; None if not requested."""
 
     neurons: int
-    """C·H·W; 0 where it has none."""
+    """Number of neurons, C·H·W; 0 if it has none."""
     spikes: Float[Tensor, "S C"] | None = None
-    """By step and channel, summed over batch and space, before the pool (float64)."""
+    """Spikes by step and channel, summed over batch and space, before the pool (float64)."""
     places: Float[Tensor, "S C *space"] | None = None
-    """By step and neuron, summed over the batch."""
+    """Spikes by step and neuron, summed over the batch."""
     samples: Float[Tensor, "S B"] | None = None
-    """By step and sample, summed over the neurons."""
+    """Spikes by step and sample, summed over the neurons."""
     current: Currents | None = None
-    """Of the neurons' input, the normalised current."""
+    """Distribution of the neurons' input, the normalised current."""
     moments: Moments | None = None
-    """Of the synaptic current, before it is normalised."""
+    """Moments of the synaptic current, before it is normalised."""
     gradient: Float[Tensor, " S"] | None = None
-    """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass has come by."""
+    """‖dL/d(synaptic current)‖₂ of each step: NaN until the backward pass."""
     membrane: Float[Tensor, "S B"] | None = None
-    """Of one neuron, after each step's reset."""
+    """Membrane of one neuron, after each step's reset."""
     arrivals: Arrivals | None = None
-    """What came to the weights; None also where there are none."""
+    """Arrivals at the weights; None also if there are none."""
 
 
 Measured = dict[str, LayerMeasures]
-"""By layer."""
+"""Measurements by layer."""
 
 
 def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerMeasures:
-    """What the kernels saw of a layer, in the order that modules have: channels before space.
+    """Convert the kernels' record of a layer to the modules' order: channels before space.
 
     Args:
-        flat: whether the layer has channels only.
+        flat: True if the layer has channels only.
     """
     places = None if seen.places is None else seen.places.double().permute(0, 3, 1, 2)
     return LayerMeasures(
@@ -76,7 +76,7 @@ def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerM
 
 
 def joined(parts: Sequence[Measured]) -> Measured:
-    """What was measured of consecutive steps, as of one pass over them.
+    """Join the measurements of consecutive steps into those of one pass over them.
 
     >>> part = {"fc1": LayerMeasures(neurons=2, spikes=torch.ones(3, 2))}
     >>> joined([part, part])["fc1"].spikes.shape
@@ -93,7 +93,7 @@ def joined(parts: Sequence[Measured]) -> Measured:
 
 
 def over_time(values: Sequence[Any]) -> Any:
-    """Tensors, currents, moments or arrivals of consecutive steps as those of all of them.
+    """Join tensors, currents, moments or arrivals of consecutive steps.
 
     >>> over_time([torch.zeros(1), torch.ones(1)])
     tensor([0., 1.])
@@ -109,9 +109,9 @@ def over_time(values: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a network did at every step, without its spike tensors.
+    """Record of a network's activity at every step, without its spike tensors.
 
-    ``logits[t]`` is what the network says when it is stopped after step t: its voltage divided by t + 1.
+    ``logits[t]`` is the network's output when it is stopped after step t: its voltage divided by t + 1.
     """
 
     logits: Float[Tensor, "T B K"]
@@ -129,7 +129,7 @@ class Trace:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block; afterwards every submodule is in the mode that it was in.
+    """Set evaluation mode inside the block; afterwards restore the mode of every submodule.
 
     >>> layer = nn.Dropout()
     >>> with evaluating(layer):

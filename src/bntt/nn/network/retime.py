@@ -1,4 +1,4 @@
-"""A trained network at another number of time steps: its per-step tables made longer or shorter, in a named way."""
+"""A trained network at another number of time steps: its per-step tables lengthened or shortened by a named rule."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bntt.nn.norms.temporal import NormMethod, TemporalNorm, check_window
 from bntt.ops.retime import retiming
 
 FAINT = 0.1
-"""Mean |γ| below which a layer says next to nothing: where the paper's early exit stops."""
+"""Mean |γ| below which a layer is nearly silent: where the paper's early exit stops."""
 
 
 def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
-    """A copy of the network for another T; the network stays as it is.
+    """Return a copy of the network for another T; the network itself is unchanged.
 
-    γ, β and p of every norm and its running statistics, as far as they differ from step to step, are those that ``how``
-    says (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network is the network's own
+    γ, β and p of every norm and its running statistics, if they differ from step to step, are resampled by ``how``
+    (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network is the network's own
     first steps, the same as ``steps=``. Statistics may be taken anew with :func:`bntt.training.recalibrate`.
 
     Args:
@@ -63,7 +63,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
 
 
 def faint_at_the_end(network: SpikingNetwork) -> dict[str, float]:
-    """Layers whose mean |γ| at the last step is below ``FAINT`` (p γ where a norm has a p), and what it is.
+    """Return the layers whose mean |γ| at the last step is below ``FAINT`` (p γ where a norm has a p), with that mean.
 
     >>> from bntt.models import mlp
     >>> faint_at_the_end(mlp(hidden=(8,), num_steps=4))

@@ -22,7 +22,7 @@ from bntt.nn.network.measured import Measure, Trace, check_finite_input, evaluat
 from bntt.nn.network.state import NetworkState
 
 STEPS_AT_ONCE = 25
-"""Of a pass without gradients: an encoder's spikes and the last layer's are never there for more steps."""
+"""Steps in memory in a pass without gradients: an encoder's spikes and the last layer's never cover more."""
 
 
 class SpikingNetwork(nn.Module):
@@ -32,8 +32,8 @@ class SpikingNetwork(nn.Module):
         blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...):
             :class:`SpikingBlock`, or modules of yours that are stages and list their ``layers``.
         readout: the output layer, :class:`Readout` or a stage of yours.
-        compute: what it computes with, see :class:`~bntt.engine.compute.Compute`: fused kernels for every block that
-            they know by default, and plain PyTorch for the rest.
+        compute: the compute choice, see :class:`~bntt.engine.compute.Compute`: by default fused kernels for every
+            block that they support, and plain PyTorch for the rest.
 
     Raises:
         BackendError: if this machine does not have what ``compute`` asks for.
@@ -74,7 +74,7 @@ class SpikingNetwork(nn.Module):
 
     @property
     def compute(self) -> Compute:
-        """What the network computes with."""
+        """The network's compute choice."""
         return self._compute
 
     @compute.setter
@@ -86,11 +86,11 @@ class SpikingNetwork(nn.Module):
 
     @property
     def layers(self) -> dict[str, SpikingLayer]:
-        """Every layer that spikes, by name, in order: ``conv1``, or ``block3.body`` within a block of several."""
+        """Every spiking layer by name, in order: ``conv1``, or ``block3.body`` within a block of several."""
         return layers_of(dict(self.blocks.items()))
 
     def plan(self, shape: Sequence[int], first: int = 0) -> Plan:
-        """How an input of this shape ``[S, B, ...]``, from step ``first`` on, would run, in the mode of the blocks.
+        """Plan the run of an input of this shape ``[S, B, ...]``, from step ``first`` on, in the mode of the blocks.
 
         Raises:
             BackendError: as :meth:`forward` does.
@@ -100,20 +100,20 @@ class SpikingNetwork(nn.Module):
         return plan_of(dict(self.blocks.items()), stand_in, self.compute, Call(first, whole))
 
     def settled_compute(self, shape: Sequence[int]) -> Compute:
-        """``compute`` with what "auto" leaves to the memory that is free now decided, for training on such an input.
+        """Return ``compute`` with "auto" resolved by the memory now free, for training on an input of this shape.
 
-        A training that shall have the same bits after a stop decides once.
+        A training run that must be bitwise the same after a stop resolves it once.
         """
         stand_in = self._stand_in(shape)
         return settled(dict(self.blocks.items()), stand_in, self.compute, Call(0, self._is_whole(0, shape[0])))
 
     def _stand_in(self, shape: Sequence[int]) -> Tensor:
-        """An input of no content."""
+        """Return an input without contents."""
         like = next(self.parameters(), torch.empty(0, dtype=torch.float32, device="cpu"))
         return torch.zeros(1, dtype=like.dtype, device=like.device).expand(*shape)
 
     def _is_whole(self, first: int, steps: int) -> bool:
-        """Whether so many steps are all that there will be."""
+        """Return True if these are all steps and none follow."""
         return first == 0 and steps == (self.num_steps or steps)
 
     def forward(
@@ -125,19 +125,19 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Logits after all steps, from rest; what training uses.
+        """Return logits after all steps, from rest; training uses this.
 
         ``torch.compile`` leaves it as it is: it has its own kernels.
 
         Args:
-            x: what drives the first layer: floating point, or int8, signed spikes in a byte each.
+            x: the input of the first layer: floating point, or int8, signed spikes of a byte each.
             steps: t, to stop on purpose after fewer than the norms' T steps; x then has t of them. Norms that look
                 ahead pool over those t. In training γ of later steps gets no gradient, but decays all the same.
             seed, draw, index: name the samples' random numbers, for blocks that draw some.
 
         Raises:
-            BackendError: if ``compute`` insists on the kernels and a block is none of those that they know, or if the
-                machine does not have its precision.
+            BackendError: if ``compute`` insists on the kernels and they do not support a block, or if the machine
+                does not have its precision.
             TypeError: if x is no tensor.
             ValueError: on a wrong number of steps, of which :meth:`advance` takes any, or a value that is not finite: a
                 NaN membrane would never fire again.
@@ -180,7 +180,7 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
-        """The next S steps from a state, layer by layer: the same numbers however the steps are cut.
+        """Take the next S steps from a state, layer by layer: the same numbers however the steps are cut.
 
         All T steps from rest are :meth:`forward`, one after another is streaming; blocks run fused where they can.
         Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
@@ -189,7 +189,7 @@ class SpikingNetwork(nn.Module):
         they change or are replaced, but through ``.data`` or NumPy: call ``bntt.weights_changed()`` after that.
 
         Args:
-            x: what drives the first layer, floating point or int8.
+            x: the input of the first layer, floating point or int8.
             state: None is rest, else what the last call returned.
             measure: what to measure of these steps; it comes back in ``state.measured``.
             seed, draw, index: name the samples' random numbers at rest; the state carries them, and ``rows`` selects
@@ -200,7 +200,7 @@ class SpikingNetwork(nn.Module):
 
         Raises:
             ValueError: if the steps lie beyond the norms', a norm looks ahead in training, x is not finite, or the
-                noise is another than the state's.
+                noise differs from the state's.
             BackendError: as :meth:`forward`.
 
         >>> from bntt.models import mlp
@@ -289,6 +289,6 @@ class SpikingNetwork(nn.Module):
         return Trace(torch.cat(logits), spikes, {name: found[name].neurons for name in spikes})
 
     def _at_once(self, x: Tensor) -> int:
-        """How many steps of a trace are taken at a time: as they come where all blocks are fused, else one."""
+        """Return the steps of a trace to take at a time: ``STEPS_AT_ONCE`` if all blocks are fused, else one."""
         whole = len(x) and not plan_of(dict(self.blocks.items()), x, self.compute).reason
         return STEPS_AT_ONCE if whole else 1

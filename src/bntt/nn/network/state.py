@@ -1,4 +1,4 @@
-"""What a network carries from one step to the next; it is the caller's."""
+"""State that a network carries from one step to the next; it belongs to the caller."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from bntt.ops.norm import Moments
 
 @dataclass(frozen=True, eq=False)
 class NetworkState:
-    """What a network carries from one step to the next.
+    """State that a network carries from one step to the next.
 
     Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples.
     """
 
     steps: int
-    """How many steps were taken."""
+    """Number of steps taken."""
     batch: int
-    """How many samples it holds."""
+    """Number of samples it holds."""
     blocks: tuple[Any, ...]
     """Every block's own state, in order."""
     readout: Any
-    """The readout's own; of :class:`~bntt.nn.Readout` the accumulated voltage ``[B, K]``."""
+    """The readout's own state; for :class:`~bntt.nn.Readout` the accumulated voltage ``[B, K]``."""
     noise: Noise | None = None
-    """Of the samples."""
+    """Noise of the samples."""
     pooled: bool = False
-    """Whether it comes from a training pass whose statistics were the batch's: then no row stands for itself."""
+    """True if it comes from a training pass with the batch's statistics: then rows depend on each other."""
     measured: Measured | None = None
-    """What the call that made this state was asked to measure, of its own steps."""
+    """Measurements requested from the call that made this state, of its own steps."""
     prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
     """Weights in the kernels' layout, for the next steps without gradients."""
 
     def rows(self, keep: Tensor) -> NetworkState:
-        """The state of some samples: those that are not done yet, say.
+        """Return the state of some samples, for example of the unfinished ones.
 
         Args:
             keep: a mask ``[B]`` or indices.
@@ -72,7 +72,7 @@ class NetworkState:
         )
 
     def detach(self) -> NetworkState:
-        """The same numbers, through which no gradient flows.
+        """Return the same numbers without gradients.
 
         >>> NetworkState(1, 1, (), torch.ones(1, 1, requires_grad=True)).detach().readout.requires_grad
         False
@@ -80,8 +80,8 @@ class NetworkState:
         return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
 
     def tracked(self) -> NetworkState:
-        """The same numbers as ordinary tensors: what ``torch.inference_mode()`` made is copied outside of it, where
-        autograd cannot keep it and nobody may write over it.
+        """Return the same numbers as ordinary tensors: those of ``torch.inference_mode()`` are copied outside of it, as
+        autograd cannot save them and forbids in-place writes.
 
         >>> with torch.inference_mode():
         ...     state = NetworkState(1, 1, (), torch.ones(1, 1))
@@ -94,7 +94,7 @@ class NetworkState:
 
 
 def rows_of(state: Any, keep: Tensor) -> Any:
-    """Some samples' part of a block's state: None, a tensor ``[B, ...]``, a tuple or dict of such, or anything with a
+    """Select some samples in a block's state: None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a
     method ``rows(keep)`` of its own. Moments belong to no sample.
 
     Raises:
@@ -109,7 +109,7 @@ def rows_of(state: Any, keep: Tensor) -> Any:
 
 
 def detached(state: Any) -> Any:
-    """A block's state without gradients, of the same kinds as :func:`rows_of`.
+    """Return a block's state without gradients, of the same kinds as :func:`rows_of`.
 
     >>> detached({"membrane": torch.ones(1, requires_grad=True)})["membrane"].requires_grad
     False
@@ -122,7 +122,7 @@ def detached(state: Any) -> Any:
 
 
 def _tracked(state: Any) -> Any:
-    """A block's state as :meth:`NetworkState.tracked` has it; an object of yours is left as it is."""
+    """Return a block's state as in :meth:`NetworkState.tracked`; custom objects are left unchanged."""
     if isinstance(state, Tensor):
         return state.clone() if state.is_inference() else state
     if isinstance(state, Moments):

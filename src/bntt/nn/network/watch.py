@@ -1,4 +1,4 @@
-"""Measuring blocks that run as the modules they are: their layers are watched while they are called."""
+"""Measurement of blocks that run as plain modules: hooks watch their layers during the call."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bntt.ops.norm import Moments, step_moments
 
 @contextmanager
 def watching(layers: Mapping[str, SpikingLayer], x: Tensor, measure: Measure) -> Iterator[Measured]:
-    """Inside, the block that these layers belong to is called for an input; what was measured is there afterwards.
+    """Measure these layers while their block is called inside the context; results are complete afterwards.
 
     Args:
-        x: ``[S, B, ...]``; only its steps and samples are looked at.
+        x: ``[S, B, ...]``; only its numbers of steps and samples matter.
 
     Raises:
         TypeError: if a layer's norm, neurons or weights were not called for each of the steps; or if it is asked what
@@ -122,14 +122,14 @@ class _Watch:
         )
 
     def _membrane(self, state: Any) -> Tensor | None:
-        """Of the neuron that was asked for, ``[1, B]``, after a call of one step."""
+        """Return the membrane of the requested neuron, ``[1, B]``, after a call of one step."""
         if self.measure.membrane is None or self.measure.membrane[0] != self.name:
             return None
         return membrane_at(self.name, getattr(state, "membrane", state), self.measure.membrane[1])
 
 
 def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
-    """The one convolution or fully connected layer that a layer's weights are; None where it has none.
+    """Return the one convolution or fully connected layer in a layer's weights; None if it has no weights.
 
     Raises:
         TypeError: if its synapse has none, or several, or other parameters.
@@ -150,7 +150,7 @@ def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
 
 
 def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
-    """One neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``.
+    """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``.
 
     Raises:
         TypeError: if the neurons' state is no tensor and has none called ``membrane``.

@@ -13,11 +13,11 @@ from bntt.ops.norm import Moments
 
 
 class HeldStatistics:
-    """What training passes found while :func:`hold_statistics` was on."""
+    """Statistics of the training passes inside :func:`hold_statistics`."""
 
     def __init__(self, before: dict[TemporalNorm, PutOff]) -> None:
         self.before = before
-        """What took the statistics of each norm when the block began."""
+        """Receiver of each norm's statistics when the block began."""
         self._held: list[tuple[TemporalNorm, Moments, slice]] = []
 
     def put_off(self, norm: TemporalNorm, batch: Moments, running: slice) -> None:
@@ -25,13 +25,13 @@ class HeldStatistics:
 
     @property
     def moments(self) -> list[tuple[str, Moments]]:
-        """What is held, in the order of the passes, each under its norm's name."""
+        """Held moments, in the order of the passes, each under its norm's name."""
         return [(norm.path or norm.method.name, batch) for norm, batch, _ in self._held]
 
     def take_in(self) -> None:
-        """Move the running statistics, in the order of the passes; once, then nothing is held any more.
+        """Move the running statistics, in the order of the passes, once; afterwards nothing is held.
 
-        Inside the block too; what surrounds it then holds them, if it is one of these as well.
+        Works inside the block too; a surrounding ``hold_statistics`` block then holds them.
         """
         now, self._held = self._held, []
         with _put_off_by(self.before):
@@ -40,7 +40,7 @@ class HeldStatistics:
 
     def put_averages(self) -> None:
         """Put averages in place of the running statistics: of every row, the mean over all that is held for it of the
-        batches' means, and of their unbiased variances; once, then nothing is held any more."""
+        batches' means, and of their unbiased variances, once; afterwards nothing is held."""
         now, self._held = self._held, []
         found: dict[TemporalNorm, tuple[Tensor, Tensor, Tensor]] = {}
         for norm, batch, running in now:
@@ -59,10 +59,10 @@ class HeldStatistics:
 
 @contextmanager
 def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
-    """Leave the running statistics of every :class:`~bntt.nn.TemporalNorm` as they are meanwhile.
+    """Leave the running statistics of every :class:`~bntt.nn.TemporalNorm` unchanged inside the block.
 
-    What they found is taken in when the caller says so: together with the optimiser's step, or never, by a pass that
-    only measures, or that failed half-way. A pass under ``torch.utils.checkpoint`` is made twice, and held twice.
+    The held statistics are applied when the caller says so: together with the optimiser's step, or never, for a pass
+    that only measures, or that failed half-way. A pass under ``torch.utils.checkpoint`` is made twice, and held twice.
 
     >>> from bntt.nn.norms.methods import BNTT
     >>> import torch

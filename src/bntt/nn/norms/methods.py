@@ -1,4 +1,4 @@
-"""The published norms by name: :class:`~bntt.nn.TemporalNorm` with statistics and affine of their own, and two without
+"""The published norms by name: :class:`~bntt.nn.TemporalNorm` with their statistics and affine, and two without
 batch statistics."""
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class TAB(TemporalNorm):
 
 @NORMS("bntt-beta")
 class BetaBNTT(TemporalNorm):
-    """BNTT with the shift β that the paper leaves away, one for each step as γ is.
+    """BNTT with the shift β that the paper omits, one per step like γ.
 
     >>> BetaBNTT(8, num_steps=5).beta.shape
     torch.Size([5, 8])

@@ -23,19 +23,19 @@ from bntt.ops.pooling import Pooling, Window
 
 @dataclass(frozen=True)
 class NormMethod:
-    """What makes one method of the family."""
+    """Definition of one method of the family."""
 
     name: str
     pooling: Pooling = Window(0)
-    """How the batch statistics of several steps make those of one; by default every step keeps its own."""
+    """Pooling of batch statistics over several steps; by default every step keeps its own."""
     shared_running: bool = False
     """One running mean and variance for all steps, instead of one for each."""
     shared_gamma: bool = False
     """One γ for all steps, instead of one for each."""
     beta: bool = False
-    """Whether there is a shift β, shared over time exactly as γ is."""
+    """True if there is a shift β, shared over time exactly as γ is."""
     step_power: int = 0
-    """The result of step t is multiplied by a learned scalar p_t to this power; 0: there is no p."""
+    """Power of the learned scalar p_t that multiplies the result of step t; 0: there is no p."""
 
 
 def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
@@ -64,7 +64,7 @@ class TemporalNorm(nn.Module):
         step_scale: p, ``[T]``, starts at 1; None where the method has none.
         running_mean, running_var: ``[T, C]``, or ``[1, C]`` where shared.
         path: where the layer is in its network, for error messages; set by ``SpikingNetwork``.
-        put_off: takes the batch's statistics in place of the running ones; set by ``hold_statistics``.
+        put_off: receives the batch's statistics in place of the running ones; set by ``hold_statistics``.
 
     Raises:
         ValueError: on a wrong number of steps or channels, an empty batch, or, in training, when a statistic would
@@ -107,7 +107,7 @@ class TemporalNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: Moments | None = None
     ) -> tuple[Float[Tensor, "S B C *space"], Moments | None]:
-        """The steps of a call. ``state`` holds what the pooling needs of the steps before, in training.
+        """Normalise the steps of a call. In training, ``state`` holds the earlier moments that the pooling needs.
 
         Without a call they are all T steps.
 
@@ -128,7 +128,7 @@ class TemporalNorm(nn.Module):
         return normalize(x, batch.mean, batch.var, gamma, beta, self.eps), state
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy is no part of what holds the original's statistics."""
+        """Return the state without ``put_off``: a copy does not share the original's held statistics."""
         return {**self.__dict__, "put_off": None}
 
     def extra_repr(self) -> str:
@@ -140,7 +140,7 @@ class TemporalNorm(nn.Module):
         return self.num_steps
 
     def __getitem__(self, t: int) -> Callable[[Tensor], Tensor]:
-        """Step t by itself, ``norm[t](x [B, C, *space])``, a tensor: for loops that know their step.
+        """Return step t by itself, ``norm[t](x [B, C, *space])``, a tensor: for loops that know their step.
 
         Raises:
             IndexError: if there is no such step.
@@ -157,7 +157,7 @@ class TemporalNorm(nn.Module):
 
     @property
     def facts(self) -> NormFacts:
-        """What others ask of it."""
+        """Facts about it."""
         return NormFacts(not self.method.shared_gamma, True, True, self.method.pooling.looks_ahead)
 
     @property
@@ -165,7 +165,7 @@ class TemporalNorm(nn.Module):
         return f"{self.method.name} '{self.path}'" if self.path else self.method.name
 
     def _check(self, x: Tensor, call: Call, state: Moments | None) -> Tensor:
-        """The input, in float32 at least: statistics and membranes are not kept in half precision."""
+        """Return the input in float32 at least: statistics and membranes are not kept in half precision."""
         check_current(self._label, self.channels, x)
         if call is ALL_STEPS and len(x) != self.num_steps:
             raise ValueError(
@@ -202,7 +202,7 @@ class TemporalNorm(nn.Module):
             )
 
     def scale_and_shift(self, steps: slice = slice(None)) -> tuple[Tensor, Tensor | None]:
-        """What multiplies x̂ and what is added then, ``[steps, C]`` or ``[1, C]``: ``pᵏ · scale · γ`` and ``pᵏ β``."""
+        """Return scale and shift of x̂, ``[steps, C]`` or ``[1, C]``: ``pᵏ · scale · γ`` and ``pᵏ β``."""
         affine = slice(None) if self.method.shared_gamma else steps
         gamma = self.scale * self.gamma[affine]
         beta = None if self.beta is None else self.beta[affine]
@@ -212,7 +212,7 @@ class TemporalNorm(nn.Module):
         return gamma, beta
 
     def step_tables(self) -> Iterator[tuple[str, Tensor]]:
-        """The parameters and buffers that have a row for every step, by name."""
+        """Yield the parameters and buffers that have a row for every step, by name."""
         method = self.method
         shared = {"gamma": method.shared_gamma, "beta": method.shared_gamma, "step_scale": False}
         shared |= {"running_mean": method.shared_running, "running_var": method.shared_running}
@@ -223,7 +223,7 @@ class TemporalNorm(nn.Module):
     @torch.no_grad()
     def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:
         """Move the running statistics (``running`` rows of them) towards a batch's, whose first step is ``first``;
-        or put it off, inside :func:`~bntt.nn.hold_statistics`.
+        or defer that, inside :func:`~bntt.nn.hold_statistics`.
 
         Raises:
             ValueError: if a statistic was taken over a single value.
@@ -244,11 +244,11 @@ class TemporalNorm(nn.Module):
 
 
 PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
-"""Takes a norm's batch statistics, and the running rows that they are for, in place of these; None: nobody does."""
+"""Receiver of a norm's batch statistics and the running rows that they are for, in place of the norm; None: none."""
 
 
 def check_current(name: str, channels: int, x: Tensor) -> None:
-    """Compare what a norm of so many channels is given with ``[S, B, C, *space]``.
+    """Check that the input of a norm with ``channels`` channels is ``[S, B, C, *space]``.
 
     Raises:
         TypeError: if it is no tensor.
@@ -266,7 +266,7 @@ def check_current(name: str, channels: int, x: Tensor) -> None:
 
 
 def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
-    """Refuse what may be a batch of images without time, where nothing is said of its steps.
+    """Refuse what may be a batch of images without time, if the call does not name its steps.
 
     Raises:
         ValueError: if ``[B, C, H, W]`` fits as well as ``[S, B, C, L]``.
