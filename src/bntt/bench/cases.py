@@ -193,7 +193,7 @@ def dense_limit(case: Case) -> Step:
 
 
 def loop_step(case: Case) -> Step:
-    """Step in the usual way: for BNTT its per-time-step loop, written out; for other norms and residual networks
+    """Make the usual step: for BNTT its per-time-step loop, written out; for other norms and residual networks
     plain PyTorch, one time step after another, or layer by layer where their statistics need all steps."""
     if case.norm != "bntt" or case.network == "resnet19":
         return own_step(case, kernels=False, stepped=case.norm not in ("tdbn", "tebn", "bn-pooled"))
