@@ -1,6 +1,6 @@
 """Measuring a network: read-only, frozen results.
 
-Names resolve on first use, from the files that ``__init__.pyi`` names, so that what a measurement declares is read
+Names are imported on first use, from the files that ``__init__.pyi`` names, so that a measurement's declaration is read
 without waiting for torch.
 """
 

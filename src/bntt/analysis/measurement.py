@@ -1,8 +1,8 @@
-"""What a measurement is: a folder of ``analysis`` declares it once, and whoever wants it reads the declaration.
+"""Declarations of measurements: a folder of ``analysis`` declares each once, and all users read the declaration.
 
 From one :class:`Measurement` come the verb with its flags, ``--json`` and ``--csv``, the file and the picture in the
-run directory, the section of the report, the metrics of studies and the Python function. Nothing here waits for torch
-or pydantic: a declaration opens its result and its computation when they are asked for.
+run directory, the section of the report, the metrics of studies and the Python function. Nothing here imports torch
+or pydantic: a declaration imports its result and its computation on first use.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from bntt.nn import NormFacts, SpikingClassifier
 
 Split = Literal["test", "validation"]
-"""Which samples: those of the test split, or those held out of the training split."""
+"""Split to measure: the test split, or the samples held out of the training split."""
 
 
 class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place
-    """A measurement that was asked for something it cannot do; the message names the flag and the way out."""
+    """A measurement asked to do something it cannot; the message names the flag and the remedy."""
 
 
 class InvalidResultError(RuntimeError):
-    """A result whose numbers are worth nothing; the message says why."""
+    """A result whose numbers are worthless; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a run without opening its weights."""
+    """Facts about a run that are known without opening its weights."""
 
     network: str
     norm: str
@@ -41,13 +41,13 @@ class Facts:
     num_steps: int
     is_ann: bool
     draws: int
-    """Repetitions with fresh noise that its recipe asks for; 1 where nothing is random."""
+    """Repetitions with fresh noise that its recipe asks for; 1 if nothing is random."""
     is_random: bool
-    """Whether its encoder draws numbers, so that every pass differs."""
+    """True if its encoder draws numbers, so that every pass differs."""
 
     @property
     def norm_facts(self) -> NormFacts:
-        """What its norm says of itself."""
+        """Facts about its norm."""
         from bntt.nn.kinds import norm_facts_by_name
 
         return norm_facts_by_name(self.norm)
@@ -67,51 +67,51 @@ class Opened(Protocol):
     def classes(self) -> tuple[str, ...]: ...
     @property
     def dataset(self) -> str:
-        """What its data are called."""
+        """Name of its data."""
 
     @property
     def seed(self) -> int: ...
     @property
     def draws(self) -> int:
-        """Repetitions that its recipe asks for, where its encoder or what is done to its images is random."""
+        """Repetitions that its recipe asks for, if its encoder or the changes to its images are random."""
 
     @property
     def facts(self) -> Facts: ...
     @property
     def data_sha256(self) -> Mapping[str, str]:
-        """The checksums of the data that it was trained on, by part."""
+        """The checksums of its training data, by part."""
 
     @property
     def weights_sha256(self) -> str:
         """The checksum of its weights."""
 
     def fair_places(self, split: Split, count: int) -> tuple[Any, str]:
-        """So many places of a split, the first of which are always fair to all classes; and how they were chosen."""
+        """Choose ``count`` places of a split, with every prefix fair to all classes; and describe the choice."""
 
     def loader(self, split: Split, at_most: int = 0) -> Any:
-        """Batches of a split: all that the recipe measures, or at most so many, as many of each class as its share."""
+        """Load batches of a split: all that the recipe measures, or at most ``at_most``, in proportion to classes."""
 
     def samples(self, split: Split) -> Any:
-        """The whole split as a set of labelled samples."""
+        """Return the whole split as a set of labelled samples."""
 
     def pictures(self, split: Split) -> Any:
-        """The whole split of images; an error for a run on frames or sequences."""
+        """Return the whole split of images; an error for a run on frames or sequences."""
 
     def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]:
-        """Batches of so many images, as many of each class as its share, chosen by a seed; and which, in words."""
+        """Load batches of ``images`` images in proportion to the classes, chosen by a seed; and describe the choice."""
 
     def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
-        """Whether another run's split is as large, and has the same images and labels at these places."""
+        """Check if another run's split is as large, and has the same images and labels at these places."""
 
     def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult:
-        """Measure it by its own evaluation, which knows of its exit and of other numbers of steps."""
+        """Measure it by its own evaluation, which knows its exit and other numbers of steps."""
 
     def exit_steps(self) -> int | None:
-        """The number of steps after which the exit that was chosen for this run stops; None where none was chosen."""
+        """Return the number of steps after which the exit chosen for this run stops; None if none was chosen."""
 
 
 class Progress:
-    """How far a measurement is: ``expect`` says what is to come, a call what is done."""
+    """Progress of a measurement: ``expect`` announces work to come, a call reports work done."""
 
     def __init__(self, report: Callable[[int, int], None] = lambda done, total: None) -> None:
         self.report, self.done, self.total = report, 0, 0
@@ -131,40 +131,40 @@ Measure: TypeAlias = "Callable[[Any, Any, Progress], Result] | str"
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """One thing that can be measured of trained runs."""
+    """One kind of measurement of trained runs."""
 
     name: str
-    """Of the verb, and the beginning of the file's name where ``file`` does not say another."""
+    """Name of the verb, and prefix of the file's name unless ``file`` gives another."""
     help: str
-    """What it tells, in one line; more lines are shown by ``--help``."""
+    """Description in one line; more lines are shown by ``--help``."""
     arguments: type
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
     record: Record
-    """The record of what is found; or its name below the folder of the arguments, "result:DriftResult", imported only
+    """The record of the result; or its name below the folder of the arguments, "result:DriftResult", imported only
     when it is needed."""
     measure: Measure
-    """Measures a run, the sequence of runs where there may be several, or a recipe; or its name, as the record's."""
+    """Function that measures a run, several runs in sequence, or a recipe; or its name, like the record's."""
     opens: Literal["run", "recipe"] = "run"
     """A trained run, or a recipe that it trains by itself."""
     several: bool = False
-    """Whether it takes several runs, and writes into the first one's directory."""
+    """True if it takes several runs, and writes into the first one's directory."""
     second: str = ""
-    """What a second run is for, the help of ``--from``; "" where it takes none."""
+    """Purpose of a second run, the help of ``--from``; "" if it takes none."""
     needs_spikes: bool = True
-    """Whether an ANN is refused, which has one step and no spikes."""
+    """True if an ANN is refused, which has one step and no spikes."""
     refuses: Callable[[Facts, Any], str] = lambda facts, arguments: ""
-    """Why a run cannot be measured as these arguments ask; "" where it can."""
+    """Reason why a run cannot be measured with these arguments; "" if it can."""
     variant: Callable[[Any], str] = lambda arguments: ""
-    """What the file's name says beside name and split, for arguments whose numbers are kept side by side."""
+    """Part of the file's name after name and split, for arguments whose numbers are kept side by side."""
     variants: Mapping[str, tuple[Record, Measure]] = field(default_factory=dict)
     """Record and measure of each variant that has its own."""
     files_by_split: bool = True
-    """Whether another split than the usual one gets files of its own."""
+    """True if a split other than the usual one gets files of its own."""
     file: str = ""
-    """The beginning of the file's name where it is not the verb's."""
+    """Prefix of the file's name if it is not the verb's."""
 
     def stem(self, arguments: Any) -> str:
-        """What its files are called.
+        """Return the common stem of its files' names.
 
         >>> from bntt.analysis.measurements import MEASUREMENTS
         >>> drift = MEASUREMENTS["drift"]
@@ -176,7 +176,7 @@ class Measurement:
         return "-".join(part for part in (self.file or self.name, self.variant(arguments), other) if part)
 
     def record_in(self, stem: str) -> type[Result]:
-        """The record that a file of this name holds.
+        """Return the record that a file of this name holds.
 
         >>> from bntt.analysis.measurements import MEASUREMENTS
         >>> [MEASUREMENTS["exit"].record_in(stem).__name__ for stem in ("exit", "exit-per-sample-validation")]
@@ -192,7 +192,7 @@ class Measurement:
         return self.record_in(self.file or self.name).METRICS
 
     def refusal(self, facts: Facts, arguments: Any) -> str:
-        """Why a run cannot be measured as these arguments ask; "" where it can."""
+        """Return the reason why a run cannot be measured with these arguments; "" if it can."""
         if self.needs_spikes and facts.is_ann:
             return "an ANN has one step and no spikes"
         return self.refuses(facts, arguments)
@@ -210,13 +210,13 @@ class Measurement:
 
 
 def origin(opened: Opened, arguments: Any) -> dict[str, Any]:
-    """The fields of every result that say what was measured and how it was asked for."""
+    """Collect the fields of every result that identify the target and the arguments of the measurement."""
     split: Split = arguments.split
     return {"arguments": arguments, "dataset": opened.dataset, "split": split, "epoch": opened.epoch}
 
 
 def draws_of(facts: Facts, draws: int | None) -> int:
-    """Repetitions with fresh noise: as many as are asked for, or as the recipe says.
+    """Choose the number of repetitions with fresh noise: as given, or as the recipe says.
 
     Raises:
         ArgumentError: if more than one is asked for where nothing is drawn.
@@ -230,7 +230,7 @@ def draws_of(facts: Facts, draws: int | None) -> int:
 
 
 def run_names(opened: Sequence[Opened]) -> list[str]:
-    """What to call each of several runs: its directory's name where that tells them apart.
+    """Name each of several runs: by its directory's name if that tells them apart.
 
     Raises:
         ArgumentError: if one is given twice.

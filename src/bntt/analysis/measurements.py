@@ -1,4 +1,4 @@
-"""Every measurement by name: those of this room, and those that somebody registers."""
+"""Every measurement by name: the built-in ones, and those that users register."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bntt.analysis.robustness.measurement import ROBUST
 MEASUREMENTS: dict[str, Measurement] = {
     one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, ATTACK, DRIFT, EQUIVALENCE, NEURON)
 }
-"""In the order in which a report shows them."""
+"""Measurements in the order in which a report shows them."""
 
 
 def register(measurement: Measurement) -> Measurement:
-    """Add a measurement: from then on it is a verb, a section of reports and a kind that studies may ask for.
+    """Add a measurement: it becomes a verb, a section of reports and a kind that studies may ask for.
 
     Raises:
         ValueError: if another one has its name.

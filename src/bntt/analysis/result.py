@@ -1,7 +1,7 @@
-"""What a measurement found: a frozen, validated record, whose JSON is the file and the only schema.
+"""Results of measurements: frozen, validated records, whose JSON is the file and the only schema.
 
-A record says what it shows (words, tables, charts), its rows for CSV, and the numbers that studies ask for; it is made
-by the computation or read from a file, and nobody can tell which.
+A record has its display (words, tables, charts), its rows for CSV, and the numbers that studies ask for; it is made
+by the computation or read from a file, and the two are indistinguishable.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from bntt.charts.records import Figure
 from bntt.charts.section import Section
 
 BEYOND = 1e100
-"""No number of a result is as large; JSON's infinities and what is beyond this are read as none."""
+"""Upper bound of every number of a result; JSON's infinities and larger values are read as None."""
 
 
 def finite(value: Any) -> Any:
-    """A number, or None for one that is not finite or too large to be meant.
+    """Return a number, or None for one that is not finite or implausibly large.
 
     >>> finite(float("nan")), finite(0.5)
     (None, 0.5)
@@ -35,14 +35,14 @@ def finite(value: Any) -> Any:
 
 
 Number = Annotated[float | None, BeforeValidator(finite)]
-"""A number, or None where there is none."""
+"""A number, or None if there is none."""
 Share = Annotated[float, Field(ge=0, le=1)]
 OverSteps = Sequence[Number]
 """A value for each time step."""
 
 
 class Record(BaseModel):
-    """A part of a result: frozen; keys that it does not know, of other versions, are passed over."""
+    """A part of a result: frozen; unknown keys, from other versions, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=False)
 
@@ -57,15 +57,15 @@ class Metric:
     title: str
     unit: str
     read: Callable[[Any, float | None], float | None]
-    """From the result and the place that is asked for; None where it has none."""
+    """Function from the result and the requested place to the number; None if it has none."""
     placed: bool = False
-    """Whether it is read at a place, which must then be named."""
+    """True if it is read at a place, which must then be given."""
     digits: int = 1
-    """After the point, when it is shown."""
+    """Number of digits shown after the decimal point."""
 
 
 class Result(Record):
-    """What is common to all results."""
+    """The part common to all results."""
 
     METRICS: ClassVar[Mapping[str, Metric]] = {}
     """The named numbers of studies; any other number is asked for by its path, ``layers.conv1.peak_step``."""
@@ -73,45 +73,45 @@ class Result(Record):
     dataset: str
     split: str
     epoch: int | None = None
-    """Of the weights, from 0."""
+    """Epoch of the weights, from 0."""
 
     @property
     def title(self) -> str:
-        """What its picture is of: data and samples."""
+        """Subject of its picture: data and samples."""
         return f"{self.dataset}, {self.split}"
 
     def section(self) -> Section:
-        """Words, tables and charts: what the terminal prints and the page shows."""
+        """The words, tables and charts that the terminal prints and the page shows."""
         raise NotImplementedError  # each has its own
 
     @property
     def invalid(self) -> str:
-        """Why its numbers are worth nothing; "" where they are sound."""
+        """Reason why its numbers are worthless; "" if they are sound."""
         return ""
 
     def rows(self) -> list[dict[str, object]]:
-        """Rows of the same keys, for CSV."""
+        """Build rows with the same keys, for CSV."""
         raise NotImplementedError  # each has its own
 
     def figures(self) -> list[Figure]:
-        """The pictures beside the file: all charts of its section in one, unless a result has better."""
+        """Draw the pictures beside the file: all charts of its section in one, unless a result has better ones."""
         charts = self.section().charts
         return [Figure(self.title, charts)] if charts else []
 
     def attachments(self) -> dict[str, bytes]:
-        """Files beside the JSON: contents by the end of the name, ``{"places.npz": ...}``."""
+        """Return files beside the JSON: contents by the suffix of the name, ``{"places.npz": ...}``."""
         return {}
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON has it."""
+        """Return the record as JSON values."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def result_from(kind: type[R], values: Any) -> R:
-    """Read a record from what JSON has.
+    """Read a record from JSON values.
 
     Raises:
-        ValueError: if it is none, in one line that names the place.
+        ValueError: if they are not one, in one line that names the place.
     """
     try:
         return kind.model_validate(values)
@@ -122,7 +122,7 @@ def result_from(kind: type[R], values: Any) -> R:
 
 
 def at_path(values: Any, path: str) -> float | None:
-    """The number at a path of keys and list indices in a result's JSON; None where there is none.
+    """Return the number at a path of keys and list indices in a result's JSON; None if there is none.
 
     >>> at_path({"layers": {"conv1": {"rates": [0.1, 0.2]}}}, "layers.conv1.rates.1")
     0.2
@@ -136,21 +136,21 @@ def at_path(values: Any, path: str) -> float | None:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong, with its place."""
+    """Describe the first error, with its place."""
     fault = error.errors()[0]
     place = ".".join(str(part) for part in fault["loc"])
     return f"{place}: {fault['msg']}" if place else str(fault["msg"])
 
 
 _adapter_of = cache(TypeAdapter)
-"""Each once: pydantic evaluates the text of annotations to make one."""
+"""Cached adapter of each type: pydantic evaluates the text of annotations to make one."""
 
 
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
-    """A frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``__post_init__``.
+    """Check a frozen dataclass of arguments by its fields' types and bounds, and by its ``__post_init__``.
 
     Raises:
-        ArgumentError: naming the flag, its bounds and what came.
+        ArgumentError: naming the flag, its bounds and the given value.
     """
     known = [one.name for one in fields(kind)]
     if unknown := sorted(values.keys() - set(known)):

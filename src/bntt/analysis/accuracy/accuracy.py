@@ -18,7 +18,7 @@ class Accuracy:
     """
 
     samples: int
-    """How many samples were evaluated, each in every draw."""
+    """Number of samples evaluated, each in every draw."""
     correct: tuple[tuple[int, ...], ...]
     """``correct[draw][t]``: right answers when stopped after step t."""
 
@@ -34,18 +34,18 @@ class Accuracy:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the draws (n - 1); None for one draw, of which it is not known. It says nothing of
+        """Standard deviation over the draws (n - 1); None for one draw, where it is unknown. It says nothing about
         the choice of samples."""
         return stdev(self.per_draw) if len(self.correct) > 1 else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the mean for this number of samples: what another test set could have given."""
+        """Wilson's 95 % interval of the mean for this number of samples: the range for other test sets."""
         return wilson(self.mean, self.samples)
 
     @property
     def columns(self) -> dict[str, float | None]:
-        """Mean, interval and deviation by the names that rows of results have for them."""
+        """Mean, interval and deviation, by their column names in rows of results."""
         low, high = self.interval
         return {"accuracy": self.mean, "low_95": low, "high_95": high, "sd_over_draws": self.spread}
 
@@ -57,7 +57,7 @@ class Accuracy:
 
 
 def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share seen in ``count`` trials; 95 % by default.
+    """Compute Wilson's score interval of a share seen in ``count`` trials; 95 % by default.
 
     >>> [round(bound, 3) for bound in wilson(0.905, 10_000)]
     [0.899, 0.911]
@@ -71,7 +71,7 @@ def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]
 
 
 FEW = 5
-"""Fewer starts than this are preliminary."""
+"""Number of starts below which results are preliminary."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Summary:
 
     @property
     def n(self) -> int:
-        """Starts."""
+        """Number of starts."""
         return len(self.values)
 
     @property
@@ -105,12 +105,12 @@ class Summary:
 
     @property
     def sd(self) -> float | None:
-        """Standard deviation over the starts (n - 1); None of one."""
+        """Standard deviation over the starts (n - 1); None for a single start."""
         return stdev(self.values) if self.n > 1 else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Student's 95 % interval of the mean: what other starts could have given. None of one start."""
+        """Student's 95 % interval of the mean: the range other starts could have given. None for one start."""
         if self.sd is None:
             return None
         half = student_quantile(0.975, self.n - 1) * self.sd / sqrt(self.n)
@@ -122,7 +122,7 @@ class Difference(Summary):
 
     @property
     def superiority(self) -> float:
-        """P(one > other), the share of starts in which the one is above, ties by half (Bouthillier et al. 2021)."""
+        """P(one > other): share of starts in which the first is above; ties count half (Bouthillier et al. 2021)."""
         return sum(0.5 if value == 0 else float(value > 0) for value in self.values) / self.n
 
     @property
@@ -132,7 +132,7 @@ class Difference(Summary):
 
 
 def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
-    """The one minus the other in every start that both have, by seed.
+    """Subtract the other from the one in every start that both have, by seed.
 
     Raises:
         ValueError: if they share no seed, or a difference is not finite.
@@ -148,10 +148,10 @@ def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> D
 
 
 def student_cdf(t: float, degrees: int) -> float:
-    """P(T ≤ t) for a whole number of degrees of freedom, by the closed sums of Abramowitz & Stegun 26.7.3 and 26.7.4.
+    """Compute P(T ≤ t) for integer degrees of freedom, by the closed sums of Abramowitz & Stegun 26.7.3 and 26.7.4.
 
     Raises:
-        ValueError: if there is not one degree of freedom.
+        ValueError: if there is less than one degree of freedom.
 
     >>> round(student_cdf(4.302653, 2), 6)
     0.975
@@ -171,7 +171,7 @@ def student_cdf(t: float, degrees: int) -> float:
 
 
 def _series(square: float, numbers: range) -> float:
-    """``1 + (n₁ / (n₁ + 1)) c² (1 + (n₂ / (n₂ + 1)) c² (...))``."""
+    """Compute ``1 + (n₁ / (n₁ + 1)) c² (1 + (n₂ / (n₂ + 1)) c² (...))``."""
     total = term = 1.0
     for number in numbers:
         term *= square * number / (number + 1)
@@ -180,10 +180,10 @@ def _series(square: float, numbers: range) -> float:
 
 
 def student_quantile(share: float, degrees: int) -> float:
-    """The t that a share of the distribution lies below, by bisection of :func:`student_cdf`.
+    """Find the t below which a share of the distribution lies, by bisection of :func:`student_cdf`.
 
     Raises:
-        ValueError: if the share is not between 0 and 1, or there is not one degree of freedom.
+        ValueError: if the share is not between 0 and 1, or there is less than one degree of freedom.
 
     >>> round(student_quantile(0.975, 4), 4)
     2.7764

@@ -1,4 +1,4 @@
-"""One batch on its way through a model: some steps at a time, measured, and whoever is done leaves."""
+"""Passing one batch through a model: a few steps at a time, measured, with finished samples leaving."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bntt.nn.network.spiking_network import STEPS_AT_ONCE
 from bntt.nn.network.watch import watching
 
 Leaves = Callable[[Tensor], Tensor]
-"""Logits ``[B, K]`` of those who are there → who leaves, ``[B]``."""
+"""Logits ``[B, K]`` of the remaining samples → mask of those that leave, ``[B]``."""
 
 
 class BatchSteps(NamedTuple):
@@ -25,7 +25,7 @@ class BatchSteps(NamedTuple):
     logits: Float[Tensor, "S there K"]
     measured: Measured
     there: Int[Tensor, " there"]
-    """Which samples of the batch they are."""
+    """Indices of these samples in the batch."""
 
 
 def advance_batch(
@@ -37,14 +37,14 @@ def advance_batch(
     leaves: Leaves | None = None,
     unlisted: Mapping[str, SpikingLayer] = {},
 ) -> Iterator[BatchSteps]:
-    """Advance a batch from rest to its last step, in the mode that the model is in; ends early where all have left.
+    """Advance a batch from rest to its last step, in the model's current mode; end early once all samples have left.
 
-    As many steps at a time as a pass without gradients takes where the network is fused, else one; where samples may
+    A fused network takes as many steps at a time as a pass without gradients, any other takes one; where samples may
     leave, one.
 
     Args:
         noise: seed, index and draw, as :meth:`~bntt.nn.SpikingClassifier.advance` takes them.
-        leaves: asked after every step who leaves; by default nobody does.
+        leaves: called after every step to choose the samples that leave; by default none do.
         unlisted: weights that the network does not list as a layer, to be measured too.
 
     >>> from bntt.models import mlp

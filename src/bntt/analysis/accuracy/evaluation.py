@@ -1,4 +1,4 @@
-"""One pass over a test set: accuracy over time and spike activity together; and two networks on the same images."""
+"""One pass over a test set, for accuracy over time and spike activity together; and two networks on the same images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 
 FIRST_DRAW = 1 << 32
-"""Draws of evaluation count from here, so that they never meet the noise of a training epoch."""
+"""First draw number of evaluation, so that its noise never coincides with that of a training epoch."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Activity:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate` measured."""
+    """Measurements of :func:`evaluate`."""
 
     accuracy: Accuracy
     activity: Activity
     right: Bool[Tensor, "draws N"]
-    """Whether each answer after the last step was right, the samples in the order in which they came."""
+    """True where the answer after the last step was right, with samples in the order in which they came."""
     loss: float
     """Mean cross entropy of the logits after the last step."""
 
@@ -118,10 +118,10 @@ def evaluate(
 
 
 def check_labels(labels: Tensor, classes: int) -> None:
-    """Refuse labels that are no class.
+    """Reject labels that are not classes.
 
     Raises:
-        ValueError: saying what they must be.
+        ValueError: stating the valid labels.
     """
     if labels.ndim != 1 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
@@ -131,21 +131,21 @@ def check_labels(labels: Tensor, classes: int) -> None:
 
 @dataclass(frozen=True)
 class Paired:
-    """What :func:`paired` found."""
+    """Result of :func:`paired`."""
 
     difference: float
     """Accuracy of the one minus that of the other, mean over the draws of each."""
     interval: tuple[float, float]
-    """Of 95 %, by the rule of :func:`paired`: what other images could have given."""
+    """The 95 % interval by the rule of :func:`paired`: the range other images could have given."""
 
     @property
     def decided(self) -> bool:
-        """Whether the interval leaves 0 out."""
+        """True if the interval excludes 0."""
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
 def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.959964) -> Paired:
-    """Accuracy of one network minus that of another, on the same N images, with an interval over images.
+    """Subtract the accuracy of one network from another's on the same N images, with an interval over images.
 
     Image i has the difference d_i of its two shares of right answers over the draws, from -1 to 1. The interval is
     Agresti and Min's "Wald+2" (Statistics in Medicine 24, 2005, p. 729): half an image is added to each of the four
@@ -153,12 +153,12 @@ def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.95
 
     ``d̃ ± z sqrt((Σ d² + 1) / (N + 2) - d̃²) / sqrt(N + 2)``, within -1 to 1.
 
-    For one draw it is theirs. With more, d_i is a mean, and the images that were added count as one-sided as they can
+    For one draw it is exactly theirs. With more, d_i is a mean, and the added images count as one-sided as they can
     be: the interval is no narrower than it should be, and never of width 0.
 
     Args:
         one, other: ``Evaluation.right`` of both, the images in the same order; the numbers of draws may differ.
-        z: of the interval, 95 % by default.
+        z: quantile of the interval, 95 % by default.
 
     Raises:
         ValueError: if they are not of the same number of images.

@@ -8,8 +8,8 @@ from annotated_types import Ge
 from bntt.analysis.measurement import ArgumentError, Measurement, Split
 
 Longer = Literal["hold", "interpolate", "re-estimate"]
-"""What steps beyond those of the training have: the last step's γ and statistics again and again; those of all steps,
-stretched; or γ held, and the statistics of all steps taken anew from training batches."""
+"""Treatment of steps beyond training: the last step's γ and statistics repeated ("hold"); those of all steps,
+stretched; or γ held, and the statistics of all steps re-estimated from training batches."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EvaluateArguments:
 
 
 def variant(arguments: EvaluateArguments) -> str:
-    """Name what was measured other than usual.
+    """Name the ways in which a measurement differs from the usual one.
 
     >>> variant(EvaluateArguments(split="validation", num_steps=16, longer="hold", images=100))
     'validation-16-steps-hold-100-images'

@@ -17,24 +17,24 @@ ACCURACY = Axis("accuracy when stopped there", percent=True, low=0, high=1)
 GAMMA = Axis("mean |γ| over channels", low=0)
 RATE = Axis("spikes per neuron", percent=True, low=0)
 MOST_LINES = 10
-"""Layers that are told apart as lines; of more, colours are the values."""
+"""Largest number of layers drawn as separate lines; beyond it, values are shown as colours."""
 MOST_NAMED = 8
-"""Steps that are named one by one."""
+"""Largest number of steps named one by one."""
 
 
 class Retiming(Record):
-    """The way in which a run was measured at another number of steps than it was trained with."""
+    """The way in which a run was measured with a number of steps other than it was trained with."""
 
     trained_steps: int
     steps: int
     how: Literal["truncate"] | Longer
     samples: int = 0
-    """Training samples from which statistics were taken anew."""
+    """Number of training samples used to re-estimate the statistics."""
     warning: str = ""
 
     @property
     def text(self) -> str:
-        """In one line."""
+        """The record in one line."""
         anew = f" from {self.samples:,} training samples" if self.samples else ""
         return f"trained with {self.trained_steps} steps, measured with {self.steps}: {self.how}{anew}"
 
@@ -51,54 +51,54 @@ class Ann(Record):
 
 
 class Conversion(Record):
-    """How a run was made from an ANN."""
+    """The conversion of a run from an ANN."""
 
     ann: Ann
     thresholds: Mapping[str, float]
-    """Of each layer, scaled."""
+    """Scaled threshold of each layer."""
     scale: float
     tried: Sequence[tuple[float, float]]
-    """Each scale of a grid with its accuracy on validation; empty where the scale was given."""
+    """Each scale of a grid with its accuracy on validation; empty if the scale was given."""
     tried_images: int
     images: int
-    """Training images from which the thresholds were found."""
+    """Number of training images used to find the thresholds."""
     steps: int
     seconds: float
 
 
 class Surprise(Record):
-    """A sample whose input differs where that of no training sample did; and the same one with that step as usual."""
+    """A sample whose input differs at a step where no training sample's did; the same one with that step as usual."""
 
     index: int
-    """Its place in its set."""
+    """Index of the sample in its set."""
     step: int
     """The first such step, from 0."""
     gain: Number
     """Largest ``|γ| / √(σ̄² + ε)`` of the first layer there; None where its norm has no statistics."""
     current: tuple[Number, Number]
-    """The largest input of a neuron of the first layer at that step, θ being 1 as a rule, and what it is as usual."""
+    """The largest input of a first-layer neuron at that step (θ is usually 1), and its value with the usual input."""
     spikes: tuple[float, float]
-    """Of all layers at all steps."""
+    """Spikes of all layers at all steps."""
     answer: tuple[int, int]
-    """The class."""
+    """The predicted class."""
 
 
 class UnvaryingInput(Record):
-    """Steps of sequences whose input never varied in training, and what the measured samples do there."""
+    """Steps of sequences whose input never varied in training, and the effect of measured samples that differ there."""
 
     steps: Sequence[int]
-    """From 0."""
+    """The steps, counted from 0."""
     training_samples: int
     samples: int
-    """Samples that were measured."""
+    """Number of samples measured."""
     differ: int
-    """How many of them have another input at one of the steps."""
+    """Number of samples whose input differs at one of the steps."""
     first: Surprise | None
-    """The first of these."""
+    """The first of these samples."""
 
     @property
     def text(self) -> str:
-        """In one line."""
+        """The record in one line."""
         named = ", ".join(str(t + 1) for t in self.steps[:MOST_NAMED]) + ", ..." * (len(self.steps) > MOST_NAMED)
         still = (
             f"the input of {plural(len(self.steps), 'step')} ({named}) never varies in the "
@@ -123,42 +123,42 @@ class EvaluationResult(Result):
     arguments: EvaluateArguments | None = None
     """None in files from before arguments were kept."""
     weights: str = "as trained"
-    """Or "moving average"."""
+    """Weights measured: "as trained" or "moving average"."""
     images: Annotated[int, Field(ge=1)]
     images_of: int = 0
-    """Images that the split has; 0 in files that do not say it."""
+    """Number of images in the split; 0 in files that do not state it."""
     training_images: int = 0
     training_images_of: int = 0
-    """Images from which those of the training were chosen."""
+    """Number of images from which the training images were chosen."""
     updates: int | None = None
     seconds: Number = None
-    """Of the training, with validation."""
+    """Duration of the training, including validation."""
     conversion: Conversion | None = None
     steps: int = 0
-    """Of ``accuracy_over_time``; 0 in files that do not say it."""
+    """Length of ``accuracy_over_time``; 0 in files that do not state it."""
     draws: Annotated[int, Field(ge=1)]
     accuracy: Share
     accuracy_sd_over_draws: Number
-    """None of one draw."""
+    """Standard deviation over draws; None for one draw."""
     accuracy_wilson_95: tuple[Share, Share]
     accuracy_per_draw: Sequence[Share]
     accuracy_over_time: Annotated[Sequence[Share], Field(min_length=1)]
     gamma_magnitude: Mapping[str, OverSteps]
-    """Of all steps that the network has, also of those that were not run."""
+    """Mean |γ| at all steps of the network, including those that were not run."""
     gamma_signed: Mapping[str, OverSteps]
     firing_rate: Mapping[str, OverSteps]
-    """Empty for an ANN."""
+    """Firing rate of each layer; empty for an ANN."""
     spikes_per_image: float
     retimed: Retiming | None = None
     unvarying_input: UnvaryingInput | None = None
     is_random: bool = True
-    """Whether another draw of the input's noise could give another accuracy."""
+    """True if another draw of the input's noise could give another accuracy."""
     is_trained: bool = True
-    """False for a network that was converted or imported, and not trained after that."""
+    """False for a network that was converted or imported and not trained afterwards."""
 
     @model_validator(mode="after")
     def _fits(self) -> EvaluationResult:
-        """Refuse a file whose layers have fewer steps than its accuracy."""
+        """Reject a file whose layers have fewer steps than its accuracy."""
         for key in ("gamma_magnitude", "gamma_signed", "firing_rate"):
             if any(len(row) < len(self.accuracy_over_time) for row in getattr(self, key).values()):
                 raise ValueError(f"{key} has a layer of fewer steps than accuracy_over_time")
@@ -176,7 +176,7 @@ class EvaluationResult(Result):
     }
 
     def accuracy_after(self, steps: int) -> Number:
-        """Accuracy in percent when stopped after so many steps; None if it has not so many."""
+        """Return the accuracy in percent when stopped after this many steps; None if it has fewer steps."""
         return 100 * self.accuracy_over_time[steps - 1] if 1 <= steps <= len(self.accuracy_over_time) else None
 
     @property
@@ -234,7 +234,7 @@ class EvaluationResult(Result):
             yield self.unvarying_input.text
 
     def _spread(self) -> str:
-        """What is known of other draws of the noise, up to where the brackets go on."""
+        """Describe the spread over other draws of the noise, up to where the brackets continue."""
         if self.accuracy_sd_over_draws is not None:
             return f" ± {self.accuracy_sd_over_draws:.1%} (sd over {self.draws} Poisson seeds"
         return " (one Poisson seed, the spread over others is not known" if self.is_random else " (one pass"
@@ -284,7 +284,7 @@ class EvaluationResult(Result):
 
 
 def _layers(title: str, axis: Axis, rows: Mapping[str, OverSteps], steps: int, note: str) -> Chart:
-    """The steps that were run of every layer: as lines, or as colours where they are many."""
+    """Chart the executed steps of every layer: as lines, or as colours if there are many layers."""
     shown = {name: row[:steps] for name, row in rows.items()}
     if len(shown) <= MOST_LINES:
         return Lines(title, STEPS, axis, over_steps(shown), note=note)

@@ -1,1 +1,1 @@
-"""Who fires, when, and which layers are unwell."""
+"""Firing activity of a network: spikes by layer, step and class, and layers at fault."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
 SPIKES = Axis("spikes an image, all steps", scale="log")
 BINS = 10
-"""Rows of a chart of γ's distribution."""
+"""Rows of a chart of the distribution of γ."""
 
 
 def spike_charts(result: ActivityResult) -> tuple[Chart, ...]:
@@ -31,7 +31,7 @@ def spike_charts(result: ActivityResult) -> tuple[Chart, ...]:
 
 
 def _by_class(result: ActivityResult) -> HeatMap:
-    """Each layer over its mean: few layers would be seen otherwise."""
+    """Divide each layer by its mean, since otherwise only a few layers would be visible."""
     rows = {name: layer.spikes_by_class for name, layer in result.layers.items()}
     classes = list(dict.fromkeys(one for by_class in rows.values() for one in by_class))
     values = [_over_mean([sum(by_class.get(one, ())) for one in classes]) for by_class in rows.values()]
@@ -45,7 +45,7 @@ def _over_mean(values: Sequence[float]) -> list[Number]:
 
 
 def gamma_charts(result: ActivityResult) -> tuple[HeatMap, ...]:
-    """Show γ, what it is divided by, and how much both change, by layer and step; nothing where there is no γ of each
+    """Show γ, its divisor, and how much both change, by layer and step; nothing if there is no γ for each
     step."""
     gamma = result.by_layer(lambda row: row.gamma_magnitude if row.gamma_driven else None)
     deviation = result.by_layer(lambda row: row.deviation)
@@ -69,7 +69,7 @@ def _over_steps(title: str, value: Axis, rows: Mapping[str, Sequence[Number]], n
 
 
 def gamma_distributions(result: ActivityResult) -> tuple[HeatMap, ...]:
-    """Show for each layer how γ is spread over its channels in every step."""
+    """Show the distribution of γ over the channels of each layer at every step."""
     return tuple(
         _distribution(name, layer.gamma_histogram)
         for name, layer in result.layers.items()
@@ -78,7 +78,7 @@ def gamma_distributions(result: ActivityResult) -> tuple[HeatMap, ...]:
 
 
 def _distribution(layer: str, histogram: GammaHistogram) -> HeatMap:
-    """Bins are joined to few rows; the largest γ is in the upper row, as on an axis."""
+    """Merge bins into a few rows, with the largest γ in the top row, as on an axis."""
     edges, counts = histogram.edges, histogram.counts
     joined = max(1, (len(edges) - 1) // BINS)
     starts = range(0, len(edges) - 1, joined)[::-1]

@@ -1,7 +1,7 @@
-"""Steps whose input is the same for all training samples, and what another sample does there.
+"""Steps whose input is the same for all training samples, and the effect of a sample that differs there.
 
-Border pixels of MNIST told pixel by pixel never vary: the first layer's current has no variance at such a step, its
-running variance sinks to 0, and a normalisation of that step multiplies whatever comes later by up to γ / √ε, which is
+Border pixels of MNIST shown pixel by pixel never vary: the first layer's current has no variance at such a step, its
+running variance sinks to 0, and a normalisation at that step multiplies any later deviation by up to γ / √ε, which is
 100 γ with ε = 1e-4.
 """
 
@@ -24,23 +24,23 @@ from bntt.nn.norms.temporal import TemporalNorm
 
 @dataclass(frozen=True)
 class Unvarying:
-    """What drives a network at every step, as far as it is the same for all samples."""
+    """The input of a network at every step, as far as it is the same for all samples."""
 
     samples: int
-    """How many were looked at."""
+    """Number of samples examined."""
     steps: Bool[Tensor, " T"]
-    """Where nothing of the input varies."""
+    """True at steps where nothing in the input varies."""
     usual: Float[Tensor, "T *shape"]
-    """The input of the first sample, at those steps that of all."""
+    """The input of the first sample, shared by all samples at those steps."""
 
     @property
     def which(self) -> tuple[int, ...]:
-        """The steps, from 0."""
+        """The unvarying steps, from 0."""
         return tuple(self.steps.nonzero().flatten().tolist())
 
 
 def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
-    """Where the encoder gives the same for all samples of a loader, in its draw 0.
+    """Find the steps at which the encoder gives the same input for all samples of a loader, in its draw 0.
 
     Raises:
         ValueError: if there are no samples.
@@ -61,7 +61,7 @@ def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
 
 
 def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> UnvaryingInput:
-    """How many samples differ at a step that never varied, and what the first of them does, in evaluation mode.
+    """Count the samples that differ at a step that never varied, and examine the first of them, in evaluation mode.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import SequenceEncoder

@@ -1,4 +1,4 @@
-"""How many steps late each layer is: what of its silence is the firing rule's, and no fault."""
+"""Delay of each layer in steps: the part of its silence that the firing rule explains, and that is no fault."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 
 @dataclass(frozen=True)
 class Delay:
-    """By how many steps a layer is late.
+    """The number of steps by which a layer lags.
 
     >>> second_of_three = Delay(before=1, own=1, after=1)
     >>> list(second_of_three.driven(6)), list(second_of_three.reaching_readout(6))
@@ -23,34 +23,34 @@ class Delay:
     """
 
     before: int
-    """After so many steps it is driven as it should be."""
+    """Number of steps after which it is fully driven."""
     own: int
-    """Its neurons answer so many steps later: 0 of ``fire_after``, 1 of ``fire_before``."""
+    """Number of steps by which its neurons respond late: 0 for ``fire_after``, 1 for ``fire_before``."""
     after: int
-    """Its spikes reach the readout so many steps later, on the shortest way."""
+    """Number of steps that its spikes take to reach the readout, on the shortest path."""
 
     @property
     def needed(self) -> int:
-        """How many steps are enough for it to say something."""
+        """The number of steps that the layer needs to affect the readout."""
         return self.before + self.own + self.after + 1
 
     def driven(self, num_steps: int) -> range:
-        """The steps whose current is not silent by rule, and reaches the readout: those whose γ gets a gradient. Of too
-        few steps there are none, and the range is empty."""
+        """Return the steps whose current is not silent by rule and reaches the readout: their γ gets a gradient. With
+        too few steps the range is empty."""
         return range(self.before, max(self.before, num_steps - self.own - self.after))
 
     def reaching_readout(self, num_steps: int) -> range:
-        """The steps in which it should fire, and its spikes reach the readout."""
+        """Return the steps in which it should fire and its spikes reach the readout."""
         first = self.before + self.own
         return range(first, max(first, num_steps - self.after))
 
 
 def delays(network: SpikingNetwork) -> dict[str, Delay]:
-    """The delay of every layer, by its name in ``network.layers``.
+    """Compute the delay of every layer, by its name in ``network.layers``.
 
-    The sum of a :class:`~bntt.nn.Residual` is there when the first of its parts is; but neurons ``after`` it
-    wait for the last, since a spike of the shortcut may be too little for them. In blocks that are not the library's,
-    layers count as one behind another; neurons that are not count as a step late.
+    The sum of a :class:`~bntt.nn.Residual` arrives with the first of its parts; but neurons ``after`` it
+    wait for the last, since a spike of the shortcut may be too little for them. In blocks from outside the library,
+    layers count as consecutive; neurons from outside it count as one step late.
 
     >>> from bntt.models import mlp
     >>> delays(mlp(hidden=(4, 4, 4), fire="before"))["fc2"]
@@ -60,7 +60,7 @@ def delays(network: SpikingNetwork) -> dict[str, Delay]:
 
 
 def _in_order(parts: Mapping[str, Any], before: int, after: int) -> Iterator[tuple[str, Delay]]:
-    """Of the layers of parts one behind another, before and after which there are such delays."""
+    """Yield the delays of layers in consecutive parts, given the delays before and after these."""
     after += _through(parts)
     for name, part in parts.items():
         after -= _of_block(part)
@@ -86,7 +86,7 @@ def _inside(part: Any, before: int, after: int) -> Iterator[tuple[str, Delay]]:
 
 
 def _of_block(part: Any, *, waiting: bool = False) -> int:
-    """From its input to what leaves it: on the shortest way; or waiting, where neurons do, for all of a sum."""
+    """Return the delay from input to output: on the shortest path; or, if waiting as neurons do, for all of a sum."""
     if type(part) is not Residual:
         return sum(_of_neurons(layer.lif) for layer in part.layers)
     sides = [_through(dict(side.items()), waiting=waiting) for side in (part.body, part.shortcut)]
@@ -107,7 +107,7 @@ def _of_neurons(lif: nn.Module | None) -> int:
 
 
 def rule_of(lif: nn.Module) -> object:
-    """The firing rule of neurons; None where they have none.
+    """Return the firing rule of neurons; None if they have none.
 
     >>> from bntt.nn import LIF
     >>> rule_of(LIF()).__name__, rule_of(nn.ReLU())

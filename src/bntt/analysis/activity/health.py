@@ -1,4 +1,4 @@
-"""What is wrong with a network's layers: silent, saturated and dead ones, and variances that have collapsed."""
+"""Detection of faults in a network's layers: silent, saturated and dead ones, and variances that have collapsed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.lif import fire_before
 
 SATURATED = 0.95
-"""Spikes per neuron and step above which a layer says little of its input."""
+"""Spikes per neuron and step above which a layer says little about its input."""
 MANY = 0.1
-"""Share of a layer's channels from which on it is told that they never fired."""
+"""Share of a layer's channels above which channels that never fired are reported."""
 
 
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
-    """What is wrong with the layers of a network whose spikes these are, in their order.
+    """Find faults in the layers of a network from its spikes, in layer order.
 
-    What a firing rule explains is no fault: in ``fire_before`` hidden layer l of L, from 1, is silent in its first l
-    steps, nobody hears its last L - l, and the running variances of what never drives it collapse
+    Silence that the firing rule explains is no fault: in ``fire_before`` hidden layer l of L, from 1, is silent in its
+    first l steps, its last L - l never reach the readout, and running variances of steps without drive collapse
     (:mod:`bntt.analysis.activity.delays`).
 
-    Running variances are those of the network as it is now. They collapse where training brings a channel the same
-    current always, as silence does: what comes there later is multiplied by up to ``γ / √ε``.
+    Running variances are the network's current ones. They collapse where training always brings a channel the same
+    current, as silence does: any later deviation there is multiplied by up to ``γ / √ε``.
 
     Raises:
-        ValueError: if the activity has other layers than the network.
+        ValueError: if the layers of the activity are not those of the network.
 
     >>> import torch
     >>> from bntt.models import mlp
@@ -122,7 +122,7 @@ def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
 
 
 def spans(steps: Iterable[int]) -> str:
-    """Steps, in order and from 0, as a reader says them, who counts from 1.
+    """Format ascending steps, given from 0, as ranges counted from 1.
 
     >>> spans([0, 1, 2, 5])
     'steps 1-3, 6'
@@ -139,4 +139,4 @@ def spans(steps: Iterable[int]) -> str:
 
 
 MOST_SPANS = 4
-"""Of a line."""
+"""Largest number of ranges in a line."""

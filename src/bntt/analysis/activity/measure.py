@@ -1,6 +1,6 @@
-"""The spikes and the γ of one run, made into its record; and how much γ and σ̄ change from step to step.
+"""Recording the spikes and the γ of one run, and how much γ and σ̄ change from step to step.
 
-Not at all, as the paper's Section 3.3 takes for granted (Eq. 13).
+The paper's Section 3.3 assumes that they do not change at all (Eq. 13).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _from_1(step: int | None) -> int | None:
 
 
 def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
-    """The step, from 0, in which each layer fires most, of those whose spikes reach the readout; None if none does.
+    """Find the step, from 0, at which each layer fires most, among those that reach the readout; None if it never does.
 
     >>> from bntt.models import mlp
     >>> activity = Activity(1, {"fc1": torch.tensor([[1.0], [2.0], [0.0]])}, {"fc1": 4})
@@ -109,7 +109,7 @@ def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
 
 
 def _gamma_columns(network: SpikingNetwork) -> dict[str, dict[str, Sequence[Any]]]:
-    """For each layer that has a γ for each step, its values over steps; the last step has no change to a next one."""
+    """Tabulate γ over steps for each layer that has one for each step; the last step has no change to a next one."""
     profile, spread = gamma_profile(network), gamma_spread(network)
     return {
         layer: {
@@ -143,7 +143,7 @@ def _over_steps(total: Activity, layer: str, gamma: Mapping[str, Sequence[Any]])
 
 
 def _as_npz(places: Mapping[str, Tensor]) -> bytes:
-    """Spikes of every neuron at each step, an array ``[T, C, ...]`` for each layer."""
+    """Pack the spikes of every neuron at each step, an array ``[T, C, ...]`` for each layer."""
     written, arrays = io.BytesIO(), dict[str, Any]({layer: rows.float().numpy() for layer, rows in places.items()})
     np.savez_compressed(written, **arrays)
     return written.getvalue()
@@ -151,14 +151,14 @@ def _as_npz(places: Mapping[str, Tensor]) -> bytes:
 
 @dataclass(frozen=True)
 class StepChanges:
-    """Changes in one layer from each step to the next; NaN where γ of one of the two has no path to the readout."""
+    """Changes in one layer from each step to the next; NaN if γ of one of the two has no path to the readout."""
 
     gamma: Float[Tensor, " pairs"]
     """Mean over channels of |γ_{t+1} - γ_t|, divided by the mean of |γ_t|: 0 where the paper's assumption holds."""
     deviation: Float[Tensor, " pairs"]
-    """The same of σ̄."""
+    """The same for σ̄."""
     ratio: Float[Tensor, "pairs 3"]
-    """a_t / a_{t+1} of a = γ/σ̄, which multiplies the leak of the equivalent neuron: 10 %, 50 % and 90 % quantile over
+    """a_t / a_{t+1} for a = γ/σ̄, which multiplies the leak of the equivalent neuron: 10 %, 50 % and 90 % quantile over
     channels; 1 where Eq. 15 is exact."""
 
 

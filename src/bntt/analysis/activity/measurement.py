@@ -1,4 +1,4 @@
-"""Which neurons of a run fire, when and for which class; and its γ over time."""
+"""Firing of the neurons of a run by step and class, and its γ over time."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,7 @@ from bntt.analysis.measurement import Measurement, Split
 
 @dataclass(frozen=True)
 class ActivityArguments:
-    """What can be asked for."""
+    """Arguments of the activity measurement."""
 
     split: Split = "test"
     """Which images."""

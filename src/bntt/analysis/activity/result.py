@@ -16,15 +16,15 @@ from bntt.charts.section import Cell, Section, Table, count, number, plural
 
 V = TypeVar("V")
 MOST_CLASSES = 200
-"""Rows of the table of classes."""
+"""Largest number of rows in the table of classes."""
 
 
 class GammaHistogram(Record):
-    """How γ of one layer is spread over its channels in every step (the paper's Figure 6)."""
+    """Distribution of γ over the channels of one layer at every step (the paper's Figure 6)."""
 
     edges: Sequence[float]
     counts: Sequence[Sequence[int]]
-    """For each step: channels between each two edges."""
+    """For each step, the number of channels between each two edges."""
 
 
 class LayerActivity(Record):
@@ -33,40 +33,40 @@ class LayerActivity(Record):
     neurons: int
     channels: int
     spike_rate: float
-    """Spikes of a neuron for an image: the supplement's S_l."""
+    """Spikes per neuron and image: the supplement's S_l."""
     peak_step: int | None
-    """The step, from 1, with most spikes of those that reach the readout; None where none does."""
+    """The step, from 1, with most spikes of those that reach the readout; None if no spikes do."""
     spikes_by_class: Mapping[str, Sequence[float]] = {}
-    """Spikes of one image of each class, by step."""
+    """Spikes for one image of each class, by step."""
     gamma_peak_step: int | None = None
     """The step, from 1, with the largest mean |γ| of those that have a path to the readout."""
     gamma_histogram: GammaHistogram | None = None
 
     @property
     def spikes_per_image(self) -> float:
-        """Spikes of the layer for an image."""
+        """Spikes of the layer per image."""
         return self.neurons * self.spike_rate
 
 
 class LayerAtStep(Record):
-    """One layer in one time step; what a layer without a γ for each step does not have is None."""
+    """One layer in one time step; fields that need a γ for each step are None for layers without one."""
 
     layer: str
     step: int
-    """From 1."""
+    """The step, counted from 1."""
     spikes_per_image: float
     firing_rate: float
     """Spikes per neuron, 0 to 1."""
     channels_never: int
-    """Channels of which no neuron fired for any image."""
+    """Channels in which no neuron fired for any image."""
     channels_always: int
-    """Channels of which every neuron fired for every image."""
+    """Channels in which every neuron fired for every image."""
     gamma_magnitude: Number = None
     """Mean |γ| over the channels."""
     gamma_signed: Number = None
     gamma_largest: Number = None
     gamma_driven: bool = False
-    """Whether γ has a path from the input to the readout."""
+    """True if γ has a path from the input to the readout."""
     deviation: Number = None
     """Mean of σ̄ = √(running variance + ε)."""
     gamma_change: Number = None
@@ -77,26 +77,26 @@ class LayerAtStep(Record):
 
 
 class Finding(Record):
-    """Something that is wrong with a layer."""
+    """A fault of a layer."""
 
     layer: str
     kind: Literal["dead", "silent", "saturated", "idle", "collapsed"]
-    """No spike at all; none in some steps; one of nearly every neuron; channels without a spike; running variances
-    below ε, which then alone says how much the norm amplifies."""
+    """No spike at all; none in some steps; nearly every neuron fires; channels without a spike; running variances
+    below ε, which then alone determines the gain of the norm."""
     steps: tuple[int, ...] = Field(default=(), exclude=True)
-    """In which, from 0; no part of the file."""
+    """The steps concerned, from 0; not written to the file."""
     share: float
-    """How much of the layer it is: of its steps ("dead", "silent", "saturated"), of its channels ("idle"), or of its
+    """Affected share of the layer: of its steps ("dead", "silent", "saturated"), of its channels ("idle"), or of its
     running variances ("collapsed")."""
     text: str
-    """A line that says so, and what may help."""
+    """One line that states the fault and a possible remedy."""
 
 
 class ActivityResult(Result):
     """Spikes and γ of one run."""
 
     arguments: ActivityArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
     images: int
     draws: int = 1
     spikes_per_image: float
@@ -104,15 +104,15 @@ class ActivityResult(Result):
     steps: Sequence[LayerAtStep]
     findings: Sequence[Finding] = ()
     places_npz: bytes = Field(default=b"", exclude=True, repr=False)
-    """Spikes of every neuron, a file of its own; empty if not asked for."""
+    """Spikes of every neuron, saved as a separate file; empty if not requested."""
 
     @property
     def measured_on(self) -> str:
-        """What the numbers are means of."""
+        """The images and draws over which the numbers are means."""
         return f"{plural(self.images, f'{self.split} image')}, {plural(self.draws, 'draw')}, one start"
 
     def by_layer(self, read: Callable[[LayerAtStep], V]) -> dict[str, list[V]]:
-        """A value of every layer over steps."""
+        """Collect a value of every layer over steps."""
         found: dict[str, list[V]] = {}
         for row in self.steps:
             found.setdefault(row.layer, []).append(read(row))
@@ -199,7 +199,7 @@ class ActivityResult(Result):
 
 
 def depth_correlation(peaks: Sequence[float]) -> float | None:
-    """Spearman's rank correlation of each layer's peak with its depth; None where all peak alike, or fewer than 3 do.
+    """Compute Spearman's rank correlation of peak and depth; None if all layers peak alike, or fewer than 3 do.
 
     >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
     (0.9487, -1.0, None)
@@ -211,7 +211,7 @@ def depth_correlation(peaks: Sequence[float]) -> float | None:
 
 
 def _peaks(result: ActivityResult, key: Literal["peak_step", "gamma_peak_step"]) -> list[int]:
-    """The peaks of the layers that have one."""
+    """Return the peaks of the layers that have one."""
     return [peak for layer in result.layers.values() if (peak := getattr(layer, key)) is not None]
 
 
@@ -220,13 +220,13 @@ def _last(peaks: Sequence[int]) -> float | None:
 
 
 def _rise_and_fall(result: ActivityResult, key: Literal["peak_step", "gamma_peak_step"]) -> float | None:
-    """The share of layers behind the first whose peak is neither at the first step nor at the last."""
+    """Return the share of layers after the first whose peak is neither at the first step nor at the last."""
     peaks, last = _peaks(result, key)[1:], max(row.step for row in result.steps)
     return 100 * mean(1 < peak < last for peak in peaks) if peaks else None
 
 
 def _last_of_highest(result: ActivityResult) -> float | None:
-    """Firing rate at the last step over the highest of any step, mean over layers."""
+    """Return the firing rate at the last step over the highest of any step, mean over layers."""
     rates = result.by_layer(lambda row: row.firing_rate).values()
     found = [row[-1] / highest for row in rates if (highest := max(row)) > 0]
     return 100 * mean(found) if found else None

@@ -22,13 +22,13 @@ from bntt.nn.norms.temporal import TemporalNorm
 
 @dataclass(frozen=True)
 class ClassActivity:
-    """Spikes of every layer and step, by channel and by class; by place where that was asked for."""
+    """Spikes of every layer and step, by channel and by class; by place if requested."""
 
     total: Activity
     by_class: dict[str, Float[Tensor, "K T"]]
-    """Of each layer, spikes of one image of the class at each step, mean over its images and the draws."""
+    """Spikes of each layer for one image of the class at each step, mean over its images and the draws."""
     places: dict[str, Float[Tensor, "T C *space"]]
-    """Of each layer, spikes of each neuron at each step, mean over images and draws; empty if not asked for."""
+    """Spikes of each neuron at each step by layer, mean over images and draws; empty if not requested."""
 
 
 @torch.no_grad()
@@ -42,12 +42,12 @@ def class_activity(
     draws: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> ClassActivity:
-    """Count every spike in evaluation mode; the noise is that of :func:`~bntt.analysis.evaluate`. The model stays as
-    it is.
+    """Count every spike in evaluation mode, with the noise of :func:`~bntt.analysis.evaluate`. The model is left
+    unchanged.
 
     Args:
-        classes: K.
-        places: whether to count them for every neuron too.
+        classes: the number of classes, K.
+        places: True to count spikes for every neuron too.
 
     Raises:
         ValueError: if there are no samples, a label is no class, or draws is below 1.
@@ -123,18 +123,18 @@ def untrained_activity(
     seed: int = 0,
     draw: int = FIRST_DRAW,
 ) -> Activity:
-    """The spikes of one batch, normalised by its own statistics as in training; all else as in evaluation.
+    """Count the spikes of one batch, normalised by its own statistics as in training; all else as in evaluation.
 
-    A network that was never trained has running means of 0 and variances of 1, under which it does not do what it
+    An untrained network has running means of 0 and variances of 1, under which it does not behave as it
     does when training begins. Nothing in the model changes: statistics, parameters, gradients and modes are as before.
-    Norms of yours that are no :class:`~bntt.nn.TemporalNorm` stay in evaluation mode.
+    Custom norms that are not a :class:`~bntt.nn.TemporalNorm` stay in evaluation mode.
 
-    Where the norms look ahead, all T steps are there at once; else ``STEPS_AT_ONCE`` of them. With ``Compute(reduce=)``
+    Norms that look ahead need all T steps at once; otherwise ``STEPS_AT_ONCE`` are held. With ``Compute(reduce=)``
     every process makes the call, as in training.
 
     Args:
         inputs: two samples or more, as the encoder takes them.
-        index, seed, draw: which noise, see :class:`~bntt.nn.SpikingClassifier`.
+        index, seed, draw: identify the noise, see :class:`~bntt.nn.SpikingClassifier`.
 
     Raises:
         ValueError: if a statistic would be taken over a single value.
@@ -164,7 +164,7 @@ def untrained_activity(
 
 @contextmanager
 def _batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, but for the norms, whose running statistics stay what they are."""
+    """Switch to evaluation mode except for the norms, whose running statistics are preserved."""
     with evaluating(model), hold_statistics(model):
         for norm in _norms(model):
             norm.training = True

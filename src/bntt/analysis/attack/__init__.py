@@ -1,4 +1,4 @@
-"""Images changed on purpose, within a stated bound, so that a network errs; and what tells whether a number is sound.
+"""Adversarial images within a stated bound, and checks of whether the resulting accuracies are sound.
 
-Every accuracy found so is an upper bound of the robust one: a better attack may find less.
+Every accuracy found this way is an upper bound of the robust one: a better attack may find less.
 """

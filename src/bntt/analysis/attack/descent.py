@@ -1,9 +1,9 @@
-"""FGSM and PGD by foolbox, along gradients, from starts and with noise that are ours.
+"""FGSM and PGD by foolbox, along gradients, with our own starts and noise.
 
-Foolbox (3.3.4) has the loop of signs and steps. What it cannot do with a random model is overridden where it says that
-users may: it knows no numbered draws, its gradient would reach the parameters' own, its mean over draws is of logits
-with all graphs in memory, its random starts are torch's global generator's, and its projection rounds (x + ε) - x. Its
-default step of ε/30, its pick among restarts by one draw, and what it says of success by one more are not used.
+Foolbox (3.3.4) has the loop of signs and steps. Its parts that do not suit a random model are overridden, as it allows
+users to do: it knows no numbered draws, its gradient would reach the parameters' own, its mean over draws is of logits
+with all graphs in memory, its random starts use torch's global generator, and its projection rounds (x + ε) - x. Its
+default step of ε/30, its pick among restarts by one draw, and its success flag from one more draw are not used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 OVERSHOOT = 2.5
-"""All steps together are so many ε long, where no step size is named: from any start to any corner, and to spare."""
+"""Total length of all steps in units of ε, if no step size is given: enough from any start to any corner."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class Threat:
     """
 
     eps: float
-    """ε."""
+    """The bound, ε."""
     steps: int = 1
-    """Of the gradient; one step from the image itself is FGSM."""
+    """Number of gradient steps; one step from the image itself is FGSM."""
     step_size: float | None = None
-    """Of each; None: ε of a single one, 2.5 ε / steps of several."""
+    """Length of each step; None: ε for a single one, 2.5 ε / steps for several."""
     restarts: int = 1
-    """Starts, whose worst result is kept image by image."""
+    """Number of starts; the worst result is kept for each image."""
     draws: int = 16
-    """Of the model's noise behind every gradient (expectation over transformation)."""
+    """Number of noise draws behind every gradient (expectation over transformation)."""
     random_start: bool = False
     """Begin anywhere within ε, uniformly, instead of at the image."""
 
@@ -66,14 +66,14 @@ class Threat:
 
     @property
     def length(self) -> float:
-        """Of a step."""
+        """Length of a step."""
         if self.step_size is not None:
             return self.step_size
         return self.eps if self.steps == 1 else OVERSHOOT * self.eps / self.steps
 
     @property
     def passes(self) -> int:
-        """Forward and backward passes for an image; where there are restarts, with what chooses among them."""
+        """Forward and backward passes per image, including those that choose among restarts."""
         each = self.steps * self.draws
         return self.restarts * (each + (self.draws if self.restarts > 1 else 0))
 
@@ -84,15 +84,15 @@ class NoFoolboxError(ImportError):
 
 @dataclass(frozen=True)
 class Attacked:
-    """Changed images, and what there is to say of how they came about, each of them a row."""
+    """Changed images with details of the attack, one entry for each image."""
 
     images: Float[Tensor, "B *shape"]
     zero: Bool[Tensor, " B"] | None = None
-    """Whether the first gradient was zero in every pixel; None without gradients."""
+    """True where the first gradient was zero in every pixel; None without gradients."""
     agreement: Float[Tensor, " B"] | None = None
-    """Of the first gradient, see :class:`~bntt.analysis.attack.gradient.InputGradient`."""
+    """Sign agreement of the first gradient, see :class:`~bntt.analysis.attack.gradient.InputGradient`."""
     queries: Int[Tensor, " B"] | None = None
-    """Times that a search asked the model."""
+    """Number of queries of a search to the model."""
 
 
 def descend(
@@ -105,16 +105,16 @@ def descend(
     index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
 ) -> Attacked:
-    """FGSM or PGD: ``x ← clip(x + α sign(dL/dx))``, within ε of the image and [0, 1], as often as the threat says.
+    """Run FGSM or PGD: ``x ← clip(x + α sign(dL/dx))``, within ε of the image and [0, 1], for all steps of the threat.
 
     Goodfellow et al. 2015; Madry et al. 2018. Gradient k, counted over steps and starts, takes the draws
-    ``2**40 + k draws`` and on; of several starts each image keeps the one of the largest loss over fresh draws. Nothing
+    ``2**40 + k draws`` onwards; of several starts each image keeps that of the largest loss over fresh draws. Nothing
     in the model changes, nor do the images given.
 
     Args:
         images: pixels in [0, 1].
         estimator: one of :func:`~bntt.analysis.attack.gradient.estimators_of`.
-        index, seed: of the noise and of random starts.
+        index, seed: identify the noise and random starts.
 
     Raises:
         NoFoolboxError: if foolbox is not installed.
@@ -153,7 +153,7 @@ def descend(
 def random_signs(
     images: Float[Tensor, "B *shape"], eps: float, *, index: Integer[Tensor, " B"], seed: int = 0
 ) -> Float[Tensor, "B *shape"]:
-    """``clip(x ± ε)`` with fair signs: a change as large as FGSM's that knows nothing, to compare with.
+    """Compute ``clip(x ± ε)`` with fair signs: a change as large as FGSM's but uninformed, for comparison.
 
     >>> random_signs(torch.full((1, 1, 1, 2), 0.5), 0.25, index=torch.tensor([7])).flatten()
     tensor([0.7500, 0.2500])
@@ -163,7 +163,7 @@ def random_signs(
 
 
 def fair_signs(numbers: Tensor, like: Tensor) -> Tensor:
-    """A sign for every uniform number, +1 below one half, of another tensor's type.
+    """Draw a sign for every uniform number, +1 below one half, in the dtype of another tensor.
 
     >>> fair_signs(torch.tensor([0.2, 0.7]), torch.ones(()))
     tensor([ 1., -1.])
@@ -172,13 +172,13 @@ def fair_signs(numbers: Tensor, like: Tensor) -> Tensor:
 
 
 def _start(images: Tensor, threat: Threat, index: Tensor, seed: int, restart: int) -> Tensor:
-    """Uniform within ε; its numbers are those of no other restart, and not those of :func:`random_signs`."""
+    """Draw uniformly within ε; the numbers differ between restarts and from those of :func:`random_signs`."""
     keys = sample_keys(seed, Purpose.START, 1 + restart, index)
     return images + threat.eps * (2 * uniform(keys, *images.shape[1:]).to(images.dtype) - 1)
 
 
 def require_foolbox() -> None:
-    """See that foolbox is here.
+    """Check that foolbox is installed.
 
     Raises:
         NoFoolboxError: saying how to install it.
@@ -189,7 +189,7 @@ def require_foolbox() -> None:
 
 @cache
 def _foolbox() -> tuple[Any, Any]:
-    """Its gradient descent, with our gradient and starts; and all that it then asks of a model: the range of pixels.
+    """Import its gradient descent, with our gradient and starts, and its only need of a model: the range of pixels.
 
     Raises:
         NoFoolboxError: if it is not installed.

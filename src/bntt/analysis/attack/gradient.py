@@ -1,6 +1,6 @@
-"""The gradient of a model's loss towards the pixels of its images, averaged over the model's noise.
+"""The gradient of a model's loss with respect to the pixels of its images, averaged over the model's noise.
 
-A random spike has no derivative, so that an estimator stands in for it; what is averaged is the loss over fresh draws,
+A random spike has no derivative, so an estimator stands in for it; the average is of the loss over fresh draws,
 before any sign is taken (expectation over transformation: Athalye, Carlini & Wagner 2018). For a network whose first
 layer is linear, the straight-through estimator is Sharmin et al. 2020: the gradient at the first layer's output, summed
 over time, goes back through its weights. At the output, not at the membrane: BNTT's factor of each step lies between.
@@ -24,37 +24,37 @@ from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
 
 ATTACK_DRAW = FIRST_DRAW << 8
-"""Draws of an attacker count from here: he does not know the noise that he is measured with."""
+"""First draw number of an attacker: he does not know the noise that he is measured with."""
 ESTIMATORS: dict[str, GradientEstimator] = {"straight_through": straight_through, "expected": expected}
-"""What may stand in for the derivative of a random spike, by name."""
+"""Estimators that may stand in for the derivative of a random spike, by name."""
 EXACT = "exact"
 """The name of an encoder's own derivative."""
 
 
 class NoGradientError(ValueError):
-    """A model whose output no gradient connects with its images: it cannot be attacked along one."""
+    """A model with no gradient connecting its output with its images: it cannot be attacked along one."""
 
 
 @dataclass(frozen=True)
 class InputGradient:
-    """What :func:`input_gradient` found."""
+    """Result of :func:`input_gradient`."""
 
     gradient: Float[Tensor, "B *shape"]
-    """``d/dx mean_d L(x; draw d)`` of each image's own loss: the batch's size is no part of it."""
+    """``d/dx mean_d L(x; draw d)`` of each image's own loss, independent of the batch size."""
     loss: Float[Tensor, " B"]
     """``mean_d L``."""
     agreement: Float[Tensor, " B"]
-    """Share of pixels whose sign is the same in the first and in the second half of the draws, of those that have one
-    in either; NaN where there is none, or one draw."""
+    """Share of pixels whose sign agrees between the first and second half of the draws, of those that have a sign
+    in either; NaN if there is no such pixel, or only one draw."""
 
     @property
     def zero(self) -> Bool[Tensor, " B"]:
-        """Whether an image's gradient is zero in every pixel: an attack leaves the image as it is."""
+        """True where an image's gradient is zero in every pixel: an attack leaves the image as it is."""
         return (self.gradient == 0).flatten(1).all(1)
 
 
 def estimators_of(model: SpikingClassifier) -> tuple[str, ...]:
-    """The names of the estimators that an attack can take: all, for random spikes; "exact" for any other encoder.
+    """List the estimators that an attack can use: all, for random spikes; "exact" for any other encoder.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import DirectEncoder
@@ -78,19 +78,19 @@ def input_gradient(
     draw: int = ATTACK_DRAW,
     index: Integer[Tensor, " B"] | None = None,
 ) -> InputGradient:
-    """The gradient of cross entropy towards the images, in evaluation mode, averaged over draws.
+    """Compute the gradient of cross entropy with respect to the images, in evaluation mode, averaged over draws.
 
     Nothing in the model changes: parameters, their gradients, statistics, modes and the encoder's own estimator.
 
     Args:
         images: as the encoder takes them: pixels in [0, 1].
         estimator: one of :func:`estimators_of`.
-        draws: how many; the noise has the numbers ``draw`` to ``draw + draws - 1``.
-        seed, index: of the noise, see :class:`~bntt.nn.SpikingClassifier`.
+        draws: the number of draws; the noise has the numbers ``draw`` to ``draw + draws - 1``.
+        seed, index: identify the noise, see :class:`~bntt.nn.SpikingClassifier`.
 
     Raises:
         NoGradientError: if no gradient connects the output with the images.
-        ValueError: if the estimator is not one for this model, draws is below 1, or labels are no classes.
+        ValueError: if the estimator does not suit this model, draws is below 1, or labels are not classes.
 
     >>> from bntt.models import mlp
     >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
@@ -123,7 +123,7 @@ def mean_loss(
     draw: int = ATTACK_DRAW,
     index: Integer[Tensor, " B"] | None = None,
 ) -> Float[Tensor, " B"]:
-    """Cross entropy of each image, mean over draws, without a gradient."""
+    """Compute the cross entropy of each image, mean over draws, without a gradient."""
     loss = images.new_zeros(len(images))
     with torch.no_grad(), evaluating(model):
         for number in range(draws):
@@ -134,7 +134,7 @@ def mean_loss(
 
 @contextmanager
 def _estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
-    """Evaluation mode, this estimator, and no gradient for any parameter inside the block; then all is as it was.
+    """Set evaluation mode and this estimator, without parameter gradients, inside the block; then restore everything.
 
     Raises:
         ValueError: if it is not one of :func:`estimators_of`.

@@ -1,6 +1,6 @@
-"""The attacks on a run one by one: what each changes the images by, and what the models then answer.
+"""The individual attacks on a run: the changes to the images, and the models' answers.
 
-A job is done batch by batch, and its outcome is a file, so that what was interrupted can go on.
+A job is done batch by batch, and its outcome is a file, so that interrupted work can resume.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ from bntt.nn.network.measured import evaluating
 ALONG = ("fgsm", "pgd")
 """The attacks that follow gradients."""
 Bits = Annotated[str, Field(pattern="^[01]*$")]
-"""A 1 for each image of which something is true, and a 0 for any other."""
+"""A 1 for each image for which something is true, and a 0 for any other."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One way to change the images. Its fields are part of the settings that files are found by."""
+    """One way to change the images. Its fields are part of the settings that identify its file."""
 
     source: int
-    """The model on which images are made: 0 is the run itself."""
+    """Index of the model on which images are made: 0 is the run itself."""
     attack: str
     """"clean", "signs" (random ones), "fgsm", "pgd" or "square"."""
     eps: float = 0.0
     estimator: str = ""
-    """Stands in for the derivative of a spike, where gradients are followed."""
+    """Name of the estimator for the derivative of a spike, if gradients are followed."""
     threat: Threat | None = None
-    """None without gradients."""
+    """The threat; None without gradients."""
     queries: int = 0
     control: bool = False
-    """Whether it is PGD without a bound, ε = 1, which only tells whether the attack works."""
+    """True for PGD without a bound, ε = 1, which only checks that the attack works."""
 
     @property
     def passes(self) -> int:
-        """The approximate number of times that an image goes through the model."""
+        """The approximate number of passes of an image through the model."""
         return self.queries + (self.threat.passes if self.threat else 0)
 
 
 def jobs(asked: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
-    """List everything that is to be done, in order: clean images, the control, then each ε.
+    """List all jobs, in order: clean images, the control, then each ε.
 
     Args:
-        estimators: those of every model's gradient.
-        eot: draws behind a gradient of every model.
+        estimators: gradient estimators of every model.
+        eot: number of draws behind a gradient, for every model.
 
     >>> [job.attack for job in jobs(AttackArguments(("0.1",), ("fgsm",)), (("exact",),), (1,))]
     ['clean', 'pgd', 'signs', 'fgsm']
@@ -87,15 +87,15 @@ class Batch(Record):
     """Images that were attacked together, and measured."""
 
     right: tuple[tuple[Bits, ...], ...]
-    """For every model and draw, which images are classified right."""
+    """For every model and draw, the images that are classified right."""
     zero: Bits
-    """Which images have a gradient that is zero everywhere; "" without gradients."""
+    """Images whose gradient is zero everywhere; "" without gradients."""
     agreement: tuple[Number, ...]
-    """Of each image, see :class:`~bntt.analysis.attack.gradient.InputGradient`."""
+    """Sign agreement of each image, see :class:`~bntt.analysis.attack.gradient.InputGradient`."""
     change: tuple[float, ...]
     """The largest change of a pixel of each image."""
     queries: tuple[int, ...]
-    """How often a search asked the model of each image."""
+    """Number of queries of a search to the model, for each image."""
     seconds: float
 
     @model_validator(mode="after")
@@ -106,23 +106,23 @@ class Batch(Record):
 
 
 class Outcome(Record):
-    """The file of a job: the batches that are done, and whether they are all."""
+    """The file of a job: its completed batches, and whether they are all."""
 
     complete: bool
     batches: tuple[Batch, ...]
 
     def right(self, model: int) -> Bool[Tensor, "D N"]:
-        """Which images a model classifies right in each draw."""
+        """Return the images that a model classifies right in each draw."""
         draws = zip(*(batch.right[model] for batch in self.batches), strict=True)
         return torch.stack([from_bits("".join(rows)) for rows in draws])
 
     def share_right(self, model: int) -> float:
-        """The mean of that."""
+        """Return the mean share of right answers of a model."""
         return float(self.right(model).double().mean())
 
     @property
     def zero(self) -> Bool[Tensor, " N"]:
-        """Which images have a gradient that is zero everywhere."""
+        """Return the images whose gradient is zero everywhere."""
         return from_bits("".join(batch.zero for batch in self.batches))
 
     @property
@@ -132,17 +132,17 @@ class Outcome(Record):
 
     @property
     def seconds(self) -> float:
-        """The time that all of it took."""
+        """The total time taken."""
         return sum(batch.seconds for batch in self.batches)
 
     def mean(self, key: str) -> float | None:
-        """The mean of "agreement" or "queries" over the images that have one."""
+        """Return the mean of "agreement" or "queries" over the images that have one."""
         found = [one for batch in self.batches for one in getattr(batch, key) if one is not None]
         return sum(found) / len(found) if found else None
 
 
 def to_bits(flags: Bool[Tensor, " N"]) -> str:
-    """Write truths as digits.
+    """Write booleans as digits.
 
     >>> to_bits(torch.tensor([True, False]))
     '10'
@@ -151,15 +151,15 @@ def to_bits(flags: Bool[Tensor, " N"]) -> str:
 
 
 def from_bits(text: str) -> Bool[Tensor, " N"]:
-    """Read truths from digits."""
+    """Read booleans from digits."""
     return torch.tensor([one == "1" for one in text], dtype=torch.bool)
 
 
 def carry_out(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:
-    """Change some images as a job says, on its source, and measure every run with fresh noise.
+    """Change some images as a job specifies, on its source, and measure every run with fresh noise.
 
     Args:
-        places: where in their split the images are, which names their noise.
+        places: indices of the images in their split, which identify their noise.
         draws: repetitions to measure with.
     """
     start, source = time.monotonic(), runs[job.source]
@@ -196,12 +196,12 @@ def right_under(
     seed: int = 0,
     index: Integer[Tensor, " B"] | None = None,
 ) -> Bool[Tensor, "draws B"]:
-    """Whether each image is classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`.
+    """Find which images are classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`.
 
     Nothing in the model changes.
 
     Raises:
-        ValueError: if draws is below 1, or labels are no classes.
+        ValueError: if draws is below 1, or labels are not classes.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder

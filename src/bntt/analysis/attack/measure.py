@@ -1,7 +1,7 @@
-"""A trained run under attack: every attack and estimator, measured with fresh noise, and kept as it is done.
+"""A trained run under attack: every attack and estimator, measured with fresh noise, and saved as it proceeds.
 
-Each job is a file below ``RUN/attack``, written after every batch: what was interrupted goes on where it stopped, and
-what is not complete is never averaged.
+Each job is a file below ``RUN/attack``, written after every batch: interrupted jobs resume where they stopped, and
+incomplete ones are never averaged.
 """
 
 from __future__ import annotations
@@ -28,54 +28,54 @@ from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.io.files import digest_of_bytes, digest_of_values
 
 IMAGES = 500
-"""By default, if there are so many."""
+"""Default number of images, if there are that many."""
 CONTROL_IMAGES = 100
-"""For the attack without a bound, at most."""
+"""Largest number of images for the attack without a bound."""
 EOT = 16
 """Draws behind a gradient by default."""
 BATCH = 50
-"""Images that are attacked together."""
+"""Number of images attacked together."""
 SWEEP = (1, 4, 16)
 """Numbers of draws whose gradients are compared."""
 SWEEP_IMAGES = 20
-"""Of the first batch, that they are compared on."""
+"""Number of images, from the first batch, on which they are compared."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """All that the attacks are carried out on."""
+    """Everything that the attacks are carried out on."""
 
     asked: AttackArguments
     runs: Sequence[Opened]
-    """The run itself, then the one that images are also made on."""
+    """The run itself, then the one on which images are also made."""
     models: Sequence[AttackedModel]
-    """What the result says of them."""
+    """Records of the runs for the result."""
     images: Any
-    """Those chosen, a set of labelled images."""
+    """The chosen images, as a set of labelled images."""
     places: Tensor
-    """Where in their split they are: it names their noise."""
+    """Indices in their split, which identify their noise."""
     chosen: str
-    """How they were, in words."""
+    """Description of how they were chosen."""
     draws: int
     """Repetitions with fresh noise to measure with."""
 
     @property
     def jobs(self) -> list[Job]:
-        """All that is to be done."""
+        """List all jobs."""
         eot = [(self.asked.eot or EOT) if run.facts.is_random else 1 for run in self.runs]
         return list(jobs(self.asked, [estimators_of(run.model) for run in self.runs], eot))
 
     def images_of(self, job: Job) -> int:
-        """The number of images that a job takes; a control takes few."""
+        """Return the number of images that a job takes; a control takes few."""
         return min(len(self.images), CONTROL_IMAGES) if job.control else len(self.images)
 
     def passes(self, job: Job) -> int:
-        """The number of passes of an image through a model, to change it and to measure it."""
+        """Return the number of passes through a model to change an image and to measure it."""
         return job.passes + self.draws * len(self.runs)
 
     @property
     def sweeps(self) -> list[tuple[int, str, int]]:
-        """Model, estimator and number of draws of the gradients that are compared with one another."""
+        """List model, estimator and number of draws of the gradients that are compared with one another."""
         along = any(attack in ALONG for attack in self.asked.attack)
         return [
             (i, estimator, count)
@@ -87,14 +87,14 @@ class Setup:
 
     @property
     def total(self) -> int:
-        """Passes of all jobs, and of the sweep."""
+        """Count the passes of all jobs and of the sweep."""
         few = min(SWEEP_IMAGES, len(self.images))
         swept = sum(2 * count * few for _, _, count in self.sweeps)
         return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
 
 
 def measure_attack(opened: Sequence[Opened], asked: AttackArguments, progress: Progress) -> AttackResult:
-    """Attack a run; with a second one, each also with the images made on the other.
+    """Attack a run; with a second one, also attack it with the images made on the other.
 
     Raises:
         ArgumentError: if more images are asked for than there are, draws of a model that draws nothing, or a second
@@ -118,7 +118,7 @@ def measure_attack(opened: Sequence[Opened], asked: AttackArguments, progress: P
 
 
 def set_up(opened: Sequence[Opened], asked: AttackArguments) -> Setup:
-    """Choose what the attacks will be carried out on, after all checks; nothing is computed yet."""
+    """Choose the targets of the attacks, after all checks; nothing is computed yet."""
     run, *others = opened
     if any(attack in ALONG for attack in asked.attack):
         require_foolbox()
@@ -144,7 +144,7 @@ def set_up(opened: Sequence[Opened], asked: AttackArguments) -> Setup:
 
 
 def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
-    """Carry out what is missing of every job; what was done before counts as progress."""
+    """Carry out the missing parts of every job; earlier work counts as progress."""
     contents = (setup.images.images.contiguous().numpy().tobytes(), setup.images.labels.numpy().tobytes())
     shared = {
         "models": [
@@ -161,7 +161,7 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
 
 
 def cell_path(folder: Path, job: Job, settings: Mapping[str, Any]) -> Path:
-    """Where a job is kept: the name says what it is, and ends in a digest of all its settings."""
+    """Return the path of a job's file: its name describes the job, and ends in a digest of all its settings."""
     digest = digest_of_values(settings)[:12]
     words = [job.attack, job.estimator, f"{255 * job.eps:.4g}" if job.eps else "", digest]
     return folder / f"{'-'.join(word for word in words if word)}.json"
@@ -183,7 +183,7 @@ def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], 
 
 
 def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
-    """How alike the signs of two gradients are, each the mean of so many draws of its own; nothing where the models
+    """Measure how alike the signs of two gradients are, each the mean over its own draws; nothing if the models
     draw nothing, or no attack follows gradients."""
     found, rows = [], torch.arange(min(SWEEP_IMAGES, len(setup.images)))
     for i, estimator, count in setup.sweeps:

@@ -1,4 +1,4 @@
-"""What a run is attacked with: which attacks, how far, how hard, on how many images."""
+"""Settings of an attack on a run: the attacks, their bounds and strength, and the number of images."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bntt.analysis.measurement import ArgumentError, Measurement, Split
 
 
 def check_eps(eps: float) -> None:
-    """Refuse a bound that is none.
+    """Reject an invalid bound.
 
     Raises:
         ValueError: if it is not above 0 and at most 1.
@@ -26,7 +26,7 @@ def check_eps(eps: float) -> None:
 
 
 def parse_eps(text: str, flag: str = "--eps") -> float:
-    """A bound as it is written: a fraction such as 8/255, or a decimal number, in units of the whole range of a pixel.
+    """Parse a bound: a fraction such as 8/255, or a decimal number, in units of the whole range of a pixel.
 
     Raises:
         ArgumentError: if it is neither, or not above 0 and at most 1.
@@ -52,7 +52,7 @@ def parse_eps(text: str, flag: str = "--eps") -> float:
 
 @dataclass(frozen=True)
 class AttackArguments:
-    """What can be asked for."""
+    """Arguments of the attack measurement."""
 
     eps: tuple[str, ...] = ("2/255", "4/255", "8/255")
     """How far a pixel may move, of its whole range: 8/255, or 0.03."""
@@ -87,7 +87,7 @@ class AttackArguments:
 
     @property
     def length(self) -> float | None:
-        """How long a step of pgd is, if that is asked for."""
+        """Length of a pgd step, if given."""
         return None if self.step_size is None else parse_eps(self.step_size, "--step-size")
 
 

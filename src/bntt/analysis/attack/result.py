@@ -14,9 +14,9 @@ from bntt.charts.section import Cell, Section, Table, count, plural, share
 
 NOTE = "an upper bound of the robust accuracy, found by these attacks: no guarantee, a better one may find less"
 WORST = "worst case"
-"""The name of the rows that count an image as right that no attack turned."""
+"""Name of the rows in which an image counts as right if no attack turned it."""
 UNBOUNDED = "pgd, no bound"
-"""The name of the control's rows, ε = 1, which are no line of a chart."""
+"""Name of the control's rows, ε = 1, which are not drawn in charts."""
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "square": "Square (no gradients)", "signs": "random signs"}
 ACCURACY = Axis("accuracy", percent=True, low=0, high=1)
 EPS = Axis("ε (of 255)", low=0)
@@ -32,7 +32,7 @@ class AttackedModel(Record):
 
 
 class SignAgreement(Record):
-    """How alike the signs of two gradients are, each the mean of so many draws of its own."""
+    """Agreement of the signs of two gradients, each the mean over its own draws."""
 
     model: str
     estimator: str
@@ -49,28 +49,28 @@ class AttackRow(Record):
     """The model that the images were made on; "any" for the worst case."""
     attack: str
     estimator: str
-    """What stood in for the derivative of a spike; "" without gradients, "any" for the worst case."""
+    """Estimator for the derivative of a spike; "" without gradients, "any" for the worst case."""
     eps: float
     eps_255: float
     accuracy: Share
     low_95: float
     high_95: float
     sd_over_draws: Number
-    """None of one draw."""
+    """Standard deviation over draws; None for one draw."""
     clean_accuracy: Share
-    """On the same images, unchanged."""
+    """Accuracy on the same images, unchanged."""
     images: int
     chosen: str
     draws: int
     randomness: str
     eot: int | None = None
-    """Draws behind a gradient."""
+    """Number of draws behind a gradient."""
     steps: int | None = None
     step_size: float | None = None
     restarts: int | None = None
     random_start: bool | None = None
     queries: int | None = None
-    """The most that a search may ask of an image."""
+    """Largest number of queries per image for a search."""
     queries_used: Number = None
     zero_gradient_share: Number = None
     sign_agreement: Number = None
@@ -78,13 +78,13 @@ class AttackRow(Record):
     """The largest change of a pixel."""
     seconds: float
     lowest_single: str | None = None
-    """The attack that leaves the fewest right, of a worst case."""
+    """The attack that leaves the fewest right, for a worst case."""
     invalid: str = ""
-    """Why the number is worth nothing; "" where it is sound."""
+    """Reason why the number is worthless; "" if it is sound."""
     note: str = NOTE
 
     def name(self, *, several: bool) -> str:
-        """The attack in words; with several models also where its images were made."""
+        """Describe the attack; with several models, also where its images were made."""
         words = [NAMES.get(self.attack, self.attack)]
         words += [self.estimator.replace("_", " ")] if self.estimator not in ("", "any", "exact") else []
         words += [f"made on {self.crafted_on}"] if several and self.crafted_on != "any" else []
@@ -92,12 +92,12 @@ class AttackRow(Record):
 
 
 class AttackResult(Result):
-    """What is still classified right under attack, an upper bound of the robust accuracy."""
+    """Images still classified right under attack: an upper bound of the robust accuracy."""
 
     arguments: AttackArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
     chosen: str
-    """How the images were, in words."""
+    """Description of how the images were chosen."""
     classes: int
     models: Sequence[AttackedModel]
     norm: str = "l-infinity, pixels in [0, 1], before normalisation and encoding"
@@ -131,7 +131,7 @@ class AttackResult(Result):
         )
 
     def _tables(self, model: str) -> list[Table]:
-        """A table for each ε, the control's first."""
+        """Build a table for each ε, the control's first."""
         several = len(self.models) > 1
         columns = ("attack", "accuracy", "95%", "sd (points)", "gradients 0", "signs alike", "s", "valid?")
         mine, tables = [row for row in self.found if row.model == model], []
@@ -152,7 +152,7 @@ class AttackResult(Result):
         return Table(f"How many draws are enough: {plural(self.enough_draws[0].images, 'image')}", columns, rows)
 
     def _charts(self, model: str) -> list[Chart]:
-        """Over ε, from the clean images on; of one ε a forest."""
+        """Chart accuracy over ε, starting at the clean images; for a single ε, a forest plot."""
         mine = [row for row in self.found if row.model == model and row.attack != UNBOUNDED]
         clean, bounds = mine[-1].clean_accuracy, {row.eps for row in mine}
         levels = (Level(clean, f"{model}: clean images" if len(self.models) > 1 else "clean images"),
@@ -178,7 +178,7 @@ class AttackResult(Result):
 
 
 def _lowest(result: AttackResult, attack: str, at: float | None) -> float | None:
-    """The lowest of all estimators, in percent."""
+    """Find the lowest accuracy over all estimators, in percent."""
     rows = [row for row in result.found if row.attack == attack and not row.invalid]
     found = [row.accuracy for row in rows if abs(row.eps_255 - (at or 0)) < 1e-6]
     return 100 * min(found) if found else None

@@ -1,7 +1,7 @@
-"""What attacks came to as rows: accuracy with its interval, the worst case, and which numbers are worth nothing.
+"""Results of attacks as rows: accuracy with its interval, the worst case, and flags for worthless numbers.
 
-The signs that gradients are hidden, or that an attack does not work, are those of Athalye, Carlini & Wagner 2018,
-Carlini et al. 2019, and AutoAttack's checks. Each says why, or "".
+The checks for hidden gradients, and for attacks that do not work, are those of Athalye, Carlini & Wagner 2018,
+Carlini et al. 2019, and AutoAttack. Each returns its reason, or "".
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from bntt.analysis.attack.measure import Setup
 
 MOST_ZERO = 0.01
-"""Share of images whose gradient may be zero everywhere."""
+"""Largest share of images whose gradient may be zero everywhere."""
 MARGIN = 0.002
-"""By so much a search may do better than gradients."""
+"""Margin by which a search may outdo gradients."""
 Outcomes = Mapping[Job, Outcome]
 
 
 def attack_rows(setup: Setup, outcomes: Outcomes) -> list[AttackRow]:
-    """A row for each attack and model; then, for each ε and model, the images that no attack turned."""
+    """Build a row for each attack and model; then, for each ε and model, the images that no attack turned."""
     attacked = dict(outcomes)
     clean = attacked.pop(Job(0, "clean"))
     faults, models = reasons(setup, attacked), range(len(setup.models))
@@ -102,7 +102,7 @@ def _measured(setup: Setup, right: Tensor, clean: Outcome, target: int, eps: flo
 
 
 def reasons(setup: Setup, outcomes: Outcomes) -> dict[tuple[Job, int], list[str]]:
-    """Why attacks are worth nothing, by job and model that it is measured on; nothing of those that are sound."""
+    """Collect the reasons why attacks are worthless, by job and model measured; sound ones are left out."""
     found: dict[tuple[Job, int], list[str]] = {}
     along = [job for job in outcomes if job.threat]
 
@@ -132,12 +132,12 @@ def reasons(setup: Setup, outcomes: Outcomes) -> dict[tuple[Job, int], list[str]
 
 
 def _of_the_same(some: Sequence[Job], job: Job) -> list[Job]:
-    """Those made on the same model with the same ε."""
+    """Select the jobs made on the same model with the same ε."""
     return [other for other in some if (other.source, other.eps) == (job.source, job.eps)]
 
 
 def zero_gradients(zero: Bool[Tensor, " N"]) -> str:
-    """Whether gradients vanish: then the attack left images as they were, which would look like robustness.
+    """Check for vanishing gradients: they leave images unchanged, which would look like robustness.
 
     >>> import torch
     >>> zero_gradients(torch.tensor([True, False]))
@@ -148,7 +148,7 @@ def zero_gradients(zero: Bool[Tensor, " N"]) -> str:
 
 
 def still_right(right: Bool[Tensor, "D N"], classes: int) -> str:
-    """Whether an attack without a bound, that may make any image of any, leaves more right than chance does.
+    """Check if an attack without a bound, free to make any image of any, leaves more right than chance does.
 
     >>> import torch
     >>> still_right(torch.tensor([[True, False]]), 10)
@@ -161,7 +161,7 @@ def still_right(right: Bool[Tensor, "D N"], classes: int) -> str:
 
 
 def weaker_than_one_step(several: Bool[Tensor, "D N"], one: Bool[Tensor, "D N"]) -> str:
-    """Whether an attack of several steps leaves more right than one step does, beyond the interval.
+    """Check if an attack of several steps leaves more right than one step does, beyond the interval.
 
     >>> import torch
     >>> weaker_than_one_step(torch.ones(1, 50).bool(), torch.zeros(1, 50).bool())
@@ -174,7 +174,7 @@ def weaker_than_one_step(several: Bool[Tensor, "D N"], one: Bool[Tensor, "D N"])
 
 
 def search_does_better(along: Bool[Tensor, "D N"], search: Bool[Tensor, "D N"]) -> str:
-    """Whether a search without gradients leaves fewer right by more than 0.2 points, beyond the interval.
+    """Check if a search without gradients leaves fewer right by more than 0.2 points, beyond the interval.
 
     >>> import torch
     >>> search_does_better(torch.ones(1, 50).bool(), torch.zeros(1, 50).bool())
@@ -187,17 +187,17 @@ def search_does_better(along: Bool[Tensor, "D N"], search: Bool[Tensor, "D N"]) 
 
 
 def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
-    """What is left of several attacks for who attacks each image with the one that turns it.
+    """Find the images that survive several attacks, if each image is attacked with the one that turns it.
 
-    Of a model that draws noise that attack is found in the other draws than the one it is then counted in: an attacker
+    For a model that draws noise, that attack is chosen in draws other than the one it is then counted in: an attacker
     does not know the noise that the model will draw, and an image counted as turned because any attack turned it in
     that very draw would be turned by chance as well, the more so the more attacks there are. Where that turns no more
-    images than the best attack alone, as with one draw, in which there is nothing to find it, that one is counted. A
+    images than the best attack alone, as with one draw, which leaves no others to choose in, that one is counted. A
     model without noise answers as it did.
 
     Args:
-        right: who is classified right, by attack and draw.
-        random: whether every draw has noise of its own.
+        right: images classified right, by attack and draw.
+        random: True if every draw has its own noise.
 
     >>> worst_of(torch.tensor([[[True, False]], [[False, True]]]), random=False).tolist()
     [[False, False]]

@@ -1,6 +1,6 @@
-"""A search without gradients: the Square attack, asking the model alone (Andriushchenko et al. 2020, l∞).
+"""A search without gradients: the Square attack, which only queries the model (Andriushchenko et al. 2020, l∞).
 
-Where it finds what gradients did not, gradients hide something.
+If it finds what gradients did not, the gradients hide something.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bntt.nn.network.measured import evaluating
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 SHARE = 0.8
-"""Of an image's area that the first squares have."""
+"""Share of an image's area that the first squares cover."""
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""After so many of 10,000 rounds the area is halved; other budgets in proportion."""
+"""Rounds, out of 10,000, after which the area is halved; scaled in proportion for other budgets."""
 SURE = 4
-"""An image leaves when it was wrong in so many draws one after another."""
+"""Number of consecutive wrong draws after which an image leaves."""
 SEARCH_DRAW = 2 * ATTACK_DRAW
-"""Draws of a search count from here."""
+"""First draw number of a search."""
 
 
 def search(
@@ -40,19 +40,19 @@ def search(
     index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
 ) -> Attacked:
-    """Squares of ±ε at random places, each kept if the margin ``z_y - max_{k≠y} z_k`` is smaller with it.
+    """Try squares of ±ε at random places, and keep each that reduces the margin ``z_y - max_{k≠y} z_k``.
 
-    It begins with vertical stripes of ±ε. The model is random, so that the image so far and the one with a square are
-    both asked in every round, in the same fresh draw: a lucky draw is never remembered as progress. Squares become
+    It begins with vertical stripes of ±ε. The model is random, so the current image and the one with a square are
+    both queried in every round, in the same fresh draw: a lucky draw is never remembered as progress. Squares become
     smaller with the rounds. Images that are wrong four draws in a row leave. Nothing in the model changes.
 
     Args:
         images: pixels in [0, 1].
-        queries: the most times that the model is asked of an image: two a round.
-        index, seed: of the noise, and of stripes and squares.
+        queries: the largest number of queries per image: two a round.
+        index, seed: identify the noise, and the stripes and squares.
 
     Raises:
-        ValueError: if ε is no bound, or there are fewer than 2 queries.
+        ValueError: if ε is not a valid bound, or there are fewer than 2 queries.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import DirectEncoder
@@ -96,7 +96,7 @@ def _stripes(images: Tensor, eps: float, index: Tensor, seed: int) -> Tensor:
 
 
 def _side(size: torch.Size, number: int, rounds: int) -> int:
-    """Of a square: the root of its share of the area, at least a pixel and at most the image's shorter side.
+    """Compute the side of a square: the root of its share of the area, from a pixel to the image's shorter side.
 
     >>> [_side(torch.Size((28, 28)), number, 10_000) for number in (0, 11, 51, 9000)]
     [25, 18, 13, 1]
@@ -106,7 +106,7 @@ def _side(size: torch.Size, number: int, rounds: int) -> int:
 
 
 def _with_square(x: Tensor, images: Tensor, eps: float, side: int, keys: Tensor) -> Tensor:
-    """One square a picture, each channel's ±ε from the image as it was."""
+    """Place one square on each image, with each channel's ±ε relative to the original image."""
     _, channels, height, width = x.shape
     numbers = uniform(keys, 2 + channels)
     top, left = ((numbers[:, i] * (n - side + 1)).long()[:, None] for i, n in enumerate((height, width)))

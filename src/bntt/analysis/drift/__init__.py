@@ -1,1 +1,1 @@
-"""What enters the normalised layers, against the statistics that they hold."""
+"""Drift of the normalised layers' inputs from the statistics that the layers hold."""

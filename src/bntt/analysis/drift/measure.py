@@ -1,4 +1,4 @@
-"""What enters the normalised layers, against the statistics that they hold for it (the paper's Figure 3)."""
+"""Inputs of the normalised layers, compared with the statistics that they hold for them (the paper's Figure 3)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.norm import Moments, moment_sums, moments_of_sums
 
 EDGES = tuple(tenths / 10 for tenths in range(-60, 61, 2))
-"""Of a histogram of standardised inputs."""
+"""Edges of a histogram of standardised inputs."""
 
 
 def measure_drift(opened: Opened, arguments: DriftArguments, progress: Progress) -> DriftResult:
@@ -60,13 +60,13 @@ def input_drift(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, LayerDrift]:
-    """What enters every layer whose norm holds statistics, in evaluation mode, over all samples.
+    """Measure the input of every layer whose norm holds statistics, in evaluation mode, over all samples.
 
     Means and variances of batches are combined exactly, whatever their sizes. The model is left as it was.
 
     Args:
         batches: as :func:`~bntt.analysis.evaluate` takes them.
-        seed, draw: of the noise.
+        seed, draw: identify the noise.
         progress: called with the number of samples of every batch done.
 
     Raises:
@@ -92,8 +92,8 @@ def input_moments(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, Moments]:
-    """Mean and variance (float64) of what enters those layers at each step and channel; arguments and errors are those
-    of :func:`input_drift`."""
+    """Compute mean and variance (float64) of those layers' inputs at each step and channel; arguments and errors are
+    those of :func:`input_drift`."""
     check_classifier(model, "input_drift() takes")
     norms, sums = held_norms(model.network), dict[str, Tensor]()
     device = next(model.parameters()).device
@@ -114,7 +114,7 @@ def input_moments(
 
 
 def compared(found: Moments, norm: TemporalNorm, driven: range) -> LayerDrift:
-    """The moments of what entered a layer, a row for each step, beside what its norm holds.
+    """Compare the moments of a layer's input, a row for each step, with those that its norm holds.
 
     >>> from bntt.nn import BNTT
     >>> came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.ones(2, 1).double(), (8, 8))
@@ -146,13 +146,13 @@ def layer_inputs(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> LayerInputs:
-    """The distribution of what enters one layer, in evaluation mode, in units of what it holds.
+    """Measure the distribution of the input of one layer, in evaluation mode, in units of the statistics it holds.
 
-    A copy of the model is measured, the layer's block in plain PyTorch and one step after another.
+    A copy of the model is measured, with the layer's block in plain PyTorch and run step by step.
 
     Args:
         batches, seed, draw, progress: as :func:`input_drift`'s.
-        edges: of the histogram, two or more that ascend.
+        edges: of the histogram, two or more in ascending order.
 
     Raises:
         ValueError: if there is no such layer, or it holds no statistics; or there are no samples.
@@ -196,7 +196,7 @@ def layer_inputs(
 
 
 def held_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
-    """The norms that hold running statistics, by layer.
+    """Find the norms that hold running statistics, by layer.
 
     Raises:
         ValueError: if there is none.

@@ -1,4 +1,4 @@
-"""How far the input of every normalised layer is from the statistics that the layer holds for it."""
+"""Distance of every normalised layer's input from the statistics that the layer holds for it."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,7 @@ from bntt.analysis.measurement import Measurement, Split
 
 @dataclass(frozen=True)
 class DriftArguments:
-    """What can be asked for."""
+    """Arguments of the drift measurement."""
 
     layer: str | None = None
     """Whose distribution is drawn; the middle normalised one by default."""

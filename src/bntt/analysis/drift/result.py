@@ -21,10 +21,10 @@ INPUT = Axis("(input - held mean) / held deviation", low=-4, high=4)
 
 
 class LayerDrift(Record):
-    """A layer's input x_t, with mean μ_t and variance σ²_t over batch and space, against μ̄_t and σ̄²_t, which it holds.
+    """A layer's input x_t, with mean μ_t and variance σ²_t over batch and space, against the held μ̄_t and σ̄²_t.
 
-    ε is added to both variances, as the layer does. The held variance is unbiased, the measured one is not, which of
-    many values is the same.
+    ε is added to both variances, as the layer does. The held variance is unbiased and the measured one is not, which is
+    negligible for many values.
     """
 
     driven: tuple[int, int]
@@ -32,8 +32,8 @@ class LayerDrift(Record):
     distance: OverSteps
     """Mean over channels of ``|μ_t - μ̄_t| / σ̄_t``: 1 is a whole deviation away."""
     distance_if_shared: OverSteps
-    """The distance, if the layer held for all steps what it holds for the driven ones on average: how much its input
-    moves at all. It is the distance itself where one pair of statistics serves every step."""
+    """The distance if the layer held, for all steps, its average over the driven ones: how much its input moves
+    at all. It equals the distance itself if one pair of statistics serves every step."""
     divergence_nats: OverSteps
     """Mean over channels of ``KL(N(μ_t, σ²_t) ‖ N(μ̄_t, σ̄²_t)) = ½ (r - 1 - ln r + (μ_t - μ̄_t)² / σ̄²_t)`` with
     ``r = σ²_t / σ̄²_t``; 0 where they agree."""
@@ -41,22 +41,22 @@ class LayerDrift(Record):
     """Geometric mean over channels of ``σ_t / σ̄_t``."""
 
     def where_driven(self, values: OverSteps) -> list[Number]:
-        """The values of driven steps, None elsewhere."""
+        """Return the values of driven steps, None elsewhere."""
         first, last = self.driven
         return [value if first <= t <= last else None for t, value in enumerate(values, 1)]
 
 
 class LayerInputs(Record):
-    """How what enters a layer is distributed in every step, as ``(x_t - μ̄_t) / σ̄_t`` of each value."""
+    """Distribution of a layer's input at every step, as ``(x_t - μ̄_t) / σ̄_t`` of each value."""
 
     layer: str
     images: int
     edges: Sequence[float]
     counts: Sequence[Sequence[float]]
-    """For each step, how many values are below the first edge, between each two, and from the last edge on."""
+    """For each step, the number of values below the first edge, between each two, and from the last edge on."""
 
     def density(self, step: int) -> list[float]:
-        """Share of a step's values between each two edges, over their distance; the step from 0.
+        """Compute the share of a step's values between each two edges, over their distance; the step counts from 0.
 
         >>> LayerInputs(layer="fc1", images=1, edges=(0.0, 0.5, 1.0), counts=[[2, 1, 1, 0]]).density(0)
         [0.5, 0.5]
@@ -69,7 +69,7 @@ class DriftResult(Result):
     """The drift of every normalised layer of one run."""
 
     arguments: DriftArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
     norm: str
     images: int
     layers: Mapping[str, LayerDrift]
@@ -115,7 +115,7 @@ class DriftResult(Result):
         )
 
     def _distribution_chart(self) -> Lines:
-        """The first, the middle and the last driven step beside the standard normal that the layer holds."""
+        """Draw the first, the middle and the last driven step beside the standard normal that the layer holds."""
         held = self.distribution
         middles = [(a + b) / 2 for a, b in pairwise(held.edges)]
         lines = [
@@ -145,12 +145,12 @@ def _mean(values: OverSteps) -> Number:
 
 
 def _driven_mean(result: DriftResult, key: str) -> Number:
-    """Mean over layers and the steps in which something arrives."""
+    """Compute the mean over layers and over the steps in which something arrives."""
     found = [v for layer in result.layers.values() for v in layer.where_driven(getattr(layer, key)) if v is not None]
     return mean(found) if found else None
 
 
 def _shown(layer: LayerDrift, steps: int) -> list[int]:
-    """The first, the middle and the last of the driven steps; of all where none is."""
+    """Select the first, middle and last of the driven steps; of all steps if none is driven."""
     first, last = layer.driven if layer.driven[0] <= layer.driven[1] else (1, steps)
     return sorted({first, (first + last) // 2, last})

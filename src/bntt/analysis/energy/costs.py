@@ -1,4 +1,4 @@
-"""Tables of what operations cost, in TOML, and the energy of one image by them."""
+"""Tables of the costs of operations, in TOML, and the energy of one image by them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FOLDER = "analysis/energy/cost_tables"
 LARGEST = 1 << 16
-"""Bytes of a table's file, at most."""
+"""Largest size of a table's file, in bytes."""
 
 
 class Work(NamedTuple):
-    """The operations that a network does for one image, on average."""
+    """The operations of a network for one image, on average."""
 
     additions: float
     macs: float
-    """Multiply-accumulates."""
+    """Number of multiply-accumulates."""
     update_additions: float
-    """By norm, leak, threshold and reset."""
+    """Additions by norm, leak, threshold and reset."""
     update_multiplications: float
     spikes: float
     steps: int
 
 
 class Energy(NamedTuple):
-    """The energy of one image, in the unit of the table that it is priced by."""
+    """The energy of one image, in the unit of the table used."""
 
     synaptic: float
-    """For operations of the weights; by a neuromorphic table, for spikes and their operations."""
+    """Energy of weight operations; by a neuromorphic table, of spikes and their operations."""
     other: float
-    """For what neurons do beside; by a neuromorphic table, for time."""
+    """Energy of everything else that neurons do; by a neuromorphic table, of time."""
 
     @property
     def total(self) -> float:
@@ -50,14 +50,14 @@ class _Costs(Record):
 
     kind: str
     unit: Annotated[str, Field(min_length=1)]
-    """In which energies are given, such as pJ."""
+    """Unit of the energies, for example pJ."""
     source: Annotated[str, Field(min_length=1)]
-    """Where the costs are from."""
+    """Source of the costs."""
     note: str = ""
 
 
 class Digital(_Costs):
-    """The costs of a machine that pays for arithmetic: of one operation each, in ``unit``."""
+    """The costs of a machine that pays for arithmetic: cost of one operation each, in ``unit``."""
 
     kind: Literal["digital"]
     mac: Cost
@@ -79,9 +79,9 @@ class Neuromorphic(_Costs):
     kind: Literal["neuromorphic"]
     spike: Cost
     operation: Cost
-    """For a spike that meets one weight, added or multiplied."""
+    """Cost of a spike that meets one weight, added or multiplied."""
     step: Cost
-    """For a time step, whatever happens in it."""
+    """Cost of a time step, whatever happens in it."""
 
     def energy(self, work: Work) -> Energy:
         """Price the spikes and the time."""
@@ -95,7 +95,7 @@ _COSTS: TypeAdapter[Digital | Neuromorphic] = TypeAdapter(Costs)
 
 
 def load_costs(source: str | Path) -> Digital | Neuromorphic:
-    """Read a table of costs, by the name of one that comes with the package or by the path of a TOML file.
+    """Read a table of costs, by the name of a built-in one or by the path of a TOML file.
 
     Raises:
         ArgumentError: on an unknown name, bad TOML, or an entry that is missing, unknown, negative or not finite.
@@ -114,7 +114,7 @@ def load_costs(source: str | Path) -> Digital | Neuromorphic:
 
 
 def cost_names() -> list[str]:
-    """List the tables of costs that come with the package.
+    """List the built-in tables of costs.
 
     >>> cost_names()
     ['digital-45nm', 'neuromorphic']

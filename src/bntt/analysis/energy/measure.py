@@ -1,4 +1,4 @@
-"""The operations and the energy of one run, made into their record."""
+"""Recording the operations and the energy of one run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def measure_energy(opened: Opened, asked: EnergyArguments, progress: Progress) -
 
 
 def _tables(sources: Sequence[str], *, is_ann: bool) -> dict[str, Costs]:
-    """By the names of their files; by default all, of an ANN those that do not pay for spikes."""
+    """Load tables by the names of their files; by default all, for an ANN those that do not price spikes."""
     if not sources:
         tables = {name: load_costs(name) for name in cost_names()}
         return {name: table for name, table in tables.items() if isinstance(table, Digital) or not is_ann}
@@ -85,14 +85,14 @@ def _stop(opened: Opened, steps: int | None) -> int | None:
 
 
 def _size(network: nn.Module) -> tuple[int, float]:
-    """Bytes of parameters and buffers, and the share of weights that are 0."""
+    """Return the bytes of parameters and buffers, and the share of weights that are 0."""
     weights = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     zeros = sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
     return sum(tensor.nbytes for tensor in [*network.parameters(), *network.buffers()]), zeros
 
 
 def layer_rows(found: Operations, stops: Sequence[int]) -> Iterator[LayerRow]:
-    """Every layer's operations for one image until every stop."""
+    """Yield every layer's operations for one image until every stop."""
     for steps in stops:
         for name, layer in found.layers.items():
             by_spike, by_value = (layer.synaptic(steps, price) for price in PRICES)
@@ -114,9 +114,9 @@ def layer_rows(found: Operations, stops: Sequence[int]) -> Iterator[LayerRow]:
 
 
 def energy_rows(found: Operations, stops: Sequence[int], tables: Mapping[str, Costs]) -> Iterator[EnergyRow]:
-    """The energy of one image by table, stop and price.
+    """Yield the energy of one image by table, stop and price.
 
-    Where a table asks the same for both prices, one row has the price "either".
+    If a table gives the same energy for both prices, one row has the price "either".
     """
     for name, table in tables.items():
         work = Work(0.0, found.dense, found.ann_updates, 0.0, 0.0, 0)
@@ -155,7 +155,7 @@ def _ratio(one: float | None, other: float) -> float | None:
 def neurobench(
     found: Operations, steps: int, footprint: int, connection_sparsity: float, *, is_ann: bool = False
 ) -> NeuroBench:
-    """The metrics of NeuroBench's algorithm track for one image that is stopped after so many steps.
+    """Compute the metrics of NeuroBench's algorithm track for one image stopped after a number of steps.
 
     Effective_ACs are operations of single spikes, Effective_MACs those of all other values that are not 0.
     """

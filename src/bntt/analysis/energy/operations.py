@@ -1,11 +1,11 @@
-"""Synaptic operations, counted from the spikes that there were, and those of an ANN of the same plan.
+"""Synaptic operations, counted from the actual spikes, and those of an ANN of the same plan.
 
 One spike that meets one weight is one operation. A spike at an image's border meets fewer weights than one inside
 (:func:`~bntt.analysis.energy.plan.fan_out`), and so does an input of the ANN. Weights that are 0 count; dropout is
 off.
 
 Not counted: pooling itself, the sums of residual blocks, the encoder's random numbers, and memory: every access costs
-more than the arithmetic on what it brings. What neurons do, norm and leak and reset, is a line of its own
+more than the arithmetic on the data it brings. Neuron operations (norm, leak and reset) are reported separately
 (:class:`~bntt.analysis.energy.plan.Updates`).
 """
 
@@ -32,29 +32,29 @@ from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, evaluating, joined
 
 Arriving = Literal["spikes", "counts", "analog", "nothing"]
-"""Single spikes, of either sign; several of them as one value, behind an average or a sum; real numbers; no weights."""
+"""Single spikes, of either sign; several as one value, after an average or a sum; real numbers; or no weights."""
 Price = Literal["spikes", "values"]
-"""How counts are paid: every spike in them by an addition, or every value by a multiply-accumulate."""
+"""Pricing of counts: every spike in them as an addition, or every value as a multiply-accumulate."""
 
 
 @dataclass(frozen=True)
 class LayerOperations:
-    """What one layer does for one image, on average; by step where it is ``[T]``."""
+    """The operations of one layer for one image, on average; by step if ``[T]``."""
 
     arrives: Arriving
     events: Float64[Tensor, " T"]
-    """Σ spikes × the weights that they meet; of real numbers 0."""
+    """Σ spikes × the weights that they meet; 0 for real numbers."""
     active: Float64[Tensor, " T"]
     """Σ values that are not 0 × the weights that they meet."""
     dense: int
     """Σ values × the weights that they meet: the multiply-accumulates of an ANN, in its one pass."""
     spikes: Float64[Tensor, " T"]
-    """Of its own neurons."""
+    """Spikes of its own neurons."""
     neurons: int
     updates: Updates
 
     def synaptic(self, steps: int | None = None, price: Price = "spikes") -> WeightOperations:
-        """Operations of its weights in the first steps, all by default.
+        """Count the operations of its weights in the first steps, all by default.
 
         Single spikes are always added, and real numbers always multiplied.
         """
@@ -66,12 +66,12 @@ class LayerOperations:
 
 @dataclass(frozen=True)
 class Operations:
-    """What :func:`count_operations` counted, layer by layer, the readout last."""
+    """Counts of :func:`count_operations`, layer by layer, the readout last."""
 
     accuracy: Accuracy
     layers: dict[str, LayerOperations]
     constant_input: bool
-    """Whether the input is the same at every step, so that the first layer's current can be computed once."""
+    """True if the input is the same at every step, so that the first layer's current can be computed once."""
 
     @property
     def num_steps(self) -> int:
@@ -79,21 +79,21 @@ class Operations:
 
     @property
     def ann_updates(self) -> int:
-        """Additions that an ANN of the same plan does beside its weights, of one image."""
+        """Additions of an ANN of the same plan outside its weights, for one image."""
         return sum(layer.updates.ann for layer in self.layers.values())
 
     @property
     def dense(self) -> int:
-        """Multiply-accumulates of an ANN of the same plan, of one image: no input is taken to be 0."""
+        """Multiply-accumulates of an ANN of the same plan, for one image: no input is assumed to be 0."""
         return sum(layer.dense for layer in self.layers.values())
 
     def synaptic(
         self, steps: int | None = None, price: Price = "spikes", *, input_once: bool = False
     ) -> WeightOperations:
-        """Operations of all weights of one image, if it is stopped after so many steps; all T by default.
+        """Count the operations of all weights for one image, if it is stopped after ``steps`` steps; all T by default.
 
         Args:
-            price: how a pooled count is paid.
+            price: pricing of a pooled count.
             input_once: compute the current of an input that is the same at every step once, and keep it.
         """
         self.check_steps(steps)
@@ -103,12 +103,12 @@ class Operations:
         return WeightOperations(additions=sum(one.additions for one in found), macs=sum(one.macs for one in found))
 
     def spikes(self, steps: int | None = None) -> float:
-        """Of all neurons for one image; those of the input are not among them."""
+        """Count the spikes of all neurons for one image, without those of the input."""
         self.check_steps(steps)
         return sum(float(layer.spikes[:steps].sum()) for layer in self.layers.values())
 
     def check_steps(self, steps: int | None) -> None:
-        """Refuse what is no count of its steps.
+        """Reject an invalid number of steps.
 
         Raises:
             ValueError: below 1, or above T.
@@ -130,14 +130,14 @@ def count_operations(
     """Count the operations of every sample ``draws`` times, in evaluation mode; nothing in the model changes.
 
     Args:
-        batches: as :func:`~bntt.analysis.evaluate`'s, whose noise the samples get too.
-        leaves: takes the logits ``[B, K]`` of those who are still there after a step, and says who leaves now, ``[B]``:
-            nothing is counted of them from then on, and their answer stays. By default nobody leaves early.
+        batches: as for :func:`~bntt.analysis.evaluate`, with the same noise for the samples.
+        leaves: takes the logits ``[B, K]`` of the remaining samples after a step, and returns which leave now, ``[B]``:
+            nothing is counted for them from then on, and their answer stays. By default no sample leaves early.
         progress: called with the number of samples of every batch done.
 
     Raises:
-        TypeError: if the network has a part of which it is not known what it makes of spikes.
-        ValueError: if there are no samples, or what arrives behind spikes is not whole spikes.
+        TypeError: if the effect of a part of the network on spikes is unknown.
+        ValueError: if there are no samples, or the values after spikes are not whole spikes.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
@@ -168,7 +168,7 @@ def count_operations(
 
 
 class _Total:
-    """What was measured of all batches."""
+    """Measurements of all batches."""
 
     def __init__(self) -> None:
         self.samples, self.shape = 0, torch.Size()
@@ -191,7 +191,7 @@ class _Total:
 def _passed(
     model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
 ) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
-    """The logits of every step, the shape of what drives the network in one, and what was measured."""
+    """Return the logits of every step, the shape of the network's input in one, and the measurements."""
     inputs, total = inputs.to(next(model.parameters()).device), model.encoder.num_steps
     shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
     readout = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}
@@ -210,7 +210,7 @@ def _passed(
 
 
 def _nothing(part: Measured) -> Measured:
-    """What is measured of a step in which nobody is there any more."""
+    """Return the measurements of a step in which no sample remains."""
     return {
         name: replace(
             layer,
@@ -246,7 +246,7 @@ def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, Laye
 
 
 def _events(name: str, layer: PlannedLayer, arrived: Arrivals) -> tuple[Arriving, Tensor]:
-    """What kind of input a layer has, and the spikes in it by step and place."""
+    """Return the kind of input of a layer, and the spikes in it by step and place."""
     worth, amount, active = layer.into.worth, arrived.amount.cpu(), arrived.active.cpu()
     if worth is None:
         return "analog", torch.zeros_like(amount)

@@ -1,5 +1,5 @@
-"""The plan of a network as its operations are counted: what arrives at every layer's weights, what one spike is worth
-there, how many weights a value meets, and what neurons do beside.
+"""The plan of a network for counting its operations: the input of every layer's weights, the worth of one spike
+there, the number of weights that a value meets, and the other work of neurons.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from bntt.nn.kinds import neuron_facts, norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 READOUT = "readout"
-"""What the last weights are called beside the layers."""
+"""Name of the last weights in plans of layers."""
 
 
 class Value(NamedTuple):
-    """What flows between two modules, of one image and step."""
+    """The values that flow between two modules, for one image and step."""
 
     shape: tuple[int, ...]
     """``(C, H, W)`` or ``(F,)``."""
     worth: Fraction | None
-    """Of one spike: 1/A after an average over A places. None: these are no spikes."""
+    """Worth of one spike: 1/A after an average over A places. None: the values are not spikes."""
 
     @property
     def size(self) -> int:
-        """How many numbers it is."""
+        """Number of values."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """A layer's weights, if it has any, and its neurons, with what goes into them and comes out."""
+    """A layer's weights, if it has any, and its neurons, with their inputs and outputs."""
 
     into: Value
-    """What arrives."""
+    """Input of the layer."""
     out: tuple[int, ...]
     """The shape of the weights' output, or of the neurons."""
     weights: nn.Conv2d | nn.Linear | None
@@ -56,11 +56,11 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
 
     Args:
         image: the shape of one sample in one step.
-        worth: 1 where the network is driven by spikes, None where by real numbers.
+        worth: 1 if the network is driven by spikes, None if by real numbers.
 
     Raises:
-        TypeError: on a block, a pool or a readout that is none of the library's or PyTorch's own.
-        ValueError: if a layer is called as the readout is here.
+        TypeError: on a block, a pool or a readout from outside the library and PyTorch.
+        ValueError: if a layer has the name that the readout has here.
 
     >>> from bntt.models import vgg6
     >>> found = plan_layers(vgg6(num_steps=2), (1, 28, 28), Fraction(1))
@@ -78,7 +78,7 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
 
 
 def _through(under: str, parts: Mapping[str, Any], at: Value, found: dict[str, PlannedLayer]) -> Value:
-    """Pass blocks one behind another."""
+    """Pass a value through consecutive blocks."""
     for name, part in parts.items():
         at = _block(f"{under}.{name}".lstrip("."), part, at, found)
     return at
@@ -105,7 +105,7 @@ WAY = "build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"
 
 
 def _fired(name: str, block: SpikingBlock | NeuronBlock, at: Value) -> Value:
-    """Pass what stands behind the neurons of a block that fires."""
+    """Pass a value through the modules after the neurons of a block that fires."""
     if block.dropout is not None and not isinstance(block.dropout, SpikeDropout):
         raise TypeError(f"block {name!r} has a {type(block.dropout).__name__}, whose operations cannot be counted")
     for module in _parts(block.pool):
@@ -114,7 +114,7 @@ def _fired(name: str, block: SpikingBlock | NeuronBlock, at: Value) -> Value:
 
 
 def _weighted(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
-    """Pass the weights of a block, and what stands before them."""
+    """Pass a value through the weights of a block, and the modules before them."""
     *before, weights = _parts(block.synapse)
     for module in before:
         at = _pooled(name, module, at)
@@ -137,7 +137,7 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _pooled(name: str, pool: nn.Module, at: Value) -> Value:
-    """Pass a module without weights: of an average every spike is a part."""
+    """Pass a value through a module without weights: in an average, every spike counts in part."""
     if isinstance(pool, nn.Identity):
         return at
     if not isinstance(pool, nn.Flatten | nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
@@ -149,10 +149,10 @@ def _pooled(name: str, pool: nn.Module, at: Value) -> Value:
 
 
 def _area(name: str, pool: nn.AvgPool2d | nn.AdaptiveAvgPool2d, into: Sequence[int], out: Sequence[int]) -> int:
-    """The number of places over which an average is taken.
+    """Return the number of places over which an average is taken.
 
     Raises:
-        TypeError: if they are not as many everywhere.
+        TypeError: if the number varies between places.
     """
     if isinstance(pool, nn.AdaptiveAvgPool2d):
         sides = list(zip(into[1:], out[1:], strict=True))
@@ -190,7 +190,7 @@ def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tens
 
 
 def out_size(weights: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of a convolution's output.
+    """Compute height and width of a convolution's output.
 
     >>> out_size(nn.Conv2d(2, 5, 3, stride=2, device="meta"), (7, 9))
     (3, 4)
@@ -199,13 +199,13 @@ def out_size(weights: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _meetings(weights: nn.Conv2d, axis: int, size: int) -> Tensor:
-    """The number of pairs of output and kernel that lie over every place along an axis."""
+    """Count the pairs of output and kernel that lie over every place along an axis."""
     places = _places(weights, axis, size)
     return torch.bincount(places[(places >= 0) & (places < size)], minlength=size)
 
 
 def _places(weights: nn.Conv2d, axis: int, size: int) -> Int64[Tensor, "out kernel"]:
-    """The place along an axis that every output reads through every place of the kernel; some lie in the padding."""
+    """Return the place along an axis that every output reads through every kernel place; some lie in the padding."""
     kernel, stride, dilation = weights.kernel_size[axis], weights.stride[axis], weights.dilation[axis]
     span = dilation * (kernel - 1)
     if weights.padding_mode != "zeros":
@@ -224,11 +224,11 @@ def _places(weights: nn.Conv2d, axis: int, size: int) -> Int64[Tensor, "out kern
 class Updates:
     """Operations of one layer for one image, beside those of its weights.
 
-    Of every value that is normalised, in a step: a multiplication and an addition, since running statistics, γ and β
-    make one scale and one shift; LayerNorm, which takes its statistics of every image, two and three. Without a norm,
-    an addition for a bias. Of every neuron, in a step: a multiplication for the leak, unless it is 1, an addition for
+    For every value that is normalised, in a step: a multiplication and an addition, since running statistics, γ and β
+    make one scale and one shift; for LayerNorm, which has statistics for every image, two and three. Without a norm,
+    an addition for a bias. For every neuron, in a step: a multiplication for the leak, unless it is 1, an addition for
     the current and one for the comparison with the threshold; folded neurons scale and shift their current too, and
-    neurons that decay their input scale it where no norm's scale takes that in. Of every spike an addition, unless the
+    neurons that decay their input scale it where no norm's scale takes that in. For every spike an addition, unless the
     reset is hard.
     """
 
@@ -242,7 +242,7 @@ def updates_of(layer: PlannedLayer, *, spikes: Float64[Tensor, " T"]) -> Updates
     """Count the operations of one layer beside its weights, in every step.
 
     Args:
-        spikes: of its neurons.
+        spikes: spikes of its neurons, by step.
 
     >>> from bntt.nn import BNTT, LIF
     >>> layer = PlannedLayer(Value((3,), None), (2,), nn.Linear(3, 2, False, "meta"), BNTT(2, num_steps=1), LIF(0.9))

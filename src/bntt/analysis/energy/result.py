@@ -32,7 +32,7 @@ Amount = Annotated[float, Field(ge=0, lt=BEYOND)]
 """A mean number of operations, or an energy."""
 Count = Annotated[int, Field(ge=0, le=10**18)]
 Steps = Annotated[int, Field(ge=1)]
-"""After how many steps one image is stopped."""
+"""Number of steps after which one image is stopped."""
 SUMMED = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
 HEADS = ("spikes", "added by spike", "MACs by spike", "added by value", "MACs by value", "ANN MACs")
 
@@ -46,19 +46,19 @@ class LayerRow(Record):
     steps: Steps
     layer: str
     input: str
-    """Single "spikes", "counts" of them behind pooling, "analog" values, or "nothing" where there are no weights."""
+    """Single "spikes", "counts" of them after pooling, "analog" values, or "nothing" if there are no weights."""
     neurons: Count
     spikes: Amount
-    """From this layer's own neurons."""
+    """Spikes of this layer's own neurons."""
     additions_by_spike: Amount
     macs_by_spike: Amount
     additions_by_value: Amount
     macs_by_value: Amount
     update_additions: Amount
-    """By norm, leak, threshold and reset."""
+    """Additions by norm, leak, threshold and reset."""
     update_multiplications: Amount
     ann_macs: Count
-    """All multiply-accumulates that an ANN of the same plan has here."""
+    """All multiply-accumulates of an ANN of the same plan in this layer."""
     ann_update_additions: Count
 
 
@@ -71,9 +71,9 @@ class LayerOverSteps(Record):
 
 
 class EnergyRow(Record):
-    """The energy of one image by one table until a stop, and that of an ANN of the same plan.
+    """The energy of one image until a stop by one table, and that of an ANN of the same plan.
 
-    The ANN's is None where the table prices spikes. A ratio above 1 says that the spiking network costs less.
+    The ANN's is None if the table prices spikes. A ratio above 1 means that the spiking network costs less.
     """
 
     costs: str
@@ -81,7 +81,7 @@ class EnergyRow(Record):
     unit: str
     steps: Steps
     price: str
-    """How pooled values are paid: "spikes", "values", or "either" where that makes no difference."""
+    """Pricing of pooled values: "spikes", "values", or "either" if that makes no difference."""
     snn_synaptic: Amount
     snn_other: Amount
     snn: Amount
@@ -93,12 +93,12 @@ class EnergyRow(Record):
 
     @property
     def stop(self) -> str:
-        """Steps and price, in words."""
+        """Steps and price as text."""
         return plural(self.steps, "step") + ("" if self.price == "either" else f", by {self.price.removesuffix('s')}")
 
 
 class SynapticOperations(Record):
-    """Operations by NeuroBench's names."""
+    """Operations under NeuroBench's names."""
 
     Effective_MACs: Amount
     Effective_ACs: Amount
@@ -106,7 +106,7 @@ class SynapticOperations(Record):
 
 
 class NeuroBench(Record):
-    """The metrics of NeuroBench's algorithm track (Yik et al. 2025), by its names."""
+    """The metrics of NeuroBench's algorithm track (Yik et al. 2025), under its names."""
 
     footprint: Count
     """Bytes of parameters and buffers."""
@@ -136,27 +136,27 @@ class EnergyResult(Result):
     """The operations of one run's network, counted on a whole split, and their price."""
 
     arguments: EnergyArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
     images: Count
     draws: Count
     steps: Annotated[Sequence[Steps], Field(min_length=1)]
     """The stops: all steps, and an exit if there is one."""
     note: str = NOTE
     is_ann: bool = False
-    """Whether the network has no spikes: its own operations are then the MACs of values that are not 0."""
+    """True if the network has no spikes: its own operations are then the MACs of values that are not 0."""
     left_out: Sequence[str] = LEFT_OUT
     """The costs that are not counted."""
     neurobench: Mapping[int, NeuroBench]
-    """For each stop."""
+    """NeuroBench metrics for each stop."""
     accuracy_over_time: Sequence[Share]
     layers: Sequence[LayerRow]
-    """For each stop all layers."""
+    """All layers for each stop."""
     per_step: Mapping[str, LayerOverSteps]
     ann: AnnOperations
     energy: Sequence[EnergyRow]
     costs: Mapping[str, Costs]
     operations_by_value_if_the_input_current_is_computed_once: Mapping[int, WeightOperations] | None = None
-    """For each stop, of a network whose input is the same at every step; None for other networks."""
+    """Operations for each stop, if the network's input is the same at every step; None for other networks."""
 
     def to_json(self) -> dict[str, Any]:
         once = "operations_by_value_if_the_input_current_is_computed_once"
@@ -260,14 +260,14 @@ class EnergyResult(Result):
 
 
 def _by_45nm(result: EnergyResult, key: str, unit: float) -> Number:
-    """A number of all steps by the 45 nm table, with each spike in a pooled value added."""
+    """Read a number for all steps from the 45 nm table, with each spike in a pooled value added."""
     rows = [row for row in result.energy if row.costs == "digital-45nm" and row.steps == max(result.steps)]
     found: Number = next((getattr(row, key) for row in rows if row.price in ("spikes", "either")), None)
     return None if found is None else found / unit
 
 
 def _readable(rows: Sequence[EnergyRow]) -> tuple[float, str]:
-    """The unit in which energies have few digits, and the factor from the table's unit to it."""
+    """Choose a unit that gives energies few digits, and return it with the factor from the table's unit."""
     largest, unit = max(value or 0.0 for row in rows for value in (row.snn, row.ann)), rows[0].unit
     if unit == "pJ":
         for scale, name in ((1e-9, "mJ"), (1e-6, "µJ"), (1e-3, "nJ")):

@@ -27,7 +27,7 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms.temporal import TemporalNorm
 
 STEPS_AT_ONCE = 5
-"""Steps whose spikes are there at once, of one layer of every network."""
+"""Number of steps whose spikes are held at once, for one layer of every network."""
 
 
 FOLDS = {
@@ -36,13 +36,13 @@ FOLDS = {
     "no ratio": {"mean": True, "ratio": False},
     "Eq. 15": {"mean": False, "ratio": False},
 }
-"""What each of the four networks keeps of the normalisation, see :mod:`bntt.ops.fold`."""
+"""Parts of the normalisation that each of the four networks keeps, see :mod:`bntt.ops.fold`."""
 BATCH = 50
-"""Images at a time, of which nine networks have membranes."""
+"""Number of images at a time; nine networks hold membranes for them."""
 
 
 def measure_equivalence(opened: Opened, asked: EquivalenceArguments, progress: Progress) -> EquivalenceResult:
-    """Compare the best epoch's network with the four that it folds to, on some images of a split.
+    """Compare the best epoch's network with its four folded forms, on some images of a split.
 
     Raises:
         ArgumentError: if the network cannot be folded, or has nothing to fold.
@@ -71,15 +71,15 @@ def fold_equivalence(
     """Compare a network with four that are folded from it: exactly; without the mean; without the ratio of two steps'
     scales in the leak; and without both, which is the paper's Eq. 15.
 
-    Each layer is compared twice: alone, on the network's true spikes, which is what its own error is; and in the folded
+    Each layer is compared twice: alone, on the network's true spikes, which shows its own error; and in the folded
     network as a whole, on that network's own, where errors add up. Spikes are compared before the pool. The exact fold
-    differs in float32 where a membrane meets the threshold but for rounding, and by what follows from that; in float64
-    it does not. All of it in evaluation mode, and nothing in the model changes.
+    differs in float32 where rounding decides if a membrane meets the threshold, and in the consequences; in float64
+    it does not. Everything runs in evaluation mode, and nothing in the model changes.
 
     Args:
         batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)``; a few steps of one batch are in memory at
             a time, and the membranes of nine networks.
-        seed, draw: of the encoder's noise.
+        seed, draw: identify the encoder's noise.
         progress: called with the number of samples of every batch done.
 
     Raises:
@@ -144,10 +144,10 @@ def fold_equivalence(
 
 
 def check_sequence(network: SpikingNetwork) -> None:
-    """Refuse a network whose layers are not compared one after another, or have no norm to fold.
+    """Reject a network whose layers are not compared one after another, or have no norm to fold.
 
     Raises:
-        ValueError: saying which.
+        ValueError: stating which.
 
     >>> from bntt.models import mlp
     >>> check_sequence(mlp(hidden=(4,), norm="none"))
@@ -165,18 +165,18 @@ def check_sequence(network: SpikingNetwork) -> None:
 
 
 class _Comparison:
-    """The network, "", and what it folds to, by name: a batch passes all of them, some steps at a time."""
+    """The network, "", and its folded forms, by name: a batch passes all of them, some steps at a time."""
 
     def __init__(self, network: SpikingNetwork, steps: int, device: torch.device) -> None:
         self.networks = {"": network} | {name: fold(network, **keeps) for name, keeps in FOLDS.items()}
         self.sums = defaultdict[tuple[str, str, str], Tensor](
             lambda: torch.zeros(steps, dtype=torch.float64, device=device)
         )
-        """Over batches and neurons for every step, by network, the spikes that it is fed with, and layer."""
+        """Sums over batches and neurons for every step, by network, the spikes that it is fed with, and layer."""
         self.neurons: dict[str, int] = {}
         self.states: dict[tuple[str, ...], Any] = {}
         self.logits: dict[str, Tensor] = {}
-        """After the last step, by network."""
+        """Logits after the last step, by network."""
 
     def start(self) -> None:
         """Begin another batch from rest."""
@@ -209,7 +209,7 @@ class _Comparison:
         self.sums[key][first : first + len(values)] += values.flatten(1).sum(1, dtype=torch.float64)
 
     def _fired(self, name: str, fed: str, layer: str, x: Tensor, call: Call) -> Tensor:
-        """The spikes of one layer on an input, before they are pooled."""
+        """Return the spikes of one layer for an input, before they are pooled."""
         network, key = self.networks[name], (name, fed, layer)
         block: Any = network.blocks[layer]
         bare = SpikingBlock(block.synapse, block.norm, block.lif).train(block.training)
@@ -221,7 +221,7 @@ class _Comparison:
 
 
 def _followed(block: SpikingBlock, spikes: Tensor, call: Call) -> Tensor:
-    """What leaves a block whose neurons fired so."""
+    """Return the output of a block for given spikes of its neurons."""
     pool: nn.Module = block.pool
     pooled = fold_time(pool, spikes)
     if block.dropout is None:

@@ -1,4 +1,4 @@
-"""How far BNTT is a threshold that varies with time: a network beside what it folds to."""
+"""Equivalence of BNTT to a threshold that varies with time: a network beside its folded forms."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,7 @@ from bntt.analysis.measurement import Measurement, Split
 
 @dataclass(frozen=True)
 class EquivalenceArguments:
-    """What can be asked for."""
+    """Arguments of the equivalence measurement."""
 
     split: Split = "validation"
     """Which images."""

@@ -1,4 +1,4 @@
-"""The record of a network beside what it folds to: its numbers, tables, charts and metrics."""
+"""The record of a network beside its folded forms: its numbers, tables, charts and metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEANINGS = {
     "Eq. 15": "without both (Eq. 15)",
 }
 FED = {"true": "each layer alone, on true spikes", "own": "each network on its own spikes"}
-"""What the layers of a folded network are fed with, in words."""
+"""Descriptions of the inputs of the layers of a folded network."""
 WORDS = (
     "Section 3.3 of the paper takes BNTT for a threshold that varies with time: the network beside networks without "
     "norms, in whose leak, threshold and bias the normalisation is folded."
@@ -34,39 +34,39 @@ class FoldedNetwork(Record):
     keeps_mean: bool
     keeps_ratio: bool
     accuracy: Share
-    """On its own spikes."""
+    """Accuracy on its own spikes."""
     agreement: Share
-    """Samples in which it answers what the network answers."""
+    """Share of samples in which it gives the network's answer."""
     differing_true_spikes: Layers
     """For each layer and step, the share of neurons that fire in one of the two and not in the other; every layer
-    alone, on the spikes that the network's own layer before it gives."""
+    alone, on the spikes of the network's own previous layer."""
     differing_own_spikes: Layers
-    """The same; every layer on the spikes of the folded network's own layer before it."""
+    """The same; every layer on the spikes of the folded network's own previous layer."""
 
     def differing(self, fed: str) -> Layers:
-        """The differing spikes, fed with "true" spikes or with its "own"."""
+        """Return the differing spikes, fed with "true" spikes or with its "own"."""
         return self.differing_true_spikes if fed == "true" else self.differing_own_spikes
 
 
 class Equivalence(Record):
-    """A network beside the networks without norms that it folds to."""
+    """A network beside the networks without norms into which it folds."""
 
     images: int
     accuracy: Share
-    """Of the network itself."""
+    """Accuracy of the network itself."""
     firing_rate: Layers
-    """Its spikes per neuron, for each layer and step, beside which the differences are to be seen."""
+    """Its spikes per neuron, for each layer and step: the scale for judging the differences."""
     heard_steps: Mapping[str, Sequence[int]]
-    """The steps, from 1, in which a layer should fire and its spikes reach the readout; others count in no mean."""
+    """The steps, from 1, in which a layer should fire and its spikes reach the readout; means use no others."""
     folds: Mapping[str, FoldedNetwork]
-    """By name, see :data:`bntt.analysis.equivalence.folding.FOLDS`."""
+    """The folded networks by name, see :data:`bntt.analysis.equivalence.folding.FOLDS`."""
 
 
 class EquivalenceResult(Equivalence, Result):
     """The equivalence of one run's network."""
 
     arguments: EquivalenceArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
 
     @property
     def title(self) -> str:
@@ -119,7 +119,7 @@ class EquivalenceResult(Equivalence, Result):
         )
 
     def figures(self) -> list[Figure]:
-        """The section's charts in one picture, and every layer and step of each folded network in another."""
+        """Draw the section's charts in one picture, and every layer and step of each folded network in another."""
         maps = [self._layers_and_steps(name, fed) for fed in FED for name in self.folds]
         return [
             Figure(self.title, self.section().charts),
@@ -127,7 +127,7 @@ class EquivalenceResult(Equivalence, Result):
         ]
 
     def _heard(self, layers: Layers) -> dict[str, list[Number]]:
-        """The values of the steps that count, None elsewhere."""
+        """Return the values of the steps that count, None elsewhere."""
         return {
             name: [value if t in self.heard_steps[name] else None for t, value in enumerate(row, 1)]
             for name, row in layers.items()
@@ -165,7 +165,7 @@ class EquivalenceResult(Equivalence, Result):
     }
 
     def percent(self, name: str, key: str) -> float | None:
-        """A share that a folded network has, in %; None where there is no such network."""
+        """Return a share of a folded network in %; None if there is no such network."""
         return 100 * float(getattr(self.folds[name], key)) if name in self.folds else None
 
 
@@ -174,5 +174,5 @@ def _mean(values: Sequence[Number]) -> Number:
 
 
 def _small(value: Number) -> Cell:
-    """A share in percent, a very small one with the digit that shows that it is not 0."""
+    """Format a share in percent, with enough digits that a very small one does not read as 0."""
     return Cell(f"{100 * value:.1g}%", value) if value is not None and 0 < value < 1e-4 else share(value, 2)

@@ -1,1 +1,1 @@
-"""Early exit, for all samples alike and for each by itself."""
+"""Early exit, for all samples alike and for each individually."""

@@ -1,4 +1,4 @@
-"""Static early exit (paper Section 3.4): γ says, before any image is seen, after how many steps a network may stop."""
+"""Static early exit (paper Section 3.4): γ determines, before any image is seen, when a network may stop."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from bntt.analysis.exit.gamma import GammaProfile
 from bntt.analysis.exit.result import Reading
 
 ROUNDING = 1e-9
-"""Of shares: less than one image in any data set."""
+"""Tolerance for rounding of shares: less than one image in any data set."""
 
 
 class NoGammaError(ValueError):
-    """A network without a γ for each step that reaches its readout: nothing says when it may stop."""
+    """A network without a γ for each step that reaches its readout: nothing determines when it may stop."""
 
 
 def check_loss(loss: float) -> None:
-    """Refuse a loss that is negative or no number.
+    """Reject a loss that is negative or not a number.
 
     Raises:
-        ValueError: saying so.
+        ValueError: stating so.
     """
     if not (loss >= 0 and math.isfinite(loss)):
         raise ValueError(f"the loss that may be must be 0 or above, as a share, got {loss}")
 
 
 def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:
-    """The largest mean of all normalised layers at every step; −∞ where none is driven.
+    """Compute the largest mean over all normalised layers at every step; −∞ where none is driven.
 
     Raises:
         NoGammaError: if no layer has a γ for each step, or none that reaches the readout.
@@ -61,13 +61,13 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
 
 
 def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
-    """After how many steps to stop, 1 to T: one more than the last t at which some layer's mean reaches the threshold.
+    """Find the number of steps to run, 1 to T: one more than the last t at which a layer's mean reaches the threshold.
 
-    From there on every layer's mean γ stays below it: the rest is silent enough to be left out. Where no mean reaches
-    it at any step it is 1, with a warning.
+    After it, every layer's mean γ stays below it: the rest is silent enough to be left out. If no mean reaches
+    the threshold at any step the result is 1, with a warning.
 
     Raises:
-        ValueError: on a threshold that is negative or no number.
+        ValueError: on a threshold that is negative or not a number.
         NoGammaError: if no layer has a γ for each step.
 
     >>> rows, no = {"fc1": torch.tensor([0.02, 0.9, 0.3, 0.05])}, {}
@@ -92,13 +92,13 @@ class Stretch:
 
     steps: int
     above: float
-    """Thresholds above this one, 0 or more ..."""
+    """Lower end, 0 or more: thresholds above this one stop there ..."""
     to: float
-    """... up to this one, which still stops there; ∞ of those that nothing reaches."""
+    """... up to this one, which is included; ∞ for those that nothing reaches."""
 
 
 def stretches(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[Stretch, ...]:
-    """Every number of steps that some threshold gives, from most to fewest: the whole grid of the paper's Figure 7.
+    """List every number of steps that some threshold gives, from most to fewest: the full grid of the paper's Figure 7.
 
     Raises:
         NoGammaError: if no layer has a γ for each step.
@@ -120,34 +120,34 @@ def stretches(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[St
 
 @dataclass(frozen=True)
 class Choice:
-    """Where to stop, as it was chosen on validation."""
+    """The number of steps to run, as chosen on validation."""
 
     steps: int
     threshold: float | None
-    """The highest that stops there; None of a truncation."""
+    """The highest threshold that stops there; None for a truncation."""
     accuracy: float
-    """On validation, when stopped there."""
+    """Accuracy on validation, when stopped there."""
     lost: float
-    """Of the accuracy after all steps, on validation; negative where it is higher."""
+    """Loss against the accuracy after all steps, on validation; negative if it is higher."""
 
 
 class LossBudgetError(ValueError):
-    """No threshold keeps the loss that was stated."""
+    """No threshold keeps within the stated loss."""
 
 
 def choose_exit(
     profile: GammaProfile, over_time: Sequence[float], loss: float, reading: Reading = "magnitude"
 ) -> Choice:
-    """The threshold that stops earliest and loses at most so much of the accuracy after all steps; of those that some
-    layer reaches, the highest.
+    """Find the threshold that stops earliest within a loss of the accuracy after all steps; of those that some layer
+    reaches, the highest.
 
     Args:
         over_time: accuracy on validation when stopped after step t, of all T steps.
-        loss: a share: 0.005 is half a point.
+        loss: the largest loss, as a share: 0.005 is half a point.
 
     Raises:
         LossBudgetError: if every threshold loses more.
-        ValueError: on a loss that is negative or no number, or accuracies of another number of steps.
+        ValueError: on a loss that is negative or not a number, or accuracies for another number of steps.
         NoGammaError: if no layer has a γ for each step.
 
     >>> rows, no = {"fc1": torch.tensor([0.25, 1.0, 0.5])}, {}
@@ -171,10 +171,10 @@ def choose_exit(
 
 
 def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
-    """The fewest steps that lose at most so much, whatever γ says: what an exit by γ is compared with.
+    """Find the fewest steps within a loss, regardless of γ: the baseline for an exit by γ.
 
     Raises:
-        ValueError: on a loss that is negative or no number.
+        ValueError: on a loss that is negative or not a number.
 
     >>> choose_truncation((0.5, 0.7, 0.75, 0.74), 0.005).steps
     3
@@ -191,7 +191,7 @@ def _earliest(over_time: Sequence[float], loss: float, counts: Iterable[int]) ->
 
 
 def choice_at(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:
-    """A stop after so many steps, by whatever it was chosen.
+    """Describe a stop after a number of steps, however it was chosen.
 
     >>> choice_at((0.5, 0.75), 1, None)
     Choice(steps=1, threshold=None, accuracy=0.5, lost=0.25)

@@ -1,4 +1,4 @@
-"""γ over time, from which the paper reads when a network may stop (Fig. 4 and 6), and what it is divided by."""
+"""γ over time, from which the paper reads when a network may stop (Fig. 4 and 6), and its divisor σ̄."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bntt.nn.kinds import norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 NEAR_START = 1e-3
-"""A γ that is nearer to 1 than this, everywhere, was hardly trained."""
+"""Distance from 1 below which γ, if everywhere, counts as hardly trained."""
 
 
 @dataclass(frozen=True)
 class GammaProfile:
     """Means over the channels of every layer that has a γ for each step, ``[T]`` each.
 
-    Some γ have no path from input to readout, in ``fire_before`` those of a layer's first and last steps: nothing but
-    weight decay ever moved them, so that they count in no peak and no exit (see :attr:`driven`).
+    Some γ have no path from input to readout, in ``fire_before`` those of a layer's first and last steps: only
+    weight decay ever moved them, so they count in no peak and no exit (see :attr:`driven`).
     """
 
     magnitude: dict[str, Float[Tensor, " T"]]
-    """Mean of |γ|: what early exit reads."""
+    """Mean of |γ|: the value that early exit reads."""
     signed: dict[str, Float[Tensor, " T"]]
     """Mean of γ: the paper's wording."""
     driven: dict[str, range]
@@ -35,11 +35,11 @@ class GammaProfile:
     deviation: dict[str, Float[Tensor, " T"]]
     """Mean of σ̄ = √(running variance + ε)."""
     relative: dict[str, Float[Tensor, " T"]]
-    """Mean of |γ_t| σ̄ / σ̄_t, where σ̄ is each channel's mean over the driven steps: what multiplies the current, in
-    the unit of γ. It equals ``magnitude`` where σ̄ does not vary, as the paper's Section 3.3 takes it."""
+    """Mean of |γ_t| σ̄ / σ̄_t, where σ̄ is each channel's mean over the driven steps: the factor on the current, in
+    the unit of γ. It equals ``magnitude`` if σ̄ does not vary, as the paper's Section 3.3 assumes."""
 
     def where_driven(self, field: Literal["magnitude", "deviation"]) -> dict[str, list[float]]:
-        """The rows of a field, NaN where γ has no path to the readout.
+        """Return the rows of a field, NaN where γ has no path to the readout.
 
         >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
         >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).where_driven("magnitude")
@@ -52,7 +52,7 @@ class GammaProfile:
         }
 
     def peak(self, layer: str) -> int | None:
-        """The step, from 0, at which a layer's mean |γ| is largest of those that are driven; None if none is.
+        """Find the driven step, from 0, at which a layer's mean |γ| is largest; None if none is driven.
 
         >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
         >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).peak("fc1")
@@ -65,7 +65,7 @@ class GammaProfile:
 
 
 def gamma_profile(network: SpikingNetwork) -> GammaProfile:
-    """Read γ and σ̄ from every layer whose norm has a γ for each step; other layers are left out.
+    """Read γ and σ̄ from every layer whose norm has a γ for each step; other layers are omitted.
 
     >>> from bntt.models import vgg6
     >>> gamma_profile(vgg6(num_steps=3)).magnitude["conv1"]
@@ -84,7 +84,7 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
 
 
 def deviations(norm: Any) -> Float[Tensor, "T C"]:
-    """σ̄ of every step and channel, ``√(running variance + ε)``; 1 where a norm of yours keeps no statistics.
+    """Compute σ̄ of every step and channel, ``√(running variance + ε)``; 1 if a custom norm keeps no statistics.
 
     >>> from bntt.nn import BNTT
     >>> deviations(BNTT(1, num_steps=2, eps=3.0))
@@ -98,7 +98,7 @@ def deviations(norm: Any) -> Float[Tensor, "T C"]:
 
 
 def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
-    """The norms that have a γ for each step, by layer.
+    """Find the norms that have a γ for each step, by layer.
 
     >>> from bntt.models import mlp
     >>> list(stepwise_norms(mlp(hidden=(4,), num_steps=3))), list(stepwise_norms(mlp(hidden=(4,), norm="bn")))
@@ -109,7 +109,7 @@ def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
 
 
 def looks_untrained(network: SpikingNetwork) -> bool:
-    """Whether every γ is still about 1, as it starts; never of a network without γ.
+    """Check if every γ is still about 1, its initial value; never true for a network without γ.
 
     >>> from bntt.models import mlp
     >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
@@ -122,17 +122,17 @@ def looks_untrained(network: SpikingNetwork) -> bool:
 
 @dataclass(frozen=True)
 class GammaSpread:
-    """How γ of one layer is spread over its channels (Fig. 6)."""
+    """Distribution of γ over the channels of one layer (Fig. 6)."""
 
     smallest: Float[Tensor, " T"]
     largest: Float[Tensor, " T"]
     edges: Float[Tensor, " edges"]
     counts: Int[Tensor, "T bins"]
-    """Channels between two edges; the last bin has its upper edge too."""
+    """Number of channels between two edges; the last bin includes its upper edge."""
 
 
 def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpread]:
-    """Of every layer that has a γ for each step, in bins from its smallest to its largest γ of all steps.
+    """Bin γ of every layer that has one for each step, from its smallest to its largest γ of all steps.
 
     >>> from bntt.models import mlp
     >>> gamma_spread(mlp(hidden=(4,), num_steps=2), bins=2)["fc1"].counts

@@ -1,6 +1,6 @@
-"""The early exit of one run, for all samples alike as γ says it, or for each by itself as it is sure.
+"""The early exit of one run, for all samples alike by γ, or for each sample by its certainty.
 
-Either is chosen on validation and measured on the split that is asked for.
+Either is chosen on validation and measured on the requested split.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Found = TypeVar("Found")
 
 
 def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> ExitResult:
-    """Choose on validation where to stop, by every reading of γ and by truncation, and measure it on the split.
+    """Choose the exit on validation, by every reading of γ and by truncation, and measure it on the split.
 
     Raises:
         ArgumentError: if the network has no γ for each step; before anything is measured.
@@ -99,7 +99,7 @@ def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> Ex
 
 
 def accuracy_of(opened: Opened, split: Split, draws: int, progress: Progress, *, steps: int | None = None) -> Accuracy:
-    """Measure accuracy over time on every image of a split, of so many steps; all of them by default."""
+    """Measure accuracy over time on every image of a split, over ``steps`` steps; all of them by default."""
     loader = opened.loader(split)
     return evaluate(opened.model, loader, seed=opened.seed, draws=draws, steps=steps, progress=progress).accuracy
 
@@ -112,7 +112,7 @@ def _chosen(profile: GammaProfile, over_time: Sequence[float], loss: float, read
 
 
 def _accuracies(measured: dict[Split, Accuracy], steps: int, *, lost: bool = False) -> dict[str, float | None]:
-    """What each split gives when stopped after so many steps, by the names that a file has for it."""
+    """Tabulate the accuracies of each split when stopped after ``steps`` steps, under their names in files."""
     found = dict[str, float | None]()
     for split, accuracy in measured.items():
         here, whole = accuracy.over_time[steps - 1], accuracy.over_time[-1]
@@ -121,7 +121,7 @@ def _accuracies(measured: dict[Split, Accuracy], steps: int, *, lost: bool = Fal
 
 
 def _grid(profile: GammaProfile, lines: list[float], measured: dict[Split, Accuracy]) -> list[GridRow]:
-    """A row for every number of steps: accuracy when stopped there, and which thresholds stop there."""
+    """Build a row for every number of steps: accuracy when stopped there, and the thresholds that stop there."""
     reachable = {stretch.steps: (stretch.above, stretch.to) for stretch in stretches(profile)}
     rows = []
     for steps, line in enumerate(lines, 1):
@@ -134,7 +134,7 @@ def _grid(profile: GammaProfile, lines: list[float], measured: dict[Split, Accur
 def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> SampleExitResult:
     """Choose a threshold for every criterion on validation; measure accuracy, steps, operations and time on the split.
 
-    Each criterion stands beside the fewest steps for all alike that are as right on validation, or as right as any.
+    Each criterion stands beside the fewest steps for all alike that are as accurate on validation, or match the best.
     """
     model, split, draws = opened.model, asked.split, draws_of(opened.facts, asked.draws)
     images = draws * len(opened.loader(split).places)
@@ -188,13 +188,13 @@ def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress
 
 
 def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
-    """What a pass finds, and its seconds."""
+    """Return the result of a pass, and its seconds."""
     began = time.perf_counter()
     return work(), time.perf_counter() - began
 
 
 def _as_right(over_time: Sequence[float], choice: SampleChoice) -> int:
-    """The fewest steps for all alike that are as right as samples that leave by themselves, or as any."""
+    """Find the fewest steps for all alike that are as accurate as individual exits, or match the best accuracy."""
     wanted = min(choice.accuracy, max(over_time)) - ROUNDING
     return 1 + next(t for t, share in enumerate(over_time) if share >= wanted)
 

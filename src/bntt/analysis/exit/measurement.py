@@ -1,4 +1,4 @@
-"""After how many steps a trained network may stop, for all samples alike or for each by itself."""
+"""Number of steps after which a trained network may stop, for all samples alike or for each individually."""
 
 import math
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from annotated_types import Ge, Le
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Split
 
 PER_SAMPLE = "per-sample"
-"""What the file's name says of an exit of each sample by itself."""
+"""Part of the file's name for an exit of each sample individually."""
 
 
 @dataclass(frozen=True)
 class ExitArguments:
-    """What can be asked for."""
+    """Arguments of the exit measurement."""
 
     loss: Annotated[float, Ge(0), Le(100)] = 0.5
     """The points of accuracy, in percent, that an early exit may cost on validation."""
@@ -38,7 +38,7 @@ class ExitArguments:
 
 
 def refuses(facts: Facts, asked: ExitArguments) -> str:
-    """Say why a run has no such exit; "" where it has."""
+    """Return the reason why a run has no such exit; "" if it has one."""
     if asked.per_sample or facts.norm_facts.step_gamma:
         return ""
     return "its norm has no γ for each step (bntt has one); --per-sample needs no γ either"

@@ -1,4 +1,4 @@
-"""The record of an early exit of all samples alike: the rules side by side, and what every threshold gives."""
+"""The record of an early exit of all samples alike: the rules side by side, and the results of every threshold."""
 
 from __future__ import annotations
 
@@ -21,61 +21,61 @@ THRESHOLD = Axis("threshold of mean |γ|", low=0)
 UNTIL = Axis("steps until exit", whole=True, low=0)
 STOPPED = "accuracy when stopped there"
 PAPER_THRESHOLD = 0.1
-"""That of the paper's Figure 4."""
+"""Threshold of the paper's Figure 4."""
 Reading = Literal["magnitude", "signed", "relative"]
-"""Which mean over channels is compared with the threshold, see :class:`~bntt.analysis.GammaProfile`: that of |γ|;
+"""The mean over channels that is compared with the threshold, see :class:`~bntt.analysis.GammaProfile`: that of |γ|;
 that of γ, as the paper words it; or that of |γ|/σ̄ in the unit of γ."""
 READINGS: dict[Reading, str] = {"magnitude": "mean |γ|", "signed": "mean γ (paper)", "relative": "mean |γ|/σ̄"}
 SHOWN = 0.12
-"""Accuracy that is shown below the highest."""
+"""Range of accuracy shown below the highest."""
 
 
 class Stop(Record):
-    """Where to stop by one rule."""
+    """The stop by one rule."""
 
     steps: int
     threshold: Number
-    """The highest that stops there; None of a truncation."""
+    """The highest threshold that stops there; None for a truncation."""
     validation_accuracy: Share
     validation_lost: float
-    """Of the accuracy after all steps; negative where it is higher."""
+    """Loss against the accuracy after all steps; negative if it is higher."""
     test_accuracy: Number = None
     test_lost: Number = None
-    """None where it was measured on validation alone."""
+    """Loss on the test split; None if measured on validation alone."""
 
     def measured(self, split: str) -> tuple[Number, Number]:
-        """Accuracy and loss on a split."""
+        """Return accuracy and loss on a split."""
         if split == "validation":
             return self.validation_accuracy, self.validation_lost
         return self.test_accuracy, self.test_lost
 
 
 class GridRow(Record):
-    """One number of steps, with the thresholds that stop there: those above one, up to the other."""
+    """One number of steps, with the range of thresholds that stop there: above one, up to the other."""
 
     steps: int
     largest_mean_gamma: Number
-    """Of all layers at this step; None where no γ has a path to the readout."""
+    """The largest mean of all layers at this step; None if no γ has a path to the readout."""
     threshold_above: Number
-    """None where no threshold stops here."""
+    """Lower end of the thresholds, excluded; None if no threshold stops here."""
     threshold_to: Number
-    """None where there is no highest."""
+    """Upper end of the thresholds, included; None if there is no highest."""
     validation_accuracy: Share
     test_accuracy: Number = None
 
 
 class EarlyExit(Result):
-    """What the record of any early exit says of how it was chosen and measured."""
+    """The part common to the records of all early exits: their choice and measurement."""
 
     arguments: ExitArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
     split: Split
     loss_allowed: float
-    """A share: 0.005 is half a point."""
+    """The allowed loss, as a share: 0.005 is half a point."""
     draws: int
 
     def spoken(self, images: int) -> str:
-        """What was run."""
+        """Describe the run."""
         return f"{plural(images, f'{self.split} image')}, {plural(self.draws, 'draw')} of each"
 
     def to_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class EarlyExit(Result):
 
 
 class ExitResult(EarlyExit):
-    """The early exit of one run, as γ says it and as truncation does."""
+    """The early exit of one run, by γ and by truncation."""
 
     steps: int
     threshold: Number
@@ -95,9 +95,9 @@ class ExitResult(EarlyExit):
     test_images: int | None = None
     chosen: Stop
     by_reading: Mapping[Reading, Stop | None]
-    """By every reading of γ; None where no threshold keeps the loss."""
+    """The stop by every reading of γ; None if no threshold keeps within the loss."""
     truncation: Stop
-    """The fewest steps that keep the loss, whatever γ says."""
+    """The fewest steps within the loss, regardless of γ."""
     paper_threshold: Stop
     grid: Sequence[GridRow]
     deviation: Mapping[str, OverSteps]
@@ -109,7 +109,7 @@ class ExitResult(EarlyExit):
 
     @model_validator(mode="after")
     def _fits(self) -> ExitResult:
-        """Refuse a file whose parts are of different numbers of steps or layers."""
+        """Reject a file whose parts differ in their numbers of steps or layers."""
         stops = (self.chosen, self.truncation, self.paper_threshold, *self.by_reading.values())
         if not self.grid or [row.steps for row in self.grid] != list(range(1, self.num_steps + 1)):
             raise ValueError(f"the grid has not one row for each of {self.num_steps} steps")
@@ -155,7 +155,7 @@ class ExitResult(EarlyExit):
         )
 
     def figures(self) -> list[Figure]:
-        """γ, every threshold and accuracy over time; σ̄ is a table of the terminal and a chart of the page."""
+        """Draw γ, every threshold and accuracy over time; σ̄ is a table in the terminal and a chart on the page."""
         return [Figure(self.title, self._charts()[:-1], columns=2)]
 
     def _table(self) -> Table:
@@ -181,7 +181,7 @@ class ExitResult(EarlyExit):
         return Table(f"Where to stop: {self.what_was_run}", columns, tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
-        """The last is of σ̄; the others are the paper's Figure 7."""
+        """Draw the paper's Figure 7, with a chart of σ̄ at the end."""
         text = threshold_text(self.threshold, stated=self.chosen_on == "stated")
         levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {text}")]
         after = Level(self.steps, f"stop after {self.steps}", at="x")
@@ -194,7 +194,7 @@ class ExitResult(EarlyExit):
         )
 
     def _layers(self, rows: Mapping[str, OverSteps]) -> list[Line]:
-        """A line for each layer, open where its γ has no path to the readout."""
+        """Draw a line for each layer, open where its γ has no path to the readout."""
         return over_steps(
             {
                 name: [value if first <= t < last else None for t, value in enumerate(row)]
@@ -204,7 +204,7 @@ class ExitResult(EarlyExit):
         )
 
     def _by_threshold(self) -> tuple[Lines, Lines]:
-        """Accuracy and number of steps, each a staircase over the threshold."""
+        """Draw accuracy and number of steps, each a staircase over the threshold."""
         rows = [row for row in reversed(self.grid) if row.threshold_above is not None]
         most = 1.15 * max((row.largest_mean_gamma or 0 for row in self.grid), default=1.0)
         edges = [*(row.threshold_above or 0.0 for row in rows), most]
@@ -222,7 +222,7 @@ class ExitResult(EarlyExit):
         )
 
     def _over_time(self) -> Lines:
-        """Truncation at every step, and where the rules stop; rules that stop alike share a mark."""
+        """Draw truncation at every step, and the stops of the rules; rules with the same stop share a mark."""
         steps = [row.steps for row in self.grid]
         lines = [
             Line(name, steps, [getattr(row, f"{name}_accuracy") for row in self.grid], name, dashed=name != self.split)
@@ -246,14 +246,14 @@ class ExitResult(EarlyExit):
 
 
 def near_the_top(label: str, lines: Sequence[Line]) -> Axis:
-    """An axis of accuracy where the choices are: from a little below the highest, or below a point that is marked."""
+    """Scale an axis of accuracy to the choices: from a little below the highest, or below a marked point."""
     joined, marked = ([v for line in lines if line.joined == j for v in line.y if v is not None] for j in (True, False))
     low = min([max(joined, default=1.0) - SHOWN, *(value - 0.1 * SHOWN for value in marked)])
     return Axis(label, percent=True, low=max(0.0, low), high=1)
 
 
 def threshold_text(threshold: float | None, *, stated: bool = False) -> str:
-    """A threshold in four figures, rounded down: whoever states it stops no earlier than by the threshold itself.
+    """Format a threshold in four figures, rounded down, so that entering it stops no earlier than the threshold itself.
 
     >>> threshold_text(0.50651639), threshold_text(1e9, stated=True), threshold_text(None)
     ('0.5065', '1e+09', '')

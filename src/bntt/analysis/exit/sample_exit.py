@@ -1,4 +1,4 @@
-"""Early exit of each sample by itself: whoever is sure enough leaves the batch, and the others go on without it."""
+"""Early exit of each sample individually: samples that are certain enough leave the batch, the others continue."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bntt.nn.network.measured import Measure, evaluating
 Criterion = Literal["confidence", "margin", "entropy"]
 CRITERIA: tuple[Criterion, ...] = ("confidence", "margin", "entropy")
 CANDIDATES = 500
-"""Thresholds tried when one is chosen: so many quantiles of what was seen."""
+"""Number of thresholds tried for a choice: quantiles of the observed values."""
 
 
 def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Tensor, "..."]:
-    """How sure a network is, from 0 to 1, with p the softmax of its logits so far.
+    """Compute the certainty of a network, from 0 to 1, with p the softmax of its logits so far.
 
-    ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 where
-    all classes are alike and 1 where one has everything.
+    ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 if
+    all classes are equal and 1 if one has everything.
 
     >>> certainty(torch.tensor([[0.0, 0.0], [0.0, 40.0]]), "margin")
     tensor([0., 1.])
@@ -41,7 +41,7 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
 
 
 def leaving(criterion: Criterion, threshold: float) -> Leaves:
-    """The rule by which samples leave: all that are so sure.
+    """Return the rule by which samples leave: all that are this certain.
 
     >>> leaving("confidence", 0.9)(torch.tensor([[0.0, 0.0], [0.0, 40.0]]))
     tensor([False,  True])
@@ -51,11 +51,11 @@ def leaving(criterion: Criterion, threshold: float) -> Leaves:
 
 @dataclass(frozen=True)
 class Running:
-    """What a network said of every presentation of a sample after each step, for a threshold to be chosen on."""
+    """Certainty and correctness of every presentation of a sample after each step, for choosing a threshold."""
 
     certainty: dict[Criterion, Float[Tensor, "N T"]]
     right: Bool[Tensor, "N T"]
-    """Whether the class was right when stopped after step t."""
+    """True if the class was right when stopped after step t."""
 
 
 @torch.no_grad()
@@ -67,7 +67,7 @@ def record_running(
     draws: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Running:
-    """All steps of every sample, in evaluation mode; the noise is that of :func:`~bntt.analysis.evaluate`.
+    """Run all steps of every sample in evaluation mode, with the noise of :func:`~bntt.analysis.evaluate`.
 
     Nothing in the model changes.
 
@@ -91,7 +91,7 @@ def record_running(
 
 
 def exits_at(sure: Float[Tensor, "N T"], threshold: float) -> Int[Tensor, " N"]:
-    """After how many steps each sample leaves: the first at which it is that sure, or all.
+    """Find the number of steps after which each sample leaves: the first at which it is that certain, or all.
 
     >>> exits_at(torch.tensor([[0.2, 0.9, 0.3], [0.1, 0.2, 0.3]]), 0.9)
     tensor([2, 3])
@@ -103,26 +103,26 @@ def exits_at(sure: Float[Tensor, "N T"], threshold: float) -> Int[Tensor, " N"]:
 
 @dataclass(frozen=True)
 class SampleChoice:
-    """A threshold for each sample's exit, as it was chosen on validation."""
+    """A threshold for each sample's exit, as chosen on validation."""
 
     criterion: Criterion
     threshold: float
-    """∞ where nobody may leave early."""
+    """The threshold; ∞ if no sample may leave early."""
     accuracy: float
-    """On validation."""
+    """Accuracy on validation."""
     lost: float
-    """Of the accuracy after all steps."""
+    """Loss against the accuracy after all steps."""
     mean_steps: float
 
 
 def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> SampleChoice:
-    """The threshold with the fewest steps on average among those that lose at most so much, of 500 quantiles.
+    """Find the threshold with the fewest mean steps among those within the loss, from 500 quantiles.
 
     Args:
-        loss: a share: 0.005 is half a point.
+        loss: the largest loss, as a share: 0.005 is half a point.
 
     Raises:
-        ValueError: on a loss that is negative or no number.
+        ValueError: on a loss that is negative or not a number.
 
     >>> seen = Running({"margin": torch.tensor([[0.1, 0.9], [0.6, 0.9]])}, torch.tensor([[False, True], [True, True]]))
     >>> choose_sample_exit(seen, "margin", 0.0).mean_steps
@@ -150,14 +150,14 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
 
 @dataclass(frozen=True)
 class SampleExits:
-    """What samples that left by themselves said, and when; every draw of a sample counts as one more."""
+    """Answers and exit times of samples that left individually; every draw of a sample counts separately."""
 
     classes: Int[Tensor, " N"]
     right: Bool[Tensor, " N"]
     steps: Int[Tensor, " N"]
-    """After how many steps each left."""
+    """Number of steps after which each left."""
     spikes: Float[Tensor, " T"]
-    """Of all layers at each step, of those who were still there, per presentation of a sample."""
+    """Spikes of all layers at each step, of the samples still present, per presentation of a sample."""
     num_steps: int
 
     @property
@@ -188,10 +188,10 @@ def exit_each(
 ) -> SampleExits:
     """Classify step by step; samples whose :func:`certainty` reaches the threshold leave the batch with their class.
 
-    A sample keeps its own noise whoever else has left, so that it says what it says alone. The model stays as it is.
+    A sample keeps its own noise whichever others have left, and answers as it would alone. The model is unchanged.
 
     Args:
-        batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s.
+        batches, seed, draws, progress: as for :func:`~bntt.analysis.evaluate`.
 
     Raises:
         ValueError: on a threshold that is negative or NaN, draws below 1, or if there are no samples.

@@ -1,4 +1,4 @@
-"""The record of samples that leave by themselves, by every criterion, beside all that stop alike."""
+"""The record of samples that leave individually, by every criterion, beside a common stop of all samples."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ COSTS = ("accuracy", "synaptic operations", "seconds")
 
 
 class Criterion(Record):
-    """Samples that leave when one measure of certainty reaches its threshold, beside all stopped alike."""
+    """Samples that leave when one measure of certainty reaches its threshold, beside a common stop of all samples."""
 
     criterion: str
     threshold: Number
-    """None where nobody may leave early."""
+    """The threshold; None if no sample may leave early."""
     validation_accuracy: Share
     validation_lost: float
     test_accuracy: Number = None
     mean_steps: float
     spikes_per_image: float
-    """Of those who were still there."""
+    """Spikes of the samples still present."""
     seconds: float
-    """Of the pass over the split."""
+    """Duration of the pass over the split."""
     additions_per_image: float
     macs_per_image: float
     alike_steps: int
-    """The fewest for all alike that are as right on validation, or as right as any."""
+    """The fewest steps for all alike that are as accurate on validation, or match the best."""
     alike_test_accuracy: Number = None
     alike_validation_accuracy: Number = None
     alike_seconds: float
@@ -49,7 +49,7 @@ class SampleExitResult(EarlyExit):
     whole_additions_per_image: float
     whole_macs_per_image: float
     accuracy_over_time: Sequence[float]
-    """Of all samples stopped alike."""
+    """Accuracy of all samples stopped alike."""
     criteria: Sequence[Criterion]
     leave_after_step: Mapping[str, Sequence[float]]
     """The share of images that leave after each step, by criterion."""

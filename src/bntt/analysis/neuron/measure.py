@@ -20,25 +20,25 @@ from bntt.nn.neurons import LIF
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 
 POINTS = 201
-"""Of the surrogate's curve."""
+"""Number of points on the surrogate's curve."""
 
 
 @dataclass(frozen=True)
 class NeuronTrace:
-    """What a neuron did while it saw one sample."""
+    """Trace of a neuron while it saw one sample."""
 
     layer: str
     place: tuple[int, ...]
-    """Channel, row and column; in a fully connected layer the channel alone."""
+    """Channel, row and column; in a fully connected layer only the channel."""
     neuron: Neuron
     membrane: Float[Tensor, " T"]
-    """u after each step, the reset included."""
+    """u after each step, including the reset."""
     spikes: Bool[Tensor, " T"]
 
     @property
     def potential(self) -> Float[Tensor, " T"]:
-        """What each step's spike was decided on: m before the reset; in ``fire_before`` u of the step before. NaN in
-        steps of ``fire_after`` whose spike a reset that is not the soft one erased.
+        """Potential that decided each step's spike: m before the reset; in ``fire_before`` the previous u. NaN in
+        steps of ``fire_after`` whose spike was erased by a reset other than the soft one.
 
         >>> from bntt.ops.lif import Neuron
         >>> two = NeuronTrace("fc1", (0,), Neuron(), torch.tensor([0.5, 0.25]), torch.tensor([False, True]))
@@ -52,13 +52,13 @@ class NeuronTrace:
 
     @property
     def gradient(self) -> Float[Tensor, " T"]:
-        """The surrogate's do/du of each step; NaN where the potential is."""
+        """The surrogate's do/du at each step; NaN where the potential is."""
         slope: Tensor = self.neuron.surrogate(self.potential / self.neuron.threshold - 1)
         return torch.where(self.potential.isnan(), torch.nan, slope)
 
     @property
     def steps(self) -> list[NeuronAtStep]:
-        """What it did at every step."""
+        """The record of every step."""
         columns = {
             "step": torch.arange(1, len(self.spikes) + 1),
             "potential": self.potential,
@@ -118,15 +118,15 @@ def neuron_trace(
     seed: int = 0,
     draw: int = FIRST_DRAW,
 ) -> NeuronTrace:
-    """Follow one neuron through all steps, in evaluation mode. The model is left as it was.
+    """Follow one neuron through all steps, in evaluation mode. The model is left unchanged.
 
     Args:
         inputs: one sample, ``[1, ...]``, as the encoder takes it.
-        place: of the neuron; by default the first whose spikes come nearest to every second step.
-        index, seed, draw: which noise; ``index`` is the sample's place in its dataset.
+        place: of the neuron; by default the first whose spike count comes nearest to half of the steps.
+        index, seed, draw: identify the noise; ``index`` is the sample's place in its dataset.
 
     Raises:
-        ValueError: if there is no such layer or neuron, its neurons are no :class:`~bntt.nn.LIF`, or there is not
+        ValueError: if there is no such layer or neuron, its neurons are not :class:`~bntt.nn.LIF`, or there is not
             one sample.
 
     >>> from bntt.models import mlp
@@ -160,7 +160,7 @@ def neuron_trace(
 
 
 def neuron_of(network: SpikingNetwork, layer: str) -> Neuron:
-    """What the neurons of a layer are; a learned leak of each channel as a tensor.
+    """Return the parameters of a layer's neurons; a learned leak of each channel as a tensor.
 
     Raises:
         ValueError: if there is no such layer, or its neurons are of another kind than :class:`~bntt.nn.LIF`.

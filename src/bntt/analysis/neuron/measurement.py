@@ -10,7 +10,7 @@ from bntt.analysis.measurement import Measurement, Split
 
 @dataclass(frozen=True)
 class NeuronArguments:
-    """What can be asked for."""
+    """Arguments of the neuron measurement."""
 
     layer: str | None = None
     """Its layer; the first that spikes by default."""

@@ -15,17 +15,17 @@ GRADIENT = Axis("surrogate gradient do/du", low=0)
 
 
 class NeuronAtStep(Record):
-    """One time step; what a reset erased is None."""
+    """One time step; values erased by a reset are None."""
 
     step: int
-    """From 1."""
+    """The step, counted from 1."""
     potential: Number
-    """What the step's spike was decided on."""
+    """Membrane potential that decided the step's spike."""
     spike: bool
     membrane: Number
-    """u after the step, the reset included."""
+    """u after the step, including the reset."""
     surrogate_gradient: Number
-    """do/du of the step."""
+    """do/du at the step."""
 
 
 class SurrogateCurve(Record):
@@ -39,17 +39,17 @@ class NeuronResult(Result):
     """One neuron of a run while it sees one image (the paper's Figure 2)."""
 
     arguments: NeuronArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
     image: int
     """Its number in the split, from 0."""
     label: str
     layer: str
     place: Sequence[int]
-    """Channel, row and column; in a fully connected layer the channel alone."""
+    """Channel, row and column; in a fully connected layer only the channel."""
     threshold: float
     steps: Sequence[NeuronAtStep]
     surrogate: SurrogateCurve | None = None
-    """None in files from before it was kept."""
+    """The surrogate's curve; None in files from before it was kept."""
 
     @property
     def title(self) -> str:
@@ -81,7 +81,7 @@ class NeuronResult(Result):
         return Lines("Surrogate gradient over time", STEPS, GRADIENT, over_steps(rows), note=neuron)
 
     def _surrogate_curve(self, neuron: str) -> Lines:
-        """The curve, with the neuron's steps on it."""
+        """Draw the curve, with the neuron's steps on it."""
         known = [(one.potential, one.surrogate_gradient) for one in self.steps if one.potential is not None]
         lines = [Line("steps of the neuron", [u for u, _ in known], [slope for _, slope in known], joined=False)]
         if self.surrogate is not None:

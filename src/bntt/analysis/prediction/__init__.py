@@ -1,1 +1,1 @@
-"""What a network says of an image, step by step."""
+"""Answers of a network for an image, step by step."""

@@ -1,4 +1,4 @@
-"""What a network says of an image after every step, and from which step on it says the same."""
+"""Answers of a network for an image after every step, and the step from which the answer no longer changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bntt.nn.tensor_checks import check_tensor
 
 CONFIDENCE = Axis("confidence", percent=True, low=0, high=1)
 LONGEST = 20
-"""Letters of a name that are shown."""
+"""Largest number of characters of a name that are shown."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Prediction:
 
     classes: tuple[str, ...]
     confidence: Float[Tensor, "T K"]
-    """Row t: the softmax of the logits of a network that is stopped after step t + 1, mean over the draws."""
+    """Row t: the softmax of the logits of a network stopped after step t + 1, mean over the draws."""
 
     @property
     def label(self) -> str:
-        """The class with the highest confidence after the last step; of several the first, as accuracy counts it."""
+        """The class with the highest confidence after the last step; the first of several, as accuracy counts it."""
         return self.classes[int(self.confidence[-1].argmax())]
 
     @property
     def stable_from(self) -> int:
-        """A count of steps, 1 to T: whoever stops after so many, or more, hears the same class as after the last.
+        """Number of steps, 1 to T: stopping after this many, or more, gives the same class as after the last.
 
-        While another class is as high, as all are before the first spike arrives, nothing has been said.
+        While another class is as high, as all are before the first spike arrives, no answer has been given.
         """
         final = int(self.confidence[-1].argmax())
         others = self.confidence.clone()
@@ -51,7 +51,7 @@ class Prediction:
         return min(first, len(self.confidence))
 
     def leading(self, count: int) -> list[int]:
-        """The final class, then those with the highest confidence on average over the steps: at most ``count`` numbers.
+        """List the final class, then those with the highest mean confidence over the steps: at most ``count`` numbers.
 
         >>> Prediction(("a", "b", "c"), torch.tensor([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])).leading(2)
         [0, 2]
@@ -69,19 +69,19 @@ def predict(
     seed: int = 0,
     draws: int = 1,
 ) -> list[Prediction]:
-    """What a model says of each image, in evaluation mode: ``mean_d softmax(logits[t])`` after every step t.
+    """Predict the class of each image, in evaluation mode: ``mean_d softmax(logits[t])`` after every step t.
 
-    Images are shown one at a time, each with the noise of sample 0, so that what is said of one does not depend on what
-    else is asked. Nothing in the model changes.
+    Images are shown one at a time, each with the noise of sample 0, so that the answer for one does not depend on
+    the other images. Nothing in the model changes.
 
     Args:
-        images: as the encoder takes them, pixels in [0, 1]; sequences of a model of such.
+        images: as the encoder takes them, pixels in [0, 1]; sequences for a model of sequences.
         classes: names of the K classes.
         seed: of the noise; draw d is the noise's ``draw`` number 2**32 + d, as in :func:`~bntt.analysis.evaluate`.
-        draws: how often an image is shown, each time with fresh noise.
+        draws: number of times an image is shown, each with fresh noise.
 
     Raises:
-        ValueError: if ``draws`` is below 1, or there are more or fewer names than classes; and what the model raises on
+        ValueError: if ``draws`` is below 1, or there are more or fewer names than classes; any error of the model on
             images that it does not take.
 
     >>> import bntt
@@ -108,11 +108,11 @@ def predict(
 
 
 def prediction_figure(predicted: Sequence[tuple[str, Tensor, Prediction]], leading: int = 3) -> Figure:
-    """Each picture as the network sees it, beside its confidence over time in the leading classes, a row each.
+    """Draw each picture as the network sees it, beside its confidence over time in the leading classes, a row each.
 
     Args:
-        predicted: the name of a picture, its pixels (uint8 ``[C, H, W]``), and what is said of it.
-        leading: how many classes of each.
+        predicted: the name of a picture, its pixels (uint8 ``[C, H, W]``), and the prediction for it.
+        leading: number of classes for each.
     """
     charts = list[Chart]()
     for name, pixels, prediction in predicted:

@@ -1,1 +1,1 @@
-"""How much noise on the images costs: accuracy of several runs on the same noise."""
+"""Loss of accuracy through noise on the images: several runs on the same noise."""

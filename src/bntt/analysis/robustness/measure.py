@@ -1,4 +1,4 @@
-"""Runs on noisy images, made into their record: the same images, and the same noise on them."""
+"""Recording runs on noisy images: the same images, and the same noise on them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bntt.analysis.robustness.result import NoisyRow, NoisyRun, RobustResult
 from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
 
 SEED = 0
-"""Of the noise and of the choice of images, whatever the seeds of the runs: they are the same for all."""
+"""Seed of the noise and of the choice of images, regardless of the seeds of the runs: it is the same for all."""
 
 
 def measure_robustness(opened: Sequence[Opened], asked: RobustArguments, progress: Progress) -> RobustResult:
     """Measure every run at every σ: the same images, and the same noise on them.
 
-    Draw d of an image has one noise, whatever the run, its encoder or σ; a Poisson code draws its spikes beside that.
-    Where nothing is random, clean images in direct coding or an ANN's, one pass is made. With σ above 0 the noise is
-    drawn, so that more draws say more there too.
+    Draw d of an image has one noise, regardless of the run, its encoder or σ; a Poisson code also draws its spikes.
+    If nothing is random (clean images in direct coding, or for an ANN), one pass is made. With σ above 0 the noise is
+    drawn, so that more draws add information there too.
 
     Raises:
-        ArgumentError: if a run is given twice; runs differ in their images; there are not so many images or steps; a
-            run's encoder cannot take such noise; or several draws are asked for where nothing is random.
+        ArgumentError: if a run is given twice; runs differ in their images; there are too few images or steps; a
+            run's encoder cannot take the noise; or several draws are asked for where nothing is random.
     """
     names = run_names(opened)
     loaders, chosen = _loaders(opened, asked)
@@ -62,7 +62,7 @@ def measure_robustness(opened: Sequence[Opened], asked: RobustArguments, progres
 
 
 def _loaders(opened: Sequence[Opened], asked: RobustArguments) -> tuple[list[Any], str]:
-    """The same images of every run in batches, and which they are in words."""
+    """Load the same images of every run in batches, and describe the choice."""
     first, *others = opened
     there = len(first.pictures(asked.split))
     count = asked.images or min(len(one.loader(asked.split).places) for one in opened)
@@ -108,7 +108,7 @@ def _draws(opened: Sequence[Opened], one: Opened, asked: RobustArguments, sigma:
 
 
 def _difference(right: Tensor, first: Tensor | None) -> dict[str, float | None]:
-    """Accuracy minus that of the first run's answers, with its interval; None for the first itself."""
+    """Subtract the accuracy of the first run's answers, with an interval; None for the first itself."""
     if first is None:
         return dict.fromkeys(("to_first", "to_first_low_95", "to_first_high_95"))
     found = paired(right, first)

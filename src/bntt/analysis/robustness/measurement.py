@@ -8,12 +8,12 @@ from annotated_types import Ge, Le
 from bntt.analysis.measurement import Measurement, Split
 
 Unit = Literal["pixels", "normalized"]
-"""In what σ is measured: the range of the pixels, or their standard deviation."""
+"""Unit of σ: the range of the pixels, or their standard deviation."""
 
 
 @dataclass(frozen=True)
 class RobustArguments:
-    """What can be asked for."""
+    """Arguments of the robustness measurement."""
 
     sigmas: tuple[Annotated[float, Ge(0), Le(1000)], ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Standard deviations of the noise; 0 is always measured."""

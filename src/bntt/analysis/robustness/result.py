@@ -18,15 +18,15 @@ NOISED = {"pixels": "pixel values in [0, 1]", "normalized": "normalised pixel va
 
 
 class NoisyRow(Record):
-    """One run at one σ, with all that it needs to be read by itself."""
+    """One run at one σ, with everything needed to read it on its own."""
 
     run: str
     sigma: float
     sigma_in: Unit
-    """See :class:`~bntt.nn.NoisyEncoder`."""
+    """Unit of σ, see :class:`~bntt.nn.NoisyEncoder`."""
     clipped: bool
     accuracy: Share
-    """After all steps, mean over draws."""
+    """Accuracy after all steps, mean over draws."""
     low_95: float
     high_95: float
     """Wilson's interval over images."""
@@ -39,14 +39,14 @@ class NoisyRow(Record):
     """The paired interval over images."""
     draws: int
     redrawn: str
-    """What was drawn anew in every draw: "spikes", "noise", "spikes, noise"; or "nothing"."""
+    """Randomness redrawn in every draw: "spikes", "noise", "spikes, noise"; or "nothing"."""
     steps: int
     images: int
     images_chosen: str
     seconds: float
     accuracy_per_draw: Sequence[Share]
     accuracy_over_time: OverSteps
-    """When stopped after each step."""
+    """Accuracy when stopped after each step."""
     over_time_wilson_95: Sequence[tuple[float, float]]
 
 
@@ -66,12 +66,12 @@ class RobustResult(Result):
     """Accuracy of runs on images with the same noise."""
 
     arguments: RobustArguments | None = None
-    """None in files from before arguments were kept."""
+    """The arguments; None in files from before arguments were kept."""
     classes: int | None = None
-    """None in files from before they were kept."""
+    """Number of classes; None in files from before they were kept."""
     images: int
     images_chosen: str
-    """Which images, in words."""
+    """Description of the choice of images."""
     sigma_in: Unit
     clipped: bool
     noise_seed: int
@@ -97,7 +97,7 @@ class RobustResult(Result):
         )
 
     def figures(self) -> list[Figure]:
-        """One picture: all runs over σ, and the first by number of steps."""
+        """Draw one picture: all runs over σ, and the first by number of steps."""
         return [Figure(self.title, (*self._over_sigma(), _by_steps(self.runs[0])))]
 
     def _differences(self) -> list[Table]:
@@ -125,18 +125,18 @@ class RobustResult(Result):
         return charts
 
     def _line(self, run: NoisyRun, values: Sequence[Sequence[Number]]) -> Line:
-        """A run over σ; the first of a method has the method's colour."""
+        """Draw a run over σ; the first of a method has the method's colour."""
         y, low, high = zip(*values, strict=True)
         first = next(one for one in self.runs if one.norm == run.norm)
         return Line(run.run, [row.sigma for row in run.rows], y, run.norm if run is first else run.run, low, high)
 
     def accuracy_at(self, sigma: float | None) -> float | None:
-        """The first run's accuracy at a σ, clean where None is named, in %; None where it was not measured."""
+        """Return the first run's accuracy at a σ, or clean if σ is None, in %; None if it was not measured."""
         rows = self.runs[0].rows
         return next((100 * row.accuracy for row in rows if abs(row.sigma - (sigma or 0)) < 1e-9), None)
 
     def loss_at(self, sigma: float | None) -> float | None:
-        """How many points of the clean accuracy the first run loses at a σ; None where it was not measured."""
+        """Return the points of the clean accuracy that the first run loses at a σ; None if it was not measured."""
         clean, noisy = self.accuracy_at(0), self.accuracy_at(sigma)
         return None if clean is None or noisy is None else clean - noisy
 
@@ -173,6 +173,6 @@ def _by_steps(run: NoisyRun) -> Lines:
 
 
 def _points(row: NoisyRow) -> list[Number]:
-    """The difference to the first run and the ends of its interval, in points."""
+    """Return the difference from the first run and the ends of its interval, in points."""
     shares = (row.to_first, row.to_first_low_95, row.to_first_high_95)
     return [None if share is None else 100 * share for share in shares]

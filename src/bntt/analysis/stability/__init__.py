@@ -1,1 +1,1 @@
-"""How steady training is."""
+"""Stability of training."""

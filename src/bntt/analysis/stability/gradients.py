@@ -1,4 +1,4 @@
-"""How steady training is at one moment: gradients by layer and step, and how far a step along one keeps its promise."""
+"""Stability of training at one moment: gradients by layer and step, and how well a gradient predicts the loss."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import Measure
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""``(logits [B, K], labels)`` → a number."""
+"""``(logits [B, K], labels)`` → scalar loss."""
 
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """One training pass over a batch, and back."""
+    """Gradient norms of one training pass over a batch."""
 
     loss: float
     norms: dict[str, Float64[Tensor, " T"]]
-    """Of every layer with a norm, even one that does nothing: ``‖dL/dx_t‖₂``, x_t the synaptic current of step t."""
+    """Norms for every layer with a norm, even an idle one: ``‖dL/dx_t‖₂``, x_t the synaptic current of step t."""
 
 
 class AlongGradient(Record):
     """The loss at ``w - η g``, where ``g = dL/dw`` of the same batch (Santurkar et al. 2018, Figure 4).
 
-    All parameters are moved, γ among them; momentum and weight decay are no part of it.
+    All parameters are moved, including γ; momentum and weight decay are not included.
     """
 
     steps: tuple[float, ...]
-    """η."""
+    """Step sizes η."""
     start: Number
-    """L(w)."""
+    """Loss at the start, L(w)."""
     norm: Number
-    """‖g‖₂."""
+    """Norm of the gradient, ‖g‖₂."""
     loss: tuple[Number, ...]
-    """L(w - η g) of each η."""
+    """L(w - η g) for each η."""
     change: tuple[Number, ...]
-    """Gradient predictiveness: ``‖g(w) - g(w - η g)‖₂`` of each η."""
+    """Gradient predictiveness: ``‖g(w) - g(w - η g)‖₂`` for each η."""
 
     @property
     def predicted(self) -> tuple[Number, ...]:
-        """What the gradient promises: ``L(w) - η ‖g‖²``."""
+        """The loss predicted by the gradient: ``L(w) - η ‖g‖²``."""
         start, norm = self.start, self.norm
         return tuple(None if start is None or norm is None else finite(start - eta * norm**2) for eta in self.steps)
 
     @property
     def range(self) -> tuple[Number, Number]:
-        """The lowest and the highest loss of the steps; None where one of them is no number.
+        """The lowest and the highest loss of the steps; None if one of them is not a number.
 
         >>> AlongGradient(steps=(0.5, 1.0), start=2.0, norm=1.0, loss=(1.5, 3.0), change=(0.1, 2.0)).range
         (1.5, 3.0)
@@ -66,7 +66,7 @@ class AlongGradient(Record):
     @property
     def smoothness(self) -> Number:
         """Effective β: the largest change of the gradient over the distance moved, ``‖g(w) - g(w - η g)‖ / (η ‖g‖)``;
-        None where one of them is no number.
+        None if one of them is not a number.
 
         >>> AlongGradient(steps=(0.5, 1.0), start=2.0, norm=2.0, loss=(1.5, 3.0), change=(4.0, 2.0)).smoothness
         4.0
@@ -87,16 +87,16 @@ def gradient_norms(
     draw: int = FIRST_DRAW,
     loss: Loss = F.cross_entropy,
 ) -> GradientNorms:
-    """The gradient of a batch's loss towards every layer's synaptic current, step by step.
+    """Compute the gradient of a batch's loss with respect to every layer's synaptic current, step by step.
 
-    A pass as in training, with the batch's own statistics, of a copy: nothing in the model changes, its gradients
-    included. With ``Compute(reduce=)`` every process makes the call.
+    A pass as in training, with the batch's own statistics, on a copy: nothing in the model changes, including its
+    gradients. With ``Compute(reduce=)`` every process makes the call.
 
     Args:
         inputs: samples as the encoder takes them, two or more.
         labels: as ``loss`` takes them.
-        index, seed, draw: which noise, see :class:`~bntt.nn.SpikingClassifier`.
-        loss: of the logits after all steps; the paper's Eq. 5 by default.
+        index, seed, draw: identify the noise, see :class:`~bntt.nn.SpikingClassifier`.
+        loss: a function of the logits after all steps; the paper's Eq. 5 by default.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
@@ -131,13 +131,13 @@ def loss_along_gradient(
     draw: int = FIRST_DRAW,
     loss: Loss = F.cross_entropy,
 ) -> AlongGradient:
-    """Go from the weights along a batch's gradient, and look how loss and gradient change on the way.
+    """Move from the weights along a batch's gradient, and measure the change of loss and gradient on the way.
 
     Every point sees the same batch with the same noise, normalised by its own statistics as in training. A copy is
-    moved: nothing in the model changes. Where the gradient at the start is not finite, there is no way to go: None.
+    moved: nothing in the model changes. If the gradient at the start is not finite, the result is None.
 
     Args:
-        inputs, labels, index, seed, draw, loss: as :func:`gradient_norms`'s.
+        inputs, labels, index, seed, draw, loss: as for :func:`gradient_norms`.
         steps: η, each above 0: around the learning rate, say.
 
     Raises:
