@@ -188,7 +188,7 @@ class Measurement:
         return record
 
     def metrics(self) -> Mapping[str, Metric]:
-        """The numbers that studies ask for by name."""
+        """Return the numbers that studies ask for by name."""
         return self.record_in(self.file or self.name).METRICS
 
     def refusal(self, facts: Facts, arguments: Any) -> str:
@@ -198,7 +198,7 @@ class Measurement:
         return self.refuses(facts, arguments)
 
     def run(self, opened: Sequence[Any], arguments: Any, progress: Progress) -> Result:
-        """Measure what was opened: a run, several side by side, or a recipe."""
+        """Measure the opened runs: one, several side by side, or a recipe."""
         _, measure = self.variants.get(self.variant(arguments), (self.record, self.measure))
         source = opened if self.several or self.second else opened[0]
         found: Result = self._imported(measure)(source, arguments, progress)

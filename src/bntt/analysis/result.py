@@ -81,7 +81,7 @@ class Result(Record):
         return f"{self.dataset}, {self.split}"
 
     def section(self) -> Section:
-        """The words, tables and charts that the terminal prints and the page shows."""
+        """Build the words, tables and charts that the terminal prints and the page shows."""
         raise NotImplementedError  # each has its own
 
     @property

@@ -44,7 +44,7 @@ class Activity:
         return float(self.spikes[layer].sum() / (self.presentations * self.neurons[layer]))
 
     def spikes_per_sample(self) -> float:
-        """Spikes of all layers and steps, per sample."""
+        """Count the spikes of all layers and steps, per sample."""
         return sum(float(counts.sum()) for counts in self.spikes.values()) / self.presentations
 
 

@@ -195,7 +195,7 @@ def _foolbox() -> tuple[Any, Any]:
         NoFoolboxError: if it is not installed.
     """
     require_foolbox()
-    with warnings.catch_warnings(action="ignore"):  # it takes a name of SciPy's that is going
+    with warnings.catch_warnings(action="ignore"):  # it uses a deprecated name of SciPy
         from eagerpy.astensor import astensor
         from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
         from foolbox.types import Bounds

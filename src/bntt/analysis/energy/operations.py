@@ -199,7 +199,7 @@ def _passed(
     measure = Measure(spikes=True, arrivals=True)
     for part in advance_batch(model, inputs, measure, noise, leaves=leaves, unlisted=readout):
         answers = part.logits
-        if logits:  # those who have left say what they said last
+        if logits:  # samples that have left keep their last answer
             answers = logits[-1][-1:].repeat(len(part.logits), 1, 1).index_copy(1, part.there, part.logits)
         logits.append(answers)
         parts.append(part.measured)

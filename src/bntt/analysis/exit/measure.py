@@ -62,7 +62,7 @@ def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> Ex
     over_time, loss = measured["validation"].over_time, asked.loss / 100
     readings = {reading: _chosen(profile, over_time, loss, reading) for reading in READINGS}
     if stated is None:
-        chosen = readings["magnitude"] or choose_exit(profile, over_time, loss)  # which says what the gentlest loses
+        chosen = readings["magnitude"] or choose_exit(profile, over_time, loss)  # its error says the least loss
     else:
         chosen = choice_at(over_time, stated, asked.threshold)
     with warnings.catch_warnings(action="ignore"):

@@ -79,7 +79,7 @@ class EarlyExit(Result):
         return f"{plural(images, f'{self.split} image')}, {plural(self.draws, 'draw')} of each"
 
     def to_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude_unset=True)  # what is of one split has no numbers of the other
+        return self.model_dump(mode="json", exclude_unset=True)  # fields of one split have no numbers of the other
 
 
 class ExitResult(EarlyExit):

@@ -144,7 +144,7 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
         choice = SampleChoice(criterion, threshold, accuracy, whole - accuracy, float(steps.double().mean()))
         if choice.lost <= loss + ROUNDING and (best is None or choice.mean_steps < best.mean_steps):
             best = choice
-    assert best is not None  # nobody leaves early at ∞
+    assert best is not None  # no sample leaves early at ∞
     return best
 
 
