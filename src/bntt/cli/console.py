@@ -1,4 +1,4 @@
-"""What verbs print: progress (a bar on a terminal, plain lines elsewhere), tables, sections of results."""
+"""Output of the verbs: progress (a bar on a terminal, plain lines elsewhere), tables, sections of results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bntt.runs.training.epoch_log import EpochResult, Notice, Told
 
 
 class _Screen(Console):
-    """A console whose reader may go away: the work goes on, unseen. That it cannot write is an error."""
+    """Console whose reader may go away: the work goes on, unseen. A failure to write is an error."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         with streams.writing():
@@ -35,14 +35,14 @@ class _Screen(Console):
 
 console = _Screen(highlight=False)
 MOST_STEPS = 100
-"""Of a table that shows all of them."""
+"""Most steps of a table that shows all of them."""
 QUIET = 60.0
-"""Seconds without a word, at the most, where there is no bar."""
+"""Longest silence in seconds, where there is no bar."""
 
 
 @contextmanager
 def only_if(speaks: bool) -> Iterator[None]:
-    """Within, nothing is printed unless this process is the one that speaks."""
+    """Silence all output in the block unless this process is the one that speaks."""
     before, console.quiet = console.quiet, not speaks
     try:
         yield
@@ -51,13 +51,13 @@ def only_if(speaks: bool) -> Iterator[None]:
 
 
 def line(text: str) -> None:
-    """One line of text, as it is."""
+    """Print one line of text, as it is."""
     console.print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress of work: a bar on a terminal, a line a minute elsewhere. Yields a function of ``(done, total)``."""
+    """Show progress: a bar on a terminal, a line a minute elsewhere. Yields a function of ``(done, total)``."""
     with _bar() as bar:
         task = bar.add_task(what, total=None, visible=False)
         watch = _Watch()
@@ -70,7 +70,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _Watch:
-    """Says how far work is, and how long it will take, once a minute where there is no bar."""
+    """Reporter of progress and time left, once a minute where there is no bar."""
 
     def __init__(self, done: int = 0) -> None:
         self.began = self.spoke = time.monotonic()
@@ -105,12 +105,12 @@ def training(records: Iterable[Told], epochs: int, images: int) -> None:
 
 
 def as_json(values: Mapping[str, object]) -> None:
-    """The values as JSON and nothing else."""
+    """Print the values as JSON and nothing else."""
     console.print(json.dumps(values, indent=1), markup=False, soft_wrap=True)
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
-    """Rows of the same keys as comma-separated values under a line of heads, and nothing else."""
+    """Print rows of the same keys as comma-separated values under a line of heads, and nothing else."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -119,7 +119,7 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
-    """Rows over time steps, numbered from 1, in stretches that fit the screen; of many steps some, and the last."""
+    """Print rows over time steps, from 1, in stretches that fit the screen; of many steps a selection, and the last."""
     console.print(title, style="bold", markup=False)
     per_line, shown = max(1, (console.width - 12) // 8), shown_steps(steps)
     for first in range(0, len(shown), per_line):
@@ -134,7 +134,7 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
 
 
 def shown_steps(steps: int) -> Sequence[int]:
-    """Which of so many steps, from 0, a table shows.
+    """Choose the steps, from 0, that a table shows.
 
     >>> [t + 1 for t in shown_steps(250)]
     [1, 2, 5, 10, 20, 50, 100, 200, 250]
@@ -146,7 +146,7 @@ def shown_steps(steps: int) -> Sequence[int]:
 
 
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows of text under heads, the first column to the left."""
+    """Print rows of text under heads, the first column left-aligned."""
     console.print(title, style="bold", markup=False)
     grid = Table(box=None)
     for i, head in enumerate(heads):
@@ -157,7 +157,7 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def section(title: str, of: Section) -> None:
-    """Print a section of results: its words, its tables, and the numbers of its charts over time."""
+    """Print a section of results: its text, its tables, and the numbers of its charts over time."""
     line("")
     line(title)
     for words in of.words:
@@ -196,7 +196,7 @@ def _value(value: float | None, axis: Axis) -> str:
 
 @contextmanager
 def status(what: str) -> Iterator[Callable[[str], None]]:
-    """What goes on, on a terminal while it does; yields a function that changes what is said."""
+    """Show the current activity on a terminal; yields a function that changes the text."""
     if not console.is_terminal:  # there rich would end it with an empty line
         yield lambda text: None
         return
@@ -205,7 +205,7 @@ def status(what: str) -> Iterator[Callable[[str], None]]:
 
 
 def duration(seconds: float) -> str:
-    """``75`` → ``1:15``."""
+    """Format a duration: ``75`` → ``1:15``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

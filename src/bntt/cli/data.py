@@ -74,10 +74,10 @@ class FrameFlags:
     """How images reach --size: the middle is cut out, black is put beside them, or their sides lose their ratio."""
 
     def framing(self, name: str) -> Framing | Fitting | None:
-        """What they say of a set of recordings or images; None: as they are.
+        """Make the framing or fitting that the flags describe for a set; None: samples as they are.
 
         Raises:
-            DataError: if they are given for the other, or cannot be.
+            DataError: if they do not apply to the kind of set, or are invalid.
         """
         from bntt.data.errors import DataError
         from bntt.data.events.binning import Binning
@@ -270,7 +270,7 @@ def show(
 
 
 def _counted(found: Mapping[str, Any]) -> str:
-    """What the frames of recordings hold, and what they do not."""
+    """Describe the content of recordings' frames, and the events that are missing."""
     bits = "16 bits" if 16 in found["bits"].values() else "8 bits"
     whole = "all counted" if found["binning"]["cells"] == "counts" else "cells say where there are any"
     lost = f"{found['saturated']:,} of them not counted, as their cells were full" if found["saturated"] else whole

@@ -1,6 +1,6 @@
 """A process of a study: ``python -m bntt.cli.job [--with FILE] JOB`` trains a recipe or measures a run, as JOB says.
 
-``{"train": FILE, "name": NAME, "root": FOLDER}`` begins a run or takes it up; ``{"measure": NAME, "run": PATH,
+``{"train": FILE, "name": NAME, "root": FOLDER}`` begins or resumes a run; ``{"measure": NAME, "run": PATH,
 "folder": FOLDER, "arguments": {...}}`` calls :func:`bntt.runs.measure.measure`. Signals, errors and exit codes are
 those of ``bntt``.
 """
@@ -16,7 +16,7 @@ from bntt.cli import main, signals
 
 
 def do(job: dict[str, Any]) -> None:
-    """Do one job; numbers that are worth nothing say so in their file."""
+    """Do one job; worthless numbers are marked in their file."""
     if "train" in job:
         from bntt.cli.train import train
 

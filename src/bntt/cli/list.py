@@ -1,4 +1,4 @@
-"""``bntt list`` and ``bntt show``: what there is by name, and a recipe as it would run."""
+"""``bntt list`` and ``bntt show``: the available names, and a recipe as it would run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bntt log``: what a run told of its epochs."""
+"""``bntt log``: the records of a run's epochs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _cell(value: float | None, how: str) -> str:
 
 
 def _flat(row: dict[str, object]) -> dict[str, object]:
-    """``{"gamma": {"conv1": 1.0}}`` → ``{"gamma/conv1": 1.0}``."""
+    """Flatten a row: ``{"gamma": {"conv1": 1.0}}`` → ``{"gamma/conv1": 1.0}``."""
     found: dict[str, object] = {}
     for key, value in row.items():
         found |= {f"{key}/{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}

@@ -33,12 +33,12 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "data": {"data": data.data},
     "report": {"log": log, "report": report, "show": show, "list": list_names},
 }
-"""Verbs that are no measurements, as the help groups them; measurements join "measure"."""
+"""Verbs that are not measurements, as the help groups them; measurements join "measure"."""
 VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}
 
 
 def verbs() -> dict[str, Callable[..., None]]:
-    """Every verb: those that train, show or move files, and one for each measurement that is registered."""
+    """Return every verb: those that train, show or move files, and one for each registered measurement."""
     return VERBS | {
         name: verb(one) for name, one in (MEASUREMENTS | {STABILITY.name: STABILITY}).items() if name not in VERBS
     }
@@ -46,7 +46,7 @@ def verbs() -> dict[str, Callable[..., None]]:
 
 HELP = {"-h", "--help"}
 MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory", "can't start new thread")
-"""What PyTorch or Python say in a plain RuntimeError where the machine failed."""
+"""Messages of PyTorch or Python in a plain RuntimeError when the machine failed."""
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 DESCRIPTION = """\
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def entry() -> NoReturn:
-    """The program ``bntt``: :func:`main`, in a process of its own."""
+    """Run the program ``bntt``: :func:`main`, in a process of its own."""
     signals.install()
     code = main()
     if code in (130, 143):
@@ -119,7 +119,7 @@ def _stopped(stop: BaseException) -> int:
 
 
 def with_parts(args: list[str]) -> list[str]:
-    """Load what ``--with`` names before the verb, and return the rest."""
+    """Load the parts that ``--with`` names before the verb, and return the rest."""
     sources: list[str] = []
     while args[:1] == ["--with"] or (args[:1] and args[0].startswith("--with=")):
         _, equals, source = args[0].partition("=")
@@ -156,7 +156,7 @@ def _run(args: list[str]) -> int:
 
 
 def _overview() -> str:
-    """Every verb in one line, by group."""
+    """List every verb in one line, by group."""
     grouped = {name for group in GROUPS.values() for name in group}
     rest = {name: call for name, call in verbs().items() if name not in grouped}
     lines = [
@@ -180,7 +180,7 @@ def _call(args: list[str]) -> None:
 
 
 def exit_code(error: Exception) -> int | None:
-    """The documented code of an error, or None for one that is a fault of ours and keeps its traceback."""
+    """Return the documented code of an error, or None for a fault of ours, which keeps its traceback."""
     import torch
 
     from bntt.analysis import LossBudgetError

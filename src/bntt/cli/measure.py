@@ -25,12 +25,12 @@ From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 
 def verb(measurement: Measurement) -> Callable[..., None]:
-    """The verb of a measurement: its flags are the fields of its arguments, beside what is opened and what is shown."""
+    """Make the verb of a measurement: its flags are the fields of its arguments, and those for opening and output."""
     return _with_flags(lambda **given: _measure(measurement, given), measurement)
 
 
 def _with_flags(call: Callable[..., None], measurement: Measurement) -> Callable[..., None]:
-    """Tell tyro, who asks for name, help and signature."""
+    """Set the name, help and signature that tyro reads."""
     flags = _flags(measurement)
     told = "\n".join(f"        {flag.name}: {words}" for flag, words in flags if words)
     call.__name__ = measurement.name
@@ -41,7 +41,7 @@ def _with_flags(call: Callable[..., None], measurement: Measurement) -> Callable
 
 
 def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
-    """Each with its help."""
+    """List the flags, each with its help."""
     found: list[tuple[Parameter, str]] = []
 
     def add(name: str, annotation: Any, words: str, default: Any) -> None:
@@ -118,7 +118,7 @@ def _opened(measurement: Measurement, given: Mapping[str, Any], asked: Any) -> S
 
 
 def _opened_run(measurement: Measurement, run: Path, asked: Any, device: str) -> LoadedRun:
-    """A run with its data at hand; says so if its network looks untrained."""
+    """Open a run with its data; warn if its network looks untrained."""
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams
     from bntt.runs.measure import check

@@ -1,4 +1,4 @@
-"""``bntt predict``: what a trained network says of one's own images."""
+"""``bntt predict``: a trained network's answers on the user's own images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Images = Annotated[
 ]
 PICTURES = (".png", ".pdf", ".svg")
 MOST_ROWS = 50
-"""Images in one picture."""
+"""Most images in one picture."""
 LEADING = 3
-"""Classes shown of each image; --json has all of them."""
+"""Classes shown for each image; --json has all of them."""
 WIDEST = 24
-"""Characters of a class's name in a table; of a longer one the first, and its number."""
+"""Characters of a class's name in a table; a longer name is cut and followed by its number."""
 
 
 def predict(
@@ -115,7 +115,7 @@ def _print(
 
 
 def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None) -> str:
-    """What is wrong with the command, or nothing."""
+    """Return the fault in the command, or an empty string."""
     if not images:
         return "name one image or more: bntt predict IMAGE..."
     if draws < 1:
@@ -147,7 +147,7 @@ def _rows(picture: Picture, prediction: Prediction) -> list[dict[str, object]]:
 
 
 def _show(picture: Picture, prediction: Prediction) -> None:
-    """A line and a table of one image."""
+    """Print a line and a table for one image."""
     from bntt.cli import console
 
     changes = f" ({', '.join(picture.changes)})" if picture.changes else ""

@@ -1,4 +1,4 @@
-"""Signals: what ends the process, and what a training is asked for instead. Installed by ``main``, by no import.
+"""Signals: those that end the process, and their handling in a training. Installed by ``main``, by no import.
 
 ============================== ============================================ ==================================
 signal                         anywhere                                     within :func:`deferred`
@@ -9,8 +9,8 @@ SIGINT (Ctrl-C)                ``KeyboardInterrupt``, exit code 130         a li
 SIGUSR1                        a line on standard error                     the wish to save
 ============================== ============================================ ==================================
 
-The first signal that asks for a stop gives the exit code; Ctrl-C twice ends at once whatever else has come. What the
-parent process ignores stays ignored, as ``nohup`` does with SIGHUP and a shell with SIGINT of a job in the background.
+The first signal that asks for a stop gives the exit code; Ctrl-C twice ends at once whatever else has come. Signals
+ignored by the parent stay ignored, as ``nohup`` does with SIGHUP and a shell with SIGINT of a job in the background.
 Python runs a handler between two of its own steps: a layer that is being computed is computed to its end.
 """
 
@@ -32,11 +32,11 @@ from bntt.runs.training.requests import Wishes
 
 Handler = Callable[[int, FrameType | None], Any]
 PATIENCE = 3.0
-"""Seconds for an end that has begun: until then further signals are the same wish, and then it is begun again."""
+"""Seconds for an end that has begun: until then further signals change nothing, and then it is begun again."""
 
 
 class Terminated(SystemExit):
-    """The process is to end: by which signal."""
+    """Exit of the process by a signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"terminated ({signal.Signals(number).name})")
@@ -45,7 +45,7 @@ class Terminated(SystemExit):
 
 
 def code_of(number: int) -> int:
-    """The exit code for a signal: 130 for Ctrl-C, 143 for those that end a process."""
+    """Return the exit code for a signal: 130 for Ctrl-C, 143 for those that end a process."""
     return 130 if number == signal.SIGINT else 143
 
 
@@ -56,13 +56,13 @@ class _Deferred(Wishes):
 
 @dataclass
 class _Process:
-    """What the handlers go by."""
+    """State of the handlers."""
 
     deferred: _Deferred | None = None
     ended: float = -math.inf
-    """When the end began, by the monotonic clock,"""
+    """Start of the end, by the monotonic clock."""
     by: int = 0
-    """and by which signal."""
+    """Signal that began the end."""
 
 
 _process = _Process()
@@ -70,7 +70,7 @@ _process = _Process()
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Handle signals as this file says, and as before after the block. Does nothing outside the main thread."""
+    """Handle signals as this file defines, and restore them after the block. Does nothing outside the main thread."""
     previous = install()
     try:
         yield
@@ -82,7 +82,7 @@ def installed() -> Iterator[None]:
 
 
 def install() -> dict[int, Handler | int]:
-    """Handle signals as this file says, for good; returns the handlers before."""
+    """Handle signals as this file defines, for good; return the handlers before."""
     previous: dict[int, Handler | int] = {}
     if threading.current_thread() is not threading.main_thread():
         return previous
@@ -96,7 +96,7 @@ def install() -> dict[int, Handler | int]:
 
 
 def ignore() -> None:
-    """For a process at its end: a signal that comes while Python takes itself apart does not change the exit code."""
+    """Ignore signals at the end of a process: one that comes during Python's shutdown does not change the exit code."""
     for number, handler in _handlers():
         if signal.getsignal(number) == handler:
             signal.signal(number, signal.SIG_IGN)
@@ -104,7 +104,7 @@ def ignore() -> None:
 
 @contextmanager
 def deferred() -> Iterator[Wishes]:
-    """Signals become wishes within the block, which looks at them at its safe points.
+    """Turn signals into wishes within the block, which checks them at its safe points.
 
     A wish to stop that comes after the last of them ends the process where the block ends.
     """
@@ -121,7 +121,7 @@ def deferred() -> Iterator[Wishes]:
 
 
 def _begin_the_end(number: int) -> NoReturn:
-    """Raise it, and once more after a while: code in C drops what is raised in it, as torch does that imports NumPy."""
+    """Raise it, and once more after a while: C code drops exceptions raised in it, as torch does on importing NumPy."""
     _process.ended, _process.by = time.monotonic(), number
     if hasattr(signal, "setitimer"):  # not on Windows
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
@@ -159,7 +159,7 @@ def _save(number: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    """Not by print: the handler may have come in the midst of one. Of many processes one says it."""
+    """Write without print: the handler may have interrupted one. Only one of many processes writes."""
     if streams.rank():
         return
     with suppress(OSError):
@@ -167,7 +167,7 @@ def _say(text: str) -> None:
 
 
 def _handlers() -> list[tuple[int, Handler]]:
-    """Of the signals that this platform has: Windows has SIGBREAK, sent where a console is closed, and no SIGHUP."""
+    """List the signals of this platform: Windows has SIGBREAK, sent when a console is closed, and no SIGHUP."""
     ending = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGBREAK"), _end)
     wanted = {**ending, "SIGINT": _interrupt, "SIGALRM": _again, "SIGUSR1": _save}
     return [(getattr(signal, name), handler) for name, handler in wanted.items() if hasattr(signal, name)]

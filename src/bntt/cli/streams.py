@@ -1,4 +1,4 @@
-"""Standard output and error as they are given: closed, full, gone, or of an encoding that lacks γ."""
+"""Standard output and error in any state: closed, full, gone, or of an encoding that lacks γ."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, TextIO
 
 
 class OutputError(OSError):
-    """Standard output cannot be written to."""
+    """Failure to write to standard output."""
 
 
 class _Terminal(io.FileIO):
-    """A terminal that may go away, as it does when its window is closed: what is written from then on goes nowhere."""
+    """Terminal that may go away, as it does when its window is closed: later output is then discarded."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -29,7 +29,7 @@ class _Terminal(io.FileIO):
 
 
 def prepare() -> None:
-    """Open what is closed on nothing, and let characters that the encoding lacks become question marks.
+    """Open closed streams on nothing, and replace characters that the encoding lacks by question marks.
 
     A closed descriptor would be given to the next file that is opened, and prints would end in that file.
     """
@@ -50,7 +50,7 @@ def prepare() -> None:
 
 
 def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """The stream itself, unless it is a terminal; a console of Windows is another class, and ends with its programs."""
+    """Return the stream itself unless it is a terminal; a Windows console is another class ending with its programs."""
     raw = getattr(stream.buffer, "raw", stream.buffer)
     if type(raw) is not io.FileIO or not raw.isatty():
         return stream
@@ -61,7 +61,7 @@ def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """What is printed within, is printed to standard output; a reader that has gone is left to the caller.
+    """Convert a failure to print in the block to :class:`OutputError`; a reader that has gone is left to the caller.
 
     Raises:
         OutputError: if it cannot be written.
@@ -75,17 +75,17 @@ def writing() -> Iterator[None]:
 
 
 def discard(stream: TextIO | io.FileIO) -> None:
-    """Let everything that is still to be written there go nowhere."""
+    """Discard everything that is still to be written there."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def rank() -> int | None:
-    """Which of many processes this is, as torchrun says; None of one alone."""
+    """Return this process's rank among many, as torchrun sets it; None for a single one."""
     return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else None
 
 
 def complain(text: str) -> None:
-    """One line on standard error, if there is anybody to read it; of many processes it says which one complains."""
+    """Print one line on standard error, if anybody can read it; one of many processes names itself."""
     which = "" if rank() is None else f"process {rank()}: "
     try:
         sys.stderr.write(f"bntt: {which}{' '.join(text.split())}\n")

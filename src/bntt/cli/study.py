@@ -1,4 +1,4 @@
-"""``bntt study``: one table or figure of the paper, from runs that are there and runs that are made."""
+"""``bntt study``: one table or figure of the paper, from existing and new runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StudyError(Exception):
-    """Some runs of a study failed; the others are done. Carries the exit code of the first that failed."""
+    """Failure of some runs of a study; the others are done. Carries the exit code of the first that failed."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -179,7 +179,7 @@ def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]
 
 
 class _Watch:
-    """How much is left, and how long that takes by what was done so far."""
+    """Estimator of the remaining work, and of its time from the pace so far."""
 
     def __init__(self, left: Sequence[Item], jobs: int) -> None:
         self.left = {item.identity: item.work for item in left if item.action == "train"}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Overrides = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="set", aliases=["-s"], metavar="KEY=VALUE")
 ]
-"""Values to put over a recipe's, each ``table.key=value``."""
+"""Values that override a recipe's, each ``table.key=value``."""
 
 
 def train(
@@ -174,7 +174,7 @@ def _draw_curves(recipe: Recipe, data: Parts, run: RunDirectory) -> None:
 
 
 def _called(recipe: Recipe) -> str:
-    """A recipe's network and training, in a few words."""
+    """Describe a recipe's network and training briefly."""
     network, settings = recipe.network, recipe.train
     kind = "as an ANN" if network.neuron == "relu" else f"with {network.norm}, T={network.num_steps}"
     trained = f"{settings.epochs} epochs of batches of {settings.batch_size}" if settings.epochs else "not trained"
@@ -183,7 +183,7 @@ def _called(recipe: Recipe) -> str:
 
 
 def _measure(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processes) -> None:
-    """Measure a run, show it, and only then write it down: what was measured is not lost with a full disk."""
+    """Measure a run, show the results, and only then write them: a full disk does not lose them."""
     from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
     from bntt.analysis.measurement import Progress
     from bntt.cli import console

@@ -1,6 +1,6 @@
 """Files to tensors: sets of images, frames and sequences in memory, batches, augmentation. No spikes are encoded here.
 
-Only :func:`prepare` downloads, and only when it is asked to.
+Only :func:`prepare` downloads, and only on request.
 """
 
 from bntt.data.catalog import open_dataset as open_dataset

@@ -1,6 +1,6 @@
-"""Random changes of a whole batch, another one for each image or recording, by counter-based randomness.
+"""Random changes of a whole batch, independent for each image or recording, by counter-based randomness.
 
-A recording's frames change all alike, so that events stay events: counts move to other cells and are neither mixed nor
+All frames of a recording change alike, so that events stay events: counts move to other cells and are neither mixed nor
 changed, time and polarity stay as they are.
 """
 
@@ -26,7 +26,7 @@ ASPECT = (0.3, 3.3)
 def random_crop(
     images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], padding: int = 4
 ) -> Shaped[Tensor, "B C H W"]:
-    """Pad with black on every side and cut the size back out, at an offset of each image's own (0..2·padding).
+    """Pad with black on every side and crop to the original size, at an offset of each image's own (0..2·padding).
 
     >>> random_crop(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
     torch.Size([2, 1, 8, 8])
@@ -84,7 +84,7 @@ def random_erasing(
     uniform among all that fit, and its values are uniform in [0, 1), a number for each pixel and channel.
 
     A side longer than the image's is cut to it: nothing is drawn again. The paper draws again until both fit, with the
-    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` has the aspect of here, draws again up to ten
+    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` has the same aspect, draws again up to ten
     times until both sides are shorter than the image's, else leaves the image, and fills with 0 or normal numbers.
 
     >>> erased = random_erasing(torch.full((8, 1, 8, 8), 2.0), seed=0, draw=0, index=torch.arange(8))
@@ -100,7 +100,7 @@ def random_erasing(
 
 
 def _rectangle(numbers: list[float], height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First row and column, and those past the last; an empty one for the images that stay."""
+    """Return the first row and column, and those past the last; equal ones for images that stay."""
     chance, share, shape, down, right = numbers
     if chance >= ERASED:
         return (0, 0), (0, 0)
@@ -115,7 +115,7 @@ def _rectangle(numbers: list[float], height: int, width: int) -> tuple[tuple[int
 def inside(
     first: Int[Tensor, "B 2"], past: Int[Tensor, "B 2"], size: tuple[int, int]
 ) -> Bool[Tensor, "B 1 {size[0]} {size[1]}"]:
-    """Which pixels of an image lie in its rectangle; what lies outside the image is cut off.
+    """Mark the pixels of an image that lie in its rectangle; parts outside the image are cut off.
 
     Args:
         first: the first row and column that belong to it.
@@ -158,6 +158,6 @@ def shift_frames(
 
 
 AUGMENTATIONS = {"crop": random_crop, "flip": random_flip, "cutout": cutout, "erase": random_erasing}
-"""The names that recipes know."""
+"""Augmentations of images, by their names in recipes."""
 EVENT_AUGMENTATIONS = {"flip": flip_frames, "shift": shift_frames}
-"""By name, as :class:`~bntt.data.SampleLoader` takes them."""
+"""Augmentations of frames, by name, as :class:`~bntt.data.SampleLoader` takes them."""

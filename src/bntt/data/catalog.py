@@ -1,4 +1,4 @@
-"""The datasets by name, opened: found where they lie, checked against what is published, prepared once, loaded."""
+"""The datasets by name: found where they lie, checked against published checksums, prepared once, loaded."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bntt.data.registry import DATASETS, Dataset, Progress, Published
 from bntt.io.files import digest, digest_of_text
 
 Way = Framing | Fitting
-"""How recordings become frames, or pictures images of one size and mode."""
+"""Conversion of recordings to frames, or of pictures to images of one size and mode."""
 
 
 def no_progress(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
 def prepared_folder(name: str, root: Path | None = None, framing: Way | None = None) -> Path:
-    """Where the prepared dataset is or will be; a user's own files have one each, named after their place.
+    """Return the folder of the prepared dataset, existing or not; own files have one each, named after their path.
 
     Raises:
-        DataError: if own files come without their place, or the format of recordings is none of the set's.
+        DataError: if own files come without their path, or the set has no such format of recordings.
     """
     tag = [framing.tag(name)] if framing else []
     if "root" not in DATASETS[name].needs:
@@ -42,7 +42,7 @@ def prepared_folder(name: str, root: Path | None = None, framing: Way | None = N
 
 
 def prepared_folders(name: str) -> Iterator[tuple[Path, Manifest]]:
-    """Every folder that was prepared of a dataset, in order of name: one a place and a framing."""
+    """Yield every folder prepared from a dataset, in order of name: one for each source and framing."""
     for folder in [cache_root() / name, *sorted(cache_root().glob(f"{name}-*"))]:
         manifest = read_manifest(folder)
         if manifest is not None and manifest.name == name:
@@ -50,15 +50,15 @@ def prepared_folders(name: str) -> Iterator[tuple[Path, Manifest]]:
 
 
 def simulated_root(images: str) -> Path:
-    """Where recordings simulated from a set of images lie, unless they were put elsewhere."""
+    """Return the default folder of recordings simulated from a set of images."""
     return cache_root() / "simulated" / images
 
 
 def locate(name: str, source: Path | None = None) -> Path | None:
-    """The source given, or the first usual place that exists.
+    """Return the given source, or the first usual place that exists.
 
     Raises:
-        DataError: if a source is given and is not there, is empty, or is a file where a folder is read.
+        DataError: if a source is given and is missing, is empty, or is a file where a folder is expected.
     """
     dataset = DATASETS[name]
     if source is None:
@@ -86,14 +86,14 @@ def prepare(
     """Read a dataset from its files, check it, and write the tensor files that training uses.
 
     Args:
-        source: its file or folder; where left out, the usual places are tried, then ``download``.
-        framing: how recordings become frames, or images of a folder alike; None: images as they are.
+        source: its file or folder; by default the usual places are tried, then ``download``.
+        framing: conversion of recordings to frames, or of a folder's images to one shape; None: images as they are.
         allow_modified: go on where a published checksum does not match; the manifest then says "modified".
         progress: called with ``(done, total)``: bytes while downloading, samples while they are read.
 
     Raises:
-        DataError: if the source is missing, damaged or not what was published; or if recordings are simulated where a
-            camera's are meant, or the reverse.
+        DataError: if the source is missing, damaged or not as published; or if recordings are simulated where a
+            camera's are expected, or the reverse.
     """
     dataset = DATASETS[name]
     kind = framing.of(name)[1] if isinstance(framing, Framing) else None
@@ -122,11 +122,11 @@ def prepare(
 
 
 def open_dataset(name: str, root: Path | None = None, progress: Progress = no_progress) -> tuple[Splits, Manifest]:
-    """The images for training: made, or prepared earlier, or prepared now from where they are known to lie.
+    """Open a set of images for training: made, prepared earlier, or prepared now from their usual place.
 
     Raises:
-        DataError: if they are nowhere, with the command that gets them; if what was prepared is not what ``root``
-            holds; or if the dataset is none of images.
+        DataError: if no files are found, with the command that gets them; if the prepared data differs from ``root``;
+            or if the dataset does not consist of images.
     """
     splits, manifest = open_samples(name, root=root, progress=progress)
     if not isinstance(splits, Splits):
@@ -140,7 +140,7 @@ def open_samples(
     """Open a dataset of any kind, as :func:`open_dataset` does.
 
     Args:
-        framing: as :func:`prepare` takes it; nothing looks at it where images need no file.
+        framing: as in :func:`prepare`; ignored where images need no file.
 
     Raises:
         DataError: as :func:`open_dataset`, or if the recordings have changed since they were prepared.
@@ -171,9 +171,9 @@ def _check_source(name: str, root: Path | None, framing: Way | None, manifest: M
 
 
 def check_published(dataset: Dataset, source: Path) -> str:
-    """How the very files that will be read compare with what is published: "published", "modified" or "unchecked".
+    """Compare the files to be read with the published ones: "published", "modified" or "unchecked".
 
-    An archive is compared by its checksum whatever its name; a folder of several files file by file, packed or not,
+    An archive is compared by its checksum whatever its name; a folder of several files one by one, packed or not,
     by their checksum or, where it is known, by that of their content.
     """
     published = dataset.published
@@ -208,7 +208,7 @@ def _download(name: str, dataset: Dataset, progress: Progress) -> Path:
 
 
 def ways_to_get(name: str, framing: Way | None = None) -> list[str]:
-    """The commands that bring a dataset here; none for what is built in."""
+    """List the commands that fetch a dataset; none for one that is built in."""
     dataset, how = DATASETS[name], f" {framing.flags()}" if framing else ""
     if dataset.make:
         return []

@@ -1,4 +1,4 @@
-"""The only download of the project: https alone, into a file that counts once its checksum is right."""
+"""The only download of the project: https alone, into a file that is kept only if its checksum is right."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bntt.data.errors import DataError
 
 CHUNK = 1 << 20
 Progress = Callable[[int, int], None]
-"""Called with ``(bytes done, bytes in all)``."""
+"""Callback of ``(bytes done, bytes in all)``."""
 
 
 class _HttpsOnly(HTTPRedirectHandler):
-    """A redirect to anything but https is refused, as is such an address in the first place."""
+    """Redirect handler that refuses any address but https, the first one included."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str

@@ -2,4 +2,4 @@
 
 
 class DataError(ValueError):
-    """The message names the file (and record, where there is one), what was expected, what came, and what to do."""
+    """Error that names the file (and record, if there is one), the expected and the actual content, and the remedy."""

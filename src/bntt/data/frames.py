@@ -1,4 +1,4 @@
-"""Labelled samples that have time in them, frames of events or sequences, and the file that frames are written to."""
+"""Labelled samples with a time axis, frames of events or sequences, and the file that frames are written to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bntt.data.samples import check_labels
 COUNTS = (torch.uint8, torch.uint16)
 """Types of counts of events."""
 HEADER = 512
-"""Bytes of length and header, filled up with spaces: what it says is known at the end."""
+"""Bytes of length and header, padded with spaces: the header is complete only at the end."""
 CHUNK = 1 << 22
 
 
@@ -47,7 +47,7 @@ class FrameSet:
     """int64, ``[N]``, from 0 to len(classes) - 1."""
     classes: tuple[str, ...]
     scale: float = 1.0
-    """What a batch's values are multiplied by."""
+    """Factor applied to a batch's values."""
     rows: Tensor | None = None
     """int64, the place of each sample in ``frames``; None: all, in order. A selection leaves the frames where they are,
     so that those of a mapped file, which may be larger than memory, are read in batches only."""
@@ -73,20 +73,20 @@ class FrameSet:
 
     @property
     def num_steps(self) -> int:
-        """T, of every sample."""
+        """T, the same for every sample."""
         return self.frames.shape[1]
 
     @property
     def augmentations(self) -> Mapping[str, Callable[..., Tensor]]:
-        """The changes that a :class:`~bntt.data.SampleLoader` can make to frames of events; none to sequences."""
+        """Augmentations that a :class:`~bntt.data.SampleLoader` can apply to frames of events; none for sequences."""
         return EVENT_AUGMENTATIONS if self.frames.ndim == 5 else {}
 
     def select(self, index: Int[Tensor, " M"]) -> FrameSet:
-        """The samples at these places, in this order."""
+        """Return the samples at these places, in this order."""
         return FrameSet(self.frames, self.labels[index], self.classes, self.scale, self._places(index))
 
     def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B T *frame"]:
-        """The frames of these samples, float32, times the scale."""
+        """Return the frames of these samples, float32, times the scale."""
         return self.frames[self._places(index)].float() * self.scale
 
     def _places(self, index: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
@@ -94,19 +94,19 @@ class FrameSet:
 
 
 class FrameSplits(NamedTuple):
-    """The two parts of a dataset of frames."""
+    """Training and test part of a dataset of frames."""
 
     train: FrameSet
     test: FrameSet
 
 
 class FrameFile:
-    """``frames`` ``[N, T, C, H, W]`` and ``labels`` ``[N]`` of a file, uint8 until a sample has uint16 counts.
+    """File of ``frames`` ``[N, T, C, H, W]`` and ``labels`` ``[N]``, uint8 until a sample has uint16 counts.
 
-    Then all before it are written again, wider. The file is whole when the context ends without an error.
+    Earlier samples are then rewritten, wider. The file is whole when the context ends without an error.
 
     Raises:
-        ValueError: on a sample of another shape or type, or, at the end, on fewer or more of them than labels.
+        ValueError: on a sample of another shape or type, or, at the end, if their number differs from the labels'.
 
     >>> import tempfile, safetensors.torch
     >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
@@ -156,7 +156,7 @@ class FrameFile:
         self._file.write((HEADER - 8).to_bytes(8, "little") + json.dumps(header).encode().ljust(HEADER - 8))
 
     def _widen(self) -> None:
-        """The samples so far with 16 bits, from the end, so that none is written over before it is read."""
+        """Widen the samples so far to 16 bits, from the end, so that none is overwritten before it is read."""
         start = HEADER + len(self.labels) * 8
         for first in range((self._file.tell() - start) // CHUNK * CHUNK, -1, -CHUNK):
             self._file.seek(start + first)

@@ -27,7 +27,7 @@ class ImageSet:
     """int64, ``[N]``, from 0 to len(classes) - 1."""
     classes: tuple[str, ...]
     augmentations: ClassVar = AUGMENTATIONS
-    """The changes that a :class:`~bntt.data.SampleLoader` can make to them."""
+    """Augmentations that a :class:`~bntt.data.SampleLoader` can apply to them."""
     mixes: ClassVar = True
 
     def __post_init__(self) -> None:
@@ -40,19 +40,19 @@ class ImageSet:
         return len(self.images)
 
     def counts(self) -> list[int]:
-        """Images of each class."""
+        """Count the images of each class."""
         return self.labels.bincount(minlength=len(self.classes)).tolist()
 
     def select(self, index: Int[Tensor, " M"]) -> ImageSet:
-        """The images at these places, in this order."""
+        """Return the images at these places, in this order."""
         return ImageSet(self.images[index], self.labels[index], self.classes)
 
     def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B C H W"]:
-        """The images at these places, float32, pixels in [0, 1]."""
+        """Return the images at these places, float32, pixels in [0, 1]."""
         return self.images[index].float() / 255
 
     def pixel_statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of every channel, of pixels scaled to [0, 1]."""
+        """Compute mean and standard deviation of every channel, of pixels scaled to [0, 1]."""
         levels = torch.arange(256, dtype=torch.float64) / 255
         means, stds = [], []
         for channel in self.images.unbind(1):
@@ -64,7 +64,7 @@ class ImageSet:
 
 
 def same_images(one: ImageSet, other: ImageSet, places: Int[Tensor, " M"]) -> bool:
-    """Whether two sets are as large, and have the same images and labels at these places.
+    """Return True if two sets are equal in size, and have the same images and labels at these places.
 
     >>> black = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog"))
     >>> first = torch.tensor([0])
@@ -78,7 +78,7 @@ def same_images(one: ImageSet, other: ImageSet, places: Int[Tensor, " M"]) -> bo
 
 
 class Splits(NamedTuple):
-    """The two published parts of a dataset."""
+    """Training and test part of a dataset, as published."""
 
     train: ImageSet
     test: ImageSet

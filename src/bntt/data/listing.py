@@ -1,4 +1,4 @@
-"""What lies in a folder or a zip: every file below it, by name, with nothing unpacked."""
+"""The content of a folder or a zip: every file below it, by name, with nothing unpacked."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bntt.data.errors import DataError
 from bntt.io.files import digest_of_text
 
 LARGEST = 1 << 26
-"""Bytes of one image file."""
+"""Largest size of one image file, in bytes."""
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
-"""What systems leave beside images, in lower case; hidden files are passed over as well."""
+"""Files that systems leave beside images, in lower case; hidden files are skipped as well."""
 MOST = 500_000
-"""Tiny-ImageNet has 120,206."""
+"""Most members of a zip; Tiny-ImageNet has 120,206."""
 END = struct.Struct("<4s6xH10x")
-"""What a zip ends with, where no comment follows: its number of members, 65,535 where they are more."""
+"""End record of a zip without a comment: its number of members, 65,535 if there are more."""
 LONG_END = struct.Struct("<4s28xQ16x4s16x")
-"""Before that, of a zip with more: the record with their number, and the pointer to it."""
+"""Records before the end of a zip with more members: the record with their number, and the pointer to it."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,26 @@ class ListedFile:
     """One file, not yet read."""
 
     where: str
-    """For messages: the file, or archive and member."""
+    """Name in messages: the file, or archive and member."""
     read: Callable[[], bytes]
 
 
 Entry = tuple[tuple[str, ...], ListedFile]
-"""Path components below the place that was listed, and the file."""
+"""Path components below the listed place, and the file."""
 
 
 class Listing(NamedTuple):
-    """What lies in a folder or a zip, in order of path, without what systems leave there."""
+    """Content of a folder or a zip, in order of path, without the files that systems leave there."""
 
     files: list[Entry]
     folders: set[tuple[str, ...]]
 
 
 def folder_listing(folder: Path) -> Listing:
-    """Every file and folder below this one, through links too.
+    """List every file and folder below this one, through links too.
 
     Raises:
-        DataError: naming the link that leads nowhere or back to where it is, or what is neither file nor folder.
+        DataError: naming the link that is broken or leads back to itself, or an entry that is neither file nor folder.
     """
     files, folders = list[Entry](), set[tuple[str, ...]]()
     for path in _below(folder):
@@ -62,12 +62,12 @@ def folder_listing(folder: Path) -> Listing:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The files in a folder and the folders in it, in order."""
+    """List the files in a folder and its sub-folders, in order."""
     return sorted(path for path in _below(folder) if not path.is_dir())
 
 
 def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """Every file and folder, through links too. ``above``: the folders around this one, by device and inode."""
+    """Yield every file and folder, through links too. ``above``: the folders around this one, by device and inode."""
     try:
         facts, found = folder.stat(), sorted(folder.iterdir())
     except OSError as error:
@@ -90,7 +90,7 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pa
 
 
 def file_at(path: Path) -> ListedFile:
-    """The file at this place, not yet read."""
+    """Return the file at this place, not yet read."""
     return ListedFile(str(path), lambda: _read_file(path))
 
 
@@ -100,17 +100,17 @@ def _read_file(path: Path) -> bytes:
 
 
 def _check_size(where: str, size: int) -> None:
-    """Refuse a file that is larger than any image is.
+    """Refuse a file that is larger than any valid image.
 
     Raises:
-        DataError: naming it.
+        DataError: naming the file.
     """
     if size > LARGEST:
         raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")
 
 
 def listing_digest(root: Path, paths: Iterable[Path]) -> str:
-    """A digest of names below ``root``, sizes and times."""
+    """Compute a digest of names below ``root``, sizes and times."""
     rows = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
     return digest_of_text("\n".join(rows))
 
@@ -120,7 +120,7 @@ def _is_junk(name: str) -> bool:
 
 
 def zip_listing(archive: Path) -> Listing:
-    """Members read in memory by name, bounded in size; nothing is extracted."""
+    """List the members of a zip by name, to be read in memory, bounded in size; nothing is extracted."""
     check_members(archive)
     try:
         reader = zipfile.ZipFile(archive)
@@ -146,7 +146,7 @@ def zip_listing(archive: Path) -> Listing:
 def check_members(archive: Path, count: int | None = None) -> None:
     """Refuse a zip of more members than :data:`MOST`, by its last bytes, or by their number where that is known.
 
-    A zip that ends otherwise passes: its members are counted once they are read.
+    A zip with another ending passes: its members are counted once they are read.
 
     Raises:
         DataError: naming the archive.
@@ -163,7 +163,7 @@ def check_members(archive: Path, count: int | None = None) -> None:
 
 
 def announced(archive: Path) -> int:
-    """The number of members that a zip's end tells; 0 where it tells none."""
+    """Return the number of members stated at the end of a zip; 0 if it states none."""
     with archive.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - END.size - LONG_END.size))

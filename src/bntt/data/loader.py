@@ -18,19 +18,19 @@ from bntt.ops.random import Purpose, permutation
 
 
 class Batch(NamedTuple):
-    """What one step of training or evaluation takes."""
+    """Batch for one step of training or evaluation."""
 
     inputs: Tensor
-    """float32, ``[B, ...]``, as an encoder takes them: images ``[B, C, H, W]`` in [0, 1], frames ``[B, T, ...]``."""
+    """float32, ``[B, ...]``, the input of an encoder: images ``[B, C, H, W]`` in [0, 1], frames ``[B, T, ...]``."""
     labels: Tensor
-    """int64, ``[B]``; from a loader that mixes float32, ``[B, K]``: the share of every class, 1 in sum."""
+    """int64, ``[B]``; from a loader that mixes, float32, ``[B, K]``: the share of every class, with sum 1."""
     indices: Tensor
-    """int64, ``[B]``: each sample's place in its set, of a mixed one the first's."""
+    """int64, ``[B]``: each sample's place in its set, for a mixed one the first's."""
 
 
 @dataclass(frozen=True)
 class SampleLoader:
-    """All samples of a set in batches of nearly equal size, none left out.
+    """Loader of all samples of a set in batches of nearly equal size, none left out.
 
     An epoch of N samples makes ceil(N / batch_size) batches whose sizes differ by one at most, so that no last batch is
     too small to be normalised.
@@ -43,15 +43,15 @@ class SampleLoader:
             events: "flip", "shift", the same for all frames of a sample.
         seed: of order, augmentation and mixing.
         device: where batches go; the set itself stays where it is.
-        mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, as that one is augmented
-            in this draw; "" for none.
+        mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, with that one's
+            augmentation in this draw; "" for none.
         mix_alpha: α above 0: the share of the first is Beta(α, α).
-        share: ``(rank, count)``, of as many processes that share every batch the part of this one: consecutive samples,
+        share: ``(rank, count)``: the part of this process, of all that share every batch: consecutive samples,
             whose numbers differ by one at most. All parts together are the batch, whatever their count.
 
     Raises:
         ValueError: if the set is empty, the batch size below 1, α not a finite number above 0, an augmentation or mix
-            unknown, or none for such samples, or the rank none of that count.
+            unknown, or not available for these samples, or the rank is out of range.
 
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = SampleLoader(fashion_mnist_bundled().test, batch_size=300)
@@ -95,22 +95,22 @@ class SampleLoader:
 
     @property
     def _augmentations(self) -> Mapping[str, Callable[..., Tensor]]:
-        """The changes that there are for these samples, as their set says itself."""
+        """Return the augmentations available for these samples, as defined by their set."""
         return getattr(self.data, "augmentations", {})
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return math.ceil(len(self.data) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of the next draw, from 0 on: every pass is another, as a shuffling ``DataLoader``'s."""
+        """Iterate over the next draw, from 0 on: every pass is a new one, like a shuffling ``DataLoader``'s."""
         self._passes[0] += 1
         return self.epoch(self._passes[0] - 1)
 
     def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of one draw, from number ``first`` on: pass the epoch's number in training.
+        """Yield the batches of one draw, from number ``first`` on: pass the epoch's number in training.
 
-        Batches before the first are not read, and those after it are what they are in the whole epoch.
+        Batches before the first are not read, and those after it are the same as in the whole epoch.
 
         Raises:
             ValueError: if ``first`` is not 0 to the number of batches.
@@ -140,19 +140,19 @@ class SampleLoader:
 
 @dataclass(frozen=True)
 class PartLoader:
-    """Some samples of a set in batches, in the order of their places; a sample's index is its place in the whole set.
+    """Loader of some samples of a set, in the order of their places; a sample's index is its place in the whole set.
 
-    What a network says of a sample is then the same whether all of the set is measured or a part of it.
+    A network's result for a sample is then the same for all of the set or a part of it.
 
     Args:
         data: the whole set.
-        places: of the samples, such as :func:`~bntt.data.stratified` gives them.
+        places: of the samples, for example from :func:`~bntt.data.stratified`.
         batch_size: the largest batch.
         device: where batches go.
         share: ``(rank, count)``, as a :class:`SampleLoader`'s; a part of a batch may have no sample.
 
     Raises:
-        ValueError: if there is no place, or the batch size is below 1, or the rank none of that count.
+        ValueError: if there is no place, the batch size is below 1, or the rank is out of range.
 
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = PartLoader(fashion_mnist_bundled().test, torch.tensor([3, 500, 999]), batch_size=2)
@@ -176,14 +176,14 @@ class PartLoader:
         return SampleLoader(data, self.batch_size, device=self.device, share=self.share)
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches, the same in every pass."""
+        """Iterate over the batches, the same in every pass."""
         return self.epoch(0)
 
     def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of one draw, the same in every draw, from number ``first`` on."""
+        """Yield the batches of one draw, the same in every draw, from number ``first`` on."""
         for batch in self._loader.epoch(draw, first):
             yield batch._replace(indices=self.places[batch.indices])

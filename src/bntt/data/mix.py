@@ -18,26 +18,26 @@ from bntt.data.augment import inside
 from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
 
 GRID = 1 << 24
-"""Shares are multiples of one part in so many: 1 - share is exact in float32, and no mixed pixel exceeds 1."""
+"""Resolution of shares: with multiples of 2⁻²⁴, 1 - share is exact in float32, and no mixed pixel exceeds 1."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """With what each image is mixed."""
+    """Partners and shares for mixing a batch of images."""
 
     partner: Int[Tensor, " B"]
-    """The place of the second image in the set."""
+    """Place of the second image in the set."""
     share: Float[Tensor, " B"]
-    """λ, float32 in [0, 1]: how much of the first is to stay."""
+    """λ, float32 in [0, 1]: the share of the first image."""
     place: Float[Tensor, "B 2"]
-    """In [0, 1): how far down and to the right the centre of a box is."""
+    """Centre of a box, down and to the right, in [0, 1)."""
 
 
 def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alpha: float) -> Pairs:
-    """A partner for each sample, any of the set's (itself too), and a share λ of Beta(α, α).
+    """Draw a partner for each sample, any of the set's (itself too), and a share λ of Beta(α, α).
 
     Args:
-        count: how many samples the set has.
+        count: number of samples in the set.
         alpha: α above 0: 1 is uniform, small is seldom a real mixture, large is mostly half and half.
 
     >>> pairs = pair(seed=0, draw=0, index=torch.arange(3), count=10, alpha=1.0)
@@ -52,10 +52,10 @@ def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alph
 
 
 def _beta(alpha: float, first: float, second: float) -> float:
-    """A number of Beta(α, α) out of two uniform ones: ``(1 + c / √(c² + W / (1 - W))) / 2``, W = U^(1/α), c = cos 2πV.
+    """Make a Beta(α, α) number of two uniform ones: ``(1 + c / √(c² + W / (1 - W))) / 2``, W = U^(1/α), c = cos 2πV.
 
     It is Student's t with 2α degrees of freedom, made by the polar method, which is exact (Bailey 1994, Math. Comp. 62;
-    Devroye 1996), taken from the line to [0, 1]. One number at a time: a vector's ends may be rounded otherwise.
+    Devroye 1996), mapped from the line to [0, 1]. One number at a time: a vector's ends may be rounded differently.
     """
     half = 0.5 / GRID  # from [0, 1) to (0, 1)
     log_w = math.log(first + half) / alpha
@@ -67,7 +67,7 @@ def _beta(alpha: float, first: float, second: float) -> float:
 def mixup(
     first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
-    """``λ x_i + (1 - λ) x_j`` (Zhang et al. 2018), and the share of the first, λ.
+    """Compute ``λ x_i + (1 - λ) x_j`` (Zhang et al. 2018), and return the share of the first, λ, as well.
 
     >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.25]), torch.zeros(1, 2))
     >>> images, kept = mixup(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), pairs)
@@ -81,9 +81,9 @@ def mixup(
 def cutmix(
     first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
-    """The first with a box of the second in it (Yun et al. 2019), and the share of its pixels that stayed.
+    """Paste a box of the second image into the first (Yun et al. 2019); also return the share of pixels that stayed.
 
-    The box has √(1 - λ) of the height and of the width, from its centre to either side a whole number of pixels, as
+    The box has √(1 - λ) of the height and of the width, extends a whole number of pixels from its centre each way, as
     released; the centre is any of the pixels, and what lies outside the image is cut off, so more than λ may stay.
 
     >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.75]), torch.full((1, 2), 0.5))
@@ -107,7 +107,7 @@ def cutmix(
 def soft_labels(
     first: Int[Tensor, " B"], second: Int[Tensor, " B"], kept: Float[Tensor, " B"], num_classes: int
 ) -> Float[Tensor, "B {num_classes}"]:
-    """Each class's share: ``kept`` of the first's, the rest of the second's; every row sums to 1.
+    """Compute each class's share: ``kept`` for the first's, the rest for the second's; every row sums to 1.
 
     >>> soft_labels(torch.tensor([0, 2]), torch.tensor([1, 2]), torch.tensor([0.75, 0.5]), 3)
     tensor([[0.7500, 0.2500, 0.0000],
@@ -118,4 +118,4 @@ def soft_labels(
 
 
 MIXES = {"mixup": mixup, "cutmix": cutmix}
-"""The names that recipes know."""
+"""Mixing functions, by their names in recipes."""

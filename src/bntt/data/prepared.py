@@ -1,4 +1,4 @@
-"""A dataset prepared once: one verified uint8 tensor file a part, and a manifest beside them."""
+"""A dataset prepared once: one verified uint8 tensor file per part, and a manifest beside them."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
 FORMAT = 1
 PARTS = ("train", "test")
 Part = TypeVar("Part")
-"""A set of images or of frames."""
+"""Set of images or of frames."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a prepared folder holds and where it came from."""
+    """Content and origin of a prepared folder."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     name: str
     source: str
-    """The file or folder that was read."""
+    """File or folder that was read."""
     check: str
-    """"published" checksums matched; "unchecked", none is published for this form; "modified", they did not match;
+    """State of the checksums: "published" matched; "unchecked", none published for this form; "modified", they differ;
     "built in", no file was read; "simulated", recordings that no camera made."""
     images: dict[str, int]
-    """Images of each part."""
+    """Number of images of each part."""
     shape: list[int]
     """``[C, H, W]``."""
     classes: list[str]
     sha256: dict[str, str] = field(default_factory=dict)
-    """Of the tensor files, or of what they would hold."""
+    """SHA-256 of the tensor files, or of their would-be content."""
     fingerprint: str = ""
-    """Of the listing of a folder of images or recordings when it was read."""
+    """Digest of the listing of a folder of images or recordings when it was read."""
     format: int = FORMAT
     details: dict[str, object] = field(default_factory=dict)
-    """Of recordings: how they became frames, how they were split, and what that counted."""
+    """Framing and split of recordings, and the counts made with them."""
 
 
 _MANIFESTS = TypeAdapter(Manifest)
 
 
 def cache_root() -> Path:
-    """Where prepared datasets are: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder.
+    """Return the folder of prepared datasets: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder.
 
     Raises:
-        DataError: if no variable says where that is.
+        DataError: if no variable names that folder.
     """
     if chosen := os.environ.get("BNTT_DATA"):
         return Path(chosen)
@@ -74,10 +74,10 @@ def cache_root() -> Path:
 def write_prepared(
     folder: Path, splits: Splits, *, name: str, source: Path, check: str, fingerprint: str = ""
 ) -> Manifest:
-    """Write both parts and the manifest; a folder that exists is replaced when the new one is complete.
+    """Write both parts and the manifest; an existing folder is replaced when the new one is complete.
 
     Raises:
-        OSError: if something cannot be written; what was there before stays.
+        OSError: if something cannot be written; the old content then stays.
     """
 
     def write(temporary: Path) -> Manifest:
@@ -95,7 +95,7 @@ def write_prepared(
 
 
 def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
-    """Have a folder written beside this one, and put it with its manifest in its place when it is complete."""
+    """Write a folder beside this one, and move it with its manifest into place when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
     try:
@@ -111,7 +111,7 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
 
 
 def manifest_of(splits: Splits | FrameSplits, name: str) -> Manifest:
-    """The manifest of data that no file was read for; its checksums are those of the files it would be written to."""
+    """Make the manifest of data without files; its checksums are those of the files it would be written to."""
     pairs = zip(PARTS, (splits.train, splits.test), strict=True)
     sums = {part: digest_of_bytes(safetensors.torch.save(_tensors(data))) for part, data in pairs}
     return _manifest(splits, name, "", "built in", sums, "")
@@ -134,10 +134,10 @@ def _manifest(
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a prepared folder; None where nothing was prepared.
+    """Read the manifest of a prepared folder; None if nothing was prepared.
 
     Raises:
-        DataError: if it cannot be understood.
+        DataError: if it is malformed.
     """
     path = folder / "manifest.json"
     if not path.is_file():
@@ -158,10 +158,10 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def manifest_from(values: Any) -> Manifest:
-    """Make a manifest of values as they come from a file.
+    """Make a manifest from the values in a file.
 
     Raises:
-        ValueError: naming what is of another type than a manifest's, missing, or one too many; on no images, or images
+        ValueError: naming the value that is missing, unknown or of the wrong type; on no images, or images
             without a pixel.
     """
     try:
@@ -190,7 +190,7 @@ def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], 
 
 
 def load_prepared(folder: Path, manifest: Manifest) -> Splits:
-    """The two parts after :func:`verify_prepared`; the files are mapped, and read where images are taken from them."""
+    """Load the two parts after :func:`verify_prepared`; files are mapped, and read when images are taken from them."""
     verify_prepared(folder, manifest)
     return Splits(*(load_part(folder, manifest, part, "images", ImageSet) for part in PARTS))
 
@@ -198,11 +198,11 @@ def load_prepared(folder: Path, manifest: Manifest) -> Splits:
 def load_part(
     folder: Path, manifest: Manifest, part: str, values: str, make: Callable[[Tensor, Tensor, tuple[str, ...]], Part]
 ) -> Part:
-    """A set of a part's file, which is mapped.
+    """Load the set in a part's file, which is mapped.
 
     Args:
-        values: what the file calls the images or frames.
-        make: the set of values, labels and classes.
+        values: the file's name of the images or frames.
+        make: function from values, labels and classes to the set.
 
     Raises:
         DataError: naming the file, if it cannot be read, or does not hold what the manifest says.

@@ -1,4 +1,4 @@
-"""The registry of datasets: each says at its definition what others ask of it; nobody else names it."""
+"""The registry of datasets: each declares its facts at its definition; no other code names it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bntt.data.image_set import Splits
 
 Kind = Literal["images", "recordings", "frames"]
 Progress = Callable[[int, int], None]
-"""Called with what is done, and all of it: bytes while downloading, samples while they are read."""
+"""Callback of the amount done, and the total: bytes while downloading, samples while they are read."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file as its distributor describes it."""
+    """File as described by its distributor."""
 
     url: str
     md5: str
     size: int
     sha256: str = ""
-    """Of the unpacked file, where it is known: a repacked archive has other bytes but the same content."""
+    """SHA-256 of the unpacked file, if known: a repacked archive has other bytes but the same content."""
 
     @property
     def name(self) -> str:
@@ -32,37 +32,37 @@ class Published:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The facts of one dataset, and how it is read."""
+    """Facts of one dataset, and its reader."""
 
     kind: Kind
     """"images", "recordings" of an event camera, which become frames as a recipe says, or "frames" as they are."""
     licence: str
     classes: int = 0
-    """0: as many as its files have."""
+    """Number of classes; 0: as many as its files have."""
     shape: tuple[int, ...] = ()
     """``[C, H, W]`` of images, ``[H, W]`` of a sensor, ``[T, ...]`` of frames; (): as its files have it."""
     samples: tuple[int, int] = (0, 0)
-    """For training and test; (0, 0): as many as its files have."""
+    """Number of training and test samples; (0, 0): as many as its files have."""
     augment: tuple[str, ...] = ()
-    """The changes that it is usually trained with."""
+    """Augmentations usual in its training."""
     needs: tuple[str, ...] = ()
-    """What a recipe must say of it: "root", where each place is a dataset of its own, "frames.format"."""
+    """Keys that a recipe must set: "root", where each place is a dataset of its own, "frames.format"."""
     make: Callable[[], Splits | FrameSplits] | None = None
-    """Makes both parts without any file; nothing below is asked then."""
+    """Function that makes both parts without any file; the fields below are then unused."""
     expects: str = ""
-    """What ``--from`` takes."""
+    """Source that ``--from`` takes."""
     read: Callable[..., Splits] | None = None
-    """Reads images from a source, ``read(path, progress)``; what reads whole files has no progress to report."""
+    """Reader of images from a source, ``read(path, progress)``; a reader of whole files reports no progress."""
     fits: bool = False
-    """Whether ``read`` also takes ``fitting=``, a :class:`~bntt.data.images.image_file.Fitting`."""
+    """True if ``read`` also takes ``fitting=``, a :class:`~bntt.data.images.image_file.Fitting`."""
     published: tuple[Published, ...] = ()
-    """Its files for download, with their checksums."""
+    """Files for download, with their checksums."""
     usual: tuple[Path, ...] = ()
-    """Where a system package puts it."""
+    """Paths where a system package puts it."""
     formats: tuple[str, ...] = ()
-    """Of recordings' files, out of ``EVENT_FORMATS``; the first where a recipe names none."""
+    """Formats of recordings' files, out of ``EVENT_FORMATS``; the first is the default of recipes."""
     simulated: str = ""
-    """The images that its recordings are simulated from; "": a camera's."""
+    """Images that its recordings are simulated from; "": a camera's."""
 
     def __str__(self) -> str:
         facts: list[str] = [self.kind]
@@ -75,14 +75,14 @@ class Dataset:
 
 
 DATASETS: dict[str, Dataset] = {}
-"""By name, as recipes and ``bntt data`` know them; filled by every module that defines one."""
+"""Datasets by name, as in recipes and ``bntt data``; filled by every module that defines one."""
 
 
 def register(name: str, dataset: Dataset) -> None:
     """Make a dataset known by name, in recipes and every verb.
 
     Raises:
-        ValueError: if the name stands for another one, or the dataset has no way to be made or read.
+        ValueError: if the name is taken, or the dataset has no way to be made or read.
     """
     if name in DATASETS:
         raise ValueError(f"there is a dataset {name!r} already: give yours another name")

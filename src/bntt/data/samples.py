@@ -1,4 +1,4 @@
-"""Sets of labelled samples, whatever they are: the protocol, a fair part of one, a validation part."""
+"""Sets of labelled samples of any kind: the protocol, a fair part of one, a validation part."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 from bntt.ops.random import Purpose, permutation
 
 Same = TypeVar("Same")
-"""A set of the kind that it is taken from."""
+"""Set of the same kind as the one it is taken from."""
 
 
 @runtime_checkable
 class SampleSet(Protocol):
-    """Labelled samples: whatever has these five can be loaded, split, trained on and measured.
+    """Labelled samples: any class with these five members can be loaded, split, trained on and measured.
 
     >>> from bntt.data import ImageSet
     >>> data = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog"))
@@ -31,19 +31,19 @@ class SampleSet(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """Names of the classes."""
         ...
 
     def __len__(self) -> int:
-        """N, how many samples."""
+        """Return N, the number of samples."""
         ...
 
     def select(self: Same, index: Int[Tensor, " M"]) -> Same:
-        """The samples at these places, in this order, as a set of their own."""
+        """Return the samples at these places, in this order, as a set of their own."""
         ...
 
     def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B *shape"]:
-        """The values of the samples at these places, float32, as an encoder takes them."""
+        """Return the values of the samples at these places, float32, as an encoder takes them."""
         ...
 
 
@@ -54,8 +54,8 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str
     """Refuse labels that do not name a class of each sample.
 
     Args:
-        count: how many samples there are.
-        what: what to call one of them.
+        count: number of samples.
+        what: name of a sample in messages.
 
     Raises:
         ValueError: if they are not int64 ``[count]`` from 0 to len(classes) - 1.
@@ -76,7 +76,7 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str
 
 
 def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " count"]:
-    """The places of ``count`` samples, ascending, as many of each class as the set's shares allow.
+    """Return the places of ``count`` samples, ascending, as many of each class as the set's shares allow.
 
     They are the first of :func:`fair_order`, so a smaller subset of the same seed is part of a larger one. With fewer
     samples than classes, some classes are left out: see :func:`how_chosen`.
@@ -101,7 +101,7 @@ def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " c
 
 
 def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
-    """All places in an order whose first are always as many of each class as the set's shares allow.
+    """Order all places so that any first ones hold as many of each class as the set's shares allow.
 
     The samples of each class are put in an order by the seed; number r of the n of its class has the share
     (r + 1/2) / n, and the lowest shares of the set come first.
@@ -121,7 +121,7 @@ def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
 
 
 def how_chosen(samples: SampleSet, count: int, seed: int = 0) -> str:
-    """What to say beside a number of a :func:`stratified` subset.
+    """Describe the choice of a :func:`stratified` subset, to be shown beside its numbers.
 
     >>> from bntt.data import ImageSet
     >>> data = ImageSet(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6) % 3, ("cat", "dog", "cow"))
@@ -142,7 +142,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
     """Take ``count`` samples for validation, as many of each class as the set's shares allow.
 
     Returns:
-        ``(training, validation, index)``: ``index`` holds the places that the validation samples had.
+        ``(training, validation, index)``: ``index`` holds the original places of the validation samples.
 
     Raises:
         ValueError: if the count is below 1, or so large that a class would have no sample left to train on, which is
@@ -168,7 +168,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
 
 
 def some_of(samples: Samples, count: int, seed: int) -> Samples:
-    """So many samples of a set, as many of each class as its shares allow; all of them where there are not more.
+    """Take ``count`` samples of a set, as many of each class as its shares allow; all of them if there are no more.
 
     Raises:
         ValueError: if the count is below 1.

@@ -1,4 +1,4 @@
-"""Images told over time: a pixel a step, in the order of reading or in a fixed random one, or a row a step."""
+"""Images as sequences: one pixel per step, in reading order or in a fixed random one, or one row per step."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bntt.io.files import digest_of_text
 from bntt.ops.random import Purpose, permutation
 
 ORDERS = ("pixels", "rows", "permuted")
-"""A pixel a step, row after row from the top left; a row a step; or a pixel a step in the order of :func:`places`."""
+"""Pixel by pixel, row after row from the top left; row by row; or pixel by pixel in the order of :func:`places`."""
 SEED = 0
-"""Of the one permutation that there is for every number of pixels."""
+"""Seed of the one permutation for every number of pixels."""
 
 
 def places(pixels: int) -> Int[Tensor, " T"]:
-    """The fixed order of "permuted": which pixel each step shows, the same for every image, run and machine.
+    """Return the fixed order of "permuted": the pixel of each step, the same for every image, run and machine.
 
     It is a function of :data:`SEED` alone, and a run keeps its SHA-256 (:func:`digest_of`) beside the data's.
 
@@ -29,14 +29,14 @@ def places(pixels: int) -> Int[Tensor, " T"]:
 
 
 def digest_of(order: str, pixels: int) -> str:
-    """What a run says of the order of its pixels, beside the checksums of its data: SHA-256 of the order's name and,
-    where they are permuted, of the places as text."""
+    """Compute the digest that a run keeps of its pixel order, beside its data's: SHA-256 of the order's name and,
+    if they are permuted, of the places as text."""
     listed = ",".join(map(str, places(pixels).tolist())) if order == "permuted" else ""
     return digest_of_text(f"{order}:{listed}")
 
 
 def arrange(images: Shaped[Tensor, "N C H W"], order: str) -> Shaped[Tensor, "N T F"]:
-    """Images as sequences: ``[N, H·W, C]`` pixel by pixel, ``[N, H, C·W]`` row by row, channel after channel.
+    """Arrange images as sequences: ``[N, H·W, C]`` by pixels, ``[N, H, C·W]`` by rows, channel after channel.
 
     Raises:
         ValueError: on an unknown order.
@@ -72,7 +72,7 @@ class SequenceSet:
 
     images: ImageSet
     order: str = "pixels"
-    """Of ``ORDERS``."""
+    """Order of the pixels, one of ``ORDERS``."""
 
     def __post_init__(self) -> None:
         _ = self._shape
@@ -91,12 +91,12 @@ class SequenceSet:
 
     @property
     def num_steps(self) -> int:
-        """T, of every sample."""
+        """T, the same for every sample."""
         return self._shape[0]
 
     @property
     def features(self) -> int:
-        """F, of every step."""
+        """F, the same for every step."""
         return self._shape[1]
 
     @property
@@ -105,13 +105,13 @@ class SequenceSet:
         return steps, features
 
     def counts(self) -> list[int]:
-        """Sequences of each class."""
+        """Count the sequences of each class."""
         return self.images.counts()
 
     def select(self, index: Int[Tensor, " M"]) -> SequenceSet:
-        """The sequences at these places, in this order."""
+        """Return the sequences at these places, in this order."""
         return SequenceSet(self.images.select(index), self.order)
 
     def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
-        """The sequences at these places, float32, values in [0, 1]."""
+        """Return the sequences at these places, float32, values in [0, 1]."""
         return arrange(self.images.images[index], self.order).float() / 255

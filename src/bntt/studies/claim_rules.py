@@ -1,4 +1,4 @@
-"""Rules about one run, start by start: every start meets a condition, or none does."""
+"""Rules that judge one run start by start: every start meets a condition, or none does."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from bntt.studies.claims import NONE_SAME, Answer, Better, Claim, NoWorse, Numbe
 
 
 class _Starts(Claim):
-    """One run, start by start: every start meets a condition, or none does."""
+    """Condition on one run that every start meets, or none does."""
 
     run: str
 
     def met(self, numbers: Sequence[float]) -> bool:
-        """Whether a start meets it, by its number in each column."""
+        """Return True if a start meets the condition, given its number in each column."""
         raise NotImplementedError  # each rule says its own
 
     def columns(self) -> list[str]:
-        """That it looks at."""
+        """Return the columns that the condition reads."""
         raise NotImplementedError  # each rule says its own
 
     def uses(self) -> tuple[list[str], list[str]]:
@@ -38,7 +38,7 @@ class _Starts(Claim):
 
 
 class _Column(_Starts):
-    """A condition on one column."""
+    """Condition on one column."""
 
     of: str
 
@@ -77,9 +77,9 @@ class SavesSteps(_Starts):
 
     rule: Literal["saves-steps"]
     saved: str = "exit-saved"
-    """The column of steps saved, in %."""
+    """Column of steps saved, in %."""
     lost: str = "exit-lost"
-    """The column of points lost."""
+    """Column of points lost."""
     share: Annotated[float, Field(gt=0, lt=100)] = 20.0
     points: Annotated[float, Field(ge=0)] = 0.5
 
@@ -101,7 +101,7 @@ class PeaksLater(_Column):
 
     rule: Literal["peaks-later"]
     of: str
-    """A column of rank correlations of peak and depth."""
+    """Column of rank correlations of peak and depth."""
     least: Annotated[float, Field(gt=0, le=1)] = 0.5
 
     def met(self, numbers: Sequence[float]) -> bool:
@@ -119,7 +119,7 @@ class RisesAndFalls(_Column):
 
     rule: Literal["rises-and-falls"]
     of: str
-    """A column of shares of layers, in %."""
+    """Column of shares of layers, in %."""
     most: Annotated[float, Field(gt=0, le=100)] = 75.0
 
     def met(self, numbers: Sequence[float]) -> bool:
@@ -147,13 +147,13 @@ RULES: dict[str, type[Claim]] = {
     "peaks-later": PeaksLater,
     "rises-and-falls": RisesAndFalls,
 }
-"""By name."""
+"""Rule classes by name."""
 
 
 def judged(
     claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME
 ) -> Iterator[dict[str, Any]]:
-    """Judge every claim, as a result has it; runs that are one by definition are counted once."""
+    """Judge every claim, in the form of a result; runs that are identical by definition are counted once."""
     for claim in claims:
         found = claim.judge(numbers, units, same)
         yield {

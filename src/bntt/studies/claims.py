@@ -1,4 +1,4 @@
-"""A claim of a study: what is said, and the rule that was written down to decide it before its runs are made.
+"""A claim of a study: a statement, and the rule, written down before its runs are made, that decides it.
 
 Every rule looks at numbers of starts and knows four answers. "holds" and "does not hold" ask for at least two starts,
 "not decided" is what the numbers leave open, "not run" that there are none. With fewer than five starts all of it is
@@ -20,43 +20,43 @@ from bntt.runs.recipe.toml_part import Part
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 Numbers = Mapping[tuple[str, str], Mapping[int, float]]
-"""Of a run and a column, the number of every start, by seed."""
+"""Number of every start, by seed, for each run and column."""
 Same = Mapping[str, str]
-"""Of runs that are another by definition, which: :func:`~bntt.studies.start_plan.same_runs`."""
+"""Run that each duplicate run equals by definition: :func:`~bntt.studies.start_plan.same_runs`."""
 NONE_SAME: Same = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule says."""
+    """Answer of a rule."""
 
     answer: Answer
     because: str
 
 
 class Claim(Part):
-    """``[[claims]]``: what is said, and the rule that decides it."""
+    """``[[claims]]``: a statement, and the rule that decides it."""
 
     says: Annotated[str, Field(min_length=1)]
     source: str = ""
-    """Where the paper says so; "" where it does not."""
+    """Place in the paper that makes the claim; "" if there is none."""
     rule: str
 
     def uses(self) -> tuple[list[str], list[str]]:
-        """The runs and the columns that it looks at."""
+        """Return the runs and the columns that the rule reads."""
         raise NotImplementedError  # each rule says its own
 
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
-        """The answer that these numbers give."""
+        """Return the answer that these numbers give."""
         raise NotImplementedError  # each rule says its own
 
     def in_words(self) -> str:
-        """The rule in words."""
+        """Describe the rule in a sentence."""
         raise NotImplementedError  # each rule says its own
 
 
 def with_starts(said: str, starts: int) -> str:
-    """What was found, with the number of starts that it is of.
+    """Append the number of starts behind a finding.
 
     >>> with_starts("as much", 3)
     'as much; 3 starts (preliminary: fewer than 5)'
@@ -68,30 +68,30 @@ def with_starts(said: str, starts: int) -> str:
 
 
 SUPERIOR = 0.75
-"""P(A > B) that "better" asks for (Bouthillier et al. 2021)."""
+"""P(A > B) required for "better" (Bouthillier et al. 2021)."""
 ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
 
 
 class _Pairs(Claim):
-    """Runs compared pair by pair, over the starts whose seed they share."""
+    """Pairwise comparison of runs, over the starts whose seed they share."""
 
     of: str
-    """The column."""
+    """Column that is compared."""
 
     @property
     def side(self) -> Literal["above", "below"]:
-        """Where the claim says that the one is."""
+        """Side of the other run on which the claim places the first."""
         return "above"
 
     def pairs(self) -> list[tuple[str, str]]:
-        """Runs, the one that is claimed to be ahead first."""
+        """Return the pairs of runs, the one claimed to be ahead first."""
         raise NotImplementedError  # each rule says its own
 
     def uses(self) -> tuple[list[str], list[str]]:
         return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
 
     def one(self, found: Difference) -> Answer:
-        """Of a pair, by at least two starts."""
+        """Judge one pair from at least two starts."""
         raise NotImplementedError  # each rule says its own
 
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
@@ -111,7 +111,7 @@ class _Pairs(Claim):
 
 
 class _Against(_Pairs):
-    """One run against each of others."""
+    """Comparison of one run with each of several others."""
 
     run: str
     than: Annotated[list[str], Field(min_length=1)]
@@ -121,13 +121,13 @@ class _Against(_Pairs):
 
 
 class Better(_Against):
-    """``better``: the one is above the other, or below where lower is better, by more than chance."""
+    """``better``: the first run is above the other, or below where lower is better, by more than chance."""
 
     rule: Literal["better"]
     by: Annotated[float, Field(ge=0)] = 0.0
-    """How much the mean difference must be, at least, in the column's unit."""
+    """Least mean difference, in the unit of the column."""
     lower: bool = False
-    """Whether less is better."""
+    """True if lower is better."""
 
     @property
     def side(self) -> Literal["above", "below"]:
@@ -147,7 +147,7 @@ class Better(_Against):
 
 
 class NoWorse(_Against):
-    """``no-worse``: the one is at most so far below the other."""
+    """``no-worse``: the first run is at most a given margin below the other."""
 
     rule: Literal["no-worse"]
     margin: Annotated[float, Field(gt=0)]
@@ -180,7 +180,7 @@ class Order(_Pairs):
 
 
 def _ahead(found: Difference, by: float = 0.0) -> Answer:
-    """Whether the one is above the other by more than chance, and by so much on average."""
+    """Judge if the first run is above the other by more than chance, and by at least ``by`` on average."""
     low, high = found.interval or (0.0, 0.0)
     if found.mean >= by and low > 0 and found.superiority >= SUPERIOR:
         return "holds"
@@ -188,7 +188,7 @@ def _ahead(found: Difference, by: float = 0.0) -> Answer:
 
 
 def _once(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str, str]], list[str]]:
-    """The pairs without those of one run by two names, and without those that were had; and what is said of these."""
+    """Drop pairs of one run under two names and repeated pairs; also return the remarks on them."""
     counted, said = dict[tuple[str, str], tuple[str, str]](), list[str]()
     for pair in pairs:
         run, other = (same.get(name, name) for name in pair)
@@ -200,7 +200,7 @@ def _once(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str,
 
 
 def _all(answers: Sequence[Answer]) -> Answer:
-    """Of several pairs: what does not hold for one does not hold; what holds, holds for all."""
+    """Combine the answers of several pairs: one that does not hold decides; the claim holds if all hold."""
     order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
     return next((answer for answer in order if answer in answers), "holds")
 
@@ -211,13 +211,13 @@ def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference |
 
 
 def _too_alike(found: Difference) -> bool:
-    """Whether few starts all differ by the same, as whole numbers do: an interval of no width says nothing."""
+    """Return True if few starts all differ by the same, as integers do: an interval of no width says nothing."""
     low, high = min(found.values), max(found.values)
     return found.n < FEW and high != 0 and isclose(low, high, rel_tol=1e-9)
 
 
 def _turned(found: Difference) -> Difference:
-    """The other minus the one."""
+    """Return the difference with its two runs swapped."""
     return Difference(tuple(-value for value in found.values))
 
 

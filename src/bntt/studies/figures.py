@@ -1,4 +1,4 @@
-"""Charts of a study that are lines: over time, over noise, over thresholds."""
+"""Line charts of a study: over time, over noise, over thresholds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RATES = {
 
 
 def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
-    """Accuracy when stopped after each step."""
+    """Chart the accuracy when stopped after each step."""
     styles, lines = styles_of(result), []
     for label, starts in measured_runs(result, part).items():
         rows = [values["accuracy_over_time"] for values in starts]
@@ -38,7 +38,7 @@ def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
 
 
 def noise(result: StudyResult, part: FigurePart) -> list[Chart]:
-    """Accuracy against σ."""
+    """Chart accuracy against σ."""
     styles, lines = styles_of(result), []
     for label, starts in measured_runs(result, part).items():
         each = [values["runs"][0]["rows"] for values in starts]
@@ -48,7 +48,7 @@ def noise(result: StudyResult, part: FigurePart) -> list[Chart]:
 
 
 def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
-    """Accuracy against ε, the lowest of all estimators; at 0 the clean images."""
+    """Chart accuracy against ε, the lowest of all estimators; at 0 the clean images."""
     styles, lines = styles_of(result), []
     for label, starts in measured_runs(result, part).items():
         each = [_lowest(values, part.attack) for values in starts]
@@ -58,7 +58,7 @@ def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
 
 
 def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
-    """By ε, the lowest accuracy of all estimators."""
+    """Return the lowest accuracy of all estimators, by ε."""
     rows = [row for row in values["rows"] if row["attack"] == attack and not row["invalid"]]
     clean = (rows or values["rows"])[:1]
     found = {eps: row["clean_accuracy"] for eps, row in zip((0.0,), clean, strict=False)}
@@ -68,7 +68,7 @@ def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
 
 
 def thresholds(result: StudyResult, part: FigurePart) -> list[Chart]:
-    """Accuracy and steps, each a staircase over the threshold, of the starts of the first run."""
+    """Chart accuracy and steps of the starts of the first run as staircases over the threshold."""
     runs = measured_runs(result, part)
     accuracy, steps = list[Line](), list[Line]()
     for number, values in enumerate(next(iter(runs.values()), ()), start=1):
@@ -84,13 +84,13 @@ def thresholds(result: StudyResult, part: FigurePart) -> list[Chart]:
 
 
 def layers(result: StudyResult, part: Layers) -> list[Chart]:
-    """Something of every layer over time, a chart a run."""
+    """Chart a quantity of every layer over time, one chart per run."""
     found = {label: layers_of(starts, part.of) for label, starts in measured_runs(result, part).items()}
     return [Lines(label, STEPS, RATES[part.of], over_steps(rows)) for label, rows in found.items() if rows]
 
 
 def drifts(result: StudyResult, part: Drifts) -> list[Chart]:
-    """Distance from the held mean, of every layer by step, a chart a run, on one scale."""
+    """Chart the distance from the held mean, of every layer by step, one chart per run, on one scale."""
     found = {label: over_steps(_distances(starts)) for label, starts in measured_runs(result, part).items()}
     highest = max(finite(value for lines in found.values() for line in lines for value in line.y), default=0.0)
     axis = Axis("distance from the held mean (held deviations)", low=0, high=1.05 * highest or 1)
@@ -102,7 +102,7 @@ def _distances(starts: Starts) -> dict[str, Sequence[float | None]]:
 
 
 def membrane(result: StudyResult, part: Membrane) -> list[Chart]:
-    """One neuron's potential, membrane and spikes, of the first start of the first run."""
+    """Chart one neuron's potential, membrane and spikes, of the first start of the first run."""
     runs = measured_runs(result, part)
     if not runs:
         return []
@@ -123,7 +123,7 @@ SHARE = Axis("validation accuracy", percent=True, low=0, high=1)
 
 
 def means(result: StudyResult, part: BarsPart) -> list[Chart]:
-    """The mean of a column for every run, and every start as a point."""
+    """Chart the mean of a column for every run, and every start as a point."""
     rows, styles = column_of(result, part, part.column), styles_of(result)
     entries = [
         Entry(label, mean(row.values()), points=tuple(row.values()), colour=styles[label].colour)
@@ -134,7 +134,7 @@ def means(result: StudyResult, part: BarsPart) -> list[Chart]:
 
 
 def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
-    """Two columns against each other, a point a start."""
+    """Chart two columns against each other, one point per start."""
     along, up, styles = column_of(result, part, part.x), column_of(result, part, part.y), styles_of(result)
     lines = []
     for label in (label for label in along if label in up):
@@ -146,7 +146,7 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
 
 
 def layer_spikes(result: StudyResult, part: FigurePart) -> list[Chart]:
-    """Spikes of every layer in all steps, on a logarithmic axis."""
+    """Chart the spikes of every layer in all steps, on a logarithmic axis."""
     runs, styles, lines, names = measured_runs(result, part), styles_of(result), [], list[str]()
     for label, starts in runs.items():
         names = list(starts[0]["layers"])
@@ -161,7 +161,7 @@ def layer_spikes(result: StudyResult, part: FigurePart) -> list[Chart]:
 
 
 def folds(result: StudyResult, part: FigurePart) -> list[Chart]:
-    """Accuracy of the network, and of each that it folds to: the mean, and every start as a point."""
+    """Chart the accuracy of the network and of each network it folds to: the mean, and every start as a point."""
     runs = measured_runs(result, part)
     if not runs:
         return []
@@ -176,7 +176,7 @@ def folds(result: StudyResult, part: FigurePart) -> list[Chart]:
 
 
 def failures(result: StudyResult, part: FigurePart) -> list[Chart]:
-    """The share of starts that failed, by learning rate, a chart a network."""
+    """Chart the share of starts that failed, by learning rate, one chart per network."""
     runs, styles = measured_runs(result, part), styles_of(result)
     shares = [(label, row) for label, starts in runs.items() for values in starts for row in values["shares"]]
     charts = list[Chart]()
@@ -217,12 +217,12 @@ CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
     "membrane": membrane,
     "failures": failures,
 }
-"""The charts of each kind of picture; none where a study has no numbers for it."""
+"""Chart functions by kind of picture; they return none where a study has no numbers for it."""
 SIZES = {"paper": "at the paper's setting", "small": "at the small setting"}
 
 
 def figures_of(result: StudyResult) -> Iterator[tuple[str, FigurePart, Figure]]:
-    """Yield every picture that there are numbers for: the name of its file, what was asked for, and the picture."""
+    """Yield every picture that there are numbers for: its file name, the request, and the picture."""
     for number, part in enumerate(result.study.figures, start=1):
         if charts := CHARTS[part.kind](result, part):
             title = f"{part.title} ({result.study.name}, {SIZES[result.setting]})"
@@ -230,7 +230,7 @@ def figures_of(result: StudyResult) -> Iterator[tuple[str, FigurePart, Figure]]:
 
 
 def save_figures(result: StudyResult, folder: Path) -> list[dict[str, str]]:
-    """Draw every picture of a study; gives file, title and text alternative of each.
+    """Draw every picture of a study; return file, title and text alternative of each.
 
     Raises:
         OSError: if one cannot be written.

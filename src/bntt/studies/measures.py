@@ -1,4 +1,4 @@
-"""Measurements as a study asks for them: which one, and with which arguments.
+"""Measurements requested by a study: which one, and with which arguments.
 
 What was found is kept beside the run as ``measures/<name>-<digest of the arguments>.json``, with the code that found it
 and the evaluation of the weights that it is of; what a verb wrote into the run directory counts as well, where its
@@ -20,12 +20,12 @@ from bntt.runs.measure import measurement_of
 
 Values = Mapping[str, Any]
 EVALUATE = "evaluate"
-"""Every training ends with it, so that no study asks for it."""
+"""Measurement that ends every training, so that no study asks for it."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A measurement under a study's name, where its words or usual arguments are not those of the command line."""
+    """Measurement under a study's name, where its terms or usual arguments differ from the command line's."""
 
     measurement: str
     usual: Values = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Kind:
 
 
 def _bounds(row: dict[str, Any]) -> dict[str, Any]:
-    """An attack's bounds are whole numbers, of 255."""
+    """Translate a study's attack: whole bounds are in units of 1/255."""
     row = {"attack" if key == "attacks" else key: value for key, value in row.items()}
     return row | {"eps": [f"{eps}/255" if isinstance(eps, int) else eps for eps in row["eps"]]}
 
@@ -49,44 +49,44 @@ KINDS: dict[str, Kind] = {
     "attack": Kind("attack", {"eps": [2, 4, 8], "attacks": ["fgsm"], "images": 500, "eot": 16}, _bounds),
     "stability": Kind("stability", {"rates": [0.03, 0.3, 3.0], "starts": 1}),
 }
-"""Measurements that are not here are called as on the command line, and asked as they are by default."""
+"""Kinds with their own terms; others are called as on the command line, with their default arguments."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One measurement, asked for in one way."""
+    """Measurement with one set of arguments."""
 
     kind: str
-    """The study's name for it."""
+    """Name of the measurement in a study."""
     measurement: Measurement
     arguments: Any
 
     @property
     def needs(self) -> str:
-        """A trained "run", or the "recipe" that it trains by itself."""
+        """Return "run" if it needs a trained run, or "recipe" if it trains one by itself."""
         return self.measurement.opens
 
     @property
     def digest(self) -> str:
-        """A digest of name and arguments."""
+        """Return a digest of name and arguments."""
         return digest_of_values([self.measurement.name, asdict(self.arguments)])[:12]
 
     @property
     def file(self) -> str:
-        """The file in which a study keeps it, below the run directory."""
+        """Return the file in which a study keeps it, below the run directory."""
         return f"measures/{self.kind}-{self.digest}.json"
 
     @property
     def written(self) -> str:
-        """The file that the verb writes."""
+        """Return the file that the verb writes."""
         return f"{self.measurement.stem(self.arguments)}.json"
 
     def takes(self, facts: Facts) -> bool:
-        """Say whether such a network has these numbers."""
+        """Return True if a network with these facts has the numbers."""
         return not self.measurement.refusal(facts, self.arguments)
 
     def for_run(self, facts: Facts) -> Any:
-        """Give the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
+        """Return the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
         if self.needs == "recipe":
             return replace(self.arguments, norms=(facts.norm,))
         return (
@@ -96,7 +96,7 @@ class Measure:
         )
 
     def was_asked(self, arguments: Values, facts: Facts) -> bool:
-        """Say whether kept arguments are these: those of a record, or, with their kind, in the words of a study."""
+        """Return True if kept arguments equal these: those of a record or, with their kind, those of a study."""
         try:
             if "kind" in arguments:
                 return measure_from(self.kind, {k: v for k, v in arguments.items() if k != "kind"}) == self
@@ -105,10 +105,10 @@ class Measure:
             return False
 
     def read(self, values: Any) -> Result:
-        """Read the record of what was found.
+        """Read the record of the results.
 
         Raises:
-            ValueError: if this is none.
+            ValueError: if the values are no such record.
         """
         return result_from(self.measurement.record_in(self.measurement.stem(self.arguments)), values)
 
@@ -117,7 +117,7 @@ def measure_from(kind: str, row: Values) -> Measure:
     """Make a measure from a table of a study.
 
     Raises:
-        ArgumentError: if there is no such measurement, or it cannot be asked so.
+        ArgumentError: if there is no such measurement, or it does not accept the arguments.
     """
     known = KINDS.get(kind, Kind(kind))
     measurement = measurement_of(known.measurement)
@@ -126,10 +126,10 @@ def measure_from(kind: str, row: Values) -> Measure:
 
 
 def agree(values: Values, evaluation: Values, **keys: str) -> bool:
-    """Say whether numbers agree with an evaluation on what they are of, wherever both say something.
+    """Return True if numbers and an evaluation describe the same thing, wherever both state it.
 
     Args:
-        keys: what the evaluation calls a thing, by what the numbers call it; images and epoch by default.
+        keys: the evaluation's name of each property, by the numbers' name; images and epoch by default.
 
     >>> agree({"images": 10}, {"images": 10000}), agree({"images": 10}, {}), agree({"n": 8}, {"steps": 8}, n="steps")
     (False, True, True)
@@ -142,20 +142,20 @@ SAME = {"images": "images", "epoch": "epoch"}
 
 
 RETIMED = {"retimed-accuracy"}
-"""Numbers of an evaluation at another number of steps, which studies call a measurement of its own."""
+"""Evaluation results at another number of steps, which studies treat as a separate measurement."""
 
 
 @dataclass(frozen=True)
 class StudyMetric:
-    """One number of one start."""
+    """Metric with one number per start."""
 
     kind: str
-    """The measurement that it is read from, by the name that studies have for it."""
+    """Measurement that it is read from, by its name in studies."""
     metric: Metric
 
 
 def named_metrics() -> Mapping[str, StudyMetric]:
-    """Every number that has a name."""
+    """Return every named number."""
     return _metrics_of(tuple(MEASUREMENTS.values()))
 
 
@@ -169,7 +169,7 @@ def _metrics_of(measurements: tuple[Measurement, ...]) -> Mapping[str, StudyMetr
 
 
 def is_metric(name: str) -> bool:
-    """Say whether there is such a number."""
+    """Return True if a number of this name exists."""
     kind, _, path = name.partition(".")
     return name in named_metrics() or bool(path and kind in (*MEASUREMENTS, *KINDS))
 

@@ -1,4 +1,4 @@
-"""What pictures of a study are drawn from: of each run the numbers of its starts, under the run's label."""
+"""Inputs of a study's pictures: the numbers of every run's starts, under the run's label."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Starts = Sequence[Mapping[str, Any]]
 
 
 class Style(NamedTuple):
-    """How a run looks in every chart of its study."""
+    """Look of a run in every chart of its study."""
 
     colour: str
     dashed: bool
 
 
 def measured_runs(result: StudyResult, part: FigurePart) -> dict[str, Starts]:
-    """Of every run that a picture is of, what its measure found on each start; runs without are left out."""
+    """Collect the results of a picture's measure for each start of its runs; runs without any are left out."""
     found: dict[str, Starts] = {}
     for run in result.runs:
         if part.runs and run.name not in part.runs:
@@ -35,14 +35,14 @@ def measured_runs(result: StudyResult, part: FigurePart) -> dict[str, Starts]:
 
 
 def column_of(result: StudyResult, part: FigurePart, key: str) -> dict[str, dict[int, float]]:
-    """Of every run that a picture is of, a column's number of each start."""
+    """Collect a column's number of each start, for every run in a picture."""
     numbers = result.numbers()
     rows = {run.label: numbers[run.name, key] for run in result.runs if not part.runs or run.name in part.runs}
     return {label: row for label, row in rows.items() if row}
 
 
 def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
-    """Place by place over starts; None where one has none that is finite. The shortest decides the length.
+    """Average element by element over starts; None where a start is not finite. The shortest sets the length.
 
     >>> mean_rows([[1.0, 2.0], [3.0, 4.0, 5.0]])
     [2.0, 3.0]
@@ -52,7 +52,7 @@ def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
 
 
 def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Number]], style: Style) -> Line:
-    """The mean over starts, in a band from the lowest start to the highest where there are several."""
+    """Draw the mean over starts, in a band from the lowest start to the highest where there are several."""
     means = mean_rows(rows)
     x = list(x)[: len(means)]
     if len(rows) < 2:
@@ -63,7 +63,7 @@ def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Numb
 
 
 def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
-    """Of `bntt activity`, something of every layer over time, mean over starts; layers without it are left out."""
+    """Average a quantity of every layer from `bntt activity` over starts; layers without it are left out."""
     rows: dict[str, list[list[Number]]] = {}
     for values in starts:
         mine: dict[str, list[Number]] = {}
@@ -76,7 +76,7 @@ def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
 
 
 def styles_of(result: StudyResult) -> dict[str, Style]:
-    """The look of every run by its label: the colour of its method; a further run of the same method is dashed."""
+    """Assign every run's look by label: the colour of its method; a further run of the same method is dashed."""
     styles: dict[str, Style] = {}
     for run in result.runs:
         method = _method(run.starts[0]) if run.starts else run.label

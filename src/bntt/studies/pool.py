@@ -1,8 +1,8 @@
-"""The pool: one folder of runs that all studies share, and which of them stands for a start that is wanted.
+"""The pool: one folder of runs shared by all studies, and the choice of a run for each required start.
 
-Two runs are the same where their recipes agree in all that numbers depend on, their data has the same checksums, and
-they were made under the same :mod:`number of the numerics <bntt.runs.environment>`. Of a run that begins with an
-ANN the ANN is a part. Weights are not needed: what was measured is used again where they are gone.
+Two runs are the same if their recipes agree in all that numbers depend on, their data has the same checksums, and
+they were made under the same :mod:`number of the numerics <bntt.runs.environment>`. The ANN that a run begins with
+is part of it. Weights are not needed: measurements are used again where the weights are gone.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ SAME_NUMBERS: dict[str, tuple[str, ...]] = {
 }
 """Keys of a recipe that change rounding at most."""
 UNTRAINED = "-untrained"
-"""Ends the identity of what only measures that train by themselves are made of."""
+"""Suffix of the identity of a run without training, for measures that train by themselves."""
 OF = {"epoch": "epoch", "updates": "updates"}
-"""What a kept measure says of the evaluation beside which it was made."""
+"""Properties of the evaluation that a kept measure names, by their keys there."""
 DEPTH = 2
-"""How deep folders of results are searched for runs."""
+"""Depth to which folders of results are searched for runs."""
 EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
-"""The files of a run that its numbers can be checked with."""
+"""Files of a run that its numbers can be checked with."""
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A run directory that was measured on the test images; or one that is not trained, for measures that train by
+    """Run directory that was measured on the test images; or an untrained one, for measures that train by
     themselves."""
 
     path: Path
     recipe: Recipe
     identity: str
     data: Mapping[str, str]
-    """Checksums."""
+    """Checksums of its data."""
     environment: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     unfinished: str = ""
-    """What its training, or what was measured of it, is short of: it then stands for no start; "" of a complete run."""
+    """Missing part of its training or measurements, with which it serves as no start; "" if it is complete."""
 
     @property
     def has_weights(self) -> bool:
@@ -67,18 +67,18 @@ class KeptRun:
 
     @property
     def is_packed(self) -> bool:
-        """Whether it comes from an archive of results, whose checksum stands for its data as well."""
+        """True if it comes from an archive of results, whose checksum stands for its data as well."""
         return packed_place(self.path) is not None
 
     @property
     def place(self) -> Path:
-        """Where it lies, or lay before it was packed, as messages and results name it."""
+        """Folder that it lies in, or lay in before it was packed, for messages and results."""
         return packed_place(self.path) or self.path
 
     def found(self, measure: Measure) -> Mapping[str, Any] | None:
-        """Find the numbers of a measure on this run, and on the weights that its evaluation is of.
+        """Find the numbers of a measure on this run, for the weights that its evaluation describes.
 
-        They are those that a study kept, or those of the verb where it was asked the same.
+        They are those that a study kept, or those of the verb if it had the same arguments.
         """
         for file in sorted((self.path / "measures").glob(f"{measure.kind}-*.json")):
             kept = find_object(file) or {}
@@ -89,24 +89,24 @@ class KeptRun:
         return own if self._was_asked(measure, own, own) and self._is_of_weights(own) else None
 
     def _was_asked(self, measure: Measure, said: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-        """Say whether numbers are those of a measure, by the arguments beside them, and of the evaluation's epoch."""
+        """Return True if numbers belong to a measure, by the arguments beside them, and to the evaluation's epoch."""
         arguments, same_epoch = said.get("arguments"), agree(values, self.evaluation, epoch="epoch")
         return same_epoch and isinstance(arguments, dict) and measure.was_asked(arguments, facts_of(self.recipe))
 
     def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
-        """Say whether numbers are of the weights that are here, where they say whose they are and there are any."""
+        """Return True unless numbers name other weights than the ones here; either may be missing."""
         told = values.get("weights_sha256")
         return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
 
 
 def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = None) -> str:
-    """A digest of what the numbers of a recipe depend on, data and code apart.
+    """Compute a digest of everything that the numbers of a recipe depend on, except data and code.
 
-    Only values that are not the default count, so that a key that is new, and off, changes no identity. Gradients in
+    Only values that differ from the default count, so that a new key that is off changes no identity. Gradients in
     bfloat16 count as in float32: every spike is the same, and not every machine has them.
 
     Args:
-        ann: the identity of the run that it begins with, in place of where that lies.
+        ann: the identity of the run that it begins with, in place of its path.
         kept: the facts of a kept run, which say under which versions of its options and of parts of one's own it was
             made; by default those of this code, see :mod:`bntt.runs.recipe.option_versions` and :mod:`bntt.runs.parts`.
     """
@@ -127,13 +127,13 @@ def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = Non
 
 
 def place_of(name: str, of: str, data: Mapping[str, str]) -> str:
-    """Name the directory of a start: a word for people, and a digest of all that it is."""
+    """Name the directory of a start: a readable word, and a digest of its whole definition."""
     everything = json.dumps([of, dict(data), NUMERICS], sort_keys=True)
     return f"{name}-{digest_of_text(everything)[:12]}"
 
 
 def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
-    """Yield the runs of some folders, and of the archives in them, that were measured, in their order.
+    """Yield the measured runs of some folders and of the archives in them, in order.
 
     Raises:
         CheckpointError: if an archive is damaged.
@@ -160,7 +160,7 @@ def evidence_of(run: KeptRun) -> dict[str, bytes]:
 
 
 def kept_run(path: Path) -> KeptRun | None:
-    """Read the run in this directory, if it was measured and can be read; it says itself whether it is complete."""
+    """Read the run in this directory if it was measured and can be read; it states if it is complete."""
     evaluation, environment = find_object(path / "evaluation.json") or {}, find_object(path / "environment.json")
     if environment is None:
         return None
@@ -180,7 +180,7 @@ def kept_run(path: Path) -> KeptRun | None:
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """Say why a run is not the whole of its recipe: epochs that are missing, an evaluation of before its end, or one of
+    """Explain why a run is not the whole of its recipe: missing epochs, an evaluation from before its end, or one of
     another number of draws, as `bntt evaluate RUN --draws N` leaves.
 
     A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
@@ -201,7 +201,7 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
 
 
 def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """The identity of the ANN that a kept run began with; "" of a run that began with none."""
+    """Return the identity of the ANN that a kept run began with; "" if it began with none."""
     if not recipe.convert.ann:
         return ""
     place = _ann_place(recipe, path, evaluation)
@@ -210,8 +210,8 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
 
 
 def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
-    """The directory of the ANN that a kept run began with: where it was, or beside the run under the same name, as far
-    as what lies there is still what the run's evaluation tells of it.
+    """Find the directory of the ANN that a kept run began with: its old place, or its name beside the run, as long as
+    the ANN there still matches the run's evaluation.
 
     Raises:
         RecipeError: if it is in neither.
@@ -224,7 +224,7 @@ def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Pat
 
 
 def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
-    """Say whether the run that lies here is the one that a conversion tells of: as long a training, and the same
+    """Return True if the run in this place is the one that a conversion names: the same training length, and the same
     weights where they are here."""
     run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", same_data=True)
     found = {**run.spent(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
@@ -234,10 +234,10 @@ def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
 
 
 def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
-    """The checksums of a recipe's data, if it is here and prepared; None otherwise.
+    """Return the checksums of a recipe's data if it is here and prepared; None otherwise.
 
     Raises:
-        DataError: if what is here is damaged.
+        DataError: if the data here is damaged.
     """
     manifest = _manifest(recipe)
     return None if manifest is None else checksums(manifest, recipe.data.order)
@@ -254,18 +254,18 @@ def _manifest(recipe: Recipe) -> Manifest | None:
 
 
 def numerics_agree(run: KeptRun) -> bool:
-    """Say whether a run was made under the number of this code."""
+    """Return True if a run was made under this code's number of the numerics."""
     return numerics_of(run.environment) == NUMERICS
 
 
 def numbers_of(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:
-    """Collect all that was measured on a run, by the names of a study."""
+    """Collect all measurements of a run, by their names in a study."""
     found = {EVALUATE: run.evaluation} if run.evaluation else {}
     return found | {name: values for name, one in measures.items() if (values := run.found(one)) is not None}
 
 
 def why_data_is_missing(recipe: Recipe) -> str:
-    """Say that a recipe's data is not here, and what brings it."""
+    """Explain that a recipe's data is not here, and how to get it."""
     name = recipe.data.name
     if "root" in DATASETS[name].needs:
         return f"its {name} are not here: say where they are, --data {name}=FOLDER"

@@ -1,4 +1,4 @@
-"""The paper's numbers, as data: those that were seen in a source, with the source. What was not seen is not there."""
+"""The paper's numbers as data, each with the source in which it was seen. Numbers that were not seen are left out."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Number(Part):
     """``[STUDY.RUN.COLUMN]`` of ``published.toml``."""
 
     value: float
-    """In the unit of the column."""
+    """Value in the unit of the column."""
     source: Annotated[str, Field(min_length=1)]
-    """Where it was seen."""
+    """Source in which it was seen."""
 
 
 @cache
 def published() -> Mapping[tuple[str, str, str], Number]:
-    """Every number by study, run and column.
+    """Return every number by study, run and column.
 
     >>> published()["table-1", "cifar10-bntt", "accuracy"].value
     90.5
@@ -41,6 +41,6 @@ def published() -> Mapping[tuple[str, str, str], Number]:
 
 
 def paper_cell(study: str, run: str, column: str) -> dict[str, Any]:
-    """What stands in the paper's cell: its number with the source, or that none is available."""
+    """Make the paper's cell: its number with the source, or a note that none is available."""
     found = published().get((study, run, column))
     return dict(NOT_AVAILABLE) if found is None else {"value": found.value, "source": found.source}

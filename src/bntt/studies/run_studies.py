@@ -1,4 +1,4 @@
-"""Studies from their files to their results: what is missing is made, what there is is read, the result is written."""
+"""Studies from files to results: make the missing runs, read the existing ones, write the result."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from bntt.studies.workers import Outcome
 
 @dataclass(frozen=True)
 class Places:
-    """The folders in which studies find and leave things."""
+    """Folders from which studies read and to which they write."""
 
     pool: Path = Path("runs/pool")
     results: tuple[Path, ...] = ()
-    """Folders that are searched for kept runs, besides the pool; nothing is written there."""
+    """Folders searched for kept runs, besides the pool; nothing is written there."""
     out: Path = Path("runs/studies")
     data: Mapping[str, str] = field(default_factory=dict)
     """``data.root`` by the name of the dataset."""
     precision: str = "fp32"
-    """Of the gradients of what is made."""
+    """Precision of the gradients in new runs."""
 
     @property
     def folders(self) -> list[Path]:
@@ -43,19 +43,19 @@ class Places:
 
 @dataclass(frozen=True)
 class Planned:
-    """Some studies at one setting, and all that they need."""
+    """Studies at one setting, and everything that they need."""
 
     setting: SettingName
     studies: tuple[tuple[Study, tuple[PlannedRun, ...]], ...]
     items: tuple[Item, ...]
 
     def left(self) -> list[Item]:
-        """List the items that are to be worked at."""
+        """List the items that still need work."""
         return [item for item in self.items if item.action not in ("reuse", "cannot")]
 
 
 def plan(studies: Sequence[Study], setting: SettingName, places: Places) -> Planned:
-    """Plan some studies: what they need, and what there is of it. Data that lies where it is looked for is prepared.
+    """Plan some studies: their needs, and the parts that exist. Data found in its usual places is prepared.
 
     Raises:
         RecipeError: if a study or a recipe of it cannot be used, or a folder of results is not there.
@@ -71,7 +71,7 @@ def plan(studies: Sequence[Study], setting: SettingName, places: Places) -> Plan
 
 
 def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
-    """Prepare every dataset once, where its files are known; that one is missing is told by its items."""
+    """Prepare every dataset once, where its files are known; items report a missing one."""
     seen = set()
     for _, runs in planned:
         for run in runs:
@@ -91,10 +91,10 @@ def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
 
 
 def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], device: str = "cpu") -> list[StudyResult]:
-    """Collect the result of every study, from all that there is now.
+    """Collect the result of every study, from everything that exists now.
 
     Args:
-        outcomes: of the work, for what to say of starts that are not there.
+        outcomes: of the work, to explain missing starts.
     """
     decide(planned.items, places.folders)
     told = {outcome.item.identity: outcome for outcome in outcomes}
@@ -123,7 +123,7 @@ def _found(item: Item, start: Start, told: Mapping[str, Outcome]) -> StartFound:
 
 
 def pack_results(results: Sequence[StudyResult], folder: Path) -> list[Path]:
-    """Keep each result for good: a summary ``NAME.json``, and the runs behind it, without weights, as one archive.
+    """Archive each result: a summary ``NAME.json``, and the runs behind it, without weights, as one archive.
 
     Raises:
         OSError: if something cannot be written.
@@ -141,7 +141,7 @@ def pack_results(results: Sequence[StudyResult], folder: Path) -> list[Path]:
 
 
 def write_results(results: Sequence[StudyResult], places: Places) -> list[Path]:
-    """Draw and keep every result; returns the files.
+    """Draw and write every result; return the files.
 
     Raises:
         OSError: if something cannot be written.

@@ -1,4 +1,4 @@
-"""What a study comes to at one setting: every start of every run as a recipe, with the measures that it needs."""
+"""The plan of a study at one setting: every start of every run as a recipe, with the measures that it needs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Start:
     run: str
     seed: int
     recipe: Recipe
-    """With its seed; without the place of the ANN that it begins with, which is not known yet."""
+    """Recipe with its seed; without the place of the ANN that it begins with, which is not known yet."""
     recipe_name: str
     measures: Mapping[str, Measure]
-    """That this network can be measured by."""
+    """Measures that apply to this network."""
     begins_with: str
-    """A run of the study, of the same seed; "" of none."""
+    """Run of the study, of the same seed, that it begins with; "" if none."""
     trained: bool
 
 
@@ -51,11 +51,11 @@ class PlannedRun:
 def plan_study(
     study: Study, setting: SettingName, places: Mapping[str, str] | None = None, precision: str = "fp32"
 ) -> list[PlannedRun]:
-    """Every run of a study at a setting.
+    """Plan every run of a study at a setting.
 
     Args:
         places: of datasets, ``data.root`` by ``data.name``.
-        precision: of gradients, "bf16-grad" where the machine has it; not part of what a run is.
+        precision: of gradients, "bf16-grad" where the machine has it; not part of a run's identity.
 
     Raises:
         RecipeError: if the study has no such setting, or an override does not fit its recipe.
@@ -94,18 +94,18 @@ def _starts(
 
 
 def _place(study: Study, recipe: str) -> str | Path:
-    """A recipe that comes with the package by its name, one of the user's beside the study."""
+    """Locate a recipe: one of the package by its name, one of the user's beside the study."""
     if recipe in names_in("runs/recipes") or study.folder is None:
         return recipe
     return study.folder / recipe
 
 
 NARROWEST = 1e-3
-"""Width of the networks whose norms are looked at: a channel a layer."""
+"""Width of the networks built to inspect their norms: one channel per layer."""
 
 
 def same_runs(runs: Sequence[PlannedRun]) -> dict[str, str]:
-    """Of every run that is another by definition, the first of its kind; of no other run anything."""
+    """Map every run that equals an earlier one by definition to the first of its kind."""
     first: dict[str, str] = {}
     found: dict[str, str] = {}
     for run in runs:
@@ -117,10 +117,10 @@ def same_runs(runs: Sequence[PlannedRun]) -> dict[str, str]:
 
 
 def definition(recipe: Recipe, begins_with: str = "") -> str:
-    """A digest of what a recipe computes, whatever its norm is called and whichever its seed is.
+    """Compute a digest of a recipe's computation, regardless of the name of its norm and of its seed.
 
     Args:
-        begins_with: what stands for the run whose network it begins with.
+        begins_with: a stand-in for the run whose network it begins with.
 
     >>> from bntt.runs.recipe.file import load_recipe
     >>> tdbn, pooled = (load_recipe("demo", [f"network.norm={norm}"]) for norm in ("tdbn", "bn-pooled"))
@@ -132,7 +132,7 @@ def definition(recipe: Recipe, begins_with: str = "") -> str:
 
 
 def _norms(recipe: Recipe) -> list[str]:
-    """What the norm of every layer does; its name alone where the network cannot be built."""
+    """Describe the norm of every layer; by its name alone if the network cannot be built."""
     options = {**builder_options(recipe), "width": NARROWEST, "num_classes": 1}
     try:
         network = MODELS[recipe.network.name](**options)
@@ -143,7 +143,7 @@ def _norms(recipe: Recipe) -> list[str]:
 
 
 def _does(norm: nn.Module, name: str) -> str:
-    """What one norm does."""
+    """Describe the function of one norm."""
     if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
         return name
     return repr((replace(norm.method, name=""), norm.scale, norm.eps, norm.momentum))

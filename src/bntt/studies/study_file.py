@@ -1,4 +1,4 @@
-"""A study as it is read: one table or figure, its runs at two sizes, and what is claimed of them."""
+"""A study as it is read: one table or figure, its runs at two sizes, and the claims about them."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_f
 from bntt.studies.study_schema import FIGURES, SETTINGS, Column, FigurePart, Head, Place, RunPart, Setting, SettingName
 
 LARGEST = 1 << 18
-"""Bytes of a study's file."""
+"""Largest size of a study's file, in bytes."""
 TABLES = ("settings", "measures", "runs", "table", "figures", "claims")
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study's file says, every name in it resolved."""
+    """Content of a study's file, with every name in it resolved."""
 
     name: str
     title: str
     about: str
     folder: Path | None
-    """Where its file is, beside which its recipes may be; None of one that comes with the package."""
+    """Folder of its file, which may hold its recipes; None for one that comes with the package."""
     settings: Mapping[SettingName, Setting]
     measures: Mapping[str, Measure]
-    """By the names that runs and columns use."""
+    """Measures by the names that runs and columns use."""
     runs: tuple[RunPart, ...]
     table: tuple[Column, ...]
     figures: tuple[FigurePart, ...]
     claims: tuple[Claim, ...]
 
     def runs_at(self, setting: SettingName) -> list[RunPart]:
-        """Those that are made at a setting."""
+        """Return the runs that are made at a setting."""
         return [run for run in self.runs if not run.only or setting in run.only]
 
     def measures_of(self, run: RunPart) -> list[str]:
-        """Their names, those of all first."""
+        """Return the names of a run's measures, those of all runs first."""
         return list(dict.fromkeys([*(self.of_all if run.trained else ()), *run.measures]))
 
     of_all: tuple[str, ...] = ()
 
 
 def study_names() -> list[str]:
-    """The studies that come with the package."""
+    """List the studies that come with the package."""
     return names_in("studies/studies")
 
 
 def load_study(source: str | Path) -> Study:
-    """A study by the name of one that comes with the package, or by the path of a TOML file.
+    """Load a study by its name in the package, or by the path of a TOML file.
 
     Raises:
         RecipeError: on an unknown name, bad TOML, an unknown key or name (with the nearest known one) or a bad value.
@@ -108,7 +108,7 @@ def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None
 
 
 def measure_of(column: Column) -> str:
-    """The name of the measure that a column is read from.
+    """Return the name of the measure that a column is read from.
 
     Raises:
         RecipeError: if there is no such metric.
@@ -146,7 +146,7 @@ def _settings(values: Mapping[str, Any]) -> Iterator[tuple[SettingName, Setting]
 
 
 def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
-    """Those with a table, and every kind as it is usually asked under its own name."""
+    """Yield the measures with a table, then every kind with default arguments under its own name."""
     kinds = [*dict.fromkeys((*MEASUREMENTS, *KINDS))]
     for kind in kinds:
         if kind not in (EVALUATE, "retiming"):
@@ -208,7 +208,7 @@ def _check_columns(study: Study) -> None:
 
 
 def _check_names(study: Study) -> None:
-    """Runs and columns that claims and figures name."""
+    """Check the runs and columns that claims and figures name."""
     runs, columns = [run.name for run in study.runs], [column.key for column in study.table]
     users: Sequence[tuple[str, tuple[list[str], list[str]]]] = [
         *((f"claims {n}", claim.uses()) for n, claim in enumerate(study.claims, start=1)),

@@ -1,4 +1,4 @@
-"""The result of a study, as ``result.json`` has it: every number with its starts, and a verdict on each claim."""
+"""The result of a study, the content of ``result.json``: every number with its starts, and a verdict on each claim."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ EVALUATION = measure_from(EVALUATE, {})
 
 @dataclass(frozen=True)
 class StartFound:
-    """One start after all work: its state, and what was measured."""
+    """One start after all work: its state and its measurements."""
 
     start: Start
     state: str
-    """"done", "failed" or "not run"."""
+    """State: "done", "failed" or "not run"."""
     why: str = ""
     kept: KeptRun | None = None
     identity: str = ""
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What was measured, as JSON has it, by the names of the study."""
+    """Measurements as JSON values, by their names in the study."""
     records: dict[str, Result | None] = field(default_factory=dict, init=False, compare=False)
-    """The same as records, once they were asked for."""
+    """The same as records, cached when first read."""
 
     def record(self, name: str) -> Result | None:
-        """Read the record of a measure; None where it is not there, or was kept by a version that measured less."""
+        """Read the record of a measure; None if it is missing, or was kept by a version that measured less."""
         if name in self.numbers and name not in self.records:
             measure = EVALUATION if name == EVALUATE else self.start.measures[name]
             self.records[name] = None
@@ -53,17 +53,17 @@ class StartFound:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study at a setting, with everything that was found."""
+    """Study at a setting, with all results."""
 
     study: Study
     setting: SettingName
     runs: tuple[PlannedRun, ...]
     found: Mapping[tuple[str, int], StartFound]
-    """By run and seed."""
+    """Starts by run and seed."""
     device: str = "cpu"
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
-        """Read the number of one start in a column; None where there is none that is finite."""
+        """Read the number of one start in a column; None if it has no finite one."""
         record = self.found[run, seed].record(measure_of(column))
         if record is None:
             return None
@@ -96,7 +96,7 @@ def directory_of(study: str, setting: SettingName, root: Path) -> Path:
 
 
 def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[str, str]] = ()) -> Path:
-    """Keep a result as ``result.json``, whole or not at all.
+    """Write a result as ``result.json``, whole or not at all.
 
     Raises:
         OSError: if it cannot be written.
@@ -135,9 +135,9 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
 
 
 def summary_of(result: StudyResult) -> dict[str, Any]:
-    """Shorten a result to what people read: tables, claims, and of every start what it ran on.
+    """Shorten a result to the parts people read: tables, claims, and the environment of every start.
 
-    What was measured on each start is in the archive beside it, and when it was written down makes no difference.
+    The measurements of each start are in the archive beside it, and the time of writing makes no difference.
     """
     values = as_json(result)
     for run in values["runs"]:
@@ -147,7 +147,7 @@ def summary_of(result: StudyResult) -> dict[str, Any]:
 
 
 def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> bool:
-    """Whether a run, or a number of one, is of few starts: of those that were done, however many were planned."""
+    """Return True if a run, or a number of one, has few starts, counting those done and not those planned."""
     done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
     return min([*done, *(len(values) for values in numbers.values() if values)], default=0) < FEW
 
@@ -190,7 +190,7 @@ def _start(found: StartFound) -> dict[str, Any]:
 
 
 def _without_places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What was measured, without the folder of this machine that an ANN lay in."""
+    """Copy the measurements without the path of an ANN's folder on this machine."""
     made = values.get("conversion")
     if not made:
         return dict(values)
@@ -210,14 +210,14 @@ def _row(
 
 
 def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:
-    """The label of the run that this one is by definition; nothing where it is none."""
+    """Return the label of the run that this one equals by definition; nothing if there is none."""
     if run.name not in same:
         return {}
     return {"same_as": next(one.label for one in result.runs if one.name == same[run.name])}
 
 
 def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
-    """Mean, deviation and Student's interval over the starts; None where nothing was run."""
+    """Compute mean, deviation and Student's interval over the starts; None if nothing was run."""
     if not values:
         return None
     found, digits = Summary(tuple(values)), metric_of(column.metric).metric.digits
@@ -234,7 +234,7 @@ def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
 
 
 def text_of(found: Summary, digits: int) -> str:
-    """Mean and deviation as a table shows them.
+    """Format mean and deviation for a table.
 
     >>> text_of(Summary((87.4, 87.6)), 1), text_of(Summary((6380.0,)), 0)
     ('87.5 ± 0.1', '6,380')

@@ -19,30 +19,30 @@ Seeds = list[Annotated[int, Field(ge=0, lt=1 << 63)]]
 
 
 class Setting(Part):
-    """``[settings.paper]`` and ``[settings.small]``: at which size all runs of a study are made."""
+    """``[settings.paper]`` and ``[settings.small]``: the size at which all runs of a study are made."""
 
     recipe: str = ""
-    """Of every run that has none of its own: a name from `bntt list recipes`, or a TOML file, beside the study's or by
-    its whole path."""
+    """Recipe of every run that has none of its own: a name from `bntt list recipes`, or a TOML file, relative to the
+    study's folder or by its absolute path."""
     set: list[str] = Field(default=[])
-    """What is put over that recipe, as `bntt train -s`: "table.key=value" each."""
+    """Overrides of that recipe, as in `bntt train -s`: "table.key=value" each."""
     seeds: Annotated[Seeds, Field(min_length=1)] = Field(default=[0, 1, 2])
-    """Of the starts of every run."""
+    """Seeds of the starts of every run."""
     about: str = ""
-    """What a reader should know of this size."""
+    """Note for the reader about this size."""
 
 
 class Place(Part):
-    """``[runs.paper]`` and ``[runs.small]``: what a run has of its own at one setting."""
+    """``[runs.paper]`` and ``[runs.small]``: a run's own values at one setting."""
 
     recipe: str = ""
-    """Instead of the setting's; the setting's `set` is then not put over it."""
+    """Recipe in place of the setting's; the setting's `set` is then not applied to it."""
     set: list[str] = Field(default=[])
-    """Beside the run's."""
+    """Overrides in addition to the run's."""
     seeds: Seeds = Field(default=[])
-    """Instead of the setting's."""
+    """Seeds in place of the setting's."""
     label: str = ""
-    """Instead of the run's."""
+    """Label in place of the run's."""
 
 
 class RunPart(Part):
@@ -50,22 +50,22 @@ class RunPart(Part):
 
     name: Name
     label: str = ""
-    """What it is called in tables and figures; its name by default."""
+    """Label in tables and figures; its name by default."""
     set: list[str] = Field(default=[])
-    """What is put over the setting's recipe, as `bntt train -s`."""
+    """Overrides of the setting's recipe, as in `bntt train -s`."""
     begins_with: str = ""
-    """The run of the study whose network of the same seed it begins with (`convert.ann`)."""
+    """Run of the study whose network of the same seed it begins with (`convert.ann`)."""
     trained: bool = True
-    """False: there is nothing to train, its measures (of the kind "stability") train by themselves."""
+    """False if there is nothing to train: its measures (of the kind "stability") train by themselves."""
     measures: list[str] = Field(default=[])
-    """Of this run, beside those of all."""
+    """Measures of this run, in addition to those of all."""
     only: list[SettingName] = Field(default=[])
-    """At these settings; [] is at all."""
+    """Settings that include this run; [] for all."""
     paper: Place = Place()
     small: Place = Place()
 
     def at(self, setting: SettingName) -> Place:
-        """Find what it has of its own at a setting."""
+        """Return its own values at a setting."""
         return self.paper if setting == "paper" else self.small
 
 
@@ -73,27 +73,27 @@ class Column(Part):
     """``[[table]]``: a number of every run."""
 
     key: Name
-    """By which claims and figures name it."""
+    """Key by which claims and figures name it."""
     metric: str
-    """What it is: a name of the dictionary of metrics, which docs/studies.md lists."""
+    """Metric that it shows: a name of the dictionary of metrics, listed in docs/studies.md."""
     title: str = ""
-    """The head of the column; the metric's own by default."""
+    """Head of the column; the metric's own by default."""
     measure: str = ""
-    """The measure that it is read from, where the study has several of one kind."""
+    """Measure that it is read from, where the study has several of one kind."""
     at: float | None = None
-    """Of metrics that are read at a place: σ, ε in 1/255, or a number of steps."""
+    """Place at which a metric is read, if it has one: σ, ε in 1/255, or a number of steps."""
     shown: bool = True
-    """False: for claims and figures alone."""
+    """False if it serves claims and figures alone."""
 
 
 class Head(Part):
-    """The rest of a study's file: what it is about, and what all of its runs are measured by."""
+    """Rest of a study's file: its subject, and the measures of all its runs."""
 
     title: Annotated[str, Field(min_length=1)]
     about: Annotated[str, Field(min_length=1)]
-    """What the paper says, and what is compared with what."""
+    """Statement of the paper, and the comparison that tests it."""
     measures_of_all: list[str] = Field(default=[])
-    """Names of measures that every trained run has; a kind that is measured as it is by default needs no table."""
+    """Names of measures that every trained run has; a kind with default arguments needs no table."""
 
 
 class FigurePart(Part):
@@ -102,30 +102,30 @@ class FigurePart(Part):
     kind: str
     title: Annotated[str, Field(min_length=1)]
     alt: Annotated[str, Field(min_length=1)]
-    """What it shows, for whoever does not see it."""
+    """Description of the picture for readers who cannot see it."""
     runs: list[str] = Field(default=[])
-    """[] is all that have what it needs."""
+    """Runs in the picture; [] for all that have the numbers."""
     measure: str = ""
-    """What it is drawn from, where the study has several of one kind."""
+    """Measure that it is drawn from, where the study has several of one kind."""
     reads: ClassVar[str] = ""
-    """The kind of measure that it is drawn from; "" for a column of the table."""
+    """Kind of measure that it is drawn from; "" for a column of the table."""
 
     def columns(self) -> list[str]:
         """List the columns of the table that it draws."""
         return []
 
     def uses(self) -> tuple[list[str], list[str]]:
-        """The runs and the columns that it names."""
+        """Return the runs and the columns that it names."""
         return self.runs, self.columns()
 
     @property
     def source(self) -> str:
-        """The name of the measure."""
+        """Return the name of the measure."""
         return self.measure or self.reads
 
 
 class Bars(FigurePart):
-    """A column of every run: the mean over the starts, and each start as a point."""
+    """Column of every run: the mean over the starts, and each start as a point."""
 
     kind: Literal["bars"]
     column: str
@@ -136,13 +136,13 @@ class Bars(FigurePart):
 
 
 class Scatter(FigurePart):
-    """Two columns against each other, a point a start."""
+    """Two columns against each other, one point per start."""
 
     kind: Literal["scatter"]
     x: str
     y: str
     logarithmic: bool = False
-    """The axis along."""
+    """True for a logarithmic horizontal axis."""
 
     def columns(self) -> list[str]:
         return [self.x, self.y]
@@ -154,11 +154,11 @@ class OverTime(FigurePart):
     kind: Literal["over-time"]
     reads: ClassVar[str] = "evaluate"
     logarithmic: bool = False
-    """The axis of steps."""
+    """True for a logarithmic axis of steps."""
 
 
 class Layers(FigurePart):
-    """Something of every layer over time, a panel a run, mean over the starts."""
+    """Quantity of every layer over time, one panel per run, mean over the starts."""
 
     kind: Literal["layers"]
     reads: ClassVar[str] = "activity"
@@ -195,7 +195,7 @@ class Bounds(FigurePart):
 
 
 class Drifts(FigurePart):
-    """Distance of each layer's input from the mean that is held for it, by step, a panel a run."""
+    """Distance of each layer's input from the mean that is held for it, by step, one panel per run."""
 
     kind: Literal["drift"]
     reads: ClassVar[str] = "drift"
@@ -216,7 +216,7 @@ class Membrane(FigurePart):
 
 
 class Failures(FigurePart):
-    """The share of starts that failed against the learning rate, a panel a network."""
+    """Share of starts that failed against the learning rate, one panel per network."""
 
     kind: Literal["failures"]
     reads: ClassVar[str] = "stability"
@@ -236,4 +236,4 @@ FIGURES: dict[str, type[FigurePart]] = {
     "membrane": Membrane,
     "failures": Failures,
 }
-"""By name."""
+"""Figure classes by name."""

@@ -1,4 +1,4 @@
-"""The work of some studies: every start once, however many of them want it, and what there is of it."""
+"""The work of some studies: every start once, however many of them need it, and the parts that exist."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ Action = Literal["reuse", "adopt", "measure", "train", "cannot"]
 
 @dataclass
 class Item:
-    """A start that is wanted, with all measures that any study wants of it."""
+    """Required start, with all measures that any study needs of it."""
 
     identity: str
     start: Start
     ann: Item | None
-    """That it begins with."""
+    """Item whose ANN it begins with."""
     sums: Mapping[str, str] | None
-    """Of its data; None where it is not here."""
+    """Checksums of its data; None if the data is not here."""
     measures: dict[str, Measure] = field(default_factory=dict)
-    """By their digests."""
+    """Measures by their digests."""
     wanted_by: list[str] = field(default_factory=list)
     action: Action = "cannot"
     why: str = ""
     kept: KeptRun | None = None
     missing: list[Measure] = field(default_factory=list)
     weights: bool = False
-    """Whether another item begins with its weights."""
+    """True if another item begins with its weights."""
     damaged: str = ""
-    """What is wrong with its data."""
+    """Fault in its data; "" if there is none."""
 
     @property
     def recipe(self) -> Recipe:
@@ -63,26 +63,26 @@ class Item:
 
     @property
     def place(self) -> str:
-        """The name of its directory in the pool."""
+        """Return the name of its directory in the pool."""
         return place_of(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
 
     @property
     def work(self) -> float:
-        """The size of its training: epochs times steps times channels."""
+        """Return the size of its training: epochs times steps times channels."""
         network = self.recipe.network
         return max(self.recipe.train.epochs, 0.5) * network.num_steps * max(network.width, 0.25)
 
     @property
     def called(self) -> str:
-        """For messages: the first study that wants it."""
+        """Return its name for messages: that of the first study that needs it."""
         return self.wanted_by[0] if self.wanted_by else self.place
 
 
 def items_of(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[Item]:
-    """List every start of some studies once, those that others begin with before them.
+    """List every start of some studies once, each after the one that it begins with.
 
     Args:
-        plans: of each study its name and what is planned.
+        plans: the name and the planned runs of each study.
     """
     found: dict[str, Item] = {}
     sums: dict[str, tuple[Mapping[str, str] | None, str]] = {}
@@ -104,7 +104,7 @@ def items_of(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[Item]:
 def _data(
     recipe: Recipe, known: dict[str, tuple[Mapping[str, str] | None, str]]
 ) -> tuple[Mapping[str, str] | None, str]:
-    """Checksums of a recipe's data, and what is wrong with it; asked for once."""
+    """Return the checksums of a recipe's data, and the fault in it; looked up once."""
     key = repr((recipe.data.name, recipe.data.root, recipe.data.order, recipe.data.frames, recipe.network.num_steps))
     if key not in known:
         try:
@@ -115,9 +115,9 @@ def _data(
 
 
 def decide(items: Sequence[Item], folders: Sequence[Path]) -> None:
-    """Say of every item what there is of it in some folders, the pool first, and what is left to do.
+    """Set on every item which parts of it exist in some folders, the pool first, and which work is left.
 
-    What begins with an ANN is looked at before the ANN: only where it must be made are the ANN's weights needed.
+    An item that begins with an ANN comes before the ANN: the ANN's weights are needed only if the item must be made.
     """
     index: dict[str, list[KeptRun]] = {}
     for run in kept_runs(folders):
@@ -131,7 +131,7 @@ def decide(items: Sequence[Item], folders: Sequence[Path]) -> None:
 
 
 def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
-    """Take the best of what was kept of an item, or say why none will do."""
+    """Choose the best kept run for an item, or record why none will do."""
     fitting, reasons = list[KeptRun](), list[str]()
     for run in kept:
         if run.unfinished:
@@ -166,7 +166,7 @@ def _missing(item: Item, run: KeptRun) -> list[Measure]:
 
 
 def _rank(item: Item, run: KeptRun, pool: Path) -> tuple[bool, bool, bool, int]:
-    """Complete before incomplete, with weights where they are needed, in the pool before elsewhere."""
+    """Rank complete before incomplete, with weights where needed first, in the pool before elsewhere."""
     missing = _missing(item, run)
     short = bool(missing) or (item.weights and not run.has_weights)
     return short, short and not run.has_weights, run.path.parent.resolve() != pool.resolve(), len(missing)
@@ -181,15 +181,15 @@ def _lacking(item: Item) -> str:
 
 
 Job = dict[str, Any]
-"""The work of one process, as JSON has it."""
+"""Work of one process, as a JSON object."""
 
 
 def jobs_of(item: Item, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
-    """Yield each job of an item with a word for messages; the next one is asked for when the last has succeeded.
+    """Yield each job of an item with a word for messages; ask for the next one when the last has succeeded.
 
     Raises:
         OSError: if a file between them cannot be read or written.
-        ValueError: if what a measurement wrote is no JSON.
+        ValueError: if the file of a measurement is not JSON.
     """
     run = pool / item.place
     if item.action == "reuse":
@@ -214,7 +214,7 @@ def jobs_of(item: Item, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
 
 
 def _measuring(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
-    """A measurement as a job, and the file that it will write."""
+    """Make a job of a measurement, and name the file that it will write."""
     folder, source = run, run
     if measure.needs == "recipe":  # a folder of its own for every way to ask: cells of other settings would be refused
         folder, source = run / f"{measure.kind}-{measure.digest}", run / "recipe.toml"
@@ -224,7 +224,7 @@ def _measuring(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
 
 
 def _with_ann(item: Item, pool: Path) -> Recipe:
-    """The recipe of an item, with the place of the ANN that it begins with."""
+    """Return the recipe of an item, with the place of the ANN that it begins with."""
     if item.ann is None:
         return item.recipe
     kept, own = item.ann.kept, pool / item.ann.place
@@ -233,7 +233,7 @@ def _with_ann(item: Item, pool: Path) -> Recipe:
 
 
 def _copy(source: Path, target: Path, made: Path) -> None:
-    """A run with its best weights, into the pool: whole, or not there."""
+    """Copy a run with its best weights into the pool: whole, or not at all."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(made, ignore_errors=True)
     shutil.copytree(source, made, ignore=shutil.ignore_patterns("step-*", "lock*", "events.out*", "*.png"))
@@ -241,7 +241,7 @@ def _copy(source: Path, target: Path, made: Path) -> None:
 
 
 def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
-    """The directory of what trains by itself: its recipe and where it is made."""
+    """Write the directory of an untrained run: its recipe and its environment."""
     run.mkdir(exist_ok=True)
     write_whole(run / "recipe.toml", dump_recipe(recipe).encode())
     facts = {
@@ -255,7 +255,7 @@ def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
 
 
 def _keep(run: Path, measure: Measure, written: Path, began: float) -> None:
-    """Keep what was measured, beside what was asked for."""
+    """Keep a measurement together with its arguments."""
     values = read_json(written)
     facts, evaluation = environment(), find_object(run / "evaluation.json") or {}
     kept = {

@@ -1,7 +1,7 @@
-"""Do what studies need: each start in processes of its own, several at once, whatever becomes of the others.
+"""Runner of studies' work: each start in processes of its own, several at once, isolated from others' failures.
 
-What is done is in files, whole or not there at all, so that a kill at any moment costs what was under way; the same
-command goes on. A start is worked at by one process in all: who holds ``locks/<place>`` in the pool.
+Results are files, written whole or not at all, so that a kill at any moment costs only the work in progress; the same
+command resumes. Only one process works on a start: the holder of ``locks/<place>`` in the pool.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ LOCKED = 75
 """Exit code: another process works there."""
 POLL = 0.05
 RETRY = 3.0
-"""Seconds until what another process holds is looked at again."""
+"""Seconds until a start that another process holds is checked again."""
 PATIENCE = 300.0
 """Seconds that a process which was asked to stop may take to save."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item."""
+    """Outcome of an item."""
 
     item: Item
     code: int
-    """0, or the exit code of what failed."""
+    """0, or the exit code of the failed process."""
     why: str
     seconds: float
     trained: bool
@@ -44,24 +44,24 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where and how it is done."""
+    """Environment and tools of the work."""
 
     pool: Path
     jobs: int = 1
     device: str = "cpu"
     tell: Callable[[str], None] = lambda text: None
     program: tuple[str, ...] = ()
-    """Starts a process that does the job it is given, as JSON in its last argument; see :mod:`bntt.cli.job`."""
+    """Command that starts a process and does the JSON job in its last argument; see :mod:`bntt.cli.job`."""
 
     @property
     def threads(self) -> str:
-        """Of each process."""
+        """Return the number of threads of each process."""
         return os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // self.jobs))
 
 
 @dataclass
 class _Running:
-    """An item that is being worked at."""
+    """Item in progress."""
 
     item: Item
     jobs: Iterator[tuple[str, Job]]
@@ -74,8 +74,8 @@ class _Running:
 
 
 def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
-    """Do what is left of every item, and give each as it ends; one that fails stops no other, but for those that begin
-    with it.
+    """Do the remaining work of every item, and yield each as it ends; a failure stops only the items that begin
+    with the failed one.
 
     Raises:
         KeyboardInterrupt, SystemExit: when asked to stop; the processes have saved and ended by then.
@@ -122,7 +122,7 @@ def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
 
 
 def _taken(item: Item, shop: Workshop) -> _Running | None:
-    """Take an item up; None while another process has it."""
+    """Start on an item; return None while another process has it."""
     lock = ExitStack()
     folder = shop.pool / "locks" / item.place
     folder.mkdir(exist_ok=True)
@@ -137,7 +137,7 @@ def _taken(item: Item, shop: Workshop) -> _Running | None:
 
 
 def _advance(one: _Running, shop: Workshop) -> Outcome | None:
-    """Look at an item's process; begin the next when it has ended. None while there is more to do."""
+    """Poll an item's process; begin the next when it has ended. Return None while there is more to do."""
     if one.process is not None:
         code = one.process.poll()
         if code is None:
@@ -188,7 +188,7 @@ def _last_line(log: Path) -> str:
 
 
 def _stop(running: Sequence[_Running]) -> None:
-    """Ask every process to save and end, and wait for it; whoever asks again does not wait."""
+    """Ask every process to save and end, and wait for it; a second request does not wait."""
     for one in running:
         if one.process is not None:
             one.process.send_signal(signal.SIGTERM)

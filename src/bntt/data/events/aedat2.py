@@ -18,72 +18,72 @@ MAGIC = b"#!AER-DAT"
 VERSION = b"#!AER-DAT2.0"
 HEADER_ENDS = b"#End Of ASCII Header"
 LONGEST_HEADER = 1 << 20
-"""Bytes; preferences that jAER writes into headers have some ten thousand."""
+"""Longest header in bytes; preferences that jAER writes into headers have some ten thousand."""
 WORDS = 8
-"""Bytes of an event."""
+"""Bytes per event."""
 NEIGHBOURS = 1_000_000
-"""Microseconds: less than this lies between two events that follow each other, of a sensor that sees or hisses."""
+"""Microseconds: upper bound on the gap between successive events of a working or noisy sensor."""
 NOT_TEXT = bytes(set(range(32)) - {9}) + b"\x7f"
 SIMULATED = "# This recording is simulated: no camera made it."
-"""The second line of what a simulator wrote."""
+"""Second line of a simulator's file."""
 LATEST = 1 << 32
-"""Microseconds that the file's clock can say."""
+"""Bound of the file's clock, in microseconds."""
 ORIENTATIONS = ("common", "raw")
 FALLING = ("refuse", "sort")
 
 
 @dataclass(frozen=True)
 class AddressLayout:
-    """Which bits of an address say what; bit 0 is the lowest."""
+    """Meaning of the bits of an address; bit 0 is the lowest."""
 
     name: str
     height: int
     width: int
     x: tuple[int, int]
-    """First bit, and how many."""
+    """First bit, and number of bits."""
     y: tuple[int, int]
     p: int
-    """The bit of the polarity."""
+    """Bit of the polarity."""
     other: int
-    """An address with one of these bits is no pixel's event."""
+    """Bits of addresses that are not pixel events."""
     never: int
     """Bits that are never set."""
     turned: bool
-    """Whether common readers turn it: x = width - 1 - Y, y = height - 1 - X, p = 1 - P."""
+    """True if common readers turn it: x = width - 1 - Y, y = height - 1 - X, p = 1 - P."""
 
 
 DVS128 = AddressLayout("DVS128", 128, 128, x=(1, 7), y=(8, 7), p=0, other=1 << 15, never=0xFFFF0000, turned=True)
 """Bit 0 P, 1-7 X, 8-14 Y; bit 15 is set for an edge at the camera's input."""
 DAVIS346 = AddressLayout("DAVIS", 260, 346, x=(12, 10), y=(22, 9), p=11, other=1 << 31 | 1 << 10, never=0, turned=False)
-"""Bit 31 is set for samples of images, 22-30 Y, 12-21 X, 11 P; bit 10 is set for what else is no pixel's event."""
+"""Bit 31 is set for samples of images, 22-30 Y, 12-21 X, 11 P; bit 10 is set for others without a pixel's event."""
 DAVIS240 = replace(DAVIS346, height=180, width=240)
-"""As :data:`DAVIS346`, of another sensor."""
+"""Layout of :data:`DAVIS346` for a smaller sensor."""
 
 
 def read_aedat2(
     path: Path, layout: AddressLayout = DVS128, *, orientation: str = "common", falling: str = "refuse"
 ) -> Events:
-    """The events of an AEDAT 2.0 file.
+    """Read the events of an AEDAT 2.0 file.
 
     A header line begins with "#", ends with a line feed and has no control characters in it; the header ends with the
-    line "#End Of ASCII Header". Without that line it ends where no such line follows, or before the first line from
+    line "#End Of ASCII Header". Without that line it ends where no header line follows, or before the first line from
     which on the bytes are a whole number of events of this layout, each less than a second from the next: for events
     may begin with the byte of "#" and look like text.
 
     Times are 32 bits and wrap round after 71 minutes: from each event to the next is the step of -2³¹ to 2³¹ - 1
-    microseconds that leads there. Words that are no pixel's events are left out and counted in ``left_out``.
+    microseconds that leads there. Words without a pixel's event are left out and counted in ``left_out``.
 
     Args:
-        orientation: "common" gives what common readers of CIFAR10-DVS give for the DVS128, ``x = 127 - Y``,
+        orientation: "common" gives the values of common readers of CIFAR10-DVS for the DVS128, ``x = 127 - Y``,
             ``y = 127 - X`` and ``p = 1 - P``, and for a DAVIS the address as it is; "raw" is always the address as it
             is. The camera counts its rows from below. Which of the two is upright was not verified on a recording, nor
             whether P = 1 is brighter in it.
-        falling: what to do where time falls: "refuse", or "sort" all events by time, those of one time as they come.
+        falling: handling of times that fall: "refuse", or "sort" all events by time, equal times in file order.
 
     Raises:
         DataError: naming file and byte, if the file is missing or no AEDAT 2.0, its header does not end, it ends within
             an event, it holds no event, an address is none of this layout or lies outside the sensor, or time falls.
-        ValueError: on an orientation or a way with falling times that there is not.
+        ValueError: on an unknown orientation or handling of falling times.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "one.aedat"
@@ -123,7 +123,7 @@ def read_aedat2(
 
 
 def _pixels(path: Path, address: np.ndarray, layout: AddressLayout, start: int) -> np.ndarray | None:
-    """Where the pixels' events are; None where all are."""
+    """Select the pixels' events; None if all words are."""
     bits = int(np.bitwise_or.reduce(address)) if len(address) else 0
     if bits & layout.never:
         event = int(((address & layout.never) != 0).argmax())
@@ -143,7 +143,7 @@ def _decode(t: np.ndarray, address: np.ndarray, layout: AddressLayout, orientati
 
 
 def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.ndarray]:
-    """X and Y as the addresses have them."""
+    """Extract X and Y from the addresses."""
     x, y = (
         ((address >> np.uint32(first)) & np.uint32((1 << count) - 1)).astype(np.uint16)
         for first, count in (layout.x, layout.y)
@@ -152,7 +152,7 @@ def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.n
 
 
 def unwrapped(clock: np.ndarray) -> np.ndarray:
-    """int64 times of a clock of 32 bits: every step is the one of -2³¹ to 2³¹ - 1 that leads to the next.
+    """Unwrap a clock of 32 bits to int64 times: every step is the one of -2³¹ to 2³¹ - 1 that leads to the next.
 
     >>> unwrapped(np.array([2**32 - 1, 3, 2], np.uint32)).tolist()
     [4294967295, 4294967299, 4294967298]
@@ -167,10 +167,10 @@ def unwrapped(clock: np.ndarray) -> np.ndarray:
 
 
 def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) -> int:
-    """Bytes of an AEDAT 2.0 file in front of its first event, as :func:`read_aedat2` says.
+    """Count the bytes of an AEDAT 2.0 file before its first event, as :func:`read_aedat2` defines.
 
     Raises:
-        DataError: if it does not begin as such a file, or its header does not end.
+        DataError: if it does not begin like AEDAT 2.0, or its header does not end.
     """
     if not content.startswith(VERSION):
         begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
@@ -197,12 +197,12 @@ def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) 
 
 
 def _among_lines(content: bytes, ends: Sequence[int], last: int, layout: AddressLayout) -> int | None:
-    """Where lines of a header have ended and what seems to be further lines, up to ``last``, is events instead."""
+    """Find the end of a header whose apparent further lines, up to ``last``, are events instead."""
     return next((place for place in ends if place < last and _are_events(content, place, last, layout)), None)
 
 
 def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) -> bool:
-    """Whether what begins at ``place`` can be events: those up to ``last``, and the one behind them where it is."""
+    """Return True if the bytes at ``place`` can be events: those up to ``last``, and the next one if it exists."""
     if (len(content) - place) % WORDS:
         return False
     whole = content[place : last + 2 * WORDS]
@@ -216,13 +216,13 @@ def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) ->
 
 
 def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
-    """A whole file, which :func:`~bntt.data.read_aedat2` reads as these events again ("common" orientation).
+    """Make a whole file, from which :func:`~bntt.data.read_aedat2` reads these events again ("common" orientation).
 
     Args:
         notes: lines of the header, in ASCII, each beginning with "#".
 
     Raises:
-        ValueError: if the sensor is no DVS128, a time is not 0 to 2³² - 1 microseconds, or a note is no such line.
+        ValueError: if the sensor is no DVS128, a time is not 0 to 2³² - 1 microseconds, or a note is no header line.
 
     >>> one = np.array([7], np.int64)
     >>> aedat2_bytes(Events(one, one, one * 2, one * 0, 128, 128))[-8:].hex()
@@ -244,10 +244,10 @@ def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
 
 
 def is_simulated(path: Path) -> bool:
-    """Whether a recording says in its header that it is simulated.
+    """Return True if a recording's header declares it simulated.
 
     Raises:
-        DataError: if it is missing or no file.
+        DataError: if it is missing or not a file.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "one.aedat"

@@ -1,6 +1,6 @@
 """AEDAT 4, as iniVation's DV writes it: read with the package ``aedat``, ``pip install "bntt[events]"``.
 
-What surrounds the packets is checked here first: the package is not made for damaged files, and may end the process.
+The structure around the packets is checked first: the package does not expect damaged files, and may end the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVENT = 16
 
 
 def read_aedat4(path: Path) -> Events:
-    """The events of an AEDAT 4 file with one stream of events; the sensor is the one that the file names.
+    """Read the events of an AEDAT 4 file with one stream of events; the sensor is the one that the file names.
 
     Raises:
         DataError: naming the file (and event), if it is missing, no AEDAT 4, damaged, has no stream of events or more
@@ -55,7 +55,7 @@ def read_aedat4(path: Path) -> Events:
 
 
 def _packets(path: Path, decoder: Any) -> Iterator[np.ndarray]:
-    """Those of events, as long as they are not too much for memory."""
+    """Yield the packets of events, as long as they fit in memory."""
     size = 0
     for packet in decoder:
         if "events" in packet:
@@ -66,7 +66,7 @@ def _packets(path: Path, decoder: Any) -> Iterator[np.ndarray]:
 
 
 def _check_container(path: Path, content: bytes) -> None:
-    """Version, header and the sizes of all packets: ``<stream> <size> <bytes>``, to the table of packets or the end."""
+    """Check version, header and all packets' sizes: ``<stream> <size> <bytes>``, to the table of packets or the end."""
     if not content.startswith(VERSION):
         begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
         raise DataError(f"{path} begins with {begins!r}, an AEDAT 4 file with {VERSION.decode().strip()!r}")
@@ -94,7 +94,7 @@ def _check_container(path: Path, content: bytes) -> None:
 
 
 def _header(header: bytes) -> tuple[bytes, int]:
-    """The description (XML) and the place of the table out of the flatbuffer of the header; -1 where none is named."""
+    """Read the description (XML) and the table's place from the header's flatbuffer; -1 if it names none."""
     (root,) = struct.unpack_from("<I", header)
     fields = root - struct.unpack_from("<i", header, root)[0]
     if not 0 <= fields <= len(header):

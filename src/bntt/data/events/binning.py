@@ -23,7 +23,7 @@ LARGEST_TABLE = 1 << 20
 
 @dataclass(frozen=True)
 class Counting:
-    """How events of a recording are counted in the cells of frames."""
+    """Counting of a recording's events in the cells of frames."""
 
     by: Literal["time", "count"] = "time"
     """The frames share a recording's "time" equally, or the "count" of its events."""
@@ -50,7 +50,7 @@ class FrameShape:
 
 @dataclass(frozen=True)
 class Binning(Counting, FrameShape):
-    """How events become frames.
+    """Conversion of events to frames.
 
     Raises:
         OptionError: on a choice that there is not, or a number below 1.
@@ -62,14 +62,14 @@ class Binning(Counting, FrameShape):
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of one recording."""
+    """Frames of one recording."""
 
     counts: Tensor
     """``[T, 2, H', W']``, uint8, or uint16 where a count is over 255; polarity 0 comes first."""
     saturated: int
-    """Events that are not in the frames, because their cell was full."""
+    """Events missing from the frames because their cell was full."""
     empty: float
-    """Share of the frames that have no event: where all events come at one time, or there are fewer than frames."""
+    """Share of frames without events: if all events come at one time, or there are fewer than frames."""
 
 
 def to_frames(events: Events, binning: Binning) -> Frames:
@@ -112,7 +112,7 @@ def to_frames(events: Events, binning: Binning) -> Frames:
 
 
 def time_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
-    """The first event of each step, and the number of events: step ``⌊(t - t_first)·T / duration⌋``.
+    """Return the first event of each step, and the number of events: step ``⌊(t - t_first)·T / duration⌋``.
 
     >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
     >>> time_edges(events, 5)
@@ -124,7 +124,7 @@ def time_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
 
 
 def count_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
-    """The first event of each step, and the number of events N: ``⌊step·N / T⌋``, so that steps differ by one at most.
+    """Return each step's first event, and the number of events N: ``⌊step·N / T⌋``; step sizes differ by at most one.
 
     >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
     >>> count_edges(events, 2)
@@ -137,7 +137,7 @@ EDGES: dict[str, Callable[[Events, int], Int[np.ndarray, "T_and_one"]]] = {"time
 
 
 def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
-    """Each event's place in a frame."""
+    """Return each event's place in a frame."""
     rows = np.arange(events.height) * binning.height // events.height * binning.width
     columns = np.arange(events.width) * binning.width // events.width
     planes = np.arange(2) * (binning.height * binning.width)

@@ -1,6 +1,6 @@
-"""Simulated recordings: an event camera in front of a picture that moves, and a folder of what it sees of a set.
+"""Simulated recordings: an event camera in front of a moving picture, and a folder of its recordings of a set.
 
-In the line of CIFAR10-DVS (Li et al. 2017), where a camera saw pictures move round a closed loop on a screen.
+Modelled on CIFAR10-DVS (Li et al. 2017), where a camera saw pictures move round a closed loop on a screen.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from bntt.io.files import digest_of_bytes
 from bntt.ops.random import Purpose, child_keys, normal, sample_keys, uniform
 
 RECORDINGS = 10_000
-"""As many as CIFAR10-DVS has."""
+"""Number of recordings in CIFAR10-DVS."""
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Of red, green and blue."""
+"""Weights of red, green and blue."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """The camera, and how the picture moves before it; all numbers are our choice."""
+    """Camera, and motion of the picture before it; all numbers are our choice."""
 
     size: int = 128
     """Rows and columns of the sensor, a DVS128's."""
     radius: float = 2.5
-    """Of the circle on which the picture moves, in pixels of the sensor."""
+    """Radius of the circle on which the picture moves, in pixels of the sensor."""
     loops: int = 2
     loop_us: int = 300_000
     """Microseconds of one loop."""
     pictures: int = 24
-    """A loop is cut into so many; between two of them a pixel's log intensity changes evenly."""
+    """Positions per loop; between two of them a pixel's log intensity changes evenly."""
     dark: float = 0.1
-    """What is added to intensities in [0, 1] before the logarithm: a screen's black is not without light."""
+    """Offset of intensities in [0, 1] before the logarithm: a screen's black still emits light."""
     threshold: float = 0.2
-    """The change of log intensity that is an event."""
+    """Change of log intensity that triggers an event."""
     mismatch: float = 0.03
-    """The standard deviation of the pixels' own thresholds, as a share of the threshold."""
+    """Standard deviation of the pixels' own thresholds, as a share of the threshold."""
     noise: float = 0.02
     """Share of the pixels that fire once without any change."""
     most: int = 20_000
-    """Events of a recording: a picture that would give more is seen with a higher threshold."""
+    """Most events of a recording: a picture that would give more is seen with a higher threshold."""
 
 
 CAMERA = Camera()
@@ -64,17 +64,17 @@ CAMERA = Camera()
 def simulate(
     image: UInt8[Tensor, "C H W"], *, seed: int = 0, index: int = 0, camera: Camera = CAMERA
 ) -> tuple[Events, float]:
-    """The recording of one picture, and the threshold that it was seen with.
+    """Simulate the recording of one picture, and return the threshold that it was seen with.
 
-    The picture fills the sensor and the circle around it, so that no edge of it is ever seen: of its longer side the
-    middle is taken. A pixel of intensity I keeps the log intensity ``L = log(dark + I)`` of its last event, and fires
+    The picture fills the sensor and the circle around it, so that its edges are never seen: its longer side is cropped
+    to the middle. A pixel of intensity I keeps the log intensity ``L = log(dark + I)`` of its last event, and fires
     whenever L has risen (polarity 1) or fallen (0) by its threshold since. Every picture begins at an angle of its own,
-    so that a time step says nothing about the direction of the movement. All that is random depends on seed and index
+    so that a time step says nothing about the direction of the movement. All randomness depends on seed and index
     alone.
 
     Args:
         image: gray or RGB.
-        seed: of angle, noise and the pixels' thresholds, which are the camera's, the same for every picture.
+        seed: of angle, noise and the pixels' thresholds, which belong to the camera and are the same for every picture.
         index: the picture's place in its set.
 
     >>> image = torch.zeros(1, 28, 28, dtype=torch.uint8)
@@ -102,14 +102,14 @@ def simulate(
 
 @lru_cache(maxsize=4)
 def _thresholds(seed: int, camera: Camera) -> Float32[np.ndarray, " P"]:
-    """Each pixel's own, as a share of the threshold; none is below a half."""
+    """Draw each pixel's own threshold, as a share of the threshold; none is below a half."""
     keys = sample_keys(seed, Purpose.SIMULATE, 1, torch.tensor([0]))
     own: np.ndarray = normal(keys, camera.size**2)[0].numpy()
     return np.maximum(1 + np.float32(camera.mismatch) * own, np.float32(0.5))
 
 
 def _loop(image: Tensor, angle: float, camera: Camera) -> Iterator[Float32[np.ndarray, "S S"]]:
-    """The intensities that the sensor sees, one after the other round the circle, from this angle."""
+    """Yield the intensities that the sensor sees, one after the other round the circle, from this angle."""
     margin = math.ceil(camera.radius) + 1
     wide = _enlarged(image, camera.size + 2 * margin)
     for number in range(camera.pictures):
@@ -123,7 +123,7 @@ def _loop(image: Tensor, angle: float, camera: Camera) -> Iterator[Float32[np.nd
 
 
 def _enlarged(image: Tensor, side: int) -> Float32[np.ndarray, "side side"]:
-    """Luminance in [0, 1] of the square in the picture's middle, that large."""
+    """Scale the luminance, in [0, 1], of the picture's middle square to this size."""
     pixels = image.float() / 255
     gray = torch.einsum("c,chw->hw", torch.tensor(LUMINANCE), pixels) if len(image) == 3 else pixels[0]
     short = min(gray.shape)
@@ -140,7 +140,7 @@ Fired = tuple[np.ndarray, np.ndarray, np.ndarray]
 def _crossings(
     logs: Float[np.ndarray, "pictures P"], thresholds: Float[np.ndarray, " P"], camera: Camera
 ) -> Iterator[Fired]:
-    """The events of every passage from a picture to the next, through all loops."""
+    """Yield the events of every passage from a picture to the next, through all loops."""
     kept, tick = logs[0].copy(), camera.loop_us / camera.pictures
     for number in range(camera.loops * camera.pictures):
         before, after = logs[number % camera.pictures], logs[(number + 1) % camera.pictures]
@@ -158,7 +158,7 @@ def _crossings(
 
 
 def _background(keys: Tensor, camera: Camera) -> Fired:
-    """A share of the pixels, each once, at any time and of any polarity."""
+    """Draw noise events: a share of the pixels, each once, at any time and of any polarity."""
     chance, when, which = (uniform(child_keys(keys, number), camera.size**2)[0].numpy() for number in (1, 2, 3))
     places = (chance < camera.noise).nonzero()[0]
     t = (when[places].astype(np.float64) * camera.loops * camera.loop_us).astype(np.int64)
@@ -175,19 +175,19 @@ def simulate_set(
     camera: Camera = CAMERA,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Record so many images, as many of each class as its share, each in a file of its own.
+    """Record ``count`` images, as many of each class as its share, each in a file of its own.
 
-    Everything goes to ``<folder>.part`` first, which is given its name when it is complete. What is there from an
-    earlier try is kept, where its header says that it is what would be written. The header of every file says that it
+    Everything goes to ``<folder>.part`` first, which is renamed when it is complete. Files from an
+    earlier try are kept if their header matches the one to be written. The header of every file says that it
     is simulated, from which image, with which seed and camera.
 
     Args:
         name: of the set of images.
-        seed: of the camera and of which images are taken.
-        progress: called with the recordings that are done, and all of them.
+        seed: of the camera and of the choice of images.
+        progress: called with the number of recordings done, and the total.
 
     Raises:
-        DataError: if the folder is there already, there are fewer images, or what an earlier try left is of others.
+        DataError: if the folder exists, there are fewer images, or an earlier try left other files.
 
     >>> import tempfile
     >>> from bntt.data import fashion_mnist_bundled
@@ -214,7 +214,7 @@ def simulate_set(
 
 
 def _paths(images: ImageSet, places: list[int], folder: Path, name: str) -> dict[int, Path]:
-    """The file of each image.
+    """Name the file of each image.
 
     Raises:
         DataError: if two classes would share a folder.
@@ -229,7 +229,7 @@ def _paths(images: ImageSet, places: list[int], folder: Path, name: str) -> dict
 
 
 def _as_folder(label: str) -> str:
-    """A class as a folder may be called on every system."""
+    """Turn a class name into a folder name that is valid on every system."""
     return re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.") or "class"
 
 
@@ -239,7 +239,7 @@ def _notes(name: str, image: Tensor, place: int, seed: int, camera: Camera) -> l
 
 
 def _begins(path: Path, notes: list[str]) -> bool:
-    """Whether this very recording is there."""
+    """Return True if this very recording exists."""
     if not path.is_file():
         return False
     start = "\r\n".join(["#!AER-DAT2.0", *notes, ""]).encode("ascii")
@@ -247,7 +247,7 @@ def _begins(path: Path, notes: list[str]) -> bool:
 
 
 def _write(path: Path, notes: list[str], image: Tensor, place: int, seed: int, camera: Camera) -> None:
-    """The file whole, or none."""
+    """Write the file whole, or not at all."""
     events, threshold = simulate(image, seed=seed, index=place, camera=camera)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".aedat.tmp")

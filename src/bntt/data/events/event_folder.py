@@ -1,6 +1,6 @@
-"""A folder of recordings, one sub-folder a class, made into frames once: a verified tensor file a part.
+"""A folder of recordings, one sub-folder per class, made into frames once: a verified tensor file per part.
 
-Recordings are read one at a time and frames written as they come, so neither needs to fit in memory.
+Recordings are read one at a time and frames written at once, so neither needs to fit in memory.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ def prepare_events(
     simulated: bool | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Manifest:
-    """Read every recording of ``root`` and write ``folder``: a tensor file a part, the split, the manifest.
+    """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest.
 
-    ``root`` has a folder a class, or ``train`` and ``test`` with those; without these two the parts are those of
-    :func:`split_recordings`. Classes are the folders' names in order. The manifest's ``details`` say how the frames
-    were made and count what is in them: events, those left out and saturated, the share of empty frames, the
-    recordings that come again within a part, and the bits of a cell. Its ``check`` is "simulated" where a recording
+    ``root`` has one folder per class, or ``train`` and ``test`` with those; without these two the parts are those of
+    :func:`split_recordings`. Classes are the folders' names in order. The manifest's ``details`` record the framing
+    and counts of the content: events, those left out and saturated, the share of empty frames, the
+    recordings repeated within a part, and the bits of a cell. Its ``check`` is "simulated" where a recording
     says so.
 
     Args:
         name: of the set, for the manifest and messages.
         test_share: of every class, where ``root`` has no parts of its own.
-        simulated: whether all recordings must be simulated, or none may be; None: as they are.
-        progress: called with the recordings that are done, and all of them.
+        simulated: True if all recordings must be simulated, False if none may be; None: either.
+        progress: called with the number of recordings done, and the total.
 
     Raises:
-        DataError: naming the file that is damaged, has no event, is none of this format, does not fit into frames, or
-            is against ``simulated``; or the recordings that are the same in both parts. Nothing is written then.
+        DataError: naming the file that is damaged, has no event, is of another format, does not fit into frames, or
+            violates ``simulated``; or the recordings that are the same in both parts. Nothing is written then.
     """
     files, split = _parts(root, kind, test_share)
     listed = _fingerprint(root, files)
@@ -98,15 +98,15 @@ def prepare_events(
 
 @dataclass
 class _Counted:
-    """What is counted while recordings become frames."""
+    """Counts made while recordings become frames."""
 
     events: int = 0
     left_out: int = 0
     saturated: int = 0
     simulated: int = 0
-    """Recordings."""
+    """Number of simulated recordings."""
     empty: float = 0.0
-    """Summed over recordings."""
+    """Share of empty frames, summed over recordings."""
     bits: dict[str, int] = field(default_factory=dict)
 
     def frames_of(self, events: Events, binning: Binning, path: Path) -> Tensor:
@@ -122,7 +122,7 @@ class _Counted:
 
 
 def load_events(folder: Path, manifest: Manifest) -> FrameSplits:
-    """The two parts, once they are verified; the files are mapped, and read in batches.
+    """Load and verify the two parts; the files are mapped, and read in batches.
 
     Raises:
         DataError: if a file is missing or has changed, or the split is not the one that the manifest names.
@@ -134,7 +134,7 @@ def load_events(folder: Path, manifest: Manifest) -> FrameSplits:
 
 
 def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:
-    """Whether a recording is simulated; refused where that is not as it must be."""
+    """Return True if a recording is simulated; refuse it if its origin is not the required one."""
     found = is_simulated(path)
     if simulated is not None and found != simulated:
         said, wanted = ("is", "a camera") if found else ("is not", "the simulator")
@@ -143,7 +143,7 @@ def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:
 
 
 def recordings_fingerprint(root: Path, kind: EventFormat) -> str:
-    """What the manifest of these recordings has as ``fingerprint``, found without reading them."""
+    """Compute the ``fingerprint`` in the manifest of these recordings, without reading them."""
     return _fingerprint(root, _parts(root, kind, TEST_SHARE)[0])
 
 
@@ -156,7 +156,7 @@ def _label(recording: str) -> str:
 
 
 def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, dict[str, Path]], RecordingSplit]:
-    """The files of each part by name, in order."""
+    """Return the files of each part by name, in order."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder: expected one with a folder of {kind.ending} files a class")
     places = {path.name.lower(): path for path in root.iterdir() if path.is_dir() and path.name.lower() in PARTS}
@@ -174,7 +174,7 @@ def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, 
 
 
 def _recordings(place: Path, kind: EventFormat) -> dict[str, Path]:
-    """The files below each class's folder, by class and name without its ending."""
+    """Return the files below each class's folder, by class and name without its ending."""
     found = dict[str, Path]()
     listing = folder_listing(place)
     for parts, file in listing.files:

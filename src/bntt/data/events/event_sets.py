@@ -1,4 +1,4 @@
-"""The sets of recordings by name, and how their recordings become frames."""
+"""The sets of recordings by name, and their conversion to frames."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ register(
 
 @dataclass(frozen=True)
 class Framing:
-    """How a set's recordings are read, and become frames."""
+    """Reading of a set's recordings, and their conversion to frames."""
 
     binning: Binning
     format: str = ""
-    """Out of ``EVENT_FORMATS``; "": the set's first."""
+    """Format out of ``EVENT_FORMATS``; "": the set's first."""
     sensor: tuple[int, int] | None = None
-    """Rows and columns, for "npz", which does not say them."""
+    """Rows and columns of the sensor, for "npz", which does not store them."""
 
     def of(self, name: str) -> tuple[str, EventFormat]:
-        """The format of a set, by name and as it is read.
+        """Return the name and the description of a set's format.
 
         Raises:
             DataError: if the set has no such format, or it needs a sensor, or has one already.
@@ -93,7 +93,7 @@ class Framing:
         return chosen, kind
 
     def tag(self, name: str) -> str:
-        """What sets the folder of these frames apart from others of the set.
+        """Return the tag that sets the folder of these frames apart from others of the set.
 
         >>> Framing(Binning(20, 42, 42)).tag("dvs-cifar10")
         '20x42x42-time-counts-widen-aedat2'
@@ -104,7 +104,7 @@ class Framing:
         return "-".join([size, self.binning.by, self.binning.cells, self.binning.beyond, chosen, *sensor])
 
     def flags(self) -> str:
-        """The framing as ``bntt data prepare`` takes it.
+        """Return the framing as flags of ``bntt data prepare``.
 
         >>> Framing(Binning(20, 42, 42, by="count")).flags()
         '--steps 20 --size 42 --by count'

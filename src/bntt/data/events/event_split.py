@@ -1,4 +1,4 @@
-"""A training and a test part for recordings that come without: fixed by their names alone, and never overlapping."""
+"""A training and a test part for recordings published without: fixed by their names alone, and never overlapping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bntt.data.events.recording import Events
 from bntt.io.files import digest_of_text, read_json
 
 TEST_SHARE = 0.1
-"""9,000 and 1,000 of CIFAR10-DVS."""
+"""Share of test recordings: 9,000 and 1,000 of CIFAR10-DVS."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class RecordingSplit:
 
     @property
     def sha256(self) -> str:
-        """Of both lists: two splits are the same where it is."""
+        """SHA-256 of both lists: equal for equal splits."""
         lines = [f"{part} {name}\n" for part in ("train", "test") for name in getattr(self, part)]
         return digest_of_text("".join(lines))
 
 
 def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> RecordingSplit:
-    """The same share of every class for testing: those whose names have the lowest SHA-256.
+    """Choose the same share of every class for testing: the recordings whose names have the lowest SHA-256.
 
     So a recording's part depends on the names in its class, not on the order of files, the system or a seed. Endings
-    are no part of a name: the same recordings in another format are split alike. Validation comes from the training
+    are not part of a name: the same recordings in another format are split alike. Validation comes from the training
     part, as it does for images (:func:`bntt.data.split_validation`).
 
     Raises:
@@ -71,7 +71,7 @@ def _rank(name: str) -> str:
 
 
 def content_of(events: Events) -> str:
-    """A digest of a recording's events, of which time counts from the first: the same in every file format."""
+    """Compute a digest of a recording's events, with time from the first: the same in every file format."""
     hasher = hashlib.sha256(f"{events.height}x{events.width}".encode())
     for values, kind in ((events.t - events.t[0], "<i8"), (events.x, "<u2"), (events.y, "<u2"), (events.p, "u1")):
         hasher.update(np.ascontiguousarray(values, kind).data)
@@ -82,10 +82,10 @@ def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
     """Refuse the same recording in two parts.
 
     Args:
-        contents: of each part, the digest of every recording by its name.
+        contents: the digest of every recording by its name, for each part.
 
     Returns:
-        How many recordings come again within their part.
+        Number of recordings repeated within their part.
 
     Raises:
         DataError: naming two recordings that are the same in different parts.
@@ -107,16 +107,16 @@ def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
 
 
 def write_split(path: Path, split: RecordingSplit) -> None:
-    """Both lists and their digest, as JSON."""
+    """Write both lists and their digest, as JSON."""
     values = {"sha256": split.sha256, "train": split.train, "test": split.test}
     path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def read_split(path: Path) -> RecordingSplit:
-    """What :func:`write_split` wrote.
+    """Read the file of :func:`write_split`.
 
     Raises:
-        DataError: if it is missing, cannot be understood, or has changed since.
+        DataError: if it is missing, malformed, or has changed since.
     """
     try:
         values = read_json(path)

@@ -19,15 +19,15 @@ from bntt.data.events.recording import LARGEST_FILE, Events, beginning, bytes_of
 
 RECORD = 5
 OVERFLOW = 240
-"""The row of a record that is no event, and says that the clock has overflowed."""
+"""Row of a record that is not an event, and marks an overflow of the clock."""
 OVERFLOW_STEP = 1 << 13
 """Microseconds that each such record adds to all times after it."""
 ZIP = (b"PK\3\4", b"PK\5\6")
-"""How an archive begins, and an empty one."""
+"""First bytes of an archive, and of an empty one."""
 NAMES = ("t", "x", "y", "p")
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 DEFLATE_MOST = 1032
-"""The most bytes that one packed byte can stand for."""
+"""Most bytes that one packed byte can stand for."""
 LARGEST_TIME = 1 << 62
 
 
@@ -75,13 +75,13 @@ def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
 
 
 def read_event_archive(path: Path, *, height: int, width: int) -> Events:
-    """The events of an ``.npz`` with one-dimensional arrays of one length. Nothing is unpickled.
+    """Read the events of an ``.npz`` with one-dimensional arrays of one length. Nothing is unpickled.
 
     ``t`` in whole microseconds, ``x`` and ``y`` of any integer type, ``p`` of an integer type or bool; others in the
-    archive are not read. The sizes that headers announce are held against the file before anything is allocated.
+    archive are not read. The sizes stated in headers are checked against the file before anything is allocated.
 
     Args:
-        height: of the sensor, which the archive does not say.
+        height: of the sensor, which the archive does not store.
         width: of the sensor.
 
     Raises:
@@ -111,7 +111,7 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
 
 
 def _check_sizes(path: Path, archive: Any) -> None:
-    """Refuse arrays that are missing, or announce more than the file can hold or memory shall."""
+    """Refuse arrays that are missing, or state a size beyond the file's or the memory's limit."""
     total, most = 0, DEFLATE_MOST * (path.stat().st_size + 1)
     for name in NAMES:
         if f"{name}.npy" not in archive.zip.namelist():
@@ -127,7 +127,7 @@ def _check_sizes(path: Path, archive: Any) -> None:
 
 
 def _array(path: Path, archive: Any, name: str) -> np.ndarray:
-    """One array, in this machine's byte order."""
+    """Read one array, in this machine's byte order."""
     member = archive.zip.getinfo(f"{name}.npy")
     with archive.zip.open(member) as file:
         return _values(f"{path}: its array {name!r}", file, member.file_size)
@@ -153,10 +153,10 @@ def _values(what: str, file: io.BufferedIOBase, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EventFormat:
-    """A format of recordings."""
+    """Format of recordings."""
 
     ending: str
-    """Of its files' names, in lower case."""
+    """Ending of its files' names, in lower case."""
     read: Callable[[Path], Events]
 
 
@@ -169,4 +169,4 @@ EVENT_FORMATS = {
     "nmnist": EventFormat(".bin", read_nmnist),
     "npz": EventFormat(".npz", partial(read_event_archive, height=128, width=128)),
 }
-"""By name; an archive's sensor is that of a DVS128, of another: ``EventFormat(".npz", ...)``."""
+"""Formats by name; an archive's sensor is a DVS128's, or for another: ``EventFormat(".npz", ...)``."""

@@ -1,4 +1,4 @@
-"""What an event camera recorded: when, where and in which direction the brightness of its pixels changed."""
+"""A recording of an event camera: time, place and direction of each change of its pixels' brightness."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from jaxtyping import Int, Integer
 from bntt.data.errors import DataError
 
 LARGEST_SIDE = 1 << 15
-"""Of a sensor, in pixels."""
+"""Largest side of a sensor, in pixels."""
 LARGEST_FILE = 1 << 30
-"""Bytes of one recording, more than 100 million events."""
+"""Largest size of one recording in bytes, more than 100 million events."""
 
 
 class EventFault(ValueError):
-    """An event that cannot be; ``event`` is its number, None where there is none at all."""
+    """Invalid event; ``event`` is its number, None if there is no event at all."""
 
     def __init__(self, message: str, event: int | None = None) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class EventFault(ValueError):
 
 @dataclass(frozen=True)
 class Events:
-    """The events of one recording, in order of time.
+    """Events of one recording, in order of time.
 
     Raises:
         EventFault: (a ValueError) if there is no event, the arrays differ in length, an event lies outside the sensor,
@@ -49,7 +49,7 @@ class Events:
     height: int
     width: int
     left_out: int = 0
-    """Words of the file that are no pixel's event: triggers, samples of images."""
+    """Words of the file without a pixel's event: triggers, samples of images."""
 
     def __post_init__(self) -> None:
         shapes = [array.shape for array in (self.t, self.x, self.y, self.p)]
@@ -75,34 +75,34 @@ class Events:
         return len(self.t)
 
     def __getitem__(self, part: slice) -> Events:
-        """Some of the events, as views.
+        """Return some of the events, as views.
 
         Raises:
-            EventFault: if none are left, or a negative step turns time round.
+            EventFault: if none are left, or a negative step reverses time.
         """
         return Events(self.t[part], self.x[part], self.y[part], self.p[part], self.height, self.width)
 
     @property
     def duration(self) -> int:
-        """Microseconds from the first event to the last, both counted: 1 where all are at one time."""
+        """Microseconds from the first event to the last, both counted: 1 if all are at one time."""
         return int(self.t[-1]) - int(self.t[0]) + 1
 
 
 def check_file(path: Path) -> None:
-    """Only a file is opened: a pipe would be waited for.
+    """Refuse anything but a file: opening a pipe would wait for it.
 
     Raises:
-        DataError: if it is missing or no file.
+        DataError: if it is missing or not a file.
     """
     if not path.is_file():
         raise DataError(f"{path} is {'no file' if path.exists() else 'missing'}: a recording is read from a file")
 
 
 def beginning(path: Path, count: int) -> bytes:
-    """The first bytes of a recording, fewer where it has no more.
+    """Read the first bytes of a recording, fewer if it has no more.
 
     Raises:
-        DataError: if it is missing or no file.
+        DataError: if it is missing or not a file.
     """
     check_file(path)
     with path.open("rb") as file:
@@ -110,10 +110,10 @@ def beginning(path: Path, count: int) -> bytes:
 
 
 def bytes_of(path: Path, most: int = LARGEST_FILE) -> bytes:
-    """All bytes of a recording, which must be a file of at most ``most``.
+    """Read all bytes of a recording, which must be a file of at most ``most``.
 
     Raises:
-        DataError: if it is missing, no file, or larger.
+        DataError: if it is missing, not a file, or larger.
     """
     check_file(path)
     size = path.stat().st_size
@@ -124,7 +124,7 @@ def bytes_of(path: Path, most: int = LARGEST_FILE) -> bytes:
 
 
 def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:
-    """Events made of a file: a fault names the file, and with ``where`` the place of the event in it.
+    """Make events from a file: a fault names the file, and with ``where`` the place of the event in it.
 
     Raises:
         DataError: in place of an :class:`EventFault`.

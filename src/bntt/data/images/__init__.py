@@ -1,4 +1,4 @@
-"""Sets of images, and the formats that they come in; each dataset registers itself."""
+"""Sets of images, and their file formats; each dataset registers itself."""
 
 from bntt.data.images import cifar as cifar
 from bntt.data.images import image_folder as image_folder

@@ -17,17 +17,17 @@ from bntt.data.registry import Dataset, Published, register
 
 PIXELS = 3 * 32 * 32
 BESIDE = 1 << 20
-"""Bytes of an archive beside the files that are wanted: heads, a text, folders."""
+"""Bytes of an archive besides the wanted files: headers, a text, folders."""
 
 
 @dataclass(frozen=True)
 class CifarLayout:
-    """Which files hold what."""
+    """Files of a dataset, and the layout of their records."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
     names: str
-    """A text file with one class name a line."""
+    """Text file with one class name per line."""
     labels: int
     """Label bytes in front of a record's pixels; the last one is the class."""
     records: int = 10_000
@@ -41,7 +41,7 @@ CIFAR100 = CifarLayout(("train.bin",), ("test.bin",), "fine_label_names.txt", la
 
 
 def read_cifar(source: Path, layout: CifarLayout) -> Splits:
-    """Read the archive of the binary version, or the folder that it unpacks to; of CIFAR-100 the fine classes."""
+    """Read the archive of the binary version, or its unpacked folder; for CIFAR-100 the fine classes."""
     names = (*layout.train, *layout.test, layout.names)
     sizes = dict.fromkeys(layout.train, 5 * layout.records // len(layout.train))
     sizes |= dict.fromkeys(layout.test, layout.records)
@@ -79,9 +79,9 @@ def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
 
 
 def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
-    """The wanted members, read by name and bounded in size; nothing is extracted to disk.
+    """Read the wanted members by name, bounded in size; nothing is extracted to disk.
 
-    The archive is read once from its begin to its end, and unpacked to no more than the wanted files have.
+    The archive is read once from beginning to end, and unpacked only to the size of the wanted files.
     """
     contents: dict[str, bytes] = {}
     try:
@@ -108,17 +108,17 @@ def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
 
 
 class _TooLargeError(Exception):
-    """More bytes than there may be."""
+    """Stream longer than allowed."""
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that ends in an error after so many bytes."""
+    """Stream that raises an error beyond a number of bytes."""
 
     def __init__(self, stream: io.BufferedIOBase | io.BufferedReader, most: int) -> None:
         self.stream, self.left = stream, most
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, at most so many: none is ever asked for without a number."""
+        """Read the next bytes, at most ``size``: every caller passes a number."""
         found = self.stream.read(min(size, self.left + 1))
         self.left -= len(found)
         if self.left < 0:

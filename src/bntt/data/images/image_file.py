@@ -1,7 +1,7 @@
-"""One image file: decoded as it is meant to be seen, and brought to the channels and size that a network takes.
+"""One image file: decoded as a viewer shows it, and converted to a network's channels and size.
 
-A folder of images and ``bntt predict`` come through :meth:`Fitting.applied` alike, so that a network is asked about a
-picture as it was trained on it, to the bit.
+A folder of images and ``bntt predict`` both use :meth:`Fitting.applied`, so that a network sees a
+picture exactly as in training, to the bit.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
-"""What Pillow may open: no other of its readers sees a byte, least of all those that start programs."""
+"""Formats that Pillow may open: none of its other readers sees a byte, least of all those that start programs."""
 PIXELS = 1 << 25
-"""Of one image: reading it takes about eleven bytes for each."""
+"""Most pixels of one image: reading it takes about eleven bytes for each."""
 OPAQUE = ("L", "RGB", "P", "1")
 """Modes that are read."""
 ORIENTATION = 0x0112
-"""The EXIF tag."""
+"""EXIF tag of the orientation."""
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -40,7 +40,7 @@ TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
-"""For each orientation what brings the image upright, one of Pillow's ``Image.Transpose``."""
+"""Transposition that brings the image upright, for each orientation, one of Pillow's ``Image.Transpose``."""
 MODES = {1: "L", 3: "RGB"}
 NAMES = {1: "gray", 3: "RGB"}
 Mode = Literal["", "rgb", "gray"]
@@ -48,16 +48,16 @@ Fit = Literal["crop", "pad", "stretch"]
 
 
 class Seen(NamedTuple):
-    """An image as it is meant to be seen."""
+    """Image as a viewer shows it."""
 
     pixels: Tensor
     """uint8 ``[C, H, W]``."""
     orientation: int
-    """The EXIF orientation that its file has, 1 to 8; where it is not 1 the image was turned or mirrored."""
+    """EXIF orientation of its file, 1 to 8; unless it is 1 the image was turned or mirrored."""
 
 
 def decode(file: ListedFile) -> Tensor:
-    """uint8 ``[C, H, W]``, upright: gray has one channel, RGB (or a palette) three. Nothing truncated is accepted.
+    """Decode to uint8 ``[C, H, W]``, upright: gray has one channel, RGB (or a palette) three. Refuses truncated files.
 
     Raises:
         DataError: naming the file.
@@ -66,7 +66,7 @@ def decode(file: ListedFile) -> Tensor:
 
 
 def decode_as_seen(file: ListedFile) -> Seen:
-    """The pixels of :func:`decode`, turned as the file's EXIF orientation asks, and that orientation.
+    """Decode like :func:`decode`, and return the file's EXIF orientation with the pixels turned upright.
 
     Raises:
         DataError: naming the file, if it is no whole, opaque, 8-bit gray or RGB image, too large, or one of several.
@@ -98,7 +98,7 @@ def decode_as_seen(file: ListedFile) -> Seen:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation of an image, 1 to 8: 1, upright, where it says none or none that can be read.
+    """Return the EXIF orientation of an image, 1 to 8: 1, upright, if it has none or an unreadable one.
 
     >>> from PIL import Image
     >>> image = Image.new("L", (3, 2))
@@ -114,7 +114,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image read and turned as its orientation asks.
+    """Read an image and turn it as its orientation asks.
 
     Pillow turns TIFF files itself while it reads them; their orientation is 1 afterwards.
 
@@ -132,7 +132,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def why_refused(image: Image.Image) -> str:
-    """The mode of an image that is not opaque 8-bit gray or RGB; "" of one that is.
+    """Return the mode of an image that is not opaque 8-bit gray or RGB; "" for one that is.
 
     A colour may be transparent beside the mode: by a ``tRNS`` chunk of PNG, or as GIF's transparent colour.
 
@@ -151,7 +151,7 @@ def why_refused(image: Image.Image) -> str:
 
 @dataclass(frozen=True)
 class Fitting:
-    """How images of many sizes and modes become alike, with Pillow's bilinear filter, which averages where it shrinks.
+    """Conversion of images of many sizes and modes to one, by Pillow's bilinear filter, which averages as it shrinks.
 
     >>> Fitting(2, "gray", "pad").applied(torch.full((3, 4, 8), 100, dtype=torch.uint8))[0].tolist()
     [[[100, 100], [0, 0]]]
@@ -160,13 +160,13 @@ class Fitting:
     size: int = 0
     """Rows and columns; 0: as they are."""
     mode: Mode = ""
-    """Gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), RGB of gray says it three times; "": as they are."""
+    """Mode: gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), RGB of gray repeats it thrice; "": as it is."""
     fit: Fit = "crop"
-    """What makes a picture square: the middle is cut out ("crop"), black is put beside it ("pad"), or its sides lose
+    """Way to make a picture square: the middle is cut out ("crop"), black is put beside it ("pad"), or its sides lose
     their ratio ("stretch")."""
 
     def tag(self, name: str) -> str:
-        """What sets a prepared folder of such images apart from others of the set.
+        """Return the tag that sets a prepared folder of these images apart from others of the set.
 
         >>> Fitting(32, "rgb").tag("images"), Fitting(mode="gray").tag("images")
         ('32-crop-rgb', 'gray')
@@ -174,7 +174,7 @@ class Fitting:
         return "-".join(([str(self.size), self.fit] if self.size else []) + ([self.mode] if self.mode else []))
 
     def flags(self) -> str:
-        """The same as ``bntt data prepare`` takes it.
+        """Return the flags of ``bntt data prepare`` for it.
 
         >>> Fitting(32, "rgb").flags()
         '--size 32 --fit crop --mode rgb'
@@ -183,13 +183,13 @@ class Fitting:
         return " ".join([*size, *([f"--mode {self.mode}"] if self.mode else [])])
 
     def applied(self, pixels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-        """An image, uint8 ``[C, H, W]``, in this mode and size, and what was done to it in words."""
+        """Convert an image, uint8 ``[C, H, W]``, to this mode and size; also describe the changes."""
         channels = {"": len(pixels), "gray": 1, "rgb": 3}[self.mode]
         return _brought_to(pixels, (channels, self.size or pixels.shape[1], self.size or pixels.shape[2]), self.fit)
 
 
 def _brought_to(pixels: Tensor, shape: Sequence[int], fit: Fit) -> tuple[Tensor, tuple[str, ...]]:
-    """An image in a shape, and what was done to it; first its mode changes, then its size."""
+    """Convert an image to a shape, and describe the changes; first its mode changes, then its size."""
     from PIL import Image, ImageOps
 
     channels, height, width = shape
@@ -215,31 +215,31 @@ def _brought_to(pixels: Tensor, shape: Sequence[int], fit: Fit) -> tuple[Tensor,
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a network takes it."""
+    """Picture in the form that a network takes."""
 
     path: Path
     pixels: Tensor
     """uint8 ``[C, H, W]``."""
     changes: tuple[str, ...]
-    """What was done to it, in words: "turned upright (EXIF orientation 6)", "gray from RGB", "resized from 640x480 to
+    """Descriptions of the changes: "turned upright (EXIF orientation 6)", "gray from RGB", "resized from 640x480 to
     28x28" (width x height), "inverted"."""
 
 
 def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", invert: bool = False) -> Picture:
     """Read one image file for a network that takes images of this shape.
 
-    It is turned or mirrored as its EXIF orientation asks, as viewers show it, and brought to mode and size as
-    :class:`Fitting` does.
+    It is turned or mirrored as its EXIF orientation asks, as viewers show it, and converted to mode and size by
+    :class:`Fitting`.
 
     Args:
         shape: ``[C, H, W]`` of the network's images; C is 1 or 3.
         fit: for a picture of another size; "stretch" cuts nothing off and does not keep the ratio of its sides.
-        invert: replace every value v by 255 - v, for pictures that are dark on light where the network knows light on
+        invert: replace every value v by 255 - v, for pictures that are dark on light where the network learned light on
             dark.
 
     Raises:
         DataError: naming the file, if it is missing, no file, no image, damaged, too large, transparent, or of a mode
-            that is not 8-bit gray or RGB; or if the network takes other images than gray or RGB.
+            other than 8-bit gray or RGB; or if the network takes neither gray nor RGB images.
 
     >>> import tempfile; from PIL import Image
     >>> path = Path(tempfile.mkdtemp()) / "green.png"
@@ -263,7 +263,7 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
 
 
 def _check_file(path: Path) -> None:
-    """Only a file is opened: a pipe would be waited for."""
+    """Refuse anything but a file: opening a pipe would wait for it."""
     if path.is_dir():
         raise DataError(f"{path} is a folder: name the images in it, such as {path}/*.png")
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Image files: a folder or a zip with one sub-folder a class, for training and test each."""
+"""Image files: a folder or a zip with one sub-folder per class, for training and test each."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ AS_THEY_ARE = Fitting()
 
 
 def read_images(root: Path, progress: Progress = lambda done, total: None, fitting: Fitting = AS_THEY_ARE) -> Splits:
-    """``train`` and ``test`` (or ``val``), each ``<class>/<image>``: a folder of folders, of zips, or one zip of all.
+    """Read ``train`` and ``test`` (or ``val``), each ``<class>/<image>``: folders of folders or zips, or one zip.
 
     All images must have one size and mode, unless ``fitting`` gives them both. Classes are the first folders' names in
-    order, the same for both parts. Links are followed. Every file within a class is read, whatever its name ends in,
-    but for hidden files and those in ``JUNK``.
+    order, the same for both parts. Links are followed. Every file within a class is read, whatever its extension,
+    except hidden files and those in ``JUNK``.
 
     Raises:
         DataError: naming the file that is missing, damaged, no image, of another size, of a mode that is not gray or
-            RGB, or beside the class folders; or the link that leads nowhere or back to where it is.
+            RGB, or beside the class folders; or the link that is broken or leads back to itself.
     """
     listed = [_by_class(root, names) for names in PARTS]
     classes = tuple(sorted(listed[0]))
@@ -59,20 +59,20 @@ def read_images(root: Path, progress: Progress = lambda done, total: None, fitti
 
 
 def _help(one: Sequence[int], other: Sequence[int]) -> str:
-    """What brings two shapes together."""
+    """Suggest the flags that bring two shapes together."""
     keys = ["data.mode (--mode), rgb or gray, makes them one mode"] if one[0] != other[0] else []
     keys += ["data.size (--size), with data.fit, makes them one size"] if list(one[1:]) != list(other[1:]) else []
     return "; ".join(keys)
 
 
 def fingerprint(root: Path) -> str:
-    """A digest of the names, sizes and times of the files that are read: it changes when they do, without reading."""
+    """Compute a digest of the files' names, sizes and times: it changes when they do, without reading them."""
     places = [root] if root.is_file() else [_place(root, names) for names in PARTS]
     return listing_digest(root, [path for p in places for path in ([p] if p.is_file() else files_below(p))])
 
 
 def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ListedFile]]:
-    """The image files of one part by class, in order of name."""
+    """Return the image files of one part by class, in order of name."""
     place, listing = _part(root, names)
     files, folders = _without_strays(listing, place)
     tops = {parts[0] for parts in (*folders, *(parts for parts, _ in files))}
@@ -95,7 +95,7 @@ def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ListedFile]]
 
 
 def _without_strays(listing: Listing, place: Path) -> Listing:
-    """Files below folders alone; an image beside the folders would belong to no class, anything else is no matter."""
+    """Keep files below folders; an image beside the folders has no class and is refused, anything else is ignored."""
     for parts, file in listing.files:
         if len(parts) == 1 and _is_image(file):
             raise DataError(f"{file.where} lies beside the class folders of {place}: move it into one of them, or away")
@@ -103,7 +103,7 @@ def _without_strays(listing: Listing, place: Path) -> Listing:
 
 
 def _is_image(file: ListedFile) -> bool:
-    """Whether a file is an image by its content, or says so by its name."""
+    """Return True if a file is an image by its content or its name."""
     from PIL import Image
 
     if (mimetypes.guess_type(file.where)[0] or "").startswith("image/"):
@@ -116,7 +116,7 @@ def _is_image(file: ListedFile) -> bool:
 
 
 def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Listing]:
-    """Where a part is, and what it holds."""
+    """Return the place of a part, and its content."""
     if not root.is_file():
         place = _place(root, names)
         return place, folder_listing(place) if place.is_dir() else zip_listing(place)
@@ -129,7 +129,7 @@ def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Listing]:
 
 
 def _place(root: Path, names: tuple[str, ...]) -> Path:
-    """The folder or the zip of one part."""
+    """Return the folder or the zip of one part."""
     for name in names:
         if (root / name).is_dir():
             return root / name

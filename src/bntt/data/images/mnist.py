@@ -36,13 +36,13 @@ FASHION_CLASSES = (
 STEMS = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTE = 8
 DEFLATE_MOST = 1032
-"""The most bytes that one byte of a gzip file can stand for."""
+"""Most bytes that one byte of a gzip file can stand for."""
 LARGEST = 1 << 30
-"""Bytes that a file may unpack to, twice those of the largest that is published in this format."""
+"""Most bytes that a file may unpack to, twice those of the largest published in this format."""
 
 
 def read_mnist(folder: Path, classes: tuple[str, ...] = DIGITS) -> Splits:
-    """The four files ``{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]`` of a folder, with classes of these names."""
+    """Read the four files ``{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]`` of a folder, with these class names."""
     parts = []
     for stem in STEMS.values():
         images = read_idx(find(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
@@ -55,10 +55,10 @@ def read_mnist(folder: Path, classes: tuple[str, ...] = DIGITS) -> Splits:
 
 
 def find(folder: Path, name: str) -> Path:
-    """The file ``name`` or ``name.gz`` of a folder.
+    """Find the file ``name`` or ``name.gz`` of a folder.
 
     Raises:
-        DataError: if there is neither.
+        DataError: if neither exists.
     """
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
@@ -67,7 +67,7 @@ def find(folder: Path, name: str) -> Path:
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, unpacked if it is gzipped; empty if it cannot be unpacked."""
+    """Compute the SHA-256 of a file's bytes, unpacked if it is gzipped; empty if it cannot be unpacked."""
     try:
         if path.suffix != ".gz":
             return digest(path)
@@ -78,9 +78,9 @@ def content_digest(path: Path) -> str:
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """One IDX file of unsigned bytes: two zero bytes, the type, the number of dimensions, the sizes, the values.
+    """Read one IDX file of unsigned bytes: two zero bytes, the type, the number of dimensions, the sizes, the values.
 
-    The header is held against the file's size before anything is allocated.
+    The header is checked against the file's size before anything is allocated.
 
     Raises:
         DataError: if magic number, sizes and length do not agree.
@@ -125,7 +125,7 @@ def _values(path: Path, file: io.BufferedIOBase, count: int) -> np.ndarray:
 
 
 def fashion_mnist_bundled() -> Splits:
-    """The first 500 training and 100 test images of every class of Fashion-MNIST, 28x28 gray (Zalando SE, MIT licence).
+    """Load the first 500 training and 100 test images per class of Fashion-MNIST, 28x28 gray (Zalando SE, MIT licence).
 
     >>> data = fashion_mnist_bundled()
     >>> data.train.images.shape, data.test.counts()[:3]
@@ -140,7 +140,7 @@ def fashion_mnist_bundled() -> Splits:
 
 
 def _four_files(base: str, *rows: str) -> tuple[Published, ...]:
-    """Name the published files; a row has MD5, size, and the unpacked content's SHA-256 where it is known."""
+    """Name the published files; a row has MD5, size, and the unpacked content's SHA-256 if known."""
     names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     facts = [(*row.split(), "")[:3] for row in rows]
     files = zip(names, facts, strict=True)

@@ -1,4 +1,4 @@
-"""A made set that can be learned: every class is a smooth pattern of its own, every image that pattern in noise."""
+"""An artificial set that can be learned: every class is a smooth pattern, every image that pattern in noise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def synthetic(
     test: int = 500,
     seed: int = 0,
 ) -> Splits:
-    """Images of any shape without any file: for trying a network out, and for tests.
+    """Make images of any shape without any file: for trying a network out, and for tests.
 
     >>> data = synthetic(image_size=8, train=20, test=10)
     >>> data.train.images.shape, data.test.counts()

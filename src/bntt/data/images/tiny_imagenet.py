@@ -16,7 +16,7 @@ ANNOTATIONS = "val/val_annotations.txt"
 
 
 def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None) -> Splits:
-    """``wnids.txt``, ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` with ``val/val_annotations.txt``.
+    """Read ``wnids.txt``, ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` with ``val/val_annotations.txt``.
 
     The published test images have no labels, so the published validation part is the test part here. Classes are in
     the order of their sorted WordNet ids; gray images become RGB.
@@ -64,10 +64,10 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _image(path: Path) -> ListedFile:
-    """A file: a pipe or a device would be waited for.
+    """Return the file at a path; refuse a pipe or a device, which would block.
 
     Raises:
-        DataError: if it is none.
+        DataError: if it is not a file.
     """
     if not path.is_file():
         raise DataError(f"{path} is missing, or no file")

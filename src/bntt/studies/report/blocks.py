@@ -1,4 +1,4 @@
-"""The blocks of a page: frozen words, numbers, tables and figures, which know no HTML."""
+"""The blocks of a page: frozen texts, numbers, tables and figures, independent of HTML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bntt.charts.section import Cell, Mark, Table
 
 @dataclass(frozen=True)
 class Picture:
-    """A vector graphic of somebody's, as a ``data:`` address; what it shows is in ``alt``."""
+    """External vector graphic, as a ``data:`` address; ``alt`` describes it."""
 
     title: str
     address: str
@@ -20,7 +20,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a source, and the verdict on it: a word, a sign, and why."""
+    """Claim of a source, and the verdict on it: a word, a sign, and the reason."""
 
     says: str
     source: str
@@ -33,7 +33,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Section(section.Section):
-    """A section of results with what only a page has."""
+    """Section of results with the parts that only a page has."""
 
     pictures: tuple[Picture, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -41,24 +41,24 @@ class Section(section.Section):
 
 @dataclass(frozen=True)
 class Subject:
-    """A run, a study, or measurements without a training of their own."""
+    """Run, study, or measurements without a training of their own."""
 
     title: str
     kind: Literal["run", "study", "measurements"]
     lead: str = ""
-    """A sentence or two on what it is."""
+    """Sentence or two that describe it."""
     facts: tuple[tuple[str, str], ...] = ()
     sections: tuple[section.Section, ...] = ()
     compared: tuple[Cell, ...] = ()
-    """Its row in the table of several of its kind."""
+    """Row in the table that compares several of its kind."""
     gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of one subject, or of several with an index."""
+    """Page of one subject, or of several with an index."""
 
     title: str
     subjects: tuple[Subject, ...]
     overview: tuple[Table, ...] = field(default=())
-    """Of several: a table of the runs, one of the studies."""
+    """Tables of a page of several subjects: one of the runs, one of the studies."""

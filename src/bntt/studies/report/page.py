@@ -1,4 +1,4 @@
-"""The runs and studies that a report is of: those that are named, those in a folder, or all that there are."""
+"""The runs and studies in a report: those that are named, those in a folder, or all that exist."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from bntt.studies.report.study import RESULT, study_subject
 from bntt.version import __version__
 
 PLACES = (Path("runs"), Path("studies"))
-"""Where a report looks that is told nothing: results of ``bntt train`` and ``bntt study``."""
+"""Folders that a report searches by default: results of ``bntt train`` and ``bntt study``."""
 DEPTH = 4
-"""Of folders in which runs are looked for."""
+"""Depth of folders searched for runs."""
 _UNSEEN = {"checkpoints", "__pycache__"}
 
 
 def is_study(folder: Path) -> bool:
-    """Say whether a study's result lies in it."""
+    """Return True if the folder holds a study's result."""
     return (folder / RESULT).is_file()
 
 
 def is_run(folder: Path) -> bool:
-    """Say whether a recipe, or a measurement of some run, lies in it."""
+    """Return True if the folder holds a recipe, or a measurement of some run."""
     return (folder / "recipe.toml").is_file() or any(measured(folder).keys() - {""})
 
 
 def chosen(paths: Sequence[Path]) -> list[Path]:
-    """The directories of all that was asked for, each once: studies, then runs, where a folder holds several.
+    """List the requested directories, each once: studies, then runs, where a folder holds several.
 
     Raises:
         CheckpointError: if a path is neither, and holds neither.
-        RecipeError: if nothing is asked for and there is nothing.
+        RecipeError: if nothing is requested and nothing exists.
     """
     if not paths:
         found = [folder for place in PLACES for folder in within(place)]
@@ -75,7 +75,7 @@ def _studies_first(found: Sequence[Path]) -> list[Path]:
 
 
 def within(root: Path) -> list[Path]:
-    """List the runs and studies in a folder, by name; nothing inside one of them, and not through links."""
+    """List the runs and studies in a folder, by name; without following links or entering a run or study."""
     return list(_within(root, DEPTH)) if root.is_dir() else []
 
 
@@ -93,7 +93,7 @@ def _within(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def page_of(folders: Sequence[Path]) -> Page:
-    """Make the page of these runs and studies; of several an index and a comparing table first.
+    """Make the page of these runs and studies; with several, an index and a comparing table come first.
 
     Raises:
         CheckpointError: if a study's result cannot be read.
@@ -127,19 +127,19 @@ NAMES = {"study": ("study", "studies"), "run": ("run", "runs"), "measurements": 
 
 
 def counted(page: Page) -> str:
-    """Count the subjects of each kind, in words."""
+    """Describe the number of subjects of each kind."""
     kinds = [subject.kind for subject in page.subjects]
     numbers = {kind: kinds.count(kind) for kind in kinds}
     return " and ".join(f"{numbers[kind]:,} {NAMES[kind][numbers[kind] > 1]}" for kind in NAMES if kind in numbers)
 
 
 def anchor(subject: int, section: int = 0) -> str:
-    """The place of a subject, or of a section of it."""
+    """Return the anchor of a subject, or of a section of it."""
     return f"s{subject}-{section}" if section else f"s{subject}"
 
 
 def numeric(table: Table, column: int) -> bool:
-    """Say whether a column holds numbers, which stand flush right."""
+    """Return True if a column holds numbers, which are right-aligned."""
     held = [row[column] for row in table.rows if column < len(row)]
     return any(one.value is not None for one in held) and all(
         one.value is not None or one.mark == "gap" or one.text == "–" for one in held
@@ -147,7 +147,7 @@ def numeric(table: Table, column: int) -> bool:
 
 
 def html_of(page: Page) -> str:
-    """The whole file."""
+    """Return the whole file."""
     environment = Environment(
         loader=PackageLoader("bntt.studies.report", "templates"),
         autoescape=True,
@@ -173,7 +173,7 @@ def _hash(text: str) -> str:
 
 
 def save_page(page: Page, path: Path) -> None:
-    """Write it whole or not at all.
+    """Write the page whole or not at all.
 
     Raises:
         OSError: if it cannot be written.

@@ -1,6 +1,6 @@
-"""Results as they are read: files of anybody's, in which anything may be missing, of another kind, or too much.
+"""Reader of result files from any source, in which anything may be missing, of another type, or too large.
 
-Whoever looks into a file says what must be there; what is not is a :class:`GapError`, a line that names the place, and
+The caller states what a file must hold; a missing part raises :class:`GapError`, a line that names the place, and
 becomes a stated gap of the page.
 """
 
@@ -16,27 +16,27 @@ from pathlib import Path, PurePath
 from typing import Any
 
 LARGEST = 32 << 20
-"""Bytes of a file that is read."""
+"""Largest size of a file that is read, in bytes."""
 LONGEST = 2_000
-"""Characters of a text that is shown."""
+"""Longest text that is shown, in characters."""
 MOST_ROWS = 5_000
-"""Of any list of objects."""
+"""Most rows in any list of objects."""
 BEYOND = 1e100
-"""No number is as large."""
+"""Bound that no valid number reaches."""
 _HIDDEN = dict.fromkeys([*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�") | {
     9: " ",
     10: "\n",
     13: "",
 }
-"""Characters that show nothing, or turn the writing direction of what stands beside them."""
+"""Characters that are invisible, or change the writing direction of their neighbours."""
 
 
 class GapError(ValueError):
-    """A gap: what a file does not say, in one line."""
+    """Gap: one line that names what a file lacks."""
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
-    """A text that any page can hold: whole characters, none that is not seen, and not without an end.
+    """Clean a text for any page: whole, visible characters, and of limited length.
 
     >>> clean("a\\x00b\\ud800")
     'a�b?'
@@ -46,7 +46,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
 
 
 def cleaned(values: Any) -> Any:
-    """A value of JSON with every text in it cleaned, and no list or object longer than is shown."""
+    """Clean every text in a JSON value, and shorten lists and objects to the length that is shown."""
     if isinstance(values, str):
         return clean(values)
     if isinstance(values, list):
@@ -57,10 +57,10 @@ def cleaned(values: Any) -> Any:
 
 
 def read_bytes(path: Path, largest: int | None = None) -> bytes:
-    """A file's content, of :data:`LARGEST` bytes at the most, or as many as are told.
+    """Read a file's content, at most ``largest`` bytes, by default :data:`LARGEST`.
 
     Raises:
-        GapError: if it is none, cannot be read, or is larger than that.
+        GapError: if it is not a file, cannot be read, or is larger than that.
     """
     name, most = clean(path.name, 100), LARGEST if largest is None else largest
     try:
@@ -75,7 +75,7 @@ def read_bytes(path: Path, largest: int | None = None) -> bytes:
 
 
 def read_json(path: Path) -> Values:
-    """The object in a JSON file.
+    """Read the object in a JSON file.
 
     Raises:
         GapError: if there is none.
@@ -85,10 +85,10 @@ def read_json(path: Path) -> Values:
 
 
 def parsed(content: bytes, name: str) -> Any:
-    """JSON as Python has it.
+    """Parse JSON into Python values.
 
     Raises:
-        GapError: if it is none.
+        GapError: if it is not JSON.
     """
     try:
         return json.loads(content)
@@ -97,10 +97,10 @@ def parsed(content: bytes, name: str) -> Any:
 
 
 def read_lines(path: Path) -> list[Values]:
-    """The objects of a file with one on every line; a last line that was torn is left out.
+    """Read the objects of a file with one on every line; a truncated last line is left out.
 
     Raises:
-        GapError: if a line before it is no object.
+        GapError: if a line before it is not an object.
     """
     name = clean(path.name, 100)
     lines = [line for line in read_bytes(path).splitlines() if line.strip()][:MOST_ROWS]
@@ -116,10 +116,10 @@ def read_lines(path: Path) -> list[Values]:
 
 
 def read_toml(path: Path) -> Values:
-    """The tables of a TOML file.
+    """Read the tables of a TOML file.
 
     Raises:
-        GapError: if it is none.
+        GapError: if it is not TOML.
     """
     name = clean(path.name, 100)
     try:
@@ -135,7 +135,7 @@ def _object(value: Any, where: str) -> Values:
 
 
 def finite(value: Any) -> float | None:
-    """A number, or None for one that is not finite, beyond what anything here is, or no number."""
+    """Return a number, or None for one that is not finite, beyond any valid one, or not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -147,7 +147,7 @@ def finite(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Values:
-    """An object of a file, and where it is.
+    """Object of a file, and its place in it.
 
     >>> Values({"steps": "many"}, "exit.json").number("steps")
     Traceback (most recent call last):
@@ -169,81 +169,81 @@ class Values:
         )
 
     def number(self, key: str) -> float:
-        """Finite."""
+        """Return a finite number."""
         value = finite(self.held.get(key))
         if value is None:
             raise self._gap(key, "number")
         return value
 
     def maybe(self, key: str) -> float | None:
-        """A number, or None where there is none, or one that is not finite."""
+        """Return a number, or None if it is missing or not finite."""
         return finite(self.held.get(key))
 
     def whole(self, key: str) -> int:
-        """A number that counts."""
+        """Return a whole number."""
         return round(self.number(key))
 
     def text(self, key: str) -> str:
-        """Cleaned."""
+        """Return a cleaned text."""
         value = self.held.get(key)
         if not isinstance(value, str):
             raise self._gap(key, "text")
         return clean(value)
 
     def said(self, key: str, otherwise: str = "") -> str:
-        """A text or number as it is to be read; ``otherwise`` where there is none."""
+        """Return a text or number in readable form; ``otherwise`` if there is none."""
         value = self.held.get(key)
         return clean(str(value)) if isinstance(value, str | int | float) else otherwise
 
     def flag(self, key: str) -> bool:
-        """Say whether it is true."""
+        """Return True if the value is true."""
         return self.held.get(key) is True
 
     def numbers(self, key: str) -> tuple[float | None, ...]:
-        """A list; None stands for what is not finite."""
+        """Return a list of numbers; None stands for one that is not finite."""
         value = self.held.get(key)
         if not isinstance(value, list) or any(not isinstance(one, int | float | None) for one in value):
             raise self._gap(key, "list of numbers")
         return tuple(finite(one) for one in value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list."""
+        """Return a list of texts."""
         value = self.held.get(key)
         if not isinstance(value, list):
             raise self._gap(key, "list")
         return tuple(clean(str(one)) for one in value[:MOST_ROWS] if isinstance(one, str | int | float))
 
     def inside(self, key: str) -> Values:
-        """An object within."""
+        """Return a nested object."""
         value = self.held.get(key)
         if not isinstance(value, dict):
             raise self._gap(key, "object")
         return Values(value, f"{self.where}: {clean(key, 60)}")
 
     def rows(self, key: str) -> list[Values]:
-        """A list of objects."""
+        """Return a list of objects."""
         value = self.held.get(key)
         if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
             raise self._gap(key, "list of objects")
         return [Values(one, f"{self.where}: {clean(key, 60)}[{i}]") for i, one in enumerate(value[:MOST_ROWS])]
 
     def by_name(self, key: str) -> dict[str, tuple[float | None, ...]]:
-        """Lists of numbers by name, such as a layer's over time."""
+        """Return lists of numbers by name, such as a layer's over time."""
         found = self.inside(key)
         return {clean(name, 60): found.numbers(name) for name in found}
 
 
 LARGEST = 4 << 20
-"""Bytes of a figure."""
+"""Largest size of a figure, in bytes."""
 _ENDS = {b"<?": b"?>", b"<!--": b"-->", b"<!DOCTYPE": b">"}
-"""Of what may stand before the picture."""
+"""Delimiters of the constructs that may precede the picture."""
 
 
 def address_of(folder: Path, name: str) -> str:
-    """The figure of this name in a directory.
+    """Return the data address of the named figure in a directory.
 
     Raises:
-        GapError: if it lies elsewhere, is not there, is too large, or no SVG; entities of its own are refused, for they
+        GapError: if it lies elsewhere, is missing, is too large, or not an SVG; its own entities are refused, for they
             can grow without an end.
     """
     said = clean(name, 100)
@@ -259,7 +259,7 @@ def address_of(folder: Path, name: str) -> str:
 
 
 def _is_svg(content: bytes) -> bool:
-    """Whether its first element is ``svg``; looked at once from the front, however long what stands before it is."""
+    """Return True if the first element is ``svg``; scans once from the front, however long the preceding part is."""
     at = len(b"\xef\xbb\xbf") if content.startswith(b"\xef\xbb\xbf") else 0
     while at < len(content):
         if content[at : at + 1].isspace():

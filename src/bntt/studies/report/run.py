@@ -1,4 +1,4 @@
-"""The measurements that a directory holds, and the section of each: its record says what it shows."""
+"""The measurements in a directory, and the section of each, as defined by its record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_FILES = 200
 
 
 def measured(folder: Path) -> dict[str, list[Path]]:
-    """Find the files of every measurement in a directory, the usual split first; those of no known one under ``""``."""
+    """Find the files of every measurement in a directory, the usual split first; unknown ones under ``""``."""
     found: dict[str, list[Path]] = {}
     paths = [path for path in folder.glob("*.json") if not path.stem.startswith("environment")]
     for path in sorted(paths, key=lambda path: (len(path.stem), path.stem))[:MOST_FILES]:
@@ -30,7 +30,7 @@ def measured(folder: Path) -> dict[str, list[Path]]:
 
 
 def kind_of(stem: str) -> str:
-    """Name the measurement that a file is of; "" of none.
+    """Name the measurement that a file belongs to; "" if none.
 
     >>> kind_of("evaluation"), kind_of("exit-per-sample-validation"), kind_of("drift-test"), kind_of("notes")
     ('evaluate', 'exit', 'drift', '')
@@ -39,7 +39,7 @@ def kind_of(stem: str) -> str:
 
 
 def sections_of(folder: Path) -> tuple[Section, ...]:
-    """Make the sections of all that was measured in a directory; a file that cannot be read is a gap."""
+    """Make the sections of all measurements in a directory; an unreadable file is a gap."""
     found = measured(folder)
     sections = list[Section]()
     for kind, measurement in MEASUREMENTS.items():
@@ -67,7 +67,7 @@ def _section(measurement: Measurement, path: Path) -> Section:
 
 
 def _as_one_table(sections: list[Section]) -> Section:
-    """All evaluations of a run as rows of one table, and the first of them over time."""
+    """Combine all evaluations of a run as rows of one table, and show the first of them over time."""
     whole = [section for section in sections if section.tables]
     if not whole:
         return replace(sections[0], gaps=tuple(gap for section in sections for gap in section.gaps))
@@ -86,7 +86,7 @@ KEYS = ("train_loss", "train_accuracy", "validation_accuracy", "lr")
 
 
 def training(rows: Sequence[Values]) -> Section:
-    """Loss, accuracies, learning rate, and of every layer the mean firing rate and mean |γ|, over epochs.
+    """Chart loss, accuracies, learning rate, and of every layer the mean firing rate and mean |γ|, over epochs.
 
     Raises:
         GapError: if a row has no epoch.
@@ -102,7 +102,7 @@ def training(rows: Sequence[Values]) -> Section:
 
 
 def _row(row: Values) -> dict[str, Any]:
-    """An epoch with what can be drawn of it."""
+    """Return an epoch with the values that can be drawn."""
     by_layer = {key: row.inside(key) for key in ("firing_rate", "gamma") if key in row}
     return {
         "epoch": row.whole("epoch"),
@@ -112,13 +112,13 @@ def _row(row: Values) -> dict[str, Any]:
 
 
 COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes an image")
-"""Of the table of several runs."""
+"""Heads of the table of several runs."""
 MEASURED = ("directory", "measured")
-"""Of the table of measurements alone."""
+"""Heads of the table of measurements alone."""
 
 
 def run_subject(folder: Path) -> Subject:
-    """Read all that the results in a run directory say; what they do not say is a gap."""
+    """Read all results in a run directory; missing parts are gaps."""
     gaps: list[str] = []
     recipe, made_on = _held(folder, "recipe.toml", gaps), _held(folder, "environment.json", gaps)
     if recipe is None and (folder / "recipe.toml").exists():
@@ -161,7 +161,7 @@ def _trained(folder: Path) -> list[Section]:
 
 
 def part(values: Values | None, key: str) -> Values:
-    """A table of a recipe, or an empty one."""
+    """Return a table of a recipe, or an empty one."""
     try:
         return values.inside(key) if values is not None else Values({}, key)
     except GapError:
@@ -265,7 +265,7 @@ def _recipe(recipe: Values) -> Section:
 
 
 def flat(values: Any, before: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Settings by their whole names, as ``bntt train -s`` takes them.
+    """Yield settings by their full names, as ``bntt train -s`` takes them.
 
     >>> list(flat({"seed": 0, "train": {"lr": 0.3, "lr_drops": [50, 70]}}))
     [('seed', '0'), ('train.lr', '0.3'), ('train.lr_drops', '[50, 70]')]

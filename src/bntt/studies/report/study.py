@@ -12,26 +12,26 @@ from bntt.studies.report.reading import GapError, Values, address_of, clean, rea
 
 RESULT = "result.json"
 ENOUGH = 5
-"""Starts from which on a number is not headed preliminary."""
+"""Starts needed for a number that is not marked preliminary."""
 STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
-"""Of a start; any other is a gap."""
+"""Marks of a start's states; any other state is a gap."""
 VERDICTS: dict[str, tuple[str, Mark]] = {
     "holds": ("✓", "good"),
     "does not hold": ("✗", "bad"),
     "not decided": ("?", "open"),
     "not run": ("–", "gap"),
 }
-"""With a sign each, for who sees no colour."""
+"""Verdicts with a sign each, for readers who see no colour."""
 SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
 COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided", "not run")
-"""Of the table of several studies."""
+"""Heads of the table of several studies."""
 
 
 def study_subject(folder: Path) -> Subject:
-    """Read all that a study's result says.
+    """Read everything in a study's result.
 
     Raises:
-        CheckpointError: if its ``result.json`` cannot be read, or is no study's.
+        CheckpointError: if its ``result.json`` cannot be read, or is not a study's.
     """
     try:
         values = read_json(folder / RESULT)
@@ -66,7 +66,7 @@ def _whole(title: str, part: Callable[[Values, Path], Section], values: Values, 
 
 
 def _starts(values: Values) -> tuple[int, int]:
-    """Done, and asked for."""
+    """Count the starts done, and those requested."""
     try:
         states = [start.said("state") for run in values.rows("runs") for start in run.rows("starts")]
     except GapError:
@@ -138,7 +138,7 @@ def _ours(cell: Values, unit: str) -> Cell:
 
 
 def _scale(cell: Values, mean: float, unit: str) -> float:
-    """100 where a share is told in percent: its text, or its unit, says so."""
+    """Return 100 for a share shown in percent, by its text or its unit."""
     text = cell.said("text")
     return 100.0 if abs(mean) <= 1 and ("%" in text or (unit == "%" and text[:2] == f"{100 * mean:.1f}"[:2])) else 1.0
 
@@ -221,7 +221,7 @@ def _start(start: Values, values: Values) -> tuple[Cell, ...]:
 
 
 def _checksums(start: Values) -> str:
-    """The first digits of every part's."""
+    """Join the first digits of every part's checksum."""
     held = start.held.get("data")
     if not isinstance(held, dict):
         return start.said("data", "–")[:16]
@@ -245,4 +245,4 @@ PARTS: dict[str, Callable[[Values, Path], Section]] = {
     "Figures": _figures,
     "Runs": _runs,
 }
-"""Of the page, in this order."""
+"""Parts of the page, in order."""
