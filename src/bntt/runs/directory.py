@@ -1,7 +1,7 @@
 """A run directory and the files in it.
 
 It holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
-``checkpoints/``, TensorBoard events where tensorboard is installed and, once measured, ``evaluation.json`` and such.
+``checkpoints/``, TensorBoard events if tensorboard is installed and, once measured, ``evaluation.json`` and others.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _NAME = re.compile(r"step-(\d+)\.safetensors")
 
 
 class Found(NamedTuple):
-    """The latest checkpoint that can be read."""
+    """The latest readable checkpoint."""
 
     path: Path
     checkpoint: Checkpoint
     passed_over: tuple[str, ...]
-    """What was wrong with later ones."""
+    """Errors of later checkpoints, which were skipped."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Checkpoints ``step-000000123.safetensors``, named by the updates done: neither names nor clocks order them.
+    """Checkpoints ``step-000000123.safetensors``, named and ordered by the number of updates, not by clock.
 
     >>> import tempfile, torch
     >>> kept = Kept(Path(tempfile.mkdtemp()))
@@ -49,7 +49,7 @@ class Kept:
     folder: Path
 
     def paths(self) -> list[Path]:
-        """The latest first."""
+        """Return the paths, latest first."""
         return [path for _, path in self._numbered()]
 
     def _numbered(self) -> list[tuple[int, Path]]:
@@ -57,12 +57,12 @@ class Kept:
         return sorted(named, reverse=True)
 
     def write(self, updates: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], last: int) -> Path:
-        """Write the next one, whole and verified; only then are all but the ``last`` deleted.
+        """Write and verify the next checkpoint, then delete all but the ``last`` ones.
 
-        Later ones than this were passed over as damaged, or belong to a training that was given up: they go too.
+        Checkpoints later than this one were damaged or belong to an abandoned training: they are deleted too.
 
         Raises:
-            OSError: if it cannot be written; those before are untouched.
+            OSError: if it cannot be written; earlier checkpoints are untouched.
         """
         path = self.folder / f"step-{updates:09}.safetensors"
         write_checkpoint(path, tensors, facts)
@@ -73,16 +73,16 @@ class Kept:
         return path
 
     def tidy(self) -> None:
-        """Delete what a kill left half-written; whoever calls this is the only one who writes here."""
+        """Delete files left half-written by a kill; the caller must be the only writer here."""
         for stump in self.folder.glob("*.tmp"):
             with suppress(OSError):
                 stump.unlink()
 
     def latest(self) -> Found:
-        """The latest that is sound.
+        """Return the latest sound checkpoint.
 
         Raises:
-            CheckpointError: if there is none, naming what is wrong with each.
+            CheckpointError: if there is none, naming the fault of each.
         """
         passed_over: list[str] = []
         for path in self.paths():
@@ -97,7 +97,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Where a run's files are."""
+    """Paths of a run's files."""
 
     path: Path
 
@@ -110,27 +110,27 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     def rows(self) -> list[dict[str, Any]]:
-        """What ``metrics.jsonl`` says of every epoch."""
+        """Read the rows of ``metrics.jsonl``, one per epoch."""
         return [parse_json(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
 
     def has_rows(self) -> bool:
-        """Whether ``metrics.jsonl`` is there and can be read."""
+        """Return True if ``metrics.jsonl`` exists and is readable."""
         try:
             return bool(self.rows())
         except (OSError, ValueError):
             return False
 
     def spent(self) -> dict[str, Any]:
-        """What the training has cost so far: ``updates`` of the optimiser, and ``seconds`` with validation; None where
+        """Return the cost of training so far: optimiser ``updates``, and ``seconds`` including validation; None where
         ``metrics.jsonl`` does not say."""
         last = self.rows()[-1] if self.has_rows() else {}
         return {"updates": last.get("updates"), "seconds": last.get("seconds")}
 
     def keep(self, stem: str, values: Mapping[str, object]) -> Path:
-        """Write numbers as ``<stem>.json``, whole or not at all.
+        """Write numbers to ``<stem>.json`` atomically.
 
         Raises:
-            OSError: if they cannot be written; what was there before is then still there.
+            OSError: if they cannot be written; the previous file is then unchanged.
         """
         path = self.path / f"{stem}.json"
         write_json(path, values)
@@ -138,17 +138,17 @@ class RunDirectory:
 
     @property
     def best(self) -> Path:
-        """The weights of the epoch that validated best."""
+        """Path of the weights with the best validation accuracy."""
         return self.path / "checkpoints" / "best.safetensors"
 
     @property
     def kept(self) -> Kept:
-        """The training as it was, at its latest stops."""
+        """Checkpoints of the training state."""
         return Kept(self.path / "checkpoints")
 
 
 def stem_of(what: str, split: str, usual: str = "test") -> str:
-    """What the files of a measurement are called: those of another split than the usual one are files of their own.
+    """Return the file stem of a measurement; splits other than the usual one get a suffix.
 
     >>> stem_of("activity", "test"), stem_of("activity", "validation")
     ('activity', 'activity-validation')
@@ -157,7 +157,7 @@ def stem_of(what: str, split: str, usual: str = "test") -> str:
 
 
 def new_run_directory(name: str, root: Path) -> RunDirectory:
-    """``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
+    """Create ``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
     root.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         folder = root / (name if number == 1 else f"{name}-{number}")
@@ -171,14 +171,14 @@ def new_run_directory(name: str, root: Path) -> RunDirectory:
 
 
 def begun_directory(name: str, root: Path) -> RunDirectory:
-    """``root/name`` itself, made if it is not there; who works in it is for its lock to say."""
+    """Return ``root/name`` itself, created if missing; its lock guards against concurrent use."""
     run = RunDirectory(root / name)
     (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
     return run
 
 
 def find_run(path: Path) -> RunDirectory:
-    """The run in this directory.
+    """Return the run in this directory.
 
     Raises:
         CheckpointError: if there is none.
@@ -190,7 +190,7 @@ def find_run(path: Path) -> RunDirectory:
 
 
 def load_best(run: RunDirectory, recipe: Recipe, model: SpikingClassifier, needs: Sequence[str]) -> dict[str, Any]:
-    """Read weights and thresholds of a run's best epoch into the model; returns the facts.
+    """Load weights and thresholds of a run's best epoch into the model; return the facts.
 
     Raises:
         CheckpointError: if it is damaged, of another model, or lacks a fact that is needed.
@@ -201,10 +201,10 @@ def load_best(run: RunDirectory, recipe: Recipe, model: SpikingClassifier, needs
 
 
 def put_thresholds(model: SpikingClassifier, recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path) -> None:
-    """Those that a checkpoint says, where the recipe is of a converted network.
+    """Set the thresholds stored in a checkpoint, if the recipe is of a converted network.
 
     Raises:
-        CheckpointError: if it says none, or those of another network.
+        CheckpointError: if it stores none, or those of another network.
     """
     if not recipe.convert.ann:
         return

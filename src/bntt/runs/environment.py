@@ -1,4 +1,4 @@
-"""What a run ran on: enough to judge its numbers, kept in the run directory."""
+"""The environment of a run: enough to judge its numbers, kept in the run directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bntt.version import __version__
 
 
 def environment() -> dict[str, Any]:
-    """Versions, processor, threads, command and, in a git checkout, the commit of the source."""
+    """Return versions, processor, threads, command and, in a git checkout, the source commit."""
     return {
         "bntt": __version__,
         "numerics": NUMERICS,
@@ -34,7 +34,7 @@ def environment() -> dict[str, Any]:
 
 
 def write_environment(run: Path, updates: int, more: Mapping[str, Any]) -> None:
-    """What a start ran on, beside what the run knows; every start of a run has a file of its own.
+    """Write the environment of a start and further facts; every start of a run has its own file.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -50,7 +50,7 @@ def write_environment(run: Path, updates: int, more: Mapping[str, Any]) -> None:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this very file belongs to, "-dirty" where it was changed; None for an installed package."""
+    """Return the commit of this file's checkout, "-dirty" if it was changed; None for an installed package."""
     here = Path(__file__)
     git = ["git", "-C", str(here.parent)]
     command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
@@ -71,19 +71,19 @@ def _processor() -> str:
 
 
 NUMERICS = 1
-"""The number of the numbers, raised by hand when the same recipe gives other numbers than before.
+"""Version of the numerics, raised by hand when the same recipe gives different numbers than before.
 
-A result is used again only where it was made under the same number. Whoever changes what a training computes, on
+A result is reused only if it was made under the same version. Whoever changes what a training computes, on
 purpose or not, is told by ``tests/golden/test_losses.py``, whose small trainings must give the losses that are
 written down, and then raises it by one, writes the losses anew (``python -m tests.golden.make_losses``) and says under
 *Numerics* in CHANGELOG.md what changed. Where only recipes that use one option give other numbers, that option gets a
 version of its own in :mod:`bntt.runs.recipe.option_versions` instead, and no other result is thrown away. A change that
-rounds sums otherwise is no such change: the losses agree to 1e-9 in float64.
+rounds sums differently does not count: the losses agree to 1e-9 in float64.
 """
 
 
 def numerics_of(environment: Mapping[str, Any]) -> int:
-    """Under which number a result was made, from its ``environment.json``; those from before there was one are 1.
+    """Return the numerics version of a result, from its ``environment.json``; 1 if it has none.
 
     >>> numerics_of({"numerics": 3}), numerics_of({"bntt": "0.1.0"})
     (3, 1)

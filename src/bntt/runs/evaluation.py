@@ -1,4 +1,4 @@
-"""A trained run measured on a whole split, by one process or by several; also at another number of steps."""
+"""Evaluation of a trained run on a whole split, by one process or several; also at another number of steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bntt.training.processes import Processes
 
 
 def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
-    """Choose the way to another number of steps.
+    """Choose how to change the number of steps.
 
     Raises:
         ArgumentError: on fewer steps than one, the number that it has, more without a way, fewer with one, or sequences
@@ -58,10 +58,10 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
 def retimed(
     model: SpikingClassifier, recipe: Recipe, data: Parts, asked: Retiming, device: str
 ) -> tuple[SpikingClassifier, Retiming]:
-    """Give the model more steps, and say what was done.
+    """Give the model more steps, and describe the change.
 
     Raises:
-        ArgumentError: if statistics are to be taken anew of a network that has none.
+        ArgumentError: if statistics are to be recalibrated in a network that has none.
     """
     has_statistics = any(norm_facts(part).running_statistics for part in model.modules())
     if asked.how == "re-estimate" and not recipe.data.name:
@@ -96,13 +96,13 @@ def evaluate_run(
     """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says.
 
     Args:
-        processes: those that measure it together, each of which makes this call and finds the same; the first alone
+        processes: those that evaluate it together; each makes this call and gets the same result; the first alone
             reads the run directory. By default one, on the processor.
-        steps: stop after so many, or another number than it was trained with; all of them by default.
+        steps: stop after this many, or use another number than in training; all of them by default.
 
     Raises:
-        CheckpointError: if recipe or data are not those that the run was trained with.
-        ArgumentError: if more than one draw is asked for where nothing is drawn.
+        CheckpointError: if recipe or data are not those the run was trained with.
+        ArgumentError: if more than one draw is requested where nothing is random.
     """
     processes = processes or Processes()
     draws = draws_of(facts_of(recipe), draws)
@@ -118,9 +118,9 @@ class Weights(NamedTuple):
 
     model: SpikingClassifier
     facts: Mapping[str, Any]
-    """The facts that are kept with them."""
+    """Facts stored with the weights."""
     cost: Mapping[str, Any]
-    """The cost of their training, :meth:`~bntt.runs.directory.RunDirectory.spent`."""
+    """Cost of the training, :meth:`~bntt.runs.directory.RunDirectory.spent`."""
 
 
 def evaluate_loaded(
@@ -134,7 +134,7 @@ def evaluate_loaded(
     steps: int | Retiming | None,
     progress: Progress | None,
 ) -> EvaluationResult:
-    """The same of weights that are loaded already.
+    """Evaluate weights that are already loaded, as :func:`evaluate_run` does.
 
     Raises:
         ArgumentError: as :func:`evaluate_run`.
@@ -193,7 +193,7 @@ def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
 def _load(
     recipe: Recipe, data: Parts, run: RunDirectory, model: SpikingClassifier, processes: Processes
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Put the best epoch's weights into the model; returns what is kept with them, and what the training cost."""
+    """Load the best epoch's weights into the model; return the facts stored with them, and the training cost."""
 
     def look() -> tuple[dict[str, Any], dict[str, Any]]:
         check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)

@@ -1,7 +1,7 @@
-"""Runs of what came from Python: a network and samples of the caller's, told in the words of a recipe.
+"""Runs started from Python: the caller's network and samples, described as a recipe.
 
-A name that is "" stands for what no recipe can build. Of the samples the run keeps those that validate it, in its
-folder ``data``; of those that train it their checksums.
+The name "" stands for a part that no recipe can build. The run keeps its validation samples, in its folder
+``data``; of the training samples it keeps checksums only.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from bntt.runs.recipe.datasets import Parts, Shown, as_shown
 from bntt.training import Method, Session
 
 DATA = "data"
-"""The folder of the kept samples, within a run."""
+"""Folder of the kept samples within a run."""
 LABEL = "given in Python"
 
 
 def described(session: Session, validation: object) -> tuple[schema.Recipe, Parts]:
-    """Tell a training in the words of a recipe, and the samples as its parts.
+    """Describe a training as a recipe, and its samples as the recipe's parts.
 
     Raises:
         TypeError: on samples whose checksums cannot be kept.
@@ -86,7 +86,7 @@ def described(session: Session, validation: object) -> tuple[schema.Recipe, Part
 
 
 def keep_samples(run: Path, data: Parts) -> None:
-    """Write the validation samples, which measure the run, into it.
+    """Write the validation samples, used to measure the run, into it.
 
     Raises:
         OSError: if they cannot be written.
@@ -101,7 +101,7 @@ def keep_samples(run: Path, data: Parts) -> None:
 
 
 def kept_samples(run: Path, like: Parts, order: str, encoder: Encoder) -> Parts:
-    """The samples that a run keeps, beside stand-ins for those that trained it.
+    """Load the samples kept by a run, with stand-ins for the training samples.
 
     Raises:
         DataError: if there are none, or they are damaged.
@@ -119,7 +119,7 @@ def kept_samples(run: Path, like: Parts, order: str, encoder: Encoder) -> Parts:
 
 
 def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
-    """The registered builder and its arguments that make such a network; None of one that was put together or changed.
+    """Return the registered builder and arguments of a network; None if it was assembled by hand or modified.
 
     >>> import bntt
     >>> builder_of(bntt.models.mlp(hidden=(8,), num_steps=3))
@@ -132,7 +132,7 @@ def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
 
 
 def rebuilt(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
-    """The model that the facts of a checkpoint tell of, with other weights; None where they tell of none.
+    """Rebuild the model described by a checkpoint's facts, without its weights; None if they describe none.
 
     Raises:
         CheckpointError: if they cannot be understood.
@@ -151,13 +151,13 @@ def rebuilt(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> Spi
 
 
 def facts_to_rebuild(model: SpikingClassifier) -> dict[str, Any]:
-    """What :func:`rebuilt` asks for, to be kept with every checkpoint."""
+    """Return the facts that :func:`rebuilt` needs, to be stored with every checkpoint."""
     mean, built = getattr(model.encoder, "mean", None), builder_of(model.network)
     return {"built": built[1] if built else None, "pixels": 0 if mean is None else mean.numel()}
 
 
 def _looks(network: nn.Module) -> list[Any]:
-    """What tells two networks apart but for their weights."""
+    """Return everything that distinguishes two networks except their weights."""
     plain = (int, float, str)
     found = [
         {k: v for k, v in vars(one).items() if isinstance(v, plain) and k != "training"} for one in network.modules()
@@ -190,7 +190,7 @@ def _samples(loader: SampleLoader, what: str) -> Shown:
 
 
 def _plain(samples: Shown) -> ImageSet | FrameSet:
-    """Samples as files have them."""
+    """Convert samples to the form stored in files."""
     if isinstance(samples, SequenceSet):
         return samples.images
     if isinstance(samples, FrameSet) and samples.scale != 1:
@@ -200,7 +200,7 @@ def _plain(samples: Shown) -> ImageSet | FrameSet:
 
 
 def _splits(train: ImageSet | FrameSet, test: ImageSet | FrameSet) -> Any:
-    """Both parts, as files are written of them."""
+    """Combine both parts into splits, as they are written to files."""
     return (Splits if isinstance(train, ImageSet) else FrameSplits)(train, test)  # type: ignore[arg-type]
 
 
@@ -209,14 +209,14 @@ def _names(options: Any) -> set[str]:
 
 
 def _encoder_name(model: SpikingClassifier) -> str:
-    """The name under which recipes know the encoder; "" of another."""
+    """Return the encoder's name in recipes; "" if it has none."""
     encoder = model.encoder
     same = (name for name, kind in ENCODERS.items() if str(kind(encoder.num_steps)) == str(encoder))
     return next(same, "")
 
 
 def _norm_name(network: SpikingNetwork) -> str:
-    """The name under which recipes know the norm of every layer; "" of others, or where they differ."""
+    """Return the recipe name of the norm shared by every layer; "" if it has none, or layers differ."""
     norms = [layer.norm for layer in network.layers.values()]
     names = [name for name in NORMS if all(_is_such(norm, name) for norm in norms)]
     return names[0] if names else ""

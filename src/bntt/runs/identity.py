@@ -1,4 +1,4 @@
-"""Whether a recipe, data and a chosen exit belong to a run: another one's numbers would stand under its name."""
+"""Checks that a recipe, data and a chosen exit belong to a run, so that its name stands for its own numbers."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import check_same_rules
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
-"""What may differ when a run goes on: keys, and tables with all of theirs. Of the data, its checksums decide; of the
-epochs there may be more."""
+"""Keys, and whole tables, that may differ when a run is resumed. Data are compared by checksum; the number of
+epochs may only grow."""
 MEASURING = RESUMING
-"""What may differ when a run is measured: its best epoch may lie before a change that a resume made."""
+"""Keys that may differ when a run is measured: its best epoch may precede a change made on resuming."""
 EXIT = "exit.json"
-"""The file in which ``bntt exit`` keeps where a run may stop."""
+"""File in which ``bntt exit`` stores the step at which a run may stop."""
 
 
 def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
-    """The recipe that a checkpoint was trained with, from its facts.
+    """Return the recipe that a checkpoint was trained with, from its facts.
 
     Raises:
         CheckpointError: if it holds none that this version can use.
@@ -42,7 +42,7 @@ def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
 
 
 def changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
-    """The keys that differ, each with its value then and now."""
+    """Return the keys that differ, each with its old and new value."""
     now, then = _flat(values_of(recipe)), _flat(values_of(trained))
     return {key: (then[key], now[key]) for key in then if now[key] != then[key]}
 
@@ -50,10 +50,10 @@ def changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
 def check_same_recipe(
     recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path, free: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
-    """Refuse a recipe that differs from the one that a checkpoint was trained with, but for the keys that are free.
+    """Refuse a recipe that differs from the one a checkpoint was trained with, except in the free keys.
 
     Returns:
-        The free ones that differ, each with its value then and now.
+        The free keys that differ, each with its old and new value.
 
     Raises:
         CheckpointError: naming every key that differs with both values, or an option that meant something else to a
@@ -73,12 +73,12 @@ def check_same_recipe(
 
 
 def _overrides(changed: Mapping[str, tuple[Any, Any]]) -> str:
-    """The flags that bring keys to what they are now."""
+    """Return the flags that set the changed keys to their new values."""
     return "".join(f" -s {quote(f'{key}={json.dumps(now)}')}" for key, (_, now) in changed.items())
 
 
 def check_same_data(run: Path, manifest: Manifest) -> None:
-    """Refuse data that is not what the run in this directory was trained on.
+    """Refuse data other than what the run in this directory was trained on.
 
     Raises:
         CheckpointError: if the checksums differ, or the run does not say what it was trained on.
@@ -92,7 +92,7 @@ def check_same_data(run: Path, manifest: Manifest) -> None:
 
 
 def trained_on(run: Path) -> dict[str, Any]:
-    """The manifest of a run's data, as the run wrote it down; its checksums are there.
+    """Return the manifest of a run's data, checksums included, as the run recorded it.
 
     Raises:
         CheckpointError: if the run does not say what it was trained on.
@@ -112,7 +112,7 @@ def trained_on(run: Path) -> dict[str, Any]:
 
 
 def weights_hash(run: RunDirectory) -> str:
-    """The SHA-256 of the best epoch's file.
+    """Return the SHA-256 of the best epoch's file.
 
     Raises:
         CheckpointError: if it cannot be read.
@@ -124,7 +124,7 @@ def weights_hash(run: RunDirectory) -> str:
 
 
 def kept_exit(run: RunDirectory, num_steps: int) -> int:
-    """The number of steps after which the exit kept with a run stops.
+    """Return the number of steps after which the exit stored with a run stops.
 
     Raises:
         CheckpointError: if none is kept, it is damaged, or it was chosen for other weights or other data.
@@ -148,13 +148,13 @@ def kept_exit(run: RunDirectory, num_steps: int) -> int:
 
 
 def _called(data: Mapping[str, Any]) -> str:
-    """A dataset's name, place and the first digits of its checksums."""
+    """Format a dataset's name, location and the first digits of its checksums."""
     sums = ", ".join(f"{part} {str(digits)[:12]}" for part, digits in data["sha256"].items())
     return " ".join(str(word) for word in (data.get("name"), data.get("source"), f"(SHA-256 of {sums})") if word)
 
 
 def _flat(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` → ``{"a.b": 1}``."""
+    """Flatten ``{"a": {"b": 1}}`` to ``{"a.b": 1}``."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= _flat(value, f"{table}{key}.") if isinstance(value, dict) else {table + key: value}

@@ -1,8 +1,8 @@
-"""Networks that were trained elsewhere, as run directories that every verb takes.
+"""Networks trained elsewhere, imported as run directories that every verb accepts.
 
 A state dict says neither what a network was trained on nor how pixels drive it. With the name of a dataset the weights
-become a run on that data, as it is here: whoever imports says that this is what they are for, and the run's notes say
-so too. Without one they become a checkpoint of the network alone, for Python.
+become a run on that data as it is here: the caller vouches that the weights belong to it, and the run's notes say
+so. Without one they become a checkpoint of the network alone, for Python.
 """
 
 from __future__ import annotations
@@ -27,54 +27,54 @@ from bntt.runs.recipe.option_versions import rules_told
 from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-"""Of the pixels, in the released code, for CIFAR-10 and CIFAR-100 alike."""
+"""Pixel statistics of the released code, for both CIFAR-10 and CIFAR-100."""
 NOTES = """\
 Imported from {file} ({layout} names), not trained here. The file says its weights, γ, statistics and T{leak}; the data,
 the encoder, the pixels' mean and deviation, ε{unsaid} and the order of firing and integration are what was said when it
 was imported. It is not known which images it was trained on: the validation part here may be among them.
 """
 NOT_KNOWN = "imported"
-"""The dataset of a network that is a checkpoint alone, in its facts."""
+"""Dataset name in the facts of a network that is only a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a file."""
+    """Result of importing a file."""
 
     path: Path
     """The run directory, or the checkpoint."""
     layout: str
     num_steps: int
     tensors: int
-    """Of the file that have a place here."""
+    """Number of tensors used from the file."""
     recipe: Recipe
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What whoever imports says of a file."""
+    """Import settings given by the caller."""
 
     model: str
     """A name in ``MODELS``."""
     layout: str = ""
-    """A name in ``LAYOUTS``; "" looks at the file's names."""
+    """A name in ``LAYOUTS``; "" detects it from the file's names."""
     data: str = ""
     overrides: Sequence[str] = ()
-    """Of the recipe, ``table.key=value`` each."""
+    """Recipe overrides, ``table.key=value`` each."""
     mean: Sequence[float] = ()
-    """Of the pixels, per channel; none: the released code's where the names are, else those of the training part."""
+    """Pixel mean per channel; empty: the released code's if the names are, else that of the training part."""
     std: Sequence[float] = ()
 
 
 def import_network(file: Path, wanted: Wanted, name: str, root: Path) -> Imported:
-    """Read a file of ``torch.save`` and write what it holds: a run in ``root/name`` where a dataset is named, else the
+    """Import a ``torch.save`` file: write a run in ``root/name`` if a dataset is named, else the
     checkpoint ``root/name.safetensors``.
 
     Raises:
-        RecipeError: on a value that cannot be, or if model and data do not fit.
-        CheckpointError: if the file is no state dict of such a network, naming what differs.
-        DataError: if the dataset is not here.
+        RecipeError: on an invalid value, or if model and data do not fit.
+        CheckpointError: if the file is not a state dict of this network, naming what differs.
+        DataError: if the dataset is missing.
         OSError: if it cannot be written.
     """
     if wanted.layout and wanted.layout not in LAYOUTS:
@@ -90,7 +90,7 @@ def import_network(file: Path, wanted: Wanted, name: str, root: Path) -> Importe
 
 
 def _recipe_of(file: Path, foreign: Foreign, wanted: Wanted) -> Recipe:
-    """What the file and whoever imports it say, as a recipe; the rest are the defaults of the network's builder."""
+    """Build the recipe from the file and the settings; the rest are the defaults of the network's builder."""
     leak = foreign.leak
     said = {"leak": "" if leak is None else ", and the leak", "unsaid": ", the leak" if leak is None else ""}
     if wanted.model in MODELS and leak is None:
@@ -160,7 +160,7 @@ def _fitting(file: Path, foreign: Foreign, network: SpikingNetwork) -> dict[str,
 
 
 def _with_pixels(data: Parts, foreign: Foreign, wanted: Wanted) -> Parts:
-    """The data with the mean and deviation that the network was trained with, as far as anybody knows."""
+    """Return the data with the mean and deviation the network was trained with, as far as known."""
     channels = len(data.mean)
     released = foreign.layout == "released" and channels == len(MEAN)
     mean = list(wanted.mean) or (list(MEAN) if released else data.mean)

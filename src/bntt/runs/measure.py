@@ -1,4 +1,4 @@
-"""Any measurement on any run: the one way for the command line, studies and Python."""
+"""Any measurement on any run: one implementation for the command line, studies and Python."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
 from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
 
 Format = Literal["png", "pdf", "svg"]
-"""Of pictures."""
+"""File format of figures."""
 
 
 def measure(
@@ -29,20 +29,20 @@ def measure(
     progress: Progress | None = None,
     **arguments: Any,
 ) -> Result:
-    """Measure runs, keep what was found beside the first of them, and return it.
+    """Measure runs, save the result beside the first of them, and return it.
 
     Args:
         name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`.
-        runs: run directories, or runs that are open; one, or several for what compares them. For what trains by itself
-            a recipe's name or file, or an opened one.
-        device: where they are opened, "cpu" or "cuda".
-        folder: where the files are written instead.
-        progress: told how far it is.
-        arguments: those of the measurement, its command line's flags.
+        runs: run directories or open runs; one, or several for measurements that compare them. A measurement that
+            trains takes a recipe's name or file, or an opened recipe.
+        device: the device to open them on, "cpu" or "cuda".
+        folder: folder to write the files to instead.
+        progress: called with the progress.
+        arguments: arguments of the measurement, named as its command line flags.
 
     Raises:
-        ArgumentError: if there is no such measurement, it cannot be asked so, or the run has no such numbers.
-        CheckpointError: if a directory is no run, or one that cannot be measured.
+        ArgumentError: on an unknown measurement or invalid arguments, or if the run lacks the numbers it needs.
+        CheckpointError: if a directory is not a run, or cannot be measured.
         DataError: if its dataset is missing or damaged.
         OSError: if the files cannot be written.
 
@@ -75,7 +75,7 @@ def _open(measurement: Measurement, source: str | Path, folder: Path | None, dev
 
 
 def measurement_of(name: str) -> Measurement:
-    """The measurement of a name.
+    """Return the measurement with this name.
 
     Raises:
         ArgumentError: if there is none.
@@ -86,10 +86,10 @@ def measurement_of(name: str) -> Measurement:
 
 
 def check(measurement: Measurement, facts: Facts, asked: Any, run: Path) -> None:
-    """Refuse a run that has no such numbers.
+    """Refuse a run that lacks the numbers this measurement needs.
 
     Raises:
-        ArgumentError: saying why.
+        ArgumentError: with the reason.
     """
     if why := measurement.refusal(facts, asked):
         raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
@@ -98,10 +98,10 @@ def check(measurement: Measurement, facts: Facts, asked: Any, run: Path) -> None
 def find(
     measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any, progress: Progress
 ) -> Result:
-    """Measure, and write nothing.
+    """Measure without writing anything.
 
     Raises:
-        ArgumentError: if a run has no such numbers, or there is not one run where one is measured.
+        ArgumentError: if a run lacks the numbers needed, or the measurement takes exactly one run.
     """
     most = len(opened) if measurement.several else 1 + bool(measurement.second)
     if not 0 < len(opened) <= most:
@@ -113,18 +113,18 @@ def find(
 
 
 class _EnoughError(Exception):
-    """The work was watched for long enough."""
+    """Signal that the measurement was timed for long enough."""
 
 
 def estimated(
     measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any, seconds: float = 10.0
 ) -> str:
-    """Begin a measurement, and say by its progress how long all of it takes; no result is written.
+    """Start a measurement and estimate its total time from its progress; no result is written.
 
-    What keeps its parts as they are done (attacks, stability) keeps those that are, for the whole measurement to use.
+    Measurements that save parts as they go (attacks, stability) keep the finished ones for the full measurement.
 
     Args:
-        seconds: after which it is left, at the next batch.
+        seconds: time after which it stops, at the next batch.
 
     Raises:
         ArgumentError: as :func:`find`.
@@ -143,10 +143,10 @@ def estimated(
 
 
 def keep(measurement: Measurement, found: Result, asked: Any, folder: Path, form: Format = "png") -> list[Path]:
-    """Write a result, its pictures and what is attached to it, each whole or not at all.
+    """Write a result, its figures and attachments, each atomically.
 
     Args:
-        form: of the pictures.
+        form: file format of the figures.
 
     Returns:
         The files.
@@ -168,7 +168,7 @@ def keep(measurement: Measurement, found: Result, asked: Any, folder: Path, form
 
 
 def replaced(measurement: Measurement, asked: Any, folder: Path) -> str:
-    """What :func:`keep` will put others' numbers in place of, in words; "" of nothing, or of the same question.
+    """Describe the results that :func:`keep` will overwrite; "" if none, or if they have the same arguments.
 
     >>> from tempfile import mkdtemp
     >>> folder, drift = Path(mkdtemp()), MEASUREMENTS["drift"]
@@ -185,7 +185,7 @@ def replaced(measurement: Measurement, asked: Any, folder: Path) -> str:
 
 
 def kept(measurement: Measurement, asked: Any, folder: Path) -> Result | None:
-    """What was found before, where it was asked for in this very way; None elsewhere."""
+    """Return the saved result if it was measured with the same arguments, else None."""
     stem = measurement.stem(asked)
     values: Mapping[str, Any] | None = find_object(folder / f"{stem}.json")
     with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""Trained runs, and recipes that a measurement trains by itself, opened for use."""
+"""Trained runs, and recipes for measurements that train, opened for use."""
 
 from __future__ import annotations
 
@@ -33,54 +33,54 @@ from bntt.training.processes import Processes
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What :func:`load_run` gives."""
+    """A trained run, as returned by :func:`load_run`."""
 
     path: Path
     model: SpikingClassifier
-    """With the weights and statistics of the epoch that validated best, in evaluation mode."""
+    """Model with weights and statistics of the best validated epoch, in evaluation mode."""
     recipe: Recipe
     epoch: int
-    """From 0, as in ``metrics.jsonl``."""
+    """Best epoch, counted from 0 as in ``metrics.jsonl``."""
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
-    """``[C, H, W]``, of frames too."""
+    """``[C, H, W]``, also for frames."""
     kept: Mapping[str, Any]
-    """The facts that are kept with its weights."""
+    """Facts stored with the weights."""
 
     @property
     def dataset(self) -> str:
-        """What its data are called."""
+        """Name of its data."""
         return self.data.label
 
     @property
     def seed(self) -> int:
-        """Of its noise, as the recipe has it."""
+        """Seed of its noise, from the recipe."""
         return self.recipe.seed
 
     @property
     def draws(self) -> int:
-        """Repetitions that its recipe asks for, where its encoder or what is done to its images is random."""
+        """Number of repetitions in its recipe, for a random encoder or random image changes."""
         return self.recipe.evaluate.draws
 
     @property
     def facts(self) -> Facts:
-        """What is known of it without its weights."""
+        """Facts about the run that do not need its weights."""
         return facts_of(self.recipe)
 
     @property
     def data_sha256(self) -> dict[str, str]:
-        """The checksums of the data that it was trained on, by part."""
+        """Checksums of its training data, by part."""
         found: dict[str, str] = trained_on(self.path)["sha256"]
         return found
 
     @property
     def weights_sha256(self) -> str:
-        """The checksum of its best epoch's weights."""
+        """Checksum of its best epoch's weights."""
         return weights_hash(RunDirectory(self.path))
 
     @cached_property
     def data(self) -> Parts:
-        """The images of the run, opened when they are first asked for and compared with those of the training.
+        """Data of the run, opened on first use and checked against the training data.
 
         Raises:
             DataError: if the dataset is missing or damaged.
@@ -94,7 +94,7 @@ class LoadedRun:
         return data
 
     def pictures(self, split: Split) -> ImageSet:
-        """A whole split, of a run on images.
+        """Return a whole split of a run on images.
 
         Raises:
             RecipeError: if it is on frames or sequences.
@@ -106,17 +106,17 @@ class LoadedRun:
         return found
 
     def part(self, split: Split, images: int, seed: int) -> tuple[PartLoader, str]:
-        """Batches of so many images, as many of each class as its share, chosen by a seed; and which, in words."""
+        """Return batches of ``images`` images, stratified by class and chosen by a seed, and their description."""
         every, device = self.pictures(split), str(next(self.model.parameters()).device)
         loader = PartLoader(every, stratified(every, images, seed), self.recipe.evaluate.batch_size, device)
         return loader, how_chosen(every, images, seed)
 
     def has_same_images(self, other: LoadedRun, split: Split, places: Tensor) -> bool:
-        """Whether another run's split is as large, and has the same images and labels at these places."""
+        """Return True if another run's split has the same size, and the same images and labels at these places."""
         return same_images(self.pictures(split), other.pictures(split), places)
 
     def fair_places(self, split: Split, count: int) -> tuple[Tensor, str]:
-        """So many places of a split, the first of which are always fair to all classes; and how they were chosen.
+        """Choose ``count`` places of a split, class-balanced in every prefix, and describe the choice.
 
         Raises:
             ArgumentError: if there are fewer.
@@ -127,16 +127,16 @@ class LoadedRun:
         return fair_order(every, self.seed)[:count], how_chosen(every, count, self.seed)
 
     def samples(self, split: Split) -> Shown:
-        """The whole split as a set of labelled samples."""
+        """Return the whole split as a set of labelled samples."""
         return self.data.of(split)
 
     def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
-        """Measure it, all steps or fewer, or at another number of steps than it was trained with.
+        """Evaluate it over all steps, fewer, or another number of steps than it was trained with.
 
         Raises:
-            ArgumentError: on a number of steps that it cannot have, or more than one draw where nothing is drawn.
-            CheckpointError: if it shall stop at its exit, and none can be used.
-            RecipeError: if there are not so many images.
+            ArgumentError: on an impossible number of steps, or more than one draw where nothing is random.
+            CheckpointError: if it should stop at its exit and none is usable.
+            RecipeError: if there are not enough images.
         """
         recipe, run = self.recipe, RunDirectory(self.path)
         steps: int | Retiming | None = None
@@ -163,7 +163,7 @@ class LoadedRun:
         return found.model_copy(update={"arguments": asked})
 
     def exit_steps(self) -> int | None:
-        """The number of steps after which the exit in ``exit.json`` stops; None where there is no such file.
+        """Return the number of steps after which the exit in ``exit.json`` stops; None without that file.
 
         Raises:
             CheckpointError: if it is damaged, or was chosen for other weights or data.
@@ -172,10 +172,10 @@ class LoadedRun:
         return kept_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
-        """What the recipe measures of a split, where the model is: all images, or ``evaluate.images`` of them.
+        """Load what the recipe measures of a split, on the model's device: all images, or ``evaluate.images`` of them.
 
         Args:
-            at_most: how many, if the recipe measures more; 0 is no bound.
+            at_most: upper bound on the number of images; 0 is no bound.
 
         Raises:
             RecipeError: if the test images are fewer than the recipe says.
@@ -191,21 +191,21 @@ def load_run(
     parts: str | Path | Sequence[str | Path] = (),
     model: SpikingClassifier | None = None,
 ) -> LoadedRun:
-    """The model, recipe and data of a run directory.
+    """Load the model, recipe and data of a run directory.
 
     The model does not need the run's data: sizes and class names are in ``environment.json``, the mean and standard
     deviation of the pixels in the checkpoint.
 
     Args:
         parts: files and packages of parts of your own, as ``bntt --with`` takes them.
-        model: of a run of :func:`bntt.fit` whose network or encoder no registered builder made: the same, put together
-            again. It is given the run's weights.
+        model: for a run of :func:`bntt.fit` whose network or encoder came from no registered builder: the same model,
+            rebuilt. It receives the run's weights.
 
     Raises:
-        CheckpointError: if this is no run, a file of it is missing or damaged, parts that it was trained with are not
+        CheckpointError: if this is not a run, a file of it is missing or damaged, parts it was trained with are not
             loaded, or the recipe was changed after the training, but for what only a measurement needs.
         RecipeError: if the recipe cannot be used.
-        DeviceError: if the device is not here.
+        DeviceError: if the device is not available.
         BackendError: if a block cannot be evaluated as the recipe's ``compute`` asks.
 
     >>> import tempfile
@@ -240,10 +240,10 @@ def load_run(
 
 
 def _images_like(run: Path, recipe: Recipe) -> Parts:
-    """Black images in the number, sizes and classes of the run's, one of them in memory: all that a build looks at.
+    """Return black images with the run's number, sizes and classes, one of them in memory: enough to build a model.
 
     Raises:
-        CheckpointError: if the run does not say what its images are like.
+        CheckpointError: if the run does not record the properties of its images.
     """
     facts = trained_on(run)
     try:
@@ -267,7 +267,7 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
 
 @dataclass(frozen=True)
 class OpenedRecipe:
-    """A recipe, and where what comes of it is kept."""
+    """A recipe, and the folder of its results."""
 
     recipe: Recipe
     path: Path
@@ -276,19 +276,19 @@ class OpenedRecipe:
 
     @property
     def facts(self) -> Facts:
-        """What is known of it without any training."""
+        """Facts about the recipe that need no training."""
         return facts_of(self.recipe)
 
 
 def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, device: str = "cpu") -> OpenedRecipe:
-    """Open a recipe by its name, or its file.
+    """Open a recipe by name or file.
 
     Args:
-        overrides: values to put over the recipe's, each ``table.key=value``.
+        overrides: values that replace the recipe's, each ``table.key=value``.
 
     Raises:
         RecipeError: if there is none, or it cannot be used.
-        DeviceError: if the device is not here.
+        DeviceError: if the device is not available.
 
     >>> open_recipe("demo", ["network.num_steps=2"], folder=Path("stability")).facts.num_steps
     2

@@ -1,4 +1,4 @@
-"""Parts of a user's own: the files and packages that the user names, and what a run remembers of them.
+"""User-defined parts: the files and packages that the user names, and what a run records about them.
 
 The user alone names code, with ``bntt --with`` or ``load_run(parts=...)``. A run keeps names and checksums, with which
 it can be told what is missing or was changed; nothing that is read from a recipe, a checkpoint or a run is imported.
@@ -23,11 +23,11 @@ from bntt.register import REGISTERED
 from bntt.runs.recipe.schema import Recipe, RecipeError
 
 GROUP = "bntt.parts"
-"""The group of a package's entry points that ``--with PACKAGE`` loads."""
+"""Entry point group that ``--with PACKAGE`` loads."""
 
 
 class PartsError(RecipeError):
-    """A file or package of parts that cannot be loaded; the message says why."""
+    """Error of a file or package of parts that cannot be loaded; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Part:
     """A file or a package, and what it registers."""
 
     source: str
-    """The whole path of a file, or the name of a package: what ``--with`` takes."""
+    """Absolute path of a file, or name of a package: the argument of ``--with``."""
     version: str
-    """The SHA-256 of a file, the version of a package."""
+    """SHA-256 of a file, or version of a package."""
     names: tuple[str, ...]
-    """Each as a recipe says it: "network.norm=mine"."""
+    """Registered names in recipe form: "network.norm=mine"."""
 
 
 _KEPT = TypeAdapter(tuple[Part, ...])
 LOADED: list[Part] = []
-"""What the user named in this process."""
+"""Parts that the user named in this process."""
 
 
 def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
@@ -113,16 +113,16 @@ def _import_package(text: str) -> tuple[str, str]:
 
 
 def _file_of(name: str) -> str:
-    """The file that defines what is registered by a name; "" of what was typed into an interpreter."""
+    """Return the file that defines a registered name; "" if it was typed into an interpreter."""
     module = sys.modules.get(REGISTERED[name].__module__)
     file = getattr(module, "__file__", None)
     return str(Path(file).resolve()) if file else ""
 
 
 def parts_of(recipe: Recipe) -> list[Part]:
-    """The files and packages that gave what a recipe names, with these names alone.
+    """Return the files and packages that provide the names in a recipe, with these names alone.
 
-    What a Python program registered without ``load_parts`` is of the file that defines it.
+    Parts registered by a Python program without ``load_parts`` belong to the file that defines them.
     """
     used = {name for name in REGISTERED if _is_named(name, recipe)}
     found = [Part(part.source, part.version, tuple(sorted(used & {*part.names}))) for part in LOADED]
@@ -139,13 +139,13 @@ def _is_named(name: str, recipe: Recipe) -> bool:
 
 
 def parts_told(recipe: Recipe) -> dict[str, Any]:
-    """The same as a fact of a run, ``{"parts": [...]}``; nothing where the recipe names none."""
+    """Return the parts as a fact of a run, ``{"parts": [...]}``; empty if the recipe names none."""
     found = parts_of(recipe)
     return {"parts": [asdict(part) for part in found]} if found else {}
 
 
 def kept_parts(environment: Mapping[str, Any]) -> Sequence[Part]:
-    """What the facts of a run (``environment.json``) say of its parts.
+    """Read the parts from the facts of a run (``environment.json``).
 
     Raises:
         CheckpointError: if they cannot be read.
@@ -157,15 +157,15 @@ def kept_parts(environment: Mapping[str, Any]) -> Sequence[Part]:
 
 
 def versions_of(parts: Sequence[Part]) -> dict[str, str]:
-    """The version of the code behind each name."""
+    """Return the version of the code behind each name."""
     return {name: part.version for part in parts for name in part.names}
 
 
 def check_parts(run: Path, *, resuming: bool = False) -> None:
-    """Look whether what a run was trained with is here, as it was then; code that was changed is warned of.
+    """Check that the parts a run was trained with are loaded and unchanged; warn about changed code.
 
     Args:
-        resuming: whether the training is to go on, which other code may not.
+        resuming: True if training is to be resumed, which changed code may not do.
 
     Raises:
         CheckpointError: naming what ``--with`` must load, or, of a training, what was changed.

@@ -1,4 +1,4 @@
-"""The training procedure: it yields records and prints nothing; measuring is :mod:`bntt.analysis`'s."""
+"""The training procedure: it yields records and prints nothing; :mod:`bntt.analysis` does the measuring."""
 
 from bntt.training.conversion.ann_to_snn import convert
 from bntt.training.conversion.thresholds import balance, balancing, set_thresholds, thresholds_of

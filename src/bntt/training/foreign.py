@@ -1,4 +1,4 @@
-"""State dicts of other BNTT networks, read as ours: the paper's released one, SpikingJelly's and snnTorch's.
+"""Import of state dicts from other BNTT networks: the paper's released one, SpikingJelly's and snnTorch's.
 
 All three keep T modules of batch normalisation for a layer where we keep one γ ``[T, C]``. The released network is
 known by its names. In those that users build of SpikingJelly's or snnTorch's layers names mean nothing: weights and
@@ -19,39 +19,39 @@ from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 LAYOUTS = {"released": 1e-4, "spikingjelly": 1e-5, "snntorch": 1e-5}
-"""Each with the ε that its norms have when nobody says another: a state dict does not hold it."""
+"""Layouts, each with the default ε of its norms: a state dict does not hold it."""
 NORM = ("weight", "running_mean", "running_var")
 COUNT = "num_batches_tracked"
 WRAPPER = "module."
-"""Before every name, where the network was wrapped for several GPUs."""
+"""Prefix of every name if the network was wrapped for several GPUs."""
 NEURON = {"graded_spikes_factor": 1.0, "reset_mechanism_val": 0.0, "threshold": 1.0}
-"""What snnTorch's neurons keep beside their leak, and what it must be for a soft reset at θ = 1."""
+"""Entries of snnTorch's neurons besides their leak, with the values for a soft reset at θ = 1."""
 
 
 @dataclass
 class Foreign:
-    """What a state dict holds, sorted."""
+    """Sorted contents of a state dict."""
 
     layout: str
     synapses: dict[str, Tensor]
-    """By name, in the file's order."""
+    """Synaptic weights by name, in the file's order."""
     norms: dict[str, dict[str, Tensor]]
-    """By the name of the T modules: γ, mean and variance, ``[T, C]``."""
+    """Norms by name of the T modules: γ, mean and variance, ``[T, C]``."""
     num_steps: int
     leak: float | None
-    """Where the file says it."""
+    """Leak stored in the file; None if it has none."""
     notes: list[str] = field(default_factory=list)
-    """What is worth knowing about the reading."""
+    """Remarks on how the file was read."""
 
 
 def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
-    """Sort a state dict; every entry must have its place.
+    """Sort a state dict; every entry must be recognised.
 
     Args:
-        layout: in ``LAYOUTS``; "" looks at the names.
+        layout: a name in ``LAYOUTS``; "" detects it from the names.
 
     Raises:
-        CheckpointError: naming entries that belong to nothing here, or steps of a norm that are missing.
+        CheckpointError: naming unknown entries, or missing steps of a norm.
 
     >>> bn = {f"bntt1.{t}.{name}": torch.ones(4) for t in range(3) for name in NORM}
     >>> found = read_foreign({"conv1.weight": torch.ones(4, 1, 3, 3), **bn, "fc2.weight": torch.ones(2, 4)})
@@ -78,11 +78,11 @@ def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
 
 
 def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
-    """The state dict of this network, with the weights, γ and statistics of the foreign one.
+    """Return the state dict of this network, with the weights, γ and statistics of the foreign one.
 
     Raises:
-        CheckpointError: naming every entry that is missing, too much, or of another shape or type, with what it would
-            be here; or a variance below 0.
+        CheckpointError: naming every entry that is missing, extra, or of another shape or type, with what is expected
+            here; or a variance below 0.
     """
     blocks = {name: block for name, block in network.blocks.items() if isinstance(block, SpikingBlock)}
     if len(blocks) != len(network.blocks):
@@ -143,7 +143,7 @@ def _stacked(name: str, rows: list[Tensor | None]) -> Tensor:
 
 
 def _leak(left: dict[str, Tensor]) -> float | None:
-    """Take what neurons of snnTorch keep out of a state dict: one leak, a soft reset at θ = 1.
+    """Take the entries of snnTorch's neurons out of a state dict: one leak, a soft reset at θ = 1.
 
     Raises:
         CheckpointError: if leaks differ, or neurons are of another kind.
@@ -171,11 +171,11 @@ def _layout_of(norms: list[str], synapses: list[str]) -> str:
 
 
 Pairs = dict[tuple[str, str], dict[str, Tensor]]
-"""By their name and ours: the values, each by ours of its own."""
+"""Values by (foreign name, our name) of the module, each under our own name."""
 
 
 def norm_of_released(block: str) -> str:
-    """The released name of a block's norm.
+    """Return the released name of a block's norm.
 
     >>> norm_of_released("conv2"), norm_of_released("fc1")
     ('bntt2', 'bntt_fc')
@@ -184,10 +184,10 @@ def norm_of_released(block: str) -> str:
 
 
 def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
-    """conv1 and bntt1, conv2 and bntt2, ...; fc1 and bntt_fc; fc2 is the readout.
+    """Pair conv1 with bntt1, conv2 with bntt2, ...; fc1 with bntt_fc; fc2 is the readout.
 
     Raises:
-        CheckpointError: naming what is missing and what is too much.
+        CheckpointError: naming missing and extra entries.
     """
     norm_of = {name: norm_of_released(name) for name in blocks}
     wanted = [f"{name}.weight" for name in [*blocks, "fc2"]] + [*norm_of.values()]
@@ -201,7 +201,7 @@ def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
 
 
 def _by_order(foreign: Foreign, blocks: list[str]) -> Pairs:
-    """The first weights and the first norm are the first layer's, and so on; the last weights are the readout's.
+    """Pair weights and norms with layers in order; the last weights are the readout's.
 
     Raises:
         CheckpointError: if there are more or fewer.

@@ -1,4 +1,4 @@
-"""No update from numbers that are not finite: a NaN membrane never fires, so the loss alone can look healthy."""
+"""Guard against non-finite updates: a NaN membrane never fires, so the loss alone can look healthy."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Named = tuple[str, Tensor]
 
 
 class NonFiniteError(ArithmeticError):
-    """Training met a NaN or an infinity and stopped before the update."""
+    """Error of a training that met a NaN or an infinity and stopped before the update."""
 
 
 def check_finite(
     model: nn.Module, loss: Tensor, optimizer: optim.Optimizer | None = None, held: HeldStatistics | None = None
 ) -> Tensor:
-    """Raise unless everything that an update reads is finite: loss, gradients, weights, statistics, momentum.
+    """Raise unless everything an update reads is finite: loss, gradients, weights, statistics, momentum.
 
     Args:
-        model: its parameters, γ among them, their gradients, and its buffers, running statistics among them.
-        optimizer: its state; the gradients are then those of the parameters that it steps.
-        held: the batch statistics that will go into the running ones.
+        model: checked in parameters (with γ), their gradients, and buffers (with running statistics).
+        optimizer: checked in its state; only gradients of the parameters it steps are then checked.
+        held: batch statistics that will go into the running ones.
 
     Returns:
-        The norm of all these gradients together.
+        The total norm of these gradients.
 
     Raises:
-        NonFiniteError: naming where it was found first; this update has changed nothing.
+        NonFiniteError: naming the first place found; this update has changed nothing.
 
     >>> layer = nn.Linear(1, 1)
     >>> layer(torch.ones(1, 1)).sum().backward()
@@ -56,10 +56,10 @@ def check_finite(
 
 
 def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> None:
-    """Raise unless weights, statistics and momentum are finite, before they are kept for good.
+    """Raise unless weights, statistics and momentum are finite, before they are saved.
 
     Raises:
-        NonFiniteError: naming where it was found first.
+        NonFiniteError: naming the first place found.
 
     >>> check_state(nn.Linear(1, 1))
     """
@@ -83,7 +83,7 @@ def _gradients(model: nn.Module, optimizer: optim.Optimizer | None) -> Iterator[
 
 
 def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None = None) -> Iterator[Named]:
-    """What an update reads beside loss and gradients."""
+    """Yield the tensors an update reads besides loss and gradients."""
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     yield from ((f"parameter {name}", parameter.detach()) for parameter, name in names.items())
     yield from ((f"buffer {name}", value) for name, value in model.named_buffers() if value.is_floating_point())
@@ -97,17 +97,17 @@ def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatist
 
 
 def _sites(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None) -> Iterator[Named]:
-    """In the order in which one makes the others so."""
+    """Yield the tensors to check, in the order in which non-finite values spread."""
     yield from _read(model, optimizer, held)
     yield from _gradients(model, optimizer)
 
 
 @dataclass
 class LossWatch:
-    """Notices a loss that jumps: above its running mean by more than eight deviations and half of that mean.
+    """Detector of a loss that jumps: above its running mean by more than eight deviations and half of that mean.
 
-    Mean and deviation are exponential averages over about fifty updates, which a jump does not enter at full height.
-    Nothing is said in the first fifty.
+    Mean and deviation are exponential averages over about fifty updates, which clip a jump.
+    The first fifty never count as jumps.
 
     >>> watch = LossWatch()
     >>> any(watch.jumped(1.0 + 0.01 * (i % 2)) for i in range(60)), watch.jumped(3.0), watch.jumped(1.0)
@@ -119,7 +119,7 @@ class LossWatch:
     count: int = 0
 
     def jumped(self, loss: float) -> bool:
-        """Whether the loss of this update is a jump; takes it in."""
+        """Return True if the loss of this update is a jump; update the averages with it."""
         limit = max(8 * math.sqrt(self.variance), 0.5 * abs(self.mean))
         jump = self.count >= 50 and loss - self.mean > limit
         share = max(0.02, 1 / (self.count + 1))

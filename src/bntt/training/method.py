@@ -1,4 +1,4 @@
-"""How a network is trained, in one frozen value: optimiser, rates, decay, loss, clipping, averaging."""
+"""Training method as one frozen value: optimiser, rates, decay, loss, clipping, averaging."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAPER_DROPS = (50, 70, 90)
 @named_keywords
 @dataclass(frozen=True)
 class Method:
-    """How to train; the paper's method by default.
+    """Training method; the paper's by default.
 
     Raises:
         OptionError: naming the field, what it must be, and what came.

@@ -15,15 +15,15 @@ from bntt.training.method import Method
 
 
 def cross_entropy(logits: Float[Tensor, "B K"], labels: Tensor, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
-    """Eq. 5, ``L = -log softmax(u^T / T)[label]``, averaged over the batch; logits are already divided by T.
+    """Compute Eq. 5, ``L = -log softmax(u^T / T)[label]``, averaged over the batch; logits are divided by T already.
 
     Args:
-        logits: what the network says.
-        labels: one integer a sample; or a share of every class, ``[B, K]``, as mixed samples have them.
+        logits: output of the network.
+        labels: one integer per sample; or a share of every class, ``[B, K]``, for mixed samples.
         label_smoothing: share of every label that is spread evenly over all K classes (Szegedy et al. 2016).
 
     Raises:
-        ValueError: on labels that are not one integer a row, or outside 0..K-1; torch would skip -100 in silence.
+        ValueError: on labels that are not one integer per row, or outside 0..K-1; torch would silently skip -100.
 
     >>> import torch
     >>> cross_entropy(torch.zeros(2, 10), torch.tensor([3, 4]))
@@ -40,12 +40,12 @@ def temporal_efficient(
     target: float = 1.0,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """TET (Deng et al. 2022, Eq. 10-12): ``(1-λ) mean_t CE(d_t, y) + λ mean (d_t - φ)²`` of every step's drive d_t.
+    """Compute TET (Deng et al. 2022, Eq. 10-12): ``(1-λ) mean_t CE(d_t, y) + λ mean (d_t - φ)²``, d_t a step's drive.
 
-    The drive ``d_t = W o^t`` is what the readout gets in step t alone, not its mean so far.
+    The drive ``d_t = W o^t`` is the readout's input in step t alone, not its mean so far.
 
     Args:
-        logits: after each step from rest, the mean of the drives so far, as ``advance`` gives them.
+        logits: mean of the drives so far after each step from rest, as ``advance`` returns them.
         share: λ.
         target: φ.
 
@@ -65,7 +65,7 @@ def temporal_efficient(
 
 
 def drives_of(logits: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
-    """Each step's own drive, from the means of all drives so far.
+    """Return each step's own drive, from the means of all drives so far.
 
     >>> import torch
     >>> drives_of(torch.tensor([[[1.0]], [[2.0]], [[3.0]]])).flatten()
@@ -77,7 +77,7 @@ def drives_of(logits: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
 
 
 def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
-    """Refuse labels that are neither one class, nor shares of all classes, of every sample.
+    """Refuse labels that are neither one class nor shares of all classes per sample.
 
     Raises:
         ValueError: if they are not.
@@ -101,8 +101,8 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
 
 
 class BatchLoss(nn.Module):
-    """``loss, right = batch_loss(inputs, labels, index, draw=epoch, steps=T)``: by the method's loss, and how many
-    answers are right.
+    """Loss of a batch: ``loss, right = batch_loss(inputs, labels, index, draw=epoch, steps=T)`` gives the method's loss
+    and the number of correct answers.
 
     >>> import torch
     >>> from bntt.models import mlp
@@ -119,8 +119,8 @@ class BatchLoss(nn.Module):
 
     @property
     def all_learn(self) -> bool:
-        """Whether every parameter gets a gradient in every epoch: of one step a learned leak gets none, and with
-        ``fire_before`` the weights of layers whose spikes come too late."""
+        """Return True if every parameter gets a gradient in every epoch: with one step a learned leak gets none, nor do
+        the weights of layers whose spikes come too late with ``fire_before``."""
         fewest = min([self.model.encoder.num_steps, *(steps for steps, _ in self.method.grow)])
         neurons = [layer.lif.neuron for layer in self.model.network.layers.values() if isinstance(layer.lif, LIF)]
         return fewest > 1 and not any(neuron.rule is fire_before for neuron in neurons)

@@ -1,4 +1,4 @@
-"""PyTorch's optimisers, with the decay of weights and of γ told apart."""
+"""PyTorch's optimisers, with separate decay of weights and γ."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bntt.training.method import PAPER, Method
 
 
 def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
-    """The method's optimiser for a model.
+    """Create the method's optimiser for a model.
 
-    Three groups, each with its decay, empty ones left out: synaptic weights and biases (``weight_decay``); γ, β and
-    p_t, all that a layer's norm learns (``gamma_decay``); learnable leaks (none: a decayed logit pulls λ to 1/2).
+    Three groups, each with its decay, empty ones omitted: synaptic weights and biases (``weight_decay``); γ, β and
+    p_t, everything a layer's norm learns (``gamma_decay``); learnable leaks (none: a decayed logit pulls λ to 1/2).
 
     >>> from bntt.models import mlp
     >>> groups = optimizer_of(mlp(in_features=2, hidden=(3,), num_steps=2), Method(gamma_decay=0.0)).param_groups
@@ -37,13 +37,13 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
 
 
 def freeze(network: SpikingNetwork, layers: Sequence[str]) -> None:
-    """Take layers out of a network's training: their parameters get no gradient from here on, and no decay.
+    """Exclude layers from a network's training: their parameters get no gradient from here on, and no decay.
 
     Args:
         layers: names of blocks, or patterns of them, "conv*"; "readout" is the last layer.
 
     Raises:
-        ValueError: if one fits no layer, or nothing is left to train.
+        ValueError: if one matches no layer, or nothing is left to train.
 
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(8, 8), num_steps=2)
@@ -63,7 +63,7 @@ def freeze(network: SpikingNetwork, layers: Sequence[str]) -> None:
 
 
 def _kinds(model: nn.Module) -> dict[int, str]:
-    """Which parameters norms and neurons have, whoever wrote them."""
+    """Return the kind of every parameter of norms and neurons, user-defined ones included, by its id."""
     found: dict[int, str] = {}
     for network in model.modules():
         if isinstance(network, SpikingNetwork):
@@ -74,7 +74,7 @@ def _kinds(model: nn.Module) -> dict[int, str]:
 
 
 def stepped(optimizer: optim.Optimizer) -> list[Tensor]:
-    """The parameters that an optimiser steps, in its order; all others of a model stay what they are.
+    """Return the parameters that an optimiser steps, in its order; other parameters of a model stay unchanged.
 
     >>> layer = nn.Linear(1, 1)
     >>> len(stepped(optim.SGD([layer.bias], lr=0.1)))
@@ -84,7 +84,7 @@ def stepped(optimizer: optim.Optimizer) -> list[Tensor]:
 
 
 def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What an optimiser remembers, any of PyTorch's: tensors as ``weight.momentum_buffer``, and facts for JSON.
+    """Return the state of any PyTorch optimiser: tensors as ``weight.momentum_buffer``, and facts for JSON.
 
     >>> layer = nn.Linear(1, 1)
     >>> optimizer_state(optim.SGD(layer.parameters(), lr=0.1), layer)[1]["groups"][0]["lr"]
@@ -104,7 +104,7 @@ def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[
 def restored_state(
     optimizer: optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The same as the optimiser's ``load_state_dict`` takes it.
+    """Convert that state to the form of the optimiser's ``load_state_dict``.
 
     Raises:
         ValueError: if it is of other parameters: the first names and shapes that differ are listed.
@@ -132,16 +132,16 @@ def restored_state(
 
 
 def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:
-    """Of the optimiser's parameters, by their number."""
+    """Return the names of the optimiser's parameters by number."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {number: names.get(id(parameter), f"other{number}") for number, parameter in enumerate(stepped(optimizer))}
 
 
 def check_given(model: object, method: object, optimizer: object) -> None:
-    """Refuse what is no classifier, no method or no optimizer in the place of one.
+    """Refuse arguments that are not a classifier, a method or an optimizer.
 
     Raises:
-        TypeError: saying what was expected, and what came.
+        TypeError: naming the expected and the given type.
 
     >>> check_given([], None, None)
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""The processes that train one network: one alone, or many as torchrun starts them, each on its part of every batch.
+"""Processes that train one network: a single one, or many started by torchrun, each on its part of every batch.
 
 Batch statistics are added up in a process group of their own, so that they never stand between DDP's buckets; gradients
 are averaged by DDP; the few numbers that all must agree on go through a third group, in main memory on every device.
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 
 class LostProcessError(RuntimeError):
-    """Another process has ended, or cannot be reached."""
+    """Error of another process that has ended or cannot be reached."""
 
 
 class Processes:
-    """One process that trains alone; :func:`~bntt.training.processes.joined_processes` gives what answers the same
-    questions for more.
+    """A single training process; :func:`~bntt.training.processes.joined_processes` gives the same interface for
+    several.
 
     >>> import torch
     >>> alone = Processes()
@@ -41,31 +41,31 @@ class Processes:
     rank = 0
     count = 1
     reduce: Reduce | None = None
-    """Adds batch statistics up: a network's ``Compute(reduce=)``."""
+    """Function that sums batch statistics: a network's ``Compute(reduce=)``."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
-        """Where this one computes; of GPUs its own."""
+        """Device of this process; on GPUs its own one."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and prints."""
+        """True for the process that writes and prints."""
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum over all processes of a tensor in main memory, which may be written over."""
+        """Return the sum over all processes of a tensor in main memory, which may be overwritten."""
         return values
 
     def largest(self, values: Tensor) -> Tensor:
-        """The largest of all processes, of every element."""
+        """Return the elementwise maximum over all processes."""
         return values
 
     def joined(self, values: Tensor) -> Tensor:
-        """The rows of all processes in the order of their ranks, as many as each has."""
+        """Concatenate the rows of all processes in rank order; their counts may differ."""
         return values
 
     def decided(self, work: Callable[[], T]) -> T:
-        """What the first process finds by this work, which JSON must hold: done there alone, and told to all.
+        """Run work in the first process only, and send its result, serialisable as JSON, to all.
 
         Raises:
             LostProcessError: in the others, if it raised there.
@@ -73,28 +73,28 @@ class Processes:
         return work()
 
     def given(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The first process's tensors, in all."""
+        """Return the first process's tensors in all processes."""
         return tensors
 
     def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
-        """The module, with the first one's parameters and buffers in all, and gradients that are their mean.
+        """Return the module with the first process's parameters and buffers in all, and averaged gradients.
 
         Args:
-            all_learn: whether every parameter gets a gradient in every pass; whether some do not costs a look.
+            all_learn: True if every parameter gets a gradient in every pass; if not, finding the others costs time.
         """
         return module
 
     def waiting(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Inside, backward passes of such a module add to gradients of this process alone."""
+        """Return a context in which backward passes of such a module add to this process's gradients only."""
         return nullcontext()
 
 
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun says to each process, beside WORLD_SIZE."""
+"""Environment variables set by torchrun for each process, besides WORLD_SIZE."""
 
 
 class LaunchError(ValueError):
-    """Processes that were not started as many that train one network must be."""
+    """Error of processes not started the way joint training requires."""
 
 
 class _Several(Processes):
@@ -119,7 +119,7 @@ class _Several(Processes):
         return self._groups["control"]
 
     def close(self) -> None:
-        """Let go of the groups: one that outlives the interpreter may end the process by SIGABRT as its threads go."""
+        """Destroy the groups: one that outlives the interpreter may abort the process (SIGABRT) as its threads end."""
         self._groups.clear()
 
     def total(self, values: Tensor) -> Tensor:
@@ -180,10 +180,10 @@ class _Several(Processes):
 
 
 def own_device(device: str) -> str:
-    """Where this process computes: what was asked for, of GPUs by many processes that of its LOCAL_RANK.
+    """Return this process's device: the requested one, or with several GPU processes that of its LOCAL_RANK.
 
     Raises:
-        LaunchError: if the many were not started by torchrun, or a GPU is named.
+        LaunchError: if several processes were not started by torchrun, or a GPU is named.
 
     >>> own_device("cpu")
     'cpu'
@@ -202,16 +202,16 @@ def own_device(device: str) -> str:
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """The processes that torchrun started, within the block; one alone where it started none, or one.
+    """Join the processes started by torchrun, within the block; a single one if it started none, or one.
 
     They meet through gloo on processors and NCCL on GPUs, each of which belongs to one process, by LOCAL_RANK.
 
     Args:
-        device: what was asked for: "cpu" or "cuda".
+        device: the requested device: "cpu" or "cuda".
 
     Raises:
         LaunchError: as :func:`own_device`.
-        LostProcessError: within, where another process ended.
+        LostProcessError: within the block, if another process ended.
 
     >>> with joined_processes("cpu") as processes:
     ...     processes.count

@@ -1,4 +1,4 @@
-"""Running statistics taken anew from a few batches: for a network whose steps, or data, are no longer those it had."""
+"""Recalibration of running statistics from a few batches, for a network whose steps or data have changed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def recalibrate(
     Args:
         model: changed in place; its modes stay as they are.
         loader: of training samples, as :func:`~bntt.training.updates`'s; its batches should be as large as those were.
-        batches: how many are taken, or all where there are fewer.
-        seed, draw: of order, augmentation and noise.
+        batches: number of batches used, or all if there are fewer.
+        seed, draw: seed and draw of order, augmentation and noise.
 
     Returns:
-        How many samples were seen.
+        The number of samples seen.
 
     Raises:
         ValueError: if no norm has statistics, or there is no batch.

@@ -1,4 +1,4 @@
-"""What a training tells of itself while it goes on."""
+"""Records that a training yields while it runs."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One update."""
+    """Record of one update."""
 
     epoch: int
-    """0-based."""
+    """Epoch, 0-based."""
     step: int
-    """0-based, within the epoch."""
+    """Step within the epoch, 0-based."""
     loss: float
     correct: int
     samples: int
     lr: float
-    """Of the optimiser's first group, in this update."""
+    """Learning rate of the optimiser's first group in this update."""
     seen: int
     """Samples of this epoch so far, these included."""
     jumped: tuple[int, ...] = ()
-    """Where the loss jumped (see :class:`~bntt.training.guard.LossWatch`): the samples' places in their dataset."""
+    """Dataset indices of the samples if the loss jumped (see :class:`~bntt.training.guard.LossWatch`)."""
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One whole epoch."""
+    """Record of one whole epoch."""
 
     epoch: int
     loss: float
     """Mean over the epoch's samples, each taken before its update."""
     accuracy: float
     samples: int
-    """Of the whole epoch, those of all processes."""
+    """Number of samples in the whole epoch, over all processes."""
     lr: float
-    """Of the optimiser's first group, when the epoch began."""
+    """Learning rate of the optimiser's first group when the epoch began."""

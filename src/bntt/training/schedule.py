@@ -1,4 +1,4 @@
-"""Learning rates as functions of how far training is: a resume needs no state of a scheduler, and no rounding grows.
+"""Learning rates as functions of training progress: resuming needs no scheduler state, and rounding does not grow.
 
 ``x`` is the share of the schedule that is done, from 0 to 1, and the rate of an update is ``lr · factor``:
 
@@ -35,7 +35,7 @@ MOMENTUM = (0.95, 0.85)
 
 @dataclass(frozen=True)
 class Rates:
-    """The rates of a whole training.
+    """Learning rates of a whole training.
 
     >>> Rates(Method(schedule="cosine"), epochs=4, updates=10).factor(2, 5)
     0.5
@@ -44,10 +44,10 @@ class Rates:
     method: Method
     epochs: int
     updates: int
-    """In an epoch."""
+    """Number of updates in an epoch."""
 
     def factor(self, epoch: int, update: int) -> float:
-        """What the first rate is multiplied by in an update, both counted from 0."""
+        """Return the factor on the first rate in an update; epoch and update count from 0."""
         method = self.method
         if method.schedule == "one-cycle":
             return self._cycle(epoch, update, START, 1.0, END)
@@ -66,14 +66,14 @@ class Rates:
         return (1 + math.cos(math.pi * max(0, done - warm) / max(1, total - warm))) / 2
 
     def momentum(self, epoch: int, update: int) -> float:
-        """The momentum (β₁) of an update."""
+        """Return the momentum (β₁) of an update."""
         if self.method.schedule != "one-cycle":
             return self.method.momentum
         slow, fast = MOMENTUM
         return self._cycle(epoch, update, slow, fast, slow)
 
     def apply(self, optimizer: optim.Optimizer, epoch: int, update: int) -> None:
-        """Set every group's rate for an update, from the first rate that the group had, and a cycle's momentum."""
+        """Set every group's rate for an update, from the group's initial rate, and a cycle's momentum."""
         factor = self.factor(epoch, update)
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
@@ -98,7 +98,7 @@ def _half_cosine(first: float, last: float, share: float) -> float:
 
 
 def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> int:
-    """How many drops epoch ``done`` (0-based) of ``total`` is past; one drops at epoch ``total · percent // 100``.
+    """Count the drops passed by epoch ``done`` (0-based) of ``total``; one drops at epoch ``total · percent // 100``.
 
     Whole numbers throughout: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop
     before the first epoch is none; in schedules of a few epochs several drops may fall on one.
@@ -111,11 +111,11 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
 
 
 Stages = Sequence[Sequence[int]]
-"""``(steps, epochs)``: with how many steps for how many epochs, in order; all steps from then on."""
+"""Pairs ``(steps, epochs)``: number of steps and for how many epochs, in order; all steps from then on."""
 
 
 def steps_in(stages: Stages, epoch: int, num_steps: int) -> int:
-    """How many steps an epoch takes, counted from 0.
+    """Return the number of steps that an epoch, counted from 0, takes.
 
     >>> [steps_in([(2, 1), (4, 2)], epoch, 8) for epoch in range(5)]
     [2, 4, 4, 8, 8]
@@ -128,10 +128,10 @@ def steps_in(stages: Stages, epoch: int, num_steps: int) -> int:
 
 
 def check_stages(stages: Stages, epochs: int, num_steps: int) -> None:
-    """Refuse stages after which nothing is left, or that take all steps already.
+    """Refuse stages that leave no epoch, or that already take all steps.
 
     Raises:
-        ValueError: saying what they must be.
+        ValueError: describing valid stages.
     """
     if stages and (stages[-1][0] >= num_steps or sum(many for _, many in stages) >= epochs):
         raise ValueError(
@@ -142,7 +142,7 @@ def check_stages(stages: Stages, epochs: int, num_steps: int) -> None:
 
 @torch.no_grad()
 def hold_from(model: nn.Module, first: int, optimizer: optim.Optimizer | None = None) -> None:
-    """Make step ``first`` and all after it what step ``first - 1`` is, in every norm: γ, β, p, statistics, momentum.
+    """Copy step ``first - 1`` to step ``first`` and all later ones in every norm: γ, β, p, statistics, momentum.
 
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(2,), num_steps=3)

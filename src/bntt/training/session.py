@@ -1,4 +1,4 @@
-"""A training as an object: it moves on by updates, and what it is between two of them can be kept and taken up."""
+"""A resumable training session: it advances by updates; its state between updates can be saved and restored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bntt.training.schedule import Rates, check_stages, hold_from, steps_in
 
 @dataclass
 class Position:
-    """How far a training is, and what its epoch has added up so far."""
+    """Progress of a training, and the running sums of its epoch."""
 
     epoch: int = 0
     step: int = 0
@@ -40,7 +40,7 @@ class Position:
     correct: int = 0
     samples: int = 0
     lr: float = 0.0
-    """When the epoch began."""
+    """Learning rate when the epoch began."""
     watch: LossWatch = field(default_factory=LossWatch)
 
 
@@ -50,22 +50,22 @@ class Session:
     Args:
         model: trained in place; put into training mode before every update.
         loader: as :func:`~bntt.training.updates`'s.
-        epochs: of the whole schedule.
-        method: how to train; the paper's by default. With an optimiser of yours its ``optimizer``, ``lr`` and decays
+        epochs: number of epochs in the whole schedule.
+        method: training method; the paper's by default. With an optimiser of yours its ``optimizer``, ``lr`` and decays
             are not used: its schedule begins at the rates that your groups have, and "constant" without a warm-up
             leaves them to you, as no method does. Parameters that it does not step are no part of the gradients' norm.
-        seed: of the encoder's noise.
+        seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's.
         processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`;
             the loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All have the same
             weights, statistics and records then, those of the whole batches.
 
     Attributes:
-        position: how far it is.
+        position: its progress.
         average: the moving average of the model, a classifier too; None where the method has none.
 
     Raises:
-        TypeError: if the model is no classifier, or method or optimizer something else.
+        TypeError: if the model is not a classifier, or method or optimizer has a wrong type.
         ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length,
             stages of few steps that leave no epoch for all of them, or a loader that is not for these processes.
 
@@ -122,28 +122,28 @@ class Session:
 
     @property
     def measured(self) -> SpikingClassifier:
-        """What validates: the average where there is one, else the model."""
+        """Model to validate: the average if there is one, else the model itself."""
         return self.model if self.average is None else self.average
 
     @property
     def steps(self) -> int:
-        """How many of the network's steps the epoch takes."""
+        """Number of the network's steps that the epoch takes."""
         return steps_in(self.method.grow, self.position.epoch, self.model.encoder.num_steps)
 
     @property
     def grown(self) -> bool:
-        """Whether the epoch takes all steps: before that, later ones are not trained."""
+        """True if the epoch takes all steps; before that, later steps are not trained."""
         return self.steps == self.model.encoder.num_steps
 
     def records(self) -> Iterator[StepRecord | EpochRecord]:
-        """Train on from the position: a record after every update and every epoch; nothing happens unless asked for.
+        """Train from the position, lazily: yield a record after every update and every epoch.
 
-        The position stays at an epoch's end until the record after its own is asked for: kept in between, and taken
-        up, the training gives that epoch's record once more.
+        The position stays at an epoch's end until the record after its own is requested: saved in between, and
+        restored, the training yields that epoch's record once more.
 
         Raises:
             NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
-            ValueError: on a label outside the classes, or a loader that gives no batch.
+            ValueError: on a label outside the classes, or a loader without batches.
         """
         now = self.position
         while now.epoch < self.epochs:
@@ -161,7 +161,7 @@ class Session:
             now.loss_sum, now.correct, now.samples = 0.0, 0, 0
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that decides how training goes on: tensors by name, and facts that JSON can hold.
+        """Return everything needed to continue training: tensors by name, and JSON-serialisable facts.
 
         The tensors are the training's own, not copies.
         """
@@ -174,7 +174,7 @@ class Session:
         return tensors | {f"optimizer.{name}": value for name, value in moments.items()}, facts
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take up where :meth:`state` was taken.
+        """Restore what :meth:`state` returned.
 
         Raises:
             ValueError: if they are of another model, or another kind of optimiser; nothing is changed then.
@@ -195,7 +195,7 @@ class Session:
         self.position = Position(**position)
 
     def _grow(self) -> None:
-        """Where an epoch begins that takes more steps than the one before."""
+        """Prepare an epoch that takes more steps than the one before."""
         now = self.position
         before = steps_in(self.method.grow, max(0, now.epoch - 1), self.model.encoder.num_steps)
         if now.batches == 0 and before < self.steps:
@@ -204,7 +204,7 @@ class Session:
                 hold_from(self.average, before)
 
     def _updates(self) -> int:
-        """Updates in an epoch, where rates depend on it."""
+        """Return the number of updates in an epoch, if rates depend on it."""
         method = self.method
         if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
             return 1
@@ -218,7 +218,7 @@ class Session:
         return -(-batches // method.accumulate)
 
     def _update(self, parts: list[Samples]) -> StepRecord:
-        """Forward, backward, update. Statistics move with the weights, or not at all."""
+        """Run forward, backward and update. Statistics move with the weights, or not at all."""
         now, method, processes = self.position, self.method, self.processes
         if self.rates is not None:
             self.rates.apply(self.optimizer, now.epoch, now.step)
@@ -257,7 +257,7 @@ class Session:
         return self._recorded(whole, int(hits), rate, int(total), parts)
 
     def _loss(self, inputs: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Of one batch: the loss, and how many answers are right."""
+        """Compute the loss of one batch and the number of correct answers."""
         loss, right = self._batch_loss(inputs, labels, index, draw=self.position.epoch, steps=self.steps)
         return loss, right
 
@@ -283,12 +283,12 @@ def _check_share(loader: Loader, processes: Processes) -> None:
 
 
 def _summed(processes: Processes, *numbers: float) -> list[float]:
-    """Numbers of this process, added up over all."""
+    """Sum numbers over all processes."""
     return processes.total(torch.tensor(numbers, dtype=torch.float64)).tolist()
 
 
 def _averaged(model: SpikingClassifier, decay: float) -> AveragedModel:
-    """Of weights and running statistics alike."""
+    """Create the moving average of weights and running statistics."""
     moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
     return average.requires_grad_(False).eval()

@@ -16,10 +16,10 @@ from bntt.training.session import Session
 
 
 class Updates(Iterator[StepRecord | EpochRecord]):
-    """The records of a training as they come, and what it trains.
+    """Iterator over the records of a training, with its session.
 
     Attributes:
-        session: what trains.
+        session: the training session.
     """
 
     def __init__(self, session: Session) -> None:
@@ -32,7 +32,7 @@ class Updates(Iterator[StepRecord | EpochRecord]):
 
     @property
     def measured(self) -> SpikingClassifier:
-        """What to evaluate: the average where there is one, else the model."""
+        """Model to evaluate: the average if there is one, else the model itself."""
         return self.session.measured
 
     def __next__(self) -> StepRecord | EpochRecord:
@@ -59,11 +59,11 @@ def updates(
     optimizer: optim.Optimizer | None = None,
     processes: Processes | None = None,
 ) -> Updates:
-    """Train while the result is iterated: a record after every update and every epoch.
+    """Train while the result is iterated: it yields a record after every update and every epoch.
 
     Nothing is evaluated and nothing is written: :func:`bntt.fit` does both. Between two records the model may be
-    measured. A :class:`~bntt.training.Session` does the same, and can be kept between two updates and taken up later.
-    Dropped before its first record it has trained nothing, and warns.
+    measured. A :class:`~bntt.training.Session` does the same, and can be saved between two updates and resumed later.
+    If the result is dropped before its first record, nothing is trained, and it warns.
 
     The model has the weights of the last update. Where the method averages them (``Method(average=0.999)``), the
     average is a model of its own, the result's ``average``, and it is what recipes validate, keep and test; the
@@ -73,17 +73,17 @@ def updates(
         model: trained in place; put into training mode before every update.
         loader: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
-        epochs: of the whole schedule.
-        method: how to train, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
-        seed: of the encoder's noise.
+        epochs: number of epochs in the whole schedule.
+        method: training method, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
+        seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's; without a method its rates are yours too, and nothing here changes
             them. With one, the method's schedule begins at the rates that its groups have.
         processes: those that train this network together, see :class:`~bntt.training.Session`.
 
     Raises:
-        TypeError: if the model is no :class:`SpikingClassifier`, or method, optimizer or a batch something else.
+        TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
-        ValueError: on a label outside the classes, or a loader that gives no batch.
+        ValueError: on a label outside the classes, or a loader without batches.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)

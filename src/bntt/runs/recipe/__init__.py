@@ -1,8 +1,8 @@
-"""Recipes, a file each: schema, reading and writing, and from one to data and a network."""
+"""Recipes, one file each: schema, reading and writing, and building data and a network from one."""
 
 from bntt.io.toml_file import names_in
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """Return the names of the recipes that come with the package."""
     return names_in("runs/recipes")

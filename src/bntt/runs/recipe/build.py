@@ -1,4 +1,4 @@
-"""From a recipe to objects: names become flat arguments of the library's builders."""
+"""Building objects from a recipe: names become flat arguments of the library's builders."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from bntt.training.optimizer import freeze
 
 
 class DeviceError(RuntimeError):
-    """A device that is not here; another one is never taken in its stead."""
+    """Error of an unavailable device; no other device is substituted."""
 
 
 def require_device(name: str) -> None:
-    """Check that a device can be used.
+    """Check that a device is usable.
 
     Raises:
-        DeviceError: with the devices that there are.
+        DeviceError: listing the available devices.
     """
     try:
         if torch.device(name).type not in ("cpu", "cuda"):
@@ -49,7 +49,7 @@ def require_device(name: str) -> None:
 
 
 def with_whole_root(recipe: Recipe) -> Recipe:
-    """The recipe with whole paths (its data, its ANN, its ``init.run``): so it means the same from every folder."""
+    """Return the recipe with absolute paths (data, ANN, ``init.run``), independent of the working folder."""
 
     def whole(path: str) -> str:
         return str(Path(path).expanduser().resolve()) if path else ""
@@ -64,7 +64,7 @@ def with_whole_root(recipe: Recipe) -> Recipe:
 
 
 def describe_backend(recipe: Recipe, device: str) -> str:
-    """What a run will compute with, in a few words: fused kernels, or plain PyTorch and why."""
+    """Describe briefly what a run will compute with: fused kernels, or plain PyTorch and why."""
     wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
     kernels = find_backend(wanted)
     if recipe.compute.backend == "reference":
@@ -77,10 +77,10 @@ def describe_backend(recipe: Recipe, device: str) -> str:
 
 
 def training_loader(recipe: Recipe, data: Parts, device: str = "cpu", share: tuple[int, int] = (0, 1)) -> SampleLoader:
-    """The training part as the recipe shows it: shuffled, augmented and mixed, from its seed; of a process its share.
+    """Return the training loader, shuffled, augmented and mixed from the recipe's seed; for a process its share.
 
     Raises:
-        RecipeError: if these samples cannot be augmented or mixed so.
+        RecipeError: if these samples cannot be augmented or mixed this way.
     """
     try:
         return SampleLoader(
@@ -99,19 +99,19 @@ def training_loader(recipe: Recipe, data: Parts, device: str = "cpu", share: tup
 
 
 def for_measuring(recipe: Recipe) -> Recipe:
-    """The recipe without what only gradients need: "bf16-grad" is then fp32, which every machine has."""
+    """Return the recipe without options only gradients need: "bf16-grad" becomes fp32, which every machine has."""
     if recipe.compute.precision != "bf16-grad":
         return recipe
     return replace(recipe, compute=replace(recipe.compute, precision="fp32"))
 
 
 def is_random(recipe: Recipe) -> bool:
-    """Whether the recipe's encoder draws numbers, so that every pass differs."""
+    """Return True if the recipe's encoder draws random numbers, so that every pass differs."""
     return encoder_facts_by_name(recipe.encoder.name).random
 
 
 def facts_of(recipe: Recipe) -> Facts:
-    """What is known of a run from its recipe alone."""
+    """Return the facts of a run that its recipe alone determines."""
     network = recipe.network
     return Facts(
         network=network.name,
@@ -125,7 +125,7 @@ def facts_of(recipe: Recipe) -> Facts:
 
 
 def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:
-    """The recipe's network and encoder for this data, with start weights from the recipe's seed, on a device.
+    """Build the recipe's network and encoder for this data, with initial weights from its seed, on a device.
 
     Raises:
         RecipeError: if network and data do not fit.
@@ -159,16 +159,16 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
 
 
 def input_shape(recipe: Recipe, data: Parts) -> tuple[int, ...]:
-    """Of what drives the recipe's network in training, ``[T, B, ...]``."""
+    """Return the shape of the network's input in training, ``[T, B, ...]``."""
     drive = build_encoder(recipe, data)(data.train.batch(torch.tensor([0])), steps=range(1))
     return (recipe.network.num_steps, recipe.train.batch_size, *drive.shape[2:])
 
 
 def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
-    """What a builder must know of the samples.
+    """Return the builder arguments that depend on the samples.
 
     Raises:
-        RecipeError: if it takes no such samples.
+        RecipeError: if the network does not take these samples.
     """
     name = recipe.network.name
     takes = signature(MODELS[name]).parameters
@@ -194,15 +194,15 @@ def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
 
 
 def builder_options(recipe: Recipe) -> dict[str, Any]:
-    """What the recipe says to the builder of its network."""
+    """Return the recipe's arguments for its network builder."""
     return {key: value for key, value in asdict(recipe.network).items() if key != "name"}
 
 
 def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Encoder:
-    """The recipe's encoder for this data, of the network's number of steps or another.
+    """Build the recipe's encoder for this data, with the network's number of steps or another.
 
     Raises:
-        RecipeError: if it is not for such data.
+        RecipeError: if it does not suit the data.
     """
     steps = steps or recipe.network.num_steps
     takes = encoder_facts_by_name(recipe.encoder.name).takes

@@ -1,4 +1,4 @@
-"""The names that recipes know: those of the library's own dictionaries, opened when a recipe is read and not before."""
+"""Names that recipes accept: those of the library's own dictionaries, looked up only when a recipe is read."""
 
 from __future__ import annotations
 
@@ -6,56 +6,56 @@ from collections.abc import Collection
 
 
 def datasets() -> Collection[str]:
-    """Built in, or prepared from files, of images or of recordings."""
+    """Return the datasets, built in or prepared from files, of images or recordings."""
     from bntt.data.registry import DATASETS
 
     return DATASETS
 
 
 def orders() -> Collection[str]:
-    """Orders of an image's pixels over time."""
+    """Return the orders of an image's pixels over time."""
     from bntt.data.sequences import ORDERS
 
     return ORDERS
 
 
 def augmentations() -> Collection[str]:
-    """Random changes of training images or recordings."""
+    """Return the random augmentations of training images or recordings."""
     from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 
     return {**AUGMENTATIONS, **EVENT_AUGMENTATIONS}
 
 
 def mixes() -> Collection[str]:
-    """Mixes of two training images."""
+    """Return the ways to mix two training images."""
     from bntt.data.mix import MIXES
 
     return MIXES
 
 
 def encoders() -> Collection[str]:
-    """Codes of an image, and what takes frames or sequences as they are."""
+    """Return the encoders of images, and those that take frames or sequences as they are."""
     from bntt.nn import ENCODERS
 
     return ENCODERS
 
 
 def models() -> Collection[str]:
-    """Spiking networks."""
+    """Return the spiking networks."""
     from bntt.models import MODELS
 
     return MODELS
 
 
 def pretrained() -> Collection[str]:
-    """Networks that come trained."""
+    """Return the pretrained networks."""
     from bntt.models import PRETRAINED
 
     return PRETRAINED
 
 
 def norms() -> Collection[str]:
-    """Normalisations."""
+    """Return the normalisations."""
     from bntt.nn import NORMS
 
     return NORMS

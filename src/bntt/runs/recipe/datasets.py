@@ -1,4 +1,4 @@
-"""The data of a recipe: opened, split, put in an order, and what is measured of them."""
+"""Data of a recipe: opening, splitting, ordering, and choosing what is measured."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from bntt.data.sequences import digest_of
 from bntt.runs.recipe.file import Recipe, RecipeError
 
 Split = Literal["test", "validation"]
-"""What is measured on: the published test images, or those that were held out of the training ones."""
+"""Split to measure on: the published test images, or those held out of the training images."""
 Shown = ImageSet | FrameSet | SequenceSet
-"""What a recipe trains on and measures."""
+"""Sample sets that a recipe trains on and measures."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The samples of a recipe: training and validation are two parts of the published training split."""
+    """Samples of a recipe: training and validation are two parts of the published training split."""
 
     train: Shown
     validation: Shown
     test: Shown
     mean: list[float]
-    """Of the training part's pixels, per channel; frames have none."""
+    """Mean of the training part's pixels, per channel; empty for frames."""
     std: list[float]
     label: str
-    """What to call the data beside a number."""
+    """Name of the data shown beside numbers."""
     manifest: Manifest
-    """Where the data came from, with its checksums."""
+    """Origin of the data, with checksums."""
     whole: int = 0
-    """Samples of which the training ones were chosen; 0: as many as there are."""
+    """Number of samples the training part was chosen from; 0: all of them were taken."""
 
     def facts(self) -> dict[str, Any]:
-        """What to write down of the data that was trained on: where it came from, and how many samples of it."""
+        """Return the facts to record about the training data: its origin and number of samples."""
         counts = {
             "train": len(self.train),
             "train_of": self.whole or len(self.train),
@@ -59,16 +59,16 @@ class Parts:
         return {"data": asdict(self.manifest), "samples": counts}  # the test split's count is in the manifest: it waits
 
     def of(self, split: Split) -> Shown:
-        """The samples of a split."""
+        """Return the samples of a split."""
         return self.test if split == "test" else self.validation
 
 
 def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Parts:
-    """Load the recipe's dataset and hold its validation part out.
+    """Load the recipe's dataset and split off its validation part.
 
     Raises:
         DataError: if the dataset is missing or damaged.
-        RecipeError: if the recipe asks for a split that cannot be made.
+        RecipeError: if the recipe requests an impossible split.
     """
     if not recipe.data.name:
         raise RecipeError(
@@ -107,17 +107,17 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
 
 
 def checksums(manifest: Manifest, order: str) -> dict[str, str]:
-    """Of a dataset's parts, and of the order that it is told in, if there is one."""
+    """Return the checksums of a dataset's parts, and of its pixel order if it has one."""
     if not order:
         return manifest.sha256
     return {**manifest.sha256, "order": digest_of(order, manifest.shape[1] * manifest.shape[2])}
 
 
 def _some(part: Samples, count: int, seed: int) -> Samples:
-    """So many training samples, as many of each class as its share; 0: all.
+    """Choose ``count`` training samples, stratified by class; 0: all.
 
     Raises:
-        RecipeError: if there are not so many.
+        RecipeError: if there are fewer.
     """
     if count > len(part):
         raise RecipeError(f"data.images: {count:,} of the {len(part):,} training images that validation leaves")
@@ -125,7 +125,7 @@ def _some(part: Samples, count: int, seed: int) -> Samples:
 
 
 def how_many(some: ImageSet | FrameSet, of: int) -> str:
-    """How many samples were chosen, and of how many classes where some have none.
+    """Describe how many samples were chosen, and from how many classes if some have none.
 
     >>> import torch
     >>> data = ImageSet(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 2]), ("cat", "dog", "cow"))
@@ -137,10 +137,10 @@ def how_many(some: ImageSet | FrameSet, of: int) -> str:
 
 
 def as_shown(samples: ImageSet | FrameSet, order: str) -> Shown:
-    """Images as sequences in an order; as they are in none.
+    """Convert images to sequences in an order; without one return them unchanged.
 
     Raises:
-        RecipeError: if frames shall be put in an order.
+        RecipeError: if an order is requested for frames.
     """
     if not order:
         return samples
@@ -150,10 +150,10 @@ def as_shown(samples: ImageSet | FrameSet, order: str) -> Shown:
 
 
 def framing_of(recipe: Recipe) -> Way | None:
-    """How the recipe's recordings become frames, or its pictures images of one size and mode; None: as they are.
+    """Return the conversion of recordings to frames, or of images to one size and mode; None: unchanged.
 
     Raises:
-        RecipeError: on a sensor of one side, or a size or mode of what is no folder of images.
+        RecipeError: on a sensor with one side, or a size or mode for data other than a folder of images.
     """
     data, dataset = recipe.data, DATASETS[recipe.data.name]
     if data.size or data.mode:
@@ -180,15 +180,15 @@ def measured(
     at_most: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> PartLoader:
-    """What a recipe measures of a split, in batches: every image, or ``evaluate.images`` of them, as many of each class
-    as its share; each keeps its place in the split, and so its noise.
+    """Load what a recipe measures of a split, in batches: every image, or ``evaluate.images`` of them, stratified by
+    class; each keeps its place in the split, and so its noise.
 
     Args:
-        at_most: how many, if the recipe measures more; 0 is no bound.
-        share: of one of several processes, see :class:`~bntt.data.SampleLoader`.
+        at_most: upper bound on the number of images; 0 is no bound.
+        share: rank and number of processes, see :class:`~bntt.data.SampleLoader`.
 
     Raises:
-        RecipeError: if the test images are fewer than the recipe says; of validation images all will do.
+        RecipeError: if there are fewer test images than the recipe says; all validation images are always enough.
     """
     images = data.of(split)
     count = recipe.evaluate.images or len(images)

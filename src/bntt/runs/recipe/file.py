@@ -1,4 +1,4 @@
-"""Recipes as they are read and written: TOML in and out, and errors in a recipe's own words."""
+"""Reading and writing of recipes: TOML in and out, and errors in a recipe's own terms."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from bntt.runs.recipe.schema import RecipeError as RecipeError
 from bntt.runs.recipe.schema import Table
 
 LARGEST = 1 << 20
-"""Bytes of a recipe file."""
+"""Maximum size of a recipe file in bytes."""
 _RECIPES = TypeAdapter(Recipe)
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data: bool = False) -> Recipe:
-    """A recipe by the name of one that comes with the package, or by the path of a TOML file.
+    """Load a recipe by the name of a bundled one, or by the path of a TOML file.
 
     Args:
-        overrides: ``table.key=value`` each, put over what the file says before it is validated.
-        same_data: whether another ``data.root`` is another place of the same data, whose label then stays.
+        overrides: ``table.key=value`` each, applied to the file's values before validation.
+        same_data: True if another ``data.root`` is another location of the same data, which keeps its label.
 
     Raises:
         RecipeError: on an unknown name, bad TOML, an unknown key (with the nearest known one) or a bad value.
@@ -48,10 +48,10 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
 
 
 def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recipe:
-    """Validate a recipe given as nested dictionaries, which overrides are put into.
+    """Validate a recipe given as nested dictionaries, after applying overrides.
 
     Raises:
-        RecipeError: naming the first key that is wrong.
+        RecipeError: naming the first invalid key.
     """
     for override in overrides:
         _apply(values, override)
@@ -64,15 +64,15 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recip
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as TOML with every default written out."""
+    """Format the recipe as TOML with every default written out."""
     return tomli_w.dumps(values_of(recipe))
 
 
 def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
-    """A table's values, and those of the tables in it, as TOML and JSON have them.
+    """Return a table's values, nested tables included, as TOML and JSON represent them.
 
     Args:
-        changed_only: leave out what is as it is where nothing is said.
+        changed_only: omit values equal to their defaults.
 
     >>> values_of(load_recipe("demo"), changed_only=True)["network"]
     {'name': 'vgg6', 'num_steps': 8, 'width': 0.5}
@@ -92,7 +92,7 @@ def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
 
 
 def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
-    """Every key of a recipe, ``table.key``, and its option.
+    """Return every key of a recipe, ``table.key``, and its option.
 
     >>> keys_of()["train.lr_drops"].accepted()
     'a list of whole numbers from 0 to 100 (percent of epochs)'
@@ -109,7 +109,7 @@ def _plain(value: Any) -> Any:
 
 
 def explained_recipe(recipe: Recipe) -> str:
-    """The same with every key's meaning above it, as a comment."""
+    """Format the recipe as TOML with every key's meaning above it, as a comment."""
     known, table, lines = keys_of(), "", list[str]()
     for line in dump_recipe(recipe).splitlines():
         if header := re.fullmatch(r"\[(.+)\]", line):
@@ -121,7 +121,7 @@ def explained_recipe(recipe: Recipe) -> str:
 
 
 def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
-    """A key, or all, with its value in a recipe, or its default; and its range, unit and meaning.
+    """Describe a key, or all keys: value in a recipe, or default; range, unit and meaning.
 
     Raises:
         RecipeError: if there is no such key.
@@ -150,7 +150,7 @@ def _meaning(option: Option) -> str:
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
-    """Set ``table.key=value``; the value is TOML, or text where it is not."""
+    """Set ``table.key=value``; the value is parsed as TOML, else taken as text."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"-s {override}: expected key=value, such as train.epochs=3")
@@ -167,7 +167,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: Any, values: Mapping[str, Any]) -> str:
-    """What is wrong, by the key's own option: where, what it must be, what came, and what it is for."""
+    """Explain an error by the key's own option: location, expected and actual value, and purpose."""
     known, cause = keys_of(), error.get("ctx", {}).get("error")
     if isinstance(cause, ValueError) and not isinstance(cause, OptionError):
         return str(cause)  # of keys that do not fit together, which it names
@@ -188,6 +188,6 @@ def _explain(error: Any, values: Mapping[str, Any]) -> str:
 
 
 def _keys_in(table: Sequence[str]) -> list[str]:
-    """The keys of a table, and the tables in it."""
+    """Return the keys of a table, and the tables in it."""
     inside = [key.split(".")[len(table) :] for key in keys_of() if key.split(".")[: len(table)] == list(table)]
     return list(dict.fromkeys(key[0] for key in inside))

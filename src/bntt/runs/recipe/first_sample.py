@@ -1,4 +1,4 @@
-"""One sample of a recipe's data as its network gets it, step by step, and its figure."""
+"""One sample of a recipe's data as its network receives it, step by step, and its figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe
 
 @dataclass(frozen=True)
 class Sample:
-    """What :func:`sample_of` gives."""
+    """A sample and its encoding, as returned by :func:`sample_of`."""
 
     dataset: str
     split: Split
@@ -28,24 +28,24 @@ class Sample:
     label: str
     encoder: str
     given: Tensor
-    """As the set gives it: an image ``[C, H, W]`` with pixels in [0, 1], frames, or a sequence."""
+    """Sample from the dataset: an image ``[C, H, W]`` with pixels in [0, 1], frames, or a sequence."""
     drive: Tensor
-    """What the first layer gets: ``[T, C, H, W]``, or ``[T, F]`` of a sequence."""
+    """Input of the first layer: ``[T, C, H, W]``, or ``[T, F]`` for a sequence."""
 
     @property
     def is_image(self) -> bool:
-        """Whether what was given has no time of its own."""
+        """True if the sample has no time dimension of its own."""
         return self.given.ndim == 3 and self.drive.ndim == 4
 
 
 def sample_of(recipe: Recipe, data: Parts, split: Split, index: int) -> Sample:
-    """A sample of a split, encoded as in the first draw of an evaluation.
+    """Encode a sample of a split as in the first draw of an evaluation.
 
     Args:
         index: its number in the split, from 0.
 
     Raises:
-        RecipeError: if there is no such sample, or the encoder is none for it.
+        RecipeError: if there is no such sample, or the encoder does not suit it.
 
     >>> from bntt.runs.recipe.datasets import build_data
     >>> recipe = load_recipe("demo")
@@ -63,10 +63,10 @@ def sample_of(recipe: Recipe, data: Parts, split: Split, index: int) -> Sample:
 
 
 def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or file; of a dataset without one, signed Poisson spikes of 8 steps, or 8 frames.
+    """Return the recipe of that name or file; for a bare dataset, signed Poisson spikes of 8 steps, or 8 frames.
 
     Raises:
-        RecipeError: if it is neither, or an override cannot be.
+        RecipeError: if it is neither, or an override is invalid.
     """
     from bntt.data.registry import DATASETS
 
@@ -82,13 +82,13 @@ def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 MORE, LESS = (0.85, 0.37, 0.0), (0.0, 0.27, 0.70)
-"""Orange for brighter or positive, blue for darker or negative: apart for every eye; both together are dark."""
+"""Orange for brighter or positive, blue for darker or negative: colour-blind safe; both together are dark."""
 MOST_STEPS = 40
-"""Frames that are drawn; of more, so many at equal distances."""
+"""Maximum number of frames drawn; from more, this many evenly spaced ones."""
 
 
 def sample_figure(sample: Sample) -> Figure:
-    """The image beside its spikes, the frames with both polarities, or the values of a sequence."""
+    """Draw the image beside its spikes, the frames with both polarities, or the values of a sequence."""
     code = "" if encoder_facts_by_name(sample.encoder).takes != "images" else f", {sample.encoder} code"
     title = f"{sample.dataset}, {sample.split} {sample.index}: {sample.label}{code}"
     if sample.drive.ndim == 2:
@@ -97,7 +97,7 @@ def sample_figure(sample: Sample) -> Figure:
 
 
 def _frames(sample: Sample) -> list[Chart]:
-    """The steps; an image and the mean of its steps come first."""
+    """Return charts of the steps; an image and the mean of its steps come first."""
     drive, charts = sample.drive, list[Chart]()
     if sample.is_image:
         given = sample.given.permute(1, 2, 0)
@@ -110,7 +110,7 @@ def _frames(sample: Sample) -> list[Chart]:
 
 
 def _shown(steps: int) -> list[int]:
-    """The steps that are drawn."""
+    """Return the steps to draw."""
     if steps <= MOST_STEPS:
         return list(range(steps))
     return [round(number * (steps - 1) / (MOST_STEPS - 1)) for number in range(MOST_STEPS)]
@@ -121,7 +121,7 @@ def _largest(sample: Sample) -> float:
 
 
 def _coloured(sample: Sample, drive: Tensor) -> Any:
-    """White where nothing is; the darker a colour, the more, by the square root.
+    """Colour the drive: white for zero, darker for larger values, on a square-root scale.
 
     Each colour shows a polarity, or what is above and below 0, mean over channels.
     """
@@ -133,7 +133,7 @@ def _coloured(sample: Sample, drive: Tensor) -> Any:
 
 
 def _key(sample: Sample) -> str:
-    """The meaning of the colours, and the size of what is shown."""
+    """Describe the colours, and the size of what is shown."""
     more, less = ("above 0", "below 0") if sample.is_image else ("brighter (polarity 1)", "darker (polarity 0)")
     full = f"{_largest(sample):.3g} {'in every channel' if sample.is_image else 'events in a cell'}"
     size = "x".join(map(str, sample.drive.shape[-2:]))
@@ -141,7 +141,7 @@ def _key(sample: Sample) -> str:
 
 
 def _sequence(values: Tensor) -> Chart:
-    """One feature a step is a line, more are a heat map: steps across, features down."""
+    """Draw a sequence: a line for one feature, a heat map for more, steps across, features down."""
     if values.shape[1] == 1:
         return Lines("", STEPS, Axis("value"), [Line("value", range(1, len(values) + 1), values[:, 0].tolist())])
     rows, columns = ([str(i) for i in numbers] for numbers in (range(values.shape[1]), range(1, len(values) + 1)))

@@ -1,6 +1,6 @@
-"""Options whose numbers changed while those of every other recipe stayed: each has a version of its own.
+"""Versions of options whose numerics changed while every other recipe kept its numbers.
 
-Raising :data:`~bntt.runs.environment.NUMERICS` gives up every kept run. A change of one option is a row of
+Raising :data:`~bntt.runs.environment.NUMERICS` invalidates every kept run. A change of one option is a row of
 :data:`RULES` instead: recipes that use the option are told apart by its version, in the identity of a start, in
 ``environment.json`` and in checkpoints; all others stay what they are, to the bit of their identity.
 """
@@ -18,18 +18,18 @@ from bntt.runs.recipe.schema import Recipe
 
 @dataclass(frozen=True)
 class Rule:
-    """What an option means since a version of it; without one, a run was made under version 1."""
+    """A change in the meaning of an option at a version; runs without one were made under version 1."""
 
     option: str
     """A key of a recipe."""
     version: int
-    """From 2 on."""
+    """Version number, at least 2."""
     applies: Callable[[Recipe], bool]
-    """Whether a recipe uses what changed."""
+    """Predicate: True if a recipe uses what changed."""
     change: str
-    """What it does now and did before, for messages."""
+    """Description of the new and old behaviour, for messages."""
     measured: bool
-    """Whether it also changes what a trained network computes; if not, old runs can be measured and not resumed."""
+    """True if it also changes what a trained network computes; else old runs can be measured but not resumed."""
 
 
 RULES = (
@@ -44,7 +44,7 @@ RULES = (
 
 
 def rules_of(recipe: Recipe) -> dict[str, int]:
-    """The versions of the options that a recipe uses, as far as they have any.
+    """Return the versions of the options that a recipe uses, for those that have any.
 
     >>> from bntt.runs.recipe.file import load_recipe
     >>> rules_of(load_recipe("demo")), rules_of(load_recipe("demo", ["train.warmup=1"]))
@@ -54,13 +54,13 @@ def rules_of(recipe: Recipe) -> dict[str, int]:
 
 
 def rules_told(recipe: Recipe) -> dict[str, Any]:
-    """The same as a fact of a run, ``{"rules": ...}``; nothing where there are none."""
+    """Return the versions as a fact of a run, ``{"rules": ...}``; empty if there are none."""
     found = rules_of(recipe)
     return {"rules": found} if found else {}
 
 
 def rules_in(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the facts of a run say of its options' versions.
+    """Return the option versions from the facts of a run.
 
     >>> rules_in({"rules": {"train.warmup": 2}}), rules_in({})
     ({'train.warmup': 2}, {})
@@ -70,11 +70,11 @@ def rules_in(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_same_rules(recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path, *, resuming: bool) -> None:
-    """Refuse a run of a recipe that means something else here than where it was trained.
+    """Refuse a run whose recipe means something else now than when it was trained.
 
     Args:
-        facts: of the checkpoint.
-        resuming: whether its training is to go on; else the network is to be measured.
+        facts: facts of the checkpoint.
+        resuming: True if training is to be resumed; else the network is to be measured.
 
     Raises:
         CheckpointError: naming the option, and what to do.
@@ -91,6 +91,6 @@ def check_same_rules(recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path,
 
 
 def _told(option: str, then: object, now: int) -> str:
-    """A change of an option, in words where they are known."""
+    """Describe a change of an option, as far as known."""
     words = {rule.option: rule.change for rule in RULES if (then, now) == (rule.version - 1, rule.version)}
     return f"{option}: {words.get(option, f'it was rule {then}, here it is rule {now}')}"

@@ -45,7 +45,7 @@ class Frames(Counting, FrameSize):
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Table):
-    """Which images or recordings."""
+    """Images or recordings to train and measure on."""
 
     name: Annotated[str, OneOf(choices.datasets, or_none=True)]
     """Dataset; `bntt data where` says what is there; "": samples given in Python."""
@@ -80,7 +80,7 @@ class Data(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder(Table):
-    """How an image becomes a drive over time."""
+    """Encoding of an image as a drive over time."""
 
     name: Annotated[str, OneOf(choices.encoders, or_none=True)] = "poisson"
     """Code: "poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "frames" are
@@ -111,7 +111,7 @@ class Network(NeuronOptions, Plan):
 
 @dataclass(frozen=True, kw_only=True)
 class Convert(Table):
-    """Where the weights of an ANN and balanced thresholds are what the network begins with
+    """Initialisation of the network with the weights of an ANN and balanced thresholds
     (:func:`bntt.training.balance`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et
     al. 2020), which is trained from there on."""
 
@@ -156,13 +156,13 @@ class Init(Table):
 
     @property
     def source(self) -> str:
-        """Which of the two is given."""
+        """The run or pretrained network, whichever is given."""
         return self.run or self.pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
 class Length(Table):
-    """How long it is trained, and on how many samples at a time."""
+    """Length of training, and batch size."""
 
     epochs: Annotated[int, Limits(at_least=0, at_most=1_000_000)]
     """Epochs of the whole training; 0 for a converted network alone, or an imported one."""
@@ -172,19 +172,19 @@ class Length(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Method, Length):
-    """How it is trained: the library's method, the paper's SGD by default."""
+    """Training options: the library's method, the paper's SGD by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compute(ComputeOptions, Table):
-    """How it is computed, not what: results differ in rounding alone."""
+    """Computation options; results differ only in rounding."""
 
     events: Events = "fixed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Table):
-    """How accuracy is measured at the end."""
+    """Options for measuring accuracy at the end."""
 
     draws: Annotated[int, Limits(at_least=1, at_most=1000)] = 5
     """Repetitions with fresh encoder noise."""
@@ -198,7 +198,7 @@ class Evaluate(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(Table):
-    """When a training is kept, so that it can go on after a stop: after every epoch, and in between."""
+    """Times at which a training is saved, so that it can be resumed: after every epoch, and in between."""
 
     every_minutes: Annotated[float, Limits(at_least=0, unit="minutes")] = 10.0
     """Minutes between two checkpoints; 0: after every update."""

@@ -1,4 +1,4 @@
-"""What all tables of a recipe are: frozen, closed to unknown keys; and the numbers that several of them take."""
+"""Base of all recipe tables, frozen and closed to unknown keys, and the number types they share."""
 
 from __future__ import annotations
 

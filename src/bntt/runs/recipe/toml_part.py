@@ -1,4 +1,4 @@
-"""A table of a TOML file as a part of a schema, and what is wrong with it in the file's own words."""
+"""Tables of a TOML file as parts of a schema, and error messages in the file's own terms."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ IN_TOML = {
     "float_type": "must be a number",
     "missing": "is missing",
 }
-"""What pydantic says in Python's words, in those of the file."""
+"""Pydantic's messages, reworded in the file's terms."""
 
 
 def checked(kind: type[P], values: Any, where: str) -> P:
-    """The values as a part of this kind.
+    """Validate values as a part of this kind.
 
     Args:
-        where: what the table is called in messages.
+        where: name of the table in messages.
 
     Raises:
-        RecipeError: naming the first key that is wrong, of one that is not known the nearest known one.
+        RecipeError: naming the first invalid key and, if it is unknown, the nearest known one.
     """
     try:
         return kind.model_validate(values)
@@ -47,10 +47,10 @@ def checked(kind: type[P], values: Any, where: str) -> P:
 
 
 def by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> P:
-    """The values as that part of a closed dictionary which one of their keys names.
+    """Validate values as the part of a closed dictionary that one of their keys names.
 
     Raises:
-        RecipeError: as :func:`checked`, or if nothing is called so.
+        RecipeError: as :func:`checked`, or on an unknown name.
     """
     if not isinstance(values, dict):
         raise RecipeError(f"{where}: must be a table of keys and values, got {values!r}")
@@ -63,7 +63,7 @@ def by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> 
 
 
 def unknown_name(name: str, known: Sequence[str]) -> str:
-    """What to say of a name that there is not.
+    """Return the message for an unknown name.
 
     >>> unknown_name("accurcy", ["accuracy", "spikes"])
     "unknown name 'accurcy'; did you mean 'accuracy'?"
@@ -81,7 +81,7 @@ def _explain(error: Any, kind: type[Part], where: str) -> str:
 
 
 def _fields_at(kind: type[Part], location: tuple[str | int, ...]) -> list[str]:
-    """The keys of the part that a location leads to, through parts that are fields of parts."""
+    """Return the keys of the part at a location, through nested parts."""
     part: Any = kind
     for name in location:
         part = part.model_fields[str(name)].annotation

@@ -1,1 +1,1 @@
-"""How steadily a recipe trains, from several starts."""
+"""Training stability of a recipe over several starts."""

@@ -1,4 +1,4 @@
-"""The computation of stability: every start of the grid is trained once, and kept in a file as soon as it is done."""
+"""Computation of stability: every start of the grid is trained once and saved to a file when done."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from bntt.training import NonFiniteError, Session, StepRecord
 from bntt.training.guard import check_state
 
 ALONG = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""How far the loss is followed along the gradient, in learning rates."""
+"""Distances along the gradient at which the loss is taken, in learning rates."""
 VALIDATED = 1000
-"""Validation images that say whether a start failed, at most."""
+"""Maximum number of validation images that decide if a start failed."""
 TIMES_CHANCE = 2
-"""A start failed whose validation accuracy is below so many times chance."""
+"""Multiple of chance accuracy below which a start has failed."""
 
 
 def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
-    """Train what is missing of a grid, each start as the recipe says, but at a constant rate and on some of the images.
+    """Train the missing starts of a grid as the recipe says, but at a constant rate and on a subset of images.
 
     Losses along the gradient are cross entropy, whatever the training's loss is.
 
@@ -56,7 +56,7 @@ def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progr
 
 
 def trained_starts(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> Iterator[Start]:
-    """Every start of a grid, as soon as it is there; what was trained before counts as progress."""
+    """Yield every start of a grid when it is ready; starts trained before count as progress."""
     networks = arguments.networks or (opened.recipe.network.name,)
     order = list(itertools.product(range(arguments.starts), networks, arguments.norms, arguments.rates))
     recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
@@ -80,7 +80,7 @@ def trained_starts(opened: OpenedRecipe, arguments: StabilityArguments, progress
 
 
 def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) -> Recipe:
-    """The recipe of one start.
+    """Return the recipe of one start.
 
     Raises:
         RecipeError: if there is no such network or norm.
@@ -97,7 +97,7 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
 
 
 def settings_of(recipe: Recipe, arguments: StabilityArguments) -> dict[str, Any]:
-    """What all starts of a folder share."""
+    """Return the settings that all starts of a folder share."""
     values = {key: values_of(recipe)[key] for key in ("seed", "data", "encoder", "network", "train")}
     for key in ("name", "norm"):
         del values["network"][key]
@@ -149,7 +149,7 @@ def _train(
 
 
 def why_failed(accuracy: float | None, chance: float) -> str:
-    """Why a start failed; "" if it did not.
+    """Return why a start failed; "" if it did not.
 
     >>> [why_failed(accuracy, 0.1) for accuracy in (0.2, 0.19, None)]
     ['', 'near chance', 'not finite']

@@ -1,4 +1,4 @@
-"""Which starts of a recipe fail, by norm, network and learning rate, and how steady those are that train."""
+"""The stability measurement: failed starts by norm, network and learning rate, and steadiness of the others."""
 
 import math
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class StabilityArguments:
 
     @property
     def moments(self) -> tuple[int, ...]:
-        """After how many updates a start is measured: before the first, half-way, at the end."""
+        """Update counts at which a start is measured: before the first, half-way, at the end."""
         return tuple(sorted({0, self.steps // 2, self.steps}))
 
 

@@ -1,4 +1,4 @@
-"""The record of stability: every start of the grid, which failed, and what gradients they had."""
+"""Record of stability: every start of the grid, its failures and its gradients."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ DISTANCE = Axis("distance along the gradient (learning rates)", low=0)
 
 
 class Moment(Record):
-    """A start, measured between two updates on one batch that is always the same."""
+    """Measurements of a start between two updates, always on the same batch."""
 
     updates: int
-    """Done before it."""
+    """Number of updates done before it."""
     gradient: Mapping[str, OverSteps]
     """Norm of the gradient towards each layer's current, by step."""
     along: AlongGradient
@@ -36,19 +36,19 @@ class Start(Record):
     rate: float
     start: int
     updates: int
-    """Made before it ended."""
+    """Number of updates done before it ended."""
     accuracy: Number
     """Validation accuracy; None where numbers were not finite."""
     chance: float
     """1 / classes."""
     moments: tuple[Moment, ...]
-    """Those that it reached."""
+    """Moments that the start reached."""
     failed: str
-    """Why it failed; "" if it did not."""
+    """Reason of failure; "" if it did not fail."""
 
 
 class Failures(Record):
-    """How many starts of a network, norm and rate failed, and how many there are."""
+    """Number of failed starts of a network, norm and rate, and of all of them."""
 
     network: str
     norm: str
@@ -61,18 +61,18 @@ class StabilityResult(Result):
     """All starts of a grid."""
 
     arguments: StabilityArguments | None = None
-    """None in files from before arguments were kept."""
+    """Arguments of the measurement; None in older files that do not store them."""
     dataset: str = ""
     split: str = "validation"
     settings: Mapping[str, Any]
-    """What all starts share."""
+    """Settings that all starts share."""
     shares: Sequence[Failures]
     cells: Sequence[Start] = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
-        """The dataset is that of the settings, where the file does not say it."""
+        """Take the dataset from the settings if the file does not name it."""
         if isinstance(values, Mapping) and isinstance(settings := values.get("settings"), Mapping):
             data = settings.get("data", {})
             return {"dataset": data.get("label") or data.get("name"), **values}
@@ -108,11 +108,11 @@ class StabilityResult(Result):
         ]
 
     def _all(self, what: str) -> list[Any]:
-        """Every network, norm or rate, in order."""
+        """Return every network, norm or rate, in order."""
         return list(dict.fromkeys(getattr(one, what) for one in self.shares))
 
     def _cells(self, network: str) -> dict[str, list[Cell]]:
-        """The shares that failed, at every rate, by norm."""
+        """Return the shares of failed starts at every rate, by norm."""
         shares = {
             (one.norm, one.rate): Cell(f"{one.failed} of {one.starts}", one.failed / one.starts)
             for one in self.shares
@@ -139,7 +139,7 @@ class StabilityResult(Result):
 
     @property
     def shown(self) -> dict[str, Start]:
-        """By norm, the first starts of the last network at one rate: the largest at which most of them trained."""
+        """Return, by norm, the first start of the last network at the largest rate at which most of them trained."""
         network = self._all("network")[-1]
         first = [one for one in self.cells if one.network == network and one.start == 0]
         trained = {rate: sum(not one.failed for one in first if one.rate == rate) for rate in self._all("rate")}
@@ -147,7 +147,7 @@ class StabilityResult(Result):
         return {one.norm: one for one in first if one.rate == rate}
 
     def _gradients(self) -> list[HeatMap]:
-        """When last measured, on one scale for all norms."""
+        """Return the gradients of the last moment, on one scale for all norms."""
         last = {norm: (start, start.moments[-1]) for norm, start in self.shown.items()}
         held = [v for _, m in last.values() for row in m.gradient.values() for v in row if v]
         scale = Axis("gradient norm (grey: none)", scale="log", low=min(held, default=None),
@@ -211,7 +211,7 @@ def failures(starts: Sequence[Start]) -> list[Failures]:
 
 
 def _promise(moment: Moment, rate: float) -> list[Line]:
-    """The loss that was found, and the one that was promised."""
+    """Return lines of the actual loss and the one predicted by the gradient."""
     along, name = moment.along, f"after {moment.updates} updates"
     far = [0.0, *(eta / rate for eta in along.steps)]
     return [
@@ -221,7 +221,7 @@ def _promise(moment: Moment, rate: float) -> list[Line]:
 
 
 def _change(result: StabilityResult, rate: float) -> float | None:
-    """How much of a batch's gradient is another one after a step of the learning rate along it,
+    """Return the relative change of a batch's gradient after a step of the learning rate along it,
     ``‖g(w) - g(w - η g)‖ / ‖g(w)‖``, in percent: mean over networks and moments of the starts at this rate."""
     found = []
     for start in result.cells:

@@ -1,4 +1,4 @@
-"""A training epoch by epoch: charts, and TensorBoard events where the extra ``track`` is installed."""
+"""Training curves by epoch: charts, and TensorBoard events if the extra ``track`` is installed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bntt.charts.files import save_figure
 from bntt.charts.records import Axis, Figure, Level, Line, Lines, is_empty
 
 EPOCHS = Axis("epoch", whole=True)
-"""Counted from 1."""
+"""Epoch axis, counted from 1."""
 Rows = Sequence[Mapping[str, Any]]
 
 
 def training_curves(rows: Rows) -> list[Lines]:
-    """Charts of a run over its epochs: loss, accuracies, learning rate and, where the rows have them, mean firing rate
-    and mean |γ| of every layer.
+    """Return charts of a run over its epochs: loss, accuracies, learning rate and, if the rows have them, mean firing
+    rate and mean |γ| of every layer.
 
     Args:
-        rows: an epoch each, as the lines of ``metrics.jsonl``: ``epoch`` (from 0), ``train_loss``, ``train_accuracy``,
+        rows: one per epoch, as the lines of ``metrics.jsonl``: ``epoch`` (from 0), ``train_loss``, ``train_accuracy``,
             ``lr``; ``validation_loss``, ``validation_accuracy``, ``firing_rate`` and ``gamma`` (by layer) may be None
-            or not there.
+            or missing.
     """
     accuracy = Axis("accuracy", percent=True, low=0, high=1)
     accuracies = [_line("training", rows, "train_accuracy"), _line("validation", rows, "validation_accuracy")]
@@ -58,7 +58,7 @@ def save_curves(rows: Rows, title: str, folder: Path) -> None:
 
 
 def best_epoch(rows: Rows) -> tuple[int, float] | None:
-    """The epoch, from 1, with the highest validation accuracy, and that; of equals the first, as a run keeps it."""
+    """Return the epoch (from 1) with the highest validation accuracy, and the accuracy; the first on a tie."""
     measured = [row for row in rows if row.get("validation_accuracy") is not None]
     if not measured:
         return None
@@ -79,13 +79,13 @@ def _learning_rate(rows: Rows) -> Lines:
 
 
 def _line(name: str, rows: Rows, key: str, *, stepped: bool = False) -> Line:
-    """A line through the epochs that have a value, open where it is not finite."""
+    """Return a line through the epochs that have a value, broken where it is not finite."""
     points = [(row["epoch"] + 1, row[key]) for row in rows if row.get(key) is not None]
     return Line(name, [x for x, _ in points], [_finite(y) for _, y in points], name, stepped=stepped)
 
 
 def layer_lines(rows: Rows, key: str) -> list[Line]:
-    """A line for every layer that a row names, through the epochs that have its value."""
+    """Return a line for every layer in the rows, through the epochs that have its value."""
     lines = []
     for name in dict.fromkeys(name for row in rows for name in row.get(key) or {}):
         found = [(row["epoch"] + 1, (row.get(key) or {}).get(name)) for row in rows]
@@ -105,16 +105,16 @@ Write = Callable[[int, Mapping[str, Any], Mapping[str, Any]], None]
 
 
 def no_events(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
-    """Write nothing of an epoch."""
+    """Write nothing for an epoch."""
 
 
 @contextmanager
 def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write]:
-    """Yields ``write(epoch, row, gammas)``, a row as in ``metrics.jsonl`` and |γ| ``[T, C]`` of each layer, from black
-    (0) to white (the layer's largest); without tensorboard it does nothing.
+    """Yield ``write(epoch, row, gammas)``, a row as in ``metrics.jsonl`` and |γ| ``[T, C]`` of each layer, from black
+    (0) to white (the layer's largest); it does nothing without tensorboard.
 
-    Numbers that a row does not have, or has as None, are left out. What an earlier start wrote of ``first_epoch`` and
-    later, and a resumed run writes again, TensorBoard does not show.
+    Numbers missing from a row, or None, are omitted. TensorBoard does not show what an earlier start wrote for
+    ``first_epoch`` and later, which a resumed run writes again.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, event_writer(Path(folder)) as write:

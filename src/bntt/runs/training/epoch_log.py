@@ -1,4 +1,4 @@
-"""The lines that a run tells while it trains: epochs, notices, and what is wrong before the first update."""
+"""Records that a run emits while it trains: epochs, notices, and warnings before the first update."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ from bntt.training.session import Session
 
 @dataclass(frozen=True)
 class EpochResult:
-    """An epoch and what the validation part said after it."""
+    """Results of an epoch and the validation after it."""
 
     epoch: int
     train_loss: float
     train_accuracy: float
     validation_accuracy: float | None
-    """None where this epoch was not validated."""
+    """Validation accuracy; None if this epoch was not validated."""
     lr: float
     updates: int
-    """Of the optimiser, since the run began."""
+    """Optimiser updates since the run began."""
     seconds: float
-    """Since the run began, validation included, interruptions not."""
+    """Seconds since the run began, including validation but not interruptions."""
     best: bool
-    """Whether no earlier epoch validated as well."""
+    """True if no earlier epoch validated as well."""
     gamma: dict[str, float]
     """Mean |γ| of each layer over steps and channels."""
     firing_rate: dict[str, float]
-    """Spikes per neuron and step of each layer in validation; empty without one."""
+    """Spikes per neuron and step of each layer in validation; empty without validation."""
     steps: int
-    """T of this epoch and its validation; fewer than the network has where a training grows."""
+    """T of this epoch and its validation; below the network's while a training grows."""
     validation_loss: float | None = None
-    """Mean cross entropy of the validation part; None where this epoch was not validated."""
+    """Mean cross entropy of the validation part; None if this epoch was not validated."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that a user should know, in one line."""
+    """A one-line message to the user."""
 
     text: str
 
@@ -62,7 +62,7 @@ Told = StepRecord | EpochResult | Notice
 
 
 def machine(session: Session) -> dict[str, Any]:
-    """What decides how sums round, beside the recipe."""
+    """Return the facts, apart from the recipe, that affect rounding of sums."""
     kernels = find_backend("cpu")
     return {
         "device": str(next(session.model.parameters()).device),
@@ -76,7 +76,7 @@ def machine(session: Session) -> dict[str, Any]:
 def differences(
     changed: Mapping[str, tuple[Any, Any]], recipe: Recipe, facts: Mapping[str, Any], session: Session
 ) -> Iterator[Notice]:
-    """What is not as it was when the run stopped, one line each, and where it goes on."""
+    """Yield a line for each difference since the run stopped, and for the point where it resumes."""
     for key, (then, now) in changed.items():
         yield Notice(f"{key} is {now!r} from here on, it was {then!r}")
     done, epochs = facts["epochs_done"], recipe.train.epochs
@@ -95,7 +95,7 @@ def differences(
 
 
 def growth_of(session: Session, epoch: int) -> Iterator[Notice]:
-    """A line if this epoch, from 0, begins with another T than the one before it, while T grows."""
+    """Yield a line if this epoch, from 0, begins with another T than the one before, while T grows."""
     if not session.method.grow or epoch >= session.epochs:
         return
     total = session.model.encoder.num_steps
@@ -108,10 +108,10 @@ def growth_of(session: Session, epoch: int) -> Iterator[Notice]:
 def epoch_result(
     record: EpochRecord, session: Session, evaluation: Evaluation | None, best: float | None, seconds: float
 ) -> EpochResult:
-    """Put together what an epoch and its validation found.
+    """Combine the results of an epoch and its validation.
 
     Args:
-        best: the best validation accuracy of the epochs before.
+        best: best validation accuracy of earlier epochs.
     """
     accuracy = None if evaluation is None else evaluation.accuracy.mean
     return EpochResult(
@@ -131,7 +131,7 @@ def epoch_result(
 
 
 def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:
-    """Spikes per neuron and step of each layer; empty without an evaluation."""
+    """Return spikes per neuron and step of each layer; empty without an evaluation."""
     if evaluation is None:
         return {}
     activity = evaluation.activity
@@ -139,22 +139,22 @@ def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:
 
 
 def mean_gammas(network: SpikingNetwork) -> dict[str, float]:
-    """Mean |γ| of each layer over steps and channels."""
+    """Return mean |γ| of each layer over steps and channels."""
     return {name: float(row.mean()) for name, row in gamma_profile(network).magnitude.items()}
 
 
 def jump_of(record: StepRecord) -> str:
-    """A line that names the loss that jumped, where, and with which samples."""
+    """Describe a loss that jumped: its value, the update and the samples."""
     shown = ", ".join(map(str, record.jumped[:8])) + (", ..." if len(record.jumped) > 8 else "")
     where = f"epoch {record.epoch + 1}, step {record.step + 1}"
     return f"warning: the loss jumped to {record.loss:.3g} in {where}, with the training samples {shown}"
 
 
 def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Iterator[Notice]:
-    """A line if an epoch's training accuracy is within three standard deviations of ``1 / classes``.
+    """Yield a line if an epoch's training accuracy is within three standard deviations of ``1 / classes``.
 
     Args:
-        images: how many it was counted over; fewer than 100 a class say nothing.
+        images: number it was counted over; fewer than 100 a class give no line.
     """
     chance = 1 / classes
     within = chance + 3 * math.sqrt(chance * (1 - chance) / images)
@@ -168,7 +168,7 @@ def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Ite
 
 @contextmanager
 def memory_told(recipe: Recipe) -> Iterator[None]:
-    """Adds to an error of no memory what was asked for, and what would take less. Nothing is changed in silence."""
+    """Add to an out-of-memory error what was requested, and what would take less; change no setting silently."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -182,11 +182,11 @@ def memory_told(recipe: Recipe) -> Iterator[None]:
 
 
 AT_ONCE = 1000
-"""Samples that are looked at together."""
+"""Number of samples inspected together."""
 
 
 def before_training(data: Parts, session: Session, training: SampleLoader) -> Iterator[Notice]:
-    """What is wrong before the first update: such steps of sequences, and layers, with one batch of the training."""
+    """Yield warnings before the first update: steps of sequences that never vary, and layers faulty on a batch."""
     model, processes = session.model, session.processes
     if isinstance(data.train, SequenceSet) and (found := _still(data, model.encoder)).which:
         yield Notice(f"warning, before training: {_said(found)}: what would differ there is not learned")
@@ -197,7 +197,7 @@ def before_training(data: Parts, session: Session, training: SampleLoader) -> It
 
 
 def never_varied(data: Parts, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
-    """Look at what the measured samples do at such steps; None where there are none, or the data are no sequences."""
+    """Check measured samples at steps that never varied in training; None without such steps or sequences."""
     if not isinstance(data.train, SequenceSet) or not (found := _still(data, model.encoder)).which:
         return None
     return surprises(model, found, measured)

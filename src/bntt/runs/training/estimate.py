@@ -1,4 +1,4 @@
-"""What a training will cost, told before it begins: by a few updates that are made, measured and thrown away."""
+"""Cost estimate of a training before it begins, from a few updates that are made, measured and discarded."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from bntt.training.processes import Processes
 from bntt.training.records import StepRecord
 
 MEASURED = 4
-"""Updates that are made; the first of them, which warms up, is not timed."""
+"""Number of updates made; the first one, a warm-up, is not timed."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of a training."""
+    """Estimated cost of a training."""
 
     updates: int
-    """Of all epochs."""
+    """Number of updates in all epochs."""
     seconds: float
-    """Of all updates and validations."""
+    """Time of all updates and validations."""
     peak_bytes: int
-    """Of the whole process on a CPU, PyTorch and data included; of PyTorch's tensors on a GPU."""
+    """Peak memory: on a CPU of the whole process, PyTorch and data included; on a GPU of PyTorch's tensors."""
     checkpoint_bytes: int
-    """Of a checkpoint of the training; the best epoch's weights are less."""
+    """Size of a training checkpoint; the best epoch's weights are smaller."""
 
     def text(self) -> str:
-        """The numbers in a line.
+        """Format the numbers in one line.
 
         >>> Estimate(1200, 90.0, 3 << 28, 5 << 20).text()
         '1,200 updates, about 1.5 minutes; memory peaks at 768 MiB; checkpoints of 5.0 MiB'

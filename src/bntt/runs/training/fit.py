@@ -1,4 +1,4 @@
-"""A training in one call, for networks of Python: it trains, validates, keeps the best epoch, and ends."""
+"""Training in one call, for networks built in Python: train, validate and keep the best epoch."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Record = Told | EpochRecord
 
 
 class History(Sequence[Record]):
-    """The records of a training, in order.
+    """Records of a training, in order.
 
-    For every epoch a ``StepRecord`` an update, an ``EpochRecord`` as :func:`bntt.training.updates` gives it, and an
-    :class:`EpochResult` with validation accuracy and loss, mean |γ| and firing rates. Of epochs that an earlier start
-    in the same directory trained, the ``EpochResult`` is there alone.
+    Every epoch has one ``StepRecord`` per update, an ``EpochRecord`` as from :func:`bntt.training.updates`, and an
+    :class:`EpochResult` with validation accuracy and loss, mean |γ| and firing rates. Epochs trained by an earlier
+    start in the same directory have only the ``EpochResult``.
     """
 
     def __init__(self, records: Iterator[Record]) -> None:
@@ -54,7 +54,7 @@ class History(Sequence[Record]):
 
     @property
     def epochs(self) -> list[EpochResult]:
-        """Every epoch, with what validation said of it."""
+        """Results of every epoch, with its validation."""
         return [record for record in self if isinstance(record, EpochResult)]
 
     @property
@@ -77,32 +77,32 @@ def fit(
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
 ) -> History:
-    """Train to the end, validate after every epoch, and keep the best; a terminal shows how far it is.
+    """Train to the end, validate after every epoch, and keep the best; show progress on a terminal.
 
     The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
-    ``validation``; where the method averages weights, with the average's. A loop of your own over single updates, that
-    neither evaluates nor writes, is :func:`bntt.training.updates`.
+    ``validation``; if the method averages weights, with the average's. For your own loop over single updates, without
+    evaluation or files, use :func:`bntt.training.updates`.
 
     Args:
         model: trained in place.
         train: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
-        epochs: of the whole schedule.
-        validation: the same, of samples that are held out; iterated after every epoch.
-        directory: a run directory as those of ``bntt train``: begun there, or gone on where it was kept last, to the
-            same bits. It keeps checkpoints, metrics and, in ``data/``, the validation samples, which verbs measure and
-            call so. ``train`` and ``validation`` must be a ``SampleLoader`` of images, frames or sequences.
-        method: how to train, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
-        seed: of the encoder's noise.
+        epochs: number of epochs in the whole schedule.
+        validation: a loader of held-out samples; iterated after every epoch.
+        directory: a run directory like those of ``bntt train``: started there, or resumed from the last checkpoint,
+            bit for bit. It keeps checkpoints, metrics and, in ``data/``, the validation samples, which verbs measure
+            by that name. ``train`` and ``validation`` must be a ``SampleLoader`` of images, frames or sequences.
+        method: training method, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
+        seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's, see :func:`bntt.training.updates`.
 
     Returns:
-        The records of the training, a sequence.
+        The sequence of training records.
 
     Raises:
-        TypeError: if the model is no :class:`SpikingClassifier`, or method, optimizer or a batch something else.
+        TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
-        ValueError: on a label outside the classes, or a loader that gives no batch.
+        ValueError: on a label outside the classes, or a loader without batches.
         CheckpointError: if the directory holds a run of another network, method or data.
         RunLockedError: if another process trains in the directory.
 
@@ -126,7 +126,7 @@ def fit(
 
 
 def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
-    """The records of a training in memory; at the end the model has the best weights."""
+    """Yield the records of a training in memory; at the end the model has the best weights."""
     began, best = time.monotonic(), None
     kept = session.measured.state_dict()  # the tensors themselves: those of the last update, without validation
     for record in session.records():
@@ -148,7 +148,7 @@ def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
 
 
 def _trained_in(directory: Path, session: Session, validation: Loader | None) -> Iterator[Told]:
-    """The records of a training in a run directory, those of earlier starts first."""
+    """Yield the records of a training in a run directory, those of earlier starts first."""
     network = session.model.network
     chosen = network.compute
     network.compute = replace(chosen, events="fixed")
@@ -180,7 +180,7 @@ def _device(session: Session) -> str:
 
 
 def _shown(records: Iterator[Told], epochs: int) -> Iterator[Record]:
-    """The records as they come, an epoch told as :func:`bntt.training.updates` does too; a bar on a terminal."""
+    """Yield records as they come, with epoch records as in :func:`bntt.training.updates`; draw a progress bar."""
     screen, seen = Console(stderr=True), 0
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:

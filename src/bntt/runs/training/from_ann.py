@@ -1,4 +1,4 @@
-"""A run that begins with an ANN: its weights, balanced thresholds, and one factor on them."""
+"""Runs that start from an ANN: its weights, balanced thresholds, and one factor on them."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ from bntt.training import balancing, convert, set_thresholds
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion was made of; kept with the weights."""
+    """Record of a conversion, stored with the weights."""
 
     ann: dict[str, Any]
-    """Its run directory, epoch, validation accuracy, hash of the weights, and what it cost: updates and seconds."""
+    """Run directory, epoch, validation accuracy, weights hash and cost (updates and seconds) of the ANN."""
     thresholds: dict[str, float]
-    """By layer, scaled."""
+    """Scaled thresholds by layer."""
     scale: float
     tried: list[tuple[float, float]]
-    """Each scale of the grid and its accuracy on validation images; empty where the scale was given."""
+    """Each scale of the grid and its accuracy on validation images; empty if the scale was given."""
     tried_images: int
     images: int
     steps: int
     seconds: float
-    """That the conversion took."""
+    """Duration of the conversion."""
 
 
 def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
-    """The ANN that a recipe converts, after a look at whether it can be this network's.
+    """Load the ANN that a recipe converts, after checking that it fits this network.
 
     Raises:
-        RecipeError: if there is none, it is no ANN, or one of another plan, encoder, data or seed.
+        RecipeError: if it is missing, not an ANN, or has another plan, encoder, data or seed.
         CheckpointError: if it is damaged.
     """
     place = recipe.convert.ann
@@ -92,7 +92,7 @@ def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
 def converting(
     recipe: Recipe, data: Parts, model: SpikingClassifier, attend: Callable[[int], None]
 ) -> Generator[Notice, None, Conversion]:
-    """Give the model an ANN's weights and thresholds; tells every threshold as it is found.
+    """Give the model an ANN's weights and thresholds; yield a notice for every threshold found.
 
     Args:
         attend: called after every batch.
@@ -145,12 +145,12 @@ def converting(
 def conversion_run(
     recipe: Recipe, data: Parts, run: RunDirectory, *, device: str = "cpu", wishes: Wishes | None = None
 ) -> Iterator[Notice]:
-    """A run that is a conversion and no training: thresholds, one validation, and weights where a training's best are.
+    """Run a conversion without training: thresholds, one validation, and weights saved as a training's best.
 
     Raises:
         RunLockedError: if another process works in this directory.
         RecipeError: as :func:`converting`.
-        Interrupted: when a wish to stop has been met; nothing is kept then.
+        Interrupted: after a stop request; nothing is saved then.
         OSError: if something cannot be written.
     """
     attend, began = attending(wishes or Wishes()), time.monotonic()
@@ -178,7 +178,7 @@ def conversion_run(
 
 
 def attending(wishes: Wishes) -> Callable[[int], None]:
-    """What ends a conversion between two batches when that is wished."""
+    """Return a callback that stops a conversion between two batches on request."""
 
     def attend(images: int) -> None:
         if wishes.stop is not None:

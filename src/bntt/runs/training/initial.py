@@ -1,4 +1,4 @@
-"""The session that a recipe asks for, and a trained network's weights, γ and statistics in place of start weights."""
+"""The session of a recipe, and initialisation with a trained network's weights, γ and statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bntt.training.session import Session
 
 
 def session_of(recipe: Recipe, data: Parts, processes: Processes, device: str = "cpu") -> Session:
-    """A training of the recipe's own network from its start weights, before its first update.
+    """Create a session for the recipe's own network from its initial weights, before the first update.
 
     Raises:
         RecipeError: if network, data or options do not fit.
@@ -37,10 +37,10 @@ def begin_trained(recipe: Recipe, data: Parts, session: Session) -> Generator[No
     """Give a session's model, and its average, the network of ``init``, as :func:`take_weights` does.
 
     Returns:
-        What the checkpoints keep of it: the source, its epoch, the SHA-256 of its weights, and what was changed.
+        Facts for the checkpoints: the source, its epoch, the SHA-256 of its weights, and what was changed.
 
     Raises:
-        RecipeError, CheckpointError, PretrainedError: as :func:`take_weights`; of many processes, in the first one.
+        RecipeError, CheckpointError, PretrainedError: as :func:`take_weights`; with many processes, in the first one.
     """
     model, processes = session.model, session.processes
     taken = processes.decided(lambda: take_weights(recipe, model, data.train.classes))
@@ -54,20 +54,20 @@ def begin_trained(recipe: Recipe, data: Parts, session: Session) -> Generator[No
 def take_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str]) -> dict[str, Any]:
     """Give a model the weights, γ and running statistics of the trained network that its recipe's ``init`` names.
 
-    The last layer keeps its start weights unless both tell the same classes apart. Where T differs, tables with a row
+    The last layer keeps its initial weights unless both have the same classes. Where T differs, tables with a row
     for each step are retimed (:func:`bntt.nn.network.retime.retime`): truncated, or made longer as ``init.longer``
     says. The encoder stays: it normalises by the mean and deviation of the new data.
 
     Args:
         model: built from the recipe; changed in place.
-        classes: of its data, in order.
+        classes: classes of its data, in order.
 
     Returns:
-        The source's ``epoch`` (from 1) and ``weights_sha256``, and what was ``changed``, in words.
+        The source's ``epoch`` (from 1) and ``weights_sha256``, and a description of what was ``changed``.
 
     Raises:
-        RecipeError: if the source cannot be this network's: another plan, width, norm, or size of the images.
-        CheckpointError: if the run is none, or damaged.
+        RecipeError: if the source does not fit this network: another plan, width, norm, or size of the images.
+        CheckpointError: if the run is missing or damaged.
         PretrainedError: if the package's files are damaged.
 
     >>> from bntt.runs.recipe.build import build_model
@@ -99,7 +99,7 @@ def take_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str
 
 
 def _source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any]]:
-    """The trained network, the classes that it tells apart, and where it is from."""
+    """Load the trained network, its classes, and its origin."""
     if name := recipe.init.pretrained:
         facts = pretrained_facts(name)
         kept = {"pretrained": name, "epoch": facts.epoch, "weights_sha256": facts.sha256}

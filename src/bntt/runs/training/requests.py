@@ -1,4 +1,4 @@
-"""What a run is asked for from outside while it trains: to stop, or to save and go on."""
+"""External requests to a running training: to stop, or to save and continue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass
 class Wishes:
-    """Set from outside at any time; the run looks at them at its safe points, saves and takes back what is done.
+    """Requests set from outside at any time; the run handles and clears them at its safe points.
 
     >>> wishes = Wishes()
     >>> wishes.stop = 15  # SIGTERM
@@ -20,13 +20,13 @@ class Wishes:
     """
 
     stop: int | None = None
-    """The number of the signal that asks for the end: save, then raise :class:`Interrupted`."""
+    """Number of the signal that requests a stop: save, then raise :class:`Interrupted`."""
     save: bool = False
-    """Save at the next safe point and go on."""
+    """True to save at the next safe point and continue."""
 
 
 class Interrupted(Exception):
-    """A run that stopped because it was asked to: by which signal, and what became of it and how it goes on."""
+    """Stop of a run on request: the signal, the outcome, and how to resume."""
 
     def __init__(self, number: int, then: str) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}; {then}")
@@ -34,7 +34,7 @@ class Interrupted(Exception):
 
 
 def command_to_resume(run: Path, device: str, processes: int) -> str:
-    """Return the command that takes a run up again, by as many processes and with the same parts of one's own.
+    """Return the command that resumes a run with as many processes and the same user-defined parts.
 
     >>> command_to_resume(Path("runs/mine"), "cuda:1", 2)
     'torchrun --nproc-per-node 2 -m bntt train runs/mine --resume --device cuda'

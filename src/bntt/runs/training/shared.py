@@ -1,4 +1,4 @@
-"""A run by several processes: what they cannot share is refused, and what each of them measured is added up."""
+"""A run by several processes: refuse what they cannot share, and add up what each of them measured."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def check_shareable(recipe: Recipe, data: Parts, processes: Processes, *, begun:
     """Refuse, in every process alike, what several processes cannot do together.
 
     Args:
-        begun: whether the run goes on where it was kept.
+        begun: True if the run resumes from a checkpoint.
 
     Raises:
-        RecipeError: on a conversion of an ANN, or batches that do not have a sample for each of them.
-        DataError: in a process that found other data than the first one.
+        RecipeError: on a conversion of an ANN, or batches without a sample for each process.
+        DataError: in a process whose data differ from the first one's.
     """
     count = processes.count
     if count == 1:
@@ -61,11 +61,11 @@ def _sums(data: Parts) -> dict[str, Any]:
 
 
 def whole_evaluation(own: Evaluation, batches: int, processes: Processes) -> Evaluation:
-    """What all processes measured together, the same in each: every sample counted once, in the samples' order.
+    """Combine the evaluations of all processes, each sample counted once and in order; the same in each process.
 
     Args:
-        own: of this process's part of every batch.
-        batches: how many those were.
+        own: evaluation of this process's part of every batch.
+        batches: number of batches.
     """
     if processes.count == 1:
         return own
@@ -82,7 +82,7 @@ def whole_evaluation(own: Evaluation, batches: int, processes: Processes) -> Eva
 
 
 def whole_activity(own: Activity, processes: Processes) -> Activity:
-    """Spikes of all processes together."""
+    """Add up the spikes of all processes."""
     if processes.count == 1:
         return own
     presentations = int(processes.total(torch.tensor([own.presentations])))
@@ -91,7 +91,7 @@ def whole_activity(own: Activity, processes: Processes) -> Activity:
 
 
 def for_all(progress: Callable[[int], None], total: int, processes: Processes) -> Callable[[int], None]:
-    """Tells of this process's samples as of those of all, which are as far as this one.
+    """Scale progress of this process to all processes, assuming they are equally far.
 
     >>> told, two = [], type("Two", (Processes,), {"count": 2})()
     >>> advance = for_all(told.append, 5, two)

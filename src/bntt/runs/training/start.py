@@ -1,4 +1,4 @@
-"""The start of a training: the command made into a recipe and a run directory, or a run that can go on."""
+"""Start of a training: from a command to a recipe and a run directory, or to a resumable run."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from bntt.runs.recipe.option_versions import check_same_rules
 from bntt.training.processes import Processes
 
 Changed = dict[str, tuple[Any, Any]]
-"""Keys of a recipe that differ, each with its value then and now."""
+"""Keys of a recipe that differ, each with its old and new value."""
 
 
 def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False) -> tuple[Found, Changed]:
-    """Look whether the run can go on with this recipe, before the data is read.
+    """Check that the run can be resumed with this recipe, before the data is read.
 
     Returns:
-        The checkpoint to go on from, and the keys of the recipe that differ, each with its value then and now.
+        The checkpoint to resume from, and the keys of the recipe that differ, each with its old and new value.
 
     Raises:
         CheckpointError: if nothing was kept, the recipe differs where it may not or one of its options meant something
             else then, or the best epoch's weights are lost.
-        RecipeError: if it asks for fewer epochs, or for more of a schedule that cannot be drawn out.
+        RecipeError: if it asks for fewer epochs, or for more with a schedule that cannot be extended.
     """
     found = run.kept.latest()
     facts = found.checkpoint.facts
@@ -62,19 +62,19 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
 
 @dataclass(frozen=True)
 class Going:
-    """What a run goes on from."""
+    """State that a run resumes from."""
 
     found: Found
     changed: Changed
     best: float | None
-    """The best validation accuracy so far."""
+    """Best validation accuracy so far."""
 
 
 def going_on(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processes, *, forget_best: bool) -> Going:
-    """The checkpoint to go on from: the first process reads it, and gives it to the others.
+    """Return the state to resume from: the first process reads it, and sends it to the others.
 
     Raises:
-        CheckpointError: if the run cannot be resumed, or recipe or data are not those that it began with.
+        CheckpointError: if the run cannot be resumed, or recipe or data are not those it began with.
         RecipeError: as :func:`check_resumable`.
     """
     read: list[Checkpoint] = []
@@ -94,8 +94,8 @@ def going_on(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processe
 
 
 def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
-    """The best validation accuracy; a kill may have left the file one epoch ahead of the checkpoint, and where
-    that epoch is not validated again, the file has the say."""
+    """Return the best validation accuracy; a kill may have left the file one epoch ahead of the checkpoint, and
+    if that epoch is not validated again, the file decides."""
     best: float | None = facts["best"]
     try:
         file = read_facts(run.best)
@@ -107,10 +107,10 @@ def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, se
 
 @dataclass(frozen=True)
 class Asked:
-    """The words of the command."""
+    """Arguments of the command."""
 
     recipe: str
-    """A recipe's name or file; with ``resume`` a run directory."""
+    """Name or file of a recipe; with ``resume`` a run directory."""
     overrides: tuple[str, ...] = ()
     name: str = ""
     root: str = "runs"
@@ -121,22 +121,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Begun:
-    """What is to be trained."""
+    """A training that is ready to start."""
 
     recipe: Recipe
     place: Callable[[], RunDirectory]
-    """Makes the run directory where there is none yet; for the first process."""
+    """Function that creates the run directory if there is none yet; for the first process."""
     goes_on: bool
-    """Whether from where the run was kept last."""
+    """True if the run resumes from its last checkpoint."""
 
 
 def begin(asked: Asked) -> Begun:
-    """Read recipe and run directory, and refuse what cannot be trained or taken up, before any data is read.
+    """Read recipe and run directory, and refuse what cannot be trained or resumed, before any data is read.
 
     Raises:
         RecipeError: on a recipe, an option or a name that cannot be used.
-        RunLockedError: if another process trains in the directory that is to go on.
-        CheckpointError: if that run cannot be resumed so.
+        RunLockedError: if another process trains in the directory to resume.
+        CheckpointError: if that run cannot be resumed this way.
     """
     if asked.resume:
         run = find_run(Path(asked.recipe))
@@ -164,10 +164,10 @@ def begin(asked: Asked) -> Begun:
 
 
 def check_name(folder: str) -> None:
-    """Refuse what is not the name of one folder.
+    """Refuse anything but the name of one folder.
 
     Raises:
-        RecipeError: saying what is.
+        RecipeError: describing a valid name.
 
     >>> check_name("fashion-mnist")
     """
@@ -177,10 +177,10 @@ def check_name(folder: str) -> None:
 
 
 def begin_together(asked: Asked, processes: Processes) -> Begun:
-    """The same in all processes; the first alone reads.
+    """Begin the same training in all processes; only the first one reads.
 
     Raises:
-        RecipeError: in a process that was asked for something else than the first one.
+        RecipeError: in a process whose command differs from the first one's.
         LostProcessError: in the others, if the first one refuses.
     """
     if processes.count == 1:

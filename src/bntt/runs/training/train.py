@@ -1,4 +1,4 @@
-"""One training run: train, validate, keep the best, and stop and go on at any update with the same bits."""
+"""One training run: train, validate, keep the best, and stop and resume at any update bit for bit."""
 
 from __future__ import annotations
 
@@ -58,22 +58,22 @@ def train_run(
     forget_best: bool = False,
     processes: Processes | None = None,
 ) -> Iterator[Told]:
-    """Train as the recipe says; yields every update, every epoch with its validation accuracy, and notices. Where it
-    begins with an ANN, that is converted first; without an epoch that is all.
+    """Train as the recipe says; yield every update, every epoch with its validation accuracy, and notices. If it
+    begins with an ANN, that is converted first; with no epochs that is all.
 
-    With ``resume``, training goes on from the latest sound checkpoint, wherever it was made, with the same numbers as
-    if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
+    With ``resume``, training continues from the latest sound checkpoint, wherever it was made, with the same numbers
+    as if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
 
     Args:
-        wishes: looked at after every update and every batch of a validation; what is wished is done there.
-        forget_best: go on though the best epoch's weights are lost.
-        processes: those that train the run together, each of which makes this call. The first alone holds, reads and
-            writes the run directory; how many there are may change from one start to the next.
+        wishes: requests, handled after every update and every validation batch.
+        forget_best: resume even if the best epoch's weights are lost.
+        processes: those that train the run together, each of which makes this call. Only the first one locks, reads
+            and writes the run directory; their number may change from one start to the next.
 
     Raises:
         RunLockedError: if another process trains in this directory.
-        CheckpointError: if the run cannot be resumed, or recipe or data are not those that it began with.
-        Interrupted: when a wish to stop has been met: everything is saved.
+        CheckpointError: if the run cannot be resumed, or recipe or data are not those it began with.
+        Interrupted: after a stop request: everything is saved.
         OSError: if something cannot be written; what was measured is yielded first.
     """
     if recipe.train.epochs == 0:
@@ -94,17 +94,17 @@ def train_run(
 
 
 def _course_of(recipe: Recipe, data: Parts, run: RunDirectory, device: str, processes: Processes) -> Course:
-    """A run of the recipe's own network."""
+    """Create a run of the recipe's own network."""
     session, share = session_of(recipe, data, processes, device), (processes.rank, processes.count)
     held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
     return Course(session, held_out, recipe, data, run, device)
 
 
 class Course:
-    """A run on its way.
+    """A run in progress.
 
     Args:
-        held_out: what validates; None: nothing does, and the last epoch is what is kept as the best.
+        held_out: validation samples; None: no validation, and the last epoch is kept as the best.
         more: facts for every checkpoint.
     """
 
@@ -130,20 +130,20 @@ class Course:
         self.began = self.saved = time.monotonic()
 
     def begin_with_an_ann(self) -> Iterator[Notice]:
-        """Its weights and balanced thresholds, in place of start weights."""
+        """Use an ANN's weights and balanced thresholds as initial weights."""
         model = self.session.model
         conversion = yield from converting(self.recipe, self.data, model, attending(self.wishes))
         self._remember({"conversion": asdict(conversion)}, self.run.recipe)
 
     def _remember(self, facts: Mapping[str, Any], where: Path) -> None:
-        """What a conversion found, in the models and in every checkpoint to come."""
+        """Store the result of a conversion in the models and in every later checkpoint."""
         self.more |= {key: facts[key] for key in ("conversion", "init") if key in facts}
         for model in (self.session.model, self.session.average):
             if model is not None:
                 put_thresholds(model, self.recipe, facts, where)
 
     def take_up(self, going: Going) -> Iterator[Notice]:
-        """Go on from a checkpoint; says what is not as it was."""
+        """Resume from a checkpoint; yield notices of what has changed."""
         found, changed, session = going.found, going.changed, self.session
         facts = found.checkpoint.facts
         for problem in found.passed_over:
@@ -168,7 +168,7 @@ class Course:
         yield from differences(changed, self.recipe, facts, session)
 
     def begin_or_go_on(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
-        """Take up what the directory keeps, or write the recipe; and what this start runs on."""
+        """Resume from the directory, or write the recipe; record the environment of this start."""
         recipe, processes = self.recipe, self.processes
         if resume:
             yield from self.take_up(going_on(recipe, self.data, self.run, processes, forget_best=forget_best))
@@ -180,7 +180,7 @@ class Course:
             write_environment(self.run.path, self.session.position.updates, facts)
 
     def train(self) -> Iterator[Told]:
-        """Go on to the end, and write TensorBoard's events on the way."""
+        """Train to the end, writing TensorBoard events on the way."""
         first = self.processes.first
         events = event_writer(self.run.path, self.epochs_done) if first else nullcontext(no_events)
         with events as self.write_events, memory_told(self.recipe):
@@ -202,7 +202,7 @@ class Course:
                 self._attend()
 
     def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
-        """Validate, keep what is worth it, tell. What was measured is told even where it cannot be written."""
+        """Validate, save, and yield the results, even if they cannot be written."""
         check_state(self.session.model, self.session.optimizer)
         if self.session.average is not None:
             check_state(self.session.average)
@@ -247,11 +247,11 @@ class Course:
         return whole_evaluation(own, len(self.held_out), self.processes)
 
     def _attend_within(self, images: int) -> None:
-        """A safe point in a validation, where no update is new."""
+        """Handle requests at a safe point within validation, where no update is new."""
         self._attend(by_clock=self.recipe.checkpoint.every_minutes > 0)
 
     def _attend(self, *, due: bool = False, by_clock: bool = True) -> None:
-        """A safe point: keep what is due, and stop if that is wished."""
+        """Handle requests at a safe point: save what is due, and stop if requested."""
         wishes, waited = self.wishes, time.monotonic() - self.saved
         due = due or (by_clock and waited >= 60 * self.recipe.checkpoint.every_minutes)
         asked = torch.tensor([wishes.stop or 0, due or wishes.save])

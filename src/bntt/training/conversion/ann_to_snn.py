@@ -1,7 +1,7 @@
 """ANN-SNN conversion: the weights of a trained ANN drive integrators (Sengupta et al. 2019).
 
 A neuron without leak that is driven by ``a`` at every step fires at the rate ``a / θ``, from 0 to 1: a rectifier, in
-units of its threshold. What the thresholds are, :func:`~bntt.training.balance` says. A plain ``nn.Sequential`` of
+units of its threshold. :func:`~bntt.training.balance` chooses the thresholds. A plain ``nn.Sequential`` of
 weights, ReLU and average pooling is read as the layers of a network.
 """
 
@@ -25,7 +25,7 @@ from bntt.ops.lif import FireRule, Reset, fire_after, soft_reset
 def convert(
     ann: SpikingNetwork | nn.Sequential, *, reset: Reset = soft_reset, rule: FireRule = fire_after
 ) -> SpikingNetwork:
-    """A spiking network with the weights of an ANN: integrators (leak 1) with the threshold 1, until they are balanced.
+    """Convert an ANN to a spiking network with its weights: integrators (leak 1) with threshold 1, until balanced.
 
     It is a copy, in evaluation mode, and an ordinary network: it takes any number of steps, and runs fused.
 
@@ -33,12 +33,12 @@ def convert(
         ann: a network of ours with ``neuron="relu"``; or an ``nn.Sequential`` of convolutions, fully connected layers,
             ReLU, average pooling, flattening and dropout. There, batch normalisation right behind weights is folded
             into them as it evaluates, which gives them a bias; weights may have one.
-        reset: ``soft_reset`` (Han et al. 2020) keeps what is beyond the threshold; ``hard_reset`` is the first form.
+        reset: ``soft_reset`` (Han et al. 2020) keeps the excess over the threshold; ``hard_reset`` is the first form.
         rule: when its neurons fire.
 
     Raises:
         ValueError: if a part cannot be converted, such as max pooling, a norm elsewhere or a residual connection; the
-            message names it, and the way out.
+            message names it, and a remedy.
 
     >>> from bntt.models import mlp
     >>> ann = mlp(in_features=4, hidden=(8,), num_steps=1, norm="none", neuron="relu")
@@ -63,7 +63,7 @@ def convert(
 
 
 def _why_not(block: nn.Module) -> str:
-    """What a conversion does not know of a block of an ANN of ours; "" if nothing."""
+    """Return why a block of one of our ANNs cannot be converted; "" if it can."""
     if type(block) is not SpikingBlock:
         return f"it is a {type(block).__name__}: of layers one behind another alone it is known what rates do"
     if type(block.lif) is not Rectifier:
@@ -80,7 +80,7 @@ def _why_not(block: nn.Module) -> str:
 Weights = nn.Conv2d | nn.Linear
 BETWEEN = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
-"""What does nothing in evaluation."""
+"""Modules that do nothing in evaluation."""
 WAY_OUT: dict[type[nn.Module], str] = {
     nn.MaxPool2d: "takes the largest of rates, and spikes do not tell it: train with average pooling",
     nn.AdaptiveMaxPool2d: "takes the largest of rates, and spikes do not tell it: train with average pooling",
@@ -95,17 +95,17 @@ class ReadLayer(NamedTuple):
     """A hidden layer."""
 
     name: str
-    """Of its weights, dots made underscores."""
+    """Name of its weights, with dots replaced by underscores."""
     synapse: nn.Module
     pool: nn.Module | None
-    """What follows its ReLU."""
+    """Pooling after its ReLU."""
 
 
 def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
-    """The hidden layers in order, and the last weights; copies, with batch normalisation folded into them.
+    """Read copies of the hidden layers in order, and the last weights, with batch normalisation folded in.
 
     Raises:
-        ValueError: if a part is none that can be read, or stands where it cannot; the message names it.
+        ValueError: if a part is unsupported, or in an unsupported place; the message names it.
 
     >>> layers, readout = read_sequential(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
     >>> layers[0].name, readout
@@ -145,7 +145,7 @@ def _with_layers(layers: list[ReadLayer], ann: nn.Sequential) -> list[ReadLayer]
 
 
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:
-    """Everything that does something in evaluation, in order."""
+    """Yield every module that does something in evaluation, in order."""
     for name, part in module.named_children():
         if isinstance(part, nn.Sequential):
             yield from _parts(part, f"{under}{name}.")
@@ -154,7 +154,7 @@ def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]
 
 
 def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
-    """The weights at a place, with the batch normalisation behind them, and the place after both."""
+    """Return the weights at a place, with the batch normalisation behind them folded in, and the next place."""
     name, weights = parts[at]
     assert isinstance(weights, Weights)
     if at + 1 == len(parts) or not isinstance(norm := parts[at + 1][1], nn.BatchNorm1d | nn.BatchNorm2d):

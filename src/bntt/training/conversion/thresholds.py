@@ -1,4 +1,4 @@
-"""Threshold balancing (Sengupta et al. 2019, "Spike-Norm"): how high the thresholds of a converted network are.
+"""Threshold balancing (Sengupta et al. 2019, "Spike-Norm") of a converted network.
 
 For the layers l = 1, 2, ... in order, with the thresholds of those before already set:
 
@@ -29,10 +29,10 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF
 
 BALANCING = 1 << 31
-"""The draw of the noise that thresholds are balanced with: neither a training epoch's nor an evaluation's."""
+"""Noise draw used to balance thresholds: neither a training epoch's nor an evaluation's."""
 
 AT_ONCE = 5
-"""Steps of a pass: what leaves a convolution is never there for more."""
+"""Steps per pass: convolution outputs never exist for more at a time."""
 
 
 def balance(
@@ -45,21 +45,21 @@ def balance(
     draw: int = BALANCING,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, float]:
-    """Set the threshold of every layer, and return them. What they were before does not matter.
+    """Set the threshold of every layer, and return them. Earlier thresholds do not matter.
 
-    They do not depend on how the samples are cut into batches, but for rounding; memory does not grow with T.
+    They do not depend on the batch size, except for rounding; memory does not grow with T.
 
     Args:
-        network: of blocks one behind another, without norms, as :func:`~bntt.training.conversion.ann_to_snn` makes it.
-        encoder: what drives it; its T is the number of steps that are looked at.
-        batches: of training samples; labels are not looked at.
-        scale: the factor on all thresholds, above 0.
-        seed, draw: of the encoder's noise.
+        network: a chain of blocks without norms, as :func:`~bntt.training.conversion.ann_to_snn` makes it.
+        encoder: encoder of the samples; its T is the number of steps used.
+        batches: batches of training samples; labels are ignored.
+        scale: factor on all thresholds, above 0.
+        seed, draw: seed and draw of the encoder's noise.
         progress: called with the number of samples of every batch done, once for every layer.
 
     Raises:
         ValueError: if there are no samples, a layer's weighted input is never above 0, the network has parts that
-            cannot be balanced, or the scale is no number above 0.
+            cannot be balanced, or the scale is not a number above 0.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import DirectEncoder
@@ -83,8 +83,8 @@ def balancing(
     draw: int = BALANCING,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Iterator[tuple[str, float]]:
-    """:func:`balance` layer by layer: yields each one's threshold, scaled, as it is found; all of them are set when the
-    last has been asked for."""
+    """Balance layer by layer as :func:`balance` does: yield each scaled threshold when found; all are set once the
+    iterator is exhausted."""
     check_scale(scale)
     _check_balanceable(network)
     set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
@@ -106,10 +106,10 @@ def balancing(
 
 
 def check_scale(scale: float) -> None:
-    """Refuse a factor on thresholds that is no number above 0.
+    """Refuse a factor on thresholds that is not a number above 0.
 
     Raises:
-        ValueError: saying what came.
+        ValueError: naming the value.
     """
     if not 0 < scale < math.inf:
         raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
@@ -120,11 +120,11 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
     """Give the neurons of every layer their threshold.
 
     Args:
-        thresholds: by layer, all of them.
-        biases: also scale every bias, so that each stays what it was in units of its layer's rates.
+        thresholds: thresholds of all layers, by name.
+        biases: also scale every bias, so that it stays the same in units of its layer's rates.
 
     Raises:
-        ValueError: if they are of other layers than the network's, or one is not above 0; nothing is changed then.
+        ValueError: if the layers are not the network's, or one is not above 0; nothing is changed then.
 
     >>> from bntt.models import mlp
     >>> network = mlp(in_features=4, hidden=(8,), num_steps=3, norm="none")
@@ -147,7 +147,7 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
 
 
 def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
-    """Of the neurons of every layer."""
+    """Return the threshold of every layer's neurons."""
     return {name: float(lif.neuron.threshold) for name, lif in _neurons(network).items()}
 
 
@@ -177,7 +177,7 @@ def _check_balanceable(network: SpikingNetwork) -> None:
 
 
 class _Largest(nn.Module):
-    """A readout that says the largest weighted input of each sample in each step, ``[S, B, 1]``."""
+    """A readout that returns the largest weighted input of each sample in each step, ``[S, B, 1]``."""
 
     def __init__(self, synapse: nn.Module) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class _Largest(nn.Module):
 
 
 def _up_to(network: SpikingNetwork, name: str) -> SpikingNetwork:
-    """The blocks before one, and its weights; they are the network's own."""
+    """Return a network of the blocks before the named one, and its weights, shared with the original."""
     names = list(network.blocks)
     blocks: dict[str, Any] = {before: network.blocks[before] for before in names[: names.index(name)]}
     last: Any = network.blocks[name]
@@ -199,7 +199,7 @@ def _up_to(network: SpikingNetwork, name: str) -> SpikingNetwork:
 def _largest(
     model: SpikingClassifier, batches: Loader, noise: Mapping[str, Any], progress: Callable[[int], None]
 ) -> float:
-    """What the last weights give at most, of all samples, units and steps."""
+    """Return the largest output of the last weights over all samples, units and steps."""
     largest, total = -math.inf, model.encoder.num_steps
     device = next(model.network.parameters()).device
     for inputs, _, index in samples(batches, 0):
