@@ -84,7 +84,7 @@ def random_erasing(
     uniform among all that fit, and its values are uniform in [0, 1), a number for each pixel and channel.
 
     A side longer than the image's is cut to it: nothing is drawn again. The paper draws again until both fit, with the
-    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` has the same aspect, draws again up to ten
+    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` has our aspect, draws again up to ten
     times until both sides are shorter than the image's, else leaves the image, and fills with 0 or normal numbers.
 
     >>> erased = random_erasing(torch.full((8, 1, 8, 8), 2.0), seed=0, draw=0, index=torch.arange(8))

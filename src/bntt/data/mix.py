@@ -83,7 +83,7 @@ def cutmix(
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
     """Paste a box of the second image into the first (Yun et al. 2019); also return the share of pixels that stayed.
 
-    The box has √(1 - λ) of the height and of the width, extends a whole number of pixels from its centre each way, as
+    The box has √(1 - λ) of the height and width, and extends a whole number of pixels from its centre each way, as
     released; the centre is any of the pixels, and what lies outside the image is cut off, so more than λ may stay.
 
     >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.75]), torch.full((1, 2), 0.5))

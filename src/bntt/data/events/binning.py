@@ -38,7 +38,7 @@ class Counting:
 
 @dataclass(frozen=True)
 class FrameShape:
-    """The number and size of frames."""
+    """Number and size of frames."""
 
     num_steps: Annotated[int, Limits(at_least=1)]
     """T."""
