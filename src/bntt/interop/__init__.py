@@ -1,6 +1,6 @@
-"""bntt in other people's hands: norms in their networks, their neurons in ours, weights out, Lightning and the hub.
+"""Use with other frameworks: norms in their networks, their neurons in ours, weights out, Lightning and the hub.
 
-What needs nobody else stands here. What needs a peer is in the file of its name, ``bntt.interop.spikingjelly``,
+Code without a peer lives here. Code that needs a peer is in the file of its name, ``bntt.interop.spikingjelly``,
 ``snntorch``, ``norse``, ``lightning`` and ``hub``, which imports that peer when it is imported itself.
 """
 

@@ -15,15 +15,15 @@ from bntt.nn.network.call import Call, check_call
 from bntt.nn.tensor_checks import check_tensor
 
 RestOf = tuple[int, Any]
-"""Steps taken, and what the norm keeps of them."""
+"""Steps taken, and the norm's state after them."""
 RESET = "call bntt.interop.reset(network) before every batch"
 
 
 def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:
-    """Take the next steps ``[S, B, C, *space]``, whatever was taken before them.
+    """Take the next steps ``[S, B, C, *space]`` after any earlier ones.
 
     Args:
-        anew: how steps begin anew, for the message.
+        anew: the way to restart the steps, for the message.
 
     Raises:
         ValueError: if the norm has no such steps.
@@ -52,7 +52,7 @@ class Layer(_Adapter):
     """A norm as a layer: ``[T, B, C, *space]`` to the same, a tensor. See :func:`as_layer`."""
 
     def forward(self, x: Float[Tensor, "S B C *space"]) -> Float[Tensor, "S B C *space"]:
-        """All steps from the first on; there may be fewer than T.
+        """Normalise all steps from the first on; there may be fewer than T.
 
         Raises:
             ValueError: if there are more than T, or as the norm does.
@@ -69,11 +69,11 @@ class Step(_Adapter):
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew at the first step."""
+        """Restart at the first step."""
         self._before: RestOf = (0, None)
 
     def forward(self, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C *space"]:
-        """The next step.
+        """Normalise the next step.
 
         Raises:
             ValueError: after T steps without ``reset()``, or as the norm does.
@@ -91,7 +91,7 @@ class Cell(_Adapter):
         self.sequence = sequence
 
     def forward(self, x: Tensor, state: RestOf | None = None) -> tuple[Tensor, RestOf]:
-        """``(y, state)`` of the next step ``[B, C, *space]``, or of the next steps ``[S, B, C, *space]``.
+        """Return ``(y, state)`` of the next step ``[B, C, *space]``, or of the next steps ``[S, B, C, *space]``.
 
         Raises:
             ValueError: if the norm has no such step, or as the norm does.
@@ -103,7 +103,7 @@ class Cell(_Adapter):
 
 
 class LoopedNeurons(nn.Module):
-    """Neurons of others that take a step a call, as a part of ours: ``(spikes, state)`` of any number of steps.
+    """Foreign neurons that take one step per call, as a part of ours: ``(spikes, state)`` of any number of steps.
 
     Args:
         neuron: theirs; its parameters are this part's.
@@ -117,7 +117,7 @@ class LoopedNeurons(nn.Module):
         self.neuron, self._step = neuron, step
 
     def forward(self, current: Tensor, call: Call = Call(), state: Any = None) -> tuple[Tensor, Any]:
-        """``(spikes [S, B, ...], state)`` of the next steps."""
+        """Return ``(spikes [S, B, ...], state)`` of the next steps."""
         check_call(call)
         spikes = []
         for now in current:
@@ -127,13 +127,13 @@ class LoopedNeurons(nn.Module):
 
 
 def as_layer(norm: nn.Module) -> Layer:
-    """A norm as a layer of anybody's network: a tensor in, a tensor out, all steps in a call.
+    """Wrap a norm as a layer of any network: a tensor in, a tensor out, all steps in one call.
 
     Args:
         norm: ``BNTT(channels, num_steps)`` or any other norm; it is used, not copied.
 
     Raises:
-        TypeError: if it is no norm of this library's form.
+        TypeError: if it is not norm of this library's form.
 
     >>> import torch
     >>> from bntt.nn import BNTT
@@ -144,16 +144,16 @@ def as_layer(norm: nn.Module) -> Layer:
 
 
 def as_step(norm: nn.Module) -> Step:
-    """A norm for a loop over time: one step a call, which it counts itself, and ``reset()`` before the next batch.
+    """Wrap a norm for a loop over time: one step per call, counted by itself, and ``reset()`` before the next batch.
 
-    Norms that look ahead (tdBN, TEBN) train on all steps in one call only, and say so. The count is no part of
+    Norms that look ahead (tdBN, TEBN) train on all steps in one call only, and say so. The count is not part of
     ``state_dict()``. A loop that knows its step needs no adapter: ``norm[t](x)``.
 
     Args:
         norm: as :func:`as_layer`'s.
 
     Raises:
-        TypeError: if it is no norm of this library's form.
+        TypeError: if it is not norm of this library's form.
 
     >>> import torch
     >>> from bntt.nn import BNTT
@@ -166,14 +166,14 @@ def as_step(norm: nn.Module) -> Step:
 
 
 def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
-    """A norm as a module of Norse, for its ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
+    """Wrap a norm as a module of Norse, for its ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
 
     Args:
         norm: as :func:`as_layer`'s.
         sequence: take steps ``[S, B, C, ...]`` in a call, any number, instead of one ``[B, C, ...]``.
 
     Raises:
-        TypeError: if it is no norm of this library's form.
+        TypeError: if it is not norm of this library's form.
 
     >>> import torch
     >>> from bntt.nn import BNTT
@@ -187,9 +187,9 @@ def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
 
 
 def reset(network: nn.Module) -> None:
-    """Begin anew at the first step, in every part of a network that has ``reset()`` or snnTorch's ``reset_mem()``.
+    """Restart at the first step, in every part of a network that has ``reset()`` or snnTorch's ``reset_mem()``.
 
-    ``snntorch.utils.reset`` looks at neither nested neurons nor anything of others; this does.
+    ``snntorch.utils.reset`` looks at neither nested neurons nor parts of other libraries; this does.
 
     >>> import torch
     >>> from bntt.nn import BNTT

@@ -22,10 +22,10 @@ ONLY_HERE = ("average", "grow")
 
 
 class Module(lightning.LightningModule):  # type: ignore[misc] # no types without the peer
-    """A classifier trained by ``lightning.Trainer`` with a method of ours: the updates that ``fit`` makes.
+    """A classifier trained by ``lightning.Trainer`` with one of our methods: the updates of ``fit``.
 
     The draw is the epoch, rates follow the method update by update from ``max_epochs``, and running statistics move
-    with an update, after all numbers of it were found finite. It logs ``train_loss``, ``train_accuracy``, ``val_loss``
+    with an update, after all its numbers were found finite. It logs ``train_loss``, ``train_accuracy``, ``val_loss``
     and ``val_accuracy``.
 
     Args:
@@ -34,8 +34,8 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         seed: of the encoder's noise.
 
     Raises:
-        TypeError: if the model is no classifier.
-        ValueError: if the method has what is the Trainer's to do, or what only ``fit`` does.
+        TypeError: if the model is not a classifier.
+        ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports.
     """
 
     def __init__(self, model: SpikingClassifier, method: Method = PAPER, *, seed: int = 0) -> None:
@@ -52,12 +52,12 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         self._seen = 0
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits ``[B, K]``."""
+        """Return logits ``[B, K]``."""
         logits: Tensor = self.model(inputs, seed=self.seed)
         return logits
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
+        """Return the loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
         inputs, labels, index = self._samples(batch)
         with hold_statistics(self.model) as held:
             loss, right = BatchLoss(self.model, self.method, self.seed).forward(
@@ -76,15 +76,15 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         self.log("val_accuracy", (logits.argmax(1) == labels).float().mean(), batch_size=len(labels), prog_bar=True)
 
     def configure_optimizers(self) -> optim.Optimizer:
-        """The method's; its rates are set before every update."""
+        """Return the method's optimiser; its rates are set before every update."""
         return optimizer_of(self.model, self.method)
 
     def on_train_epoch_start(self) -> None:
-        """Number samples anew."""
+        """Restart the numbering of samples."""
         self._seen = 0
 
     def on_validation_epoch_start(self) -> None:
-        """Number samples anew."""
+        """Restart the numbering of samples."""
         self._seen = 0
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -118,7 +118,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
 
 
 class Draws:
-    """A loader of ours as an iterable with a length; which draw its next pass is, it asks."""
+    """One of our loaders as an iterable with a length; it asks for the draw of its next pass."""
 
     def __init__(self, loader: EpochLoader, draw: Callable[[], int]) -> None:
         self.loader, self.draw = loader, draw
@@ -142,13 +142,13 @@ class Data(lightning.LightningDataModule):  # type: ignore[misc] # no types with
         self.train, self.validation = train, validation
 
     def train_dataloader(self) -> Any:
-        """The training loader."""
+        """Return the training loader."""
         if isinstance(self.train, EpochLoader):
             return Draws(self.train, lambda: int(self.trainer.current_epoch))
         return self.train
 
     def val_dataloader(self) -> Any:
-        """The validation loader, always in draw 0; none is an empty list, for which Lightning does not validate."""
+        """Return the validation loader, always in draw 0; without one, an empty list: Lightning then skips it."""
         if isinstance(self.validation, EpochLoader):
             return Draws(self.validation, lambda: 0)
         return [] if self.validation is None else self.validation

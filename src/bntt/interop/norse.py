@@ -10,12 +10,12 @@ from bntt.interop.adapters import LoopedNeurons
 
 
 def neuron(neuron: Any) -> LoopedNeurons:
-    """Norse's cell in a block of ours, as it is: ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFCell()))``.
+    """Adapt Norse's cell to a block of ours: ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFCell()))``.
 
     Its dynamics, surrogate and state are its own; such a block runs in plain PyTorch.
 
     Raises:
-        TypeError: if it is no cell, ``spikes, state = cell(x, state)`` for one step.
+        TypeError: if it is not a cell, ``spikes, state = cell(x, state)`` for one step.
     """
     home = type(neuron).__module__.startswith("norse.")
     if not (home and isinstance(neuron, nn.Module) and type(neuron).__name__.endswith("Cell")):

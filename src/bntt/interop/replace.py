@@ -1,4 +1,4 @@
-"""Batch normalisation of anybody's network, put in its place by a norm with time."""
+"""Replacement of the batch normalisation in any network by a norm with time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bntt.nn.norms.temporal import TemporalNorm
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 FOLDS = {"SeqToANNContainer", "TLastSeqToANNContainer"}
-"""SpikingJelly's, whose parts see [T·N, ...]."""
+"""SpikingJelly's containers, whose parts see [T·N, ...]."""
 
 
 def replace_batchnorm(
@@ -26,9 +26,9 @@ def replace_batchnorm(
     """Put a norm with time in the place of every ``BatchNorm1d``, ``2d`` and ``3d`` of a network, in place.
 
     γ, mean and variance are copied to every step, and ε, momentum, device, dtype and mode too, so that in evaluation
-    the network says what it said. β is copied where the norm has one; a norm without β refuses a β that is not 0.
+    the network's output is unchanged. β is copied where the norm has one; a norm without β refuses a β that is not 0.
 
-    When steps begin anew:
+    To restart the steps:
 
     * SpikingJelly's network, in either step mode: with ``functional.reset_net(network)``;
     * Norse's: with ``state=None``; a ``Lift`` of a BatchNorm takes all steps of its call;
@@ -36,7 +36,7 @@ def replace_batchnorm(
       network, or, with ``loop="inside"``, in every call of the network, whose forward has the loop.
 
     Args:
-        network: of which parts are replaced; nothing is if one of them is refused.
+        network: the network whose parts are replaced; none is if one of them is refused.
         num_steps: T.
         norm: a name in ``bntt.nn.NORMS`` with running statistics, or ``(channels, num_steps, threshold) -> norm``;
             "bntt-beta" is BNTT with β.
@@ -46,7 +46,7 @@ def replace_batchnorm(
         The network.
 
     Raises:
-        ValueError: if it has no batch normalisation, or one that no norm here can stand for, by its name: with a β
+        ValueError: if it has no batch normalisation, or one that no norm here can replace, by its name: with a β
             where the norm has none; without running statistics; used twice; or in a container that folds time.
         TypeError: if the norm has no running statistics.
 
@@ -95,7 +95,7 @@ def _home(module: nn.Module) -> str:
 
 
 def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:
-    """Refuse what no norm with time can stand for."""
+    """Refuse a batch normalisation that no norm with time can replace."""
     parents = [type(network.get_submodule(name[:end])).__name__ for end, sign in enumerate(name) if sign == "."]
     why = ""
     if not name:
@@ -113,7 +113,7 @@ def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:
 
 
 def _filled(name: str, theirs: Any, ours: nn.Module) -> TemporalNorm:
-    """The norm with everything that a batch normalisation has."""
+    """Return the norm with everything copied from a batch normalisation."""
     if not norm_facts(ours).running_statistics or not isinstance(ours, TemporalNorm):
         raise TypeError(f"{type(ours).__name__} has no running statistics to take those of {name!r} over: take another")
     ours.to(theirs.running_mean).train(theirs.training)
@@ -131,7 +131,7 @@ def _filled(name: str, theirs: Any, ours: nn.Module) -> TemporalNorm:
 
 
 def _adapted(ours: TemporalNorm, theirs: Any, homes: set[str], lifted: bool) -> nn.Module:
-    """The norm as the framework of its network calls it."""
+    """Wrap the norm as the framework of its network calls it."""
     if "spikingjelly" in homes:
         from bntt.interop.spikingjelly import Norm
 

@@ -11,13 +11,13 @@ from bntt.interop.adapters import LoopedNeurons
 
 
 def neuron(neuron: Any) -> LoopedNeurons:
-    """snnTorch's neurons in a block of ours: ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(Leaky(0.9)))``.
+    """Adapt snnTorch's neurons to a block of ours: ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(Leaky(0.9)))``.
 
     Its dynamics, surrogate and learned constants are its own; such a block runs in plain PyTorch, and what the object
     remembers itself is put back to rest. ``Leaky(0.95)`` resets a step later than the paper's neurons.
 
     Raises:
-        TypeError: if it is no neuron of snnTorch's.
+        TypeError: if it is not one of snnTorch's neurons.
         ValueError: if it hides its membrane, ``init_hidden=True``.
     """
     home = type(neuron).__module__.startswith("snntorch.")

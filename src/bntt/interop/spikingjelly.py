@@ -19,14 +19,14 @@ class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
     """A norm in a network of SpikingJelly's: ``[N, C, ...]`` a call in mode 's', ``[T, N, C, ...]`` in mode 'm'.
 
     Steps taken and what the norm keeps of them are memories, so ``set_step_mode``, ``reset_net`` and the functional
-    forward know them. ``reset_net`` begins anew; a sequence may be cut.
+    forward know them. ``reset_net`` restarts; a sequence may be cut.
 
     Args:
         norm: ``BNTT(channels, num_steps)`` or any other norm.
         step_mode: 's' or 'm'.
 
     Raises:
-        TypeError: if it is no norm of this library's form.
+        TypeError: if it is not norm of this library's form.
         ValueError: in a call of steps that it does not have.
     """
 
@@ -64,7 +64,7 @@ class Neuron(nn.Module):
         self._take = base.to_functional_forward(neuron)
 
     def forward(self, current: Tensor, call: Call = Call(), state: Any = None) -> tuple[Tensor, Any]:
-        """``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is the neurons' memories, None at rest."""
+        """Return ``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is their memories, None at rest."""
         check_call(call)
         if state is None:
             state = tuple(self.neuron.get_reset_value(name) for name, _ in self.neuron.named_memories())
@@ -73,13 +73,13 @@ class Neuron(nn.Module):
 
 
 def neuron(neuron: Any) -> Neuron:
-    """SpikingJelly's neurons in a block of ours, as they are: dynamics, surrogate, learned constants and spikes.
+    """Adapt SpikingJelly's neurons to a block of ours, unchanged: dynamics, surrogate, learned constants and spikes.
 
     ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFNode(tau=20.0, decay_input=False, v_reset=None)))``; such a
     block runs in plain PyTorch, and the object is put into mode 'm'. The paper's neurons are
     ``LIFNode(tau=1/(1-λ), decay_input=False, v_reset=None)``.
 
     Raises:
-        TypeError: if it is no MemoryModule.
+        TypeError: if it is not a MemoryModule.
     """
     return Neuron(neuron)

@@ -1,4 +1,4 @@
-"""Weights out: a network of ours as the state dict of somebody else's, the inverse of :mod:`bntt.training.foreign`."""
+"""Export of weights: our network as the state dict of another's, the inverse of :mod:`bntt.training.foreign`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUTS: Registry[str] = Registry(
 def to_state_dict(
     network: SpikingNetwork, layout: str, *, like: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """Weights, γ and statistics of a network under another network's names, T modules of batch normalisation a layer.
+    """Return a network's weights, γ and statistics under another network's names, T batch normalisations per layer.
 
     Read again by ``bntt import`` they are the same numbers. A state dict holds neither ε, leak nor order of firing:
     theirs must be made with ours (the authors' ε is 1e-4, as ours; SpikingJelly's and snnTorch's 1e-5).
@@ -36,7 +36,7 @@ def to_state_dict(
 
     Raises:
         ValueError: on an unknown layout, on parts that such a network does not have, or on shapes unlike ``like``'s.
-        CheckpointError: if ``like`` is no state dict of such a network.
+        CheckpointError: if ``like`` is not a state dict of this kind of network.
 
     >>> from bntt.models import vgg6
     >>> state = to_state_dict(vgg6(width=0.25, num_steps=2), "authors")
@@ -68,7 +68,7 @@ def to_state_dict(
 
 
 def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, TemporalNorm]]:
-    """The weights in order, the readout's last, and the norm of every block."""
+    """Return the weights in order, the readout's last, and the norm of every block."""
     weights: list[Tensor] = []
     norms: dict[str, TemporalNorm] = {}
     for name, block in network.blocks.items():

@@ -25,7 +25,7 @@ def mlp(
     width: float = 1.0,
     **options: Any,
 ) -> SpikingNetwork:
-    """Fully connected layers on a sequence ``[T, B, in_features]``; one pixel a step by default.
+    """Build fully connected layers on a sequence ``[T, B, in_features]``; one pixel a step by default.
 
     Inputs of more dimensions are flattened: ``[T, B, C, H, W]`` has ``C·H·W`` features. Other arguments: see
     :func:`~bntt.models.vgg9`. The paper does not give the leak of this network; 0.99 is our choice.
@@ -39,7 +39,7 @@ def mlp(
 
 
 def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterator[HiddenLayer]:
-    """The hidden layers fc1, fc2, ..., uninitialised.
+    """Yield the hidden layers fc1, fc2, ..., uninitialised.
 
     Raises:
         ValueError: if there is no input feature or no hidden layer.

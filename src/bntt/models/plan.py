@@ -25,7 +25,7 @@ class VGGPlan:
 
 
 class HiddenLayer(NamedTuple):
-    """One hidden layer: weights, the number of channels that they give, and what follows the activation."""
+    """One hidden layer: weights, their number of output channels, and the pooling after the activation."""
 
     name: str
     synapse: nn.Module
@@ -34,7 +34,7 @@ class HiddenLayer(NamedTuple):
 
 
 def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float) -> Iterator[HiddenLayer]:
-    """The hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels.
+    """Yield the hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels.
 
     Raises:
         ValueError: if the image does not halve as often as the plan asks, or the width leaves no channel.
@@ -71,7 +71,7 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
 
 
 def scaled(channels: int, width: float) -> int:
-    """``channels`` times the width multiplier, rounded, at least 1.
+    """Return ``channels`` times the width multiplier, rounded, at least 1.
 
     >>> scaled(64, 0.25)
     16
@@ -82,8 +82,8 @@ def scaled(channels: int, width: float) -> int:
 
 
 def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """``size`` an odd number, padded so that stride 1 keeps an image's size, no bias; its weights are memory without
-    values until :func:`initialize`."""
+    """Make a convolution without bias, ``size`` odd, padded so that stride 1 keeps an image's size; its weights are
+    allocated but have no values until :func:`initialize`."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d, in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False
     )
@@ -91,7 +91,7 @@ def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int 
 
 
 def linear(in_features: int, out_features: int) -> nn.Linear:
-    """No bias; its weights are memory without values until :func:`initialize`."""
+    """Make a layer without bias; its weights are allocated but have no values until :func:`initialize`."""
     layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Linear, in_features, out_features, bias=False
     )
@@ -99,7 +99,7 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
 
 
 def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
-    """Xavier-uniform with gain 2 on every weight, as released, from a generator of its own (the global one is left)."""
+    """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one)."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -48,7 +48,7 @@ def resnet19(
 
     Args:
         alpha_at_sums: α of the norms before a sum, for norms that scale the drive by α θ (tdBN, scaled BNTT); 1/√2 in
-            the codes. Other norms know no α.
+            the codes. Other norms have no α.
         **options: see :func:`~bntt.models.vgg9`; dropout follows the first convolution of every block.
 
     >>> net = resnet19(num_classes=10, num_steps=2, norm="none")
@@ -89,7 +89,7 @@ def resnet20(
         alpha_at_sums, **options: as :func:`resnet19`'s.
 
     Raises:
-        ValueError: on a name that is not known.
+        ValueError: on an unknown name.
 
     >>> round(sum(p.numel() for p in resnet20(num_steps=2, norm="none").parameters()) / 1e6, 2)
     0.27
@@ -107,7 +107,7 @@ def resnet20(
 def _body(
     make: Maker, in_channels: int, stages: Sequence[tuple[int, int]], form: Form, end: nn.Module, alpha: float
 ) -> dict[str, nn.Module]:
-    """The stem, and the blocks of every stage, all but the first of which halve the image; ``end`` pools the spikes."""
+    """Make the stem and the blocks of every stage, all but the first of which halve the image; ``end`` pools spikes."""
     if in_channels < 1:
         raise ValueError(f"in_channels must be 1 or more, got {in_channels}")
     channels = stages[0][0]

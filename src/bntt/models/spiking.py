@@ -57,7 +57,7 @@ MODELS = Builders("network")
 
 
 def create(name: str, **options: Any) -> SpikingNetwork:
-    """A network by name, with the keyword arguments of its builder.
+    """Build a network by name, with the keyword arguments of its builder.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.
@@ -70,7 +70,7 @@ def create(name: str, **options: Any) -> SpikingNetwork:
 
 
 def names() -> list[str]:
-    """The networks that ``create`` knows: ``bntt.models.list()``."""
+    """Return the names that ``create`` knows: ``bntt.models.list()``."""
     return list(MODELS)
 
 
@@ -129,10 +129,10 @@ class Maker:
     """Seed of the initial weights."""
 
     def norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
-        """A norm; ``alpha`` scales the drive of those that give it the threshold's size, as α θ.
+        """Make a norm; ``alpha`` scales the input in norms that give it the threshold's size, as α θ.
 
         Raises:
-            ValueError: if it has no ε, and one is asked for.
+            ValueError: if it has no ε, and one is given.
         """
         options = self.options
         norm: Any = self.norm_builder(channels, self.num_steps, alpha * options.threshold)
@@ -144,7 +144,7 @@ class Maker:
         return made
 
     def lif(self, channels: int, *, learns: bool = True) -> nn.Module:
-        """The neurons of a layer; of the output layer they do not learn their leak."""
+        """Make the neurons of a layer; those of the output layer do not learn their leak."""
         options = self.options
         return NEURONS[options.neuron](
             channels,
@@ -159,21 +159,21 @@ class Maker:
         )
 
     def spiking(self, synapse: nn.Module, channels: int, pool: nn.Module | None = None) -> SpikingBlock:
-        """Weights, norm and neurons; and dropout, where no pooling follows."""
+        """Make a block of weights, norm and neurons, with dropout if no pooling follows."""
         pools = pool is not None and any(isinstance(part, POOLS) for part in pool.modules())
         dropout = SpikeDropout(self.options.dropout) if self.options.dropout and not pools else None
         return SpikingBlock(synapse, self.norm(channels), self.lif(channels), pool, dropout)
 
     def current(self, synapse: nn.Module, channels: int, alpha: float = 1.0) -> CurrentBlock:
-        """Weights and norm."""
+        """Make a block of weights and norm."""
         return CurrentBlock(synapse, self.norm(channels, alpha))
 
     def neurons(self, channels: int, pool: nn.Module | None = None) -> NeuronBlock:
-        """Neurons alone."""
+        """Make a block of neurons alone."""
         return NeuronBlock(self.lif(channels), pool)
 
     def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
-        """The network of these blocks, with start weights."""
+        """Make the network of these blocks, with initial weights."""
         counts = self.options.readout == "spikes"
         last = SpikeCount(readout, self.lif(1, learns=False)) if counts else Readout(readout)
         network = SpikingNetwork(blocks, last)
@@ -192,7 +192,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         **options: those of :class:`NeuronOptions`.
 
     Raises:
-        ValueError: on a name that is not known, or a value that cannot be.
+        ValueError: on an unknown name or an impossible value.
     """
     if unknown := options.keys() - options_of(NeuronOptions).keys():
         check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
@@ -208,7 +208,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
 
 
 def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
-    """The surrogate with another scale; as it is for 0.
+    """Return the surrogate with another scale; unchanged for 0.
 
     Raises:
         ValueError: if it has none.
@@ -222,7 +222,7 @@ def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
 
 
 def _check_ann(num_steps: int, norm: str | NormBuilder, options: NeuronOptions) -> None:
-    """Refuse what an ANN does not have.
+    """Refuse options that an ANN does not have.
 
     Raises:
         ValueError: naming it.
@@ -245,7 +245,7 @@ def spiking_network(
     norm: str | NormBuilder,
     **options: Any,
 ) -> SpikingNetwork:
-    """The layers as blocks, a readout without bias, and start weights from ``seed``."""
+    """Build the layers as blocks, a readout without bias, and initial weights from ``seed``."""
     make, blocks, features = maker(num_steps, leak, norm, **options), {}, 0
     for layer in layers:
         blocks[layer.name] = make.spiking(layer.synapse, layer.channels, layer.pool)
@@ -254,7 +254,7 @@ def spiking_network(
 
 
 def check_classes(num_classes: int) -> int:
-    """Refuse less than one class."""
+    """Refuse fewer than one class."""
     if num_classes < 1:
         raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
     return num_classes

@@ -21,7 +21,7 @@ def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
     """Refuse a membrane that does not belong to the neurons that a current drives.
 
     Raises:
-        TypeError: if the current is no tensor.
+        TypeError: if the current is not a tensor.
         ValueError: if its shape is not that of a step's current.
 
     >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))

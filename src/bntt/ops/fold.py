@@ -76,7 +76,7 @@ def frame(
 def thresholds_through_time(
     scale: Float[Tensor, "T C"], threshold: float = 1.0, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "T C"]:
-    """Eq. 15: ``θ √(σ̄²_t + ε) / γ_t``. Where γ_t = 0 no sum is enough: the largest finite number of the dtype.
+    """Return Eq. 15: ``θ √(σ̄²_t + ε) / γ_t``; where γ_t = 0 no sum is enough: the dtype's largest finite number.
 
     >>> thresholds_through_time(torch.tensor([[0.5], [-2.0], [0.0]]), dtype=torch.float32).flatten()
     tensor([ 2.0000e+00, -5.0000e-01,  3.4028e+38], dtype=torch.float64)

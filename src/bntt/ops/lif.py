@@ -28,7 +28,7 @@ Leak = float | Tensor
 
 
 def soft_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor:
-    """``u ← u - θ o``: what exceeds the threshold stays in the membrane (the paper's reset).
+    """Subtract: ``u ← u - θ o``; the excess over the threshold stays in the membrane (the paper's reset).
 
     >>> soft_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
     tensor([0.2500])
@@ -37,7 +37,7 @@ def soft_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor
 
 
 def hard_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor:
-    """``u ← u (1 - o)``: a neuron that fired starts again at 0.
+    """Reset to zero: ``u ← u (1 - o)``; a neuron that fired starts again at 0.
 
     >>> hard_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
     tensor([0.])
@@ -62,7 +62,7 @@ class Cell(Protocol):
 
 
 def fire_after(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor, Tensor]:
-    """Eq. 4/9: integrate, then fire in the same step: ``m = λu + y, o = [m > θ], u' = reset(m, o)``.
+    """Integrate, then fire in the same step, Eq. 4/9: ``m = λu + y, o = [m > θ], u' = reset(m, o)``.
 
     >>> fire_after(torch.tensor([1.0]), torch.tensor([0.5]), Neuron(leak=0.5))
     (tensor([1.]), tensor([0.2500]))
@@ -73,7 +73,7 @@ def fire_after(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor,
 
 
 def fire_before(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor, Tensor]:
-    """The authors' first upload: fire on the old potential, then integrate: ``o = [u > θ], u' = reset(λu, o) + y``.
+    """Fire on the old potential, then integrate: ``o = [u > θ], u' = reset(λu, o) + y`` (the authors' first upload).
 
     Each layer answers one step later, and its last current never fires and gets no gradient.
 
@@ -151,7 +151,7 @@ FireRule = Callable[[Tensor, Tensor, Neuron], tuple[Tensor, Tensor]]
 def lif_step(
     current: Float[Tensor, "*shape"], membrane: Float[Tensor, "*shape"] | None = None, neuron: Neuron = Neuron()
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """One time step of Eq. 4 (or Eq. 9 when ``current`` is normalised), by the neuron's rule and its
+    """Take one time step of Eq. 4 (or Eq. 9 when ``current`` is normalised), by the neuron's rule and its
     :meth:`~Neuron.drive`.
 
     Args:
@@ -173,7 +173,7 @@ def lif_step(
 def lif_sequence(
     current: Float[Tensor, "T *shape"], membrane: Float[Tensor, "*shape"] | None = None, neuron: Neuron = Neuron()
 ) -> tuple[Float[Tensor, "T *shape"], Float[Tensor, "*shape"]]:
-    """All T steps of :func:`lif_step`: ``[T, B, ...]`` in, ``(spikes [T, B, ...], membrane [B, ...])`` out.
+    """Take all T steps of :func:`lif_step`: ``[T, B, ...]`` in, ``(spikes [T, B, ...], membrane [B, ...])`` out.
 
     >>> spikes, membrane = lif_sequence(torch.tensor([[0.6], [0.6], [0.6]]))
     >>> spikes.T

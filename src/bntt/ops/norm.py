@@ -28,7 +28,7 @@ class Moments:
 
 
 def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
-    """Algorithm 1, per step: ``μ_t = mean(x_t)``, ``σ²_t = mean((x_t - μ_t)²)`` over batch and space (Eq. 1).
+    """Return each step's ``μ_t = mean(x_t)``, ``σ²_t = mean((x_t - μ_t)²)`` over batch and space (Algorithm 1, Eq. 1).
 
     Two passes, so the variance is right where the mean is a thousand deviations away.
 
@@ -43,7 +43,7 @@ def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
 
 
 def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
-    """Moments over several steps: ``μ̃ = A μ``, ``σ̃² = A (σ² + μ²) - μ̃²``, with A row-stochastic.
+    """Pool moments over several steps: ``μ̃ = A μ``, ``σ̃² = A (σ² + μ²) - μ̃²``, with A row-stochastic.
 
     The means are first shifted by that of step 0, which leaves the result and saves its digits.
 
@@ -131,7 +131,7 @@ class _AddUp(torch.autograd.Function):
 def update_running(
     running_mean: Float[Tensor, "rows C"], running_var: Float[Tensor, "rows C"], batch: Moments, momentum: float
 ) -> None:
-    """Algorithm 1: ``running ← (1 - a) running + a batch``, in place, row by row; the variance unbiased.
+    """Update ``running ← (1 - a) running + a batch`` (Algorithm 1), in place, row by row; the variance unbiased.
 
     Where the statistics are shared (one running row) and the batch has a row for each step, the rows enter in order
     of time: T updates.
@@ -157,7 +157,7 @@ def normalize(
     beta: Float[Tensor, "rows3 C"] | None = None,
     eps: float = 1e-4,
 ) -> Float[Tensor, "T B C *space"]:
-    """Eq. 9's normalisation: ``y_t = γ_t (x_t - μ_t) / √(σ²_t + ε) (+ β_t)``; BNTT has no β.
+    """Normalise by Eq. 9: ``y_t = γ_t (x_t - μ_t) / √(σ²_t + ε) (+ β_t)``; BNTT has no β.
 
     Each of μ, σ², γ and β has one row for each step, or a single row shared by all.
 

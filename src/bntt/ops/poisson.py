@@ -19,7 +19,7 @@ GradientEstimator = Callable[[Tensor, bool], Tensor]
 
 
 def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) -> Float[Tensor, "*T_shape"]:
-    """Signed spikes, as released: ``s = sign(x) · [2r ≤ |x|]`` on normalised pixels; -1, 0 or +1, ``E[s] = x/2``.
+    """Draw signed spikes, as released: ``s = sign(x) · [2r ≤ |x|]`` on normalised pixels; -1, 0 or +1, ``E[s] = x/2``.
 
     Beyond |x| = 2 the pixel fires at every step; at 0, the mean of the dataset, never.
 
@@ -34,7 +34,7 @@ def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) 
 
 
 def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) -> Float[Tensor, "*T_shape"]:
-    """Binary spikes ``s = [r < x]`` for x in [0, 1], so ``E[s] = x``: frequency proportional to intensity.
+    """Draw binary spikes ``s = [r < x]`` for x in [0, 1], so ``E[s] = x``: frequency proportional to intensity.
 
     >>> unsigned_rate(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.4, 0.999]))
     tensor([0., 1., 1.])
@@ -43,7 +43,7 @@ def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]
 
 
 def expectation(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """``E[s]`` of a pixel: ``clip(x/2, -1, 1)`` where signed, else x, which is in [0, 1]. Gradients pass, as a clamp's.
+    """Return ``E[s]`` of a pixel: ``clip(x/2, -1, 1)`` if signed, else x, in [0, 1]. Gradients pass, as a clamp's.
 
     >>> expectation(torch.tensor([-3.0, 1.0]), True), expectation(torch.tensor([0.25]), False)
     (tensor([-1.0000,  0.5000]), tensor([0.2500]))
@@ -52,7 +52,7 @@ def expectation(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*sha
 
 
 def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """``dE[s]/dx`` taken as 1 everywhere, beyond saturation too: every pixel has a gradient.
+    """Return 1 for ``dE[s]/dx`` everywhere, beyond saturation too: every pixel has a gradient.
 
     >>> straight_through(torch.tensor([0.5, 3.0]), True)
     tensor([1., 1.])

@@ -39,19 +39,19 @@ class Purpose(IntEnum):
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
-    """Logical shift: int64 shifts are arithmetic, so the copied sign bits are masked away."""
+    """Shift logically: int64 shifts are arithmetic, so the copied sign bits are masked away."""
     return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _mix(z: Tensor) -> Tensor:
-    """SplitMix64's finaliser on int64, whose products wrap as unsigned ones do. Overwrites ``z``."""
+    """Apply SplitMix64's finaliser on int64, whose products wrap as unsigned ones do. Overwrites ``z``."""
     z = z.bitwise_xor_(_shift_right(z, 30)).mul_(_MIX1)
     z = z.bitwise_xor_(_shift_right(z, 27)).mul_(_MIX2)
     return z.bitwise_xor_(_shift_right(z, 31))
 
 
 def _child(key: Tensor, counter: Tensor) -> Tensor:
-    """Key number ``counter`` below ``key``: output ``counter + 1`` of SplitMix64 seeded with the key."""
+    """Return key number ``counter`` below ``key``: output ``counter + 1`` of SplitMix64 seeded with the key."""
     return _mix(key + (counter.to(torch.int64) + 1) * _GOLDEN)
 
 
@@ -83,7 +83,7 @@ def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, "
 
 
 def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_shape"]:
-    """Float32 numbers in [0, 1), multiples of 2⁻²⁴, for every key: ``[*keys, *shape]``.
+    """Draw float32 numbers in [0, 1), multiples of 2⁻²⁴, for every key: ``[*keys, *shape]``.
 
     >>> uniform(sample_keys(0, Purpose.SPIKES, 0, torch.arange(2)), 3).shape
     torch.Size([2, 3])
@@ -95,7 +95,7 @@ def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and
 
 
 def normal(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_shape"]:
-    """Standard normal numbers, float32, for every key, ``[*keys, *shape]``: ``Φ⁻¹(u + 2⁻²⁵)`` of :func:`uniform`'s u.
+    """Draw standard normal float32 numbers per key, ``[*keys, *shape]``: ``Φ⁻¹(u + 2⁻²⁵)`` of :func:`uniform`'s u.
 
     Φ⁻¹ is the inverse of the normal distribution, in float64. There are 2²⁴ numbers, all equally likely and half of
     them the negative of the other half, up to ±5.42; a true normal number lies beyond once in 17 million. Over all of

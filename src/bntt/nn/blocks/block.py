@@ -24,7 +24,7 @@ class SpikeDropout(nn.Module):
         p: in [0, 1).
 
     Attributes:
-        number: which dropout of the network it is; set by ``SpikingNetwork``.
+        number: its number among the network's dropouts; set by ``SpikingNetwork``.
 
     Raises:
         ValueError: on a p outside [0, 1), or a call whose samples have no noise.
@@ -75,12 +75,12 @@ class LayerBlock(nn.Module):
     """One layer: :class:`SpikingBlock`, or a half of it, :class:`CurrentBlock` or :class:`NeuronBlock`.
 
     Attributes:
-        synapse, norm: weights and norm; None where neurons take whatever current comes.
+        synapse, norm: weights and norm; None if the neurons take any incoming current.
         lif, pool, dropout: the neurons and what follows them; lif is None where a current leaves the block.
-        path: where it is in its network, for messages; set by ``SpikingNetwork``.
+        path: its place in the network, for messages; set by ``SpikingNetwork``.
 
     Raises:
-        TypeError: if norm, neurons or dropout are no stage.
+        TypeError: if norm, neurons or dropout are not stages.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class LayerBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
-        """``(pooled spikes, or a current, state)``: time is folded into the batch where the layer has no memory.
+        """Return ``(pooled spikes or a current, state)``; time is folded into the batch where the layer has no memory.
 
         Raises:
             ValueError: on an input that does not fit the weights.
@@ -137,10 +137,10 @@ class SpikingBlock(LayerBlock):
 
     Args:
         synapse: weights without memory, for one step's ``[B, ...]``: ``nn.Conv2d``, ``nn.Linear``.
-        norm: from :mod:`bntt.nn.norms.methods`, or a stage of yours.
-        lif: the neurons, ``LIF``, a ``Rectifier`` or a stage of yours.
-        pool: what follows the spikes, without memory: pooling, flattening. It does not re-spike.
-        dropout: what follows the pool, :class:`~bntt.nn.SpikeDropout` or a stage of yours without a state.
+        norm: from :mod:`bntt.nn.norms.methods`, or your own stage.
+        lif: the neurons, ``LIF``, a ``Rectifier`` or your own stage.
+        pool: a module after the spikes, without memory: pooling, flattening. It does not re-spike.
+        dropout: a module after the pool, :class:`~bntt.nn.SpikeDropout` or your own stage without a state.
 
     >>> import torch
     >>> from bntt.nn import BNTT, LIF
@@ -187,7 +187,7 @@ class CurrentBlock(LayerBlock):
 
 
 class NeuronBlock(LayerBlock):
-    """Neurons without weights, driven by whatever current comes.
+    """Neurons without weights, driven by any incoming current.
 
     Args:
         lif, pool, dropout: as :class:`SpikingBlock`'s.

@@ -21,7 +21,7 @@ class Readout(nn.Module):
     Args:
         synapse: the last weight layer, ``[B, F]`` to ``[B, K]``; usually ``nn.Linear(F, K, bias=False)``.
 
-    Its state is the accumulated voltage ``[B, K]``. A readout of yours is any stage that returns what the network says
+    Its state is the accumulated voltage ``[B, K]``. Your own readout is any stage that returns the network's output
     after each step, ``[S, B, K]``.
 
     >>> logits, voltage = Readout(nn.Linear(8, 3, bias=False))(torch.ones(5, 2, 8))
@@ -36,7 +36,7 @@ class Readout(nn.Module):
     def forward(
         self, spikes: Float[Tensor, "S B *features"], call: Call = Call(), voltage: Float[Tensor, "B K"] | None = None
     ) -> tuple[Float[Tensor, "S B K"], Float[Tensor, "B K"]]:
-        """``(logits after each step, voltage after the last)``; a voltage of None is 0."""
+        """Return ``(logits after each step, voltage after the last)``; a voltage of None is 0."""
         check_call(call)
         check_tensor(spikes, "the readout", "spikes [S, B, ...]")
         after: list[Tensor] = []
@@ -72,7 +72,7 @@ class SpikeCount(nn.Module):
     def forward(
         self, spikes: Float[Tensor, "S B *features"], call: Call = Call(), state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Float[Tensor, "S B K"], tuple[Tensor, Tensor]]:
-        """``(logits after each step, (membrane, counts) after the last)``; a state of None is rest."""
+        """Return ``(logits after each step, (membrane, counts) after the last)``; a state of None is rest."""
         check_call(call)
         check_tensor(spikes, "the readout", "spikes [S, B, ...]")
         current = weigh("the readout", self.synapse, spikes)

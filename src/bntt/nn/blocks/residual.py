@@ -15,7 +15,7 @@ from bntt.nn.network.call import ALL_STEPS, Call, check_call
 class Residual(nn.Module):
     """``y = after(body(x) + shortcut(x))``.
 
-    Body and shortcut are blocks in order; what they are made of makes the form:
+    Body and shortcut are blocks in order; their composition makes the form:
 
     - spikes + spikes after the neurons (SEW-ResNet with ADD, Fang et al. 2021): a body of
       :class:`~bntt.nn.SpikingBlock`, a shortcut of one where the shape changes, and no ``after``;
@@ -32,8 +32,8 @@ class Residual(nn.Module):
         after: a block that takes the sum.
 
     Raises:
-        TypeError: if a part is no block.
-        ValueError: if there is no body; and in a call, if what is to be added up has two shapes.
+        TypeError: if a part is not a block.
+        ValueError: if there is no body; and in a call, if the terms of the sum differ in shape.
 
     >>> import torch
     >>> from bntt.nn import BNTT, LIF, CurrentBlock, NeuronBlock

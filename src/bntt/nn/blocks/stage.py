@@ -21,9 +21,9 @@ from bntt.nn.tensor_checks import check_tensor
 
 @runtime_checkable
 class Stage(Protocol):
-    """A norm, a neuron or a readout; a module of yours with this ``forward`` will do.
+    """A norm, a neuron or a readout; any module with this ``forward`` will do.
 
-    The state is opaque to everybody else. It is a tensor ``[B, ...]``, a tuple or dict of such, or anything with
+    The state is opaque to all others. It is a tensor ``[B, ...]``, a tuple or dict of these, or anything with
     methods ``rows(keep)`` and ``detach()``; see :mod:`bntt.nn.network.state`. In training a norm that needs all steps
     at once refuses a call that is not ``call.whole``; in evaluation the steps may be cut anywhere, so what a part gives
     for one may depend on those before it, through its state, and not on what else the call has.
@@ -38,7 +38,7 @@ class Block(Stage, Protocol):
 
     @property
     def layers(self) -> tuple[SpikingLayer, ...]:
-        """The layers that spike in it, in order, for everything that measures; () if there is none."""
+        """Its spiking layers, in order, for all measurements; () if there are none."""
         ...
 
 
@@ -50,16 +50,16 @@ class SpikingLayer(NamedTuple):
     """
 
     name: str
-    """Within its block; "" where it is the only one."""
+    """Name within its block; "" if it is the only one."""
     synapse: nn.Module | None
     """The weights."""
     norm: nn.Module | None
-    """Takes the synaptic current ``[S, B, C, ...]``, gives the neurons' input, or its part."""
+    """Norm from the synaptic current ``[S, B, C, ...]`` to the neurons' input, or its part."""
     lif: nn.Module | None
-    """Takes that input, gives spikes ``[S, B, C, ...]``."""
+    """Neurons from that input to spikes ``[S, B, C, ...]``."""
 
     def under(self, name: str) -> SpikingLayer:
-        """The same layer as the block around its own lists it.
+        """Return the same layer, named as the block around its own lists it.
 
         >>> SpikingLayer("", nn.Identity(), nn.Identity(), nn.Identity()).under("body").name
         'body'
@@ -68,7 +68,7 @@ class SpikingLayer(NamedTuple):
 
 
 def check_stage(module: object, name: str, returns: str) -> None:
-    """Refuse what cannot be called as a stage.
+    """Refuse an object that cannot be called as a stage.
 
     Raises:
         TypeError: saying how it must be called.
@@ -115,10 +115,10 @@ def check_layers(block: nn.Module, name: str) -> None:
 
 
 def check_drive(x: Tensor) -> None:
-    """Refuse what cannot drive a network.
+    """Refuse an input that cannot drive a network.
 
     Raises:
-        TypeError: if it is no tensor.
+        TypeError: if it is not a tensor.
         ValueError: if it is not ``[S, B, ...]`` with a step or more.
 
     >>> import torch
@@ -134,10 +134,10 @@ def check_drive(x: Tensor) -> None:
 
 
 def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:
-    """Call a stage, and look at what it returns.
+    """Call a stage, and check its return value.
 
     Raises:
-        TypeError: if that is no pair of a tensor and a state.
+        TypeError: if that is not a pair of a tensor and a state.
         ValueError: if the tensor has other steps or samples than the input.
     """
     result = stage(x, call, state)
@@ -191,7 +191,7 @@ def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
     """Apply weights to all steps at once, ``[S, B, ...]``.
 
     Args:
-        name: what messages call the layer.
+        name: the layer's name in messages.
 
     Raises:
         ValueError: if PyTorch refuses the weights; the message names the parameter that is not what its layer says.
@@ -209,7 +209,7 @@ def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
 
 
 def first_weights(synapse: nn.Module) -> nn.Conv2d | nn.Linear | None:
-    """The first of a synapse's modules that says what it takes and gives; None if none does."""
+    """Return the first of a synapse's modules that declares its input and output sizes; None if none does."""
     return next((layer for layer in synapse.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
 
 
@@ -230,10 +230,10 @@ def _misfit(synapse: nn.Module) -> str:
 
 
 def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
-    """Compare an input with the first weights that it meets, if they are of a kind that says what it takes.
+    """Check an input against the first weights that it meets, if these declare their input size.
 
     Raises:
-        TypeError: on what is no tensor, or weights of a type that cannot be.
+        TypeError: on anything but a tensor, or weights of an impossible type.
         ValueError: on an input that does not fit them.
     """
     check_tensor(x, name, "an input [S, B, ...]")

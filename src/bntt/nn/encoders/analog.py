@@ -159,7 +159,7 @@ class FrameEncoder(nn.Module):
         """Encode all steps, or some; the other arguments have no effect.
 
         Raises:
-            TypeError: if the frames are no real numbers.
+            TypeError: if the frames are not real numbers.
             ValueError: if they are not ``[B, T, ...]`` with the encoder's T, or not finite.
         """
         wanted = steps_of(steps, self.num_steps)
@@ -227,7 +227,7 @@ class SequenceEncoder(nn.Module):
         """Encode all steps, or some; the other arguments have no effect.
 
         Raises:
-            TypeError: if the sequences are no tensor, or not floating point.
+            TypeError: if the sequences are not a tensor, or not floating point.
             ValueError: if they are not ``[B, T, F]`` with the encoder's T, not finite, or of other features.
         """
         wanted = steps_of(steps, self.num_steps)

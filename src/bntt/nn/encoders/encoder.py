@@ -47,7 +47,7 @@ class Encoder(Protocol):
 
         Args:
             x: a batch of samples.
-            seed, index, draw: name the noise, where there is any: whatever is random is a function of these and of the
+            seed, index, draw: name the noise, if there is any: all randomness is a function of these and of the
                 step, so that parts of the steps are parts of the whole. ``index``: each sample's place in its dataset.
             steps: which of the T; all of them when left out.
             compact: the network takes signed spikes as int8, a byte each; one may give floats all the same.
@@ -59,7 +59,7 @@ def whole_steps(num_steps: int) -> int:
     """Return an encoder's number of steps, after checking it.
 
     Raises:
-        ValueError: if it is no whole number, or below 1.
+        ValueError: if it is not a whole number, or below 1.
     """
     if num_steps != int(num_steps) or num_steps < 1:
         raise ValueError(f"num_steps must be a whole number, 1 or more, got {num_steps}")
@@ -89,7 +89,7 @@ def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
     """Return each sample's index in its dataset, int64 on the samples' device: 0..B-1 if none is given.
 
     Raises:
-        TypeError: if it is no tensor.
+        TypeError: if it is not a tensor.
         ValueError: if it does not name each sample by an integer.
 
     >>> index_of(None, torch.zeros(3, 1))
@@ -112,7 +112,7 @@ def check_values(x: Tensor, what: str) -> None:
         what: name of its values in messages.
 
     Raises:
-        TypeError: if it is no tensor, not floating point, or on the meta device.
+        TypeError: if it is not a tensor, not floating point, or on the meta device.
         ValueError: if it is empty, or a value is not finite.
 
     >>> check_values(torch.zeros(2, 1, 4, 4), "pixels")

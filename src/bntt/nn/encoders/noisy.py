@@ -33,20 +33,20 @@ class NoisyEncoder(nn.Module):
     ========== ============================ =====================================
 
     s is the encoder's ``std`` of each channel, z the normalised image ``(x - mean) / s``. Clean images must be in
-    [0, 1] as ever; without the clip, what is outside after the noise goes past the encoder's check of the range.
+    [0, 1] as usual; without the clip, values outside it after the noise bypass the encoder's check of the range.
     Gradients pass where nothing was clipped. With σ = 0 nothing changes, to the bit.
 
     Args:
-        encoder: what encodes the noisy image, a ``PoissonEncoder``, a ``DirectEncoder`` or another encoder of pixels.
+        encoder: the encoder of the noisy image, a ``PoissonEncoder``, a ``DirectEncoder`` or another encoder of pixels.
         sigma: σ, finite, 0 or more.
         where: the unit of σ: "pixels" or "normalized".
-        clip: whether the noisy image is cut to what an image can be.
+        clip: cut the noisy image to the valid range of an image.
         seed: of the noise, 0 to 2**63 - 1.
 
     Raises:
-        TypeError: if the encoder is none of images.
+        TypeError: if it is not an encoder of images.
         ValueError: if σ, where or seed is none of these; σ is in deviations and the encoder has none; or the unsigned
-            code, which takes [0, 1] and nothing else, is to go without the clip.
+            code, which takes only [0, 1], is used without the clip.
 
     >>> from bntt.nn import PoissonEncoder
     >>> encoder = NoisyEncoder(PoissonEncoder(num_steps=4, mean=[0.3], std=[0.2]), sigma=0.1)

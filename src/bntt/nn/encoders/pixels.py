@@ -45,7 +45,7 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
         mean, std: as :func:`channel_scales` gives them.
 
     Raises:
-        TypeError: if the images are no tensor, not floating point, or have no values.
+        TypeError: if the images are not a tensor, not floating point, or have no values.
         ValueError: if they are not ``[B, C, H, W]``, not finite, not within [0, 1], or of other channels.
 
     >>> normalized(torch.ones(1, 1, 1, 2), *channel_scales(0.5, 0.25)).flatten()

@@ -23,7 +23,7 @@ class PoissonEncoder(PixelEncoder):
         signed: True, as released: ``s = sign(x) [2r ≤ |x|]`` for normalised pixels of either sign.
             False: ``s = [r < x]`` for pixels in [0, 1].
         mean, std: per channel, of the training images; both or neither (then the pixels are coded as they are).
-        gradient: what stands in for the derivative of a random spike: :func:`~bntt.ops.poisson.straight_through`,
+        gradient: a stand-in for the derivative of a random spike: :func:`~bntt.ops.poisson.straight_through`,
             :func:`~bntt.ops.poisson.expected`, or yours. None: images that ask for a gradient are an error, because a
             gradient of zeros would look like robustness.
 
@@ -78,7 +78,7 @@ class PoissonEncoder(PixelEncoder):
 
         Raises:
             TypeError: if x is not floating point.
-            ValueError: if x is not finite or out of range, asks for a gradient that there is none of, or if ``index``
+            ValueError: if x is not finite or out of range, asks for a gradient that does not exist, or if ``index``
                 or ``steps`` do not fit.
 
         >>> PoissonEncoder(num_steps=3).spikes(torch.full((1, 2), -2.0), steps=range(1, 3))

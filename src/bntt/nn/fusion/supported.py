@@ -61,7 +61,7 @@ def layout_of(x: Tensor) -> Layout:
 
 
 def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
-    """The weights, whether their input must be flattened, and height, width and channels of the current."""
+    """Return the weights, whether to flatten their input, and height, width and channels of the current."""
     flattens = False
     if type(synapse) is nn.Sequential and len(synapse) == 2 and _is_flatten(synapse[0]):
         synapse, flattens = synapse[1], True

@@ -35,7 +35,7 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
     """Return the noise of a call: a state's, or the given one, by default seed 0, draw 0 and samples 0 to B-1.
 
     Raises:
-        TypeError: if ``index`` is no tensor.
+        TypeError: if ``index`` is not a tensor.
         ValueError: if the given noise differs from the state's, or ``index`` does not name each sample by an integer.
 
     >>> noise_of(None, 2, None, 7, None).index
@@ -93,7 +93,7 @@ def check_call(call: Call) -> Call:
     """Refuse a state in the place of a call.
 
     Raises:
-        TypeError: if it is no :class:`Call`.
+        TypeError: if it is not a :class:`Call`.
     """
     if not isinstance(call, Call):
         raise TypeError(

@@ -27,7 +27,7 @@ class SpikingClassifier(nn.Module):
         network: driven by the encoded samples.
 
     Raises:
-        TypeError: if the first is no encoder, or the second no network.
+        TypeError: if the first is not an encoder, or the second not a network.
         ValueError: if encoder and network differ in their number of steps.
 
     >>> from bntt.models import mlp
@@ -74,7 +74,7 @@ class SpikingClassifier(nn.Module):
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
 
         Raises:
-            TypeError: if the samples are no tensor, or not floating point.
+            TypeError: if the samples are not a tensor, or not floating point.
             ValueError: if the encoder does not take them: of another shape, not finite, pixels not in [0, 1].
         """
         check_tensor(x, "the classifier", SAMPLES)

@@ -52,7 +52,7 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     loader must give the same batches again for them to be the same samples.
 
     Raises:
-        TypeError: if the loader yields nothing, or samples, or an index, that are no tensor.
+        TypeError: if the loader yields nothing, or samples, or an index, that are not tensors.
         ValueError: on a batch that is not inputs and labels; labels that are neither one integer a sample nor shares of
             classes; or fewer batches than are to be skipped.
 

@@ -38,7 +38,7 @@ class SpikingNetwork(nn.Module):
     Raises:
         BackendError: if this machine does not have what ``compute`` asks for.
         ValueError: if the norms, or folded neurons, differ in their number of steps.
-        TypeError: if a block or the readout is no stage, or a block does not list its layers.
+        TypeError: if a block or the readout is not a stage, or a block does not list its layers.
 
     Attributes:
         compute: as above; it may be set at any time.
@@ -138,7 +138,7 @@ class SpikingNetwork(nn.Module):
         Raises:
             BackendError: if ``compute`` insists on the kernels and they do not support a block, or if the machine
                 does not have its precision.
-            TypeError: if x is no tensor.
+            TypeError: if x is not a tensor.
             ValueError: on a wrong number of steps, of which :meth:`advance` takes any, or a value that is not finite: a
                 NaN membrane would never fire again.
         """

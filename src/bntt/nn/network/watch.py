@@ -153,7 +153,7 @@ def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
     """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``.
 
     Raises:
-        TypeError: if the neurons' state is no tensor and has none called ``membrane``.
+        TypeError: if the neurons' state is not a tensor and has none called ``membrane``.
         ValueError: if there is no such neuron.
 
     >>> membrane_at("fc1", torch.tensor([[1.0, 2.0]]), (1,))

@@ -63,7 +63,7 @@ class TemporalNorm(nn.Module):
         beta: ``[T, C]`` or ``[1, C]``, starts at 0; None where the method has none.
         step_scale: p, ``[T]``, starts at 1; None where the method has none.
         running_mean, running_var: ``[T, C]``, or ``[1, C]`` where shared.
-        path: where the layer is in its network, for error messages; set by ``SpikingNetwork``.
+        path: the layer's place in its network, for error messages; set by ``SpikingNetwork``.
         put_off: receives the batch's statistics in place of the running ones; set by ``hold_statistics``.
 
     Raises:
@@ -112,7 +112,7 @@ class TemporalNorm(nn.Module):
         Without a call they are all T steps.
 
         Raises:
-            TypeError: if x is no tensor.
+            TypeError: if x is not a tensor.
             ValueError: if the model has no such steps; without a call, if they are not T, or if x may as well be a
                 batch of images; or if in training the statistics need steps that are not there.
         """
@@ -136,7 +136,7 @@ class TemporalNorm(nn.Module):
         return f"{name}channels={self.channels}, num_steps={self.num_steps}"
 
     def __len__(self) -> int:
-        """T."""
+        """Return T."""
         return self.num_steps
 
     def __getitem__(self, t: int) -> Callable[[Tensor], Tensor]:
@@ -251,7 +251,7 @@ def check_current(name: str, channels: int, x: Tensor) -> None:
     """Check that the input of a norm with ``channels`` channels is ``[S, B, C, *space]``.
 
     Raises:
-        TypeError: if it is no tensor.
+        TypeError: if it is not a tensor.
         ValueError: if it has too few dimensions, or other channels.
 
     >>> check_current("BNTT", 8, torch.zeros(5, 2, 4))
