@@ -77,7 +77,7 @@ def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> D
 
     Args:
         name: of the dataset, ``data.name`` of a recipe.
-        licence: what its samples may be used for.
+        licence: the permitted use of its samples.
         kind: "images" (it returns :class:`bntt.data.Splits`) or "frames" (:class:`bntt.data.FrameSplits`).
         facts: the others of :class:`bntt.data.registry.Dataset`.
 

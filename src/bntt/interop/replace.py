@@ -40,7 +40,7 @@ def replace_batchnorm(
         num_steps: T.
         norm: a name in ``bntt.nn.NORMS`` with running statistics, or ``(channels, num_steps, threshold) -> norm``;
             "bntt-beta" is BNTT with β.
-        loop: where the loop over time is, of snnTorch and plain PyTorch.
+        loop: place of the loop over time, for snnTorch and plain PyTorch.
 
     Returns:
         The network.

@@ -29,7 +29,7 @@ def dvs_cnn(
     image_size: int = 42,
     **options: Any,
 ) -> SpikingNetwork:
-    """C128-C128-P-C384-C384-P-FC1024-FC512-FC on frames ``[T, B, 2, H, W]``; 41.8 M weights for 42x42.
+    """Build C128-C128-P-C384-C384-P-FC1024-FC512-FC on frames ``[T, B, 2, H, W]``; 41.8 M weights for 42x42.
 
     The paper says "similar to Wu et al. 2019" and seven layers; its table of layers and the leak are not known. This is
     the CIFAR10-DVS network of Wu et al. as reviews quote it, with a linear readout for their voting. A pooling leaves

@@ -33,7 +33,7 @@ def resnet19(
     alpha_at_sums: float = AT_SUMS,
     **options: Any,
 ) -> SpikingNetwork:
-    """ResNet-19 (Zheng et al. 2021): C128, three residual blocks of 128, three of 256, two of 512, average, FC256, FC.
+    """Build ResNet-19 (Zheng et al. 2021): C128, residual blocks 3 x 128, 3 x 256, 2 x 512, average, FC256, FC.
 
     A block is two 3x3 convolutions; its input (spikes), or where the shape changes that of a strided 1x1 convolution
     (a normalised current), is added to the second one's current before the neurons. Any image size will do.
@@ -76,7 +76,7 @@ def resnet20(
     alpha_at_sums: float = AT_SUMS,
     **options: Any,
 ) -> SpikingNetwork:
-    """The residual network of He et al. (2016) for small images: C16, three blocks each of 16, 32 and 64, average, FC.
+    """Build He et al.'s (2016) residual network for small images: C16, three blocks each of 16, 32, 64, average, FC.
 
     Where the shape changes, the shortcut is a strided 1x1 convolution and its norm, as in the spiking networks that
     have one (He et al. pad with zeros).

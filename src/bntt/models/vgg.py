@@ -26,7 +26,7 @@ def vgg9(
     image_size: int = 32,
     **options: Any,
 ) -> SpikingNetwork:
-    """VGG9 (CIFAR-10): C64-C64-P-C128-C128-P-C256-C256-C256-P-FC1024-FC; 5,938,880 weights for 10 classes.
+    """Build VGG9 (CIFAR-10): C64-C64-P-C128-C128-P-C256-C256-C256-P-FC1024-FC; 5,938,880 weights for 10 classes.
 
     Args:
         num_classes: K.
@@ -60,7 +60,7 @@ def vgg11(
     image_size: int = 32,
     **options: Any,
 ) -> SpikingNetwork:
-    """VGG11 (CIFAR-100 at 32x32, Tiny-ImageNet at 64x64): eight convolutions, global average, FC4096, FC.
+    """Build VGG11 (CIFAR-100 at 32x32, Tiny-ImageNet at 64x64): eight convolutions, global average, FC4096, FC.
 
     C64-P-C128-P-C256-C256-P-C512-C512-P-C512-C512-AdaptiveAvg-FC(512→4096)-FC; 11.72 M weights for 100 classes. The
     image size must be a multiple of 16. Arguments: see :func:`vgg9`.
@@ -84,7 +84,7 @@ def vgg6(
     image_size: int = 28,
     **options: Any,
 ) -> SpikingNetwork:
-    """A small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC. Arguments: see :func:`vgg9`.
+    """Build a small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC. Arguments: see :func:`vgg9`.
 
     >>> vgg6(width=0.5, num_steps=4).blocks["conv1"].synapse.weight.shape
     torch.Size([8, 1, 3, 3])

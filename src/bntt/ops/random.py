@@ -61,7 +61,7 @@ def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, "
     Args:
         seed: the run's seed, 0 to 2**63 - 1.
         purpose: the use of the numbers.
-        draw: which repetition: the epoch in training, the draw in evaluation; 0 or more.
+        draw: number of the repetition: the epoch in training, the draw in evaluation; 0 or more.
         index: the sample's place in its dataset, of any integer type.
 
     Raises:

@@ -49,7 +49,7 @@ class Encoder(Protocol):
             x: a batch of samples.
             seed, index, draw: name the noise, if there is any: all randomness is a function of these and of the
                 step, so that parts of the steps are parts of the whole. ``index``: each sample's place in its dataset.
-            steps: which of the T; all of them when left out.
+            steps: the steps to encode; all T by default.
             compact: the network takes signed spikes as int8, a byte each; one may give floats all the same.
         """
         ...

@@ -58,7 +58,7 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
 
     Args:
         x: ``[S, B, ...]``; only its shape, type and device matter.
-        call: which steps these are.
+        call: the steps' place in time.
 
     Raises:
         BackendError: if a block cannot be fused and the choice insists on what only the kernels have.

@@ -146,7 +146,7 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
 
     Args:
         image: channels, height and width of the neurons.
-        flat: whether their module sees channels only.
+        flat: True if their module sees channels only.
     """
     (channels, height, width), shape, none = image, image, (1, 1)
     average, largest = none, none

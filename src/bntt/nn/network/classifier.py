@@ -69,7 +69,7 @@ class SpikingClassifier(nn.Module):
                 ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point.
             seed: of the run.
             index: each sample's place in its dataset, int64; 0..B-1 when left out.
-            draw: which noise: pass the step or epoch in training, the repetition in evaluation.
+            draw: number of the noise draw: pass the step or epoch in training, the repetition in evaluation.
             steps: t, to stop on purpose after the first t of the T steps, in training too; see
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
 
@@ -109,7 +109,7 @@ class SpikingClassifier(nn.Module):
             x: as :meth:`forward`'s; the samples that the state holds.
             state: None is rest, else what the last call returned.
             steps: S, the number of steps.
-            measure: what to measure of these steps; it comes back in ``state.measured``.
+            measure: measurements to take in these steps; they come back in ``state.measured``.
             seed, index, draw: as :meth:`forward`'s at rest; later they may be left out.
 
         Returns:

@@ -191,7 +191,7 @@ class SpikingNetwork(nn.Module):
         Args:
             x: the input of the first layer, floating point or int8.
             state: None is rest, else what the last call returned.
-            measure: what to measure of these steps; it comes back in ``state.measured``.
+            measure: measurements to take in these steps; they come back in ``state.measured``.
             seed, draw, index: name the samples' random numbers at rest; the state carries them, and ``rows`` selects
                 them.
 
