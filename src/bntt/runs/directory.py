@@ -68,7 +68,7 @@ class Kept:
         write_checkpoint(path, tensors, facts)
         kept = [old for number, old in self._numbered() if number < updates][: last - 1]
         for old in set(self.paths()) - {path, *kept}:
-            with suppress(OSError):  # it is there for one checkpoint longer
+            with suppress(OSError):  # it stays for one checkpoint longer
                 old.unlink()
         return path
 

@@ -74,8 +74,8 @@ NUMERICS = 1
 """Version of the numerics, raised by hand when the same recipe gives different numbers than before.
 
 A result is reused only if it was made under the same version. Whoever changes what a training computes, on
-purpose or not, is told by ``tests/golden/test_losses.py``, whose small trainings must give the losses that are
-written down, and then raises it by one, writes the losses anew (``python -m tests.golden.make_losses``) and says under
+purpose or not, is caught by ``tests/golden/test_losses.py``, whose small trainings must give the recorded losses,
+and then raises it by one, records the losses again (``python -m tests.golden.make_losses``) and says under
 *Numerics* in CHANGELOG.md what changed. Where only recipes that use one option give other numbers, that option gets a
 version of its own in :mod:`bntt.runs.recipe.option_versions` instead, and no other result is thrown away. A change that
 rounds sums differently does not count: the losses agree to 1e-9 in float64.

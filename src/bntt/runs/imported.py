@@ -127,7 +127,7 @@ def _write(run: RunDirectory, recipe: Recipe, tensors: Mapping[str, Any], data: 
     facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_told(recipe)}
     write_environment(run.path, 0, {"device": "cpu", **rules_told(recipe), **data})
     write_checkpoint(run.best, tensors, facts)
-    write_whole(run.recipe, written.encode())  # last: a directory without it is no run
+    write_whole(run.recipe, written.encode())  # last: a directory without it is not a run
 
 
 def _as_checkpoint(

@@ -203,7 +203,7 @@ def load_run(
 
     Raises:
         CheckpointError: if this is not a run, a file of it is missing or damaged, parts it was trained with are not
-            loaded, or the recipe was changed after the training, but for what only a measurement needs.
+            loaded, or the recipe was changed after training in more than measurement options.
         RecipeError: if the recipe cannot be used.
         DeviceError: if the device is not available.
         BackendError: if a block cannot be evaluated as the recipe's ``compute`` asks.
@@ -287,7 +287,7 @@ def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, devic
         overrides: values that replace the recipe's, each ``table.key=value``.
 
     Raises:
-        RecipeError: if there is none, or it cannot be used.
+        RecipeError: if it does not exist or cannot be used.
         DeviceError: if the device is not available.
 
     >>> open_recipe("demo", ["network.num_steps=2"], folder=Path("stability")).facts.num_steps

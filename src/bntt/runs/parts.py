@@ -1,7 +1,7 @@
 """User-defined parts: the files and packages that the user names, and what a run records about them.
 
 The user alone names code, with ``bntt --with`` or ``load_run(parts=...)``. A run keeps names and checksums, with which
-it can be told what is missing or was changed; nothing that is read from a recipe, a checkpoint or a run is imported.
+missing or changed parts are detected; nothing that is read from a recipe, a checkpoint or a run is imported.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _import_file(text: str) -> tuple[str, str]:
     name, version = path.stem, digest(path)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    invalidate_caches()  # the file may be younger than the last look at its folder
+    invalidate_caches()  # the file may be newer than the cached listing of its folder
     found = util.find_spec(name) if name.isidentifier() else None
     if found is None or found.origin is None or Path(found.origin).resolve() != path:
         raise PartsError(f"--with {text}: {name} is the name of another module, or none: give the file another name")

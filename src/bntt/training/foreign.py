@@ -1,7 +1,7 @@
 """Import of state dicts from other BNTT networks: the paper's released one, SpikingJelly's and snnTorch's.
 
 All three keep T modules of batch normalisation for a layer where we keep one γ ``[T, C]``. The released network is
-known by its names. In those that users build of SpikingJelly's or snnTorch's layers names mean nothing: weights and
+known by its names. In networks built from SpikingJelly's or snnTorch's layers names mean nothing: weights and
 norms are taken in the order in which the file has them, which is that of the layers, and every shape must fit.
 """
 

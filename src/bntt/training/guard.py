@@ -47,7 +47,7 @@ def check_finite(
     site = next((name for name, value in _sites(model, optimizer, held) if not torch.isfinite(value).all()), None)
     if site is None and bool(torch.isfinite(loss)):
         if bool(torch.isfinite(norm)):
-            return norm  # all numbers are finite, their norm is too large for its type
+            return norm  # all numbers are finite, but their norm overflows
         site = "no single number, the norm is too large"
     raise NonFiniteError(
         f"the loss is {float(loss):.4g} and the gradient norm {float(norm):.4g}; first seen in "

@@ -114,7 +114,7 @@ def restored_state(
     wrong = []
     for name, value in tensors.items():
         owner, _, key = name.rpartition(".")
-        held.setdefault(owner, {})[key] = value.clone()  # an optimiser would take the very tensor
+        held.setdefault(owner, {})[key] = value.clone()  # an optimiser would use the tensor itself
         if value.ndim and value.shape != shapes.get(owner, value.shape):
             wrong.append(f"{name} is {list(value.shape)}, the parameter is {list(shapes[owner])}")
     names = _names(optimizer, model)

@@ -160,7 +160,7 @@ class _Several(Processes):
     def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
         gpu = torch.device(self.device).type == "cuda"
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`broadcast_buffers`")  # its new name is not in every PyTorch of ours
+            warnings.filterwarnings("ignore", "`broadcast_buffers`")  # not every supported PyTorch has its new name
             return DistributedDataParallel(
                 module,
                 [torch.device(self.device)] if gpu else None,

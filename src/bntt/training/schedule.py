@@ -8,8 +8,8 @@
   goes from 0.95 down to 0.85 and up again (Smith & Topin 2018), as ``OneCycleLR``'s defaults;
 * "constant": 1.
 
-A warm-up of w epochs goes before "step", "cosine" and "constant". It moves by updates, whatever the schedule moves
-by: of its ``U = round(w · updates an epoch)`` updates number u, from 1, has the factor ``u / U``, as
+A warm-up of w epochs goes before "step", "cosine" and "constant". It moves by updates even if the schedule moves by
+epochs: of its ``U = round(w · updates an epoch)`` updates number u, from 1, has the factor ``u / U``, as
 ``LinearLR(1 / U, total_iters=U - 1)``. Then "cosine" descends over what is left, ``x = max(0, n - U) / (N - U)`` of N
 updates in all, where n is the updates done by now, or, with ``lr_every = "epoch"``, when the epoch began. "step" drops
 at the same percentages of the whole training as without a warm-up, and "constant" is 1.

@@ -111,7 +111,7 @@ class Session:
                 group["initial_lr"] = group["lr"]
         self.position = Position()
         self._average = _averaged(model, self.method.average) if self.method.average else None
-        if self.processes.reduce is not None:  # after the average, which is evaluated alone
+        if self.processes.reduce is not None:  # after the average, which one process evaluates alone
             model.network.compute = replace(model.network.compute, reduce=self.processes.reduce)
         batch_loss = BatchLoss(model, self.method, seed)
         self._batch_loss = self.processes.averaging(batch_loss, all_learn=batch_loss.all_learn)
@@ -204,7 +204,7 @@ class Session:
                 hold_from(self.average, before)
 
     def _updates(self) -> int:
-        """Return the number of updates in an epoch, if rates depend on it."""
+        """Return the number of updates in an epoch; 1 if no rate depends on it."""
         method = self.method
         if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
             return 1
@@ -230,7 +230,7 @@ class Session:
                 f"a batch has no sample for {without:.0f} of {processes.count} processes: take larger ones"
             )
         self.model.train()
-        self.model.zero_grad(set_to_none=True)  # also of what the optimiser does not step
+        self.model.zero_grad(set_to_none=True)  # also for parameters the optimiser does not step
         self.optimizer.zero_grad(set_to_none=True)
         loss, correct = torch.zeros(()), 0
         with hold_statistics(self.model) as held:
@@ -242,7 +242,7 @@ class Session:
                 loss, correct = loss + mean.detach().cpu() * share, correct + int(right)
         problem: NonFiniteError | None = None
         try:
-            norm = check_finite(self.model, loss * processes.count, self.optimizer, held)  # of its part
+            norm = check_finite(self.model, loss * processes.count, self.optimizer, held)  # of this process's part
         except NonFiniteError as error:
             problem = error
         whole, hits, stopped = _summed(processes, float(loss), correct, problem is not None)

@@ -56,7 +56,7 @@ class Parts:
             "train_of": self.whole or len(self.train),
             "validation": len(self.validation),
         }
-        return {"data": asdict(self.manifest), "samples": counts}  # the test split's count is in the manifest: it waits
+        return {"data": asdict(self.manifest), "samples": counts}  # the manifest counts the lazy test split
 
     def of(self, split: Split) -> Shown:
         """Return the samples of a split."""

@@ -42,7 +42,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
         raise RecipeError(str(error)) from None
     named = {override.partition("=")[0].strip() for override in overrides}
     if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
-        values["data"].pop("label", None)  # the file's label is of the file's data, and so are its notes
+        values["data"].pop("label", None)  # the file's label and notes describe the file's data
         values["notes"] = f"The recipe {source} on other data."
     return parse_recipe(values, overrides)
 
@@ -56,7 +56,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recip
     for override in overrides:
         _apply(values, override)
     try:
-        # as JSON, which has tables where Python has objects; TOML's dates are none of a recipe's values
+        # via JSON, which turns objects into tables; recipes have no TOML dates
         return _RECIPES.validate_json(json.dumps(values, default=lambda value: {"": str(value)}))
     except ValidationError as error:
         unknown_first = sorted(error.errors(), key=lambda found: found["type"] != "unexpected_keyword_argument")
@@ -81,7 +81,7 @@ def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
     options = options_of(kind)
     required = {name: getattr(table, name) for name, one in options.items() if one.default is dataclasses.MISSING}
     usual = {name: one.default for name, one in options.items()}
-    if changed_only and not isinstance(table, Recipe):  # one option may stand for another that is left out
+    if changed_only and not isinstance(table, Recipe):  # one option may stand in for an omitted one
         usual |= vars(kind(**required))
     found: dict[str, Any] = {}
     for name in options:
@@ -170,14 +170,14 @@ def _explain(error: Any, values: Mapping[str, Any]) -> str:
     """Explain an error by the key's own option: location, expected and actual value, and purpose."""
     known, cause = keys_of(), error.get("ctx", {}).get("error")
     if isinstance(cause, ValueError) and not isinstance(cause, OptionError):
-        return str(cause)  # of keys that do not fit together, which it names
+        return str(cause)  # it names the keys that do not fit together
     names = [str(name) for name in error["loc"]] + ([cause.name] if cause else [])
     place = ".".join(names)
     if error["type"] == "unexpected_keyword_argument":
         return f"{place}: {unknown_key(names[-1], _keys_in(names[:-1]))}"
     if error["type"] == "missing":
         return f"{place}: is missing"
-    key = next((key for key in known if f"{place}.".startswith(f"{key}.")), "")  # or the place is within its value
+    key = next((key for key in known if f"{place}.".startswith(f"{key}.")), "")  # or the location is inside its value
     value: Any = values
     for name in (key or place).split("."):
         value = value[name]

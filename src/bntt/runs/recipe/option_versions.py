@@ -1,7 +1,7 @@
 """Versions of options whose numerics changed while every other recipe kept its numbers.
 
 Raising :data:`~bntt.runs.environment.NUMERICS` invalidates every kept run. A change of one option is a row of
-:data:`RULES` instead: recipes that use the option are told apart by its version, in the identity of a start, in
+:data:`RULES` instead: recipes that use the option are distinguished by its version, in the identity of a start, in
 ``environment.json`` and in checkpoints; all others stay what they are, to the bit of their identity.
 """
 

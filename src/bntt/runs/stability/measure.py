@@ -72,7 +72,7 @@ def trained_starts(opened: OpenedRecipe, arguments: StabilityArguments, progress
                 if data is None or of_start != start:
                     data = _fewer(build_data(recipe), arguments, recipe.seed)
                     for one in dict(zip((row[1:3] for row in order), recipes, strict=True)).values():
-                        build_model(one, data)  # refused now, and not after the others were trained
+                        build_model(one, data)  # refuse now, not after training the others
                     of_start = start
                 found = _train(recipe, data, arguments, start, opened.device, progress)
                 write_cell(path, settings, found.model_dump(mode="json"))

@@ -127,7 +127,7 @@ def converting(
             accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=attend).accuracy.mean
             tried.append((candidate, accuracy))
             yield Notice(f"scale {candidate:g}: accuracy {accuracy:.1%} on {count:,} validation images")
-        scale = max(tried, key=lambda pair: pair[1])[0]  # the first of equals, the largest
+        scale = max(tried, key=lambda pair: pair[1])[0]  # on a tie the first, the largest scale
     thresholds = {name: scale * value for name, value in found.items()}
     set_thresholds(model.network, thresholds)
     yield Notice(f"thresholds are {scale:g} times the largest weighted input{', as validation chose' if tried else ''}")

@@ -26,7 +26,7 @@ def session_of(recipe: Recipe, data: Parts, processes: Processes, device: str = 
         BackendError: if a block cannot be trained as ``compute`` asks.
     """
     model = build_model(recipe, data, device)
-    if processes.count == 1:  # else it keeps all: what is free differs from one to the next
+    if processes.count == 1:  # else keep everything: free memory differs between processes
         model.network.compute = model.network.settled_compute(input_shape(recipe, data))
     loader = training_loader(recipe, data, device, (processes.rank, processes.count))
     epochs, method = recipe.train.epochs, recipe.train

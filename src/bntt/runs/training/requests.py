@@ -39,9 +39,9 @@ def command_to_resume(run: Path, device: str, processes: int) -> str:
     >>> command_to_resume(Path("runs/mine"), "cuda:1", 2)
     'torchrun --nproc-per-node 2 -m bntt train runs/mine --resume --device cuda'
     """
-    from bntt.runs.parts import LOADED  # here: it waits for torch, and the command line's help does not
+    from bntt.runs.parts import LOADED  # imported here: it loads torch, which the command line's help avoids
 
-    kind = device if processes == 1 else device.partition(":")[0]  # of GPUs each process has its own
+    kind = device if processes == 1 else device.partition(":")[0]  # each process has its own GPU
     program = "bntt" if processes == 1 else f"torchrun --nproc-per-node {processes} -m bntt"
     program += "".join(f" --with {shlex.quote(part.source)}" for part in LOADED)
     return f"{program} train {shlex.quote(str(run))} --resume{'' if kind == 'cpu' else f' --device {kind}'}"

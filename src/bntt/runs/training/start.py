@@ -144,7 +144,7 @@ def begin(asked: Asked) -> Begun:
             raise RecipeError("--resume goes on in the run's own directory: leave out --name")
         check_parts(run.path, resuming=True)
         begun = load_recipe(run.recipe, asked.overrides, same_data=True)
-        with hold_run(run.path):  # who trains there now is told first
+        with hold_run(run.path):  # another process training there is reported first
             check_resumable(with_whole_root(begun), run, forget_best=asked.forget_best)
         return Begun(begun, lambda: run, True)
     if asked.forget_best:

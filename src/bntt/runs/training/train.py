@@ -220,7 +220,7 @@ class Course:
             self._write_metrics()
             self.write_events(
                 record.epoch, asdict(result), self._gammas()
-            )  # before it counts: what is done again, is shown once
+            )  # before it counts: repeated work is shown once
             self._save()
         except OSError as error:
             problem = error
@@ -255,7 +255,7 @@ class Course:
         wishes, waited = self.wishes, time.monotonic() - self.saved
         due = due or (by_clock and waited >= 60 * self.recipe.checkpoint.every_minutes)
         asked = torch.tensor([wishes.stop or 0, due or wishes.save])
-        stop, save = self.processes.largest(asked).tolist()  # what one process is asked for, all do
+        stop, save = self.processes.largest(asked).tolist()  # a request to one process applies to all
         if save or stop:
             wishes.save = False
             self._save()

@@ -90,7 +90,7 @@ def balancing(
     set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
     thresholds = dict.fromkeys(network.blocks, 1.0)
     with evaluating(network):
-        for name in network.blocks:  # the neurons of those behind it are not looked at yet
+        for name in network.blocks:  # the neurons of later blocks are not used yet
             model = SpikingClassifier(encoder, _up_to(network, name))
             largest = _largest(model, batches, {"seed": seed, "draw": draw}, progress)
             if not largest > 0:
