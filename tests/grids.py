@@ -1,17 +1,38 @@
-"""Tables of cases in a few of them: all pairs of options in place of all products, and rows that share one case."""
+"""Grids of cases in a few of them: every two values of any two options meet in some row, in place of all products."""
 
 from __future__ import annotations
 
-import inspect
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 
-from tests.pairs import pairs as pairwise
+Choice = tuple[int, int]
+"""An option and which of its values, both by number."""
+
+
+def all_pairs(*options: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Rows of one value an option, for ``pytest.mark.parametrize``.
+
+    >>> all_pairs("ab", "xy", (1, 2))
+    [('a', 'x', 1), ('a', 'y', 2), ('b', 'x', 2), ('b', 'y', 1)]
+    """
+    every = [[(i, value) for value in range(len(values))] for i, values in enumerate(options)]
+    missing = {(a, b) for one, other in itertools.combinations(every, 2) for a in one for b in other}
+    rows = []
+    while missing:
+        row: list[Choice] = list(min(missing))
+        for choices in every:
+            if choices[0][0] not in {option for option, _ in row}:
+                row.append(max(choices, key=lambda choice: len(missing & _pairs([*row, choice]))))
+        missing -= _pairs(row)
+        rows.append(tuple(options[i][value] for i, value in sorted(row)))
+    return rows
+
+
+def _pairs(row: Sequence[Choice]) -> set[tuple[Choice, Choice]]:
+    return set(itertools.combinations(sorted(row), 2))
 
 
 def pairs(**options: Iterable[Any]) -> pytest.MarkDecorator:
@@ -20,7 +41,7 @@ def pairs(**options: Iterable[Any]) -> pytest.MarkDecorator:
     An option may be two arguments that go together, ``rule__reset=[(fire_after, hard_reset), ...]``; ``variant`` is the
     fixture of that name.
     """
-    return _parametrize(options, pairwise(*map(list, options.values())))
+    return _parametrize(options, all_pairs(*map(list, options.values())))
 
 
 def every_value(**options: Iterable[Any]) -> pytest.MarkDecorator:
@@ -38,28 +59,3 @@ def _parametrize(options: Iterable[str], table: Iterable[Sequence[Any]]) -> pyte
     ]
     flat = [name for own in names for name in own]
     return pytest.mark.parametrize(flat, rows, indirect=[name for name in flat if name == "variant"])
-
-
-def each_row(names: str, table: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test on every row of a cheap table in one case; a failure names its row."""
-    columns = [name.strip() for name in names.split(",")]
-    held = list(table)
-
-    def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        @wraps(test)
-        def run(**fixtures: Any) -> None:
-            for row in held:
-                named = getattr(row, "values", None) if isinstance(row, ParameterSet) else None
-                values = named or (row if len(columns) > 1 else (row,))
-                try:
-                    test(**fixtures, **dict(zip(columns, values, strict=True)))
-                except BaseException as error:
-                    error.add_note(f"in the row {row!r}")
-                    raise
-
-        asked = inspect.signature(test)
-        fixtures = [one for name, one in asked.parameters.items() if name not in columns]
-        run.__signature__ = asked.replace(parameters=fixtures)
-        return run
-
-    return decorate

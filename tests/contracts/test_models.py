@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bntt.models import MODELS
-from tests.pairs import pairs
+from tests.grids import all_pairs
 
 SHAPES = {
     "vgg6": ({"width": 0.25}, (1, 28, 28)),
@@ -29,7 +29,7 @@ def test_the_table_has_every_model():
     assert SHAPES.keys() == MODELS.keys()
 
 
-@pytest.mark.parametrize(("name", "fire", "reset"), pairs(list(MODELS), ["after", "before"], ["soft", "hard"]))
+@pytest.mark.parametrize(("name", "fire", "reset"), all_pairs(list(MODELS), ["after", "before"], ["soft", "hard"]))
 def test_finite_gradients_everywhere(name, fire, reset):
     net, x = build(name, num_steps=30 if "resnet" in name else 12, fire=fire, reset=reset)  # each layer may delay
     nn.functional.cross_entropy(net(x), torch.tensor([0, 1, 2])).backward()

@@ -11,7 +11,7 @@ from bntt.data import catalog
 from bntt.data.errors import DataError
 from bntt.io.files import digest
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_what_is_nowhere_says_how_to_get_it(monkeypatch):
         catalog.open_dataset("fashion-mnist")
 
 
-@rows("state", ["does not exist", "is empty"])
+@each_row("state", ["does not exist", "is empty"])
 def test_a_source_that_is_not_there(state, tmp_path):
     place = tmp_path / "place"
     if state == "is empty":

@@ -4,7 +4,7 @@ import pytest
 
 from bntt.data.errors import DataError
 from tests.data.damaged import AEDAT2, ARCHIVE, NMNIST
-from tests.rows import rows
+from tests.rows import each_row
 
 FILES = {
     f"{kind}-{row[0]}": row[1:]
@@ -13,7 +13,7 @@ FILES = {
 }
 
 
-@rows(("read", "content", "message"), FILES.values())
+@each_row(("read", "content", "message"), FILES.values())
 def test_what_is_said(read, content, message, tmp_path):
     (tmp_path / "one").write_bytes(content)
     with pytest.raises(DataError, match=message) as raised:

@@ -14,7 +14,7 @@ from bntt.data import download as files
 from bntt.data.download import _HttpsOnly, download
 from bntt.data.errors import DataError
 from bntt.io.files import digest, parse_json
-from tests.rows import rows
+from tests.rows import each_row
 
 CONTENT = b"the published bytes" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -60,7 +60,7 @@ def test_the_published_bytes_arrive(tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["x.bin"]
 
 
-@rows(
+@each_row(
     ("answer", "message"),
     [
         (CONTENT[:-1], "the distributor publishes"),
@@ -77,7 +77,7 @@ def test_anything_else_leaves_nothing(answer, message, tmp_path):
     assert not list((tmp_path / "folder").iterdir())
 
 
-@rows("url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd"])
+@each_row("url", ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd"])
 def test_only_https(url, tmp_path):
     with pytest.raises(DataError, match="only https is used"):
         fetch(tmp_path, CONTENT, url)

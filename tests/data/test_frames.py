@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, SampleLoader
-from tests.rows import rows
+from tests.rows import each_row
 
 LABELS = torch.tensor([0, 1, 1])
 
@@ -13,8 +13,8 @@ def build(frames, labels=LABELS, **options):
     return FrameSet(frames, labels, ("left", "right"), **options)
 
 
-@rows("kind", [torch.uint8, torch.uint16, torch.float16, torch.float32, torch.float64])
-@rows("shape", [(3, 4, 2), (3, 4, 2, 5, 6)])
+@each_row("kind", [torch.uint8, torch.uint16, torch.float16, torch.float32, torch.float64])
+@each_row("shape", [(3, 4, 2), (3, 4, 2, 5, 6)])
 def test_a_batch_is_scaled_floats_in_their_order(kind, shape, rng):
     counts = torch.randint(0, 200, shape, generator=rng)
     data = build(counts.to(kind), scale=0.25)
@@ -34,7 +34,7 @@ def test_sequences_may_be_negative():
     assert build(-torch.ones(3, 4, 2)).batch(torch.arange(3)).max() == -1
 
 
-@rows(
+@each_row(
     ("frames", "message"),
     [
         (torch.zeros(3, 4), r"\[N, T, C, H, W\] or \[N, T, F\].*got torch.float32 \[3, 4\]"),
@@ -54,7 +54,7 @@ def test_wrong_types_and_shapes_are_refused(frames, message):
         build(frames)
 
 
-@rows("scale", [0.0, -1.0, float("nan"), float("inf")])
+@each_row("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_scale_is_above_zero(scale):
     with pytest.raises(ValueError, match="scale must be a finite number above 0"):
         build(torch.zeros(3, 4, 2), scale=scale)

@@ -7,7 +7,7 @@ import torch
 
 from bntt.data import FrameSet, ImageSet, SampleLoader
 from bntt.data.mix import cutmix, mixup, pair
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def data(count):
@@ -15,9 +15,9 @@ def data(count):
     return ImageSet(pixels, torch.arange(count) % 2, ("even", "odd"))
 
 
-@rows("count", [1, 2, 10, 33, 100])
-@rows("batch_size", [1, 3, 32, 1000])
-@rows("shuffle", [True, False])
+@each_row("count", [1, 2, 10, 33, 100])
+@each_row("batch_size", [1, 3, 32, 1000])
+@each_row("shuffle", [True, False])
 def test_every_image_once_in_batches_of_nearly_equal_size(count, batch_size, shuffle):
     batches = list(SampleLoader(data(count), batch_size, shuffle=shuffle).epoch(0))
     sizes = [len(b.labels) for b in batches]
@@ -58,7 +58,7 @@ def test_augmentation_follows_the_image_not_the_batch():
     assert not torch.equal(augmented(7), augmented(7, augment=())), "and something is changed at all"
 
 
-@rows(
+@each_row(
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size must be 1 or more"),
@@ -92,7 +92,7 @@ def noisy(count):
     return ImageSet(images, torch.arange(count) % 3, ("a", "b", "c"))
 
 
-@rows("mix", [mixup, cutmix])
+@each_row("mix", [mixup, cutmix])
 def test_a_mixed_image_is_made_of_two_augmented_ones(mix):
     """Both as they stand in the same draw without mixing, and their labels by what is left of each."""
     options = {"augment": ["crop", "flip"], "seed": 5}
@@ -115,7 +115,7 @@ def test_a_mixed_image_is_made_of_two_augmented_ones(mix):
 ALL = {"augment": ["crop", "flip", "cutout", "erase"], "shuffle": True}
 
 
-@rows("mix", ["mixup", "cutmix"])
+@each_row("mix", ["mixup", "cutmix"])
 def test_a_mixed_image_follows_its_index_not_the_batch(mix):
     def mixed(batch_size):
         batches = list(SampleLoader(noisy(50), batch_size, mix=mix, **ALL).epoch(1))
@@ -137,8 +137,8 @@ class Watched(ImageSet):
         return super().batch(index)
 
 
-@rows("options", [{}, {"shuffle": True}, {"mix": "mixup", **ALL}, {"mix": "cutmix", **ALL}])
-@rows("draw", [0, 4])
+@each_row("options", [{}, {"shuffle": True}, {"mix": "mixup", **ALL}, {"mix": "cutmix", **ALL}])
+@each_row("draw", [0, 4])
 def test_an_epoch_goes_on_from_any_batch(options, draw):
     loader = SampleLoader(noisy(50), 8, **options)
     whole = list(loader.epoch(draw))
@@ -156,7 +156,7 @@ def test_batches_before_the_first_are_not_read():
     assert data.read == last.indices.tolist()
 
 
-@rows("first", [-1, 4])
+@each_row("first", [-1, 4])
 def test_a_first_batch_outside_the_epoch(first):
     with pytest.raises(ValueError, match=f"an epoch has 3 batches: it begins with number 0 to 3, got {first}"):
         next(SampleLoader(data(9), 3).epoch(0, first))

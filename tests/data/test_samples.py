@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bntt.data import FrameSet, ImageSet, SampleLoader, SampleSet, split_validation
 from bntt.data.samples import check_labels, some_of
-from tests.rows import rows
+from tests.rows import each_row
 
 NAMES = ("a", "b", "c")
 
@@ -63,7 +63,7 @@ def test_ours_and_yours_are_sample_sets(make):
 
 
 @MAKERS
-@rows("count", [1, 3, 7, 27])
+@each_row("count", [1, 3, 7, 27])
 def test_validation_is_disjoint_complete_and_balanced(make, count):
     data = make(30)
     train, validation, index = split_validation(data, count, seed=1)
@@ -82,13 +82,13 @@ def test_validation_depends_on_the_seed_alone():
     assert torch.equal(split_validation(words(30), 6, 1)[2], first)
 
 
-@rows("count", [0, -1, 28, 30, 31])
+@each_row("count", [0, -1, 28, 30, 31])
 def test_both_parts_need_samples(count):
     with pytest.raises(ValueError, match=rf"validation needs 1 to 27 of 30 samples, got {count}: more would leave the"):
         split_validation(images(30), count, seed=0)
 
 
-@rows("seed", range(5))
+@each_row("seed", range(5))
 def test_no_class_is_lost_to_validation(seed):
     """Of eleven samples one is a cat and none a cow."""
     data = ImageSet(torch.zeros(11, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 10 + [1]), ("dog", "cat", "cow"))
@@ -120,13 +120,13 @@ def test_any_set_can_be_loaded(make):
         assert torch.equal(batch.labels, data.labels[batch.indices])
 
 
-@rows("label", [-100, -1, 3, 255])
+@each_row("label", [-100, -1, 3, 255])
 def test_labels_outside_the_classes_are_refused(label):
     with pytest.raises(ValueError, match=rf"label {label} of image 2 is outside 0-2 \(3 classes, 1 such labels\)"):
         check_labels(torch.tensor([0, 1, label, 2]), 4, NAMES, "image")
 
 
-@rows("labels", [torch.zeros(3), torch.zeros(4, dtype=torch.int64), torch.zeros(3, 1).long()])
+@each_row("labels", [torch.zeros(3), torch.zeros(4, dtype=torch.int64), torch.zeros(3, 1).long()])
 def test_labels_are_integers_one_a_sample(labels):
     with pytest.raises(ValueError, match="labels must be int64, one for each of 3 samples"):
         check_labels(labels, 3, NAMES, "sample")

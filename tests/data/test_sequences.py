@@ -7,7 +7,7 @@ import torch
 
 from bntt.data import ImageSet, SampleLoader, SequenceSet, split_validation
 from bntt.data.sequences import ORDERS, arrange, digest_of, places
-from tests.rows import rows
+from tests.rows import each_row
 
 LABELS = torch.tensor([0, 1, 1])
 
@@ -50,7 +50,7 @@ def test_the_permutation_of_28x28_pixels_is_this_one_for_ever():
     assert len({digest_of(order, 784) for order in ORDERS}) == 3
 
 
-@rows(("order", "shape"), [("pixels", (12, 2)), ("permuted", (12, 2)), ("rows", (3, 8))])
+@each_row(("order", "shape"), [("pixels", (12, 2)), ("permuted", (12, 2)), ("rows", (3, 8))])
 def test_a_set_has_the_arranged_images(order, shape):
     data = sequences(order)
     assert (data.num_steps, data.features) == shape
@@ -76,7 +76,7 @@ def test_an_unknown_order():
             wrong()
 
 
-@rows("option", [{"augment": ["crop"]}, {"mix": "mixup"}])
+@each_row("option", [{"augment": ["crop"]}, {"mix": "mixup"}])
 def test_what_changes_images_is_refused(option):
     with pytest.raises(ValueError, match=r"for images.*got.* a SequenceSet"):
         SampleLoader(sequences("rows"), 2, **option)

@@ -5,7 +5,7 @@ import torch
 
 from bntt.data import ImageSet, split_validation, stratified
 from bntt.data.samples import how_chosen
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def images(labels, classes=3):
@@ -16,7 +16,7 @@ def images(labels, classes=3):
 UNEVEN = images([0] * 60 + [1] * 30 + [2] * 10)
 
 
-@rows("count", [1, 2, 10, 37, 99, 100])
+@each_row("count", [1, 2, 10, 37, 99, 100])
 def test_places_are_ascending_and_every_class_has_its_share(count):
     places = stratified(UNEVEN, count, seed=5)
     assert len(places) == len(places.unique()) == count
@@ -45,7 +45,7 @@ def test_these_places_for_good():
     assert stratified(images([0, 1, 2] * 10), 6).tolist() == [3, 4, 9, 11, 20, 22]
 
 
-@rows("count", [0, -3, 101])
+@each_row("count", [0, -3, 101])
 def test_a_count_out_of_range(count):
     with pytest.raises(ValueError, match=f"count must be 1 to 100, got {count}"):
         stratified(UNEVEN, count)

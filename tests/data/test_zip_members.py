@@ -8,7 +8,7 @@ from bntt.data import listing as members
 from bntt.data.errors import DataError
 from bntt.data.images.image_folder import read_images
 from bntt.data.listing import announced, check_members
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def zip_of(path, count, comment=b""):
@@ -19,7 +19,7 @@ def zip_of(path, count, comment=b""):
     return path
 
 
-@rows("count", [0, 1, 9])
+@each_row("count", [0, 1, 9])
 def test_as_many_as_there_are(count, tmp_path, monkeypatch):
     """From 65,535 members on, here from 9, another record tells their number."""
     assert announced(zip_of(tmp_path / "x.zip", count)) == count
@@ -31,14 +31,14 @@ def test_as_many_as_there_are(count, tmp_path, monkeypatch):
     assert announced(path) == count
 
 
-@rows("content", [b"", b"PK\5\6", b"x" * 97, b"x" * 98, b"x" * 1000])
+@each_row("content", [b"", b"PK\5\6", b"x" * 97, b"x" * 98, b"x" * 1000])
 def test_what_is_no_zip_announces_none(content, tmp_path):
     path = tmp_path / "x.zip"
     path.write_bytes(content)
     assert announced(path) == 0
 
 
-@rows("comment", [b"", b"an end that is not at the end"])
+@each_row("comment", [b"", b"an end that is not at the end"])
 def test_more_than_are_read(comment, tmp_path, monkeypatch):
     """With a comment they are counted when they have been read."""
     monkeypatch.setattr(members, "MOST", 9)

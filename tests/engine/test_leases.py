@@ -15,8 +15,8 @@ from bntt.engine.graph.recording import Measure
 from bntt.engine.graph.stack import Stack, run_stack
 from bntt.engine.synapse import Spikes
 from tests.engine.graph.test_stack import layers
+from tests.grids import all_pairs
 from tests.kernels import needs_kernels, poisoned
-from tests.pairs import pairs
 
 pytestmark = needs_kernels
 MEASURES = (Measure(), Measure(True, True, True, (-1.0, 1.0), True, True))
@@ -53,7 +53,9 @@ def train_and_evaluate(made: list[Layer], x: Tensor, compute: Compute, measure: 
     return held
 
 
-@pytest.mark.parametrize(("recompute", "measure", "chunk"), pairs(["never", 1, 3], MEASURES, [1, 16 << 20]), ids=str)
+@pytest.mark.parametrize(
+    ("recompute", "measure", "chunk"), all_pairs(["never", 1, 3], MEASURES, [1, 16 << 20]), ids=str
+)
 def test_poison_changes_nothing(recompute, measure, chunk, rng, monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)
     made, x, compute = (

@@ -12,8 +12,8 @@ from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
 from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_sums
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
+from tests.grids import all_pairs
 from tests.kernels import VARIANTS, needs_kernels, scan_backward, simulate, variant
-from tests.pairs import pairs
 
 pytestmark = needs_kernels
 _ = variant
@@ -30,14 +30,14 @@ SHAPES = [  # T, B, H, W, C, window
 ]
 OPTIONS = (fire_after, fire_before), (soft_reset, hard_reset), (Triangle(), FastSigmoid(), ArcTan())
 GRID = [
-    (shape, Neuron(0.95, 1.0, *options), variant) for shape, *options, variant in pairs(SHAPES, *OPTIONS, VARIANTS)
+    (shape, Neuron(0.95, 1.0, *options), variant) for shape, *options, variant in all_pairs(SHAPES, *OPTIONS, VARIANTS)
 ] + [
     (SHAPES[0], Neuron(0.5, 0.7, surrogate=Triangle(0.5)), VARIANTS[0]),
     (SHAPES[2], Neuron(0.9, 2.0, fire_before, hard_reset, FastSigmoid(5.0, 0.7)), VARIANTS[-1]),
     (SHAPES[3], Neuron(1.0), VARIANTS[-1]),
 ]
 IN_TURN = list(zip(SHAPES, itertools.cycle(VARIANTS), strict=False))
-RULES = [(Neuron(0.95, rule=rule, reset=reset), variant) for rule, reset, variant in pairs(*OPTIONS[:2], VARIANTS)]
+RULES = [(Neuron(0.95, rule=rule, reset=reset), variant) for rule, reset, variant in all_pairs(*OPTIONS[:2], VARIANTS)]
 
 
 def named(value: object) -> str:

@@ -15,8 +15,8 @@ from bntt.ops.folded import FoldedNeuron, folded_sequence
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.engine.triton import DEVICE
 from tests.folding import RULES, SHAPES, bare, random_neuron
+from tests.grids import all_pairs
 from tests.kernels import VARIANTS, needs_kernels, scan_backward, variant
-from tests.pairs import pairs
 
 pytestmark = needs_kernels
 _ = variant
@@ -93,7 +93,7 @@ class Twin:
 
 
 @pytest.mark.parametrize(
-    ("size", "rules", "shape", "variant"), pairs(SIZES, RULES, SHAPES, VARIANTS), ids=named, indirect=["variant"]
+    ("size", "rules", "shape", "variant"), all_pairs(SIZES, RULES, SHAPES, VARIANTS), ids=named, indirect=["variant"]
 )
 def test_spikes_membranes_and_gradients(size, rules, shape, variant, rng):
     """On one thread and on two, whole and in parts."""
@@ -110,7 +110,7 @@ def test_spikes_membranes_and_gradients(size, rules, shape, variant, rng):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "rules", "shape"),
-    pairs([(5, 2, 4, 4, 16, (2, 2)), (3, 2, 3, 5, 7, (2, 2)), (20, 3, 1, 1, 5, (1, 1))], RULES, SHAPES),
+    all_pairs([(5, 2, 4, 4, 16, (2, 2)), (3, 2, 3, 5, 7, (2, 2)), (20, 3, 1, 1, 5, (1, 1))], RULES, SHAPES),
     ids=named,
 )
 def test_on_triton(size, rules, shape, rng):

@@ -5,9 +5,10 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.models import dvs_cnn
-from tests.grids import each_row, every_value
+from tests.grids import every_value
 from tests.kernels import needs_kernels
 from tests.models.test_vgg import counts, plan
+from tests.rows import each_row
 
 
 def test_the_layers_are_those_of_wu_et_al():

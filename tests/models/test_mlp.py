@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.models import mlp
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 def test_the_papers_sequential_mnist_network():

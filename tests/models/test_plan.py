@@ -7,7 +7,7 @@ import torch
 
 from bntt.models.plan import initialize, linear, scaled, vgg_layers
 from bntt.models.vgg import VGG6
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 @each_row("channels, width, expected", [(64, 1.0, 64), (64, 0.25, 16), (10, 0.25, 2), (3, 0.1, 1)])

@@ -6,7 +6,7 @@ from jaxtyping import TypeCheckError
 
 from bntt.models import mlp, vgg6
 from bntt.nn import ArcTan, NoNorm, Triangle, fire_before, hard_reset
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 def test_names_become_values():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.models import vgg6, vgg9, vgg11
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 def plan(net):

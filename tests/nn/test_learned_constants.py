@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from bntt import Compute
 from bntt.nn import LIF, Triangle, fire_after, fire_before, hard_reset, soft_reset
 from bntt.nn.network.spiking_network import SpikingNetwork
-from tests.grids import each_row, pairs
+from tests.grids import pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, small, spikes_of
+from tests.rows import each_row
 
 pytestmark = needs_kernels
 SIZES = (21, 40, 18, 33)

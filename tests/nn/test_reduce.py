@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from bntt.nn import NORMS, Compute, SpikingNetwork
-from tests.grids import each_row, pairs
+from tests.grids import pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import small, spikes_of
 from tests.processes import Processes
+from tests.rows import each_row
 
 T = 4
 BATCH_NORMS = [name for name in NORMS if name not in ("layer", "none")]

@@ -27,7 +27,7 @@ from bntt.nn import (
     SpikingBlock,
     SpikingClassifier,
 )
-from tests.grids import each_row
+from tests.rows import each_row
 
 pytestmark = pytest.mark.usefixtures("no_hook")
 NET = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4)

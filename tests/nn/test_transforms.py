@@ -15,8 +15,9 @@ from bntt.nn.fusion.plan import plan_of
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, soft_reset
 from bntt.ops.norm import Moments, add_up
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle, fire
-from tests.grids import each_row, every_value, pairs
+from tests.grids import every_value, pairs
 from tests.kernels import needs_kernels
+from tests.rows import each_row
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")  # PyTorch's own
 T, B, F, K = 4, 3, 5, 3

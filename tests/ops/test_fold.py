@@ -16,7 +16,8 @@ from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequen
 from bntt.ops.norm import normalize
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.folding import RULES
-from tests.grids import each_row, pairs
+from tests.grids import pairs
+from tests.rows import each_row
 
 STEPS, CHANNELS = 7, 5
 KEPT = list(itertools.product((True, False), (True, False)))

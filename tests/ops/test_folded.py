@@ -13,7 +13,8 @@ from bntt.ops.folded import TABLES, FoldedNeuron, folded_sequence
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from tests import reference
 from tests.folding import RULES, SHAPES, random_neuron
-from tests.grids import each_row, pairs
+from tests.grids import pairs
+from tests.rows import each_row
 
 STEPS, CHANNELS = 7, 5
 

@@ -13,7 +13,7 @@ from bntt.nn.blocks.block import SpikeDropout
 from bntt.nn.network.call import Noise
 from bntt.ops.dropout import dropout_mask
 from bntt.ops.random import Purpose, sample_keys
-from tests.grids import each_row
+from tests.rows import each_row
 
 TYPES = (torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 INDEX = torch.tensor([0, 1, 5, 127])

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import bntt.ops.lif as lif
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, lif_step, soft_reset
-from tests.grids import each_row, pairs
+from tests.grids import pairs
+from tests.rows import each_row
 
 RULES = [fire_after, fire_before]
 RESETS = [soft_reset, hard_reset]

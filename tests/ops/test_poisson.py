@@ -7,7 +7,7 @@ import torch
 
 from bntt.ops.poisson import expectation, expected, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, uniform
-from tests.grids import each_row
+from tests.rows import each_row
 
 DRAWS = 100_000
 

@@ -5,7 +5,7 @@ import torch
 
 from bntt.ops.norm import Moments, pool_moments, step_moments
 from bntt.ops.pooling import AllSteps, Window
-from tests.grids import each_row
+from tests.rows import each_row
 
 STEPS = 7
 CAUSAL = [Window(0), Window(1), Window(3), Window(20), Window(None)]

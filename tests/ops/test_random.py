@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bntt.ops.random import Purpose, normal, permutation, sample_keys, step_keys, uniform
 from tests import reference
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 @settings(max_examples=10, deadline=None)

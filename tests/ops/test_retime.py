@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.ops.retime import RETIMINGS, retiming
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 @each_row("wanted", [1, 3, 5])

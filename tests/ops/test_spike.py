@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle, fire
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 def slope(membrane: torch.Tensor, threshold: float = 1.0, surrogate=Triangle()) -> torch.Tensor:

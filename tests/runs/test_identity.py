@@ -10,7 +10,7 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe, kept_exit, weights_hash
 from bntt.runs.recipe.file import dump_recipe, parse_recipe
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "test": "2b"})
@@ -19,7 +19,7 @@ MANIFEST = Manifest("mnist", "/x", "published", {}, [], [], {"train": "1a", "tes
 CHECKPOINT = Path("run/checkpoints/best.safetensors")
 
 
-@rows(
+@each_row(
     ("change", "resumable", "measurable"),
     [
         (MINIMAL, True, True),
@@ -51,7 +51,7 @@ def test_which_keys_may_differ(change, resumable, measurable):
                 check_same_recipe(recipe, facts, CHECKPOINT, free)
 
 
-@rows(
+@each_row(
     ("notes", "message"),
     [
         ({}, "does not say which recipe it was trained with"),
@@ -69,7 +69,7 @@ def test_the_same_data_passes(tmp_path):
     check_same_data(tmp_path, MANIFEST)
 
 
-@rows(
+@each_row(
     ("content", "message"),
     [
         (None, "environment.json is missing"),
@@ -105,7 +105,7 @@ def test_what_is_kept_says_where_to_stop(run):
     assert kept_exit(run, 3) == 2
 
 
-@rows(("key", "what"), [("weights_sha256", "weights"), ("data_sha256", "data")])
+@each_row(("key", "what"), [("weights_sha256", "weights"), ("data_sha256", "data")])
 def test_an_exit_of_other_weights_or_other_data(run, key, what):
     path = run.path / "exit.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: "0"}))
@@ -113,7 +113,7 @@ def test_an_exit_of_other_weights_or_other_data(run, key, what):
         kept_exit(run, 3)
 
 
-@rows(
+@each_row(
     "text",
     ["", "{}", "[]", '{"steps": 0}', '{"steps": 4, "num_steps": 9, "weights_sha256": "", "data_sha256": ""}', "\xff"],
 )

@@ -11,7 +11,7 @@ from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import result_from
 from bntt.runs.measure import find, keep, kept, measure, measurement_of
 from tests.analysis.activity.test_result import VALUES
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs.tiny import opened_run
 
 
@@ -33,7 +33,7 @@ def test_a_damaged_file_is_none(run):
     assert kept(DRIFT, DriftArguments(), run.path) is None
 
 
-@rows("runs", [0, 2])
+@each_row("runs", [0, 2])
 def test_one_run_is_measured_at_a_time(runs, run):
     with pytest.raises(ArgumentError, match="name one run, got"):
         find(DRIFT, [run] * runs, DriftArguments(), Progress())

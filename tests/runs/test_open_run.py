@@ -26,7 +26,7 @@ from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
-from tests.rows import rows
+from tests.rows import each_row
 from tests.trained import trained_run
 
 SMALL = ("network.width=0.125", "network.num_steps=3", "train.epochs=1", "train.batch_size=100", "evaluate.draws=1")
@@ -154,7 +154,7 @@ def test_gradients_in_bfloat16_are_no_matter_where_there_are_none(copy, monkeypa
     assert (run.recipe.compute.precision, run.model.network.compute.precision) == ("bf16-grad", "fp32")
 
 
-@rows(
+@each_row(
     "edit",
     [
         lambda data: data.pop("shape"),
@@ -182,7 +182,7 @@ def test_an_environment_that_does_not_say_what_the_images_are_like(edit, copy):
         load_run(copy)
 
 
-@rows("edit", [lambda data: data.update(classes=["a", "b"]), lambda data: data.update(shape=[3, 28, 28])])
+@each_row("edit", [lambda data: data.update(classes=["a", "b"]), lambda data: data.update(shape=[3, 28, 28])])
 def test_a_checkpoint_that_does_not_fit_what_the_environment_says(edit, copy):
     change(copy / "environment.json", lambda facts: edit(facts["data"]))
     with pytest.raises(CheckpointError, match="does not fit this model"):

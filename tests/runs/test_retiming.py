@@ -16,7 +16,7 @@ from bntt.runs.measure import measure
 from bntt.runs.recipe.build import build_encoder, build_model, training_loader
 from bntt.runs.recipe.file import parse_recipe
 from bntt.training import recalibrate
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed
 
@@ -47,7 +47,7 @@ def test_truncated_is_stopping_on_purpose(trained):
     assert (result.retimed.how, result.steps) == ("truncate", 2)
 
 
-@rows("how", ["hold", "interpolate", "re-estimate"])
+@each_row("how", ["hold", "interpolate", "re-estimate"])
 def test_longer_is_the_network_of_its_name(trained, how):
     recipe, data, run = trained
     result = evaluate_run(recipe, data, run, steps=retiming_of(recipe, 7, how))
@@ -91,7 +91,7 @@ def test_a_last_gamma_near_zero_is_told(trained):
         assert ("near 0, 0.01 in fc1: these steps are all but silent" in done.warning) == near
 
 
-@rows(
+@each_row(
     ("steps", "longer", "message"),
     [
         (3, None, "--num-steps 3: another number than the 3 of its training"),
@@ -112,7 +112,7 @@ def test_sequences_have_no_more_steps():
         retiming_of(parse_recipe(rows), 30, "hold")
 
 
-@rows("norm", ["none", "layer"])
+@each_row("norm", ["none", "layer"])
 def test_without_statistics_there_is_nothing_to_take_anew(norm):
     recipe = tiny.recipe(network={"norm": norm})
     data = tiny.parts(recipe)
@@ -122,7 +122,7 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm):
         retimed(model, recipe, data, retiming_of(recipe, 6, "re-estimate"), "cpu")
 
 
-@rows("longer", [None, "hold", "interpolate", "re-estimate"])
+@each_row("longer", [None, "hold", "interpolate", "re-estimate"])
 def test_recordings_have_no_more_frames(longer):
     recipe = parse_recipe(changed(data={"name": "n-mnist"}, encoder={"name": "frames"}, network={"num_steps": 4}))
     assert retiming_of(recipe, 2, None).how == "truncate"

@@ -3,7 +3,7 @@
 import pytest
 
 from bntt.studies.claims import Better, Claim, NoWorse, Order, with_starts
-from tests.rows import each
+from tests.rows import each_row
 
 
 def test_few_starts_are_preliminary():
@@ -31,7 +31,7 @@ def better(**options):
 HIGH, LOW, WILD = [90.0, 91.0, 90.5], [85.0, 86.1, 85.4], [95.0, 80.0, 91.0]
 
 
-@each(
+@each_row(
     ("runs", "answer"),
     [
         ({"a": HIGH, "b": LOW}, "holds"),
@@ -95,7 +95,7 @@ def test_a_wanted_difference_is_told_as_it_is_decided():
     assert "; does not hold where the whole interval is on the other side; " in better().in_words()
 
 
-@each("starts", [2, 4, 5])
+@each_row("starts", [2, 4, 5])
 def test_few_starts_that_all_differ_by_the_same_decide_nothing(starts):
     """As failed starts or steps of an exit do, which are whole numbers: the interval has no width."""
     found = numbers(a=[90.0 + n / 10 for n in range(starts)], b=[50.0 + n / 10 for n in range(starts)])
@@ -118,7 +118,7 @@ def test_starts_that_do_not_differ_are_no_worse():
     assert better().judge(numbers(a=HIGH, b=HIGH), {}).answer == "not decided"
 
 
-@each(
+@each_row(
     ("runs", "answer"),
     [
         ({"a": [89.9, 90.1, 90.0], "b": [90.0, 90.1, 90.1]}, "holds"),
@@ -132,7 +132,7 @@ def test_no_worse_has_four_answers(runs, answer):
     assert claim.judge(numbers(**runs), {}).answer == answer
 
 
-@each(
+@each_row(
     ("runs", "answer"),
     [
         ({"a": HIGH, "b": LOW, "c": [80.0, 80.1, 80.3]}, "holds"),

@@ -11,7 +11,7 @@ from bntt.studies.measures import KINDS, is_metric, measure_from, metric_of, nam
 from bntt.studies.published import paper_cell, published
 from bntt.studies.study_file import load_study
 from tests.evidence import RESULTS
-from tests.rows import each
+from tests.rows import each_row
 from tests.studies.found import written
 
 FACTS = Facts("vgg9", "bntt", "poisson", 8, False, 5, True)
@@ -39,7 +39,7 @@ def test_usual_arguments_and_words_are_those_of_studies():
     assert all(made(kind).kind == kind for kind in (*MEASUREMENTS, *KINDS))
 
 
-@each(
+@each_row(
     ("kind", "words", "said"),
     [
         ("exits", {}, "no measurement 'exits'"),
@@ -60,7 +60,7 @@ def test_a_run_is_asked_for_what_it_can_be():
     assert made("drift").for_run(ANN) == made("drift").arguments
 
 
-@each(
+@each_row(
     ("kind", "arguments", "facts", "same"),
     [
         ("activity", {}, FACTS, True),
@@ -84,7 +84,7 @@ def test_what_was_kept_is_compared_by_how_it_was_asked_for(kind, arguments, fact
     assert made(kind).was_asked(arguments, facts) == same
 
 
-@each("file", sorted(RESULTS.glob("*/measures/*.json")), ids=lambda path: path.stem)
+@each_row("file", sorted(RESULTS.glob("*/measures/*.json")))
 def test_every_kept_measure_is_what_it_says_and_can_be_read(file):
     kept = json.loads(file.read_text(encoding="utf-8"))
     words = {key: value for key, value in kept["arguments"].items() if key != "kind"}
@@ -100,7 +100,7 @@ def test_another_record_of_a_measurement_is_read_as_such():
         made("exit").read(values)
 
 
-@each(
+@each_row(
     ("kind", "words", "norm", "is_ann", "taken"),
     [
         ("exit", {}, "bn", False, False),
@@ -145,7 +145,7 @@ NUMBERS = {
 USUAL = {"retiming": {"steps": 4}}
 
 
-@each("name", NUMBERS, ids=str)
+@each_row("name", NUMBERS)
 def test_numbers_of_kept_files(name):
     name, at = name if isinstance(name, tuple) else (name, None)
     found = metric_of(name)
@@ -160,7 +160,7 @@ def test_every_name_has_its_number():
     assert named_metrics().keys() == {name for name in plain if "." not in name}
 
 
-@each(
+@each_row(
     ("name", "known"),
     [("drift", True), ("drift.images", True), ("drift.", False), ("drifts", False), ("os.system", False)],
 )
@@ -168,7 +168,7 @@ def test_a_number_is_named_or_a_path_of_a_measurement(name, known):
     assert is_metric(name) == known
 
 
-@each("key", published(), ids=".".join)
+@each_row("key", published())
 def test_every_number_is_of_a_study_run_and_column(key):
     study, run, column = key
     found = load_study(study)

@@ -19,13 +19,13 @@ from bntt.studies.pool import (
     sums_of,
     why_data_is_missing,
 )
-from tests.rows import each
+from tests.rows import each_row
 from tests.studies.kept import bundled_sums, epochs, keep, small
 
 ANN = ["convert.ann=runs/a", "network.norm=none"]
 
 
-@each(
+@each_row(
     "override",
     [
         "data.root=elsewhere",
@@ -44,7 +44,7 @@ def test_what_changes_no_number_changes_no_identity(override):
     assert identity(small(override)) == identity(small())
 
 
-@each(
+@each_row(
     "override",
     [
         "seed=1",
@@ -159,7 +159,7 @@ def test_an_ann_that_is_another_now_is_not_what_a_run_began_with(tmp_path):
 ASKED = {"split": "test", "draws": 1, "places": False}
 
 
-@each(
+@each_row(
     ("own", "taken"),
     [
         ({"n": 1, "arguments": ASKED}, True),
@@ -188,7 +188,7 @@ def test_weights_that_are_not_here_are_not_compared(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [ASKED, {"kind": "activity"}], ids=["arguments", "words of before"])
-@each(
+@each_row(
     ("of", "values", "taken"),
     [
         ({"updates": 30}, {}, True),

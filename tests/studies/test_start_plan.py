@@ -18,7 +18,7 @@ from bntt.studies.start_plan import definition, plan_study, same_runs
 from bntt.studies.study_file import load_study, parse_study, study_names
 from bntt.studies.study_result import as_json
 from tests.evidence import RESULTS
-from tests.rows import each
+from tests.rows import each_row
 from tests.runs.recipe.test_recipes_run import SHAPES, frames
 from tests.studies.found import full_result
 from tests.studies.kept import study
@@ -92,7 +92,7 @@ def parts_like(recipe):
 
 
 @pytest.mark.slow
-@each("name", study_names())
+@each_row("name", study_names())
 def test_every_run_of_every_study_is_a_network_for_its_data(name):
     """At both settings, the plan itself: its norm, neurons, T and encoder, at few channels."""
     seen = set()
@@ -123,7 +123,7 @@ def test_at_a_threshold_of_one_they_are_one(one, other):
 
 
 @pytest.mark.parametrize(("one", "other"), [("tdbn", "bn-pooled"), ("bntt-scaled", "bntt")])
-@each("where", [["network.threshold=0.5"], ["network.name=resnet20"], ["network.name=resnet19"]], ids=str)
+@each_row("where", [["network.threshold=0.5"], ["network.name=resnet20"], ["network.name=resnet19"]])
 def test_where_alpha_times_theta_is_not_one_they_differ(one, other, where):
     """By θ, and by the α of a residual network's sums."""
     assert definition(recipe(one, *where)) != definition(recipe(other, *where))
@@ -159,7 +159,7 @@ def test_a_result_names_them_in_its_table_and_counts_them_once_in_its_claims():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-@each(("one", "other"), [("tdbn", "bn-pooled"), ("bntt-scaled", "bntt")])
+@each_row(("one", "other"), [("tdbn", "bn-pooled"), ("bntt-scaled", "bntt")])
 def test_they_were_so_where_they_were_run(one, other, seed):
     """Of the runs that are kept: the same images right, the same spikes."""
     found = [json.loads((RESULTS / f"rows-{name}-{seed}" / "evaluation.json").read_text()) for name in (one, other)]

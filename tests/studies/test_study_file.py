@@ -5,7 +5,7 @@ import pytest
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.study_file import load_study, parse_study, study_names
 from bntt.studies.study_schema import SETTINGS, Place, RunPart, Setting
-from tests.rows import each
+from tests.rows import each_row
 from tests.studies.kept import study
 
 PAPER = [
@@ -17,7 +17,7 @@ PAPER = [
 ]
 
 
-@each("name", study_names())
+@each_row("name", study_names())
 def test_every_study_loads_at_both_settings(name):
     found = load_study(name)
     assert found.settings.keys() == {"paper", "small"}
@@ -39,7 +39,7 @@ def run(**more):
     return [{"name": "bntt", **more}]
 
 
-@each(
+@each_row(
     ("changed", "said"),
     [
         ({"titel": "x"}, "titel: unknown key; did you mean 'title'?"),

@@ -8,7 +8,7 @@ import pytest
 
 from bntt.studies.study_file import study_names
 from bntt.studies.study_result import as_json, directory_of, write_result
-from tests.rows import each
+from tests.rows import each_row
 from tests.studies.found import empty_result, full_result, small_result
 
 TOP = [
@@ -71,7 +71,7 @@ def test_a_cell_has_mean_deviation_interval_and_every_value():
     assert found["table"]["rows"][0]["paper"]["acc"] == {"missing": "not available"}
 
 
-@each(
+@each_row(
     ("accuracy", "verdict"),
     [
         ({("bntt", 0): 0.90, ("bntt", 1): 0.901}, "holds"),
@@ -93,7 +93,7 @@ def test_a_number_that_is_not_finite_is_none(wrong):
 
 
 @pytest.mark.slow
-@each("name", study_names())
+@each_row("name", study_names())
 def test_every_study_gives_a_result_with_numbers_and_without(name, tmp_path):
     for setting in ("small", "paper"):
         values = as_json(full_result(name, setting))

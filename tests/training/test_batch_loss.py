@@ -7,7 +7,7 @@ from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.training import Method
 from bntt.training.objective import BatchLoss, cross_entropy, temporal_efficient
-from tests.rows import rows
+from tests.rows import each_row
 
 X, LABELS, INDEX = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(5), torch.arange(5)
 
@@ -17,7 +17,7 @@ def model(steps=3, **options):
     return SpikingClassifier(PoissonEncoder(steps), net)
 
 
-@rows("soft", [False, True])
+@each_row("soft", [False, True])
 def test_the_cross_entropy_after_so_many_steps(soft):
     of = BatchLoss(made := model(), Method(label_smoothing=0.1), seed=4)
     labels = torch.eye(5) if soft else LABELS
@@ -35,7 +35,7 @@ def test_temporal_efficient_of_every_step():
     assert int(right) == int((each[-1].argmax(1) == LABELS).sum())
 
 
-@rows(
+@each_row(
     ("made", "method", "expected"),
     [
         (model(), Method(), True),

@@ -5,7 +5,7 @@ import torch
 
 from bntt.training.processes import NEEDED, LaunchError, Processes, joined_processes
 from tests.kernels import needs_kernels
-from tests.rows import rows
+from tests.rows import each_row
 from tests.training import shared_work
 from tests.training.launched import ended, started
 
@@ -39,7 +39,7 @@ def assert_same(alone, many):
                 assert ours == pytest.approx(theirs, abs=1e-10)
 
 
-@rows("norm", ["bntt", "tebn"])
+@each_row("norm", ["bntt", "tebn"])
 def test_two_processes_train_the_network_of_one(norm, alone, two):
     assert_same(alone[f"norm {norm}"], [one[f"norm {norm}"] for one in two])
 

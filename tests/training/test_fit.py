@@ -11,7 +11,7 @@ from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.training import EpochRecord, Method, NonFiniteError, StepRecord, updates
-from tests.rows import rows
+from tests.rows import each_row
 
 CONSTANT = Method(schedule="constant")
 
@@ -100,7 +100,7 @@ def test_a_plain_loader_of_pairs_works():
     assert len(records) == 8
 
 
-@rows("convert", [lambda y: y.int(), lambda y: y.tolist(), lambda y: y.numpy().astype("u1")])
+@each_row("convert", [lambda y: y.int(), lambda y: y.tolist(), lambda y: y.numpy().astype("u1")])
 def test_labels_of_any_integers_train_alike(convert):
     class Pairs:
         epoch = 0  # a counter of its own, no method
@@ -186,7 +186,7 @@ def partial(model):
     return torch.optim.SGD([p for name, p in model.named_parameters() if name.endswith("gamma")], lr=0.1)
 
 
-@rows("clip_norm", [0.0, 1e-3])
+@each_row("clip_norm", [0.0, 1e-3])
 def test_an_optimizer_of_some_parameters_steps_by_their_gradients_alone(clip_norm):
     """What is frozen has the same gradients, added up over no updates, and no part in the norm."""
     method = Method(schedule="constant", clip_norm=clip_norm)
@@ -262,7 +262,7 @@ def test_no_batches():
         list(updates(build(), [], epochs=1))
 
 
-@rows("label", [-100, 3, 255])
+@each_row("label", [-100, 3, 255])
 def test_labels_outside_the_classes(label):
     images = torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="labels must be from 0 to 2"):

@@ -8,7 +8,7 @@ from bntt.models import mlp
 from bntt.nn import NORMS, SequenceEncoder, SpikingClassifier
 from bntt.training import Method, updates
 from tests.kernels import choose
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def bars() -> ImageSet:
@@ -35,7 +35,7 @@ def trained(order, norm, backend="auto"):
     return model, SampleLoader(held_out, 60)
 
 
-@rows("backend", ["auto", "reference"])
+@each_row("backend", ["auto", "reference"])
 def test_the_order_in_time_is_learned(backend):
     """Above chance on what was held out, and the images upside down are the other class."""
     model, held_out = trained("rows", "bntt", backend)
@@ -44,7 +44,7 @@ def test_the_order_in_time_is_learned(backend):
     assert evaluate(model, [(batch.inputs.flip(1), batch.labels)], draws=1).accuracy.mean < 0.1
 
 
-@rows("norm", NORMS)
+@each_row("norm", NORMS)
 def test_every_norm_learns_pixel_by_pixel(norm):
     model, held_out = trained("pixels", norm)
     assert evaluate(model, held_out, draws=1).accuracy.mean > 0.7

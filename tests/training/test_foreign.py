@@ -7,7 +7,7 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.models import mlp, resnet20, vgg6, vgg9, vgg11
 from bntt.training.foreign import LAYOUTS, as_ours, read_foreign
 from tests.foreign import VGG6, VGG9, Delayed, Loop, make_even, released, snntorch, spikingjelly
-from tests.rows import rows
+from tests.rows import each_row
 
 STATES = {"released": lambda loop: released(loop)["state_dict"], "spikingjelly": spikingjelly, "snntorch": snntorch}
 
@@ -24,7 +24,7 @@ def spikes(shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).lt(0.4).double()
 
 
-@rows("layout", LAYOUTS)
+@each_row("layout", LAYOUTS)
 def test_logits_are_those_of_the_other_network(layout):
     """In float64, where no tie of rounding flips a spike; ε is each layout's own."""
     loop = loop_of(eps=LAYOUTS[layout])
@@ -38,7 +38,7 @@ def test_logits_are_those_of_the_other_network(layout):
     assert (theirs - ours).abs().max() < 1e-13
 
 
-@rows(("build", "plan", "steps"), [(vgg9, VGG9, 2)])
+@each_row(("build", "plan", "steps"), [(vgg9, VGG9, 2)])
 def test_the_papers_network_in_full_size(build, plan, steps):
     loop = Loop(plan, steps).randomize(2)
     foreign, net = read_foreign(loop.state_dict()), build(num_steps=steps)
@@ -134,14 +134,14 @@ WRONG = {
 }
 
 
-@rows("what", WRONG)
+@each_row("what", WRONG)
 def test_what_does_not_fit_is_named(what):
     change, message = WRONG[what]
     with pytest.raises(CheckpointError, match=message):
         as_ours(read_foreign(changed(loop_of().state_dict(), change), "released"), small())
 
 
-@rows(
+@each_row(
     ("change", "message"),
     [
         (lambda s: s["lifs.1.beta"].fill_(0.9), "neurons have different leaks"),

@@ -10,7 +10,7 @@ from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
 from bntt.training import EpochRecord, Method, Session, StepRecord, updates
 from bntt.training.schedule import check_stages, hold_from, steps_in
 from tests.kernels import choose
-from tests.rows import rows
+from tests.rows import each_row
 
 T = 4
 GROW = Method(lr=0.05, grow=((1, 1), (3, 2)))
@@ -65,7 +65,7 @@ def test_new_steps_begin_as_the_last_one_with_its_momentum(norm, how, batches):
         assert torch.equal(table[:2], before[key][:2])
 
 
-@rows("norm", NORMS)
+@each_row("norm", NORMS)
 def test_an_epoch_of_few_steps_trains_on_these_alone(norm, batches):
     """As a training whose samples end there; later rows see decay and no gradient, and no statistics."""
     grown, short = built(norm), built(norm)
@@ -119,7 +119,7 @@ def test_the_average_grows_too(batches):
     assert (row[3] != 1).all()
 
 
-@rows(
+@each_row(
     ("stages", "message"),
     [
         (((4, 1),), r"grow = \[\[4, 1\]\] must take fewer steps than the network's 4"),
@@ -133,7 +133,7 @@ def test_stages_that_leave_nothing(stages, message, batches):
         check_stages(stages, 3, T)
 
 
-@rows("stages", [((2, 1), (2, 1)), ((3, 1), (2, 1)), ((0, 1),), ((2, 0),), ((2,),)])
+@each_row("stages", [((2, 1), (2, 1)), ((3, 1), (2, 1)), ((0, 1),), ((2, 0),), ((2,),)])
 def test_stages_are_pairs_with_ever_more_steps(stages):
     with pytest.raises(
         ValueError, match=r"grow must (have ever more steps|be a list of lists of 2 whole numbers from 1)"

@@ -5,10 +5,12 @@ import torch
 
 from bntt.models import mlp
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite, check_state
-from tests.rows import rows
+from tests.rows import each_row
 
 
-@rows("site", ["parameter blocks.fc1.norm.gamma", "buffer blocks.fc1.norm.running_var", "gradient of readout", "loss"])
+@each_row(
+    "site", ["parameter blocks.fc1.norm.gamma", "buffer blocks.fc1.norm.running_var", "gradient of readout", "loss"]
+)
 def test_the_site_is_named(site):
     net = mlp(in_features=3, hidden=(4,), num_classes=2, num_steps=2)
     loss = net(torch.ones(2, 3, 3)).sum()

@@ -6,7 +6,7 @@ import torch
 
 from bntt.training import cross_entropy, temporal_efficient
 from tests import reference
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def test_loss_and_its_gradient(rng):
@@ -21,7 +21,7 @@ def test_loss_and_its_gradient(rng):
     assert np.abs(logits.grad.numpy() - (softmax - np.eye(5)[labels.numpy()]) / 6).max() < 1e-14
 
 
-@rows("labels", [torch.eye(4)[:, :3].long(), torch.tensor([0.0, 1.0, 2.0, 0.0]), torch.tensor([0, 1, 2])])
+@each_row("labels", [torch.eye(4)[:, :3].long(), torch.tensor([0.0, 1.0, 2.0, 0.0]), torch.tensor([0, 1, 2])])
 def test_labels_must_be_one_integer_a_row(labels):
     with pytest.raises(ValueError, match="labels must be 4 integers"):
         cross_entropy(torch.zeros(4, 3), labels)
@@ -38,7 +38,7 @@ def test_smoothed_and_shared_labels_by_hand(rng):
     assert cross_entropy(logits, shares).item() == pytest.approx(-(shares.numpy() * log).sum(1).mean(), abs=1e-12)
 
 
-@rows("shares", [[[0.5, 0.6, 0.0]], [[1.2, -0.2, 0.0]], [[float("nan"), 0.5, 0.5]]])
+@each_row("shares", [[[0.5, 0.6, 0.0]], [[1.2, -0.2, 0.0]], [[float("nan"), 0.5, 0.5]]])
 def test_shares_must_add_up(shares):
     with pytest.raises(ValueError, match="add up to 1"):
         cross_entropy(torch.zeros(1, 3), torch.tensor(shares))

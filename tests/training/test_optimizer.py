@@ -6,7 +6,7 @@ import torch
 from bntt.models import mlp, vgg6
 from bntt.training import Method, optimizer_of
 from bntt.training.optimizer import optimizer_state, restored_state
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def net(**options):
@@ -26,7 +26,7 @@ def test_by_default_everything_decays_alike_gamma_too():
     assert "blocks.conv1.norm.gamma" in found
 
 
-@rows("norm", ["bntt", "tebn", "layer"])
+@each_row("norm", ["bntt", "tebn", "layer"])
 def test_what_a_norm_learns_has_a_decay_of_its_own(norm):
     found = decays(net(norm=norm), Method(weight_decay=0.1, gamma_decay=0.2))
     assert {name: decay for name, decay in found.items() if ".norm." not in name} == {
@@ -43,7 +43,7 @@ def test_leaks_never_decay():
     assert [decay for name, decay in found.items() if "leak" in name] == [0.0]
 
 
-@rows(
+@each_row(
     ("method", "make"),
     [
         (Method(), lambda p: torch.optim.SGD(p, lr=0.3, momentum=0.9, weight_decay=5e-4)),
@@ -65,7 +65,7 @@ def test_updates_are_pytorchs(method, make):
     assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
 
 
-@rows("name", ["sgd", "adam", "adamw"])
+@each_row("name", ["sgd", "adam", "adamw"])
 def test_a_state_goes_out_and_comes_back(name):
     method = Method(optimizer=name, lr=0.01, amsgrad=name == "adamw")
     model, other = net(seed=1), net(seed=2)

@@ -7,7 +7,7 @@ from torch import nn
 from bntt.data import SampleLoader
 from bntt.training import Method, Session, updates
 from bntt.training.processes import Processes
-from tests.rows import rows
+from tests.rows import each_row
 from tests.training.test_fit import build, data
 
 
@@ -45,7 +45,7 @@ def test_numbers_are_those_of_all():
     assert record.loss == pytest.approx(alone.loss)
 
 
-@rows("share", [(0, 1), (1, 2)])
+@each_row("share", [(0, 1), (1, 2)])
 def test_a_loader_that_does_not_share_is_refused(share):
     loader = SampleLoader(data(), 10, share=share)
     with pytest.raises(ValueError, match=r"process 0 of 2 needs a loader of its part of every batch"):

@@ -7,7 +7,7 @@ from bntt.models import mlp
 from bntt.nn import NORMS, FrameEncoder, Measure, SpikingClassifier, TemporalNorm, hold_statistics, retime
 from bntt.training import recalibrate
 from tests.kernels import choose
-from tests.rows import rows
+from tests.rows import each_row
 
 T = 4
 WITH = [name for name in NORMS if name not in ("layer", "none")]
@@ -23,7 +23,7 @@ def batches(rng, sizes=(4, 5, 6)):
     return [(torch.randn(size, T, 3, generator=rng), torch.zeros(size, dtype=torch.int64)) for size in sizes]
 
 
-@rows("backend", ["auto", "reference"])
+@each_row("backend", ["auto", "reference"])
 def test_bntt_by_hand(backend, rng):
     """The first layer's current is a product: means of the batches' means and unbiased variances, by step."""
     model, given = built("bntt", backend), batches(rng)
@@ -37,7 +37,7 @@ def test_bntt_by_hand(backend, rng):
     assert torch.allclose(norm.running_var, var, atol=1e-5)
 
 
-@rows(("norm", "pooled"), [("bn", False), ("bn-pooled", True), ("tdbn", True)])
+@each_row(("norm", "pooled"), [("bn", False), ("bn-pooled", True), ("tdbn", True)])
 def test_shared_statistics_by_hand(norm, pooled, rng):
     """One row: over all steps and batches; where a norm pools over time, of all steps of a batch together."""
     model, given = built(norm), batches(rng, (4, 4))
@@ -53,7 +53,7 @@ def test_shared_statistics_by_hand(norm, pooled, rng):
     assert torch.allclose(found.running_var[0], torch.stack([var for _, var in rows]).mean(0), rtol=1e-4)
 
 
-@rows("norm", WITH)
+@each_row("norm", WITH)
 def test_deeper_layers_see_the_batch_as_in_training(norm, rng):
     """One batch: fc2's statistics are the moments that a training pass without dropout has, and no old ones count."""
     model, (given,) = built(norm), batches(rng, (8,))
@@ -78,7 +78,7 @@ def test_deeper_layers_see_the_batch_as_in_training(norm, rng):
     assert torch.allclose(norm2.running_var, var, atol=1e-5)
 
 
-@rows("norm", WITH)
+@each_row("norm", WITH)
 def test_fused_and_plain_agree_and_nothing_else_changes(norm, rng):
     given = batches(rng)
     fused, plain = built(norm).eval(), built(norm, "reference").eval()

@@ -7,7 +7,7 @@ import torch
 
 from bntt.training import Method, drops_reached
 from bntt.training.schedule import Rates
-from tests.rows import rows
+from tests.rows import each_row
 from tests.training import warmup_table
 
 
@@ -40,7 +40,7 @@ def test_cosine_is_pytorchs():
     assert ours(Method(schedule="cosine"), 4, 6) == pytest.approx(by_epoch)
 
 
-@rows(("epochs", "updates"), [(4, 6), (1, 7), (2, 1), (10, 10)])
+@each_row(("epochs", "updates"), [(4, 6), (1, 7), (2, 1), (10, 10)])
 def test_one_cycle_is_pytorchs(epochs, updates):
     count, method = epochs * updates, Method(schedule="one-cycle")
     expected = theirs(lambda o: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=0.3, total_steps=count), count)
@@ -58,12 +58,12 @@ def test_step_is_pytorchs_by_epoch_and_by_update():
     assert ours(Method(**drops, lr_every="step"), 2, 5) == pytest.approx([rate for rate, _ in by_step])
 
 
-@rows("case", warmup_table.CASES)
+@each_row("case", warmup_table.CASES)
 def test_every_schedule_with_a_warm_up_is_pytorchs_update_by_update(case):
     assert warmup_table.ours(*case) == pytest.approx(warmup_table.theirs(*case), rel=1e-9, abs=1e-12)
 
 
-@rows("every", ["epoch", "step"])
+@each_row("every", ["epoch", "step"])
 def test_warm_up_rises_in_a_straight_line_and_the_cosine_takes_the_rest(every):
     got = ours(Method(lr=1.0, schedule="cosine", warmup=1.5, lr_every=every), 3, 4)
     left = [u - u % 4 if every == "epoch" else u for u in range(6, 12)]
@@ -87,7 +87,7 @@ def test_apply_sets_rates_and_momentum_of_every_group():
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-4, 2e-4])
 
 
-@rows(
+@each_row(
     ("epochs", "milestones"),
     [(90, [45, 63, 81]), (170, [85, 119, 153]), (180, [90, 126, 162]), (120, [60, 84, 108]), (1, [])],
 )
@@ -96,6 +96,6 @@ def test_drops_come_at_whole_epochs(epochs, milestones):
     assert [epoch for epoch in range(1, epochs) if reached[epoch] > reached[epoch - 1]] == milestones
 
 
-@rows(("epochs", "reached"), [(1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (4, [0, 0, 2, 3])])
+@each_row(("epochs", "reached"), [(1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (4, [0, 0, 2, 3])])
 def test_short_schedules_begin_with_the_first_rate(epochs, reached):
     assert [drops_reached(e, epochs) for e in range(epochs)] == reached

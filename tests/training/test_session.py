@@ -10,7 +10,7 @@ from bntt.data import SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier, hold_statistics
 from bntt.training import EpochRecord, Method, NonFiniteError, Session, StepRecord, cross_entropy
-from tests.rows import rows
+from tests.rows import each_row
 from tests.training.test_fit import build, data
 
 METHODS = {
@@ -44,7 +44,7 @@ def same(one, other):
     assert all(torch.equal(value, other[0][name]) for name, value in one[0].items())
 
 
-@rows("method", METHODS.values())
+@each_row("method", METHODS.values())
 def test_taken_up_after_any_record_it_goes_on_with_the_same_bits(method):
     """Every place: in an epoch, at its end before its record is used, between two epochs."""
     whole, states = session(method), []

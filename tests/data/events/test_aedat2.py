@@ -5,8 +5,8 @@ import pytest
 
 from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import DAVIS240, DAVIS346, DVS128, header_length, read_aedat2, unwrapped
-from tests.pairs import pairs
-from tests.rows import rows
+from tests.grids import all_pairs
+from tests.rows import each_row
 
 HEADER = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n# Timestamps tick is 1 us\r\n"
 
@@ -32,12 +32,12 @@ DVS128_WORDS = {
 }
 
 
-@rows(("words", "expected"), DVS128_WORDS.items())
+@each_row(("words", "expected"), DVS128_WORDS.items())
 def test_each_field_of_the_dvs128(words, expected, tmp_path):
     assert columns(read_aedat2(write(tmp_path, words), orientation="raw")) == [list(expected)]
 
 
-@rows(("words", "raw"), DVS128_WORDS.items())
+@each_row(("words", "raw"), DVS128_WORDS.items())
 def test_the_common_orientation_turns_the_dvs128(words, raw, tmp_path):
     t, x, y, p = raw
     events = read_aedat2(write(tmp_path, words))
@@ -45,8 +45,8 @@ def test_the_common_orientation_turns_the_dvs128(words, raw, tmp_path):
     assert (events.height, events.width, events.x.dtype) == (128, 128, np.uint16)
 
 
-@rows("orientation", ["common", "raw"])
-@rows(
+@each_row("orientation", ["common", "raw"])
+@each_row(
     ("words", "expected"),
     [
         ("00000000 00000007", (7, 0, 0, 0)),
@@ -80,7 +80,7 @@ def test_the_place_of_a_fault_counts_what_was_left_out(tmp_path):
         read_aedat2(write(tmp_path, words), DAVIS240)
 
 
-@rows(
+@each_row(
     ("clock", "expected"),
     [
         ([], []),
@@ -121,13 +121,13 @@ def test_events_of_one_time_stay_as_they_come(tmp_path):
     assert events.x.tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
 
 
-@rows("option", [{"orientation": "upright"}, {"falling": "drop"}])
+@each_row("option", [{"orientation": "upright"}, {"falling": "drop"}])
 def test_choices_that_there_are_not(option, tmp_path):
     with pytest.raises(ValueError, match="choose out of"):
         read_aedat2(write(tmp_path, "00000000 00000000"), **option)
 
 
-@rows(
+@each_row(
     "header",
     [
         b"#!AER-DAT2.0\r\n",
@@ -138,7 +138,7 @@ def test_choices_that_there_are_not(option, tmp_path):
         HEADER + b"#End Of ASCII Header\r\n",
     ],
 )
-@rows("first", ["23000000 00000007", "23400000 00000a07", "23142000 0a00000a", "230a0000 00000000"])
+@each_row("first", ["23000000 00000007", "23400000 00000a07", "23142000 0a00000a", "230a0000 00000000"])
 def test_events_that_begin_like_a_header_line(header, first, tmp_path):
     path = write(tmp_path, first, header)
     assert header_length(path, path.read_bytes()) == len(header)
@@ -159,9 +159,9 @@ LINES = {
 """Events whose first bytes are those of a header's line, some of them up to its end."""
 
 
-@rows("behind", [0, 1, 3])
-@rows("header", [b"#!AER-DAT2.0\r\n", b"#!AER-DAT2.0\n", HEADER, HEADER + b"#\r\n", HEADER + b"# 6\r\n# 45678\r\n"])
-@rows("lines", LINES)
+@each_row("behind", [0, 1, 3])
+@each_row("header", [b"#!AER-DAT2.0\r\n", b"#!AER-DAT2.0\n", HEADER, HEADER + b"#\r\n", HEADER + b"# 6\r\n# 45678\r\n"])
+@each_row("lines", LINES)
 def test_no_event_is_lost_that_looks_like_a_header_line(lines, header, behind, tmp_path):
     """Whatever the header's length, with events behind it or none: all there are, at their times."""
     events = [event[-8:] for event in LINES[lines]]
@@ -177,9 +177,9 @@ def test_no_event_is_lost_that_looks_like_a_header_line(lines, header, behind, t
         assert {*found.t.tolist()} <= {int.from_bytes(event[4:], "big") for event in events}
 
 
-@rows(
+@each_row(
     ("layout", "first", "ending"),
-    pairs([DVS128, DAVIS240, DAVIS346], [7, 1 << 29, 0x20202020, (1 << 32) - 9], [b"\n", b"\r\n"]),
+    all_pairs([DVS128, DAVIS240, DAVIS346], [7, 1 << 29, 0x20202020, (1 << 32) - 9], [b"\n", b"\r\n"]),
 )
 def test_a_header_line_is_no_event(ending, first, layout, tmp_path):
     """Lines of every length, so that each is a whole number of events once, in words that addresses of a DAVIS fit."""

@@ -5,7 +5,7 @@ import pytest
 
 from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated, read_aedat2
 from bntt.data.events.recording import Events
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def events(t, x, y, p, size=128):
@@ -38,7 +38,7 @@ def test_an_event_of_any_address_ends_no_header(tmp_path):
         assert read_aedat2(path).x.tolist() == [x]
 
 
-@rows(
+@each_row(
     ("made", "notes", "message"),
     [
         (events([1], [3], [5], [1], 34), [], "a DVS128 has 128 rows and columns, got 34 and 34"),

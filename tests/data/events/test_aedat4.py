@@ -10,7 +10,7 @@ import pytest
 from bntt.data.errors import DataError
 from bntt.data.events.aedat4 import read_aedat4
 from tests.data.events.aedat4_files import VERSION, container, description, packet
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def read(tmp_path, content):
@@ -28,7 +28,7 @@ def test_without_the_package(monkeypatch, tmp_path):
 HEAD = len(container())
 
 
-@rows(
+@each_row(
     ("content", "message"),
     [
         (b"", "begins with '', an AEDAT 4 file with '#!AER-DAT4.0'"),
@@ -60,7 +60,7 @@ def test_a_description_that_is_none(tmp_path):
         read(tmp_path, container(text=b"<dv>"))
 
 
-@rows(("count", "message"), [(2, "has 2 streams of events, expected one"), (1, "there is no event")])
+@each_row(("count", "message"), [(2, "has 2 streams of events, expected one"), (1, "there is no event")])
 def test_streams_of_events(count, message, tmp_path):
     pytest.importorskip("aedat")
     with pytest.raises(DataError, match=message):
@@ -70,7 +70,7 @@ def test_streams_of_events(count, message, tmp_path):
 EVENTS = [(1, 0, 2, 1), (2, 3, 0, 0), (5, 1, 1, 1)]
 
 
-@rows("lz4", [False, True])
+@each_row("lz4", [False, True])
 def test_events_of_a_file_made_by_hand(lz4, tmp_path):
     pytest.importorskip("aedat")
     packets = packet(EVENTS[:2], lz4=lz4) + packet(EVENTS[2:], lz4=lz4)
@@ -79,7 +79,7 @@ def test_events_of_a_file_made_by_hand(lz4, tmp_path):
     assert (found.height, found.width) == (3, 4)
 
 
-@rows(
+@each_row(
     ("events", "message"),
     [
         ([(1, 4, 0, 1)], "event 0: expected x from 0 to 3, got 4"),

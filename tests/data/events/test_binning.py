@@ -7,7 +7,7 @@ import torch
 from bntt.data.events import binning
 from bntt.data.events.binning import Binning, count_edges, time_edges, to_frames
 from bntt.data.events.recording import Events
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def some(count=5000, height=34, width=40, span=100_000, seed=0):
@@ -30,9 +30,9 @@ def by_hand(events, chosen):
     return torch.from_numpy(counts)
 
 
-@rows("table", [1 << 20, 0])
-@rows("by", ["time", "count"])
-@rows("shape", [(20, 34, 40), (7, 17, 11), (1, 1, 1), (3, 33, 39)])
+@each_row("table", [1 << 20, 0])
+@each_row("by", ["time", "count"])
+@each_row("shape", [(20, 34, 40), (7, 17, 11), (1, 1, 1), (3, 33, 39)])
 def test_the_frames_are_those_of_the_loop(shape, by, table, monkeypatch):
     monkeypatch.setattr(binning, "LARGEST_TABLE", table)
     events, chosen = some(1500), Binning(*shape, by=by)
@@ -44,7 +44,7 @@ def test_the_frames_are_those_of_the_loop(shape, by, table, monkeypatch):
     assert (frames.saturated, binary.saturated) == (0, 0)
 
 
-@rows(("height", "width"), [(42, 42), (48, 48), (128, 128)])
+@each_row(("height", "width"), [(42, 42), (48, 48), (128, 128)])
 def test_the_sizes_of_dvs_cifar10_keep_every_event(height, width):
     events = some(3000, 128, 128)
     counts = to_frames(events, Binning(20, height, width)).counts
@@ -85,7 +85,7 @@ def same_cell(count):
     return Events(np.arange(count), *(np.zeros(count, np.int64) for _ in range(3)), 2, 2)
 
 
-@rows(("count", "kind"), [(255, torch.uint8), (256, torch.uint16), (65_535, torch.uint16)])
+@each_row(("count", "kind"), [(255, torch.uint8), (256, torch.uint16), (65_535, torch.uint16)])
 def test_a_full_cell_widens(count, kind):
     frames = to_frames(same_cell(count), Binning(1, 2, 2))
     assert (frames.counts.dtype, int(frames.counts.long()[0, 0, 0, 0]), frames.saturated) == (kind, count, 0)

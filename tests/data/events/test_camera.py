@@ -10,7 +10,7 @@ from bntt.data import fashion_mnist_bundled
 from bntt.data.events.aedat2 import aedat2_bytes, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import Camera, _crossings, _enlarged, _loop, simulate
-from tests.rows import rows
+from tests.rows import each_row
 
 QUIET = Camera(noise=0.0, mismatch=0.0)
 
@@ -104,7 +104,7 @@ def test_a_gray_picture_gives_noise_alone_and_as_much_as_asked_for():
     assert events.t.max() > 570_000
 
 
-@rows("number", range(3))
+@each_row("number", range(3))
 def test_no_recording_has_more_than_the_most(number):
     noise = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
     events, threshold = simulate(noise, index=number)

@@ -5,7 +5,7 @@ import torch
 
 from bntt.data import FrameSet, ImageSet, SampleLoader
 from bntt.data.augment import EVENT_AUGMENTATIONS, flip_frames, random_flip, shift_frames
-from tests.rows import rows
+from tests.rows import each_row
 
 INDEX = torch.arange(40)
 
@@ -18,8 +18,8 @@ def frames(rng):
     return frames
 
 
-@rows("kind", [torch.uint8, torch.float32])
-@rows("change", EVENT_AUGMENTATIONS.values())
+@each_row("kind", [torch.uint8, torch.float32])
+@each_row("change", EVENT_AUGMENTATIONS.values())
 def test_counts_are_kept_step_by_step(change, kind, frames):
     changed = change(frames.to(kind), seed=3, draw=1, index=INDEX)
     assert (changed.dtype, changed.shape) == (kind, frames.shape)
@@ -59,7 +59,7 @@ def test_what_leaves_the_frame_is_lost():
     assert sorted(set(shifted.flatten(1).sum(1).tolist())) == [4, 6, 9]
 
 
-@rows("change", EVENT_AUGMENTATIONS.values())
+@each_row("change", EVENT_AUGMENTATIONS.values())
 def test_a_change_follows_recording_and_draw_not_the_batch(change, frames):
     whole = change(frames, seed=3, draw=1, index=INDEX)
     part = change(frames[[7, 2]], seed=3, draw=1, index=torch.tensor([7, 2]))

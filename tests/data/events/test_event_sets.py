@@ -12,7 +12,7 @@ from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.event_sets import Framing
 from bntt.data.events.formats import read_event_archive
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 SMALL = Framing(Binning(4, 16, 16))
 OWN = Framing(Binning(4, 16, 16), "aedat2")
@@ -113,7 +113,7 @@ def test_another_place_and_other_files_are_noticed(tmp_path):
             open_samples("dvs-cifar10", SMALL, place)
 
 
-@rows(
+@each_row(
     ("name", "way", "message"),
     [
         ("events", SMALL, "the format of events is one of aedat2, .*: it must be named"),

@@ -17,7 +17,7 @@ from bntt.data.events.event_split import (
     write_split,
 )
 from bntt.data.events.recording import Events
-from tests.rows import rows
+from tests.rows import each_row
 
 CIFAR10_DVS = [f"{label}/cifar10_{label}_{number}" for label in ("airplane", "truck") for number in range(1000)]
 
@@ -43,13 +43,13 @@ def test_order_and_other_classes_do_not_matter():
     assert alone.test == tuple(name for name in split.test if name.startswith("airplane/"))
 
 
-@rows(("count", "share", "tests"), [(2, 0.1, 1), (2, 0.9, 1), (14, 0.1, 1), (16, 0.1, 2), (3, 0.99, 2)])
+@each_row(("count", "share", "tests"), [(2, 0.1, 1), (2, 0.9, 1), (14, 0.1, 1), (16, 0.1, 2), (3, 0.99, 2)])
 def test_both_parts_have_some_of_every_class(count, share, tests):
     split = split_recordings([f"{c}/{i}" for c in "abc" for i in range(count)], share)
     assert [sum(name[0] == c for name in split.test) for c in "abc"] == [tests] * 3
 
 
-@rows(
+@each_row(
     ("names", "message"),
     [
         (["a/1", "a/2", "b/1"], "class b has 1 recording: training and test need"),
@@ -61,7 +61,7 @@ def test_recordings_that_cannot_be_split(names, message):
         split_recordings(names)
 
 
-@rows("share", [0, 1, -0.1, float("nan")])
+@each_row("share", [0, 1, -0.1, float("nan")])
 def test_a_share_is_between_0_and_1(share):
     with pytest.raises(ValueError, match="test_share must be between 0 and 1"):
         split_recordings(["a/1", "a/2"], share)
@@ -80,7 +80,7 @@ def test_a_split_is_read_as_it_was_written(tmp_path):
     assert read_split(tmp_path / "split.json") == split
 
 
-@rows("text", [None, "", "[]", "{}", '{"train": 3}'])
+@each_row("text", [None, "", "[]", "{}", '{"train": 3}'])
 def test_a_split_that_cannot_be_read(text, tmp_path):
     if text is not None:
         (tmp_path / "split.json").write_text(text)

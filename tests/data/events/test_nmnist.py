@@ -7,7 +7,7 @@ import pytest
 
 from bntt.data.errors import DataError
 from bntt.data.events.formats import read_nmnist
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def read(tmp_path, content, **sensor):
@@ -17,7 +17,7 @@ def read(tmp_path, content, **sensor):
     return [list(row) for row in zip(*(getattr(events, n).tolist() for n in "txyp"), strict=True)], events.left_out
 
 
-@rows(
+@each_row(
     ("record", "expected"),
     [
         ("00 00 00 00 00", (0, 0, 0, 0)),

@@ -8,13 +8,13 @@ import pytest
 from bntt.data.errors import DataError
 from bntt.data.events import formats as event_archive
 from bntt.data.events.formats import read_event_archive
-from tests.rows import rows
+from tests.rows import each_row
 
 GOOD = {"t": [3, 3, 8], "x": [0, 3, 1], "y": [2, 0, 1], "p": [0, 1, 1]}
 
 
-@rows("save", [np.savez, np.savez_compressed])
-@rows("kind", ["<i8", ">i8", "<u8", ">u2", "i1", "u1"])
+@each_row("save", [np.savez, np.savez_compressed])
+@each_row("kind", ["<i8", ">i8", "<u8", ">u2", "i1", "u1"])
 def test_values_of_any_integer_type(kind, save, tmp_path):
     path = tmp_path / "one.npz"
     save(path, **{name: np.array(values, kind) for name, values in GOOD.items()}, other=np.zeros(3))

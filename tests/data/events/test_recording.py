@@ -7,7 +7,7 @@ import pytest
 
 from bntt.data.errors import DataError
 from bntt.data.events.recording import EventFault, Events, beginning, bytes_of, recorded
-from tests.rows import rows
+from tests.rows import each_row
 
 GOOD = {"t": [3, 3, 8, 9], "x": [0, 3, 1, 2], "y": [2, 0, 1, 1], "p": [0, 1, 1, 0]}
 
@@ -29,7 +29,7 @@ def test_a_part_is_a_view():
     assert all(np.shares_memory(getattr(part, name), getattr(events, name)) for name in "txyp")
 
 
-@rows(
+@each_row(
     ("changes", "event", "message"),
     [
         ({"t": [3, 3, 8, 7]}, 3, "time falls from 8 to 7"),

@@ -8,7 +8,7 @@ from torchvision.transforms import RandomErasing
 
 from bntt.data.augment import AUGMENTATIONS, cutout, random_crop, random_erasing, random_flip
 from tests import reference
-from tests.rows import rows
+from tests.rows import each_row
 
 N = 200
 
@@ -52,7 +52,7 @@ def number(seed, purpose, draw, index, *counters):
     return (key >> 40) / 2**24
 
 
-@rows("shape", [(3, 8, 8), (1, 9, 6), (2, 4, 11)])
+@each_row("shape", [(3, 8, 8), (1, 9, 6), (2, 4, 11)])
 def test_cutout_is_a_square_of_the_images_own_mean(shape, rng):
     """DeVries & Taylor 2017, written out: a centre among all pixels, half the shorter side, cut off at the border."""
     channels, height, width = shape
@@ -102,7 +102,7 @@ def rectangle(index, height, width, seed=5, draw=1):
     return int(down * (height - tall + 1)), int(right * (width - wide + 1)), tall, wide
 
 
-@rows("shape", [(3, 12, 12), (1, 5, 20)])
+@each_row("shape", [(3, 12, 12), (1, 5, 20)])
 def test_erasing_is_a_rectangle_of_random_pixels(shape):
     channels, height, width = shape
     images = torch.full((80, *shape), 2.0)

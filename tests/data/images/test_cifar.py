@@ -10,7 +10,7 @@ import torch
 from bntt.data.errors import DataError
 from bntt.data.images.cifar import CIFAR10, CIFAR100, read_cifar
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def test_a_record_is_label_red_green_blue(tmp_path):
@@ -35,7 +35,7 @@ def test_the_real_layouts():
     assert (CIFAR10.labels, CIFAR100.labels, CIFAR10.records) == (1, 2, 10_000)
 
 
-@rows("keep", [0, 100, -1])
+@each_row("keep", [0, 100, -1])
 def test_a_truncated_file(keep, tmp_path):
     folder = fakes.write_cifar(tmp_path)
     path = folder / "data_batch_3.bin"
@@ -73,7 +73,7 @@ def test_the_python_version_is_never_unpickled(tmp_path):
     assert not canary.exists()
 
 
-@rows("content", [b"", b"not a tar file", "half"])
+@each_row("content", [b"", b"not a tar file", "half"])
 def test_an_archive_that_is_not_whole(content, tmp_path):
     path = fakes.write_cifar_tar(tmp_path / "x.tar.gz")
     whole = path.read_bytes()

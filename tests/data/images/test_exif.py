@@ -9,10 +9,10 @@ from PIL import Image
 from bntt.data.images.image_file import ORIENTATION, decode, decode_as_seen, orientation_of
 from bntt.data.listing import ListedFile
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
-@rows("said", [0, 1, 9, 255, -1, "6", (6, 6), b"\6", None, 6.5])
+@each_row("said", [0, 1, 9, 255, -1, "6", (6, 6), b"\6", None, 6.5])
 def test_what_is_no_orientation_is_upright(said):
     image = Image.new("L", (3, 2))
     image.getexif()[ORIENTATION] = said
@@ -20,7 +20,7 @@ def test_what_is_no_orientation_is_upright(said):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-@rows("damage", [b"", b"Exif", b"Exif\0\0no TIFF", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+@each_row("damage", [b"", b"Exif", b"Exif\0\0no TIFF", b"Exif\0\0II*\0\xff\xff\xff\xff"])
 def test_damaged_exif_leaves_the_pixels_as_they_are(damage):
     pixels, file = fakes.pixels(5, 7, 3), io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=95, exif=damage)

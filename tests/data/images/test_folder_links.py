@@ -8,7 +8,7 @@ import torch
 from bntt.data.errors import DataError
 from bntt.data.images.image_folder import fingerprint, read_images
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def test_links_are_followed(tmp_path):
@@ -42,7 +42,7 @@ def class_to_nowhere(root):
     (root / "train" / "bird").symlink_to("/nowhere/bird")
 
 
-@rows(
+@each_row(
     ("change", "message"),
     [
         (loop, "cat/up is a link to .*train, a folder that it lies in"),

@@ -10,7 +10,7 @@ from bntt.data.errors import DataError
 from bntt.data.images import mnist
 from bntt.data.images.mnist import FASHION_CLASSES, find, read_idx, read_mnist
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def array():
     return fakes.pixels(3, 4, 5)
 
 
-@rows("packed", [True, False])
+@each_row("packed", [True, False])
 def test_values(array, packed, tmp_path):
     path = tmp_path / ("x.gz" if packed else "x")
     content = fakes.idx_bytes(array)
@@ -29,8 +29,8 @@ def test_values(array, packed, tmp_path):
 HUGE = bytes((0, 0, 8, 2)) + struct.pack(">2I", 2**31, 2**31)
 
 
-@rows("packed", [True, False])
-@rows(
+@each_row("packed", [True, False])
+@each_row(
     ("content", "dimensions", "message"),
     [
         (b"", 1, "begins with 00000801"),
@@ -48,7 +48,7 @@ def test_headers_that_lie(content, dimensions, message, packed, tmp_path):
         read_idx(path, dimensions)
 
 
-@rows(
+@each_row(
     "content",
     [b"", b"not gzip at all", gzip.compress(b"\0\0\x08\x01\0\0\0\x05abcde")[:-6]],
 )
@@ -71,7 +71,7 @@ def test_a_missing_file(tmp_path):
         find(tmp_path, "train-images-idx3-ubyte")
 
 
-@rows("packed", [True, False])
+@each_row("packed", [True, False])
 def test_sizes_of_nothing_or_of_too_much(packed, tmp_path, monkeypatch):
     path = tmp_path / ("x.gz" if packed else "x")
     put = gzip.compress if packed else bytes

@@ -14,7 +14,7 @@ from bntt.data.images.image_file import decode
 from bntt.data.images.image_folder import read_images
 from bntt.data.listing import ListedFile
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def test_pixels_and_classes(tmp_path):
@@ -30,7 +30,7 @@ def test_gray_images_have_one_channel(tmp_path):
     assert read_images(fakes.write_image_folder(tmp_path, channels=1)).train.images.shape == (8, 1, 8, 8)
 
 
-@rows("kind", ["PNG", "TIFF"])
+@each_row("kind", ["PNG", "TIFF"])
 def test_images_stand_upright(kind, tmp_path):
     """All images of a folder, whichever way their camera lay: one size, and the same pixels."""
     root, pixels = fakes.write_image_folder(tmp_path), fakes.pixels(8, 8, 3, seed=9)
@@ -53,7 +53,7 @@ def encoded(mode, kind="PNG", **options):
     return buffer.getvalue()
 
 
-@rows(
+@each_row(
     ("content", "message"),
     [
         (b"", "cannot be decoded"),
@@ -89,7 +89,7 @@ def test_more_pixels_than_are_read(monkeypatch):
         decode(ListedFile("x.png", lambda: encoded("L")))
 
 
-@rows(
+@each_row(
     ("change", "message"),
     [
         (lambda r: (r / "test").rename(r / "elsewhere"), "has no test or val folder or zip"),
@@ -184,7 +184,7 @@ def zipped(root, target):
 FORMS = {"folder": lambda root, target: root, "zip": zipped}
 
 
-@rows("form", FORMS)
+@each_row("form", FORMS)
 def test_every_file_of_a_class_counts_whatever_its_name_ends_in(form, tmp_path):
     root = fakes.write_image_folder(tmp_path / "root")
     pixels = fakes.pixels(8, 8, 3, seed=9)
@@ -209,8 +209,8 @@ def test_every_file_of_a_class_counts_whatever_its_name_ends_in(form, tmp_path):
         assert torch.equal(train.images[exact], torch.from_numpy(pixels).permute(2, 0, 1))
 
 
-@rows("form", FORMS)
-@rows(
+@each_row("form", FORMS)
+@each_row(
     ("name", "content", "message"),
     [
         ("train/cat/notes.txt", b"hello", r"notes.txt cannot be decoded \(no image of the formats .* move it away"),
@@ -230,14 +230,14 @@ def test_files_that_would_be_lost_are_named(form, name, content, message, tmp_pa
         read_images(FORMS[form](root, tmp_path / "zips"))
 
 
-@rows("form", FORMS)
+@each_row("form", FORMS)
 def test_what_is_no_image_may_lie_beside_the_classes(form, tmp_path):
     root = fakes.write_image_folder(tmp_path / "root")
     (root / "train" / "labels.csv").write_text("cat,dog")
     assert len(read_images(FORMS[form](root, tmp_path / "zips")).train) == 8
 
 
-@rows("form", FORMS)
+@each_row("form", FORMS)
 def test_an_empty_class_is_named(form, tmp_path):
     root = fakes.write_image_folder(tmp_path / "root")
     for part in ("train", "test"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.data import ImageSet
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def images(count, classes=3):
@@ -12,14 +12,14 @@ def images(count, classes=3):
     return ImageSet(pixels, torch.arange(count) % classes, tuple("abc"[:classes]))
 
 
-@rows("label", [-100, -1, 3, 255])
+@each_row("label", [-100, -1, 3, 255])
 def test_labels_outside_the_classes_are_refused(label):
     labels = torch.tensor([0, 1, label, 2])
     with pytest.raises(ValueError, match=f"label {label} of image 2 is outside 0-2"):
         ImageSet(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), labels, ("a", "b", "c"))
 
 
-@rows(
+@each_row(
     ("pixels", "labels", "message"),
     [
         (torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64), "uint8"),

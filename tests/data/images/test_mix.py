@@ -9,7 +9,7 @@ import torch
 
 from bntt.data.mix import MIXES, Pairs, cutmix, mixup, pair, soft_labels
 from tests import reference
-from tests.rows import rows
+from tests.rows import each_row
 
 N = 20_000
 ALPHAS = [0.1, 1.0, 8.0]
@@ -32,7 +32,7 @@ def key(seed, draw, index, *counters):
     return found
 
 
-@rows("alpha", [0.2, 1.0])
+@each_row("alpha", [0.2, 1.0])
 def test_pairs_are_those_of_the_counters(alpha):
     """The oracle's integers, and the polar form of a symmetric Beta as Devroye (1996) prints it."""
     index = torch.tensor([0, 5, 59_999, 2**40])
@@ -47,7 +47,7 @@ def test_pairs_are_those_of_the_counters(alpha):
         assert found.place[i].tolist() == [down, right]
 
 
-@rows("alpha", ALPHAS)
+@each_row("alpha", ALPHAS)
 def test_shares_are_beta(alpha):
     """Three moments within five standard errors: (2λ - 1)² is Beta(1/2, α)."""
     centred = 2 * many(alpha).share.double() - 1
@@ -57,7 +57,7 @@ def test_shares_are_beta(alpha):
     assert abs(centred.pow(4).mean() - moments[2]) < 5 * math.sqrt((moments[4] - moments[2] ** 2) / N)
 
 
-@rows("alpha", ALPHAS)
+@each_row("alpha", ALPHAS)
 def test_shares_are_distributed_as_numpys(alpha):
     """Kolmogorov and Smirnov's distance of two samples, with a chance of 1 in 10⁵ to be larger."""
     ours = np.sort(many(alpha).share.numpy())
@@ -67,14 +67,14 @@ def test_shares_are_distributed_as_numpys(alpha):
     assert distance < math.sqrt(-math.log(0.5e-5) / N)
 
 
-@rows("alpha", [5e-324, 1e-3])
+@each_row("alpha", [5e-324, 1e-3])
 def test_a_small_alpha_keeps_one_of_both(alpha):
     share = pairs_of(torch.arange(1000), alpha).share
     assert ((share < 1e-6) | (share > 1 - 1e-6)).float().mean() > 0.95
     assert 400 < (share > 0.5).sum() < 600
 
 
-@rows("alpha", [1e9, 1.7e308])
+@each_row("alpha", [1e9, 1.7e308])
 def test_a_large_alpha_keeps_half_of_both(alpha):
     assert (pairs_of(torch.arange(1000), alpha).share - 0.5).abs().max() < 1e-4
 
@@ -118,7 +118,7 @@ def test_no_mixed_pixel_exceeds_one():
     assert (mixup(white, white, many(0.1))[0] == 1).all()
 
 
-@rows("shape", [(2, 8, 8), (1, 6, 11), (3, 1, 1)])
+@each_row("shape", [(2, 8, 8), (1, 6, 11), (3, 1, 1)])
 def test_cutmix_is_a_box_of_the_second(shape, rng):
     """Yun et al. 2019, Eq. 2 and the released ``rand_bbox``, written out; the share is counted."""
     first, second, pairs = two(rng, shape)

@@ -12,7 +12,7 @@ from bntt.data.errors import DataError
 from bntt.data.images.image_file import decode, read_picture
 from bntt.data.listing import ListedFile
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def written(path, array):
@@ -43,8 +43,8 @@ def test_gray_of_rgb_and_rgb_of_gray(tmp_path):
     assert np.array_equal(rgb.pixels.numpy(), np.stack([values] * 3))
 
 
-@rows("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
-@rows("orientation", range(1, 9))
+@each_row("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+@each_row("orientation", range(1, 9))
 def test_a_picture_is_turned_upright_and_it_is_said(orientation, kind, tmp_path):
     """Pillow's own function is the judge; a TIFF is turned by Pillow as it is read."""
     path, exif = tmp_path / "stored", Image.Exif()
@@ -114,7 +114,7 @@ def sparse(path, size):
     os.truncate(path, size)
 
 
-@rows(
+@each_row(
     ("make", "message"),
     [
         (lambda path: None, "does not exist"),

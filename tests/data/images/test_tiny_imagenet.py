@@ -7,7 +7,7 @@ import pytest
 from bntt.data.errors import DataError
 from bntt.data.images.tiny_imagenet import read_tiny_imagenet
 from tests import fakes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def test_classes_are_sorted_ids_and_validation_is_the_test_part(tmp_path):
@@ -39,7 +39,7 @@ def _pipe(path):
     os.mkfifo(path)
 
 
-@rows(
+@each_row(
     ("change", "message"),
     [
         (lambda r: (r / "wnids.txt").unlink(), "wnids.txt is missing: expected the folder tiny-imagenet-200"),

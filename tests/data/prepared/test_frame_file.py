@@ -8,15 +8,15 @@ import torch
 
 from bntt.data import frames
 from bntt.data.frames import FrameFile
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def samples(rng, kinds, shape=(3, 2, 4, 5)):
     return [torch.randint(0, 200 if kind == torch.uint8 else 60_000, shape, generator=rng).to(kind) for kind in kinds]
 
 
-@rows("chunk", [1 << 22, 7, 120, 121])
-@rows("wide", [None, 0, 2, 4])
+@each_row("chunk", [1 << 22, 7, 120, 121])
+@each_row("wide", [None, 0, 2, 4])
 def test_what_is_written_is_read(wide, chunk, monkeypatch, rng, tmp_path):
     monkeypatch.setattr(frames, "CHUNK", chunk)
     added = samples(rng, [torch.uint16 if number == wide else torch.uint8 for number in range(5)])
@@ -47,13 +47,13 @@ def fill(path, added, count=1):
             file.add(sample)
 
 
-@rows("sample", [torch.zeros(3, 2, 4, 6, dtype=torch.uint8), torch.zeros(3, 2, 4, 5)])
+@each_row("sample", [torch.zeros(3, 2, 4, 6, dtype=torch.uint8), torch.zeros(3, 2, 4, 5)])
 def test_samples_of_another_shape_or_type(sample, tmp_path):
     with pytest.raises(ValueError, match=r"a sample must be uint8 or uint16 \[3, 2, 4, 5\], got"):
         fill(tmp_path / "x.safetensors", [sample])
 
 
-@rows("count", [1, 3])
+@each_row("count", [1, 3])
 def test_another_number_of_samples(count, rng, tmp_path):
     with pytest.raises(ValueError, match=f"{count} samples of 2, and 2 labels"):
         fill(tmp_path / "x.safetensors", samples(rng, [torch.uint8] * count), count=2)

@@ -10,7 +10,7 @@ from bntt.data import ImageSet, Splits
 from bntt.data.errors import DataError
 from bntt.data.prepared import cache_root, load_prepared, read_manifest, verify_prepared, write_prepared
 from bntt.io.files import digest
-from tests.rows import rows
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_nothing_prepared(tmp_path):
     assert read_manifest(tmp_path) is None
 
 
-@rows("text", ["", "{}", '{"name": 3, "colour": "red"}', "["])
+@each_row("text", ["", "{}", '{"name": 3, "colour": "red"}', "["])
 def test_a_damaged_manifest(text, prepared):
     folder, _ = prepared
     (folder / "manifest.json").write_text(text)

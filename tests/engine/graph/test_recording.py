@@ -23,8 +23,8 @@ from bntt.engine.synapse import Spikes
 from bntt.ops.lif import lif_sequence
 from bntt.ops.norm import Moments, normalize, step_moments
 from tests.engine.graph.test_stack import layer
+from tests.grids import all_pairs
 from tests.kernels import needs_kernels
-from tests.pairs import pairs
 
 EDGES = (-1.5, -0.5, 0.0, 0.7, 2.0)
 EVERYTHING = Measure(True, True, True, EDGES, True, True, arrivals=True)
@@ -138,7 +138,7 @@ def check(ran: Ran, expected: list[Plain]) -> None:
 
 @needs_kernels
 @pytest.mark.parametrize(
-    ("statistics", "recompute", "chunk"), pairs(["batch", "given"], ["never", 2], [1, 30_000, 16 << 20])
+    ("statistics", "recompute", "chunk"), all_pairs(["batch", "given"], ["never", 2], [1, 30_000, 16 << 20])
 )
 def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, chunk, rng, monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", chunk)

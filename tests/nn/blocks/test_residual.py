@@ -22,9 +22,10 @@ from bntt.nn import (
     SpikingNetwork,
 )
 from bntt.nn.kinds import NORMS
-from tests.grids import each_row, every_value, pairs
+from tests.grids import every_value, pairs
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import FORMS, backward, close, conv, linear, pair, residual, spikes_of, teacher_forced
+from tests.rows import each_row
 
 EVERYTHING = Measure(True, True, True, (-1.0, 0.0, 1.0), True, True)
 

@@ -5,8 +5,8 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, FrameEncoder, SpikingClassifier
-from tests.grids import each_row
 from tests.kernels import choose
+from tests.rows import each_row
 
 T = 6
 

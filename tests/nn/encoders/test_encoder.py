@@ -6,8 +6,8 @@ import torch
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, Encoder, FrameEncoder, PoissonEncoder, SequenceEncoder, SpikingClassifier
 from bntt.nn.encoders.encoder import check_values, index_of, steps_of
-from tests.grids import each_row
 from tests.kernels import choose
+from tests.rows import each_row
 
 T = 6
 ENCODERS = [PoissonEncoder, DirectEncoder, FrameEncoder, SequenceEncoder]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.nn import ExpectedEncoder, PoissonEncoder
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 @each_row("signed", [True, False])

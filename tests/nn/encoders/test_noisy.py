@@ -7,8 +7,8 @@ from bntt.analysis import evaluate
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, Encoder, FrameEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier, expected
 from bntt.ops.random import Purpose, normal, sample_keys
-from tests.grids import each_row
 from tests.kernels import choose
+from tests.rows import each_row
 
 T, MEAN, STD = 6, [0.5, 0.3], [0.25, 0.1]
 INDEX = torch.tensor([7, 0, 41])

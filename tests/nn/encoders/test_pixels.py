@@ -5,7 +5,7 @@ import torch
 
 from bntt.nn import DirectEncoder, PoissonEncoder
 from bntt.nn.encoders.pixels import channel_scales, normalized
-from tests.grids import each_row
+from tests.rows import each_row
 
 ENCODERS = pytest.mark.parametrize("encoder", [PoissonEncoder, DirectEncoder])
 

@@ -12,8 +12,9 @@ from bntt.engine.private import being_transformed
 from bntt.nn import Noise, PoissonEncoder, expected, straight_through
 from bntt.ops.random import Purpose
 from tests import reference
-from tests.grids import each_row, every_value
+from tests.grids import every_value
 from tests.kernels import choose, needs_kernels, variant
+from tests.rows import each_row
 
 _ = variant
 N, T = 64, 6

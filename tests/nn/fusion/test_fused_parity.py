@@ -13,9 +13,10 @@ from bntt.engine.compute import Compute
 from bntt.engine.cpu import library
 from bntt.engine.graph import layer as engine_layer
 from bntt.nn import BNTT, LIF, NormMethod, Readout, SharedBN, SpikingNetwork, TemporalNorm, Window
-from tests.grids import each_row, every_value, pairs
+from tests.grids import every_value, pairs
 from tests.kernels import choose, needs_kernels, variant
 from tests.nn.networks import OPTIONS, NoBatchOfOne, backward, close, pair, small, spikes_of, teacher_forced
+from tests.rows import each_row
 
 pytestmark = needs_kernels
 _ = variant

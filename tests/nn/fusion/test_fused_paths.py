@@ -18,8 +18,9 @@ from bntt.nn import LIF, Call, PoissonEncoder, Readout, SpikingClassifier, Spiki
 from bntt.nn.blocks.stage import fold_time
 from bntt.nn.fusion.plan import plan_of
 from bntt.nn.network import advance
-from tests.grids import each_row, every_value, pairs
+from tests.grids import every_value, pairs
 from tests.kernels import choose, needs_kernels
+from tests.rows import each_row
 
 pytestmark = needs_kernels
 

@@ -14,9 +14,9 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph import fire, layer_pass
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn import Readout, SpikingNetwork, evaluating
-from tests.grids import each_row
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, small, spikes_of
+from tests.rows import each_row
 
 pytestmark = needs_kernels
 

@@ -26,9 +26,10 @@ from bntt.nn import (
 )
 from bntt.nn.network.fold import normalisation_of
 from tests.folding import RULES
-from tests.grids import each_row, pairs
+from tests.grids import pairs
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, linear, pair, residual, small, spikes_of
+from tests.rows import each_row
 
 STEPS = 7
 """``fire_before`` answers a step later in each of four layers."""

@@ -6,7 +6,7 @@ import torch
 
 from bntt.data import ImageSet, SampleLoader
 from bntt.nn.network.labelled_batch import samples
-from tests.grids import each_row
+from tests.rows import each_row
 
 
 def test_a_loader_of_epochs_gives_its_own_indices():

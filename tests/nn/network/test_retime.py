@@ -9,8 +9,9 @@ import bntt
 from bntt.models import mlp, vgg6
 from bntt.nn import NORMS, NormMethod, TemporalNorm, Window, fold
 from bntt.nn.network.retime import faint_at_the_end, retime
-from tests.grids import each_row, every_value
+from tests.grids import every_value
 from tests.kernels import choose
+from tests.rows import each_row
 
 T = 5
 TABLES = ("gamma", "beta", "step_scale", "running_mean", "running_var")

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from bntt.nn import BNTT, NORMS, hold_statistics
-from tests.grids import each_row
 from tests.kernels import choose
 from tests.nn.networks import small, spikes_of
+from tests.rows import each_row
 
 BATCH_NORMS = [name for name in NORMS if name not in ("layer", "none")]
 

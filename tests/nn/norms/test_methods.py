@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bntt.nn import NORMS, TAB, TDBN, TEBN, BetaBNTT, LayerNorm, PooledBN, ScaledBNTT, SharedBN
-from tests.grids import each_row
+from tests.rows import each_row
 
 T, B, C, H, W = 5, 4, 3, 3, 2
 

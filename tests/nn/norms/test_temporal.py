@@ -23,8 +23,8 @@ from bntt.nn import (
     TemporalNorm,
     Window,
 )
-from tests.grids import each_row
 from tests.nn.networks import linear
+from tests.rows import each_row
 
 
 def separate_batch_norms(num_steps, channels, dims, dtype, momentum=0.1):

@@ -16,11 +16,11 @@ from bntt.runs.recipe import build
 from bntt.runs.recipe.build import DeviceError, build_model, describe_backend, require_device
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs.recipe.test_schema import MINIMAL, changed
 
 
-@rows(
+@each_row(
     ("encoder", "kind", "signed"),
     [("poisson", PoissonEncoder, True), ("poisson-unsigned", PoissonEncoder, False), ("direct", DirectEncoder, None)],
 )
@@ -34,7 +34,7 @@ def test_encoders(encoder, kind, signed):
     assert model(data.test.images[:2].float() / 255).shape == (2, 10)
 
 
-@rows("name", ["vgg6", "mlp"])
+@each_row("name", ["vgg6", "mlp"])
 def test_every_network_option_reaches_the_network(name):
     options = {"name": name, "leak": 0.8, "norm": "tdbn", "width": 0.25, "threshold": 2.0, "learn_leak": True}
     options["dropout"] = 0.3
@@ -47,7 +47,7 @@ def test_every_network_option_reaches_the_network(name):
     assert block.dropout.p == 0.3
 
 
-@rows(("said", "leaks"), [(False, None), (True, 1), ("layer", 1), ("channel", 32)])
+@each_row(("said", "leaks"), [(False, None), (True, 1), ("layer", 1), ("channel", 32)])
 def test_a_leak_may_learn_in_every_layer_or_channel(said, leaks):
     recipe = parse_recipe(changed(network={"name": "vgg6", "width": 0.25, "learn_leak": said}))
     assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
@@ -76,7 +76,7 @@ def test_a_root_means_the_same_from_every_folder(monkeypatch, tmp_path):
     assert build.with_whole_root(hybrid).convert.ann == str(tmp_path / "mine")
 
 
-@rows("name", ["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"])
+@each_row("name", ["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"])
 def test_every_encoder_is_built(name):
     recipe = parse_recipe(changed(encoder={"name": name}))
     data = build_data(recipe)
@@ -88,7 +88,7 @@ def test_every_encoder_is_built(name):
     assert bool(encoder(images).amin() < 0) == (not unsigned)
 
 
-@rows("device", ["cuda:7", "gpu", "mps", "meta"])
+@each_row("device", ["cuda:7", "gpu", "mps", "meta"])
 def test_devices_that_are_not_here(device):
     with pytest.raises(DeviceError, match=f"device '{device}' cannot be used .*; here: cpu"):
         require_device(device)

@@ -9,7 +9,7 @@ from bntt.runs.recipe import datasets as parts
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, parse_recipe
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs.recipe.test_schema import changed
 
 
@@ -22,7 +22,7 @@ def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
     assert not any(row.tobytes() in seen for row in data.validation.images.numpy())
 
 
-@rows("share", [0.00001, 0.99999])
+@each_row("share", [0.00001, 0.99999])
 def test_validation_must_leave_something(share):
     with pytest.raises(RecipeError, match=r"data\.validation: .* of 5000 images leaves a part without any"):
         build_data(parse_recipe(changed(data={"validation": share})))

@@ -8,10 +8,10 @@ import pytest
 
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
-from tests.rows import rows
+from tests.rows import each_row
 
 
-@rows("name", recipe_names())
+@each_row("name", recipe_names())
 def test_every_recipe_loads_and_its_resolved_form_is_itself(name):
     recipe = load_recipe(name)
     assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
@@ -28,7 +28,7 @@ def test_a_files_label_does_not_stand_beside_other_data():
     assert load_recipe("demo", ["data.name=mnist", "data.label=mine"]).data.label == "mine"
 
 
-@rows(
+@each_row(
     ("override", "message"),
     [
         ("train.epochs", "expected key=value"),
@@ -43,7 +43,7 @@ def test_bad_overrides(override, message):
         load_recipe("demo", [override])
 
 
-@rows("content", [b"", b"\xff\xfe", b"seed = 1\nseed = 2", b"#" * (1 << 20) + b"#"])
+@each_row("content", [b"", b"\xff\xfe", b"seed = 1\nseed = 2", b"#" * (1 << 20) + b"#"])
 def test_files_that_are_no_recipe(content, tmp_path):
     path = tmp_path / "x.toml"
     path.write_bytes(content)
@@ -51,7 +51,7 @@ def test_files_that_are_no_recipe(content, tmp_path):
         load_recipe(path)
 
 
-@rows("make", [Path.mkdir, os.mkfifo])
+@each_row("make", [Path.mkdir, os.mkfifo])
 def test_paths_that_are_no_file(make, tmp_path):
     """A pipe is not waited for."""
     make(tmp_path / "x")

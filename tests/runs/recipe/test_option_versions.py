@@ -11,7 +11,7 @@ from bntt.runs.recipe.file import load_recipe, values_of
 from bntt.runs.recipe.option_versions import RULES, check_same_rules, rules_of, rules_told
 from bntt.runs.training.train import train_run
 from bntt.studies.pool import identity, kept_run
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 from tests.studies.kept import keep, small
 
@@ -33,14 +33,14 @@ which was right: their kept runs still count."""
 WARM = ("train.warmup=1", "train.schedule=cosine")
 
 
-@rows(("name", "digits"), IDENTITIES.items())
+@each_row(("name", "digits"), IDENTITIES.items())
 def test_recipes_that_use_nothing_that_changed_keep_their_identity_to_the_bit(name, digits):
     recipe = load_recipe(name)
     assert rules_told(recipe) == {}
     assert identity(recipe).startswith(digits)
 
 
-@rows(
+@each_row(
     ("overrides", "rules"),
     [
         ((), {}),
@@ -124,7 +124,7 @@ def test_a_run_without_a_warm_up_says_none_and_goes_on(tmp_path):
 CHECKPOINT = Path("run/checkpoints/best.safetensors")
 
 
-@rows("facts", [{"rules": {"train.warmup": 3}}, {"rules": {"train.warmup": 2, "x.y": 2}}])
+@each_row("facts", [{"rules": {"train.warmup": 3}}, {"rules": {"train.warmup": 2, "x.y": 2}}])
 def test_rules_of_a_later_version_are_refused(facts):
     with pytest.raises(CheckpointError, match=r"(train.warmup: it was rule 3, here it is rule 2|x.y: it was rule 2)"):
         check_same_rules(small(*WARM), facts, CHECKPOINT, resuming=True)

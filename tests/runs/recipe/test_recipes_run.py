@@ -14,7 +14,7 @@ from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord
-from tests.rows import rows
+from tests.rows import each_row
 
 SHAPES = {
     "cifar10": (3, 32, 10),
@@ -39,13 +39,13 @@ QUICK = ("demo", "fashion-mnist", "fashion-mnist-growing", "sequential-fashion-m
 """Recipes that run in every test run, a kind each; the others are slow."""
 
 
-@rows("name", QUICK)
+@each_row("name", QUICK)
 def test_two_steps_of_a_recipe_of_each_kind(name, tmp_path):
     trains_two_steps(name, tmp_path)
 
 
 @pytest.mark.slow
-@rows("name", [name for name in recipe_names() if name not in QUICK])
+@each_row("name", [name for name in recipe_names() if name not in QUICK])
 def test_two_steps_of_every_other_recipe(name, tmp_path):
     trains_two_steps(name, tmp_path)
 

@@ -5,7 +5,7 @@ import pytest
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
 from bntt.studies.study_schema import FIGURES, Bars, RunPart, Setting
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def wrong(kind, values, where="here"):
@@ -18,7 +18,7 @@ def test_a_good_table_is_a_part():
     assert checked(Setting, {"recipe": "demo"}, "settings.small").seeds == [0, 1, 2]
 
 
-@rows(
+@each_row(
     ("kind", "values", "said"),
     [
         (Setting, {"recipy": "demo"}, "here.recipy: unknown key; did you mean 'recipe'?"),

@@ -9,7 +9,7 @@ from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
 from bntt.runs.directory import put_thresholds
 from bntt.training import thresholds_of
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 
 
@@ -30,7 +30,7 @@ def test_they_are_put_where_the_recipe_converts():
     assert thresholds_of(untouched.network) == {"fc1": 1.0, "fc2": 1.0}
 
 
-@rows("facts", [{}, {"conversion": {}}, {"conversion": {"thresholds": {"fc1": 2.0}}}, {"conversion": None}])
+@each_row("facts", [{}, {"conversion": {}}, {"conversion": {"thresholds": {"fc1": 2.0}}}, {"conversion": None}])
 def test_a_checkpoint_without_them_is_refused(facts):
     with pytest.raises(CheckpointError, match="best does not say the thresholds"):
         put_thresholds(model(), converted(), facts, Path("best"))

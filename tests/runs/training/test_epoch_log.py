@@ -14,7 +14,7 @@ from bntt.runs.training.epoch_log import (
     no_better_than_chance,
 )
 from bntt.training import Session, StepRecord
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 from tests.training.test_fit import build, data
 
@@ -73,7 +73,7 @@ def test_few_images_say_nothing_about_chance():
     assert not list(no_better_than_chance(epoch(0.1), 999, 10))
 
 
-@rows(
+@each_row(
     "error",
     [
         MemoryError(),

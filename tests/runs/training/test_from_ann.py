@@ -21,7 +21,7 @@ from bntt.runs.training.from_ann import open_ann
 from bntt.runs.training.requests import Interrupted, Wishes
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord, balance, convert, thresholds_of
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 
 ANN = {
@@ -160,7 +160,7 @@ def test_a_wish_to_stop_ends_it_between_two_batches(ann, tmp_path):
     assert not run.best.exists()
 
 
-@rows(
+@each_row(
     ("tables", "message"),
     [
         ({"convert": {"ann": "nowhere"}}, "nowhere is not a run directory: train the ANN first"),

@@ -6,7 +6,7 @@ from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.train import train_run
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 
 
@@ -33,7 +33,7 @@ def test_epochs_say_their_steps_and_only_whole_ones_are_the_best(tmp_path):
 
 
 @pytest.mark.slow
-@rows("records", [1, 3, 4, 5, 7, 8, 9])
+@each_row("records", [1, 3, 4, 5, 7, 8, 9])
 def test_a_stop_anywhere_changes_no_bit(records, tmp_path):
     """Three updates and a record in an epoch: in the first, at its end, in the second, at its end, and after."""
     of = recipe(average=0.5)

@@ -3,14 +3,14 @@
 import signal
 
 from bntt.runs.training.requests import Interrupted, Wishes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def test_nothing_is_wished_at_first():
     assert (Wishes().stop, Wishes().save) == (None, False)
 
 
-@rows("number", [signal.SIGINT, signal.SIGTERM])
+@each_row("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_is_stopped_says_by_what_and_how_it_goes_on(number):
     stopped = Interrupted(number, "go on with: bntt train runs/x --resume")
     assert stopped.number == number

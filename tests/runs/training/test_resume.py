@@ -14,7 +14,7 @@ from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.requests import Interrupted, Wishes
 from bntt.runs.training.start import check_resumable
 from bntt.runs.training.train import train_run
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 
 WAYS = {
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.slow
-@rows("way", WAYS.values())
+@each_row("way", WAYS.values())
 def test_a_run_that_stops_anywhere_goes_on_with_the_same_bits(way, tmp_path):
     """R1: a wish to stop after every record, three epochs of three updates and their validations."""
     recipe = tiny.recipe(train={**way, "epochs": 2})
@@ -136,7 +136,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
 
 
 @pytest.mark.slow
-@rows("harm", ["missing", "damaged"])
+@each_row("harm", ["missing", "damaged"])
 def test_a_best_epoch_that_is_lost_is_noticed_at_the_start(run, tmp_path, harm):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)

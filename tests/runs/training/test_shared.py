@@ -12,7 +12,7 @@ from bntt.data.errors import DataError
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.shared import check_shareable, whole_activity, whole_evaluation
 from bntt.training.processes import Processes
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 from tests.training.test_fit import build, data
 
@@ -115,7 +115,7 @@ def test_what_can_be_shared_is(small):
 CONVERTED = {"network": {"norm": "none"}, "convert": {"ann": "runs/ann"}}
 
 
-@rows(
+@each_row(
     ("tables", "text"),
     [
         ({"train": {"batch_size": 3}}, r"batches of 3 out of 60 samples, fewer than there are processes, 4"),

@@ -7,7 +7,7 @@ from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
 from bntt.runs.training.start import Asked, begin, begin_together
 from bntt.training.processes import Processes
-from tests.rows import rows
+from tests.rows import each_row
 
 
 class Second(Processes):
@@ -38,7 +38,7 @@ def test_begun_or_taken_up_by_the_same_words(tmp_path):
     assert begin(asked).place() == RunDirectory(tmp_path / "mine")
 
 
-@rows(
+@each_row(
     ("asked", "error", "text"),
     [
         (Asked("demo", forget_best=True), RecipeError, "--forget-best is for --resume"),

@@ -24,7 +24,7 @@ from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
 from tests import fakes
 from tests.data.events import aedat4_files
-from tests.rows import rows
+from tests.rows import each_row
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_refusals(build, tables, message, tmp_path):
         build(recipe(tmp_path, **tables), data)
 
 
-@rows(
+@each_row(
     ("tables", "message"),
     [
         ({"name": "events", "data": {"root": ""}}, r'data\.root: the dataset "events" needs the folder'),

@@ -16,7 +16,7 @@ from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, parse_recipe
 from bntt.runs.training.train import train_run
-from tests.rows import rows
+from tests.rows import each_row
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed
 
@@ -62,7 +62,7 @@ def test_the_network_takes_their_features_and_the_encoder_their_statistics():
     assert model(x).shape == (2, 10)
 
 
-@rows(
+@each_row(
     ("tables", "message"),
     [
         ({"network": {"num_steps": 27}}, "network.num_steps: .*'rows' makes sequences of 28 steps.*got 27"),

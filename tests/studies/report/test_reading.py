@@ -11,7 +11,7 @@ from bntt.studies.report import reading
 from bntt.studies.report import reading as picture
 from bntt.studies.report.reading import GapError, Values, address_of, clean, finite, read_json, read_lines, read_toml
 from tests.charts.every_kind import layers
-from tests.rows import each
+from tests.rows import each_row
 from tests.studies.report.results import FIGURE
 
 
@@ -21,7 +21,7 @@ def held(tmp_path, content):
     return path
 
 
-@each(
+@each_row(
     ("content", "said"),
     [
         (b"{", "no JSON"),
@@ -109,7 +109,7 @@ def test_saved_figures_are_taken(tmp_path):
     assert address_of(tmp_path, "a.svg")
 
 
-@each("name", ["../a.svg", "/etc/passwd", "a.png", "sub/a.svg", "", "..", "a.svg/"])
+@each_row("name", ["../a.svg", "/etc/passwd", "a.png", "sub/a.svg", "", "..", "a.svg/"])
 def test_names_that_lead_elsewhere_are_refused(name, tmp_path):
     with pytest.raises(GapError, match=r"beside result\.json"):
         address_of(tmp_path, name)

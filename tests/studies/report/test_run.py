@@ -13,7 +13,7 @@ from bntt.studies.report import run as measures
 from bntt.studies.report.reading import GapError, Values, read_lines
 from bntt.studies.report.run import flat, kind_of, measured, run_subject, sections_of, training
 from tests.evidence import RESULTS
-from tests.rows import each
+from tests.rows import each_row
 from tests.studies.found import NEURON
 from tests.studies.report.results import write_run
 
@@ -73,7 +73,7 @@ def spoilt(values, depth=4):
 
 
 @pytest.mark.slow
-@each("kind", FILES)
+@each_row("kind", FILES)
 def test_whatever_is_wrong_in_a_file_is_at_worst_a_gap(kind, tmp_path, monkeypatch):
     values = (
         json.loads((RESULTS / FILES[kind] / f"{kind}.json").read_text(encoding="utf-8"))

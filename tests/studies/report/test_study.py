@@ -6,7 +6,7 @@ import pytest
 
 from bntt.io.checkpoint import CheckpointError
 from bntt.studies.report.study import PARTS, VERDICTS, study_subject
-from tests.rows import each
+from tests.rows import each_row
 from tests.studies.report.results import study, write_study
 
 
@@ -85,7 +85,7 @@ def test_figures_that_cannot_be_shown_are_gaps(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["table", "figures", "claims", "runs"])
-@each("odd", [None, 3, "x", [None], [{}], {}])
+@each_row("odd", [None, 3, "x", [None], [{}], {}])
 def test_parts_of_another_kind_are_gaps_beside_the_rest(key, odd, tmp_path):
     subject = of(tmp_path, **{key: odd})
     assert [one.title for one in subject.sections] == list(PARTS)
@@ -100,7 +100,7 @@ def test_an_unknown_verdict_is_a_gap(tmp_path):
     assert "'proven' is no verdict" in section(of(tmp_path, claims=claims), "Claims").gaps[0]
 
 
-@each("content", ["{", "[]", "{}", '{"study": 3}'])
+@each_row("content", ["{", "[]", "{}", '{"study": 3}'])
 def test_a_result_of_no_study_is_an_error(content, tmp_path):
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(CheckpointError, match="run the study again"):

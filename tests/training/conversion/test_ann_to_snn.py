@@ -19,7 +19,7 @@ from bntt.nn import (
 )
 from bntt.nn.norms.methods import NoNorm
 from bntt.training import convert
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def ann(**options):
@@ -68,7 +68,7 @@ class Other(Readout):
     pass
 
 
-@rows(
+@each_row(
     ("network", "message"),
     [
         (resnet20(width=0.125, num_steps=1, norm="none", neuron="relu"), "layer 'block1' .*Residual"),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bntt.training.conversion.ann_to_snn import read_sequential
-from tests.rows import rows
+from tests.rows import each_row
 
 
 def again(layers, readout, x):
@@ -56,7 +56,7 @@ def test_what_stands_before_the_first_weights_goes_with_them(rng):
     torch.testing.assert_close(again(layers, readout, x), net(x))
 
 
-@rows(
+@each_row(
     ("parts", "message"),
     [
         ([nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Linear(2, 2)], "'2', a MaxPool2d.*average pooling"),

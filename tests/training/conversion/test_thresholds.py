@@ -10,7 +10,7 @@ from bntt.nn import DirectEncoder, Measure, PoissonEncoder, hard_reset, soft_res
 from bntt.training import balance, balancing, convert, set_thresholds, thresholds_of
 from bntt.training.conversion.thresholds import BALANCING
 from tests.oracle import weight_of
-from tests.rows import rows
+from tests.rows import each_row
 
 STEPS, IMAGES = 12, 5
 
@@ -101,7 +101,7 @@ class Small:
         return {name: scale * value for name, value in found.items()}
 
 
-@rows(("reset", "scale"), [(soft_reset, 1.0), (hard_reset, 1.0), (soft_reset, 0.625)])
+@each_row(("reset", "scale"), [(soft_reset, 1.0), (hard_reset, 1.0), (soft_reset, 0.625)])
 def test_thresholds_and_spikes_are_those_of_a_small_loop(ann, images, reset, scale):
     encoder = PoissonEncoder(STEPS, mean=0.5, std=0.5)
     network = convert(ann, reset=reset)
@@ -178,7 +178,7 @@ def test_a_dead_layer_is_named(ann, images):
         balance(convert(ann), PoissonEncoder(STEPS, mean=0.5, std=0.5), pairs(images))
 
 
-@rows(
+@each_row(
     ("scale", "batches", "message"),
     [
         (0.0, 1, "scale of the thresholds must be a number above 0, got 0"),
