@@ -78,9 +78,8 @@ def input_drift(
     >>> input_drift(model, [(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))])["fc1"].driven
     (1, 3)
     """
-    check_classifier(model, "input_drift() takes")
-    norms, late = held_norms(model.network), delays(model.network)
     found = input_moments(model, batches, seed=seed, draw=draw, progress=progress)
+    norms, late = held_norms(model.network), delays(model.network)
     return {name: compared(found[name], norm, late[name].driven(norm.num_steps)) for name, norm in norms.items()}
 
 
