@@ -36,7 +36,7 @@ class Limits:
     unit: str = ""
 
     def allows(self, value: float) -> bool:
-        """Whether the value is finite and in the range."""
+        """Return True if the value is finite and in the range."""
         return (
             math.isfinite(value)
             and (self.at_least is None or value >= self.at_least)
@@ -46,7 +46,7 @@ class Limits:
         )
 
     def words(self) -> str:
-        """The range and unit in words.
+        """Describe the range and unit.
 
         >>> Limits(at_least=0, below=1).words(), Limits(at_least=0, at_most=100, unit="%").words()
         ('from 0 to below 1', 'from 0 to 100 (%)')
@@ -67,7 +67,7 @@ class OneOf:
 
     names: Callable[[], Collection[str]]
     or_none: bool = False
-    """Whether "" may stand in place of a name."""
+    """True if "" may stand in place of a name."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class Size:
     at_most: int | None = None
 
     def allows(self, count: int) -> bool:
-        """Whether so many are in the range."""
+        """Return True if this number of elements is in the range."""
         return self.at_least <= count and (self.at_most is None or count <= self.at_most)
 
     def words(self) -> str:
-        """The number in words."""
+        """Describe the number."""
         if self.at_most is None:
             return f"{self.at_least} or more"
         return f"{self.at_least}" if self.at_least == self.at_most else f"{self.at_least} to {self.at_most}"
@@ -111,7 +111,7 @@ class Option:
         return _accepted(self.hint)
 
     def problem(self, value: object) -> str:
-        """What is wrong with a value; "" if nothing."""
+        """Say what is wrong with a value; "" if nothing is."""
         if _accepts(self.hint, value):
             return ""
         names, said = _names(self.hint), value if isinstance(value, list | tuple) else [value]
