@@ -62,6 +62,8 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := sorted({*asked.pages} - {*PAGES, *NAMED}):
         parser.error(f"no page {unknown[0]!r}: there are {', '.join([*PAGES, *NAMED])}")
+    if asked.measure and [*asked.pages] != ["precision"]:
+        parser.error("--measure is for precision: the evidence of the other pages comes from runs and make promises")
     if asked.weights:
         from pages.weights import make as make_weights
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 
+from bntt.io.files import write_json
 from pages.kept import RUNS, TEXTS, epochs, introduction, read, read_json
 
 MEASURED = TEXTS / "precision.json"
@@ -11,16 +12,23 @@ MEASURED = TEXTS / "precision.json"
 PRECISIONS = ("fp32", "bf16-grad", "bf16")
 
 
-def measure() -> dict[str, object]:
-    """One training step of VGG9 in every precision, from the same weights and spikes."""
+def measure() -> None:
+    """Write what one training step of VGG9 is in every precision, from the same weights and spikes."""
     import copy
 
     import torch
     import torch.nn.functional as F
 
     from bntt.bench.cases import STANDARD, images, network
-    from bntt.nn import PoissonEncoder, Readout, SpikingNetwork
+    from bntt.engine.compute import Compute
+    from bntt.nn import PoissonEncoder, SpikingNetwork
     from bntt.runs.environment import environment
+
+    class Spikes(torch.nn.Module):
+        """A readout that hands on what the last layer fires."""
+
+        def forward(self, spikes: torch.Tensor, *_: object) -> tuple[torch.Tensor, None]:
+            return spikes.flatten(2), None
 
     rows = []
     for case in STANDARD[:2]:
@@ -28,19 +36,15 @@ def measure() -> dict[str, object]:
         spikes = PoissonEncoder(case.num_steps).spikes(pixels, draw=3).to(torch.int8)
         found = {}
         for precision in PRECISIONS:
-            ours = copy.deepcopy(net)
-            choose(ours, precision=precision, compute=Compute("cpu", events="fixed"))
+            ours, compute = copy.deepcopy(net), Compute("cpu", events="fixed", precision=precision)
+            ours.compute = compute
             F.cross_entropy(ours(spikes), labels).backward()
             layers = {}
             for last in range(1, len(net.blocks) + 1):
                 blocks = dict(list(copy.deepcopy(net).blocks.items())[:last])
-                part = SpikingNetwork(blocks, Readout(torch.nn.Identity()), compute=Compute("cpu", events="fixed"))
-                choose(part, precision=precision)
-                seen: list[torch.Tensor] = []
-                part.readout.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[0]))
+                part = SpikingNetwork(blocks, Spikes(), compute=compute)
                 with torch.no_grad():
-                    part(spikes)
-                layers[list(blocks)[-1]] = seen[0]
+                    layers[list(blocks)[-1]] = part.advance(spikes)[0]
             found[precision] = ({name: p.grad for name, p in ours.named_parameters()}, layers)
         exact, reference = found["fp32"]
         for precision in PRECISIONS[1:]:
@@ -54,7 +58,7 @@ def measure() -> dict[str, object]:
                     "gradients_off": off,
                 }
             )
-    return {"environment": environment(), "rows": rows}
+    write_json(MEASURED, {"environment": environment(), "rows": rows})
 
 
 def runs() -> list[str]:
