@@ -14,7 +14,7 @@ register(
     "dvs-cifar10",
     Dataset(
         "recordings",
-        "its distributor's",
+        "not known to us: see figshare.com, article 4724671",
         classes=10,
         shape=(128, 128),
         samples=(9000, 1000),

@@ -149,7 +149,7 @@ def _four_files(base: str, *rows: str) -> tuple[Published, ...]:
 
 MNIST = Dataset(
     "images",
-    "its distributor's",
+    "CC BY-SA 3.0, as TensorFlow's documentation of it says",
     classes=10,
     shape=(1, 28, 28),
     samples=(60_000, 10_000),

@@ -93,7 +93,7 @@ register(
     "tiny-imagenet",
     Dataset(
         "images",
-        "ImageNet's terms of access",
+        "ImageNet's terms of access, for research and education alone",
         classes=200,
         shape=(3, 64, 64),
         samples=(100_000, 10_000),
