@@ -19,7 +19,3 @@ def test_what_is_said(read, content, message, tmp_path):
     with pytest.raises(DataError, match=message) as raised:
         read(tmp_path / "one")
     assert str(tmp_path / "one") in str(raised.value)
-
-
-def test_there_are_many():
-    assert len(FILES) >= 60

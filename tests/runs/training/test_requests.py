@@ -2,12 +2,8 @@
 
 import signal
 
-from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.runs.training.requests import Interrupted
 from tests.rows import each_row
-
-
-def test_nothing_is_wished_at_first():
-    assert (Wishes().stop, Wishes().save) == (None, False)
 
 
 @each_row("number", [signal.SIGINT, signal.SIGTERM])
