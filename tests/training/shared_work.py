@@ -19,7 +19,7 @@ from bntt.training.processes import LostProcessError, Processes, joined_processe
 from bntt.training.records import EpochRecord, StepRecord
 from tests.training.test_fit import data
 
-STEPS, BATCH, UPDATES, FEW = 3, 8, 20, 5
+STEPS, BATCH, UPDATES, FEW = 3, 8, 12, 5
 """Thirty samples make batches of 8, 8, 7 and 7: of the last, parts differ, and the fourth of four is a single one."""
 WAYS = {
     "accumulated, clipped": ("bntt", Method(lr=0.05, accumulate=2, clip_norm=0.5)),
@@ -120,7 +120,7 @@ def recalibrated(processes: Processes) -> dict[str, Tensor]:
 
 
 def all_ways(processes: Processes) -> dict[str, Any]:
-    """Twenty updates under every norm, and in every way of training."""
+    """Three epochs under every norm, and in every way of training."""
     found: dict[str, Any] = {f"norm {norm}": outcome(session(processes, norm, Method(lr=0.05))) for norm in NORMS}
     found |= {name: outcome(session(processes, norm, method)) for name, (norm, method) in WAYS.items()}
     return {**found, "mixed": outcome(session(processes, "bntt", Method(lr=0.05), mix="mixup"))}
