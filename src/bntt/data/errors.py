@@ -2,4 +2,7 @@
 
 
 class DataError(ValueError):
-    """Error that names the file (and record, if there is one), the expected and the actual content, and the remedy."""
+    """Error that names the file (and record, if there is one), the expected and the actual content, and the remedy.
+
+    It is a ValueError, so that whoever catches those catches it.
+    """
