@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import wraps
+from inspect import Signature, signature
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from torch import nn
@@ -43,12 +44,22 @@ class Builders(Registry[Callable[..., SpikingNetwork]]):
                 network = builder(*args, **named)
                 with suppress(TypeError):  # functions of yours have no name that could be kept
                     network.built = None if args else (name, json.loads(json.dumps(named)))
+                network.input_shape = _input_shape(signature(builder), args, named)
                 return network
 
             self.add(name, recorded)
             return cast(Entry, recorded)
 
         return decorate
+
+
+def _input_shape(builder: Signature, args: Any, named: Any) -> tuple[int, ...] | None:
+    bound = builder.bind(*args, **named)
+    bound.apply_defaults()
+    told = bound.arguments
+    if "in_features" in told:
+        return (told["in_features"],)
+    return (told["in_channels"], told["image_size"], told["image_size"]) if "image_size" in told else None
 
 
 MODELS = Builders("network")

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bntt.analysis.accuracy.evaluation import Activity
-from bntt.analysis.activity.delays import Delay, delays, rule_of
 from bntt.analysis.activity.result import Finding
+from bntt.nn.network.delays import Delay, delays, rule_of
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.norms.methods import NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
@@ -26,7 +26,7 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
 
     Silence that the firing rule explains is no fault: in ``fire_before`` hidden layer l of L, from 1, is silent in its
     first l steps, its last L - l never reach the readout, and running variances of steps without drive collapse
-    (:mod:`bntt.analysis.activity.delays`).
+    (:mod:`bntt.nn.network.delays`).
 
     Running variances are the network's current ones. They collapse where training always brings a channel the same
     current, as silence does: any later deviation there is multiplied by up to ``γ / √ε``.

@@ -17,13 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import Activity
-from bntt.analysis.activity.delays import delays
 from bntt.analysis.activity.health import health
 from bntt.analysis.activity.measurement import ActivityArguments
 from bntt.analysis.activity.result import ActivityResult, GammaHistogram, LayerActivity, LayerAtStep
 from bntt.analysis.activity.spike_activity import class_activity
 from bntt.analysis.exit.gamma import deviations, gamma_profile, gamma_spread, stepwise_norms
 from bntt.analysis.measurement import Opened, Progress, draws_of, origin
+from bntt.nn.network.delays import delays
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 QUANTILES = (0.1, 0.5, 0.9)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.activity.delays import delays
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import DriftResult, LayerDrift, LayerInputs
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.engine.graph.recording import distribution
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.delays import delays
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import SpikingNetwork

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.activity.delays import delays
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
 from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, FoldedNetwork
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
@@ -20,6 +19,7 @@ from bntt.nn.blocks.stage import fold_time, passed
 from bntt.nn.network.advance import Work, advance_blocks, real
 from bntt.nn.network.call import Call, noise_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import fold
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, evaluating

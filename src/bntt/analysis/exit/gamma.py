@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bntt.analysis.activity.delays import delays
 from bntt.nn.kinds import norm_facts
+from bntt.nn.network.delays import delays
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 NEAR_START = 1e-3

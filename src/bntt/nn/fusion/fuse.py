@@ -36,6 +36,7 @@ from bntt.nn.fusion.supported import (
     why_not_neuron,
     why_not_norm,
     why_not_values,
+    why_not_window,
 )
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Call
@@ -271,6 +272,7 @@ class _Making:
         neuron, site = lif.neuron, self.site
         refuse(why_not_neuron(neuron, site.steps, image[0], site.compute.kernels))
         pooled = known(pool_of(pool, image, flat))
+        refuse(why_not_window(pooled))
         return _Firing(*drive_of(neuron, site.steps, image[0], site.device), pooled, dropout)
 
     def _followed(self, firing: _Firing, at: _Place) -> _Place:

@@ -160,10 +160,20 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
             largest, shape = found, (channels, height // found[0], width // found[1])
         else:
             return f"its pool is {type(module).__name__}, which is no average or maximum over whole windows"
-    if average[0] * average[1] > LARGEST_WINDOW or min(shape) < 1:
+    if min(shape) < 1:
         return f"its pooling window has {average[0]}x{average[1]} places on an image of {height}x{width}"
     features = shape[0] * shape[1] * shape[2]
     return Pooled(average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0])))
+
+
+def why_not_window(pooled: Pooled) -> str:
+    """Return why the kernels do not average over a window; "" if they do.
+
+    >>> why_not_window(Pooled((16, 16), (1, 1), Layout((1, 1, 1), (1, 1, 1))))
+    'its pooling window has 16x16 places, of at most 255'
+    """
+    height, width = pooled.average
+    return "" if height * width <= LARGEST_WINDOW else f"its pooling window has {height}x{width} places, of at most 255"
 
 
 def _pair(size: Any) -> tuple[int, int]:

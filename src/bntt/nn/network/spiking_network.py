@@ -44,6 +44,7 @@ class SpikingNetwork(nn.Module):
         compute: as above; it may be set at any time.
         num_steps: T, as the norms and folded neurons have it; None if none depends on it.
         built: the registered builder's name, and the arguments that it was called with; None of a network put together.
+        input_shape: of a sample in one step, ``[C, H, W]`` or ``[F]``, if that builder was told; else None.
 
     >>> from bntt.nn import BNTT, LIF, Readout, SpikingBlock
     >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
@@ -53,6 +54,7 @@ class SpikingNetwork(nn.Module):
     """
 
     built: tuple[str, dict[str, Any]] | None = None
+    input_shape: tuple[int, ...] | None = None
 
     def __init__(
         self,

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.analysis.activity.delays import Delay, delays, rule_of
 from bntt.models import mlp, resnet20
 from bntt.nn import LIF, Measure, Readout, SpikingBlock, SpikingNetwork, fire_before
+from bntt.nn.network.delays import Delay, delays, rule_of
 from tests.nn.networks import FORMS, linear, residual, spikes_of
 
 STEPS = 9

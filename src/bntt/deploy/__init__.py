@@ -1,0 +1,32 @@
+"""Out of the laboratory: a trained network as plain data, in a bundle, and run without PyTorch.
+
+Names resolve on first use: what runs a bundle never waits for torch, nor needs it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bntt.deploy.description import Description as Description
+    from bntt.deploy.errors import DeployError as DeployError
+    from bntt.deploy.from_torch import describe as describe
+
+_HOME_OF = {
+    "describe": "bntt.deploy.from_torch",
+    "Description": "bntt.deploy.description",
+    "DeployError": "bntt.deploy.errors",
+}
+
+__all__ = [*_HOME_OF]
+
+
+if not TYPE_CHECKING:  # a checker would take every misspelt name for Any
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOME_OF:
+            return getattr(import_module(_HOME_OF[name]), name)
+        raise AttributeError(f"module 'bntt.deploy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

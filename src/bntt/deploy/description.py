@@ -1,0 +1,179 @@
+"""A trained network in evaluation as plain data: NumPy arrays, no PyTorch. All that leaves the laboratory starts here.
+
+A network is a list of nodes. Each reads what one before it gave, ``-1`` the encoder, in every one of T steps:
+
+- a :class:`Layer` computes ``y = W * pool(x)``, ``z = scale[t] y + shift[t]``, fires, and pools its spikes;
+- a :class:`Sum` adds up two of them, for residual connections.
+
+The last node is the readout, a layer whose ``z`` (or spikes, where it has neurons) is added up over time; logits are
+the sum so far divided by the steps so far. Images are ``[C, H, W]`` everywhere, features ``[F, 1, 1]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, get_args
+
+from bntt.deploy.errors import DeployError
+from bntt.deploy.layers import Layer, Node, Shape
+
+EncoderKind = Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence"]
+ENCODER_KINDS: tuple[EncoderKind, ...] = get_args(EncoderKind)
+ORDERS = ("", "pixels", "rows", "permuted")
+MOST_STEPS = 1 << 20
+MOST_VALUES = 1 << 31
+"""Most values of one sample in one node: what has more is a mistake, or an attack."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """From a sample to the network's input in each of T steps; it is normalised first, ``x = (pixels - mean) / std``.
+
+    ========================== =====================================================================================
+    poisson, poisson-unsigned  spikes ``sign(x) [2r ≤ |x|]``, or ``[r < x]``; r of (seed, draw, index, t, position)
+    direct                     x at every step
+    expected, -unsigned        ``clip(x / 2, -1, 1)``, or x, at every step
+    frames, sequence           step t of the sample ``[T, ...]``
+    ========================== =====================================================================================
+    """
+
+    kind: EncoderKind
+    num_steps: int
+    """T."""
+    mean: tuple[float, ...] = ()
+    """One number a channel or feature, or one for all; (): values as they are."""
+    std: tuple[float, ...] = ()
+
+    def check(self, channels: int) -> None:
+        """Refuse an encoder that is none.
+
+        Raises:
+            DeployError: saying why.
+        """
+        if self.kind not in ENCODER_KINDS:
+            raise DeployError(f"unknown encoder {self.kind!r}: choose one of {', '.join(ENCODER_KINDS)}")
+        if not 1 <= self.num_steps <= MOST_STEPS:
+            raise DeployError(f"the encoder must have 1 to {MOST_STEPS} steps, got {self.num_steps}")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (0, 1, channels):
+            raise DeployError(
+                f"mean and std have {len(self.mean)} and {len(self.std)} numbers, for {channels} channels"
+            )
+        if not all(map(math.isfinite, self.mean + self.std)) or min(self.std, default=1) <= 0:
+            raise DeployError(f"mean and std must be finite and std above 0, got {self.mean} and {self.std}")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How an image file becomes a sample."""
+
+    shape: tuple[int, int, int]
+    """``[C, H, W]``; C is 1 (gray) or 3 (RGB)."""
+    fit: Literal["crop", "pad", "stretch"] = "stretch"
+    order: str = ""
+    """The order of its pixels as a sequence, "pixels", "rows" or "permuted"; "": it stays an image."""
+
+    def check(self) -> None:
+        """Refuse pictures that are none.
+
+        Raises:
+            DeployError: saying why.
+        """
+        if min(self.shape) < 1 or self.fit not in ("crop", "pad", "stretch") or self.order not in ORDERS:
+            raise DeployError(f"there are no {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A trained network in evaluation.
+
+    Raises:
+        DeployError: if its parts do not fit together; the message names the part.
+
+    >>> import numpy as np
+    >>> from bntt.deploy.layers import Neurons, Weights
+    >>> ones = np.ones((2, 3))
+    >>> fc1 = Layer("fc1", -1, ones, 0 * ones, Weights(np.ones((3, 4))), Neurons(ones[:1, :1] / 2, ones[:1, :1]))
+    >>> readout = Layer("readout", 0, ones, 0 * ones, Weights(np.ones((3, 3))))
+    >>> Description((fc1, readout), Encoder("direct", 2), ("a", "b", "c"), (1, 2, 2)).shapes
+    (((3, 1, 1), (3, 1, 1)), ((3, 1, 1), (3, 1, 1)))
+    """
+
+    nodes: tuple[Node, ...]
+    """In an order in which each reads what came before it; the last is the readout."""
+    encoder: Encoder
+    classes: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    """Of one step of one sample: ``[C, H, W]`` or ``[F]``."""
+    pictures: Pictures | None = None
+    """None: it is not said how a picture becomes a sample."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Recipe, run, epoch, commit, dataset: whatever is known, by name."""
+
+    def __post_init__(self) -> None:
+        if len(self.input_shape) not in (1, 3) or min(self.input_shape) < 1:
+            raise DeployError(f"one step of a sample is [C, H, W] or [F], got {list(self.input_shape)}")
+        self.encoder.check(self.input_shape[0])
+        if self.pictures is not None:
+            self.pictures.check()
+        if not self.nodes or not isinstance(last := self.nodes[-1], Layer) or last.weights is None or last.after:
+            raise DeployError("a network ends in a readout, a layer with weights and no pooling after them")
+        if len({node.name for node in self.nodes}) < len(self.nodes):
+            raise DeployError(f"nodes need a name each, got {[node.name for node in self.nodes]}")
+        for node, (neurons, _) in zip(self.nodes, self.shapes, strict=True):
+            with _named(node):
+                if isinstance(node, Layer):
+                    node.check(self.num_steps, neurons[0])
+        if self.shapes[-1][1] != (len(self.classes), 1, 1):
+            raise DeployError(
+                f"the readout gives {list(self.shapes[-1][1])}, and {len(self.classes)} classes are named"
+            )
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return self.encoder.num_steps
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The nodes that are layers, the readout last."""
+        return tuple(node for node in self.nodes if isinstance(node, Layer))
+
+    @property
+    def image(self) -> Shape:
+        """The shape of the network's input in one step, features as ``[F, 1, 1]``."""
+        sizes = (*self.input_shape, 1, 1)
+        return sizes[0], sizes[1], sizes[2]
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[Shape, Shape], ...]:
+        """For every node the shape of its neurons (or of its current), and that of its output.
+
+        Raises:
+            DeployError: if a node does not fit what it reads.
+        """
+        found: list[tuple[Shape, Shape]] = []
+        for place, node in enumerate(self.nodes):
+            reads = (node.reads,) if isinstance(node, Layer) else node.reads
+            with _named(node):
+                if not all(-1 <= read < place for read in reads):
+                    raise DeployError(f"it reads nodes {list(reads)}, and is node {place}: it can read those before it")
+                if isinstance(node, Layer):
+                    node.check_parts()
+                neurons, out = node.shapes(*(found[read][1] if read >= 0 else self.image for read in reads))
+                if min(*neurons, *out) < 1 or max(math.prod(neurons), math.prod(out)) > MOST_VALUES:
+                    raise DeployError(f"its neurons would be {list(neurons)}, and its output {list(out)}")
+            found.append((neurons, out))
+        return tuple(found)
+
+
+@contextmanager
+def _named(node: Node) -> Iterator[None]:
+    """Say in an error which node it is about."""
+    try:
+        yield
+    except DeployError as error:
+        raise DeployError(f"{node.name!r}: {error}") from None

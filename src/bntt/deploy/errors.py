@@ -1,0 +1,11 @@
+"""Errors of deployment; they say which part, and what to do."""
+
+from __future__ import annotations
+
+
+class DeployError(ValueError):
+    """A network that a target cannot have, or a description that describes none."""
+
+
+class BundleError(DeployError):
+    """A bundle that cannot be read: missing, damaged, or of another format."""
