@@ -24,6 +24,7 @@ PAGES = {
     "findings": "docs/findings.md",
     "rivals": "docs/rivals.md",
     "temporal": "docs/temporal.md",
+    "zoo": "docs/zoo.md",
     "performance": "docs/performance.md",
     "precision": "docs/precision.md",
     "peers": "quality/peers.md",

@@ -14,8 +14,9 @@ from bntt.cli import main as cli
 from bntt.cli import predict as verb
 from bntt.data import fashion_mnist_bundled
 from bntt.data.images.image_file import Picture
-from bntt.models import pretrained, pretrained_facts
+from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.runs.open_run import load_run
+from tests.rows import each_row
 from tests.trained import demo_run
 
 TEST = fashion_mnist_bundled().test
@@ -58,6 +59,14 @@ def test_the_packages_network_says_what_it_sees_and_from_when(pictures, capsys):
         shares = found.confidence[:, facts.classes.index(label)].tolist()
         assert lines[place + 4].split() == [label, *(f"{share:.1%}" for share in shares)]
     assert max(map(len, lines)) <= 80 or str(pictures[0].parent) in max(lines, key=len)
+
+
+@each_row("name", [name for name in PRETRAINED if pretrained_facts(name).bundled_test])
+def test_every_network_of_images_knows_these(name, pictures, capsys):
+    found = json.loads(said(capsys, *pictures, "--pretrained", name, "--json"))
+    assert found["network"] == name
+    assert [one["label"] for one in found["images"]] == ["Sneaker", "Trouser", "Bag"]
+    assert len(found["images"][0]["confidence"]) == pretrained_facts(name).network["num_steps"]
 
 
 @pytest.mark.slow
@@ -141,6 +150,8 @@ REFUSED = [
     (["IMAGE"] * 51 + ["--picture", "said.png"], 2, "--picture shows at most 50 images, got 51"),
     (["IMAGE", "--picture", "/nonexistent/said.png"], 5, "/nonexistent/said.png"),
     (["IMAGE", "--run", "/nonexistent"], 4, "/nonexistent is not a run directory"),
+    (["IMAGE", "--run", "runs/demo", "--pretrained", "fashion-mnist-vgg6"], 2, "--run and --pretrained: choose one"),
+    (["IMAGE", "--pretrained", "vgg6"], 2, "--pretrained: no network 'vgg6', choose one of fashion-mnist-vgg6"),
 ]
 
 

@@ -16,6 +16,8 @@ def list_names(
 ) -> None:
     """Name the recipes, studies, models, trained networks, datasets, norms, neurons, encoders or backends, one a line.
 
+    Of trained networks: test accuracy with its 95 % interval, steps, spikes and energy of an image, size of the file.
+
     Example: bntt list recipes
 
     Args:
@@ -43,6 +45,13 @@ def list_names(
         for name in study_names():
             console.line(f"{name:22} {load_study(name).title}")
         return
+    if what == "pretrained":
+        rows = [PRETRAINED_HEADS, *map(pretrained_row, PRETRAINED)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            console.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        console.line("`bntt train NAME` trains it again, by the recipe of its name")
+        return
     if what == "datasets":
         for name, dataset in sorted(DATASETS.items()):
             console.line(f"{name:24} {dataset}; {next(iter(ways_to_get(name)), 'built in')}")
@@ -50,13 +59,33 @@ def list_names(
     names = {
         "recipes": recipe_names(),
         "models": MODELS,
-        "pretrained": PRETRAINED,
         "norms": NORMS,
         "neurons": NEURONS,
         "encoders": ENCODERS,
     }
     for name in names[what]:
         console.line(name)
+
+
+PRETRAINED_HEADS = ("name", "data", "test accuracy (95 %)", "T", "spikes", "energy", "size", "network")
+
+
+def pretrained_row(name: str) -> tuple[str, ...]:
+    """Format the facts about a trained network, as ``PRETRAINED_HEADS`` has them."""
+    from bntt.models import PRETRAINED, pretrained_facts
+
+    facts = pretrained_facts(name)
+    low, high = facts.test["accuracy_wilson_95"]
+    return (
+        name,
+        facts.dataset,
+        f"{facts.test['accuracy']:.1%} ({low:.1%} to {high:.1%})",
+        str(facts.network["num_steps"]),
+        f"{facts.test['spikes_per_image']:,.0f}",
+        f"{facts.energy_uj:.2f} µJ",
+        f"{facts.stored['bytes'] / 1e6:.2f} MB",
+        PRETRAINED[name],
+    )
 
 
 def show(

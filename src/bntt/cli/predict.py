@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import tyro
 if TYPE_CHECKING:
     from bntt.analysis import Prediction
     from bntt.data.images.image_file import Fit, Picture
+    from bntt.nn import SpikingClassifier
 
 Images = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)")
@@ -20,6 +22,7 @@ MOST_ROWS = 50
 """Most images in one picture."""
 LEADING = 3
 """Classes shown for each image; --json has all of them."""
+DEFAULT = "fashion-mnist-vgg6"
 WIDEST = 24
 """Characters of a class's name in a table; a longer name is cut and followed by its number."""
 
@@ -27,6 +30,7 @@ WIDEST = 24
 def predict(
     images: Images,
     run: Path | None = None,
+    pretrained: str = "",
     draws: int = 1,
     seed: int = 0,
     invert: bool = False,
@@ -36,7 +40,7 @@ def predict(
 ) -> None:
     """Say what images show: the class, the confidence after each step, and the step from which the class stays.
 
-    By default by the network that comes with the package: it knows the ten kinds of clothes of Fashion-MNIST, as 28x28
+    By default by a network that comes with the package: it knows the ten kinds of clothes of Fashion-MNIST, as 28x28
     gray images, light on dark. An image gets the mode and size that the network asks for, cropped or padded as those
     that a run was trained on (data.fit, where it has a data.size), else scaled as a whole; one whose EXIF orientation
     says so is turned upright. The answer names what was done.
@@ -46,6 +50,7 @@ def predict(
     Args:
         images: image files (JPEG, PNG, BMP, WebP, PPM, TIFF, GIF).
         run: the directory of a run; its best epoch answers.
+        pretrained: or a network of `bntt list pretrained`, by name.
         draws: how often an image is shown, each time with fresh noise; the confidence is the mean.
         seed: of the noise.
         invert: show the negative, of images that are dark on light where the network learned light on dark.
@@ -54,49 +59,93 @@ def predict(
         picture: also write the images beside their confidence over time, as .png, .pdf or .svg.
     """
     from bntt.analysis import predict as predictions
-    from bntt.analysis.measurement import draws_of
     from bntt.analysis.prediction.prediction import prediction_figure
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.data.images.image_file import read_picture
     from bntt.data.sequences import arrange
-    from bntt.models import pretrained, pretrained_facts
-    from bntt.nn.kinds import encoder_facts_by_name
-    from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
-    if wrong := _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else ""):
+    wrong = _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else "")
+    if wrong := wrong or ("--run and --pretrained: choose one" if run and pretrained else ""):
         raise RecipeError(wrong)
-    fit: Fit = "stretch"
-    if run is None:
-        name, model, facts = "fashion-mnist-vgg6", pretrained(), pretrained_facts()
-        classes: Sequence[str] = facts.classes
-        shape: Sequence[int] = facts.image_shape
-        order = ""
-        answers = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
-    else:
-        loaded = load_run(run)
-        if encoder_facts_by_name(loaded.recipe.encoder.name).takes == "frames":
-            raise RecipeError(f"{run} was trained on frames ({loaded.recipe.data.name}) and takes no pictures")
-        name, model, classes, shape = str(run), loaded.model, loaded.classes, loaded.image_shape
-        data, draws = loaded.recipe.data, draws_of(loaded.facts, draws)
-        order, fit = data.order, data.fit if data.size else fit
-        untrained = "imported" if loaded.recipe.imported.file else "converted"
-        answers = f"{name}, {f'epoch {loaded.epoch + 1}' if loaded.recipe.train.epochs else untrained}"
-    pictures = [read_picture(path, shape, fit=fit, invert=invert) for path in images]
+    of = _of_run(run, draws) if run else _of_package(pretrained or DEFAULT, draws)
+    pictures = [read_picture(path, of.shape, fit=of.fit, invert=invert) for path in images]
     said = []
     with console.progress("predicting") as report:
         for one in pictures:
             pixels = one.pixels.unsqueeze(0).float() / 255
-            shown = arrange(pixels, order) if order else pixels
-            said.append((one, predictions(model, shown, classes, seed=seed, draws=draws)[0]))
+            shown = arrange(pixels, of.order) if of.order else pixels
+            said.append((one, predictions(of.model, shown, of.classes, seed=seed, draws=draws)[0]))
             report(len(said), len(pictures))
-    asked = {"network": name, "classes": classes, "seed": seed, "draws": draws}
-    _print(said, asked, answers, as_json=json, as_csv=csv)
+    asked = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
+    _print(said, asked, of.title, as_json=json, as_csv=csv)
     if picture is not None:
         save_figure(prediction_figure([(one.path.name, one.pixels, found) for one, found in said], LEADING), picture)
         if not (json or csv):
             console.line(f"written: {picture}")
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The network that answers, and how it takes a picture."""
+
+    name: str
+    title: str
+    model: SpikingClassifier
+    classes: Sequence[str]
+    shape: Sequence[int]
+    order: str = ""
+    fit: Fit = "stretch"
+
+
+def _of_package(name: str, draws: int) -> _Network:
+    """Load a network that comes with the package.
+
+    Raises:
+        RecipeError: on an unknown name, or if it takes no pictures.
+        ArgumentError: if more than one draw is asked for where nothing is drawn.
+    """
+    from bntt.analysis.measurement import Facts, draws_of
+    from bntt.models import PRETRAINED, pretrained, pretrained_facts
+    from bntt.nn.kinds import encoder_facts_by_name
+    from bntt.runs.recipe.file import RecipeError
+
+    if name not in PRETRAINED:
+        raise RecipeError(f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}")
+    facts = pretrained_facts(name)
+    encoder, network = encoder_facts_by_name(facts.encoder["name"]), facts.network
+    if encoder.takes == "frames":
+        raise RecipeError(f"{name} was trained on frames ({facts.dataset}) and takes no pictures")
+    about = Facts(
+        network["name"], network["norm"], facts.encoder["name"], network["num_steps"], False, 1, encoder.random
+    )
+    draws_of(about, draws)
+    title = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
+    return _Network(name, title, pretrained(name), facts.classes, facts.image_shape, facts.order)
+
+
+def _of_run(run: Path, draws: int) -> _Network:
+    """Load the network of a run.
+
+    Raises:
+        RecipeError: if it takes no pictures.
+        ArgumentError: if more than one draw is asked for where nothing is drawn.
+    """
+    from bntt.analysis.measurement import draws_of
+    from bntt.nn.kinds import encoder_facts_by_name
+    from bntt.runs.open_run import load_run
+    from bntt.runs.recipe.file import RecipeError
+
+    loaded = load_run(run)
+    recipe, data = loaded.recipe, loaded.recipe.data
+    if encoder_facts_by_name(recipe.encoder.name).takes == "frames":
+        raise RecipeError(f"{run} was trained on frames ({data.name}) and takes no pictures")
+    draws_of(loaded.facts, draws)
+    untrained = "imported" if recipe.imported.file else "converted"
+    title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"
+    fit: Fit = data.fit if data.size else "stretch"
+    return _Network(str(run), title, loaded.model, loaded.classes, loaded.image_shape, data.order, fit)
 
 
 def _print(

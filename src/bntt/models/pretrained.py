@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from bntt.io.files import digest_of_bytes
-from bntt.models.vgg import vgg6
-from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.models.spiking import create
+from bntt.nn.kinds import ENCODERS
 from bntt.nn.network.classifier import SpikingClassifier
-from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.registry import Registry
 
-PRETRAINED: Registry[Callable[..., SpikingNetwork]] = Registry("pretrained network", {"fashion-mnist-vgg6": vgg6})
-"""The builder of each pretrained network. ``docs/make.py --weights`` makes its files from a run."""
+PRETRAINED: Registry[str] = Registry(
+    "pretrained network",
+    {
+        "fashion-mnist-vgg6": "VGG6 on signed Poisson spikes, the paper's method, with its decay of γ",
+    },
+)
+"""What each pretrained network is. `bntt train NAME` trains it again; ``docs/make.py --weights`` makes its files."""
 
 
 class PretrainedError(RuntimeError):
@@ -34,11 +39,13 @@ class PretrainedFacts:
     dataset: str
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
-    """``[C, H, W]``."""
+    """``[C, H, W]`` of an image, or of a frame."""
+    order: str
+    """How :func:`bntt.data.sequences.arrange` makes a sequence of an image; "" if it stays an image."""
     network: dict[str, Any]
-    """The arguments of its builder."""
+    """Name and arguments of its builder."""
     encoder: dict[str, Any]
-    """The arguments of its :class:`~bntt.nn.PoissonEncoder`: mean and std are of the training images."""
+    """Name and arguments of its encoder: mean and std are of the training images."""
     seed: int
     epoch: int
     """The epoch that validated best, from 1."""
@@ -46,10 +53,15 @@ class PretrainedFacts:
     """Images, draws, accuracy, its standard deviation over draws, its 95 % interval, accuracy over time, spikes per
     image."""
     test: dict[str, Any]
-    """The same for the test images."""
+    """The same for the test images, with the weights as stored."""
+    energy_uj: float
+    """Arithmetic of a test image by a 45 nm table, in µJ, every spike in a pooled value added (`bntt energy`)."""
+    stored: dict[str, Any]
+    """Number format of the synaptic weights in the file, its bytes, and the test accuracy before they were rounded."""
     bundled_test: dict[str, int]
     """Correct answers in the first 100 and in all 1,000 test images of :func:`~bntt.data.fashion_mnist_bundled`, in
-    float64 and plain PyTorch, in draw 0 of an evaluation with this seed: the same on every machine."""
+    float64 and plain PyTorch, in draw 0 of an evaluation with this seed: the same on every machine. Empty for a network
+    that takes other samples."""
     recipe: str
     """The recipe given to `bntt train`, as TOML."""
     run: dict[str, Any]
@@ -66,8 +78,8 @@ def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
     """Load a trained network with its encoder, in evaluation mode, after checking its checksum.
 
     Args:
-        name: in ``PRETRAINED``. "fashion-mnist-vgg6": VGG6 with BNTT on Poisson spikes over 8 steps, for 28x28 gray
-            images of Fashion-MNIST (light on dark), trained with the paper's weight decay on γ.
+        name: in ``PRETRAINED``, which says what each is; `bntt list pretrained` has their numbers. Those of images take
+            28x28 gray ones (light on dark), those of sequences and events what their ``PretrainedFacts`` say.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.
@@ -95,13 +107,17 @@ def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
 
 def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
     """Load a trained network like :func:`pretrained`, from files in a folder."""
-    facts, build = read_facts(name, folder), PRETRAINED.resolve(name)
+    facts = read_facts(name, folder)
     payload = _bytes(folder.joinpath(f"{name}.safetensors"))
     if digest_of_bytes(payload) != facts.sha256:
         raise PretrainedError(f"{name}.safetensors is not the file that {name}.json describes (SHA-256): {AGAIN}")
-    model = SpikingClassifier(PoissonEncoder(**facts.encoder), build(**facts.network))
     try:
-        state = safetensors.torch.load(payload)
+        encoder = ENCODERS.resolve(facts.encoder["name"])(**facts.encoder)
+        model = SpikingClassifier(encoder, create(**facts.network))
+    except (ValueError, TypeError, KeyError) as error:
+        raise PretrainedError(f"{name}.json describes no network ({error}): {AGAIN}") from None
+    try:
+        state = {key: _widened(value) for key, value in safetensors.torch.load(payload).items()}
     except safetensors.SafetensorError as error:
         raise PretrainedError(f"{name}.safetensors holds no weights ({error}): {AGAIN}") from None
     found, expected = _shapes(state), _shapes(model.state_dict())
@@ -125,6 +141,10 @@ def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
 
 
 AGAIN = "install the package again"
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value.float() if value.dtype == torch.float16 else value
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, str]:

@@ -7,12 +7,15 @@ import torch
 
 from bntt.cli import main as cli
 from bntt.io.checkpoint import read_facts
+from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.nn.network.retime import retime
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.file import RecipeError
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training.initial import take_weights
 from bntt.training.optimizer import freeze
+from tests.rows import each_row
 from tests.runs.tiny import parts, recipe, trained
 from tests.trained import trained_run
 
@@ -54,6 +57,15 @@ def test_another_number_of_steps(source, steps, longer, how):
     found, _, run, said = taken(source, init=init, network={"num_steps": steps})
     torch.testing.assert_close(found, retime(run.model.network, steps, how).state_dict(), rtol=0, atol=0)
     assert said["changed"] == f"; T is {steps}, it was 3 ({how})"
+
+
+@each_row("name", [name for name in PRETRAINED if pretrained_facts(name).bundled_test])
+def test_every_pretrained_network_of_images(name):
+    """Each begins a training of its own recipe, on the images that the package has."""
+    of = load_recipe(name, ["data.name=fashion-mnist-bundled", f"init.pretrained={name}"])
+    model = build_model(of, data := build_data(of))
+    assert take_weights(of, model, data.train.classes)["changed"] == ""
+    torch.testing.assert_close(model.network.state_dict(), pretrained(name).network.state_dict(), rtol=0, atol=0)
 
 
 def test_what_cannot_be_taken(source):
