@@ -153,7 +153,10 @@ def test_a_description_that_describes_no_network_is_refused():
     wrong = [
         ({"nodes": (first,)}, r"readout gives \[4, 1, 1\], and 2 classes"),
         ({"nodes": (replace(first, reads=0), last)}, "'fc1': it reads nodes \\[0\\], and is node 0"),
-        ({"nodes": (replace(first, scale=first.scale[:2]), last)}, r"'fc1': its scale is \[2, 4\], expected \[3, 4\]"),
+        (
+            {"nodes": (replace(first, scale=first.scale[:2]), last)},
+            r"'fc1': its scale is float64 \[2, 4\], expected \[3, 4\]",
+        ),
         (
             {"nodes": (replace(first, shift=first.shift * np.nan), last)},
             "'fc1': its shift has numbers that are not fin",

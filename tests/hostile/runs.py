@@ -12,11 +12,14 @@ from pathlib import Path
 
 import torch
 
+import bntt
 from bntt.analysis.energy.costs import load_costs
 from bntt.analysis.measurement import ArgumentError
 from bntt.data.errors import DataError
+from bntt.deploy import BundleError, bundle, describe
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint
 from bntt.io.pickled import read_pickled
+from bntt.models import resnet20
 from bntt.runs.imported import Wanted, import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
@@ -41,6 +44,9 @@ KEYS = (
 )
 
 
+BUNDLE = (*KEYS, b'\\"reads\\":', b'\\"nodes\\":', b'\\"scale\\":', b'\\"values\\":', b"-1", b"null", b"[]", b"1e400")
+
+
 def signed(content: bytes) -> bytes:
     """With the checksum put right, as whoever makes a file can."""
     blank, count = SUM.subn(lambda found: found[1] + DOTS + found[3], content, count=1)
@@ -61,6 +67,15 @@ def put_signed(folder: Path, content: bytes) -> Path:
 def read_both(path: Path) -> None:
     facts = read_facts(path)
     assert facts == read_checkpoint(path).facts or facts != facts
+
+
+def bundles(folder: Path) -> list[bytes]:
+    encoder = bntt.PoissonEncoder(2, mean=[0.5], std=[0.25])
+    network = resnet20(num_steps=2, width=1 / 16, in_channels=1)
+    made = describe(bntt.SpikingClassifier(encoder, network), input_shape=(1, 4, 4), run={"recipe": "seed = 0"})
+    for weights in bundle.WEIGHT_TYPES:
+        bundle.write(made, folder / weights, weights)
+    return [(folder / weights).read_bytes() for weights in bundle.WEIGHT_TYPES]
 
 
 def pickles(folder: Path) -> list[bytes]:
@@ -151,6 +166,8 @@ TOML = (b"[", b"[[", b"]]", b" = ", b"{", b'"""', b"network.", b"1979-05-27", b"
 FORMATS = {
     "checkpoint": Format(checkpoints, as_file("x.safetensors"), read_both, (CheckpointError,), KEYS),
     "checkpoint-signed": Format(checkpoints, put_signed, read_both, (CheckpointError,), KEYS),
+    "bundle": Format(bundles, as_file("x.safetensors"), bundle.read, (BundleError,), BUNDLE),
+    "bundle-signed": Format(bundles, put_signed, bundle.read, (BundleError,), BUNDLE),
     "pickled": Format(pickles, as_file("x.pth.tar"), read_weights, (CheckpointError,), STEPS, named=False),
     "recipe": Format(
         packaged("runs/recipes", "demo", "cifar10-best", "dvs-cifar10"),

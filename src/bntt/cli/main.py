@@ -14,6 +14,7 @@ import tyro
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
+from bntt.cli.exporting import export
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names, show
 from bntt.cli.log import log
@@ -27,7 +28,7 @@ from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
-    "train": {"demo": demo, "train": train, "import": import_file},
+    "train": {"demo": demo, "train": train, "import": import_file, "export": export},
     "measure": {"predict": predict},
     "compare": {"study": study, "bench": bench},
     "data": {"data": data.data},
@@ -189,6 +190,7 @@ def exit_code(error: Exception) -> int | None:
     from bntt.analysis.measurement import ArgumentError, InvalidResultError
     from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
+    from bntt.deploy.errors import BundleError, DeployError
     from bntt.engine.kernels import BackendError
     from bntt.io.cells import OtherSettingsError
     from bntt.io.checkpoint import CheckpointError
@@ -204,9 +206,9 @@ def exit_code(error: Exception) -> int | None:
     if any(said in str(error) for said in MACHINE):
         return 5
     codes: dict[int, tuple[type[Exception], ...]] = {
-        2: (RecipeError, ArgumentError, LaunchError, OtherSettingsError, NoGradientError),
+        2: (RecipeError, ArgumentError, LaunchError, OtherSettingsError, NoGradientError, DeployError),
         3: (DataError,),
-        4: (CheckpointError, PretrainedError),
+        4: (CheckpointError, PretrainedError, BundleError),
         6: (NonFiniteError, ParityError),
         7: (LossBudgetError, InvalidResultError),
         75: (RunLockedError,),

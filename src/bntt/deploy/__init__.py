@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bntt.deploy.description import Description as Description
+    from bntt.deploy.errors import BundleError as BundleError
     from bntt.deploy.errors import DeployError as DeployError
     from bntt.deploy.from_torch import describe as describe
+    from bntt.deploy.targets import export as export
 
 _HOME_OF = {
     "describe": "bntt.deploy.from_torch",
     "Description": "bntt.deploy.description",
+    "BundleError": "bntt.deploy.errors",
     "DeployError": "bntt.deploy.errors",
+    "export": "bntt.deploy.targets",
 }
 
 __all__ = [*_HOME_OF]

@@ -25,8 +25,8 @@ EncoderKind = Literal["poisson", "poisson-unsigned", "direct", "expected", "expe
 ENCODER_KINDS: tuple[EncoderKind, ...] = get_args(EncoderKind)
 ORDERS = ("", "pixels", "rows", "permuted")
 MOST_STEPS = 1 << 20
-MOST_VALUES = 1 << 31
-"""Most values of one sample in one node: what has more is a mistake, or an attack."""
+MOST_VALUES = 1 << 26
+"""Most values of one sample in all nodes together: what has more is a mistake, or an attack."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Description:
         Raises:
             DeployError: if a node does not fit what it reads.
         """
-        found: list[tuple[Shape, Shape]] = []
+        found, values = list[tuple[Shape, Shape]](), math.prod(self.image)
         for place, node in enumerate(self.nodes):
             reads = (node.reads,) if isinstance(node, Layer) else node.reads
             with _named(node):
@@ -164,7 +164,8 @@ class Description:
                 if isinstance(node, Layer):
                     node.check_parts()
                 neurons, out = node.shapes(*(found[read][1] if read >= 0 else self.image for read in reads))
-                if min(*neurons, *out) < 1 or max(math.prod(neurons), math.prod(out)) > MOST_VALUES:
+                values += max(1, math.prod(neurons))
+                if min(*neurons, *out) < 1 or values > MOST_VALUES:
                     raise DeployError(f"its neurons would be {list(neurons)}, and its output {list(out)}")
             found.append((neurons, out))
         return tuple(found)

@@ -7,5 +7,5 @@ class DeployError(ValueError):
     """A network that a target cannot have, or a description that describes none."""
 
 
-class BundleError(DeployError):
+class BundleError(RuntimeError):
     """A bundle that cannot be read: missing, damaged, or of another format."""

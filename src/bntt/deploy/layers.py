@@ -122,7 +122,7 @@ class Neurons:
         fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
         for what in ("leak", "threshold", "amount", "turned"):
             if (table := getattr(self, what)) is not None:
-                check_table(f"its {what}", table, *fits)
+                check_table(f"its {what}", table, *fits, kind="b" if what == "turned" else "f")
         if self.rule not in ("after", "before") or self.reset not in ("soft", "hard"):
             raise DeployError(f"its neurons fire {self.rule!r} integration and have a {self.reset!r} reset")
         sign = 1.0 if self.turned is None else np.where(self.turned, -1.0, 1.0)
@@ -219,17 +219,21 @@ class Sum:
 Node = Layer | Sum
 
 
-def check_table(what: str, table: Array, *shapes: tuple[int, ...]) -> None:
-    """Refuse a table of a wrong shape, or with a number that is not finite.
+def check_table(what: str, table: Array, *shapes: tuple[int, ...], kind: str = "f") -> None:
+    """Refuse a table of a wrong shape or type, or with a number that is not finite.
+
+    Args:
+        kind: NumPy's letter of its type, "f" for floating point and "b" for true or false.
 
     Raises:
         DeployError: saying which.
 
     >>> check_table("its bias", np.ones(3), (4,))
     Traceback (most recent call last):
-    bntt.deploy.errors.DeployError: its bias is [3], expected [4]
+    bntt.deploy.errors.DeployError: its bias is float64 [3], expected [4]
     """
-    if table.shape not in shapes:
-        raise DeployError(f"{what} is {list(table.shape)}, expected {' or '.join(str(list(one)) for one in shapes)}")
+    if table.shape not in shapes or table.dtype.kind != kind:
+        wanted = " or ".join(str(list(one)) for one in shapes)
+        raise DeployError(f"{what} is {table.dtype} {list(table.shape)}, expected {'bool ' * (kind == 'b')}{wanted}")
     if not np.isfinite(table).all():
         raise DeployError(f"{what} has numbers that are not finite")

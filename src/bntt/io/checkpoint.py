@@ -1,12 +1,7 @@
-"""Checkpoints: safetensors with JSON in its header, written whole or not at all, and known by their SHA-256.
-
-No code can hide in one. safetensors checks its structure and not its bytes, so the header also holds the SHA-256 of
-the whole file, computed with dots in its own place: a single flipped bit anywhere is noticed before a tensor is used.
-"""
+"""Checkpoints: tensors with facts in the header, written whole or not at all, and sealed (:mod:`bntt.io.sealed`)."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,18 +11,17 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from bntt.io.files import write_whole
+from bntt.io.sealed import Seal
 
-FORMAT = "2"
-MOST_HEAD = 32 << 20
-"""Bytes of a header, with the facts: a training of ten thousand epochs takes a sixth of it."""
-_NO_SUM = ("·" * 32).encode()
-"""Placeholder for the checksum: 64 bytes that JSON in ASCII, and so the facts, cannot hold."""
 TIED = "tied"
 """The note of names that refer to another name's tensor."""
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be read, or does not belong to this model."""
+
+
+SEAL = Seal("checkpoint", "2", CheckpointError)
 
 
 class Checkpoint(NamedTuple):
@@ -52,10 +46,8 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     >>> read_checkpoint(path)
     Checkpoint(tensors={'gamma': tensor([1., 1.])}, facts={'epoch': 3})
     """
-    notes = {"format": FORMAT, "sha256": _NO_SUM.decode(), "facts": json.dumps(facts, allow_nan=False)}
-    payload = pack(tensors, notes)
-    payload = payload.replace(_NO_SUM, hashlib.sha256(payload).hexdigest().encode(), 1)
-    write_whole(path, payload)
+    notes = SEAL.notes(facts=json.dumps(facts, allow_nan=False))
+    write_whole(path, SEAL.sealed(pack(tensors, notes)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -64,7 +56,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: if it is missing or damaged, of another format, or holds numbers that are not finite.
     """
-    payload, header = _verified(path)
+    payload, header = SEAL.opened(path)
     try:
         tensors = unpack(payload)
     except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
@@ -81,7 +73,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is missing or damaged, or of another format.
     """
-    return _facts_of(path, _verified(path)[1])
+    return _facts_of(path, SEAL.opened(path)[1])
 
 
 def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
@@ -121,24 +113,6 @@ def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list
     return sorted(wrong)
 
 
-def _verified(path: Path) -> tuple[bytes, dict[str, str]]:
-    """Read a file's bytes and its header's notes, if it is what was written."""
-    payload = bytes_of(path)
-    try:
-        size = int.from_bytes(payload[:8], "little")
-        if size > MOST_HEAD:
-            raise ValueError(f"{size:,} bytes")
-        header = json.loads(payload[8 : 8 + size])["__metadata__"]
-        version, expected = header["format"], header["sha256"].encode() if header["format"] == FORMAT else b""
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(f"{path} is damaged or not a checkpoint: its header cannot be read") from None
-    if version != FORMAT:
-        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}")
-    if len(expected) != 64 or hashlib.sha256(payload.replace(expected, _NO_SUM, 1)).hexdigest().encode() != expected:
-        raise CheckpointError(f"{path} is damaged: its bytes are not those that were written (SHA-256)")
-    return payload, header
-
-
 def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     try:
         facts = json.loads(header["facts"])
@@ -147,24 +121,6 @@ def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise CheckpointError(f"{path} does not say its facts: a {type(facts).__name__} is none")
     return facts
-
-
-def bytes_of(path: Path, at_most: int | None = None) -> bytes:
-    """Read the bytes of a file; a pipe or a device is not a file, and is not waited for.
-
-    Raises:
-        CheckpointError: if it is missing, not a file, larger than ``at_most``, or cannot be read.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise CheckpointError(f"{path} cannot be read: it is no file")
-        if at_most is not None and (size := path.stat().st_size) > at_most:
-            raise CheckpointError(f"{path} has {size:,} bytes, at most {at_most:,} are read")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def pack(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:

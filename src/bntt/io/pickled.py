@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
-from bntt.io.checkpoint import CheckpointError, bytes_of
+from bntt.io.checkpoint import SEAL, CheckpointError
 
 SAFE = "2.10"
 """The first PyTorch whose loader of weights alone is trusted: pyproject.toml asks for it, and so does the reader."""
@@ -80,7 +80,7 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
             f"{path} is not read: the restricted loader of PyTorch {torch.__version__} has known holes, which {SAFE} "
             f"closed"
         )
-    payload = bytes_of(path, LARGEST)
+    payload = SEAL.bytes_of(path, LARGEST)
     try:
         check_pickled(payload)
     except PickledError as error:

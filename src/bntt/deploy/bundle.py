@@ -1,0 +1,111 @@
+"""The bundle: a description in one sealed file of safetensors, which a machine without PyTorch reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import safetensors.numpy
+
+from bntt.deploy.description import Description, Encoder, Pictures
+from bntt.deploy.errors import BundleError, DeployError
+from bntt.deploy.layers import Array, Layer, Neurons, Pool, Sum, Weights
+from bntt.deploy.tree import fields_of, from_tree, to_tree
+from bntt.io.files import parse_json, write_whole
+from bntt.io.sealed import Seal
+
+SEAL = Seal("bundle", "bundle 1", BundleError)
+WeightType = Literal["float32", "float16", "int8"]
+WEIGHT_TYPES: tuple[WeightType, ...] = get_args(WeightType)
+WEIGHTS, STEP = ".weights.values", ".step"
+"""How the names of weights end, and of the size of one of their integers by output channel."""
+
+for _kind in (Description, Encoder, Pictures, Layer, Sum, Pool, Weights, Neurons):
+    fields_of(_kind)  # here, so that reading a file evaluates nothing
+
+
+def write(description: Description, path: Path, weights: WeightType = "float32") -> None:
+    """Write a bundle whole or not at all.
+
+    With float32 nothing is lost, and scales and shifts are float64, so that a runtime in float64 has the library's
+    numbers. With float16 and int8 they are float32; int8 is symmetric, ``round(w / step)`` with a step for each output
+    channel.
+
+    Raises:
+        OSError: if it cannot be written; what was there before is then still there.
+        DeployError: if the weights have no such type, or are beyond its range.
+    """
+    if weights not in WEIGHT_TYPES:
+        raise DeployError(f"weights must be one of {', '.join(WEIGHT_TYPES)}, got {weights!r}")
+    arrays: dict[str, Array] = {}
+    tree = to_tree(description, arrays)
+    held: dict[str, Array] = {}
+    for name, values in arrays.items():
+        if name.endswith(WEIGHTS) and weights == "int8":
+            held[name], held[name + STEP] = quantised(values)
+        elif name.endswith(WEIGHTS):
+            held[name] = _narrowed(name, values, np.dtype(weights))
+        elif values.dtype != bool and weights != "float32":
+            held[name] = _narrowed(name, values, np.dtype("float32"))
+        else:
+            held[name] = values
+    notes = SEAL.notes(description=json.dumps(tree, allow_nan=False))
+    write_whole(path, SEAL.sealed(safetensors.numpy.save(held, metadata=notes)))
+
+
+def read(path: Path) -> Description:
+    """Read and verify a bundle. Weights come as float32, all other numbers as float64.
+
+    Raises:
+        BundleError: if it is missing, damaged or of another format, or describes no network; the message says why.
+    """
+    payload, notes = SEAL.opened(path)
+    try:
+        held = safetensors.numpy.load(payload)
+        tree = parse_json(notes["description"])
+    except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
+        raise BundleError(f"{path} holds no description ({error or type(error).__name__})") from None
+    try:
+        made = from_tree(Description, tree, {name: _widened(name, held) for name in held if not name.endswith(STEP)})
+    except DeployError as error:
+        raise BundleError(f"{path} describes no network: {error}") from None
+    assert isinstance(made, Description)
+    return made
+
+
+def quantised(weights: Array) -> tuple[Array, Array]:
+    """Return weights as int8 from -127 to 127, and the step of each output channel, ``[Cout]``.
+
+    >>> quantised(np.array([[0.5, -1.0], [0.0, 0.0]]))[0].tolist()
+    [[64, -127], [0, 0]]
+    """
+    largest = np.abs(weights).reshape(len(weights), -1).max(1)
+    step = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
+    rows = step.astype(np.float64).reshape(-1, *[1] * (weights.ndim - 1))
+    return np.clip(np.rint(weights / rows), -127, 127).astype(np.int8), step
+
+
+def _narrowed(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
+    with np.errstate(over="ignore"):
+        made: Array = values.astype(dtype)
+    if not np.isfinite(made).all():
+        raise DeployError(f"{name} has numbers beyond the range of {dtype}: write the bundle with weights='float32'")
+    return made
+
+
+def _widened(name: str, held: dict[str, Array]) -> Array:
+    values = held[name]
+    if values.dtype == bool:
+        return values
+    if values.dtype.kind not in "fi":
+        raise DeployError(f"{name} holds {values.dtype}, which is no type of a bundle's numbers")
+    if not name.endswith(WEIGHTS):
+        return values.astype(np.float64)
+    if (step := held.get(name + STEP)) is None:
+        return values.astype(np.float32)
+    if step.shape != values.shape[:1]:
+        raise DeployError(f"{name} has steps {list(step.shape)} for {list(values.shape)}")
+    wide: Array = values.astype(np.float32) * step.astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
+    return wide

@@ -1,0 +1,50 @@
+"""What a network can be written as, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bntt.deploy import bundle
+from bntt.deploy.bundle import WeightType
+from bntt.deploy.description import Description
+from bntt.deploy.from_torch import describe
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.registry import Registry
+
+TARGETS: Registry[Any] = Registry("target", {"bundle": bundle.write})
+"""``write(description, path, weights)`` of each."""
+
+
+def export(
+    model: SpikingClassifier | Description,
+    path: str | Path,
+    target: str = "bundle",
+    *,
+    weights: WeightType = "float32",
+    classes: Sequence[str] = (),
+    input_shape: Sequence[int] | None = None,
+) -> Description:
+    """Write a trained network for use elsewhere, and return its description.
+
+    Args:
+        model: or its :func:`~bntt.deploy.describe`\\ d form, which has the next two.
+        target: "bundle", for :class:`bntt.deploy.Runtime`.
+        weights: "float32", "float16", or "int8" with a step for each output channel.
+        classes, input_shape: see :func:`~bntt.deploy.describe`.
+
+    Raises:
+        DeployError: if the target cannot have the network; the message names the part, and what to do.
+        ValueError: on an unknown target.
+        OSError: if the file cannot be written; what was there before is then still there.
+
+    >>> import tempfile, bntt
+    >>> path = Path(tempfile.mkdtemp()) / "clothes.safetensors"
+    >>> export(bntt.models.pretrained(), path, "bundle", weights="int8").num_steps, path.stat().st_size < 300_000
+    (8, True)
+    """
+    write = TARGETS.resolve(target)
+    made = model if isinstance(model, Description) else describe(model, classes=classes, input_shape=input_shape)
+    write(made, Path(path), weights)
+    return made
