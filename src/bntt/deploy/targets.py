@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bntt.deploy import bundle
+from bntt.deploy import bundle, onnx_graph
 from bntt.deploy.bundle import WeightType
 from bntt.deploy.description import Description
 from bntt.deploy.from_torch import describe
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.registry import Registry
 
-TARGETS: Registry[Any] = Registry("target", {"bundle": bundle.write})
+TARGETS: Registry[Any] = Registry(
+    "target",
+    {"bundle": bundle.write, "onnx": onnx_graph.write, "onnx-step": partial(onnx_graph.write, step=True)},
+)
 """``write(description, path, weights)`` of each."""
 
 
@@ -30,8 +34,9 @@ def export(
 
     Args:
         model: or its :func:`~bntt.deploy.describe`\\ d form, which has the next two.
-        target: "bundle", for :class:`bntt.deploy.Runtime`.
-        weights: "float32", "float16", or "int8" with a step for each output channel.
+        target: "bundle", for :class:`bntt.deploy.Runtime`; "onnx", all steps at once, or "onnx-step", one step whose
+            state goes in and out (:func:`bntt.deploy.onnx_graph.build`).
+        weights: "float32", "float16", or "int8" with a step for each output channel; ONNX has float32.
         classes, input_shape: see :func:`~bntt.deploy.describe`.
 
     Raises:

@@ -1,0 +1,131 @@
+"""ONNX: ONNX Runtime computes the library's logits, all steps at once and one by one, for any batch."""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime as runtime
+import pytest
+import torch
+
+import bntt
+from bntt.deploy import DeployError, describe, onnx_graph
+from bntt.models import MODELS
+from bntt.nn import NORMS, fold
+from tests.contracts.test_models import SHAPES, build
+from tests.deploy.test_description import randomized
+from tests.grids import every_value
+
+STEPS, BATCH = 4, 3
+CODINGS = {"poisson": bntt.PoissonEncoder, "direct": bntt.DirectEncoder, "frames": bntt.FrameEncoder}
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def session(description, **options):
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    return runtime.InferenceSession(onnx_graph.build(description, **options).SerializeToString(), settings)
+
+
+def step_by_step(description, steps):
+    """Logits after each step, from a graph of one; ``steps`` gives its inputs."""
+    one = session(description, step=True)
+    batch = len(steps[0])
+    shapes = {value.name: value.shape for value in one.get_inputs()}
+    state = {
+        name: np.zeros([batch, *shape[1:]], np.float32)
+        for name, shape in shapes.items()
+        if name not in ("input", "step")
+    }
+    found = []
+    for t, x in enumerate(steps):
+        names = [value.name for value in one.get_outputs()]
+        out = dict(zip(names, one.run(None, {"input": x, "step": np.array(t), **state}), strict=True))
+        state = {name.removeprefix("next."): value for name, value in out.items() if name != "logits"}
+        found.append(out["logits"])
+    return np.stack(found)
+
+
+@every_value(
+    name=MODELS,
+    norm=[n for n in NORMS if n != "layer"],
+    fire=["after", "before"],
+    reset=["soft", "hard"],
+    coding=CODINGS,
+)
+def test_logits_are_the_librarys(name, norm, fire, reset, coding):
+    network, _ = build(name, STEPS, norm=norm, fire=fire, reset=reset)
+    shape, coding = SHAPES[name][1], "frames" if name == "mlp" else coding
+    moments = {"mean": [0.4] * shape[0], "std": [0.3] * shape[0]} if coding != "frames" else {}
+    encoder = bntt.SequenceEncoder(STEPS) if name == "mlp" else CODINGS[coding](STEPS, **moments)
+    with torch.no_grad():
+        for weight in randomized(network).parameters():
+            weight.mul_(3 if weight.ndim > 2 else 1)  # so that spikes reach the readout
+    model = bntt.SpikingClassifier(encoder, network)
+    made = describe(model, input_shape=shape)
+    whole = session(made)
+    for batch in (1, BATCH):
+        pixels = torch.rand(batch, *([STEPS] if coding == "frames" else []), *shape, generator=seeded(batch))
+        with torch.no_grad():
+            steps = model.encoder(pixels, seed=0, index=torch.arange(batch), draw=0)
+            expected = network.double().advance(steps.double())[0].numpy()
+        x = (pixels if coding == "direct" else steps).numpy()
+        logits, over_time = whole.run(None, {"input": x})
+        assert np.array_equal(logits, over_time[-1])
+        assert np.abs(over_time - expected).max() < 2e-4  # no tie among so few neurons
+        one_by_one = step_by_step(made, [x] * STEPS if coding == "direct" else x)
+        assert np.abs(one_by_one - over_time).max() < 2e-5
+    assert fire == "before" or expected.std() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    """The pretrained network, 1,000 test images as spikes, and the library's logits in float64."""
+    model, images = bntt.models.pretrained(), bntt.data.fashion_mnist_bundled().test.images / 255
+    with torch.no_grad():
+        spikes = model.encoder(images, seed=0, index=torch.arange(len(images)), draw=0)
+        return model, spikes.numpy(), model.network.double()(spikes.double()).numpy()
+
+
+@pytest.mark.slow
+def test_a_thousand_images_agree_but_for_ties(bundled):
+    model, spikes, expected = bundled
+    logits = session(describe(model)).run(["logits"], {"input": spikes})[0]
+    assert (np.abs(logits - expected).max(1) < 1e-4).mean() >= 0.995
+    assert (logits.argmax(1) == expected.argmax(1)).mean() >= 0.999
+
+
+def test_folded_neurons_with_a_table_of_every_step():
+    model = bntt.models.pretrained()
+    made = describe(bntt.SpikingClassifier(model.encoder, fold(model.network.double())))
+    assert any(
+        layer.neurons and layer.neurons.turned is not None and layer.neurons.turned.any() for layer in made.layers
+    )
+    spikes = model.encoder(torch.rand(2, 1, 28, 28, generator=seeded(0)), draw=0)
+    with torch.no_grad():
+        expected = model.network(spikes.double()).numpy()
+    assert np.abs(session(made).run(["logits"], {"input": spikes.numpy()})[0] - expected).max() < 1e-3
+    assert np.abs(step_by_step(made, spikes.numpy())[-1] - expected).max() < 1e-3
+
+
+def test_the_file_says_what_its_graph_does_not(tmp_path):
+    made = describe(bntt.models.pretrained(), classes=list("abcdefghij"))
+    onnx_graph.write(made, tmp_path / "net.onnx")
+    facts = runtime.InferenceSession(tmp_path / "net.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(facts["bntt.classes"]) == list("abcdefghij")
+    assert json.loads(facts["bntt.mean"]) == list(made.encoder.mean)
+    assert json.loads(facts["bntt.gamma"])["conv1"] == made.layers[0].gamma.tolist()
+
+
+def test_what_a_graph_cannot_have(tmp_path, monkeypatch):
+    made = describe(bntt.models.pretrained())
+    with pytest.raises(DeployError, match="float32 weights, got 'int8': a bundle"):
+        onnx_graph.write(made, tmp_path / "net.onnx", "int8")
+    with pytest.raises(runtime.capi.onnxruntime_pybind11_state.InvalidArgument, match="out of data bounds"):
+        step_by_step(made, np.zeros((9, 1, 1, 28, 28), np.float32))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(DeployError, match=r'pip install "bntt\[onnx\]"'):
+        onnx_graph.build(made)
