@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench-peers faults-peers format clean
+.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench-peers faults-peers release format clean
 
-.venv/installed: pyproject.toml $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
+.venv/installed: pyproject.toml setup.py $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable '.[test]'
@@ -29,11 +29,12 @@ fast: .venv/installed
 test-all: test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or browser"
 
-# An hour or more, once in a while and never in CI: sanitizers, stops and kills, hostile files, random networks, peers.
+# An hour or more, once in a while and never in CI: stops and kills, hostile files, random networks, other processors, peers.
 test-long: test-all chaos promises
 	$(BIN)/python -m tests.fuzz --cases 20000
 	$(BIN)/python -m tests.hostile --inputs 1000000
 	$(BIN)/python -m tests.mutations
+	$(BIN)/python -m tests.emulation
 	$(MAKE) faults-peers
 
 # Runs that are stopped at every place, and killed at random: an hour or two.
@@ -72,9 +73,23 @@ faults-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
 	$(BIN)/python docs/make.py peers
 
+.venv-release/installed:
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/pip install --quiet build twine check-wheel-contents
+	touch $@
+
+# An sdist and a wheel made of it, checked, and installed for every one of PYTHONS in an environment outside the checkout.
+PYTHONS ?= $(PYTHON)
+release: .venv-release/installed
+	rm -rf dist
+	BNTT_REQUIRE_KERNELS=1 .venv-release/bin/python -m build
+	.venv-release/bin/twine check --strict dist/*
+	.venv-release/bin/check-wheel-contents dist/*.whl
+	set -e; for python in $(PYTHONS); do $$python tests/packaging/installed.py dist/*.whl; done
+
 format: .venv/installed
 	$(BIN)/ruff format src tests examples
 	$(BIN)/ruff check --fix src tests examples
 
 clean:
-	rm -rf .venv .venv-peers .venv-interop build dist src/*.egg-info
+	rm -rf .venv .venv-peers .venv-interop .venv-release build dist src/*.egg-info

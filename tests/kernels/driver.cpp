@@ -1,5 +1,6 @@
 // Calls every kernel on odd sizes in every instruction set, on three threads, for the sanitizers to watch.
-// It checks only that all threads together give what one gives; what is right is judged elsewhere.
+// It checks only that all threads together give what one gives; what is right is judged elsewhere. With an argument it
+// prints a line for every array that the portable kernels make: machines that print the same have the same bits.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,21 +29,33 @@ void require(bool good, const char* what) {
   std::exit(1);
 }
 
+template <class T>
+void print(const char* what, const std::vector<T>& values) {
+  std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
+  const unsigned char* bytes = reinterpret_cast<const unsigned char*>(values.data());
+  for (std::size_t i = 0; i < values.size() * sizeof(T); ++i) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+  std::printf("%s %016llx\n", what, static_cast<unsigned long long>(hash));
+}
+
 struct Result {
-  Floats mean, var, gradient;
+  Floats mean, var, gradient, membrane;
   std::vector<std::uint8_t> counts;
   std::vector<std::int64_t> fired;
   std::vector<double> sums;
   bool operator==(const Result& other) const {
-    return mean == other.mean && var == other.var && gradient == other.gradient && counts == other.counts &&
-           fired == other.fired && sums == other.sums;
+    return mean == other.mean && var == other.var && gradient == other.gradient && membrane == other.membrane &&
+           counts == other.counts && fired == other.fired && sums == other.sums;
+  }
+  void print_all() const {
+    print("means", mean), print("variances", var), print("gradients", gradient), print("membranes", membrane);
+    print("spikes", counts), print("spikes by channel", fired), print("sums", sums);
   }
 };
 
 Result scan(long T, long N, long H, long W, long C, long window, int kind, int threads) {
   const long pooled = N * (H / window) * (W / window) * C, size = T * N * H * W * C;
   Floats current = numbers(size, 1), copy(current.size()), offset(T * C), inverse(T * C, 0.8f), grad = numbers(T * pooled, 2);
-  Result r{Floats(T * C), Floats(T * C), Floats(current.size()), std::vector<std::uint8_t>(T * pooled),
+  Result r{Floats(T * C), Floats(T * C), Floats(current.size()), {}, std::vector<std::uint8_t>(T * pooled),
            std::vector<std::int64_t>(T * C), std::vector<double>(3 * T * C)};
   require(bntt_moments(current.data(), T, N * H * W, C, copy.data(), r.mean.data(), r.var.data(), 0, threads) == 0, "moments");
   require(copy == current, "copy");
@@ -59,6 +72,7 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   s.inverse = inverse.data(), s.sum_grad = r.sums.data(), s.sum_product = r.sums.data() + T * C;
   s.offset = offset.data(), s.slope = offset.data(), s.grad_current = r.gradient.data(), s.threads = threads;
   require(bntt_scan_forward(&s) == 0, "forward");
+  r.membrane = membrane;
   s.membrane = nullptr;
   require(bntt_scan_forward(&s) == 0, "forward from rest");
   require(bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "backward");
@@ -105,22 +119,30 @@ Floats events(const long (&layer)[9], int threads) {
 
 }  // namespace
 
-int main() {
-  for (int variant = 0; variant < 3; ++variant) {
+int main(int argc, char**) {
+  for (int variant = 0; variant < (argc > 1 ? 1 : 3); ++variant) {
     if (bntt_use_variant(variant) != variant) continue;
     const long scans[][6] = {{5, 3, 4, 4, 16, 2}, {3, 2, 5, 7, 33, 2}, {70, 9, 1, 1, 21, 1}, {300, 2, 1, 1, 70, 1}, {2, 1, 1, 1, 3, 1}, {4, 3, 6, 6, 130, 1}, {3, 2, 7, 7, 70, 3}};
     for (int kind = 0; kind < 12; ++kind)
-      for (const auto& s : scans)
-        require(scan(s[0], s[1], s[2], s[3], s[4], s[5], kind, 1) == scan(s[0], s[1], s[2], s[3], s[4], s[5], kind, 3), "scan");
+      for (const auto& s : scans) {
+        const Result one = scan(s[0], s[1], s[2], s[3], s[4], s[5], kind, 1);
+        require(one == scan(s[0], s[1], s[2], s[3], s[4], s[5], kind, 3), "scan");
+        if (argc > 1) one.print_all();
+      }
     const long layers[][9] = {{5, 8, 8, 64, 64, 3, 1, 1, 1}, {2, 7, 5, 3, 5, 3, 1, 1, 1}, {3, 6, 9, 70, 33, 3, 1, 4, 2}, {2, 5, 5, 20, 40, 3, 0, 9, 3},
                               {2, 4, 4, 17, 16, 3, 2, 1, 1}, {2, 9, 9, 40, 12, 5, 2, 1, 2}, {300, 1, 1, 513, 130, 1, 0, 4, 1}, {2, 1, 1, 6, 50, 3, 1, 1, 2},
                               {2, 9, 5, 20, 40, 1, 0, 4, 4}, {5, 8, 8, 64, 64, 1, 0, 1, 1}, {2, 4, 5, 9, 70, 1, 1, 1, 2}, {1, 5, 600, 3, 5, 3, 1, 1, 2}};
-    for (const auto& layer : layers) require(events(layer, 1) == events(layer, 3), "events");
+    for (const auto& layer : layers) {
+      const Floats one = events(layer, 1);
+      require(one == events(layer, 3), "events");
+      if (argc > 1) print("currents", one);
+    }
     const Floats pixels = numbers(3 * 2 * 49, 6);
     std::vector<std::int64_t> keys = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     std::vector<std::int8_t> one(4 * 3 * 98), many(one.size());
     require(bntt_poisson(pixels.data(), keys.data(), one.data(), 4, 3, 2, 49, 1, 1) == 0, "poisson");
     require(bntt_poisson(pixels.data(), keys.data(), many.data(), 4, 3, 2, 49, 1, 3) == 0 && one == many, "poisson threads");
+    if (argc > 1) print("encoded spikes", one);
   }
   std::puts("all kernels ran");
   return 0;

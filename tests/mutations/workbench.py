@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import tomllib
 from pathlib import Path
@@ -38,8 +37,7 @@ def build_kernels(root: Path) -> None:
     (extension,) = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
     flags = [*extension["extra-compile-args"], "-fPIC", *QUICK]
     objects = [str(_object(root / source, flags)) for source in extension["sources"]]
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    target = root / "src" / Path(*extension["name"].split(".")).with_suffix(suffix)
+    target = root / "src" / Path(*extension["name"].split(".")).with_suffix(".so")
     subprocess.run([_compiler(), "-shared", *objects, *extension["extra-link-args"], "-o", str(target)], check=True)
 
 

@@ -38,8 +38,8 @@ def test_a_kernel_without_memory_says_so(monkeypatch):
 @pytest.mark.slow
 def test_without_the_compiled_file_everything_runs_and_says_why(tmp_path):
     code = (
-        "import pathlib; exists = pathlib.Path.exists\n"
-        "pathlib.Path.exists = lambda p: False if p.name.startswith('kernels.') else exists(p)\n"
+        "import pathlib; glob = pathlib.Path.glob\n"
+        "pathlib.Path.glob = lambda p, name: [] if name.startswith('kernels.') else glob(p, name)\n"
         "import torch, bntt\n"
         "from bntt.engine.kernels import backends, BackendError\n"
         "print(backends()[1].available, backends()[1].detail)\n"
@@ -49,7 +49,7 @@ def test_without_the_compiled_file_everything_runs_and_says_why(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "False the kernels were not compiled: install bntt where a C++17 compiler" in done.stdout
+    assert "False the kernels were not compiled: take a wheel for this platform, or get a C++17" in done.stdout
     assert "torch.Size([2, 10])" in done.stdout
     assert "backend 'cpu' cannot run here" in done.stdout
 

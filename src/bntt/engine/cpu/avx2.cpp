@@ -1,6 +1,6 @@
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "kernel_table.h"
 

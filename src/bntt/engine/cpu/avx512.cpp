@@ -1,6 +1,6 @@
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #if defined(__x86_64__)
 #include <immintrin.h>

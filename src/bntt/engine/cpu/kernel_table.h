@@ -3,29 +3,32 @@
 #pragma once
 #include "kernels.h"
 
+// Sizes, indices and counts: 64 bits everywhere, which a `long` is not on Windows.
+using Size = std::int64_t;
+
 // A thread pool that sleeps between regions: torch's own OpenMP runtime stays the only one, and its cores stay free.
 namespace bntt {
 
-using Task = void (*)(void* context, long unit, int worker);
+using Task = void (*)(void* context, Size unit, int worker);
 
 // Run task(context, unit, worker) for every unit in 0..units-1 on at most `threads` threads, the caller among them;
 // workers are numbered 0..threads-1. Which worker takes which unit is left open: a result must not depend on it.
 // A caller that finds the pool in use by another thread does all its units itself.
-void parallel(long units, int threads, Task task, void* context);
+void parallel(Size units, int threads, Task task, void* context);
 
 }  // namespace bntt
 
 struct Kernels {
-  int (*moments)(const void*, long, long, long, void*, float*, float*, bool, int);
+  int (*moments)(const void*, Size, Size, Size, void*, float*, float*, bool, int);
   int (*scan_forward)(const BnttScan&);
   int (*scan_sums)(const BnttScan&);
   int (*scan_backward)(const BnttScan&);
-  long (*packed_size)(const BnttEvents&);
+  Size (*packed_size)(const BnttEvents&);
   int (*pack)(const BnttEvents&, const float*, float*);
   int (*events_forward)(const BnttEvents&);
   int (*events_weight_grad)(const BnttEvents&);
-  int (*unpack)(const std::uint8_t*, float*, long, double, int);
-  int (*poisson)(const float*, const std::int64_t*, std::int8_t*, long, long, long, long, bool, int);
+  int (*unpack)(const std::uint8_t*, float*, Size, double, int);
+  int (*poisson)(const float*, const std::int64_t*, std::int8_t*, Size, Size, Size, Size, bool, int);
 };
 
 namespace portable { extern const Kernels kernels; }

@@ -5,7 +5,7 @@ struct Bf16 {
   std::uint16_t bits;  // the upper half of a float
 };
 
-template <long W>
+template <Size W>
 struct Wide;
 
 #if LANES >= 16
@@ -21,7 +21,7 @@ struct Wide;
 
 // One float at a time, for the channels that no vector fills.
 struct Single {
-  static constexpr long width = 1;
+  static constexpr Size width = 1;
   using Floats = float;
   using Mask = std::int32_t;
   static float load(const float* p) { return *p; }
@@ -53,10 +53,10 @@ struct Single {
 using Full = Wide<LANES>;
 
 // call(L, N, c) for every channel, N vectors of L from c on at a time: memory is read in order, sums stay in registers.
-constexpr long SOME = LANES == 16 ? 4 : 2, HALF = LANES > 4 ? LANES / 2 : 4;
+constexpr Size SOME = LANES == 16 ? 4 : 2, HALF = LANES > 4 ? LANES / 2 : 4;
 #define FOR_CHANNELS(c, begin, end, call)                                           \
   {                                                                                 \
-    long c = (begin);                                                               \
+    Size c = (begin);                                                               \
     for (; c + SOME * LANES <= (end); c += SOME * LANES) { call(Full, SOME, c); }   \
     for (; c + 2 * LANES <= (end); c += 2 * LANES) { call(Full, 2, c); }            \
     for (; c + LANES <= (end); c += LANES) { call(Full, 1, c); }                    \
@@ -68,21 +68,20 @@ constexpr long SOME = LANES == 16 ? 4 : 2, HALF = LANES > 4 ? LANES / 2 : 4;
 // Memory for one call, 64-byte aligned; null when there is none.
 template <class T>
 struct Scratch {
+  static constexpr std::align_val_t LINE{64};
   T* data;
-  explicit Scratch(long count) : data(nullptr) {
-    void* p = nullptr;
-    if (posix_memalign(&p, 64, static_cast<std::size_t>(count) * sizeof(T) + 256) == 0) data = static_cast<T*>(p);
-  }
+  explicit Scratch(Size count)
+      : data(static_cast<T*>(::operator new(static_cast<std::size_t>(count) * sizeof(T) + 256, LINE, std::nothrow))) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { std::free(data); }
+  ~Scratch() { ::operator delete(data, LINE); }
 };
 
 template <class F>
-void for_units(long units, int threads, F& body) {
-  parallel(units, threads, [](void* f, long unit, int worker) { (*static_cast<F*>(f))(unit, worker); }, &body);
+void for_units(Size units, int threads, F& body) {
+  parallel(units, threads, [](void* f, Size unit, int worker) { (*static_cast<F*>(f))(unit, worker); }, &body);
 }
 
-inline long smaller(long a, long b) { return a < b ? a : b; }
-inline long larger(long a, long b) { return a > b ? a : b; }
-inline long ceil_div(long a, long b) { return (a + b - 1) / b; }
+inline Size smaller(Size a, Size b) { return a < b ? a : b; }
+inline Size larger(Size a, Size b) { return a > b ? a : b; }
+inline Size ceil_div(Size a, Size b) { return (a + b - 1) / b; }

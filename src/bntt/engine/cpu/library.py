@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, Structure, byref, c_double, c_int, c_int32, c_int64, c_void_p
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
 from bntt.engine.door import address
 
 VARIANTS = ("portable", "avx2", "avx512")
+FILES = ("kernels.so", "kernels.dylib", "kernels.dll", "kernels.*.so")
+"""The library's name on Linux, macOS and Windows, and in a checkout that was built before it had a plain one."""
+MISSING = (
+    "the kernels were not compiled: take a wheel for this platform, or get a C++17 compiler (g++ or clang++) and install "
+    "bntt again with BNTT_REQUIRE_KERNELS=1 set, which says what fails"
+)
 
 
 def _fields(**of_type: tuple[Any, str]) -> Any:
@@ -84,18 +89,17 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
 
 def _open() -> tuple[Any, str]:
     """Open the library; return None and the reason if it cannot be opened."""
-    for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"kernels{suffix}")
-        if path.exists():
-            try:
-                library = ctypes.CDLL(str(path))
-            except OSError as error:
-                return None, f"the compiled kernels do not load: {error}"
-            for name, (result, arguments) in _ARGUMENTS.items():
-                function = getattr(library, name)
-                function.restype, function.argtypes = result, arguments
-            return library, ""
-    return None, "the kernels were not compiled: install bntt where a C++17 compiler (g++ or clang++) is"
+    path = next((path for name in FILES for path in Path(__file__).parent.glob(name)), None)
+    if path is None:
+        return None, MISSING
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        return None, f"the compiled kernels do not load: {error}"
+    for name, (result, arguments) in _ARGUMENTS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library, ""
 
 
 LIBRARY, REASON = _open()

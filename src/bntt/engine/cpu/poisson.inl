@@ -10,15 +10,15 @@ struct PoissonJob {
   const float* pixels;       // [B, C, area]
   const std::int64_t* keys;  // [T, B]
   std::int8_t* spikes;       // [T, B, area, C]
-  long images, channels, area;
+  Size images, channels, area;
   bool is_signed;
 
-  void operator()(long unit, int) const {
+  void operator()(Size unit, int) const {
     const std::uint64_t key = static_cast<std::uint64_t>(keys[unit]);
     const float* x = pixels + unit % images * channels * area;
     std::int8_t* out = spikes + unit * channels * area;
-    for (long c = 0; c < channels; ++c)
-      for (long i = 0; i < area; ++i) {
+    for (Size c = 0; c < channels; ++c)
+      for (Size i = 0; i < area; ++i) {
         const std::uint64_t position = static_cast<std::uint64_t>(c * area + i);
         const std::uint64_t bits = mix(key + (position + 1) * 0x9E3779B97F4A7C15u) >> 40;
         const float uniform = static_cast<float>(static_cast<std::int32_t>(bits)) * 0x1p-24f, pixel = x[position];
@@ -30,8 +30,8 @@ struct PoissonJob {
   }
 };
 
-inline int poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spikes, long steps, long images,
-                   long channels, long area, bool is_signed, int threads) {
+inline int poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spikes, Size steps, Size images,
+                   Size channels, Size area, bool is_signed, int threads) {
   PoissonJob job{pixels, keys, spikes, images, channels, area, is_signed};
   for_units(steps * images, threads, job);
   return 0;

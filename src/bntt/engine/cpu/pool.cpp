@@ -1,6 +1,8 @@
 #include "kernel_table.h"
 
+#if !defined(_WIN32)
 #include <pthread.h>
+#endif
 
 #include <atomic>
 #include <condition_variable>
@@ -13,11 +15,11 @@ namespace {
 
 class Pool {
  public:
-  void run(long units, int threads, Task task, void* context) {
+  void run(Size units, int threads, Task task, void* context) {
     if (threads > units) threads = static_cast<int>(units);
     std::unique_lock<std::mutex> region(region_, std::try_to_lock);
     if (threads < 2 || !region.owns_lock()) {
-      for (long unit = 0; unit < units; ++unit) task(context, unit, 0);
+      for (Size unit = 0; unit < units; ++unit) task(context, unit, 0);
       return;
     }
     {
@@ -36,7 +38,7 @@ class Pool {
 
  private:
   bool start(int worker) {
-    const long seen = region_number_;
+    const Size seen = region_number_;
     try {
       std::thread([this, worker, seen] { work(worker, seen); }).detach();
     } catch (const std::system_error&) {
@@ -45,7 +47,7 @@ class Pool {
     return true;
   }
 
-  void work(int worker, long seen) {
+  void work(int worker, Size seen) {
     std::unique_lock<std::mutex> hold(mutex_);
     for (;;) {
       wake_.wait(hold, [&] { return region_number_ != seen; });
@@ -59,30 +61,34 @@ class Pool {
   }
 
   void take(int worker) {
-    for (long unit; (unit = next_.fetch_add(1)) < units_;) task_(context_, unit, worker);
+    for (Size unit; (unit = next_.fetch_add(1)) < units_;) task_(context_, unit, worker);
   }
 
   std::mutex region_;  // held by the thread whose units are being done
   std::mutex mutex_;   // guards everything below
   std::condition_variable wake_, done_;
   int workers_ = 0, wanted_ = 0, running_ = 0;
-  long region_number_ = 0, units_ = 0;
+  Size region_number_ = 0, units_ = 0;
   Task task_ = nullptr;
   void* context_ = nullptr;
-  std::atomic<long> next_{0};
+  std::atomic<Size> next_{0};
 };
 
 Pool* pool = nullptr;
 
+#if !defined(_WIN32)
 // A forked child has none of its parent's threads, and a lock may be held by one that is gone: it begins anew.
 void forked() { pool = new Pool; }
+#endif
 
 }  // namespace
 
-void parallel(long units, int threads, Task task, void* context) {
+void parallel(Size units, int threads, Task task, void* context) {
   static const bool ready = [] {
     pool = new Pool;  // never destroyed: its threads sleep in it until the process ends
+#if !defined(_WIN32)
     pthread_atfork(nullptr, nullptr, forked);
+#endif
     return true;
   }();
   if (ready) pool->run(units, threads, task, context);

@@ -26,30 +26,30 @@ template <class X, bool Before, bool Hard, int Kind, Sweep Which>
 struct BackwardJob {
   static constexpr bool Sums = Which != kCurrent, Leak = Which == kSumsAndLeak;
   static constexpr bool Membranes = Leak && !Before;  // what is held of a step is the membrane that leaks, not m
-  static constexpr long sums_kept = Leak ? 3 : 2;
+  static constexpr Size sums_kept = Leak ? 3 : 2;
   const BnttScan& s;
   const Geometry& g;
-  long block, blocks, segments;  // channels of a block, blocks; runs of tiles whose sums are kept apart
-  long span, spans;              // steps whose potentials are held at a time, and how often that makes
+  Size block, blocks, segments;  // channels of a block, blocks; runs of tiles whose sums are kept apart
+  Size span, spans;              // steps whose potentials are held at a time, and how often that makes
   float *potentials, *kept, *carries;  // [workers, span, tile, block], [workers, spans, tile, block], [workers, tile, block]
   std::int32_t* windows;         // [workers, tile]
   double* partial;               // [segments, T, sums_kept, C]
 
-  template <class L, long N>
-  void again(long c, long t, long begin, long first, long count, long base, float* u, float* p) const {
+  template <class L, Size N>
+  void again(Size c, Size t, Size begin, Size first, Size count, Size base, float* u, float* p) const {
     using V = typename L::Floats;
-    const long C = s.channels, width = block;
+    const Size C = s.channels, width = block;
     const Neuron<L, Before, Hard> neuron(s, t, base + c);
     V mean[N], scale[N], shift[N], leak[N];
-    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
+    for (Size n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i);
       leak[n] = L::load(neuron.leaks + n * L::width);
     }
     const X* x = static_cast<const X*>(s.current) + (t * g.pixels + first) * C + base + c;
     u += c, p += (t - begin) * g.tile * width + c;
-    for (long r = 0; r < count; ++r, x += C, u += width, p += width)
-      for (long n = 0; n < N; ++n) {
-        const long i = n * L::width;
+    for (Size r = 0; r < count; ++r, x += C, u += width, p += width)
+      for (Size n = 0; n < N; ++n) {
+        const Size i = n * L::width;
         __builtin_prefetch(x + i + g.pixels * C);  // one step ahead: a tile's rows are too short for the hardware to see
         V membrane = L::load(u + i), fired_on;
         if (Membranes) L::store(p + i, membrane);
@@ -59,34 +59,34 @@ struct BackwardJob {
       }
   }
 
-  template <class L, long N>
-  void reverse(long c, long t, long begin, long first, long count, long base, float* carry, const float* p,
+  template <class L, Size N>
+  void reverse(Size c, Size t, Size begin, Size first, Size count, Size base, float* carry, const float* p,
                const std::int32_t* window, double* sums) const {
     using V = typename L::Floats;
-    const long C = s.channels, width = block;
+    const Size C = s.channels, width = block;
     const V worth = L::fill(static_cast<float>(s.grad_scale));
     const Surrogate<L, Kind> surrogate(s);
     V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
     V scale[N], shift[N], three[N];  // three: the sum of dL/d(leak)
     V leak[N], per_threshold[N], steepest[N];
     const Neuron<L, Before, Hard> neuron(s, t, base + c);
-    for (long n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
+    for (Size n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), factor[n] = L::load((Sums ? s.inverse : s.scale) + i);
-      const long own = t * s.neuron_step + base + c + n * L::width;
+      const Size own = t * s.neuron_step + base + c + n * L::width;
       leak[n] = L::load(s.leak + own), per_threshold[n] = L::load(s.per_threshold + own);
       steepest[n] = L::load(s.surrogate_first + own) * worth;
       if (Leak) scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), three[n] = V{};
       one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
     }
-    const long here = (t * g.pixels + first) * C + base + c;
+    const Size here = (t * g.pixels + first) * C + base + c;
     const X* x = static_cast<const X*>(s.current) + here;
     const X* grad = static_cast<const X*>(s.grad_spikes) + t * s.grad_step + base + c;
     X* out = Sums ? nullptr : static_cast<X*>(s.grad_current) + here;
     carry += c, p += (t - begin) * g.tile * width + c;
-    for (long r = 0; r < count; ++r, carry += width, p += width) {
+    for (Size r = 0; r < count; ++r, carry += width, p += width) {
       const X* towards = window[r] < 0 ? nullptr : grad + window[r] * C;
-      for (long n = 0; n < N; ++n) {
-        const long i = n * L::width;
+      for (Size n = 0; n < N; ++n) {
+        const Size i = n * L::width;
         if (towards) __builtin_prefetch(towards + i - s.grad_step);
         const V held = L::load(p + i);
         V potential = held;
@@ -104,7 +104,7 @@ struct BackwardJob {
           L::store(out + r * C + i, factor[n] * drive - one[n] - two[n] * away);
       }
     }
-    for (long n = 0, i = base + c; Sums && n < N; ++n, i += L::width) {
+    for (Size n = 0, i = base + c; Sums && n < N; ++n, i += L::width) {
       L::add_doubles(sums + sums_kept * t * C + i, one[n]);
       L::add_doubles(sums + (sums_kept * t + 1) * C + i, two[n]);
       if (Leak) L::add_doubles(sums + (sums_kept * t + 2) * C + i, three[n]);
@@ -112,41 +112,41 @@ struct BackwardJob {
   }
 
   // A tile's part of what the caller carries over from other steps; zeros where there is nothing.
-  void fetch(float* to, const float* all, long first, long count, long base, long width) const {
+  void fetch(float* to, const float* all, Size first, Size count, Size base, Size width) const {
     if (!all) std::memset(to, 0, static_cast<std::size_t>(g.tile * block) * sizeof(float));
-    for (long r = 0; all && r < count; ++r)
+    for (Size r = 0; all && r < count; ++r)
       std::memcpy(to + r * block, all + (first + r) * s.channels + base, static_cast<std::size_t>(width) * sizeof(float));
   }
 
-  void operator()(long unit, int worker) const {
-    const long segment = unit / blocks, base = unit % blocks * block, width = smaller(block, s.channels - base);
-    const long floats = g.tile * block;
+  void operator()(Size unit, int worker) const {
+    const Size segment = unit / blocks, base = unit % blocks * block, width = smaller(block, s.channels - base);
+    const Size floats = g.tile * block;
     const std::size_t bytes = static_cast<std::size_t>(floats) * sizeof(float);
     float *p = potentials + worker * span * floats, *before = kept + worker * spans * floats;
     float* carry = carries + worker * floats;
     std::int32_t* window = windows + worker * g.tile;
     double* sums = Sums ? partial + segment * s.steps * sums_kept * s.channels : nullptr;
-    const long last = (segment + 1) * g.tiles / segments;
-    for (long number = segment * g.tiles / segments; number < last; ++number) {
-      long first, count;
+    const Size last = (segment + 1) * g.tiles / segments;
+    for (Size number = segment * g.tiles / segments; number < last; ++number) {
+      Size first, count;
       g.place(s, number, &first, &count, window);
 #define AGAIN(L, N, c) again<L, N>(c, t, begin, first, count, base, membrane, p)
 #define REVERSE(L, N, c) reverse<L, N>(c, t, begin, first, count, base, carry, p, window, sums)
       fetch(before, s.membrane, first, count, base, width);
-      for (long i = 0; i < spans; ++i) {  // the membrane moves on from span to span, and in the last one ends anywhere
+      for (Size i = 0; i < spans; ++i) {  // the membrane moves on from span to span, and in the last one ends anywhere
         float* membrane = i + 1 < spans ? before + (i + 1) * floats : carry;
         std::memcpy(membrane, before + i * floats, bytes);
-        const long begin = i * span, end = smaller(s.steps, begin + span);
-        for (long t = begin; t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
+        const Size begin = i * span, end = smaller(s.steps, begin + span);
+        for (Size t = begin; t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
       }
       fetch(carry, s.carry, first, count, base, width);
-      for (long i = spans - 1; i >= 0; --i) {
-        const long begin = i * span, end = smaller(s.steps, begin + span);
+      for (Size i = spans - 1; i >= 0; --i) {
+        const Size begin = i * span, end = smaller(s.steps, begin + span);
         float* membrane = before + i * floats;
-        for (long t = begin; i + 1 < spans && t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
-        for (long t = end - 1; t >= begin; --t) FOR_CHANNELS(c, 0, width, REVERSE)
+        for (Size t = begin; i + 1 < spans && t < end; ++t) FOR_CHANNELS(c, 0, width, AGAIN)
+        for (Size t = end - 1; t >= begin; --t) FOR_CHANNELS(c, 0, width, REVERSE)
       }
-      for (long r = 0; !Sums && s.carry && r < count; ++r)
+      for (Size r = 0; !Sums && s.carry && r < count; ++r)
         std::memcpy(s.carry + (first + r) * s.channels + base, carry + r * block,
                     static_cast<std::size_t>(width) * sizeof(float));
 #undef AGAIN
@@ -159,16 +159,16 @@ template <class X, bool Before, bool Hard, int Kind, Sweep Which>
 int scan_reverse_as(const BnttScan& s) {
   using Job = BackwardJob<X, Before, Hard, Kind, Which>;
   constexpr bool Sums = Job::Sums;
-  constexpr long kept_sums = Job::sums_kept;
-  const long room = 1 << 16, C = s.channels;  // floats of a tile's potentials: a quarter of a usual second-level cache
+  constexpr Size kept_sums = Job::sums_kept;
+  const Size room = 1 << 16, C = s.channels;  // floats of a tile's potentials: a quarter of a usual second-level cache
   const bool pooled = s.window_height * s.window_width > 1;
-  long block = smaller(C, 64);
-  const long fixed = pooled ? s.window_height * s.width : 8;
-  const long span = smaller(s.steps, larger(1, room / (fixed * block))), spans = ceil_div(s.steps, span);
+  Size block = smaller(C, 64);
+  const Size fixed = pooled ? s.window_height * s.width : 8;
+  const Size span = smaller(s.steps, larger(1, room / (fixed * block))), spans = ceil_div(s.steps, span);
   const Geometry g(s, smaller(64, room / (span * block)));
-  const long workers = larger(1, s.threads), blocks = ceil_div(C, block);
-  const long affordable = (1 << 21) / (kept_sums * s.steps * C);
-  const long segments = smaller(g.tiles, Sums ? larger(1, smaller(64, affordable)) : 1 << 16);
+  const Size workers = larger(1, s.threads), blocks = ceil_div(C, block);
+  const Size affordable = (1 << 21) / (kept_sums * s.steps * C);
+  const Size segments = smaller(g.tiles, Sums ? larger(1, smaller(64, affordable)) : 1 << 16);
   Scratch<float> potentials(workers * span * g.tile * block), kept(workers * spans * g.tile * block);
   Scratch<float> carries(workers * g.tile * block);
   Scratch<std::int32_t> windows(workers * g.tile);
@@ -179,11 +179,11 @@ int scan_reverse_as(const BnttScan& s) {
           spans, potentials.data, kept.data, carries.data, windows.data, partial.data};
   for_units(segments * blocks, s.threads, job);
   double* const sums[] = {s.sum_grad, s.sum_product, s.sum_leak};
-  for (long which = 0; Sums && which < kept_sums; ++which)
-    for (long t = 0; t < s.steps; ++t)
-      for (long c = 0; c < C; ++c) {
+  for (Size which = 0; Sums && which < kept_sums; ++which)
+    for (Size t = 0; t < s.steps; ++t)
+      for (Size c = 0; c < C; ++c) {
         double sum = 0;
-        for (long i = 0; i < segments; ++i) sum += partial.data[((i * s.steps + t) * kept_sums + which) * C + c];
+        for (Size i = 0; i < segments; ++i) sum += partial.data[((i * s.steps + t) * kept_sums + which) * C + c];
         sums[which][t * C + c] = sum;
       }
   return 0;

@@ -1,7 +1,7 @@
 // WIDTH floats at a time; lanes.h includes this once for every width (compilers cannot convert vectors of a template's).
 template <>
 struct Wide<WIDTH> {
-  static constexpr long width = WIDTH;
+  static constexpr Size width = WIDTH;
   typedef float Floats __attribute__((vector_size(4 * WIDTH)));
   typedef std::int32_t Mask __attribute__((vector_size(4 * WIDTH)));  // -1 where true
   typedef double Doubles __attribute__((vector_size(8 * WIDTH)));
