@@ -13,8 +13,8 @@ VARIANTS = ("portable", "avx2", "avx512")
 FILES = ("kernels.so", "kernels.dylib", "kernels.dll", "kernels.*.so")
 """The library's name on Linux, macOS and Windows, and in a checkout that was built before it had a plain one."""
 MISSING = (
-    "the kernels were not compiled: take a wheel for this platform, or get a C++17 compiler (g++ or clang++) and install "
-    "bntt again with BNTT_REQUIRE_KERNELS=1 set, which says what fails"
+    "the kernels were not compiled: take a wheel for this platform, or get a C++17 compiler (g++ or clang++) and "
+    "install bntt again with BNTT_REQUIRE_KERNELS=1 set, which says what fails"
 )
 
 
