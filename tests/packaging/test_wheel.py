@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DATA = {".pyi", ".toml", ".html", ".css", ".js", ".json", ".safetensors", ".npz", ".txt", ".typed"}
+DATA = {".pyi", ".toml", ".html", ".css", ".js", ".json", ".safetensors", ".npz", ".typed"}
 """Endings of files that are read, and are no Python."""
 KERNELS = ROOT / "src" / "bntt" / "engine" / "cpu"
 NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false"}
