@@ -108,12 +108,10 @@ def image_file(what: str, mode: str, kind: str, expect: str, keep: int | None = 
     case(30, what, expect)(do)
 
 
-image_file("a PNG with transparency", "RGBA", "PNG", r"exit 3: .*1.png has mode RGBA")
-image_file(
-    "a PNG with a transparent colour", "P", "PNG", r"exit 3: .*1.png has mode P with transparency", transparency=0
-)
-image_file("a CMYK JPEG", "CMYK", "JPEG", r"exit 3: .*1.png has mode CMYK")
-image_file("a 16-bit PNG", "I;16", "PNG", r"exit 3: .*1.png has mode I")
+image_file("a PNG with transparency (allowed, put on white)", "RGBA", "PNG", r"exit 0")
+image_file("a CMYK JPEG (allowed, converted)", "CMYK", "JPEG", r"exit 0")
+image_file("a 16-bit gray PNG among RGB ones", "I;16", "PNG", r"exit 3: .*data.mode .*makes them one mode")
+image_file("a TIFF of floats", "F", "TIFF", r"exit 3: .*1.png has mode F: convert it")
 image_file("a truncated JPEG", "RGB", "JPEG", r"exit 3: .*1.png cannot be decoded", keep=-20)
 image_file("an empty image file", "RGB", "PNG", r"exit 3: .*1.png cannot be decoded", keep=0)
 image_file("a gray image among RGB ones", "L", "PNG", r"exit 3: .*data.mode .--mode., rgb or gray")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_file import decode, read_picture
+from bntt.data.images.image_file import Fitting, decode, read_picture
 from bntt.data.listing import ListedFile
 from tests import fakes
 from tests.rows import each_row
@@ -96,6 +96,24 @@ def test_inversion_comes_last_and_is_said(tmp_path):
     assert negative.changes == ("gray from RGB", "resized from 8x8 to 4x4", "inverted")
 
 
+@each_row(
+    ("image", "said"),
+    [
+        (Image.new("RGBA", (8, 8), (100, 0, 255, 51)), ("put on white",)),
+        (Image.new("RGBA", (8, 8), (100, 0, 255, 255)), ()),
+        (Image.new("CMYK", (8, 8), (9, 0, 0, 0)), ("RGB from CMYK",)),
+        (Image.fromarray(fakes.pixels(8, 8).astype(np.uint16) * 256), ("8 bits from 16", "RGB from gray")),
+    ],
+)
+def test_other_modes_are_read_as_those_of_a_folder_and_it_is_said(image, said, tmp_path):
+    path = tmp_path / "x.tiff"
+    image.save(path)
+    picture = read_picture(path, (3, 4, 4), fit="crop")
+    expected, _ = Fitting(4, "rgb").applied(decode(ListedFile("", path.read_bytes)))
+    assert torch.equal(picture.pixels, expected)
+    assert picture.changes == (*said, "cropped and resized from 8x8 to 4x4")
+
+
 def bomb():
     buffer = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
@@ -124,8 +142,7 @@ def sparse(path, size):
         (lambda path: path.write_bytes(b""), "cannot be decoded"),
         (lambda path: path.write_bytes(b"hello"), "cannot be decoded .*: convert it, or move it away"),
         (lambda path: path.write_bytes(fakes.image_bytes(fakes.pixels(9, 9))[:-30]), "cannot be decoded"),
-        (lambda path: Image.new("RGBA", (4, 4)).save(path), "has mode RGBA"),
-        (lambda path: Image.new("P", (4, 4)).save(path, transparency=0), "has mode P with transparency"),
+        (lambda path: Image.new("F", (4, 4)).save(path, "TIFF"), "has mode F"),
         (lambda path: path.write_bytes(bomb()), "cannot be decoded .*bomb"),
         (lambda path: path.write_bytes(half_a_bomb()), "has 10000x9000 pixels, more than"),
         (lambda path: sparse(path, 1 << 27), "has 134217728 bytes, more than 67108864"),

@@ -27,8 +27,8 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
 """Formats that Pillow may open: none of its other readers sees a byte, least of all those that start programs."""
 PIXELS = 1 << 25
 """Most pixels of one image: reading it takes about eleven bytes for each."""
-OPAQUE = ("L", "RGB", "P", "1")
-"""Modes that are read."""
+MODES_READ = ("L", "RGB", "P", "1", "LA", "RGBA", "PA", "CMYK", "I;16", "I;16B")
+"""Pillow's modes that are read, all to 8-bit gray or RGB."""
 ORIENTATION = 0x0112
 """EXIF tag of the orientation."""
 TURNS = {
@@ -52,12 +52,14 @@ class Seen(NamedTuple):
 
     pixels: Tensor
     """uint8 ``[C, H, W]``."""
-    orientation: int
-    """EXIF orientation of its file, 1 to 8; unless it is 1 the image was turned or mirrored."""
+    changes: tuple[str, ...]
+    """Descriptions of what was done: "turned upright (EXIF orientation 6)", "put on white"."""
 
 
 def decode(file: ListedFile) -> Tensor:
-    """Decode to uint8 ``[C, H, W]``, upright: gray has one channel, RGB (or a palette) three. Refuses truncated files.
+    """Decode to uint8 ``[C, H, W]``, upright: gray has one channel, RGB (palette, CMYK) three. Refuses truncated files.
+
+    What is transparent is put on white. Of 16 bits the upper eight are taken: Pillow itself takes them of RGB.
 
     Raises:
         DataError: naming the file.
@@ -66,10 +68,10 @@ def decode(file: ListedFile) -> Tensor:
 
 
 def decode_as_seen(file: ListedFile) -> Seen:
-    """Decode like :func:`decode`, and return the file's EXIF orientation with the pixels turned upright.
+    """Decode like :func:`decode`, and describe what was done to the image beside.
 
     Raises:
-        DataError: naming the file, if it is no whole, opaque, 8-bit gray or RGB image, too large, or one of several.
+        DataError: naming the file, if it is no whole image of a mode that is read, too large, or one of several.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -80,11 +82,14 @@ def decode_as_seen(file: ListedFile) -> Seen:
             count = getattr(image, "n_frames", 1)
             if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
                 raise DataError(f"{file.where} holds {count} images: one a file is read")
-            if why := why_refused(image):
-                raise DataError(f"{file.where} has mode {why}: only 8-bit gray and RGB images are read")
-            orientation, mode = orientation_of(image), "L" if image.mode in ("L", "1") else "RGB"
-            seen = upright(image)
-            pixels = np.asarray(seen if seen.mode == mode else seen.convert(mode))
+            deep = image.mode == "I" and image.format == "PPM"  # 16 bits, but not in other formats
+            if not deep and image.mode not in MODES_READ:
+                raise DataError(f"{file.where} has mode {image.mode}: convert it to gray or RGB of 8 or 16 bits")
+            orientation, changes = orientation_of(image), list[str]()
+            if orientation != 1:
+                changes.append(f"turned upright (EXIF orientation {orientation})")
+            seen, done = _plain(upright(image))
+            pixels = np.asarray(seen)
     except (DataError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -94,7 +99,30 @@ def decode_as_seen(file: ListedFile) -> Seen:
         ) from None
     except Exception as error:  # foreign bytes make decoders fail in every way
         raise DataError(f"{file.where} cannot be decoded ({error}): repair it, or remove it") from None
-    return Seen(torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1), orientation)
+    return Seen(torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1), (*changes, *done))
+
+
+def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Convert an image to opaque 8-bit gray or RGB, and describe the changes.
+
+    A colour may be transparent beside the mode: by a ``tRNS`` chunk of PNG, or as GIF's transparent colour.
+
+    >>> from PIL import Image
+    >>> image, changes = _plain(Image.new("LA", (3, 2), (0, 51)))
+    >>> image.mode, image.getpixel((0, 0)), changes
+    ('L', 204, ['put on white'])
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)), ["8 bits from 16"]
+    changes, mode = ["RGB from CMYK"] if image.mode == "CMYK" else [], "L" if image.mode in ("L", "1", "LA") else "RGB"
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getextrema()[3][0] < 255:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            changes.append("put on white")
+    return image if image.mode == mode else image.convert(mode), changes
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -129,24 +157,6 @@ def upright(image: Image.Image) -> Image.Image:
     image.load()
     orientation = orientation_of(image)
     return image if orientation == 1 else image.transpose(Image.Transpose[TURNS[orientation]])
-
-
-def why_refused(image: Image.Image) -> str:
-    """Return the mode of an image that is not opaque 8-bit gray or RGB; "" for one that is.
-
-    A colour may be transparent beside the mode: by a ``tRNS`` chunk of PNG, or as GIF's transparent colour.
-
-    >>> from PIL import Image
-    >>> image = Image.new("P", (3, 2))
-    >>> why_refused(image)
-    ''
-    >>> image.info["transparency"] = 0
-    >>> why_refused(image)
-    'P with transparency'
-    """
-    if image.mode not in OPAQUE:
-        return image.mode
-    return f"{image.mode} with transparency" if "transparency" in image.info else ""
 
 
 @dataclass(frozen=True)
@@ -221,15 +231,14 @@ class Picture:
     pixels: Tensor
     """uint8 ``[C, H, W]``."""
     changes: tuple[str, ...]
-    """Descriptions of the changes: "turned upright (EXIF orientation 6)", "gray from RGB", "resized from 640x480 to
-    28x28" (width x height), "inverted"."""
+    """Descriptions of the changes: "turned upright (EXIF orientation 6)", "put on white", "gray from RGB", "resized
+    from 640x480 to 28x28" (width x height), "inverted"."""
 
 
 def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", invert: bool = False) -> Picture:
     """Read one image file for a network that takes images of this shape.
 
-    It is turned or mirrored as its EXIF orientation asks, as viewers show it, and converted to mode and size by
-    :class:`Fitting`.
+    It is read as :func:`decode` reads it, and converted to mode and size by :class:`Fitting`.
 
     Args:
         shape: ``[C, H, W]`` of the network's images; C is 1 or 3.
@@ -238,8 +247,8 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
             dark.
 
     Raises:
-        DataError: naming the file, if it is missing, no file, no image, damaged, too large, transparent, or of a mode
-            other than 8-bit gray or RGB; or if the network takes neither gray nor RGB images.
+        DataError: naming the file, if it is missing, no file, no image, damaged, too large, or of a mode that is not
+            read; or if the network takes neither gray nor RGB images.
 
     >>> import tempfile; from PIL import Image
     >>> path = Path(tempfile.mkdtemp()) / "green.png"
@@ -255,10 +264,9 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
     _check_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # decode refuses smaller ones
-        pixels, orientation = decode_as_seen(file_at(path))
+        pixels, seen = decode_as_seen(file_at(path))
     values, changes = _brought_to(pixels, shape, fit)
-    if orientation != 1:
-        changes = (f"turned upright (EXIF orientation {orientation})", *changes)
+    changes = (*seen, *changes)
     return Picture(path, 255 - values, (*changes, "inverted")) if invert else Picture(path, values, changes)
 
 
