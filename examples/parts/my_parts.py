@@ -14,6 +14,8 @@ from bntt.charts.section import Cell, Section, Table, number
 from bntt.data import ImageSet, Splits
 from bntt.nn import Call, EncoderFacts, NeuronFacts, NormFacts, Triangle
 from bntt.nn.encoders.encoder import check_values, steps_of
+from bntt.ops.lif import soft_reset
+from bntt.ops.random import Purpose, sample_keys, uniform
 from bntt.ops.spike import fire
 
 TRIANGLE = Triangle()
@@ -44,9 +46,9 @@ class Adaptive(nn.Module):
 
     facts = NeuronFacts(waits=False)
 
-    def __init__(self, leak=0.95, surrogate=TRIANGLE):
+    def __init__(self, leak=0.95, surrogate=TRIANGLE, reset=soft_reset):
         super().__init__()
-        self.leak, self.surrogate = leak, surrogate
+        self.leak, self.surrogate, self.reset = leak, surrogate, reset
 
     def forward(self, current, call=Call(), state=None):
         u, raised = (torch.zeros_like(current[0]),) * 2 if state is None else state
@@ -54,9 +56,28 @@ class Adaptive(nn.Module):
         for drive in current:
             u = self.leak * u + drive
             spikes = fire(u - raised, 1.0, self.surrogate)
-            u, raised = u - spikes.detach(), 0.8 * raised + 0.2 * spikes.detach()
+            u, raised = self.reset(u, spikes.detach(), 1.0), 0.8 * raised + 0.2 * spikes.detach()
             out.append(spikes)
         return torch.stack(out), (u, raised)
+
+
+@bntt.register.surrogate("bell")
+def bell(v):
+    """A Gaussian of the distance to the threshold, 0.3 at it."""
+    return 0.3 * (-v.square()).exp()
+
+
+@bntt.register.reset("half")
+def half(membrane, spikes, threshold):
+    """Subtract half the threshold."""
+    return membrane - threshold / 2 * spikes
+
+
+@bntt.register.augmentation("upside-down")
+def upside_down(images, *, seed, draw, index):
+    """Mirror up and down, each image with probability one half."""
+    heads = uniform(sample_keys(seed, Purpose.FLIP, draw, index.to(images.device))) < 0.5
+    return torch.where(heads.view(-1, 1, 1, 1), images.flip(2), images)
 
 
 @bntt.register.encoder("latency")

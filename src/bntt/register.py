@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import cleandoc, signature
-from typing import Any, TypeVar, get_type_hints
-
-from bntt.registry import Registry
+from typing import Any, Literal, TypeVar, get_type_hints
 
 Definition = TypeVar("Definition", bound=Callable[..., Any])
 Decorator = Callable[[Definition], Definition]
@@ -31,11 +29,7 @@ def network(name: str) -> Decorator[Any]:
     """
     from bntt.models import MODELS
 
-    def add(build: Definition) -> None:
-        named: Registry[Any] = MODELS
-        named.add(name, build)
-
-    return _noted(f"network.name={name}", add)
+    return _noted(f"network.name={name}", MODELS.register(name))
 
 
 def norm(name: str) -> Decorator[Any]:
@@ -59,6 +53,43 @@ def neuron(name: str) -> Decorator[Any]:
     from bntt.nn import NEURONS
 
     return _noted(f"network.neuron={name}", NEURONS(name))
+
+
+def surrogate(name: str) -> Decorator[Any]:
+    """Register a surrogate gradient: ``v = u/θ - 1`` → ``do/du``, a function, or a class whose options have defaults.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    from bntt.models.spiking import SURROGATES
+
+    def add(definition: Definition) -> Definition:
+        SURROGATES.add(name, definition() if isinstance(definition, type) else definition)
+        return definition
+
+    return _noted(f"network.surrogate={name}", add)
+
+
+def reset(name: str) -> Decorator[Any]:
+    """Register a reset: ``(membrane, spikes, threshold)`` → the membrane after these spikes.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    from bntt.models.spiking import RESETS
+
+    return _noted(f"network.reset={name}", RESETS.register(name))
+
+
+def rule(name: str) -> Decorator[Any]:
+    """Register a firing rule: ``(current, membrane, neuron)`` → spikes and the membrane of the next step.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    from bntt.models.spiking import FIRE_RULES
+
+    return _noted(f"network.fire={name}", FIRE_RULES.register(name))
 
 
 def encoder(name: str) -> Decorator[Any]:
@@ -86,12 +117,31 @@ def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> D
     """
     from bntt.data.registry import Dataset, register
 
-    def add(function: Definition) -> None:
+    def add(function: Definition) -> Definition:
         how = {"read" if signature(function).parameters else "make": function}
         given: dict[str, Any] = {"kind": kind, "licence": licence, **facts, **how}
         register(name, Dataset(**given))
+        return function
 
     return _noted(f"data.name={name}", add)
+
+
+def augmentation(name: str, *, of: Literal["images", "events"] = "images") -> Decorator[Any]:
+    """Register a random change of a batch, ``(batch, *, seed, draw, index)`` → a batch of the same shape.
+
+    Each sample's change must depend on nothing but these numbers, as those of :mod:`bntt.data.augment` do.
+
+    Args:
+        name: of the change, one of ``data.augment`` of a recipe.
+        of: images ``[B, C, H, W]``, or frames of events ``[B, T, C, H, W]``.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+
+    changes = AUGMENTATIONS if of == "images" else EVENT_AUGMENTATIONS
+    return _noted(f"data.augment={name}", changes.register(name))
 
 
 def measurement(name: str, **options: Any) -> Decorator[Any]:
@@ -110,21 +160,21 @@ def measurement(name: str, **options: Any) -> Decorator[Any]:
     from bntt.analysis.measurement import Measurement
     from bntt.analysis.measurements import register
 
-    def add(measure: Definition) -> None:
+    def add(measure: Definition) -> Definition:
         hints, named = get_type_hints(measure), list(signature(measure).parameters)
         if len(named) != 3 or not {named[1], "return"} <= hints.keys() or not measure.__doc__:
             raise ValueError(
                 f"the measurement {name!r} needs a docstring, and types of (run, arguments, progress) and its result"
             )
         register(Measurement(name, cleandoc(measure.__doc__), hints[named[1]], hints["return"], measure, **options))
+        return measure
 
     return _noted(f"measurement={name}", add)
 
 
-def _noted(key: str, add: Callable[[Any], object]) -> Decorator[Any]:
+def _noted(key: str, add: Decorator[Any]) -> Decorator[Any]:
     def decorate(definition: Definition) -> Definition:
-        add(definition)
-        REGISTERED[key] = definition
-        return definition
+        REGISTERED[key] = made = add(definition)
+        return made
 
     return decorate

@@ -1,4 +1,4 @@
-"""Parts of one's own through ``--with``, one of each kind: the commands of the page, a stop, two processes, a study."""
+"""Parts of one's own through ``--with``: the page's commands, a stop and what follows, two processes, a study."""
 
 import json
 import re
@@ -34,11 +34,16 @@ def test_parts_of_ones_own_from_the_command_line(tmp_path):
     assert said[-1].split()[-1] == "rms"
     result = json.loads((folder / "runs" / "studies" / "my-study-small" / "result.json").read_text())
     assert all(row["cells"]["largest"]["mean"] > 0 for row in result["table"]["rows"])
+    kept = json.loads((folder / "runs" / "mine" / "environment.json").read_text())["parts"]
+    assert {*kept[0]["names"]} == {
+        *("data.name=stripes", "data.augment=upside-down", "encoder.name=latency", "network.name=two-layers"),
+        *("network.norm=rms", "network.neuron=adaptive", "network.surrogate=bell", "network.reset=half"),
+    }
     for words in (["evaluate", "runs/mine"], ["train", "runs/mine", "--resume"]):
         assert f"put --with {folder / 'my_parts.py'} before the verb" in run(folder, *words, code=4)
 
     process = subprocess.Popen(
-        [*BNTT, *RECIPE, "-s", "train.epochs=1000", "--name", "stopped"],
+        [*BNTT, *RECIPE, "-s", "train.epochs=12", "--name", "stopped"],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -49,6 +54,12 @@ def test_parts_of_ones_own_from_the_command_line(tmp_path):
     told = process.communicate(timeout=100)[1]
     assert process.returncode == 143, told
     command = shlex.split(re.search(r"go on with: bntt (.*)", told)[1])
+    assert "epoch 12/12" in run(folder, *command)
+    for verb in ("exit", "largest", "activity", "energy"):
+        run(folder, "--with", "my_parts.py", verb, "runs/stopped")
+    run(folder, "--with", "my_parts.py", "report", "runs/stopped", "--out", "stopped.html")
+    page = (folder / "stopped.html").read_text(encoding="utf-8")
+    assert all(title in page for title in ("Early exit", "Largest weights"))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bntt"]
     shared = subprocess.run([*torchrun, *RECIPE, "--name", "two"], cwd=folder, capture_output=True, text=True)
     assert shared.returncode == 0, shared.stderr

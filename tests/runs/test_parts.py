@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import sys
 import warnings
 
@@ -11,13 +12,18 @@ from torch.utils.data import DataLoader
 
 from bntt import register
 from bntt.cli import main as cli
+from bntt.data import SampleLoader
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from bntt.models.spiking import FIRE_RULES, RESETS, SURROGATES
 from bntt.nn import NORMS
+from bntt.ops.lif import fire_before
 from bntt.runs.open_run import load_run
 from bntt.runs.parts import LOADED, PartsError, check_parts, load_parts, parts_of, parts_told
+from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.studies.pool import identity
-from tests.runs.tiny import recipe
+from tests.runs.tiny import parts, recipe
 from tests.trained import copied_run
 
 CODE = """
@@ -119,6 +125,49 @@ def test_what_python_registers_is_of_the_file_that_defines_it(given, monkeypatch
     assert (part.source, part.names) == (str(path), ("network.norm=own_a",))
 
 
+def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes(monkeypatch):
+    for registry in (SURROGATES, RESETS, FIRE_RULES, AUGMENTATIONS, EVENT_AUGMENTATIONS):
+        monkeypatch.setattr(registry, "_entries", dict(registry))
+    names = {"network.surrogate=own", "network.reset=own", "network.fire=own", "data.augment=own"}
+    for name in names:
+        monkeypatch.setitem(register.REGISTERED, name, None)  # gone when the test ends
+
+    @register.surrogate("own")
+    @dataclasses.dataclass(frozen=True)
+    class Flat:
+        scale: float = 0.5
+
+        def __call__(self, v):
+            return self.scale * torch.ones_like(v)
+
+    @register.reset("own")
+    def stays(membrane, spikes, threshold):
+        return membrane
+
+    @register.rule("own")
+    def late(current, membrane, neuron):
+        return fire_before(current, membrane, neuron)
+
+    @register.augmentation("own")
+    def dark(images, *, seed, draw, index):
+        return torch.zeros_like(images)
+
+    @register.augmentation("own", of="events")
+    def darker(frames, *, seed, draw, index):
+        return torch.zeros_like(frames)
+
+    of = recipe(
+        data={"augment": ["own", "flip"]},
+        network={"surrogate": "own", "surrogate_scale": 0.25, "reset": "own", "fire": "own"},
+    )
+    assert {name for part in parts_of(of) for name in part.names} == names
+    neuron = build_model(of, parts(of), "cpu").network.blocks["fc1"].lif.neuron
+    assert (neuron.surrogate, neuron.reset, neuron.rule) == (Flat(0.25), stays, late)
+    assert not next(SampleLoader(parts(of).train, 4, augment=of.data.augment).epoch(0)).inputs.any()
+    with pytest.raises(ValueError, match="there is a reset 'soft' already"):
+        register.reset("soft")(stays)
+
+
 def test_a_run_without_its_parts_names_what_is_missing(given, tmp_path):
     load_parts(given("own_a"))
     (part,) = LOADED
@@ -163,6 +212,10 @@ def test_the_command_line_loads_before_the_verb(given, capsys):
     assert cli.main(["--with"]) == 2
     assert cli.main(["--with", "nowhere.py", "list", "norms"]) == 2
     assert "--with nowhere.py: there is no such file" in capsys.readouterr().err
+    for late in (["--with", "my parts.py"], ["--with=my parts.py"]):
+        assert cli.main(["train", "x", *late, "--name", "y"]) == 2
+        moved = shlex.join([*late, "train", "x", "--name", "y"])
+        assert f"--with goes before the verb: bntt {moved}" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -143,6 +144,11 @@ def _run(args: list[str]) -> int:
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return 0
+    if late := next((at for at, arg in enumerate(args) if arg.partition("=")[0] == "--with"), 0):
+        ends = late + (1 if "=" in args[late] else 2)
+        moved = shlex.join([*args[late:ends], *args[:late], *args[ends:]])
+        streams.complain(f"--with goes before the verb: bntt {moved}")
+        return 2
     if args and not args[0].startswith("-") and args[0] not in (known := verbs()):
         near = difflib.get_close_matches(args[0], known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"

@@ -7,6 +7,7 @@ changed, time and polarity stay as they are.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float, Int, Integer, Shaped
 from torch import Tensor
 
 from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
+from bntt.registry import Registry
 
 ERASED = 0.5
 """Probability that an image is erased in part (Zhong et al. 2020)."""
@@ -157,7 +159,11 @@ def shift_frames(
     return shifted.reshape(frames.shape)
 
 
-AUGMENTATIONS = {"crop": random_crop, "flip": random_flip, "cutout": cutout, "erase": random_erasing}
+AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
+    "augmentation", {"crop": random_crop, "flip": random_flip, "cutout": cutout, "erase": random_erasing}
+)
 """Augmentations of images, by their names in recipes."""
-EVENT_AUGMENTATIONS = {"flip": flip_frames, "shift": shift_frames}
+EVENT_AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
+    "augmentation of events", {"flip": flip_frames, "shift": shift_frames}
+)
 """Augmentations of frames, by name, as :class:`~bntt.data.SampleLoader` takes them."""

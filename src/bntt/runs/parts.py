@@ -135,7 +135,8 @@ def parts_of(recipe: Recipe) -> list[Part]:
 def _is_named(name: str, recipe: Recipe) -> bool:
     key, _, value = name.partition("=")
     table, _, option = key.partition(".")
-    return bool(option) and getattr(getattr(recipe, table), option) == value
+    found = getattr(getattr(recipe, table), option) if option else ()
+    return value == found or (isinstance(found, tuple) and value in found)
 
 
 def parts_told(recipe: Recipe) -> dict[str, Any]:
