@@ -36,14 +36,17 @@ def test_each_image_by_itself_needs_no_gamma(tmp_path, capsys):
     run = small_run(tmp_path, network={"norm": "bn"}).path
     assert cli.main(["exit", str(run)]) == 2
     assert "--per-sample needs no γ either" in capsys.readouterr().err
-    assert cli.main(["exit", str(run), "--per-sample", "--draws", "1", "--split", "validation", "--csv"]) == 0
+    assert cli.main(["exit", str(run), "--per-sample", "--draws", "1", "--csv"]) == 0
     assert capsys.readouterr().out.startswith("criterion,threshold,validation_accuracy")
     assert (run / "exit-per-sample.png").is_file()
     assert not (run / "exit.json").exists()
 
 
 def test_what_is_refused(run, capsys):
-    for flags, words in ((["--threshold", "0.1", "--per-sample"], "pass only one of them"),):
+    for flags, words in (
+        (["--threshold", "0.1", "--per-sample"], "pass only one of them"),
+        (["--split", "validation"], "chooses on validation, and is not measured there: --split test"),
+    ):
         assert cli.main(["exit", str(run), *flags]) == 2
         assert words in capsys.readouterr().err
     assert not (run / "exit.json").exists()
@@ -56,5 +59,5 @@ def test_a_loss_that_cannot_be_kept(run, monkeypatch, capsys):
         raise LossBudgetError("no threshold loses at most 0.5 points")
 
     monkeypatch.setattr("bntt.analysis.exit.measure.choose_exit", refuse)
-    assert cli.main(["exit", str(run), "--draws", "1", "--split", "validation"]) == 7
+    assert cli.main(["exit", str(run), "--draws", "1"]) == 7
     assert "no threshold loses" in capsys.readouterr().err

@@ -133,7 +133,7 @@ def put_annotations(folder: Path, content: bytes) -> Path:
 def prepared(folder: Path) -> list[bytes]:
     images = torch.from_numpy(fakes.pixels(6, 3, 4, 4))
     data = ImageSet(images, torch.arange(6) % 2, ("cat", "dog"))
-    write_prepared(folder / "made", Splits(data, data), name="made", source=folder, check="unchecked")
+    write_prepared(folder / "made", {"train": data, "test": data}, name="made", source=folder, check="unchecked")
     file = folder / "made" / "manifest.json"
     values = json.loads(file.read_bytes())
     del values["checksum"]  # else it alone would refuse every change

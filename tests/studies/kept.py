@@ -44,7 +44,7 @@ def fake_program(folder: Path):
 
 
 def bundled_sums(name="fashion-mnist-bundled"):
-    return manifest_of(DATASETS[name].make(), name).sha256
+    return manifest_of(DATASETS[name].make()._asdict(), name).sha256
 
 
 def epochs(place: Path, count, *, of=10):

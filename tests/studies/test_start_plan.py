@@ -88,7 +88,7 @@ def parts_like(recipe):
     channels, size, classes = SHAPES.get(recipe.data.name, (3, 32, 10))
     made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
     train, test = (as_shown(images, recipe.data.order) for images in made)
-    return Parts(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made, "made"))
+    return Parts(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made._asdict(), "made"))
 
 
 @pytest.mark.slow

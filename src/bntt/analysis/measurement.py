@@ -154,6 +154,8 @@ class Measurement:
     """True if an ANN is refused, which has one step and no spikes."""
     refuses: Callable[[Facts, Any], str] = lambda facts, arguments: ""
     """Reason why a run cannot be measured with these arguments; "" if it can."""
+    chooses: Callable[[Any], bool] = lambda arguments: False
+    """True if it chooses something on validation, which is then not measured there."""
     variant: Callable[[Any], str] = lambda arguments: ""
     """Part of the file's name after name and split, for arguments whose numbers are kept side by side."""
     variants: Mapping[str, tuple[Record, Measure]] = field(default_factory=dict)

@@ -75,7 +75,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
-    from bntt.runs.measure import estimated, find, keep, replaced
+    from bntt.runs.measure import estimated, find, keep, replaced, settled
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
@@ -84,6 +84,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     with warnings.catch_warnings(record=True) as found_odd:
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, asked)
+        asked = settled(measurement, opened, asked)
         if given["estimate"]:
             console.line(f"bntt {measurement.name}: {estimated(measurement, opened, asked)}")
             return

@@ -116,9 +116,9 @@ def prepare(
         raise DataError(
             f"{found} is not the published {name} (its checksum differs): get it again, or pass --allow-modified-data"
         )
-    splits = dataset.read(found, progress, **({"fitting": framing} if framing else {}))
+    parts = dataset.read(found, progress, **({"fitting": framing} if framing else {}))._asdict()
     listing = fingerprint(found) if "root" in dataset.needs else ""
-    return folder, write_prepared(folder, splits, name=name, source=found.resolve(), check=check, fingerprint=listing)
+    return folder, write_prepared(folder, parts, name=name, source=found.resolve(), check=check, fingerprint=listing)
 
 
 def open_dataset(name: str, root: Path | None = None, progress: Progress = no_progress) -> tuple[Splits, Manifest]:
@@ -148,7 +148,7 @@ def open_samples(
     dataset = DATASETS[name]
     if dataset.make:
         made = dataset.make()
-        return made, manifest_of(made, name)
+        return made, manifest_of(made._asdict(), name)
     folder = prepared_folder(name, root, framing)
     manifest = read_manifest(folder)
     if manifest is None:

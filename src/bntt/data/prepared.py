@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.frames import FrameSet, FrameSplits
+from bntt.data.frames import FrameSet
 from bntt.data.image_set import ImageSet, Splits
 from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
 
@@ -72,9 +72,15 @@ def cache_root() -> Path:
 
 
 def write_prepared(
-    folder: Path, splits: Splits, *, name: str, source: Path, check: str, fingerprint: str = ""
+    folder: Path,
+    parts: Mapping[str, ImageSet | FrameSet],
+    *,
+    name: str,
+    source: Path,
+    check: str,
+    fingerprint: str = "",
 ) -> Manifest:
-    """Write both parts and the manifest; an existing folder is replaced when the new one is complete.
+    """Write the parts and the manifest; an existing folder is replaced when the new one is complete.
 
     Raises:
         OSError: if something cannot be written; the old content then stays.
@@ -82,14 +88,14 @@ def write_prepared(
 
     def write(temporary: Path) -> Manifest:
         sums = {}
-        for part, data in zip(PARTS, splits, strict=True):
+        for part, data in parts.items():
             file = temporary / f"{part}.safetensors"
             try:
                 safetensors.torch.save_file(_tensors(data), file)
             except safetensors.SafetensorError as error:  # what it makes of an OSError
                 raise OSError(f"{file} could not be written ({error})") from None
             sums[part] = digest(file)
-        return _manifest(splits, name, str(source), check, sums, fingerprint)
+        return _manifest(parts, name, str(source), check, sums, fingerprint)
 
     return replace_prepared(folder, write)
 
@@ -110,11 +116,10 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def manifest_of(splits: Splits | FrameSplits, name: str) -> Manifest:
+def manifest_of(parts: Mapping[str, ImageSet | FrameSet], name: str) -> Manifest:
     """Make the manifest of data without files; its checksums are those of the files it would be written to."""
-    pairs = zip(PARTS, (splits.train, splits.test), strict=True)
-    sums = {part: digest_of_bytes(safetensors.torch.save(_tensors(data))) for part, data in pairs}
-    return _manifest(splits, name, "", "built in", sums, "")
+    sums = {part: digest_of_bytes(safetensors.torch.save(_tensors(data))) for part, data in parts.items()}
+    return _manifest(parts, name, "", "built in", sums, "")
 
 
 def _tensors(data: ImageSet | FrameSet) -> dict[str, Tensor]:
@@ -125,16 +130,19 @@ def _tensors(data: ImageSet | FrameSet) -> dict[str, Tensor]:
 
 
 def _manifest(
-    splits: Splits | FrameSplits, name: str, source: str, check: str, sums: dict[str, str], fingerprint: str
+    parts: Mapping[str, ImageSet | FrameSet], name: str, source: str, check: str, sums: dict[str, str], fingerprint: str
 ) -> Manifest:
-    counts = {"train": len(splits.train), "test": len(splits.test)}
-    train = splits.train
-    shape = list((train.images if isinstance(train, ImageSet) else train.frames).shape[1:])
-    return Manifest(name, source, check, counts, shape, list(train.classes), sums, fingerprint)
+    counts, first = {part: len(data) for part, data in parts.items()}, next(iter(parts.values()))
+    shape = list((first.images if isinstance(first, ImageSet) else first.frames).shape[1:])
+    return Manifest(name, source, check, counts, shape, list(first.classes), sums, fingerprint)
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = False) -> Manifest | None:
     """Read the manifest of a prepared folder; None if nothing was prepared.
+
+    Args:
+        parts: the parts that it must have.
+        some: some of these are enough.
 
     Raises:
         DataError: if it is malformed.
@@ -152,7 +160,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
     if manifest is None:
         raise DataError(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the dataset again")
-    if manifest.sha256.keys() != set(PARTS) or manifest.images.keys() != set(PARTS):
+    named = manifest.sha256.keys()
+    if named != manifest.images.keys() or not (named <= set(parts) if some else named == set(parts)):
         raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
     return manifest
 
@@ -175,7 +184,7 @@ def manifest_from(values: Any) -> Manifest:
 
 
 def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], None] = lambda part: None) -> None:
-    """Compare both tensor files with the checksums recorded when they were made.
+    """Compare the tensor files with the checksums recorded when they were made.
 
     Raises:
         DataError: naming the file that differs.

@@ -1,7 +1,7 @@
 """Runs started from Python: the caller's network and samples, described as a recipe.
 
-The name "" stands for a part that no recipe can build. The run keeps its validation samples, in its folder
-``data``; of the training samples it keeps checksums only.
+The name "" stands for a part that no recipe can build. The run keeps its validation and test samples, each once, in
+its folder ``data``; of the training samples it keeps checksums only.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
+import torch
 from torch import nn
 
 from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SequenceSet
-from bntt.data.frames import FrameSplits
-from bntt.data.image_set import Splits
-from bntt.data.prepared import PARTS, Manifest, load_part, manifest_of, read_manifest, verify_prepared, write_prepared
+from bntt.data.prepared import Manifest, load_part, manifest_of, read_manifest, verify_prepared, write_prepared
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.io.checkpoint import CheckpointError
@@ -25,31 +24,41 @@ from bntt.io.files import digest_of_values
 from bntt.models import MODELS
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
 from bntt.runs.recipe import schema
-from bntt.runs.recipe.datasets import Parts, Shown, as_shown
+from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown
 from bntt.training import Method, Session
 
 DATA = "data"
 """Folder of the kept samples within a run."""
 LABEL = "given in Python"
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
-def described(session: Session, validation: object) -> tuple[schema.Recipe, Parts]:
+class Description(NamedTuple):
+    """A training given in Python, in the words of a recipe's."""
+
+    recipe: schema.Recipe
+    data: Parts
+    facts: dict[str, Any]
+    """Facts that :func:`rebuilt` needs, to be stored with every checkpoint."""
+
+
+def described(session: Session, validation: object, test: object) -> Description:
     """Describe a training as a recipe, and its samples as the recipe's parts.
 
     Raises:
         TypeError: on samples whose checksums cannot be kept.
-        ValueError: on options that no recipe has.
+        ValueError: on options that no recipe has, or samples unlike the training samples.
     """
     loader, model, method = _loader(session.loader, "train"), session.model, session.method
     train = _samples(loader, "train")
-    validating = loader if validation is None else _loader(validation, "validation")
-    held_out = _samples(validating, "validation")
+    held_out, tested = _alike(train, validation, "validation"), _alike(train, test, "test")
     network, built = model.network, builder_of(model.network)
     known: dict[str, Any] = {"name": "", "num_steps": model.encoder.num_steps, "norm": _norm_name(network)}
     if built:
         usual = {name: one.default for name, one in signature(MODELS[built[0]]).parameters.items()}
         said = {name: value for name, value in (usual | built[1]).items() if name in _names(schema.Network)}
         known |= {"name": built[0], **said}
+    measured = next(one for one in (validation, test, loader) if isinstance(one, SampleLoader))
     recipe = schema.Recipe(
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
@@ -69,53 +78,56 @@ def described(session: Session, validation: object) -> tuple[schema.Recipe, Part
             batch_size=loader.batch_size,
             **{name: getattr(method, name) for name in _names(Method)},
         ),
-        evaluate=schema.Evaluate(batch_size=validating.batch_size),
+        evaluate=schema.Evaluate(batch_size=measured.batch_size),
         compute=schema.Compute(**{name: getattr(network.compute, name) for name in _names(schema.Compute)}),
     )
-    manifest = manifest_of(_splits(_plain(train), _plain(held_out)), LABEL)
+    learned_from = {"train": train} | ({"validation": held_out} if len(held_out) else {})
+    manifest = manifest_of({part: _plain(samples) for part, samples in learned_from.items()}, LABEL)
     order = digest_of_values({"seed": loader.seed, "shuffle": loader.shuffle, "order": recipe.data.order})
-    return recipe, Parts(
-        train,
-        held_out,
-        held_out,
-        [],
-        [],
-        LABEL,
-        replace(manifest, sha256={**manifest.sha256, "order": order}),
-    )
+    manifest = replace(manifest, sha256={**manifest.sha256, "order": order})
+    mean = getattr(model.encoder, "mean", None)
+    facts = {"built": built[1] if built else None, "pixels": 0 if mean is None else mean.numel()}
+    return Description(recipe, Parts(train, held_out, tested, [], [], LABEL, manifest), facts)
 
 
 def keep_samples(run: Path, data: Parts) -> None:
-    """Write the validation samples, used to measure the run, into it.
+    """Write the validation and test samples, used to measure the run, into it, unless it keeps them already.
 
     Raises:
+        CheckpointError: if it keeps others.
         OSError: if they cannot be written.
     """
-    write_prepared(
-        run / DATA,
-        _splits(_plain(data.validation), _plain(data.validation)),
-        name=LABEL,
-        source=Path(),
-        check="built in",
-    )
+    parts = {split: _plain(samples) for split in SPLITS if len(samples := getattr(data, split))}
+    if not parts:
+        return
+    given, kept = manifest_of(parts, LABEL).sha256, read_manifest(run / DATA, SPLITS, some=True)
+    there = {} if kept is None else kept.sha256
+    if other := [split for split in given if there.get(split, given[split]) != given[split]]:
+        raise CheckpointError(f"{run} keeps other {other[0]} samples than these: give those, or take a new directory")
+    if not given.keys() <= there.keys():
+        write_prepared(run / DATA, parts, name=LABEL, source=Path(), check="built in")
 
 
 def kept_samples(run: Path, like: Parts, order: str, encoder: Encoder) -> Parts:
-    """Load the samples kept by a run, with stand-ins for the training samples.
+    """Load the samples kept by a run, with stand-ins for the training samples; a split that it was not given is empty.
 
     Raises:
         DataError: if there are none, or they are damaged.
     """
     folder = run / DATA
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, SPLITS, some=True)
     if manifest is None:
-        raise DataError(f"{run} was trained by bntt.fit without validation samples: it has none to measure with")
+        raise DataError(
+            f"{run} was trained by bntt.fit without validation and test samples: it has none to measure with; call fit "
+            f"again with test=, which trains nothing anew"
+        )
     verify_prepared(folder, manifest)
-    validation, test = (as_shown(_part(folder, manifest, part), order) for part in PARTS)
+    found = {split: as_shown(_part(folder, manifest, split), order) for split in manifest.sha256}
+    none = like.train.select(torch.arange(0))
     mean, std = (
         [] if (one := getattr(encoder, name, None)) is None else one.flatten().tolist() for name in ("mean", "std")
     )
-    return replace(like, validation=validation, test=test, mean=mean, std=std, label=f"{LABEL}, validation samples")
+    return replace(like, **{split: found.get(split, none) for split in SPLITS}, mean=mean, std=std, label=LABEL)
 
 
 def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
@@ -148,12 +160,6 @@ def rebuilt(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> Spi
     network.compute = Compute(**asdict(recipe.compute))
     require(network.compute, device)
     return SpikingClassifier(encoder, network).to(device)
-
-
-def facts_to_rebuild(model: SpikingClassifier) -> dict[str, Any]:
-    """Return the facts that :func:`rebuilt` needs, to be stored with every checkpoint."""
-    mean, built = getattr(model.encoder, "mean", None), builder_of(model.network)
-    return {"built": built[1] if built else None, "pixels": 0 if mean is None else mean.numel()}
 
 
 def _looks(network: nn.Module) -> list[Any]:
@@ -189,6 +195,26 @@ def _samples(loader: SampleLoader, what: str) -> Shown:
     return loader.data
 
 
+def _alike(train: Shown, loader: object, what: str) -> Shown:
+    """Return the samples of a loader, which must be like the training samples; none of these without a loader."""
+    if loader is None:
+        return train.select(torch.arange(0))
+    found = _samples(_loader(loader, what), what)
+    ours, theirs = (
+        (type(one), one.classes, one.batch(torch.tensor([0])).shape[1:], getattr(one, "order", ""))
+        for one in (train, found)
+    )
+    if ours != theirs:
+        raise ValueError(
+            f"{what} samples must be like those of train, a {_spoken(*ours)}; got a {_spoken(*theirs)}: make both alike"
+        )
+    return found
+
+
+def _spoken(kind: type, classes: tuple[str, ...], shape: tuple[int, ...], order: str) -> str:
+    return f"{kind.__name__} of {[*shape]}{f' by {order}' if order else ''} and the classes {', '.join(classes):.80}"
+
+
 def _plain(samples: Shown) -> ImageSet | FrameSet:
     """Convert samples to the form stored in files."""
     if isinstance(samples, SequenceSet):
@@ -197,11 +223,6 @@ def _plain(samples: Shown) -> ImageSet | FrameSet:
         frames = samples.frames if samples.rows is None else samples.frames[samples.rows]
         return FrameSet(frames.float() * samples.scale, samples.labels, samples.classes)
     return samples
-
-
-def _splits(train: ImageSet | FrameSet, test: ImageSet | FrameSet) -> Any:
-    """Combine both parts into splits, as they are written to files."""
-    return (Splits if isinstance(train, ImageSet) else FrameSplits)(train, test)  # type: ignore[arg-type]
 
 
 def _names(options: Any) -> set[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ def measure(
     Raises:
         ArgumentError: on an unknown measurement or invalid arguments, or if the run lacks the numbers it needs.
         CheckpointError: if a directory is not a run, or cannot be measured.
-        DataError: if its dataset is missing or damaged.
+        DataError: if its dataset is missing or damaged, or it has no samples to measure on.
         OSError: if the files cannot be written.
 
     >>> import tempfile
@@ -62,7 +63,7 @@ def measure(
     opened = [
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
-    asked = checked_arguments(measurement.arguments, arguments)
+    asked = settled(measurement, opened, checked_arguments(measurement.arguments, arguments))
     found = find(measurement, opened, asked, progress or Progress())
     keep(measurement, found, asked, folder or opened[0].path)
     return found
@@ -93,6 +94,25 @@ def check(measurement: Measurement, facts: Facts, asked: Any, run: Path) -> None
     """
     if why := measurement.refusal(facts, asked):
         raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
+
+
+def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any) -> Any:
+    """Return the arguments with the split that is measured: where a run has no test samples validation, with a warning.
+
+    Raises:
+        ArgumentError: if what the measurement chooses on validation would be measured there.
+    """
+    split = getattr(asked, "split", "")
+    runs = [one for one in opened if split and isinstance(one, LoadedRun)]
+    lacking = next((one.path for one in runs if not (one.recipe.data.name or len(one.data.test))), None)
+    if split == "test" and lacking:
+        asked = replace(asked, split="validation")
+    if split and asked.split == "validation" and measurement.chooses(asked):
+        more = f"; {lacking} has no test samples: call bntt.fit again with test=" if lacking else ": --split test"
+        raise ArgumentError(f"bntt {measurement.name} chooses on validation, and is not measured there{more}")
+    if split == "test" and lacking:
+        warnings.warn(f"{lacking} has no test samples: measured on validation", stacklevel=2)
+    return asked
 
 
 def find(

@@ -247,7 +247,7 @@ def _manifest(recipe: Recipe) -> Manifest | None:
     name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
     dataset = DATASETS[name]
     if dataset.make:
-        return manifest_of(dataset.make(), name)
+        return manifest_of(dataset.make()._asdict(), name)
     if "root" in dataset.needs and root is None:
         return None
     return read_manifest(prepared_folder(name, root, framing_of(recipe)))

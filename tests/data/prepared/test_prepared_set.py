@@ -27,7 +27,7 @@ def splits():
 @pytest.fixture
 def prepared(splits, tmp_path):
     folder = tmp_path / "cache" / "x"
-    return folder, write_prepared(folder, splits, name="x", source=tmp_path, check="unchecked")
+    return folder, write_prepared(folder, splits._asdict(), name="x", source=tmp_path, check="unchecked")
 
 
 def unsigned(folder):
@@ -48,7 +48,9 @@ def test_round_trip(prepared, splits):
 
 def test_writing_again_replaces(prepared, splits, tmp_path):
     folder, _ = prepared
-    manifest = write_prepared(folder, Splits(splits.test, splits.train), name="x", source=tmp_path, check="modified")
+    manifest = write_prepared(
+        folder, {"train": splits.test, "test": splits.train}, name="x", source=tmp_path, check="modified"
+    )
     assert read_manifest(folder) == manifest
     assert len(load_prepared(folder, manifest).train) == 4
     assert [p.name for p in folder.parent.iterdir()] == ["x"]

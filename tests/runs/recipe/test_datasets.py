@@ -86,7 +86,7 @@ def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
     """Fault 28: it trains without NaN, at chance."""
     blank = ImageSet(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), torch.arange(40) % 10, tuple("0123456789"))
     splits = Splits(blank, blank)
-    monkeypatch.setattr(parts, "open_samples", lambda name, *_: (splits, manifest_of(splits, name)))
+    monkeypatch.setattr(parts, "open_samples", lambda name, *_: (splits, manifest_of(splits._asdict(), name)))
     recipe = parse_recipe(changed(network={"width": 0.125}))
     with pytest.warns(UserWarning, match="it gives no spikes"):
         data = build_data(recipe)

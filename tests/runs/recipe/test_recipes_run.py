@@ -62,7 +62,7 @@ def trains_two_steps(name, tmp_path):
         made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
         mean, std = made.train.pixel_statistics()
         train, test = (as_shown(images, recipe.data.order) for images in made)
-        data = Parts(train, test, test, mean, std, "made", manifest_of(made, "made"))
+        data = Parts(train, test, test, mean, std, "made", manifest_of(made._asdict(), "made"))
     if recipe.convert.ann:
         ann = new_run_directory("ann", tmp_path)
         list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))

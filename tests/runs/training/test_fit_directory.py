@@ -1,6 +1,7 @@
 """A training of Python in a run directory: the same bits after a stop, and every verb takes it."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -8,8 +9,9 @@ from torch import nn
 
 import bntt
 from bntt.cli import main as cli
-from bntt.data import SampleLoader, SequenceSet
+from bntt.data import ImageSet, SampleLoader, SequenceSet
 from bntt.io.checkpoint import CheckpointError
+from bntt.models import MODELS
 from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork
 from bntt.runs.given import builder_of
 from bntt.runs.measure import measure
@@ -25,6 +27,10 @@ def fitted(folder, model, epochs=2, **options):
     train = SampleLoader(data(), 10, shuffle=True)
     given = {"method": METHOD, "validation": held_out, **options}
     return bntt.fit(model, train, epochs=epochs, directory=folder, **given)
+
+
+def unseen():
+    return SampleLoader(data(9), 9)
 
 
 def own(seed=0):
@@ -70,31 +76,83 @@ def test_in_a_directory_it_trains_as_without_one(tmp_path):
         {"method": Method(lr=0.2, schedule="constant")},
         {"seed": 1},
         {"validation": SampleLoader(data(15), 6)},
+        {"test": SampleLoader(data(15), 6)},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_a_directory_of_another_training_is_refused(change, tmp_path):
-    fitted(tmp_path / "run", build(), epochs=1)
-    with pytest.raises(CheckpointError, match=r"trained (with another recipe|on other data)"):
+    fitted(tmp_path / "run", build(), epochs=1, test=unseen())
+    with pytest.raises(CheckpointError, match=r"trained (with another recipe|on other data)|keeps other test samples"):
         fitted(tmp_path / "run", build(), **change)
 
 
 @pytest.mark.slow
 def test_every_verb_takes_it(tmp_path, capsys):
     model, run = build(), tmp_path / "run"
-    fitted(run, model)
+    fitted(run, model, test=unseen())
     for verb in ("exit", "activity", "energy", "evaluate", "log"):
         assert cli.main([verb, str(run)]) == 0, verb
-    assert "given in Python, validation samples" in capsys.readouterr().out
+    assert "given in Python, test" in capsys.readouterr().out
+    exits = json.loads((run / "exit.json").read_text())
+    assert (exits["validation_images"], exits["test_images"]) == (12, 9)
     assert cli.main(["report", str(run), "--out", str(tmp_path / "report.html")]) == 0
     assert equal(bntt.load_run(run).model, model)
     assert cli.main(["train", str(run), "--resume"]) == 2
     assert "go on with the same call of bntt.fit" in capsys.readouterr().err
 
 
+def test_a_run_without_test_samples_is_measured_on_validation_and_chooses_nothing_there(tmp_path, capsys):
+    model, run = build(), tmp_path / "run"
+    fitted(run, model, epochs=1)
+    assert sorted(file.name for file in (run / "data").iterdir()) == ["manifest.json", "validation.safetensors"]
+    assert cli.main(["evaluate", str(run), "--draws", "1"]) == 0
+    told = capsys.readouterr()
+    assert f"{run} has no test samples: measured on validation" in told.err.replace("\n", " ")
+    assert "validation accuracy" in told.out
+    assert "test accuracy" not in told.out
+    found = json.loads((run / "evaluation-validation.json").read_text())
+    assert (found["split"], found["images"]) == ("validation", 12)
+    for flags in ([], ["--per-sample"], ["--split", "validation"]):
+        assert cli.main(["exit", str(run), *flags]) == 2
+        assert "call bntt.fit again with test=" in capsys.readouterr().err
+    before = (run / "checkpoints" / "best.safetensors").read_bytes()
+    assert len(fitted(run, build(), epochs=1, test=unseen()).epochs) == 1, "there is nothing left to train"
+    assert (run / "checkpoints" / "best.safetensors").read_bytes() == before
+    assert measure("exit", run, draws=1).test_images == 9
+    assert measure("evaluate", run, draws=1).split == "test"
+    fitted(run, build(), epochs=1)
+    assert len(bntt.load_run(run).data.test) == 9, "they stay"
+
+
+def test_samples_that_no_verb_could_measure_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="give directory="):
+        bntt.fit(build(), SampleLoader(data(), 10), epochs=1, test=unseen())
+    other = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.arange(3), ("a", "b", "c"))
+    with pytest.raises(ValueError, match=r"test samples must be like .*\[1, 4, 4\].*; got .*\[1, 2, 2\]"):
+        fitted(tmp_path / "run", build(), test=SampleLoader(other, 3))
+
+
+def test_a_network_of_ones_own_builder_is_built_once_and_opened_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(MODELS, "_entries", dict(MODELS))
+    monkeypatch.setitem(bntt.register.REGISTERED, "network.name=counted", None)  # gone when the test ends
+    built = []
+
+    @bntt.register.network("counted")
+    def counted(**options):
+        built.append(options)
+        return bntt.models.mlp(**options)
+
+    net = counted(in_features=16, hidden=(8,), num_classes=3, num_steps=4)
+    assert net.built[0] == "counted"
+    model = bntt.SpikingClassifier(bntt.PoissonEncoder(4, mean=[0.5], std=[0.25]), net)
+    fitted(tmp_path / "run", model, epochs=1)
+    assert len(built) == 2, "once to compare"
+    assert equal(bntt.load_run(tmp_path / "run").model, model)
+
+
 def test_a_network_put_together_is_given_again(tmp_path):
     model, run = own(), tmp_path / "run"
-    fitted(run, model)
+    fitted(run, model, test=unseen())
     with pytest.raises(CheckpointError, match=r"no registered builder made its network.*load_run\(.*model=\.\.\.\)"):
         bntt.load_run(run)
     opened = bntt.load_run(run, model=own(seed=1))
@@ -113,12 +171,12 @@ def test_sequences_keep_their_order(tmp_path):
     opened = bntt.load_run(tmp_path / "run")
     assert equal(opened.model, model)
     expected = bntt.analysis.evaluate(model, loader, draws=1).accuracy.mean
-    assert measure("evaluate", opened).accuracy == expected
+    assert measure("evaluate", opened, split="validation").accuracy == expected
 
 
 def test_without_validation_there_is_nothing_to_measure_with(tmp_path):
     fitted(tmp_path / "run", build(), validation=None)
-    with pytest.raises(bntt.data.DataError, match="without validation samples"):
+    with pytest.raises(bntt.data.DataError, match="without validation and test samples"):
         _ = bntt.load_run(tmp_path / "run").data
 
 

@@ -23,7 +23,7 @@ class ExitArguments:
     per_sample: bool = False
     """Each image by itself."""
     split: Split = "test"
-    """Where the exit is measured."""
+    """Where the exit is measured; on validation only a stated --threshold is."""
     choose_on: Literal["validation"] = "validation"
     """Where it is chosen: what is chosen on the test split is not measured by it. The whole grid is kept for both
     splits, so that anybody can see what another choice would have given."""
@@ -57,6 +57,7 @@ EXIT = Measurement(
     "result:ExitResult",
     "measure:measure_exit",
     refuses=refuses,
+    chooses=lambda asked: asked.threshold is None,
     variant=lambda asked: PER_SAMPLE if asked.per_sample else "",
     variants={PER_SAMPLE: ("sample_result:SampleExitResult", "measure:measure_sample_exit")},
     files_by_split=False,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bntt.data import (
+    DataError,
     FrameSet,
     ImageSet,
     PartLoader,
@@ -59,8 +60,15 @@ class Parts:
         return {"data": asdict(self.manifest), "samples": counts}  # the manifest counts the lazy test split
 
     def of(self, split: Split) -> Shown:
-        """Return the samples of a split."""
-        return self.test if split == "test" else self.validation
+        """Return the samples of a split.
+
+        Raises:
+            DataError: if there are none, as in a run of :func:`bntt.fit` that was not given them.
+        """
+        found = self.test if split == "test" else self.validation
+        if not len(found):
+            raise DataError(f"{self.label}: there are no {split} samples; bntt.fit keeps those of {split}=")
+        return found
 
 
 def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Parts:

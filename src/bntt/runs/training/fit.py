@@ -20,7 +20,7 @@ from bntt.io.lock import hold_run
 from bntt.nn import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader
 from bntt.runs.directory import begun_directory
-from bntt.runs.given import described, facts_to_rebuild, keep_samples
+from bntt.runs.given import described, keep_samples
 from bntt.runs.training.curves import save_curves
 from bntt.runs.training.epoch_log import EpochResult, Notice, Told, epoch_result, jump_of
 from bntt.runs.training.train import Course
@@ -72,6 +72,7 @@ def fit(
     *,
     epochs: int,
     validation: Loader | None = None,
+    test: Loader | None = None,
     directory: str | Path | None = None,
     method: Method | None = None,
     seed: int = 0,
@@ -89,9 +90,11 @@ def fit(
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: number of epochs in the whole schedule.
         validation: a loader of held-out samples; iterated after every epoch.
+        test: a loader of samples that the training never sees, for the verbs that measure the directory: without it
+            they measure the validation samples, and nothing that is chosen on these, such as an exit.
         directory: a run directory like those of ``bntt train``: started there, or resumed from the last checkpoint,
-            bit for bit. It keeps checkpoints, metrics and, in ``data/``, the validation samples, which verbs measure
-            by that name. ``train`` and ``validation`` must be a ``SampleLoader`` of images, frames or sequences.
+            bit for bit. It keeps checkpoints, metrics and, in ``data/``, the samples of ``validation`` and ``test``,
+            which verbs measure. All loaders must be a ``SampleLoader`` of images, frames or sequences.
         method: training method, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
         seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's, see :func:`bntt.training.updates`.
@@ -102,7 +105,8 @@ def fit(
     Raises:
         TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
-        ValueError: on a label outside the classes, or a loader without batches.
+        ValueError: on a label outside the classes, a loader without batches, ``test`` without a directory that keeps
+            it, or samples of another size or other classes there.
         CheckpointError: if the directory holds a run of another network, method or data.
         RunLockedError: if another process trains in the directory.
 
@@ -117,9 +121,11 @@ def fit(
     >>> 0 < history.epochs[0].validation_loss < 10
     True
     """
+    if test is not None and directory is None:
+        raise ValueError("test= are samples that a directory keeps for its verbs: give directory=, or leave out test=")
     session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer)
     inside = None if directory is None else Path(directory)
-    records = _trained(session, validation) if inside is None else _trained_in(inside, session, validation)
+    records = _trained(session, validation) if inside is None else _trained_in(inside, session, validation, test)
     history = History(_shown(records, epochs))
     model.eval()
     return history
@@ -147,12 +153,12 @@ def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
     session.model.load_state_dict(kept)
 
 
-def _trained_in(directory: Path, session: Session, validation: Loader | None) -> Iterator[Told]:
+def _trained_in(directory: Path, session: Session, validation: Loader | None, test: Loader | None) -> Iterator[Told]:
     """Yield the records of a training in a run directory, those of earlier starts first."""
     network = session.model.network
     chosen = network.compute
     network.compute = replace(chosen, events="fixed")
-    recipe, data = described(session, validation)
+    recipe, data, facts = described(session, validation, test)
     sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
     network.compute = network.settled_compute((recipe.network.num_steps, recipe.train.batch_size, *sample.shape[2:]))
     try:
@@ -160,12 +166,9 @@ def _trained_in(directory: Path, session: Session, validation: Loader | None) ->
         with hold_run(run.path):
             run.kept.tidy()
             resume = bool(run.kept.paths())
-            if validation is not None and not resume:
-                keep_samples(run.path, data)
-            held_out = cast(SampleLoader | None, validation)
-            more = facts_to_rebuild(session.model)
-            course = Course(session, held_out, recipe, data, run, _device(session), more)
+            course = Course(session, cast(SampleLoader | None, validation), recipe, data, run, _device(session), facts)
             notices = list(course.begin_or_go_on(resume=resume))
+            keep_samples(run.path, data)
             yield from (EpochResult(**row) for row in course.lines)
             yield from notices
             yield from course.train()
