@@ -132,10 +132,18 @@ def test_mistakes_are_told_before_anything_is_made(home, capsys):
 @pytest.mark.slow
 def test_all_is_every_study(home, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(home / "none"))
-    assert study("all", "--small", "--dry-run") == 0
+    assert study("all", "--small", "--estimate") in (0, 3), "by whether a package of the system has Fashion-MNIST"
     out = capsys.readouterr().out
-    assert "table-1: bntt, seed 0" in out
-    assert "also" in out
+    assert "cannot be made, by what is missing:\n" in out
+    assert len(out.splitlines()) < 15, "a screen"
+
+
+def test_where_no_data_is_here_nothing_can_be_made(home, capsys, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(home / "none"))
+    for how in ("--estimate", "--jobs=2"):
+        assert study("table-2", how) == 3
+        assert capsys.readouterr().err.startswith("bntt: nothing can be made: dvs-cifar10 is not here: bntt data prep")
+    assert not (home / "runs").exists()
 
 
 def test_studies_are_listed_with_their_titles(capsys):

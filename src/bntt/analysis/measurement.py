@@ -111,7 +111,7 @@ class Opened(Protocol):
 
 
 class Progress:
-    """Progress of a measurement: ``expect`` announces work to come, a call reports work done."""
+    """Progress of a measurement: ``expect`` announces work to come, a call reports work done, ``skip`` work saved."""
 
     def __init__(self, report: Callable[[int, int], None] = lambda done, total: None) -> None:
         self.report, self.done, self.total = report, 0, 0
@@ -123,6 +123,10 @@ class Progress:
     def __call__(self, samples: int) -> None:
         self.done += samples
         self.report(self.done, max(self.done, self.total))
+
+    def skip(self, samples: int) -> None:
+        """Count work that need not be done: it was kept, or a failure ended it."""
+        Progress.__call__(self, samples)
 
 
 Record: TypeAlias = "type[Result] | str"

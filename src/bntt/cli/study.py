@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -36,7 +36,7 @@ def study(
     results: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     out: Path = Path("runs/studies"),
     data: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
-    dry_run: bool = False,
+    dry_run: Annotated[bool, tyro.conf.arg(aliases=["--estimate"])] = False,
     only_kept: bool = False,
     pack: Path | None = None,
     device: str = "cpu",
@@ -48,7 +48,8 @@ def study(
     the number of the numerics agree, also where its weights are gone. That number stands in runs/environment.py and
     is raised by hand whenever the same recipe gives other numbers, which a test sees to; runs from before there was one
     count as 1. Interrupt it as you like, or kill it: the same command goes on. A run that fails stops no other; the
-    exit code is then that of the first that failed. Writes result.json and figures into OUT/NAME, or OUT/NAME-small.
+    exit code is then that of the first that failed, and 3 if nothing is here and nothing can be made for lack of data.
+    Writes result.json and figures into OUT/NAME, or OUT/NAME-small.
 
     Example: bntt study table-5 --small --jobs 2
 
@@ -61,7 +62,8 @@ def study(
             written there.
         out: the folder of results.
         data: where a dataset lies, NAME=FOLDER, repeatable: `--data images=my/images`.
-        dry_run: say what would be made and what is used again, and why; make nothing.
+        dry_run: say what would be made and how long that takes, what is used again, and which data is missing; make
+            nothing.
         only_kept: make nothing, and write what there is: the rest is "not run".
         pack: a folder in which the result is kept for good: a summary, NAME.json, and the runs behind it without their
             weights, NAME.tar.xz, with its checksum in SHA256SUMS; --results opens it.
@@ -75,7 +77,9 @@ def study(
     from bntt.engine.kernels import require_precision
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
+    from bntt.studies.overview import check_possible, overview
     from bntt.studies.run_studies import Places, plan
+    from bntt.studies.workers import Workshop
 
     if not names:
         raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
@@ -87,8 +91,13 @@ def study(
     places = Places(pool, results, out, dict(_place(one) for one in data), precision)
     with console.status("looking at what is there"):
         planned = plan(_studies(names, setting), setting, places)
+    cores = int(Workshop(pool, jobs).threads) * jobs
     if dry_run:
-        _tell_plan(planned)
+        for line in overview(planned, cores):
+            console.line(line)
+    if not only_kept:
+        check_possible(planned.items)
+    if dry_run:
         return
     from bntt.studies.run_studies import pack_results, results_of, write_results
 
@@ -127,33 +136,13 @@ def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
     return [load_study(name) for name in dict.fromkeys(names)]
 
 
-def _tell_plan(planned: Planned) -> None:
-    from bntt.cli import console
-
-    words = {"reuse": "used again", "adopt": "measured more", "measure": "measured more", "train": "made"}
-    for item in planned.items:
-        console.line(f"{words.get(item.action, 'cannot be made'):15} {item.called}: {item.why}")
-        others = item.wanted_by[1:]
-        if others:
-            console.line(f"{'':15} also {'; '.join(others)}")
-    console.line(_counts(planned.items))
-
-
-def _counts(items: Sequence[Item]) -> str:
-    actions = [item.action for item in items]
-    measured = actions.count("adopt") + actions.count("measure")
-    return (
-        f"{len(items)} runs: {actions.count('reuse')} are used again, {measured} are measured further, "
-        f"{actions.count('train')} are made, {actions.count('cannot')} cannot be made"
-    )
-
-
 def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]:
     from bntt.cli import console, signals, streams
     from bntt.runs.parts import LOADED
+    from bntt.studies.overview import counts
     from bntt.studies.workers import Workshop, work
 
-    console.line(_counts(planned.items))
+    console.line(counts(planned.items))
     left, outcomes, watch = planned.left(), list[Any](), _Watch(planned.left(), jobs)
     if not left:
         return outcomes

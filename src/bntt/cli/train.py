@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +32,7 @@ def train(
     device: str = "cpu",
     init: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN|pretrained NAME")] = (),
     estimate: bool = False,
+    fit_batch: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[LIMIT]")] = None,
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
@@ -56,6 +55,8 @@ def train(
             `--init pretrained NAME`: the recipe's init.run or init.pretrained. Other classes get a new last layer.
         estimate: say how many updates, how long, how much memory and how large a checkpoint, by a few measured updates;
             train nothing and write nothing.
+        fit_batch: propose the largest train.batch_size whose peak memory stays under a limit, `--fit-batch 8GiB`, or
+            under the memory that is free, by a few measured updates; train nothing and write nothing.
         device: cpu, or cuda; of many processes each takes the GPU of its LOCAL_RANK.
     """
     from bntt.cli import console
@@ -70,8 +71,8 @@ def train(
     if init:
         key = "init.pretrained" if len(init) == 2 else "init.run"
         overrides = (*overrides, f"{key}={json.dumps(init[-1])}")
-    if estimate:
-        _estimate(load_recipe(recipe, overrides), device)
+    if estimate or fit_batch is not None:
+        _foretell(load_recipe(recipe, overrides), device, fit_batch)
         return
     asked = Asked(recipe, overrides, name, str(root), resume, forget_best, or_resume)
     with joined_processes(device) as processes, console.only_if(processes.first):
@@ -79,14 +80,27 @@ def train(
         run_recipe(begun.recipe, begun.place, resume=begun.goes_on, forget_best=forget_best, processes=processes)
 
 
-def _estimate(recipe: Recipe, device: str) -> None:
+def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
+    """Print the estimate of a training, or with a limit the largest batch."""
     from bntt.cli import console
     from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.estimate import estimate_training
+    from bntt.runs.training.fit_batch import bytes_of, propose_batch
+    from bntt.runs.training.start import keep_freed_memory
 
+    if len(fit_batch or ()) > 1:
+        raise RecipeError(f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; it stands last")
+    limit = bytes_of(fit_batch[0]) if fit_batch else None
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
-    console.line(f"{_called(recipe)}: {estimate_training(recipe, data, device).text()}")
+    if fit_batch is None:
+        keep_freed_memory()
+        console.line(f"{_called(recipe)}: {estimate_training(recipe, data, device).text()}")
+        return
+    with console.status("measuring batches"):
+        found = propose_batch(recipe, data, limit, device)
+    console.line(f"{_called(recipe)}: {found.text()}")
 
 
 def demo(root: Path = Path("runs")) -> None:
@@ -117,15 +131,17 @@ def run_recipe(
     from bntt.runs.recipe.build import build_model, describe_backend, with_whole_root
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
+    from bntt.runs.training.estimate import modelled, with_estimate
     from bntt.runs.training.from_ann import open_ann
     from bntt.runs.training.initial import take_weights
     from bntt.runs.training.shared import check_shareable
+    from bntt.runs.training.start import keep_freed_memory
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
 
     if recipe.imported.file:
         raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
-    _keep_freed_memory()
+    keep_freed_memory()
     recipe, processes = with_whole_root(recipe), processes or Processes()
     device, many = processes.device, processes.count
     with console.progress("preparing data") as progress:
@@ -138,6 +154,8 @@ def run_recipe(
         open_ann(recipe, device)
     run = RunDirectory(Path(processes.decided(lambda: str(place().path))))
     settings = recipe.train
+    if settings.epochs:
+        console.line(f"estimate, before any update: {modelled(recipe, data, model, many).text()}")
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
         f"images; {_called(recipe)}{f', by {many} processes' if many > 1 else ''}"
@@ -158,7 +176,7 @@ def run_recipe(
             forget_best=forget_best,
             processes=processes,
         )
-        console.training(told, settings.epochs, len(data.train))
+        console.training(with_estimate(told, recipe, data, device), settings.epochs, len(data.train))
     _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
         _draw_curves(recipe, data, run)
@@ -198,11 +216,3 @@ def _measure(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processe
     console.section(found.title, found.section())
     written = keep(EVALUATE, found.model_copy(update={"arguments": asked}), asked, run.path)
     console.line(f"written: {', '.join(map(str, written))}")
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what each training step frees: fresh pages cost plain PyTorch a third of a step (the fused kernels
-    keep their buffers themselves)."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-            libc.mallopt(parameter, value)

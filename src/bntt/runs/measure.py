@@ -17,6 +17,7 @@ from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
 from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
 from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
+from bntt.runs.training.estimate import spoken
 
 Format = Literal["png", "pdf", "svg"]
 """File format of figures."""
@@ -136,12 +137,40 @@ class _EnoughError(Exception):
     """Signal that the measurement was timed for long enough."""
 
 
+class _Stopwatch(Progress):
+    """Progress that times every batch, the first apart, which sets up and warms up, and ends after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.began, self.skipped = seconds, time.perf_counter(), 0
+        self.last, self.each = self.began, list[float]()
+
+    def __call__(self, samples: int) -> None:
+        super().__call__(samples)
+        now = time.perf_counter()
+        self.each.append((now - self.last) / samples)
+        self.last = now
+        if now - self.began > self.seconds:
+            raise _EnoughError
+
+    def skip(self, samples: int) -> None:
+        super().skip(samples)
+        self.skipped, self.last = self.skipped + samples, time.perf_counter()
+
+    def text(self) -> str:
+        """Foretell the time of all that need be done by the fastest batch: a busy machine makes others slower."""
+        left, took = max(self.done, self.total) - self.skipped, time.perf_counter() - self.began
+        fastest = min(self.each[1:] or self.each, default=0.0)
+        return f"{spoken(fastest * left)}, by the fastest of {len(self.each):,} batches in {took:.1f} s"
+
+
 def estimated(
     measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any, seconds: float = 10.0
 ) -> str:
-    """Start a measurement and estimate its total time from its progress; no result is written.
+    """Start a measurement and estimate its time from that of its batches; no result is written.
 
-    Measurements that save parts as they go (attacks, stability) keep the finished ones for the full measurement.
+    Measurements that save parts as they go (attacks, stability) keep the finished ones for the full measurement, whose
+    time is then estimated without them.
 
     Args:
         seconds: time after which it stops, at the next batch.
@@ -149,17 +178,10 @@ def estimated(
     Raises:
         ArgumentError: as :func:`find`.
     """
-    began, seen = time.perf_counter(), [1, 1]
-
-    def watch(done: int, total: int) -> None:
-        seen[:] = done, total
-        if time.perf_counter() - began > seconds:
-            raise _EnoughError
-
+    watch = _Stopwatch(seconds)
     with suppress(_EnoughError):
-        find(measurement, opened, asked, Progress(watch))
-    took, (done, total) = time.perf_counter() - began, seen
-    return f"about {took * total / done / 60:,.1f} minutes, by {done:,} of {total:,} samples in {took:.1f} s"
+        find(measurement, opened, asked, watch)
+    return watch.text()
 
 
 def keep(measurement: Measurement, found: Result, asked: Any, folder: Path, form: Format = "png") -> list[Path]:

@@ -239,11 +239,16 @@ def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
     Raises:
         DataError: if the data here is damaged.
     """
-    manifest = _manifest(recipe)
+    manifest = manifest_here(recipe)
     return None if manifest is None else checksums(manifest, recipe.data.order)
 
 
-def _manifest(recipe: Recipe) -> Manifest | None:
+def manifest_here(recipe: Recipe) -> Manifest | None:
+    """Return what a recipe's data holds if it is here and prepared; None otherwise.
+
+    Raises:
+        DataError: if the data here is damaged.
+    """
     name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
     dataset = DATASETS[name]
     if dataset.make:
@@ -271,4 +276,5 @@ def why_data_is_missing(recipe: Recipe) -> str:
         return f"its {name} are not here: say where they are, --data {name}=FOLDER"
     if images := DATASETS[name].simulated:
         return f"{name} is not here: bntt data simulate {images}"
-    return f"{name} is not here: bntt data prepare {name}"
+    way = "--download" if DATASETS[name].published else f"--from PATH, where PATH is {DATASETS[name].expects}"
+    return f"{name} is not here: bntt data prepare {name} {way}"

@@ -18,6 +18,7 @@ from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import dump_recipe
 from bntt.runs.recipe.option_versions import rules_told
 from bntt.runs.recipe.schema import Recipe
+from bntt.studies.cost import training_seconds
 from bntt.studies.measures import Measure
 from bntt.studies.pool import (
     OF,
@@ -68,9 +69,13 @@ class Item:
 
     @property
     def work(self) -> float:
-        """Return the size of its training: epochs times steps times channels."""
-        network = self.recipe.network
-        return max(self.recipe.train.epochs, 0.5) * network.num_steps * max(network.width, 0.25)
+        """Return the seconds of its training on one core by a model, or a minute where that has no answer."""
+        return self.seconds or 60.0
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the seconds of its training on one core by a model; None if it has no answer."""
+        return training_seconds(self.recipe) if self.start.trained else None
 
     @property
     def called(self) -> str:

@@ -13,7 +13,7 @@ from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.stability import measure
 from bntt.runs.stability.measure import measure_stability, recipe_of, trained_starts
-from bntt.runs.stability.measurement import StabilityArguments
+from bntt.runs.stability.measurement import MOMENT, StabilityArguments
 from tests.runs.tiny import recipe
 
 GRID = StabilityArguments((), ("none", "bntt"), (0.3, 1e30), starts=2, steps=2, images=60)
@@ -52,7 +52,7 @@ def test_an_interrupted_grid_trains_nothing_twice(of, tmp_path, trainings):
     assert len(trainings) == 3
     progress = Progress()
     found = measure_stability(OpenedRecipe(of, folder), GRID, progress)
-    assert progress.done == progress.total == 16
+    assert progress.done == progress.total == 8 * GRID.work == 8 * (2 + 3 * MOMENT)
     assert len(trainings) == len(set(trainings)) == 8
     starts = found.cells
     assert list(starts[:3]) == first
@@ -83,7 +83,7 @@ def test_numbers_that_are_not_finite_are_a_failed_start(of, tmp_path):
     (cell,) = started(of, grid, tmp_path, progress)
     assert cell.failed == "not finite"
     assert cell.updates < 4
-    assert progress.done == 4
+    assert progress.done == progress.total == 4 + 3 * MOMENT
 
 
 def test_it_measures_the_network_as_it_is_before_and_between_updates(of, tmp_path):

@@ -1,26 +1,64 @@
-"""What a training will cost."""
+"""What a training will cost, before it begins and after its first updates."""
 
 import re
+from types import SimpleNamespace
+
+import pytest
 
 from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
-from bntt.runs.directory import RunDirectory
-from bntt.runs.measure import estimated
+from bntt.runs import measure
+from bntt.runs.directory import RunDirectory, new_run_directory
+from bntt.runs.measure import _Stopwatch, estimated
 from bntt.runs.open_run import load_run
-from bntt.runs.training.estimate import estimate_training
-from tests.runs.tiny import parts, recipe
+from bntt.runs.recipe.build import build_model
+from bntt.runs.training import estimate
+from bntt.runs.training.cost import time_left
+from bntt.runs.training.epoch_log import Notice
+from bntt.runs.training.estimate import estimate_training, modelled, with_estimate
+from bntt.runs.training.train import train_run
+from tests.runs.tiny import assert_same, parts, recipe
 from tests.trained import trained_run
 
 
 def test_updates_and_the_size_of_a_checkpoint_are_those_of_the_run():
     run = RunDirectory(trained_run().path)
     of = recipe(train={"epochs": 2, "lr": 0.3})
-    found = estimate_training(of, parts(of))
-    assert found.updates == run.spent()["updates"]
     file = max(path.stat().st_size for path in run.kept.paths())
-    assert 0.5 * file < found.checkpoint_bytes <= file
-    assert found.seconds > 0
-    assert found.peak_bytes > 50 << 20
+    for found in (estimate_training(of, parts(of)), modelled(of, parts(of), build_model(of, parts(of)))):
+        assert found.updates == run.spent()["updates"]
+        assert 0.5 * file < found.checkpoint_bytes <= file
+        assert found.seconds > 0
+        assert 50 << 20 < found.peak_bytes < 4 << 30
+
+
+def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test():
+    of = recipe(train={"epochs": 4, "grow": [[1, 2]]}, evaluate={"draws": 2, "every": 3}, network={"num_steps": 2})
+    data = parts(of)  # 60 samples to train on and to test, 3 updates an epoch; two epochs take one step of two
+    assert time_left(of, data, 1.0, sample=0.0) == 3 + 3 + 6 + 6
+    assert time_left(of, data, 1.0, done=4, sample=0.0) == 2 + 6 + 6
+    assert time_left(of, data, 2.0, done=6, sample=0.0) == 6 + 6
+    assert time_left(of, data, 0.0, sample=1.0) == 2 * len(data.validation) + 2 * data.manifest.images["test"]
+
+
+@pytest.mark.slow
+def test_a_training_that_is_watched_is_the_same_and_tells_the_time_of_its_fastest_update(tmp_path, monkeypatch):
+    of = recipe()
+    data, runs = parts(of), [new_run_directory("tiny", tmp_path) for _ in range(2)]
+    for _ in train_run(of, data, runs[0]):
+        pass
+    clock = iter([0.0, *(x for update in range(99) for x in (update + 0.5 + (update == 2) * 0.2, update + 1.0))])
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    told = [one.text for one in with_estimate(train_run(of, data, runs[1]), of, data, "cpu") if isinstance(one, Notice)]
+    assert_same(*runs)
+    left = time_left(of, data, 0.5, done=5)
+    assert [one for one in told if one.startswith("estimate, by the first updates")] == [
+        f"estimate, by the first updates: about {left:.0f} seconds left; memory peaks at {peak(told)} MiB"
+    ]
+
+
+def peak(told):
+    return re.search(r"peaks at (\S+) MiB", "".join(told))[1]
 
 
 def test_the_flag_writes_nothing(tmp_path, capsys):
@@ -34,5 +72,18 @@ def test_a_measurement_is_left_at_the_first_batch():
     opened = load_run(trained_run().path)
     before = sorted(opened.path.rglob("*"))
     said = estimated(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
-    assert re.fullmatch(r"about \S+ minutes, by 250 of 3,000 samples in .* s", said), said
+    assert re.fullmatch(r"about \S+ (seconds|minutes), by the fastest of 1 batches in .* s", said), said
     assert sorted(opened.path.rglob("*")) == before
+
+
+def test_the_fastest_batch_after_the_first_tells_the_time_without_what_is_kept(monkeypatch):
+    clock = iter([0.0, 9.0, 10.0, 12.0, 13.0, 23.0, 23.0])
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    watch = _Stopwatch(100)
+    watch.expect(1000)
+    watch(10)  # 9 s: sets up
+    watch.skip(500)  # at 10 s
+    watch(10)  # 2 s
+    watch(10)  # 1 s: the fastest
+    watch(10)  # 10 s: the machine was busy
+    assert watch.text() == "about 50 seconds, by the fastest of 4 batches in 23.0 s"

@@ -27,6 +27,8 @@ from bntt.nn.network.measured import evaluating
 
 ALONG = ("fgsm", "pgd")
 """The attacks that follow gradients."""
+GRADIENT = 3
+"""Forward passes that take as long as a gradient with respect to an image."""
 Bits = Annotated[str, Field(pattern="^[01]*$")]
 """A 1 for each image for which something is true, and a 0 for any other."""
 
@@ -50,8 +52,8 @@ class Job:
 
     @property
     def passes(self) -> int:
-        """The approximate number of passes of an image through the model."""
-        return self.queries + (self.threat.passes if self.threat else 0)
+        """The approximate number of forward passes of an image that take as long."""
+        return self.queries + (GRADIENT * self.threat.passes if self.threat else 0)
 
 
 def jobs(asked: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bntt.analysis.attack.descent import require_foolbox
 from bntt.analysis.attack.gradient import estimators_of, input_gradient
-from bntt.analysis.attack.jobs import ALONG, Job, Outcome, carry_out, jobs
+from bntt.analysis.attack.jobs import ALONG, GRADIENT, Job, Outcome, carry_out, jobs
 from bntt.analysis.attack.measurement import AttackArguments
 from bntt.analysis.attack.result import AttackedModel, AttackResult, SignAgreement
 from bntt.analysis.attack.rows import attack_rows
@@ -89,7 +89,7 @@ class Setup:
     def total(self) -> int:
         """Count the passes of all jobs and of the sweep."""
         few = min(SWEEP_IMAGES, len(self.images))
-        swept = sum(2 * count * few for _, _, count in self.sweeps)
+        swept = sum(2 * GRADIENT * count * few for _, _, count in self.sweeps)
         return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
 
 
@@ -172,12 +172,12 @@ def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], 
     done = read_cell(path, settings, partial(result_from, Outcome)) or Outcome(complete=False, batches=())
     count = setup.images_of(job)
     wanted = torch.arange(count).tensor_split(math.ceil(count / BATCH))
-    for number, rows in enumerate(wanted):
-        if number >= len(done.batches):
-            images, labels = setup.images.batch(rows), setup.images.labels[rows]
-            batch = carry_out(job, setup.runs, images, labels, setup.places[rows], setup.draws)
-            done = Outcome(complete=number + 1 == len(wanted), batches=(*done.batches, batch))
-            write_cell(path, settings, done.model_dump(mode="json"))
+    progress.skip(setup.passes(job) * sum(map(len, wanted[: len(done.batches)])))
+    for number, rows in list(enumerate(wanted))[len(done.batches) :]:
+        images, labels = setup.images.batch(rows), setup.images.labels[rows]
+        batch = carry_out(job, setup.runs, images, labels, setup.places[rows], setup.draws)
+        done = Outcome(complete=number + 1 == len(wanted), batches=(*done.batches, batch))
+        write_cell(path, settings, done.model_dump(mode="json"))
         progress(setup.passes(job) * len(rows))
     return done
 
@@ -200,5 +200,5 @@ def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
             sign_agreement=float(gradient.agreement.nanmean()),
         )
         found.append(agreement)
-        progress(2 * count * len(rows))
+        progress(2 * GRADIENT * count * len(rows))
     return found

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from bntt.data import (
     DataError,
     FrameSet,
@@ -112,6 +114,29 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     parts = [as_shown(samples, wanted.order) for samples in (train, validation, published.test)]
     manifest = replace(manifest, sha256=checksums(manifest, wanted.order))
     return Parts(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
+
+
+def stand_in(recipe: Recipe, manifest: Manifest) -> Parts:
+    """Return zeros of the sizes of a recipe's data, in no memory and without opening it: to build and count, not train.
+
+    >>> from bntt.runs.recipe.file import load_recipe
+    >>> recipe = load_recipe("demo")
+    >>> made = stand_in(recipe, build_data(recipe).manifest)
+    >>> len(made.train), made.train.batch(torch.tensor([0])).shape
+    (4500, torch.Size([1, 1, 28, 28]))
+    """
+    data, published = recipe.data, manifest.images["train"]
+    held_out, channels = round(data.validation * published), manifest.shape[-3]
+
+    def blank(count: int) -> Shown:
+        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
+        kind, labels = ImageSet if len(manifest.shape) == 3 else FrameSet, torch.arange(count) % len(manifest.classes)
+        return as_shown(kind(values, labels, tuple(manifest.classes)), data.order)
+
+    sizes = (data.images or published - held_out, held_out, manifest.images["test"])
+    mean, std = ([0.5] * channels, [1.0] * channels) if len(manifest.shape) == 3 else ([], [])
+    train, validation, test = map(blank, sizes)
+    return Parts(train, validation, test, mean, std, data.label or data.name, manifest)
 
 
 def checksums(manifest: Manifest, order: str) -> dict[str, str]:

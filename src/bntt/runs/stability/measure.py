@@ -22,7 +22,7 @@ from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import Parts, build_data
 from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_told
-from bntt.runs.stability.measurement import StabilityArguments
+from bntt.runs.stability.measurement import MOMENT, StabilityArguments
 from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
 from bntt.training import NonFiniteError, Session, StepRecord
 from bntt.training.guard import check_state
@@ -60,14 +60,14 @@ def trained_starts(opened: OpenedRecipe, arguments: StabilityArguments, progress
     networks = arguments.networks or (opened.recipe.network.name,)
     order = list(itertools.product(range(arguments.starts), networks, arguments.norms, arguments.rates))
     recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
-    progress.expect(len(order) * arguments.steps)
+    progress.expect(len(order) * arguments.work)
     settings, data, of_start = settings_of(opened.recipe, arguments), None, -1
     with hold_cells(folder := opened.path / "cells"):
         for (start, network, norm, rate), recipe in zip(order, recipes, strict=True):
             path = folder / f"{network}-{norm}-{rate:g}-{start}.json"
             found = read_cell(path, settings, partial(result_from, Start))
             if found:
-                progress(arguments.steps)
+                progress.skip(arguments.work)
             else:
                 if data is None or of_start != start:
                     data = _fewer(build_data(recipe), arguments, recipe.seed)
@@ -123,17 +123,19 @@ def _train(
     epochs = math.ceil(arguments.steps / math.ceil(len(loader) / train.accumulate))
     session = Session(model, loader, epochs=epochs, method=train, seed=recipe.seed)
     moments, made, accuracy = [_moment(model, batch, recipe, 0)], 0, None
+    progress(MOMENT)
     try:
         steps = (record for record in session.records() if isinstance(record, StepRecord))
         for made, _ in enumerate(itertools.islice(steps, arguments.steps), start=1):
             progress(1)
             if made in arguments.moments:
                 moments.append(_moment(model, batch, recipe, made))
+                progress(MOMENT)
         check_state(model, session.optimizer)
         held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device)
         accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
     except NonFiniteError:
-        progress(arguments.steps - made)
+        progress.skip(arguments.work - made - MOMENT * len(moments))
     chance = 1 / len(data.train.classes)
     return Start(
         network=recipe.network.name,

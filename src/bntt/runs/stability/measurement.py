@@ -9,6 +9,9 @@ from annotated_types import Ge
 from bntt.analysis.measurement import ArgumentError, Measurement
 from bntt.analysis.measurements import register
 
+MOMENT = 7
+"""Updates that take as long as the measurements at one moment: gradients at seven places."""
+
 
 @dataclass(frozen=True)
 class StabilityArguments:
@@ -37,6 +40,11 @@ class StabilityArguments:
     def moments(self) -> tuple[int, ...]:
         """Update counts at which a start is measured: before the first, half-way, at the end."""
         return tuple(sorted({0, self.steps // 2, self.steps}))
+
+    @property
+    def work(self) -> int:
+        """Updates that take as long as one start."""
+        return self.steps + MOMENT * len(self.moments)
 
 
 STABILITY = register(

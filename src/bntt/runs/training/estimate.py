@@ -1,24 +1,34 @@
-"""Cost estimate of a training before it begins, from a few updates that are made, measured and discarded."""
+"""Cost estimate of a training: by a model before it begins, by its own first updates, or by updates made for it alone.
+
+Whatever else a machine does makes updates slower, never faster: of a few, the fastest counts.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 import torch
 
+from bntt.nn import SpikingClassifier
+from bntt.runs.recipe.build import input_shape
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.runs.training.cost import kept_bytes, time_left, update_seconds, updates_an_epoch
+from bntt.runs.training.epoch_log import Notice, Told
 from bntt.runs.training.initial import session_of
 from bntt.training.processes import Processes
 from bntt.training.records import StepRecord
+from bntt.training.session import Session
 
 MEASURED = 4
-"""Number of updates made; the first one, a warm-up, is not timed."""
+"""Number of updates that are timed, after one that warms up."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +37,10 @@ class Estimate:
 
     updates: int
     """Number of updates in all epochs."""
-    seconds: float
-    """Time of all updates and validations."""
+    seconds: float | None
+    """Time of all updates and validations, and of the test after them; None if only updates can tell."""
     peak_bytes: int
-    """Peak memory: on a CPU of the whole process, PyTorch and data included; on a GPU of PyTorch's tensors."""
+    """Peak memory: on a CPU of the whole process, PyTorch and data included; on a GPU what PyTorch reserves."""
     checkpoint_bytes: int
     """Size of a training checkpoint; the best epoch's weights are smaller."""
 
@@ -38,16 +48,70 @@ class Estimate:
         """Format the numbers in one line.
 
         >>> Estimate(1200, 90.0, 3 << 28, 5 << 20).text()
-        '1,200 updates, about 1.5 minutes; memory peaks at 768 MiB; checkpoints of 5.0 MiB'
+        '1,200 updates, about 90 seconds; memory peaks at 768 MiB; checkpoints of 5.0 MiB'
         """
+        long = "how long the first of them will tell" if self.seconds is None else spoken(self.seconds)
         return (
-            f"{self.updates:,} updates, about {self.seconds / 60:,.1f} minutes; memory peaks at "
-            f"{self.peak_bytes / 2**20:,.0f} MiB; checkpoints of {self.checkpoint_bytes / 2**20:.1f} MiB"
+            f"{self.updates:,} updates, {long}; memory peaks at {self.peak_bytes / 2**20:,.0f} MiB; "
+            f"checkpoints of {self.checkpoint_bytes / 2**20:.1f} MiB"
         )
 
 
+def spoken(seconds: float) -> str:
+    """Format an estimated time.
+
+    >>> spoken(0.25), spoken(90), spoken(600), spoken(9000)
+    ('about 0.2 seconds', 'about 90 seconds', 'about 10.0 minutes', 'about 2.5 hours')
+    """
+    if seconds < 120:
+        return f"about {seconds:.{int(seconds < 10)}f} seconds"
+    size, unit = (60, "minutes") if seconds < 7200 else (3600, "hours")
+    return f"about {seconds / size:,.{int(seconds < 100 * size)}f} {unit}"
+
+
+def modelled(recipe: Recipe, data: Parts, model: SpikingClassifier, processes: int = 1) -> Estimate:
+    """Estimate a training from its recipe, model and data, by so many processes; nothing is computed.
+
+    >>> from bntt.runs.recipe.build import build_model
+    >>> from bntt.runs.recipe.datasets import build_data
+    >>> from bntt.runs.recipe.file import load_recipe
+    >>> recipe = load_recipe("demo")
+    >>> data = build_data(recipe)
+    >>> modelled(recipe, data, build_model(recipe, data)).updates
+    1000
+    """
+    train, device, (steps, batch, *sample) = recipe.train, next(model.parameters()).device, input_shape(recipe, data)
+    shape, per_epoch = (steps, math.ceil(batch / processes), *sample), updates_an_epoch(recipe, data)
+    update = update_seconds(model.network, shape, len(data.train) / per_epoch / processes, torch.get_num_threads())
+    weights = sum(one.nbytes for one in model.parameters() if one.requires_grad)
+    moments = weights * (train.momentum > 0 if train.optimizer == "sgd" else 2 + train.amsgrad)
+    copies = (1 + (train.average > 0)) * sum(one.nbytes for one in model.state_dict().values())
+    held = memory("VmRSS") if device.type == "cpu" else copies
+    return Estimate(
+        train.epochs * per_epoch,
+        None if update is None or device.type != "cpu" else time_left(recipe, data, update),
+        int(held + weights + moments + kept_bytes(model.network, shape)),
+        copies + moments,
+    )
+
+
+def with_estimate(records: Iterator[Told], recipe: Recipe, data: Parts, device: str) -> Iterator[Told]:
+    """Yield a training's records, and after its first updates a notice of the time and memory that they foretell."""
+    seen, fastest, began = 0, math.inf, time.perf_counter()
+    for record in records:
+        took = time.perf_counter() - began
+        yield record
+        if isinstance(record, StepRecord) and seen <= MEASURED:
+            seen, fastest = seen + 1, min(fastest, took) if seen else fastest
+            if seen > MEASURED:
+                done = record.epoch * updates_an_epoch(recipe, data) + record.step + 1
+                left, peak = time_left(recipe, data, fastest, done), peak_memory(device) / 2**20
+                yield Notice(f"estimate, by the first updates: {spoken(left)} left; memory peaks at {peak:,.0f} MiB")
+        began = time.perf_counter()
+
+
 def estimate_training(recipe: Recipe, data: Parts, device: str = "cpu") -> Estimate:
-    """Make a few updates of a recipe's training and one batch of its validation, and write nothing.
+    """Make a few updates of a recipe's training and a batch of its validation, and write nothing.
 
     Raises:
         RecipeError: if network, data or options do not fit, or nothing is trained.
@@ -61,29 +125,46 @@ def estimate_training(recipe: Recipe, data: Parts, device: str = "cpu") -> Estim
     if not recipe.train.epochs:
         raise RecipeError("train.epochs: 0 trains nothing, there is nothing to estimate")
     session = session_of(recipe, data, Processes(device), device)
-    steps, times = (record for record in session.records() if isinstance(record, StepRecord)), [time.perf_counter()]
-    for record in itertools.islice(steps, MEASURED):
-        _ = record.loss  # a number: the update is done
-        times.append(time.perf_counter())
-    update = (times[-1] - times[min(1, len(times) - 2)]) / max(1, len(times) - 2)
-    size, held_out = recipe.evaluate.batch_size, data.validation
-    images = held_out.batch(torch.arange(min(size, len(held_out)))).to(device)
-    with torch.no_grad():
-        float(session.model.eval()(images, seed=recipe.seed).sum())
-    validation = (time.perf_counter() - times[-1]) * math.ceil(len(held_out) / size)
-    epochs, batches = recipe.train.epochs, math.ceil(len(data.train) / recipe.train.batch_size)
-    updates = epochs * math.ceil(batches / recipe.train.accumulate)
+    update, sample = fastest_update(session, MEASURED), validated_sample(session, recipe, data, device)
     tensors, _ = session.state()
     return Estimate(
-        updates,
-        updates * update + math.ceil(epochs / recipe.evaluate.every) * validation,
-        _peak(device),
+        recipe.train.epochs * updates_an_epoch(recipe, data),
+        time_left(recipe, data, update, sample=sample),
+        peak_memory(device),
         sum(value.nbytes for value in tensors.values()),
     )
 
 
-def _peak(device: str) -> int:
+def fastest_update(session: Session, count: int) -> float:
+    """Make an update that warms up and so many more; return the seconds of the fastest."""
+    times, began = [], time.perf_counter()
+    for _ in islice((record for record in session.records() if isinstance(record, StepRecord)), 1 + count):
+        times.append(time.perf_counter() - began)
+        began = time.perf_counter()
+    return min(times[1:], default=times[0])
+
+
+def validated_sample(session: Session, recipe: Recipe, data: Parts, device: str) -> float:
+    """Validate one batch; return its seconds a sample."""
+    index = torch.arange(min(recipe.evaluate.batch_size, len(data.validation)))
+    images, began = data.validation.batch(index).to(device), time.perf_counter()
+    session.model.trace(images, seed=recipe.seed)
+    return (time.perf_counter() - began) / len(index)
+
+
+def peak_memory(device: str) -> int:
+    """Return the largest number of bytes that this process has used so far; on a GPU those that PyTorch reserved."""
     if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+        return torch.cuda.max_memory_reserved(device)
+    return memory("VmHWM")
+
+
+def memory(kind: str) -> int:
+    """Return this process's memory now ("VmRSS") or at most so far ("VmHWM") in bytes; where neither is known, the most
+    that the system has counted, which may include a parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        row = next(row for row in status.read_text(encoding="ascii").splitlines() if row.startswith(f"{kind}:"))
+        return 1024 * int(row.split()[1])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

@@ -1,0 +1,95 @@
+"""A model of what a training costs, from its recipe, its network and the size of its data: no pass is made.
+
+A pass of a sample takes the network's dense operations at the speed that one core was measured to have, and an update
+takes :data:`UPDATE` passes of every sample of its batch.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bntt.analysis.energy.plan import plan_layers
+from bntt.nn import SpikingNetwork
+from bntt.runs.recipe.build import facts_of
+from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.file import Recipe
+from bntt.training.schedule import steps_in
+
+UPDATE = 2.5
+"""Passes that an update of a sample costs: one forward, and backward those to inputs and weights."""
+MAC, NEURON, FIXED = 12e-12, 1.8e-9, 0.015
+"""Seconds of a multiply-accumulate and of a neuron's step in a pass, and of what an update costs without any: those of
+the kept runs of this project, on one core of an AMD EPYC."""
+KEPT = 6.0
+"""Bytes that an update keeps of a neuron's step: its current, its spike, and what moves between layers."""
+SLOWER, LARGER = 2.5, 8.0
+"""How many times as long plain PyTorch takes as the fused kernels, and how many times as much it keeps."""
+
+
+def updates_an_epoch(recipe: Recipe, data: Parts) -> int:
+    """Return the number of updates in an epoch."""
+    return math.ceil(math.ceil(len(data.train) / recipe.train.batch_size) / recipe.train.accumulate)
+
+
+def time_left(recipe: Recipe, data: Parts, update: float, done: int = 0, sample: float | None = None) -> float:
+    """Return the seconds of all updates after so many, of the validations between them and of the test at the end.
+
+    Args:
+        update: seconds of the update after those that are done; epochs of more steps take longer ones.
+        sample: seconds of evaluating a sample; None: an update's share.
+
+    >>> from bntt.runs.recipe.datasets import build_data
+    >>> from bntt.runs.recipe.file import load_recipe
+    >>> recipe = load_recipe("demo", ["evaluate.images=100"])  # 10 epochs of 100 updates, 500 samples to validate
+    >>> data = build_data(recipe)
+    >>> time_left(recipe, data, 0.1, sample=0.0), time_left(recipe, data, 0.0, sample=0.1)
+    (100.0, 550.0)
+    """
+    epochs, per_epoch, total = recipe.train.epochs, updates_an_epoch(recipe, data), recipe.network.num_steps
+    shares = [steps_in(recipe.train.grow, epoch, total) / total for epoch in range(epochs)]
+    first = min(done // per_epoch, epochs - 1)
+    now = shares[first]
+    updates = per_epoch * sum(shares[first:]) / now - (done - per_epoch * first)
+    every = recipe.evaluate.every
+    validated = sum(shares[epoch] for epoch in range(first, epochs) if (epoch + 1) % every == 0 or epoch + 1 == epochs)
+    test = (recipe.evaluate.images or data.manifest.images["test"]) * facts_of(recipe).draws
+    if sample is None:
+        sample = update / (UPDATE * now * len(data.train) / per_epoch)
+    return updates * update + (len(data.validation) * validated + test) * sample
+
+
+def update_seconds(network: SpikingNetwork, shape: tuple[int, ...], samples: float, threads: int) -> float | None:
+    """Estimate the seconds of an update of so many samples on the processor; None if operations cannot be counted.
+
+    Args:
+        shape: of the network's input, ``[T, B, ...]``.
+        threads: number of cores.
+    """
+    found = _layers(network, shape)
+    if found is None:
+        return None
+    macs, neurons = found
+    one_core = UPDATE * samples * shape[0] * (MAC * macs + NEURON * neurons) + FIXED
+    return one_core * (1.0 if _is_fused(network, shape) else SLOWER) / threads
+
+
+def kept_bytes(network: SpikingNetwork, shape: tuple[int, ...]) -> float:
+    """Estimate the bytes that an update of a batch keeps for its backward pass; 0 where neurons cannot be counted."""
+    found, steps, span = _layers(network, shape), shape[0], network.compute.recompute
+    each = KEPT if _is_fused(network, shape) else KEPT * LARGER
+    at_once = min(steps, span) + steps / span if isinstance(span, int) else steps
+    return 0.0 if found is None else at_once * shape[1] * each * (found[1] + math.prod(shape[2:]))
+
+
+def _layers(network: SpikingNetwork, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Count the multiply-accumulates and the neurons of a sample's step."""
+    try:
+        layers = plan_layers(network, shape[2:], None).values()
+    except (TypeError, ValueError):
+        return None
+    macs = sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
+    return macs, sum(math.prod(one.out) for one in layers)
+
+
+def _is_fused(network: SpikingNetwork, shape: tuple[int, ...]) -> bool:
+    return not network.plan(shape).reason

@@ -1,0 +1,93 @@
+"""The needs of some studies on one screen: a line for each dataset, with the hours to come and what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from bntt.data.errors import DataError
+from bntt.runs.training.estimate import spoken
+from bntt.studies.pool import why_data_is_missing
+from bntt.studies.run_studies import Planned
+from bntt.studies.work_items import Action, Item
+
+EACH = 20
+"""Most runs that are told one by one."""
+GROUPS: dict[str, tuple[Action, ...]] = {"made": ("train",), "measured further": ("measure", "adopt")}
+
+
+def counts(items: Sequence[Item]) -> str:
+    """Count the runs by what is done with them.
+
+    >>> counts([])
+    '0 runs: 0 are used again, 0 are measured further, 0 are made, 0 cannot be made'
+    """
+    actions = Counter(item.action for item in items)
+    return (
+        f"{len(items)} runs: {actions['reuse']} are used again, {actions['measure'] + actions['adopt']} are measured "
+        f"further, {actions['train']} are made, {actions['cannot']} cannot be made"
+    )
+
+
+def check_possible(items: Sequence[Item]) -> None:
+    """Refuse studies for which nothing is here, and nothing can be made.
+
+    Raises:
+        DataError: saying how to get every dataset.
+    """
+    if items and all(item.action == "cannot" for item in items):
+        raise DataError("nothing can be made: " + "; ".join(dict.fromkeys(map(_why, items))))
+
+
+def overview(planned: Planned, cores: int) -> Iterator[str]:
+    """Yield the lines of a dry run.
+
+    Args:
+        cores: cores that work at a time.
+    """
+    items = planned.items
+    if len(items) <= EACH:
+        yield from _one_by_one(items)
+    for title, actions in GROUPS.items():
+        group = [item for item in items if item.action in actions]
+        if group:
+            yield f"{title}, by dataset:"
+            yield from (f"  {name}: {_needs(some, cores)}" for name, some in _by_dataset(group))
+    if lacking := [item for item in items if item.action == "cannot"]:
+        yield "cannot be made, by what is missing:"
+        for why in dict.fromkeys(map(_why, lacking)):
+            yield f"  {why}: {_needs([item for item in lacking if _why(item) == why], cores)}"
+    yield counts(items)
+    if made := [item for item in items if item.action == "train"]:
+        yield f"{_hours(made, cores)}; what is measured comes beside it"
+
+
+def _one_by_one(items: Sequence[Item]) -> Iterator[str]:
+    words = {"reuse": "used again", "adopt": "measured more", "measure": "measured more", "train": "made"}
+    for item in items:
+        yield f"{words.get(item.action, 'cannot be made'):15} {item.called}: {item.why}"
+
+
+def _by_dataset(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
+    for name in dict.fromkeys(item.recipe.data.name for item in items):
+        yield name, [item for item in items if item.recipe.data.name == name]
+
+
+def _why(item: Item) -> str:
+    return item.damaged or why_data_is_missing(item.recipe)
+
+
+def _needs(items: Sequence[Item], cores: int) -> str:
+    """Count runs by the study that needs them first."""
+    studies = Counter(item.called.partition(":")[0] for item in items)
+    named = ", ".join(f"{study} ({count})" for study, count in studies.items())
+    trained = "" if items[0].action in ("measure", "adopt") else f", {_hours(items, cores)}"
+    return f"{len(items)} runs of {named}{trained}"
+
+
+def _hours(items: Sequence[Item], cores: int) -> str:
+    known = [item.seconds for item in items if item.seconds is not None]
+    if not known:
+        return "for a time that no model tells"
+    beside = f", and {len(items) - len(known)} runs whose time no model tells" if len(known) < len(items) else ""
+    return f"{spoken(sum(known) / cores)} of training by a model, on {cores} core{'s' * (cores > 1)}{beside}"

@@ -1,0 +1,77 @@
+"""The largest batch for a limit: found along a line that bends, and as real updates of a small network need it."""
+
+import math
+
+import pytest
+
+from bntt.cli import main as cli
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.runs.training import fit_batch
+from bntt.runs.training.fit_batch import bytes_of, largest_batch, propose_batch
+
+STRAIGHT, FLAT, STEEP = "straight", "flat at first", "killed above 300"
+
+
+def peaks(kind, tried):
+    def peak_of(size):
+        tried.append(size)
+        updates = {STRAIGHT: 100 + 3 * size, FLAT: 100 + 5 * max(size, 40), STEEP: 100 + size}[kind]
+        updates = math.inf if kind == STEEP and size > 300 else updates
+        return updates, max(updates, 110)
+
+    return peak_of
+
+
+@pytest.mark.parametrize("kind", [STRAIGHT, FLAT, STEEP])
+def test_the_largest_fits_a_larger_does_not_and_more_memory_takes_more(kind):
+    last = 0
+    for limit in (330, 500, 1_000, 5_000, 10_000):
+        tried = []
+        size, peak = largest_batch(peaks(kind, tried), limit, smallest=1, most=900)
+        assert size >= last
+        assert peaks(kind, [])(size)[1] == peak <= limit
+        larger = math.ceil(size * (1 + fit_batch.NEAR)) + 1
+        assert size == 900 or peaks(kind, [])(larger)[1] > limit
+        assert len(tried) < 16
+        last = size
+    assert last == (300 if kind == STEEP else 900) or last >= 294
+
+
+def test_nothing_is_tried_that_the_line_does_not_allow():
+    tried = []
+    largest_batch(peaks(STRAIGHT, tried), 2_000, smallest=2, most=60_000)
+    assert max(tried) <= (2_000 - 100) / 3
+
+
+@pytest.mark.parametrize("text", ["", "8 apples", "0", "-1GiB", "1e9"])
+def test_a_limit_is_a_number_of_bytes(text):
+    with pytest.raises(RecipeError, match="expected a number of bytes above 0"):
+        bytes_of(text)
+
+
+SMALL = ["network.width=0.125", "network.num_steps=8", "evaluate.batch_size=10"]
+
+
+@pytest.mark.slow
+def test_the_proposed_batch_fits_and_twice_it_does_not():
+    recipe = load_recipe("demo", SMALL)
+    data, (_, least) = build_data(recipe), fit_batch._peaks_apart(fit_batch._with_batch(recipe, 2), "cpu")
+    limit = least + (24 << 20)
+    found = propose_batch(recipe, data, limit)
+    assert 2 < found.batch_size < len(data.train) / 2
+    _, twice = fit_batch._peaks_apart(fit_batch._with_batch(recipe, 2 * found.batch_size), "cpu")
+    assert found.peak_bytes <= limit < twice
+    assert found.settings == (f"train.batch_size={found.batch_size}",)
+    assert f"-s train.batch_size={found.batch_size} (memory peaks at" in found.text()
+    assert "train.lr stays 0.3: an epoch has" in found.text()
+
+
+@pytest.mark.slow
+def test_a_limit_that_is_too_small_is_a_lack_of_memory(tmp_path, capsys):
+    flags = [part for setting in SMALL for part in ("-s", setting)]
+    assert cli.main(["train", "demo", *flags, "--root", str(tmp_path), "--fit-batch", "64MiB"]) == 5
+    error = capsys.readouterr().err
+    assert "a batch of 2, the smallest that this network takes, peaks at" in error
+    assert "above the limit of 64 MiB: take fewer steps" in error
+    assert not list(tmp_path.iterdir())
