@@ -1,6 +1,8 @@
 # Two commands for newcomers: `make demo` and `make test`. Both set up what they need in .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Compiled modules are kept, whatever the surroundings say: every test's process imports hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test checks fast test-all test-peers test-long chaos promises bench-peers faults-peers release format clean
 

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ install_import_hook(  # for good: as a context manager it would end before bntt 
 
 import torch  # noqa: E402
 
+from bntt.charts import files  # noqa: E402
+from bntt.charts.records import Figure  # noqa: E402
+
+DRAWN: set[tuple[tuple[type, str], ...]] = set()
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms on a GPU ask for
 torch.backends.cudnn.allow_tf32 = False
 if not torch.cuda.is_available():
@@ -64,6 +68,23 @@ def hard_conditions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def pictures_drawn_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each figure of other charts is drawn once a process, and blank from then on, but in the tests of drawing."""
+
+    def drawn(figure: Figure, real: Callable[[Figure], Any] = files.draw_figure) -> Any:
+        key = tuple((type(chart), chart.title) for chart in figure.charts)
+        if not key or key not in DRAWN:
+            DRAWN.add(key)
+            return real(figure)
+        from matplotlib.figure import Figure as Blank
+
+        return Blank()
+
+    if "charts" not in request.path.parts:
+        monkeypatch.setattr(files, "draw_figure", drawn)
 
 
 @pytest.fixture(autouse=True)

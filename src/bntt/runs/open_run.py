@@ -211,7 +211,7 @@ def load_run(
     >>> import tempfile
     >>> from bntt.runs.directory import new_run_directory
     >>> from bntt.runs.training.train import train_run
-    >>> small = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900"]
+    >>> small = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "data.images=500"]
     >>> recipe, place = load_recipe("demo", small), new_run_directory("demo", Path(tempfile.mkdtemp()))
     >>> for record in train_run(recipe, build_data(recipe), place):
     ...     pass

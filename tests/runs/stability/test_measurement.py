@@ -17,7 +17,8 @@ GRID = ["stability", "demo", *SMALL, "--norms", "none", "bntt", "--rates", "0.3"
 GRID += ["--steps", "3", "--images", "60"]
 
 
-def test_it_is_told_kept_and_taken_up(tmp_path, capsys):
+def test_it_is_told_kept_and_taken_up(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bntt.runs.stability.measure.ALONG", (0.5, 1.0))
     assert cli.main([*GRID, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "not finite" in out
