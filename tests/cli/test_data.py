@@ -110,6 +110,7 @@ def test_help_and_errors_list_the_datasets(verb, capsys, monkeypatch):
     assert all(name in said for name in prepared)
 
 
+@pytest.mark.slow
 def test_recordings_are_simulated_prepared_shown_and_verified(tmp_path, cache, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = ["--recordings", "40", "--to", "recordings"]

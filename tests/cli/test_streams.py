@@ -178,7 +178,8 @@ main.entry()
 """
 
 
-@pytest.mark.parametrize(("owner", "code"), [("owns", 143), pytest.param("is owned", 0, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("owner", "code"), [("owns", 143), ("is owned", 0)])
 def test_a_window_that_is_closed_takes_nothing_with_it(owner, code, tmp_path, window):
     """The session's first process gets SIGHUP; one that it left behind finds out by writing."""
     master, slave = window

@@ -63,6 +63,7 @@ def run_blocks(page, folder, monkeypatch):
         example.evaluate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in CODE if page.name != "README.md"], ids=lambda page: page.name)
 def test_python_blocks(page, tmp_path, monkeypatch):
     run_blocks(page, tmp_path, monkeypatch)

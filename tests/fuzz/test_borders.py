@@ -24,7 +24,7 @@ from tests.kernels import needs_kernels
 pytestmark = needs_kernels
 
 
-@pytest.mark.parametrize(("first", "cases"), [(0, 4), pytest.param(4, 16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("first", "cases"), [(0, 4), pytest.param(4, 8, marks=pytest.mark.slow)])
 def test_the_kernels_are_plain_pytorch_at_the_borders(first, cases):
     """So many of every kind."""
     judged = list(verdicts(islice(names(tuple(KINDS), first), cases * len(KINDS))))

@@ -18,7 +18,7 @@ from tests.fuzz.networks import draw_network
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels
-QUICK, CASES = range(0, 120, 20), range(120, 2000, 94)
+QUICK, CASES = range(0, 80, 20), range(80, 720, 64)
 """The first of those that every test run judges, and of the others."""
 SOME = 3
 """Ties among a hundred cases at most, and as many whose difference is noise, or that are refused."""

@@ -17,7 +17,7 @@ def test_no_sanitizer_complains(sanitizers, tmp_path):
     assert COMPILER is not None
     program = tmp_path / "driver"
     files = [str(path) for path in sorted(SOURCES.glob("*.cpp"))]
-    options = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Wno-psabi", "-pthread", f"-I{SOURCES}"]
+    options = ["-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Wno-psabi", "-pthread", f"-I{SOURCES}"]
     options += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
     command = [COMPILER, *options, str(Path(__file__).with_name("driver.cpp")), *files, "-o", str(program)]
     subprocess.run(command, check=True, timeout=1800)  # two busy cores need more than ten minutes

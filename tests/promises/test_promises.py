@@ -34,6 +34,7 @@ def test_how_each_is_measured_is_there():
         assert ast.get_docstring(found[function]), promise.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHEAP)
 def test_it_is_so(name):
     found = BY_NAME[name].measured()

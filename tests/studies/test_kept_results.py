@@ -38,6 +38,7 @@ def test_every_study_is_read_again_from_its_archive(recomputed):
         assert all(place.startswith("results/") or place == "None" for place in places), "relative"
 
 
+@pytest.mark.slow
 def test_a_study_is_packed_into_the_archive_that_it_was_read_from(recomputed, tmp_path):
     (beta,) = (result for result in recomputed if result.study.name == "beta")
     summary, archive = pack_results([beta], tmp_path)

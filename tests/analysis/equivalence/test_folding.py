@@ -122,6 +122,7 @@ def tiny(rng: torch.Generator) -> list[tuple[Tensor, Tensor]]:
     return [(torch.rand(2, 1, 2, 2, generator=rng), torch.zeros(2, dtype=torch.int64))]
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_fused_it_is_as_plain_but_for_ties(rng):
     model, batches = classifier(rng, torch.float32), images(rng, torch.float32, sizes=(5, 3))

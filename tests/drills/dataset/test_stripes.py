@@ -42,6 +42,7 @@ def test_it_takes_three_files():
             assert '"stripes"' not in path.read_text(encoding="utf-8"), path
 
 
+@pytest.mark.slow
 def test_it_is_listed_prepared_verified_shown_and_trained_on(stripes, tmp_path, capsys):
     assert cli.main(["list", "datasets"]) == 0
     said = capsys.readouterr().out

@@ -54,6 +54,7 @@ def test_without_the_compiled_file_everything_runs_and_says_why(tmp_path):
     assert "backend 'cpu' cannot run here" in done.stdout
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_a_forked_child_and_two_python_threads_use_the_pool():
     code = (
@@ -116,6 +117,7 @@ int pthread_create(pthread_t* t, const pthread_attr_t* a, void* (*f)(void*), voi
 """
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 def test_a_thread_that_cannot_be_started_is_done_without(tmp_path):
