@@ -37,7 +37,7 @@ test-long: test-all chaos promises
 	$(BIN)/python -m tests.hostile --inputs 1000000
 	$(BIN)/python -m tests.mutations
 	$(BIN)/python -m tests.emulation
-	$(MAKE) faults-peers
+	$(MAKE) test-peers faults-peers
 
 # Runs that are stopped at every place, and killed at random: an hour or two.
 chaos: .venv/installed

@@ -52,9 +52,11 @@ def test_the_same_updates_as_ours_resumed_or_not(tmp_path):
     whole.fit(module, Data(loader(), loader()))
     assert same(module.model, ours)
     assert {"train_loss", "val_loss", "val_accuracy", "train_accuracy"} <= whole.callback_metrics.keys()
-    resumed = Module(model(), METHOD)
-    trainer(tmp_path, 2).fit(resumed, Data(loader()), ckpt_path=tmp_path / "epoch=0.ckpt")
-    assert same(resumed.model, ours)
+    for bare in (False, True):
+        resumed = Module(model(), METHOD)
+        loaders = {"train_dataloaders": loader()} if bare else {"datamodule": Data(loader())}
+        trainer(tmp_path, 2).fit(resumed, **loaders, ckpt_path=tmp_path / "epoch=0.ckpt")
+        assert same(resumed.model, ours), bare
 
 
 def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):

@@ -104,8 +104,13 @@ class SampleLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterate over the next draw, from 0 on: every pass is a new one, like a shuffling ``DataLoader``'s."""
+        draw = self._passes[0]
         self._passes[0] += 1
-        return self.epoch(self._passes[0] - 1)
+        yield from self.epoch(draw)
+
+    def begin_at(self, draw: int) -> None:
+        """Let the next pass be this draw, of which no batch was taken yet."""
+        self._passes[0] = draw
 
     def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of one draw, from number ``first`` on: pass the epoch's number in training.

@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 from torch import Tensor, optim
 
+from bntt.data import SampleLoader
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
 from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
@@ -80,8 +81,10 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         return optimizer_of(self.model, self.method)
 
     def on_train_epoch_start(self) -> None:
-        """Restart the numbering of samples."""
+        """Restart the numbering of samples; a SampleLoader's draw is the epoch, after a resume too."""
         self._seen = 0
+        if isinstance(loader := self.trainer.train_dataloader, SampleLoader):
+            loader.begin_at(self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
         """Restart the numbering of samples."""
