@@ -70,8 +70,8 @@ BORDERS = [
     Mutation(
         "a bias that was changed stays the old one",
         "engine/packed_weights.py",
-        "(_changes, *_version(weight), *_version(bias), geometry",
-        "(_changes, *_version(weight), geometry",
+        "(_changes, *version_of(weight), *version_of(bias), geometry",
+        "(_changes, *version_of(weight), geometry",
         STREAMS,
     ),
     Mutation(

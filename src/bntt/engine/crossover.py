@@ -6,6 +6,7 @@ there are some: their bits depend on no number of threads, those of PyTorch's do
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,16 +54,26 @@ def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool,
     >>> goes_by_events(Synapse(torch.ones(2, 4), None, Geometry()), floats, Compute(events="fixed"))
     (False, False)
     """
-    choice = compute.events
+    below = limits(synapse, x, compute)
+    return x.density < below.forward, x.density < below.weight_grad
+
+
+def limits(synapse: Synapse, x: Spikes, compute: Compute) -> Crossover:
+    """Return the densities below which a layer goes event-driven; only the input's shape and kind matter.
+
+    >>> from bntt.engine.synapse import Geometry
+    >>> counts = Spikes(torch.ones(1, 1, 1, 1, 64, dtype=torch.uint8))
+    >>> limits(Synapse(torch.ones(64, 64), None, Geometry()), counts, Compute(events="never"))
+    Crossover(forward=0.0, weight_grad=0.0)
+    """
+    choice, deterministic = compute.events, torch.are_deterministic_algorithms_enabled()
     if compute.kernels != "cpu" or not x.counted or not synapse.has_event_way or choice == "never":
-        return False, False
-    if choice == "fixed" or torch.are_deterministic_algorithms_enabled():
-        sparse = x.density < FIXED_DENSITY and synapse.weight.shape[0] * synapse.weight.shape[1] >= FIXED_WEIGHTS
-        if torch.are_deterministic_algorithms_enabled():
-            return sparse, True
-        return sparse, sparse and not synapse.linear
-    found = crossover(synapse, x)
-    return x.density < found.forward, x.density < found.weight_grad
+        return Crossover(0.0, 0.0)
+    if choice == "fixed" or deterministic:
+        large = synapse.weight.shape[0] * synapse.weight.shape[1] >= FIXED_WEIGHTS
+        below = FIXED_DENSITY if large else 0.0
+        return Crossover(below, math.inf if deterministic else 0.0 if synapse.linear else below)
+    return crossover(synapse, x)
 
 
 def crossover(synapse: Synapse, x: Spikes) -> Crossover:

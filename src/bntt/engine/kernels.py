@@ -82,6 +82,12 @@ def find_backend(name: str) -> Backend:
     return _MAKERS[name]()
 
 
+def why_unavailable(kernels: KernelName) -> str:
+    """Return why a set of kernels cannot run here; "" if it can. Every call of a network asks."""
+    found = None if kernels == "cpu" and library.LIBRARY is not None else find_backend(kernels)
+    return "" if found is None or found.available else found.detail
+
+
 def device_of(name: str) -> str:
     """Return the kind of device that a backend's kernels run on; Triton's interpreter is only used without a GPU.
 

@@ -18,9 +18,9 @@ _changes = 0
 def weights_changed() -> None:
     """Report that values of weights were changed where PyTorch does not see it: through ``.data``, NumPy or a pointer.
 
-    A state of :meth:`~bntt.nn.SpikingNetwork.advance` carries weights in the kernels' layout. They are packed
-    anew when a parameter is replaced, changed in place, or after any optimizer's step; a write past PyTorch's version
-    counters is the one change that must be reported.
+    :meth:`~bntt.nn.SpikingNetwork.advance` goes on from a state with weights and tables in the kernels' layout, made
+    anew when a parameter or buffer is replaced, changed in place, or after any optimizer's step; a write past PyTorch's
+    version counters is the one change that must be reported.
 
     >>> import bntt, torch
     >>> net, x = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=4).eval(), torch.ones(2, 1, 4)
@@ -32,6 +32,11 @@ def weights_changed() -> None:
     """
     global _changes
     _changes += 1
+
+
+def changes_told() -> int:
+    """Return how often :func:`weights_changed` was called, by optimizers too."""
+    return _changes
 
 
 register_optimizer_step_post_hook(lambda *_: weights_changed())  # fused optimizers move no version counter
@@ -71,7 +76,7 @@ class Prepared:
         """Return the weights of one layer, as they are now."""
         if not (_has_versions(weight) and (bias is None or _has_versions(bias))):
             return Synapse(weight, bias, geometry, precision)
-        key, version = (id(weight), id(bias)), (_changes, *_version(weight), *_version(bias), geometry, precision)
+        key, version = (id(weight), id(bias)), (_changes, *version_of(weight), *version_of(bias), geometry, precision)
         held = self._held.get(key)
         if held is None or held.version != version:
             held = _Held(weight, bias, version, Synapse(weight, bias, geometry, precision))
@@ -86,5 +91,16 @@ def _has_versions(tensor: Tensor) -> bool:
     return isinstance(tensor, nn.Parameter) and not tensor.is_inference()
 
 
-def _version(tensor: Tensor | None) -> tuple[Any, ...]:
-    return () if tensor is None else (tensor._version, tensor.data_ptr(), tensor.shape, tensor.stride())  # noqa: SLF001
+def version_of(tensor: Tensor | None) -> tuple[Any, ...]:
+    """Return what changes when a plain tensor's values do, or the memory that they lie in.
+
+    >>> import torch
+    >>> tensor = torch.zeros(2)
+    >>> before = version_of(tensor)
+    >>> before == version_of(tensor), before == version_of(tensor.add_(1))
+    (True, False)
+    """
+    if tensor is None:
+        return ()
+    place = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.is_neg()
+    return (tensor._version, *place)  # noqa: SLF001

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
 import torch
 from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
+from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 
 def has_bf16() -> bool:
@@ -85,6 +90,93 @@ def has_hooks(module: torch.nn.Module) -> bool:
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
+
+
+class Made(NamedTuple):
+    """What modules are made of, see :func:`made_of`."""
+
+    own: list[object]
+    """Their classes, attributes and parts, and the types of their tensors."""
+    classes: list[object]
+    """Everything that is in their classes, methods for example."""
+    tensors: list[torch.Tensor | None]
+    """Parameters and buffers."""
+
+
+def made_of(module: torch.nn.Module) -> Made | None:
+    """List what a module and all its parts are made of, so that any change of them changes the list; None if a hook
+    observes one.
+
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> before = made_of(layer)
+    >>> layer.weight = torch.nn.Parameter(layer.weight)
+    >>> [one is other for one, other in zip(before.tensors, made_of(layer).tensors)]
+    [False, True]
+    """
+    modules: list[torch.nn.Module | None] = [module]
+    own, classes, tensors = list[object](), list[object](), list[torch.Tensor | None]()
+    for one in modules:  # its parts are added on the way
+        if one is None:
+            continue
+        if has_hooks(one):
+            return None
+        attributes = one.__dict__
+        own += attributes.values()
+        if parts := attributes["_modules"]:
+            own += parts.values()
+            modules += parts.values()
+        tensors += attributes["_parameters"].values()
+        tensors += attributes["_buffers"].values()
+    kinds = tuple(map(type, modules))
+    own += kinds
+    own += map(type, tensors)
+    for kind in _lineage(kinds):
+        classes += kind.__dict__.values()
+    return Made(own, classes, tensors)
+
+
+@lru_cache(32)
+def _lineage(kinds: tuple[type, ...]) -> tuple[type, ...]:
+    """Return these classes and all that they inherit from, each once."""
+    return tuple(dict.fromkeys(base for kind in kinds for base in kind.__mro__ if base is not object))
+
+
+def register_tree(
+    kind: type, parts: Sequence[str], rest: Callable[[Any], tuple[Any, ...]], make: Callable[..., Any]
+) -> None:
+    """Let ``torch.export`` and ``torch.func`` take a class apart, and put it together again.
+
+    Args:
+        parts: attributes that are tensors or hold some.
+        rest: returns all else, as numbers: an exported program is for these alone.
+        make: takes the parts, and then the rest.
+    """
+
+    def flatten(one: Any) -> tuple[list[Any], tuple[Any, ...]]:
+        return [getattr(one, name) for name in parts], rest(one)
+
+    def flatten_with_keys(one: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+        return [(GetAttrKey(name), getattr(one, name)) for name in parts], rest(one)
+
+    register_pytree_node(
+        kind,
+        flatten,
+        lambda found, context: make(*found, *context),
+        flatten_with_keys_fn=flatten_with_keys,
+    )
+
+
+STANDARD = frozenset(vars(torch.nn.Module())) | {"_reversed_padding_repeated_twice"}
+"""Attributes that every module has, and one of convolutions that pad with other values than zeros."""
+
+
+def attributes_of(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
+    """Yield the attributes of a module and all its parts that are neither parts, parameters, buffers nor PyTorch's.
+
+    >>> dict(attributes_of(torch.nn.Flatten()))
+    {'start_dim': 1, 'end_dim': -1}
+    """
+    return ((name, value) for one in module.modules() for name, value in vars(one).items() if name not in STANDARD)
 
 
 def parts_of(module: torch.nn.Module, name: str = "") -> list[tuple[str, torch.nn.Module, list[torch.Tensor]]]:

@@ -212,16 +212,20 @@ class Synapse:
         return self._dense[dtype]
 
     def _event_forward(self, x: Spikes, out: Tensor | None) -> Tensor:
-        job, packed = self._job(x), self._packed_for(x)
         shape = self._out_shape(x)
         out = torch.empty(shape, dtype=self.forward_dtype, device=x.values.device) if out is None else out
         with WORKSPACE.lease() as lease:
             sums = out if out.dtype == torch.float32 else lease.take(*shape)
-            job.give(weight=(packed, torch.float32, packed.numel()))
-            job.give(bias=(self.bias, torch.float32, self.weight.shape[0]))
-            job.give(out=(sums, torch.float32, self._out_size(x)))
-            call("bntt_events_forward", job)
+            call("bntt_events_forward", self.events(x, sums))
             return out if sums is out else out.copy_(sums)
+
+    def events(self, x: Spikes, out: Tensor) -> Events:
+        """Return the job of the event-driven way into ``out``, float32; it may be done again for other counts in x."""
+        job, packed = self._job(x), self._packed_for(x)
+        job.give(weight=(packed, torch.float32, packed.numel()))
+        job.give(bias=(self.bias, torch.float32, self.weight.shape[0]))
+        job.give(out=(out, torch.float32, self._out_size(x)))
+        return job
 
     def _packed_for(self, x: Spikes) -> Tensor:
         """Return the weights packed for the event-driven kernels; others see them only when they are finished."""

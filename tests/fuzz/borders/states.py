@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.cpu.library import LIBRARY
+from bntt.nn.norms.temporal import TemporalNorm
 from tests.fuzz.borders.parameters import numbers, weighted
 from tests.fuzz.dice import Dice
 from tests.fuzz.uses import Job
@@ -57,10 +58,12 @@ def _stream(job: Job, between: Callable[[], None]) -> None:
     again = job.dice.integer(1, 2)
     while first < len(x):
         last = min(len(x), first + again)
-        with torch.no_grad():
-            logits, state = job.net.advance(x[first:last], state)
-        for t, logit in enumerate(logits, start=first):
-            job.record[f"logits after {t}"] = logit
+        before = state
+        for call in ("first", "second", "third"):  # which a chain of the second may answer
+            with torch.no_grad():
+                logits, state = job.net.advance(x[first:last], before)
+            for t, logit in enumerate(logits, start=first):
+                job.record[f"logits after {t}, {call} call"] = logit
         first = last
         between()
 
@@ -109,6 +112,21 @@ def stepped(job: Job) -> None:
         p.grad = None
 
 
+@torch.no_grad()
+def other_statistics(job: Job) -> None:
+    """Of one norm, and its gain."""
+    norms = [one for one in job.net.modules() if isinstance(one, TemporalNorm)]
+    if norms:
+        norm = job.dice.pick(norms)
+        for table in (norm.gamma, norm.running_mean, norm.running_var):
+            table.mul_(1.3)
+
+
+def hooked(job: Job) -> None:
+    """A layer whose output a hook changes from here on."""
+    _layer(job).register_forward_hook(lambda layer, args, out: out * 0.8)
+
+
 def loaded(job: Job) -> None:
     kept = {
         name: numbers(job.dice, value, *value.shape) if name.endswith((".weight", ".bias")) else value.clone()
@@ -123,6 +141,8 @@ CHANGES: dict[Callable[[Job], None], float] = {
     new_weight: 1,
     in_place: 1,
     swapped: 1,
+    other_statistics: 2,
+    hooked: 0.3,
     stepped: 4,
     loaded: 1,
 }

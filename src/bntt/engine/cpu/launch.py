@@ -32,12 +32,20 @@ def scan(
 ) -> Tensor:
     """See :func:`bntt.engine.scan.scan`."""
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=I64, device=CPU)
-    job = _job(current, affine, neuron, window)
-    job.give(counts=(counts, U8, _pooled(current, window)))
-    job.give(fired=(fired, I64, fired.numel()))
+    job = scan_job(current, affine, neuron, window, counts, fired)
     job.give(membrane=(membrane, F32, current.numel() // current.shape[0]))
     call("bntt_scan_forward", job)
     return fired
+
+
+def scan_job(
+    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, counts: Tensor, fired: Tensor
+) -> Scan:
+    """Return the job of a scan without its membrane; ``fired`` is what :func:`scan` returns."""
+    job = _job(current, affine, neuron, window)
+    job.give(counts=(counts, U8, _pooled(current, window)))
+    job.give(fired=(fired, I64, current.shape[0] * current.shape[-1]))
+    return job
 
 
 def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:

@@ -118,7 +118,7 @@ def _seen(parts: Sequence[Seen | None]) -> Seen | None:
 def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
     """Run chunk by chunk through all nodes."""
     passes = stack.passes(How(stack.compute, lease, stack.measure, prepared=stack.prepared))
-    out, carried, chunks = _Output(len(x.values), mean_over_time), stack.carried, list(_chunks(stack.nodes, passes, x))
+    out, carried, chunks = Output(len(x.values), mean_over_time), stack.carried, list(_chunks(stack.nodes, passes, x))
     found: list[list[Any]] = [[] for _ in passes]
     seen: list[list[Seen | None]] = [[] for _ in passes]
     for first, last in chunks:
@@ -150,7 +150,7 @@ def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Ite
     return ((first, min(steps, first + size)) for first in range(0, steps, size))
 
 
-class _Output:
+class Output:
     """The last node's output as it comes: all of it, or its mean over time."""
 
     def __init__(self, steps: int, mean_over_time: bool) -> None:
@@ -180,7 +180,7 @@ class _RunStack(torch.autograd.Function):
         """Run the stack; ``others`` are what the nodes learn and start from. Counts, moments and measurements are no
         tensors for autograd."""
         steps, size = len(x.values), span_of(stack.nodes, x, stack.compute)
-        out = _Output(steps, mean_over_time)
+        out = Output(steps, mean_over_time)
         spans: list[Span] = []
         looked: list[list[Seen | None]] = []
         with WORKSPACE.lease() as lease:

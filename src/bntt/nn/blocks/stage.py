@@ -155,8 +155,9 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
     >>> fold_time(nn.AvgPool2d(2), torch.ones(4, 2, 1, 8, 8)).shape
     torch.Size([4, 2, 1, 4, 4])
     """
-    y: Tensor = module(x.flatten(0, 1))
-    return y.reshape(*x.shape[:2], *y.shape[1:])
+    images = x.flatten(0, 1)
+    y: Tensor = module(images)
+    return x if y is images else y.reshape(*x.shape[:2], *y.shape[1:])
 
 
 def settle(blocks: nn.ModuleDict) -> int | None:

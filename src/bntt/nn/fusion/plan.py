@@ -14,7 +14,7 @@ from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName, Recompute
 from bntt.engine.door import is_plain
 from bntt.engine.graph.spans import saves_memory
-from bntt.engine.kernels import BackendError, device_of, find_backend, require_precision
+from bntt.engine.kernels import BackendError, device_of, require_precision, why_unavailable
 from bntt.engine.synapse import Spikes
 from bntt.nn.fusion.fuse import FusedBlock, Site, fuse
 from bntt.nn.fusion.supported import layout_of
@@ -32,9 +32,8 @@ class Plan(NamedTuple):
 
 def why_not_here(x: Tensor, kernels: KernelName) -> str:
     """Return why nothing can be fused for this input; "" if something may be."""
-    found = find_backend(kernels)
-    if not found.available:
-        return found.detail
+    if reason := why_unavailable(kernels):
+        return reason
     device = device_of(kernels)
     if not is_plain(x):
         return f"the kernels take plain tensors, the input is a {type(x).__name__}, {x.layout}"

@@ -10,15 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.flow import readers_of
-from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import Node
 from bntt.engine.graph.recording import Seen
 from bntt.engine.graph.stack import Stack, run_stack
 from bntt.engine.packed_weights import Prepared
-from bntt.engine.synapse import Spikes
 from bntt.nn.blocks.stage import SpikingLayer, passed
 from bntt.nn.fusion.fuse import FusedBlock
+from bntt.nn.fusion.memory import entered, left
 from bntt.nn.fusion.plan import plan_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured, of_seen
@@ -47,6 +44,8 @@ class Advanced(NamedTuple):
     states: tuple[Any, ...]
     """State of every block; empty if they are not needed."""
     measured: Measured
+    kept: bool = False
+    """True if a kept chain was used: no statistics are the batch's."""
 
 
 def advance_blocks(
@@ -94,7 +93,7 @@ def _run_fused(
     """Return spikes ``[S, B, ...]`` or their mean, every block's state and the measures; update running statistics."""
     blocks = list(run.values())
     fused = [node for block in blocks for node in block.nodes]
-    nodes, spikes = _entered([one.node for one in fused], x, work.compute)
+    nodes, spikes = entered([one.node for one in fused], x, work.compute)
     starts = [
         start
         for block, state in zip(blocks, states, strict=True)
@@ -114,7 +113,7 @@ def _run_fused(
         if work.measure:
             measured |= _measured(name, block, seen[:size], work.measure, after)
         del ends[:size], seen[:size]
-    return _left(ran.out, blocks[-1]), after, measured
+    return left(ran.out, blocks[-1]), after, measured
 
 
 def _measured(
@@ -131,30 +130,3 @@ def _measured(
             state = after[-1][one.unit] if fused.several else after[-1]
             measured[name] = replace(measured[name], membrane=membrane_at(name, state.membrane, measure.membrane[1]))
     return measured
-
-
-def _left(out: Tensor, last: FusedBlock) -> Tensor:
-    """Convert a run's output ``[..., H, W, C]`` for modules: to the layout that they know, strides of one channel or
-    pixel included, because oneDNN 3.12 crashes on some others."""
-    return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
-
-
-def _entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node], Spikes]:
-    """Return the nodes and their input as the kernels take it.
-
-    Where they run event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
-    are applied to both. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
-    """
-    values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
-    if x.dtype != torch.int8 or compute.kernels != "cpu":
-        return nodes, Spikes(values)
-    layer, *rest = nodes
-    if bool((x < 0).any()):
-        if not isinstance(layer, Layer) or readers_of(nodes)[0] > 1 or layer.geometry.groups != 1:
-            return nodes, Spikes(values)
-        if layer.weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled():
-            return nodes, Spikes(values)
-        values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
-        nodes = [replace(layer, weight=torch.cat([layer.weight, -layer.weight], 1)), *rest]
-    counts = values.contiguous().view(torch.uint8)
-    return nodes, Spikes(counts, 1.0, max(1, int(counts.max())), float(counts.sum()) / counts.numel())

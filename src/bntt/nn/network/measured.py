@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -155,7 +156,7 @@ def check_finite_input(x: Tensor, first: int) -> None:
     if not x.is_floating_point() or x.is_meta or torch.compiler.is_compiling() or being_traced() or is_mapped(x):
         return
     seen = x[:1] if x.stride(0) == 0 else x  # one image for all steps, as direct coding gives it
-    if bool(torch.isfinite(seen).all()):
+    if math.isfinite(seen.detach().sum()) or bool(torch.isfinite(seen).all()):  # a sum is not, if one is not
         return
     step, sample = (~torch.isfinite(seen)).flatten(2).any(2).nonzero()[0].tolist()
     raise ValueError(

@@ -16,8 +16,9 @@ from bntt.nn.blocks.readout import is_linear
 from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed, settle, weigh
 from bntt.nn.fusion.plan import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.advance import Work, advance_blocks, layers_of, real
+from bntt.nn.network.advance import Advanced, Work, advance_blocks, layers_of, real
 from bntt.nn.network.call import Call, Noise, noise_of
+from bntt.nn.network.kept import Kept
 from bntt.nn.network.measured import Measure, Trace, check_finite_input, evaluating, joined
 from bntt.nn.network.state import NetworkState
 
@@ -64,7 +65,7 @@ class SpikingNetwork(nn.Module):
         compute: Compute = Compute(),
     ) -> None:
         super().__init__()
-        self.compute = compute
+        self.compute, self._kept = compute, Kept()
         if not isinstance(blocks, Mapping):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         for name, block in blocks.items():
@@ -167,7 +168,7 @@ class SpikingNetwork(nn.Module):
     def _whole(self, x: Tensor, call: Call) -> Tensor:
         check_finite_input(x, 0)
         work, plain = Work(call, self.compute, Measure(), goes_on=False), is_linear(self.readout)
-        went = advance_blocks(dict(self.blocks.items()), x, work, [None] * len(self.blocks), mean=plain)
+        went = self._through(x, work, [None] * len(self.blocks), mean=plain)
         if went.is_mean:
             return weigh("the readout", self.readout.synapse, went.out[None])[0]  # type: ignore[arg-type]
         return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
@@ -187,8 +188,8 @@ class SpikingNetwork(nn.Module):
         All T steps from rest are :meth:`forward`, one after another is streaming; blocks run fused where they can.
         Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
         batch. In training, running statistics take every call's batches in, and γ of steps that never come gets no
-        gradient, though it decays all the same. The state keeps weights as the kernels packed them, and notices when
-        they change or are replaced, but through ``.data`` or NumPy: call ``bntt.weights_changed()`` after that.
+        gradient, though it decays all the same. Weights and tables are kept as the kernels take them, until they change
+        or are replaced; what is written in mid-stream through ``.data`` or NumPy must be told: ``weights_changed()``.
 
         Args:
             x: the input of the first layer, floating point or int8.
@@ -240,7 +241,7 @@ class SpikingNetwork(nn.Module):
         before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
         call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
         work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared)
-        went = advance_blocks(dict(self.blocks.items()), x, work, before.blocks, mean=False)
+        went = self._through(x, work, before.blocks, mean=False)
         logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
         after = replace(
             before,
@@ -248,10 +249,14 @@ class SpikingNetwork(nn.Module):
             blocks=went.states,
             readout=voltage,
             noise=noise,
-            pooled=before.pooled or self._pools_batches(),
+            pooled=before.pooled or (not went.kept and self._pools_batches()),
             measured=went.measured if measure else None,
         )
         return logits, after
+
+    def _through(self, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool) -> Advanced:
+        went = self._kept.advance(self.blocks, self.num_steps, x, work, states, mean=mean)
+        return went or advance_blocks(dict(self.blocks.items()), x, work, states, mean=mean)
 
     def _pools_batches(self) -> bool:
         norms = [layer.norm for layer in self.layers.values() if layer.norm is not None]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.packed_weights import Prepared
+from bntt.engine.private import register_tree
 from bntt.nn.network.call import Noise
 from bntt.nn.network.measured import Measured
 from bntt.ops.norm import Moments
@@ -18,7 +19,8 @@ from bntt.ops.norm import Moments
 class NetworkState:
     """State that a network carries from one step to the next.
 
-    Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples.
+    Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples. It is a tree of tensors for
+    ``torch.export`` and ``torch.func``; a program exported with it is for its step.
     """
 
     steps: int
@@ -88,9 +90,30 @@ class NetworkState:
         >>> state.tracked().readout.is_inference()
         False
         """
-        if torch.is_inference_mode_enabled():
+        if torch.is_inference_mode_enabled() or not _has_inference((self.blocks, self.readout)):
             return self
         return replace(self, blocks=tuple(map(_tracked, self.blocks)), readout=_tracked(self.readout))
+
+
+def _made(
+    blocks: tuple[Any, ...], readout: Any, noise: Any, measured: Any, steps: int, pooled: bool, batch: int
+) -> NetworkState:
+    """Put a state together; an exported program knows the number of samples by the shape of their index alone."""
+    index = getattr(noise, "index", None)
+    batch = index.shape[0] if isinstance(index, Tensor) else batch
+    return NetworkState(steps, batch, blocks, readout, noise, pooled, measured)
+
+
+register_tree(Noise, ("index",), lambda noise: (noise.seed, noise.draw), lambda index, *keys: Noise(*keys, index))
+register_tree(
+    Moments, ("mean", "var"), lambda moments: moments.count, lambda mean, var, *count: Moments(mean, var, count)
+)
+register_tree(
+    NetworkState,
+    ("blocks", "readout", "noise", "measured"),
+    lambda state: (state.steps, state.pooled, state.batch if state.noise is None else 0),
+    _made,
+)
 
 
 def rows_of(state: Any, keep: Tensor) -> Any:
@@ -119,6 +142,17 @@ def detached(state: Any) -> Any:
     if isinstance(state, Moments):
         return Moments(state.mean.detach(), state.var.detach(), state.count)
     return _through(state, "detach", detached)
+
+
+def _has_inference(state: Any) -> bool:
+    """Return True if a tensor of a block's state was made in inference mode."""
+    if isinstance(state, Tensor):
+        return state.is_inference()
+    if isinstance(state, Moments):
+        return _has_inference((state.mean, state.var))
+    return isinstance(state, dict | tuple) and any(
+        map(_has_inference, state.values() if isinstance(state, dict) else state)
+    )
 
 
 def _tracked(state: Any) -> Any:

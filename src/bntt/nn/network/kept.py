@@ -1,0 +1,194 @@
+"""The chains of layers that a network keeps from call to call: planning one step of one sample takes longer than it.
+
+A call without gradients and measurements, whose blocks all run fused and layer behind layer, is planned for all steps,
+and the next call of its shape takes the same :class:`Chain`, while everything that it was made of is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from operator import is_
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bntt.engine.cpu.library import use_variant
+from bntt.engine.door import is_plain
+from bntt.engine.graph.chain import Chain, is_link
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.spans import sizes
+from bntt.engine.graph.stack import Output
+from bntt.engine.packed_weights import Prepared, changes_told, version_of
+from bntt.engine.private import Made, attributes_of, made_of
+from bntt.engine.synapse import Spikes
+from bntt.nn.fusion.fuse import FusedBlock
+from bntt.nn.fusion.memory import entered, left
+from bntt.nn.fusion.plan import plan_of, why_not_here
+from bntt.nn.fusion.supported import layout_of
+from bntt.nn.network.advance import Advanced, Work
+from bntt.nn.network.call import Call
+
+MOST_BYTES = 4 << 20
+"""The most that the buffers of a call may take: beyond it planning costs little."""
+MOST_WEIGHTS = 4 << 20
+"""The most parameters that a network may have: they are kept twice, packed and to compare."""
+MOST_SHAPES = 8
+"""Number of shapes of calls that are kept; then the oldest is dropped."""
+FOLDED = "_rules"
+"""The attribute of folded neurons whose tables are not read: those of the module are."""
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A chain, and the blocks whose layers it has."""
+
+    blocks: Sequence[FusedBlock]
+    layers: Sequence[Layer]
+    chain: Chain
+
+    def advance(self, x: Tensor, work: Work, row: int, states: Sequence[Any], *, mean: bool) -> Advanced | None:
+        """Advance by some steps, whose first row of all tables is given; None if these values need other layers."""
+        (first, *_), spikes = entered([*self.layers], x, work.compute)
+        if first is not self.layers[0]:
+            return None
+        paired = list(zip(self.blocks, states, strict=True))
+        starts = [start for block, state in paired for start in block.enter(state, x.shape[1], work.call.first)]
+        spikes, ends = self.chain.run(spikes, row, starts)
+        out = Output(len(x), mean)
+        out.add(spikes)
+        after = [block.leave([end], state) for (block, state), end in zip(paired, ends, strict=True)]
+        return Advanced(left(out.whole(), self.blocks[-1]), mean, tuple(after) if work.goes_on else (), {}, kept=True)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a network is made of at one time, with copies of its values as soon as there is a chain."""
+
+    made: Made
+    settings: tuple[object, ...]
+    versions: list[tuple[Any, ...]]
+    prepared: Prepared = field(default_factory=Prepared)
+    values: list[Tensor | None] = field(default_factory=list)
+    ready: dict[tuple[object, ...], list[_Ready]] = field(default_factory=dict)
+    """Chains by the shape of a call; those in use are not in the list, so no two threads have the same."""
+    refused: set[tuple[object, ...]] = field(default_factory=set)
+    """Shapes of calls that cannot have one."""
+
+    def is_of(self, made: Made, settings: tuple[object, ...]) -> bool:
+        """Return True if nothing has changed."""
+        return (
+            self.settings == settings
+            and all(len(one) == len(other) for one, other in zip(self.made, made, strict=True))
+            and all(all(map(is_, one, other)) for one, other in zip(self.made, made, strict=True))
+            and self.versions == list(map(version_of, made.tensors))
+        )
+
+    def same_values(self) -> bool:
+        """Return True if not even a write that counts no version has changed a parameter or a buffer."""
+        pairs = zip(self.values, self.made.tensors, strict=True)
+        return all(one is None or other is None or torch.equal(one, other) for one, other in pairs)
+
+
+class Kept:
+    """The chains of one network; a copy of the network has none.
+
+    The first call with a network as it is leaves what it was made of, the next one a chain: where something changes
+    from call to call, that costs no more than to notice it. At the first of all steps the values of parameters and
+    buffers are compared too, so that what is written through ``.data`` between two sequences needs no telling.
+    """
+
+    def __init__(self) -> None:
+        self._held: _Held | None = None
+
+    def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
+        return Kept, ()
+
+    def advance(
+        self, blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
+    ) -> Advanced | None:
+        """Advance the blocks as :func:`~bntt.nn.network.advance.advance_blocks`; None if no chain is kept for the call.
+
+        Args:
+            num_steps: T, where the blocks have it.
+        """
+        compute, first = work.compute, work.call.first
+        unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or bool(work.measure)
+        if torch.compiler.is_compiling() or unfit or torch.is_grad_enabled():
+            return None
+        if why_not_here(x, "cpu") or x.numel() * 4 > MOST_BYTES:
+            return None
+        rule = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), use_variant()
+        held = self._of(blocks, (num_steps, compute, changes_told(), *rule))
+        key = (x.shape, x.dtype)
+        if held is None or key in held.refused:
+            return None
+        if first == 0 and held.values and not held.same_values():
+            self._held = None
+            return None
+        free = held.ready.setdefault(key, [])
+        try:
+            ready = free.pop()
+        except IndexError:
+            found = _begin(blocks, num_steps, x, work, held)
+            if found is None:
+                held.refused.add(key)
+                return None
+            ready = found
+            if len(held.ready) > MOST_SHAPES:
+                oldest, *_ = held.ready
+                held.ready.pop(oldest, None)
+        try:
+            return ready.advance(x, work, 0 if num_steps is None else first, states, mean=mean)
+        finally:
+            free.append(ready)
+
+    def _of(self, blocks: nn.ModuleDict, settings: tuple[object, ...]) -> _Held | None:
+        """Return what is held, if the network is still the same."""
+        made, held = made_of(blocks), self._held
+        if held is not None and made is not None and held.is_of(made, settings):
+            return held
+        self._held = None
+        tensors = () if made is None else [tensor for tensor in made.tensors if tensor is not None]
+        if made is not None and all(is_plain(tensor) and not tensor.is_inference() for tensor in tensors):
+            self._held = _Held(made, settings, list(map(version_of, made.tensors)))
+        return None
+
+
+def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, held: _Held) -> _Ready | None:
+    """Make a chain for calls like this one; None if one of the blocks cannot be part of one."""
+    if not all(name == FOLDED or _is_constant(value) for name, value in attributes_of(blocks)):
+        return None
+    with torch.inference_mode(False), torch.no_grad():  # it outlives the mode
+        every = x[:1].expand(num_steps or len(x), *x.shape[1:])
+        plan = plan_of(dict(blocks.items()), every, work.compute, Call())
+        nodes = [one.node for block in plan.fused.values() for one in block.nodes]
+        if plan.reason or not all(map(is_link, nodes)):
+            return None
+        height, width, channels = layout_of(x).memory
+        shape = (len(x), x.shape[1], height, width, channels)
+        like = Spikes(torch.empty(shape, dtype=x.dtype, device=torch.device("meta")))
+        tensors = held.made.tensors
+        buffers = len(x) * sum(4 * size.floats + size.bytes for size in sizes(nodes, like))
+        if buffers > MOST_BYTES or sum(tensor.numel() for tensor in tensors if tensor is not None) > MOST_WEIGHTS:
+            return None
+        if not held.values:  # all at once: other threads look at them
+            held.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in tensors]
+        layers = [node for node in nodes if isinstance(node, Layer)]
+        return _Ready(list(plan.fused.values()), layers, Chain(layers, like, work.compute, held.prepared))
+
+
+def _is_constant(value: object) -> bool:
+    """Return True if a value cannot be changed in place, so that it is known by its identity.
+
+    >>> _is_constant((1, "a")), _is_constant([1]), _is_constant(torch.ones(1))
+    (True, False, False)
+    """
+    if value is None or type(value) in (bool, int, float, str, FunctionType):
+        return True
+    if type(value) is tuple:
+        return all(map(_is_constant, value))
+    frozen = is_dataclass(value) and not isinstance(value, type) and type(value).__dataclass_params__.frozen
+    return frozen and all(_is_constant(getattr(value, one.name)) for one in fields(value))

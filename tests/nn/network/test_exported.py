@@ -1,0 +1,61 @@
+"""``torch.export`` of a network and of its steps, for batches of any size: the numbers of the network itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ShapesCollection, export
+
+import bntt
+from bntt.nn import NetworkState, SpikingNetwork
+from tests.nn.network.streaming import with_statistics
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_hook")]  # whose sizes are symbols, which are no int
+T = 3
+
+
+class Step(nn.Module):
+    def __init__(self, net: SpikingNetwork) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, state: NetworkState | None) -> tuple[Tensor, NetworkState]:
+        return self.net.advance(x, state)
+
+
+def vgg(norm: str) -> SpikingNetwork:
+    return bntt.models.vgg6(num_steps=T, width=0.25, image_size=8, norm=norm)
+
+
+NETS = {
+    "bntt": lambda: vgg("bntt"),
+    "folded": lambda: bntt.nn.fold(vgg("tebn")),
+    "resnet19": lambda: bntt.models.resnet19(num_steps=T, width=0.0625, in_channels=1),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NETS)
+def test_a_program_gives_the_numbers_of_its_network(name, rng):
+    net = with_statistics(NETS[name]())
+    net.compute = bntt.Compute("reference")
+    x, batch = torch.randn(T, 3, 1, 8, 8, generator=rng), Dim("batch")
+    whole = export(net, (x,), dynamic_shapes={"x": {1: batch}}).module()
+    _, state = net.advance(x[:1])
+    shapes, part = ShapesCollection(), x[1:2]
+    shapes[part] = {1: batch}
+    for tensor in torch.utils._pytree.tree_leaves(state):
+        if isinstance(tensor, Tensor):
+            shapes[tensor] = {0: batch}
+    step = export(Step(net), (part, state), dynamic_shapes=shapes).module()
+    for size in (1, 5):
+        x = torch.randn(T, size, 1, 8, 8, generator=rng)
+        assert torch.equal(whole(x), net(x))
+        _, state = net.advance(x[:1])
+        got, want = step(x[1:2], state), net.advance(x[1:2], state)
+        assert torch.equal(got[0], want[0])
+        assert (got[1].steps, got[1].batch, got[1].noise.draw) == (2, size, 0)
+        assert torch.equal(net.advance(x[2:], got[1])[0], net.advance(x[2:], want[1])[0])
+        with pytest.raises(ValueError, match="tree"):
+            step(x[2:], want[1])  # a program is for its own step

@@ -1,0 +1,130 @@
+"""A chain that a network keeps gives the bits of a plan made anew, to threads and in any mode, and few are kept."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt.engine import crossover
+from bntt.nn import BNTT, LIF, TAB, BetaBNTT, NoNorm, Readout, ScaledBNTT, SharedBN, SpikingBlock, SpikingNetwork
+from bntt.nn.network import kept as module
+from tests.grids import every_value
+from tests.kernels import needs_kernels
+from tests.nn.network.streaming import T, anew, equal, stream, with_statistics
+from tests.nn.networks import OPTIONS, dense, residual, small, spikes_of
+
+pytestmark = needs_kernels
+Net = SpikingNetwork
+
+NETS: dict[str, Callable[[], Net]] = {
+    **{f"small {i}": lambda neuron=neuron: small(T, **neuron) for i, neuron in enumerate(OPTIONS)},
+    **{norm.__name__: lambda norm=norm: small(T, norm=norm) for norm in (TAB, BetaBNTT, ScaledBNTT, SharedBN)},
+    "no norm": lambda: small(T, norm=lambda channels, steps: NoNorm()),
+    "learned leaks": lambda: small(T, learn_leak=True, decay_input=True),
+    "folded": lambda: bntt.nn.fold(small(T)),
+}
+
+
+@every_value(net=list(NETS), kind=["signed", "bytes", "counts", "one image"], at_once=[1, 2, T], batch=[1, 3])
+def test_the_same_bits_as_a_plan_made_anew(net, kind, at_once, batch, rng, used):
+    net, x = with_statistics(NETS[net]()), spikes_of(T, batch, rng)
+    x = {"bytes": x.to(torch.int8), "counts": x.abs().to(torch.int8), "one image": x[:1].expand_as(x)}.get(kind, x)
+    want, whole = anew(net, x, None, at_once), copy.deepcopy(net)(x).detach()
+    for _ in range(2):
+        got, _ = stream(net, x, None, at_once)
+        assert equal(got, want)
+        with torch.no_grad():
+            assert torch.equal(net(x), whole)
+    assert len(used) >= T // at_once
+
+
+@pytest.mark.parametrize("kind", ["signed", "counts"])
+def test_a_flattened_image_and_other_rows(kind, rng, used):
+    layers = [
+        SpikingBlock(nn.Sequential(nn.Flatten(), dense(18, 40, rng)), BNTT(40, T), LIF()),
+        SpikingBlock(dense(40, 40, rng), BNTT(40, T), LIF()),
+    ]
+    net, x = SpikingNetwork(layers, Readout(dense(40, 3, rng))).eval(), spikes_of(T, 4, rng, 3)
+    x = x if kind == "signed" else x.abs().to(torch.int8)
+    first, state = stream(net, x[:2])
+    assert equal(first, anew(net, x[:2]))
+    for keep in (torch.tensor([2, 0]), torch.tensor([1, 3])):
+        some = state.rows(keep)
+        for _ in range(2):
+            assert equal(stream(net, x[2:, keep], some)[0], anew(net, x[2:, keep], some))
+    assert used
+
+
+def test_what_the_process_chose_is_taken(rng, used, monkeypatch):
+    monkeypatch.setattr(crossover, "_measure", lambda *args, backward: 0.3)
+    monkeypatch.setattr(crossover, "_MEASURED", {})
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    for deterministic in (False, True):
+        torch.use_deterministic_algorithms(deterministic)
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert equal(stream(net, x[:3])[0], anew(net, x[:3]))
+
+
+def test_a_chain_of_inference_mode_goes_on_outside(rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    want = anew(net, x)
+    with torch.inference_mode():
+        for _ in range(2):
+            _, state = stream(net, x[:3])
+    assert equal(stream(net, x)[0], want)
+    assert equal(stream(net, x[3:], state)[0][-5:], want[-5:])
+    assert len(used) == 6 - 1 + T + 3
+
+
+def test_threads_have_chains_of_their_own(rng, used):
+    layers = [SpikingBlock(dense(size, 256, rng), BNTT(256, T), LIF()) for size in (64, 256)]
+    net, x = SpikingNetwork(layers, Readout(dense(256, 3, rng))).eval(), torch.randn(4, T, 2, 64, generator=rng)
+    want, wrong = [anew(net, one) for one in x], []
+    stream(net, x[0])
+
+    def run(number: int) -> None:
+        for _ in range(5):
+            if not equal(stream(net, x[number])[0], want[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(net._kept._held.ready[(x[0, :1].shape, x.dtype)]) <= 4
+
+
+def test_a_copy_has_none_and_a_network_not_many(rng, used, monkeypatch):
+    net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
+    stream(net, x)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert other._kept._held is None
+        assert equal(stream(other, x)[0], anew(net, x))
+    for batch in range(1, module.MOST_SHAPES + 3):
+        assert equal(stream(net, x[:2, :batch])[0], anew(net, x[:2, :batch]))
+    assert len(net._kept._held.ready) == module.MOST_SHAPES
+    monkeypatch.setattr(module, "MOST_BYTES", 1 << 12)
+    net = with_statistics(small(T))
+    used.clear()
+    assert equal(stream(net, x)[0], anew(net, x))
+    assert not used
+
+
+@pytest.mark.parametrize(
+    "net", [lambda: residual("before", T), lambda: small(T, norm=lambda c, t: bntt.nn.LayerNorm(c))]
+)
+def test_other_networks_run_as_before(net, rng, used):
+    net, x = net().eval(), spikes_of(T, 2, rng)
+    for _ in range(2):
+        assert equal(stream(net, x)[0], anew(net, x))
+    assert not used

@@ -1,0 +1,245 @@
+"""A chain that a network keeps is dropped as soon as anything changes that it was made of, or that surrounds a call."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import bntt
+from bntt.engine.packed_weights import Prepared
+from bntt.nn import LIF, SpikingNetwork
+from tests.kernels import needs_kernels
+from tests.nn.network.streaming import T, anew, equal, stream, with_statistics
+from tests.nn.networks import small, spikes_of
+
+pytestmark = needs_kernels
+Net = SpikingNetwork
+
+
+class Halved(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        return out / 2 if function in (nn.functional.linear, torch.conv2d) else out
+
+
+class Convolutions(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        return out / 2 if function is torch.ops.aten.convolution.default else out
+
+
+class Quiet(Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        out = super().__torch_function__(function, types, args, kwargs or {})
+        return out.as_subclass(Tensor) / 2 if function is torch.conv2d else out
+
+
+@contextlib.contextmanager
+def patched(kind: type, name: str, value: Any) -> Iterator[None]:
+    before = kind.__dict__[name]
+    setattr(kind, name, value)
+    try:
+        yield
+    finally:
+        setattr(kind, name, before)
+
+
+def halves(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor:
+    return out / 2
+
+
+def conv2(net: Net) -> nn.Conv2d:
+    return net.blocks["conv2"].synapse
+
+
+def put(net: Net, name: str, value: Tensor) -> None:
+    setattr(conv2(net), name, nn.Parameter(value))
+
+
+def swap(net: Net, other: Tensor) -> None:
+    torch.utils.swap_tensors(conv2(net).weight, nn.Parameter(other))
+
+
+def set_data(net: Net, value: Tensor) -> None:
+    conv2(net).weight.data = value
+
+
+def told(net: Net) -> None:
+    conv2(net).weight.data.mul_(1.5)
+    bntt.weights_changed()
+
+
+def step(net: Net) -> None:
+    weight = conv2(net).weight
+    weight.grad = torch.ones_like(weight)
+    torch.optim.SGD([weight], lr=0.3, fused=True).step()
+
+
+def neuron(net: Net) -> None:
+    lif = net.blocks["conv2"].lif
+    lif.neuron = replace(lif.neuron, threshold=0.7)
+
+
+def only(change: Callable[[Net], object]) -> Callable[[Net], contextlib.AbstractContextManager]:
+    def changed(net: Net) -> contextlib.AbstractContextManager:
+        with torch.no_grad():
+            change(net)
+        return contextlib.nullcontext()
+
+    return changed
+
+
+def doubled(block: nn.Module) -> nn.Module:
+    new = copy.deepcopy(block)
+    new.synapse.weight.mul_(2)
+    return new
+
+
+def own_forward(net: Net) -> None:
+    forward = conv2(net).forward
+    conv2(net).forward = lambda x: forward(x) / 2
+
+
+CHANGES: dict[str, Callable[[Net], contextlib.AbstractContextManager]] = {
+    "a hook": only(lambda net: conv2(net).register_forward_hook(halves)),
+    "a hook before": only(
+        lambda net: net.blocks["conv2"].norm.register_forward_pre_hook(lambda m, a: (a[0] / 2, *a[1:]))
+    ),
+    "a hook of all modules": lambda net: contextlib.closing(Closed(register_module_forward_hook(of_convolutions))),
+    "training": only(lambda net: net.train()),
+    "a norm in training": only(lambda net: net.blocks["conv2"].norm.train()),
+    "autocast": lambda net: torch.autocast("cpu", torch.bfloat16),
+    "a function mode": lambda net: Halved(),
+    "a dispatch mode": lambda net: Convolutions(),
+    "a patched class": lambda net: patched(
+        nn.Conv2d, "forward", lambda self, x: self._conv_forward(x, self.weight, None)
+    ),
+    "a patched property": lambda net: patched(LIF, "neuron", property(lambda self: replace(self._start, leak=0.1))),
+    "a forward of its own": only(own_forward),
+    "in place": only(lambda net: conv2(net).weight.mul_(1.5)),
+    "a bias in place": only(lambda net: conv2(net).bias.add_(1)),
+    "gamma in place": only(lambda net: net.blocks["conv2"].norm.gamma.mul_(2)),
+    "a running variance in place": only(lambda net: net.blocks["conv2"].norm.running_var.mul_(4)),
+    "one row of a running mean": only(lambda net: net.blocks["fc1"].norm.running_mean[3:].add_(1)),
+    "an optimizer": only(step),
+    "values, told": only(told),
+    "other data": only(lambda net: set_data(net, conv2(net).weight * 2)),
+    "data that lies otherwise": only(lambda net: set_data(net, conv2(net).weight.data.transpose(2, 3))),
+    "data with a lazy sign": only(lambda net: set_data(net, torch._neg_view(conv2(net).weight.data))),
+    "swapped": only(lambda net: swap(net, conv2(net).weight * 2)),
+    "a subclass": only(lambda net: swap(net, conv2(net).weight.detach().as_subclass(Quiet))),
+    "a new parameter": only(lambda net: put(net, "weight", conv2(net).weight * 2)),
+    "no bias": only(lambda net: setattr(conv2(net), "bias", None)),
+    "a state dict": only(
+        lambda net: net.load_state_dict({k: v * 1.5 for k, v in net.state_dict().items()}, assign=True)
+    ),
+    "a new pool": only(lambda net: setattr(net.blocks["conv1"], "pool", nn.MaxPool2d(2))),
+    "a new block": only(lambda net: net.blocks.update({"conv2": doubled(net.blocks["conv2"])})),
+    "a stage of one's own": only(lambda net: setattr(net.blocks["conv2"], "lif", Negative())),
+    "other neurons": only(neuron),
+    "another epsilon": only(lambda net: setattr(net.blocks["conv2"].norm, "eps", 2.0)),
+    "another dilation": only(
+        lambda net: (setattr(conv2(net), "dilation", (2, 2)), setattr(conv2(net), "padding", (2, 2)))
+    ),
+    "another class": only(lambda net: setattr(conv2(net), "__class__", Circular)),
+}
+
+
+class Closed:
+    def __init__(self, handle: Any) -> None:
+        self.close = handle.remove
+
+
+def of_convolutions(module: nn.Module, args: Any, out: Any) -> Any:
+    return out / 2 if isinstance(module, nn.Conv2d) else None
+
+
+class Negative(LIF):
+    def forward(self, current, call=bntt.nn.Call(), membrane=None):
+        return super().forward(-current, call, membrane)
+
+
+class Circular(nn.Conv2d):
+    def forward(self, x):
+        return -super().forward(x)
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_what_changes_is_noticed_at_once(kind, rng, used):
+    """In mid-stream and from rest, with a chain made anew where there may be one."""
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    net.blocks["fc1"].norm.gamma.data.mul_(2)
+    for _ in range(2):
+        before, _ = stream(net, x)
+    _, state = stream(net, x[:2])
+    assert len(used) == 2 * T + 1
+    used.clear()
+    with CHANGES[kind](net):
+        state = replace(state, prepared=Prepared())
+        for first in (True, False, False):
+            got, _ = stream(net, x[2:3], state)
+            assert not (first and used)
+            assert equal(got, anew(net, x[2:3], state))
+        after, _ = stream(net, x)
+        assert equal(after, anew(net, x))
+        assert not equal(after, before)
+
+
+def test_gradients_are_not_kept_away(rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    stream(net, x)
+    used.clear()
+    logits, _ = net.advance(x)
+    logits.sum().backward()
+    assert not used
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.parametrize(
+    "compute", [bntt.Compute("reference"), bntt.Compute(events="never"), bntt.Compute("cpu", precision="bf16-grad")]
+)
+def test_another_compute_is_taken(compute, rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    stream(net, x)
+    net.compute = compute
+    assert equal(stream(net, x)[0], anew(net, x))
+    used.clear()
+    assert equal(stream(net, x)[0], anew(net, x))
+    assert bool(used) == (compute.backend != "reference")
+
+
+def test_another_dtype_is_taken(rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    stream(net, x)
+    used.clear()
+    got, _ = stream(net.double(), x.double())
+    assert got[0].dtype == torch.float64
+    assert not used
+    assert equal(stream(net.float(), x)[0], anew(net, x))
+
+
+@pytest.mark.parametrize(
+    "where", ["blocks.conv2.synapse.weight", "blocks.conv2.norm.gamma", "blocks.fc1.norm.running_mean"]
+)
+def test_values_that_nobody_told_of_are_seen_at_the_first_step(where, rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    for _ in range(2):
+        before, _ = stream(net, x)
+    owner, name = where.rsplit(".", 1)
+    getattr(net.get_submodule(owner), name).data.add_(0.5)
+    with torch.no_grad():
+        assert torch.equal(net(x), copy.deepcopy(net)(x))
+    got, _ = stream(net, x)
+    assert equal(got, anew(net, x))
+    assert not equal(got, before)
