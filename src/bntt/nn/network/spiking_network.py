@@ -243,7 +243,7 @@ class SpikingNetwork(nn.Module):
         work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared)
         went = self._through(x, work, before.blocks, mean=False)
         logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
-        after = replace(
+        return logits, replace(
             before,
             steps=before.steps + len(x),
             blocks=went.states,
@@ -252,7 +252,6 @@ class SpikingNetwork(nn.Module):
             pooled=before.pooled or (not went.kept and self._pools_batches()),
             measured=went.measured if measure else None,
         )
-        return logits, after
 
     def _through(self, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool) -> Advanced:
         went = self._kept.advance(self.blocks, self.num_steps, x, work, states, mean=mean)
