@@ -7,7 +7,7 @@ and the next call of its shape takes the same :class:`Chain`, while everything t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from operator import is_
 from types import FunctionType
 from typing import Any
@@ -79,10 +79,10 @@ class _Held:
 
     def is_of(self, made: Made, settings: tuple[object, ...]) -> bool:
         """Return True if nothing has changed."""
+        pairs: list[tuple[Sequence[object], Sequence[object]]] = list(zip(self.made, made, strict=True))
         return (
             self.settings == settings
-            and all(len(one) == len(other) for one, other in zip(self.made, made, strict=True))
-            and all(all(map(is_, one, other)) for one, other in zip(self.made, made, strict=True))
+            and all(len(one) == len(other) and all(map(is_, one, other)) for one, other in pairs)
             and self.versions == list(map(version_of, made.tensors))
         )
 
@@ -180,7 +180,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         return _Ready(list(plan.fused.values()), layers, Chain(layers, like, work.compute, held.prepared))
 
 
-def _is_constant(value: object) -> bool:
+def _is_constant(value: Any) -> bool:
     """Return True if a value cannot be changed in place, so that it is known by its identity.
 
     >>> _is_constant((1, "a")), _is_constant([1]), _is_constant(torch.ones(1))
@@ -190,5 +190,5 @@ def _is_constant(value: object) -> bool:
         return True
     if type(value) is tuple:
         return all(map(_is_constant, value))
-    frozen = is_dataclass(value) and not isinstance(value, type) and type(value).__dataclass_params__.frozen
-    return frozen and all(_is_constant(getattr(value, one.name)) for one in fields(value))
+    made = getattr(type(value), "__dataclass_params__", None)
+    return made is not None and made.frozen and all(_is_constant(getattr(value, one.name)) for one in fields(value))

@@ -104,7 +104,9 @@ def _made(
     return NetworkState(steps, batch, blocks, readout, noise, pooled, measured)
 
 
-register_tree(Noise, ("index",), lambda noise: (noise.seed, noise.draw), lambda index, *keys: Noise(*keys, index))
+register_tree(
+    Noise, ("index",), lambda noise: (noise.seed, noise.draw), lambda index, seed, draw: Noise(seed, draw, index)
+)
 register_tree(
     Moments, ("mean", "var"), lambda moments: moments.count, lambda mean, var, *count: Moments(mean, var, count)
 )
