@@ -174,7 +174,8 @@ def measurement(name: str, **options: Any) -> Decorator[Any]:
 
 def _noted(key: str, add: Decorator[Any]) -> Decorator[Any]:
     def decorate(definition: Definition) -> Definition:
-        REGISTERED[key] = made = add(definition)
+        made: Definition = add(definition)
+        REGISTERED[key] = made
         return made
 
     return decorate

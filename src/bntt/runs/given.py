@@ -30,7 +30,7 @@ from bntt.training import Method, Session
 DATA = "data"
 """Folder of the kept samples within a run."""
 LABEL = "given in Python"
-SPLITS: tuple[Split, ...] = get_args(Split)
+SPLITS: tuple[str, ...] = get_args(Split)
 
 
 class Description(NamedTuple):
@@ -127,7 +127,8 @@ def kept_samples(run: Path, like: Parts, order: str, encoder: Encoder) -> Parts:
     mean, std = (
         [] if (one := getattr(encoder, name, None)) is None else one.flatten().tolist() for name in ("mean", "std")
     )
-    return replace(like, **{split: found.get(split, none) for split in SPLITS}, mean=mean, std=std, label=LABEL)
+    validation, test = (found.get(split, none) for split in ("validation", "test"))
+    return replace(like, validation=validation, test=test, mean=mean, std=std, label=LABEL)
 
 
 def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:

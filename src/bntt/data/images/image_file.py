@@ -119,7 +119,7 @@ def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
     changes, mode = ["RGB from CMYK"] if image.mode == "CMYK" else [], "L" if image.mode in ("L", "1", "LA") else "RGB"
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getextrema()[3][0] < 255:
+        if image.getchannel("A").getextrema() != (255, 255):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             changes.append("put on white")
     return image if image.mode == mode else image.convert(mode), changes
