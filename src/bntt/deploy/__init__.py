@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bntt.deploy.errors import BundleError as BundleError
     from bntt.deploy.errors import DeployError as DeployError
     from bntt.deploy.from_torch import describe as describe
+    from bntt.deploy.runtime.runtime import Runtime as Runtime
     from bntt.deploy.targets import export as export
 
 _HOME_OF = {
@@ -18,6 +19,7 @@ _HOME_OF = {
     "Description": "bntt.deploy.description",
     "BundleError": "bntt.deploy.errors",
     "DeployError": "bntt.deploy.errors",
+    "Runtime": "bntt.deploy.runtime.runtime",
     "export": "bntt.deploy.targets",
 }
 

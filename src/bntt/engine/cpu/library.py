@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, Structure, byref, c_double, c_int, c_int32, c_int64, c_void_p
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-from bntt.engine.door import address
 
 VARIANTS = ("portable", "avx2", "avx512")
 FILES = ("kernels.so", "kernels.dylib", "kernels.dll", "kernels.*.so")
@@ -21,6 +20,14 @@ MISSING = (
 def _fields(**of_type: tuple[Any, str]) -> Any:
     """Return the fields of a structure: ``(type, "name name ...")`` in order."""
     return [(name, kind) for kind, names in of_type.values() for name in names.split()]
+
+
+@cache
+def _door() -> Any:
+    """Open :func:`bntt.engine.door.address`, for tensors alone: who has addresses of arrays needs no PyTorch."""
+    from bntt.engine.door import address
+
+    return address
 
 
 class Job(Structure):
@@ -40,7 +47,7 @@ class Job(Structure):
         for name, value in values.items():
             if type(value) is tuple:
                 self.held.append(value[0])
-                value = address(value, name)
+                value = _door()(value, name)
             setattr(self, name, value)
 
 
@@ -132,7 +139,7 @@ def call(function: str, *arguments: Any) -> None:
     given = []
     for one in arguments:
         if type(one) is tuple:
-            one = address(one, f"an argument of {function}")
+            one = _door()(one, f"an argument of {function}")
         given.append(byref(one) if isinstance(one, Job) else one)
     if getattr(LIBRARY, function)(*given) != 0:
         raise MemoryError(f"{function} could not have the memory that it works in")

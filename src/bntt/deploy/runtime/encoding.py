@@ -1,0 +1,68 @@
+"""From samples to the network's input in NumPy: the library's numbers to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bntt.deploy.description import Description
+from bntt.deploy.errors import DeployError
+from bntt.deploy.layers import Array
+from bntt.deploy.runtime.random import SPIKES, sample_keys, step_keys, uniform
+from bntt.deploy.runtime.state import Noise
+
+IN_TIME = ("frames", "sequence")
+"""Encoders whose samples have an input for each step."""
+
+
+def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
+    """Return a batch of samples in the runtime's type, checked and normalised.
+
+    Args:
+        x: ``[B, ...]`` of images; of frames and sequences ``[B, T, ...]``, or one step of them.
+        whole: True if frames and sequences come with all steps.
+
+    Raises:
+        TypeError: if they are not floating point; frames may be whole numbers.
+        DeployError: if they have another shape, are not finite, or, where they are pixels, not from 0 to 1.
+    """
+    encoder, samples = made.encoder, np.asarray(x)
+    timed, wanted = encoder.kind in IN_TIME, made.input_shape
+    if timed and whole:
+        wanted = (encoder.num_steps, *wanted)
+    if samples.dtype.kind != "f" and not (encoder.kind == "frames" and samples.dtype.kind in "iu"):
+        raise TypeError(f"samples must be floating point, got {samples.dtype}: divide pixels by 255")
+    if samples.ndim != len(wanted) + 1 or samples.shape[1:] != wanted or not len(samples):
+        listed = ", ".join(map(str, wanted))
+        raise DeployError(f"samples must be [B, {listed}] with B >= 1, got {list(samples.shape)}")
+    low, high = samples.min(), samples.max()
+    if not (np.isfinite(low) and np.isfinite(high)) or not (timed or (low >= 0 and high <= 1)):
+        wrong = "finite" if timed else "finite and from 0 to 1"
+        raise DeployError(f"samples must be {wrong}, got {low:.4g} to {high:.4g}")
+    values = samples.astype(dtype)
+    if encoder.mean:
+        images = len(made.input_shape) == 3
+        mean, std = (np.array(one, dtype).reshape(-1, *[1] * (2 * images)) for one in (encoder.mean, encoder.std))
+        values = (values - mean) / std
+    if encoder.kind.endswith("unsigned") and (values.min() < 0 or values.max() > 1):
+        raise DeployError(f"unsigned coding takes values from 0 to 1, got {values.min():.4g} to {values.max():.4g}")
+    return values
+
+
+def encode(made: Description, values: Array, noise: Noise, steps: range) -> Array:
+    """Return the input of some steps, ``[S, B, H, W, C]``; ``[1, B, H, W, C]`` if it is the same in every one.
+
+    Args:
+        values: from :func:`samples_of`; of frames and sequences those of these steps, ``[B, S, ...]``.
+    """
+    kind = made.encoder.kind
+    if kind in IN_TIME:
+        drawn = np.moveaxis(values, 1, 0)
+    elif kind.startswith("poisson"):
+        keys = step_keys(sample_keys(noise.seed, SPIKES, noise.draw, noise.index), steps)
+        r = uniform(keys, values[0].size).reshape(len(steps), *values.shape)
+        drawn = r < values if kind == "poisson-unsigned" else (2 * r <= np.abs(values)) * np.sign(values)
+    else:
+        drawn = (np.clip(values / 2, -1, 1) if kind == "expected" else values)[None]
+    return np.moveaxis(drawn.reshape(*drawn.shape[:2], *made.image), 2, -1)

@@ -1,0 +1,61 @@
+"""When a network may stop: by γ for all samples alike (paper Section 3.4), or by how certain it is of each."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+
+from bntt.deploy.description import Description
+from bntt.deploy.errors import DeployError
+from bntt.deploy.layers import Array
+
+Criterion = Literal["confidence", "margin", "entropy"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+
+
+def exit_step(made: Description, threshold: float) -> int:
+    """Find the number of steps to run, 1 to T: one more than the last at which a layer's mean |γ| reaches a threshold.
+
+    Steps whose γ has no path from the input to the readout do not count. If no mean reaches it, the result is 1.
+
+    Raises:
+        DeployError: on a threshold that is negative or not a number, or a network without a γ for each step.
+    """
+    if not (threshold >= 0 and math.isfinite(threshold)):
+        raise DeployError(f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
+    rows = [(layer.gamma, layer.driven) for layer in made.layers if layer.gamma is not None]
+    driven = [(gamma, steps) for gamma, steps in rows if steps[0] < steps[1]]
+    if not driven:
+        raise DeployError("no layer has a γ for each step that reaches the readout, from which an exit is read")
+    reached = [
+        steps[0] + int(found[-1])
+        for gamma, steps in driven
+        if len(found := np.flatnonzero(gamma[steps[0] : steps[1]].astype(np.float32) >= np.float32(threshold)))
+    ]
+    return max(reached, default=0) + 1
+
+
+def certainty(logits: Array, criterion: Criterion) -> Array:
+    """Compute the certainty of each sample, from 0 to 1, with p the softmax of its logits ``[B, K]``.
+
+    ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K.
+
+    Raises:
+        DeployError: on an unknown criterion.
+
+    >>> certainty(np.array([[0.0, 0.0], [0.0, 40.0]]), "margin")
+    array([0., 1.])
+    """
+    if criterion not in CRITERIA:
+        raise DeployError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
+    shifted = logits - logits.max(1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    p = np.exp(logs)
+    if criterion == "entropy":
+        sure: Array = 1 + (p * logs).sum(1) / math.log(p.shape[1])
+        return sure
+    ordered = np.sort(p, 1)
+    best: Array = ordered[:, -1]
+    return best if criterion == "confidence" or p.shape[1] < 2 else best - ordered[:, -2]

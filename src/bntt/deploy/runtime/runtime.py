@@ -1,0 +1,211 @@
+"""A bundle that runs: whole, step by step, or until each sample is certain. Nothing here needs PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from bntt.deploy.bundle import read
+from bntt.deploy.description import Description
+from bntt.deploy.errors import DeployError
+from bntt.deploy.layers import Array
+from bntt.deploy.runtime.arrays import Arrays
+from bntt.deploy.runtime.encoding import IN_TIME, encode, samples_of
+from bntt.deploy.runtime.exits import Criterion, certainty, exit_step
+from bntt.deploy.runtime.state import Noise, State, noise_of
+
+DType = Literal["float32", "float64"]
+BackendName = Literal["auto", "numpy", "kernels"]
+MOST_SAMPLES = 64
+"""Samples that run at once."""
+STEPS_AT_ONCE = 25
+"""Steps that run at once."""
+
+
+class Answers(NamedTuple):
+    """What a network said of samples that stopped by themselves."""
+
+    logits: Array
+    """``[B, K]``, of the step after which each stopped."""
+    steps: Array
+    """Steps that each took, ``[B]``."""
+
+
+class Runtime:
+    """A network from a bundle, as it evaluates.
+
+    Args:
+        bundle: the file, or a description.
+        dtype: "float32"; or "float64", which gives the library's float64 spikes, in NumPy alone.
+        backend: "kernels" (compiled, float32), "numpy", or "auto": the kernels where they are and can.
+        threads: of the kernels.
+
+    Attributes:
+        description: what is in the bundle: ``classes``, ``num_steps``, ``provenance`` and all else.
+        backend: what runs it, "numpy" or "kernels".
+
+    Raises:
+        BundleError: if the file is missing, damaged or hostile.
+        DeployError: if it cannot run as asked; the message says why.
+
+    >>> import tempfile, bntt
+    >>> from bntt import deploy
+    >>> path = Path(tempfile.mkdtemp()) / "clothes.safetensors"
+    >>> made = deploy.export(bntt.models.pretrained(), path)
+    >>> runtime = Runtime(path)
+    >>> images = bntt.data.fashion_mnist_bundled().test.images[[333, 555]].numpy() / np.float32(255)
+    >>> runtime.run(images, seed=0).argmax(1)
+    array([7, 1])
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Description,
+        dtype: DType = "float32",
+        backend: BackendName = "auto",
+        threads: int = 1,
+    ) -> None:
+        made = bundle if isinstance(bundle, Description) else read(Path(bundle))
+        if dtype not in ("float32", "float64") or backend not in ("auto", "numpy", "kernels"):
+            raise DeployError(f"a runtime is float32 or float64, on auto, numpy or kernels, got {dtype} on {backend}")
+        self.description, self.dtype = made, np.dtype(dtype)
+        self.backend, self._network = _network(made, self.dtype, backend, threads)
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return self.description.num_steps
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.description.classes
+
+    def run(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0, steps: int | None = None) -> Array:
+        """Return logits ``[B, K]`` after all steps, or the first ``steps`` of them.
+
+        Args:
+            x: samples as the library's encoder takes them: images ``[B, C, H, W]`` in [0, 1], frames or sequences
+                ``[B, T, ...]``.
+            seed, index, draw: name the noise: the same as the library's give the same spikes.
+
+        Raises:
+            TypeError: if the samples are not floating point.
+            DeployError: if the network does not take them.
+        """
+        total = self.num_steps if steps is None else steps
+        values, noise = self._samples(x, seed, index, draw)
+        return np.concatenate(
+            [self._logits(self._advance(part, own, None, range(total))[1]) for part, own in _parts(values, noise)]
+        )
+
+    def trace(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0) -> Array:
+        """Return logits after each step, ``[T, B, K]``; see :meth:`run`."""
+        values, noise = self._samples(x, seed, index, draw)
+        parts = [self._advance(part, own, None, range(self.num_steps))[0] for part, own in _parts(values, noise)]
+        return np.concatenate(parts, 1)
+
+    def step(
+        self, x: Any, state: State | None = None, *, seed: int = 0, index: Any = None, draw: int = 0
+    ) -> tuple[Array, State]:
+        """Take one step from a state: ``(logits [B, K] so far, state)``; one after another they are :meth:`run`.
+
+        Args:
+            x: the images, again in every step; of frames and sequences this step's, ``[B, C, H, W]``, ``[B, F]``.
+            state: None is rest, else what the last step returned; ``state.rows(keep)`` lets samples leave.
+            seed, index, draw: as :meth:`run`'s at rest; a state carries them.
+
+        Raises:
+            TypeError: if the samples are not floating point.
+            DeployError: if the network does not take them, they are not those of the state, or there is no such step.
+        """
+        values = samples_of(self.description, x, self.dtype, whole=False)
+        if state is not None and state.batch != len(values):
+            raise DeployError(f"the state is of {state.batch} samples, and {len(values)} are given: select them too")
+        noise = noise_of(seed, draw, index, len(values)) if state is None else state.noise
+        t = 0 if state is None else state.steps
+        if t >= self.num_steps:
+            raise DeployError(f"the network has {self.num_steps} steps (0-{self.num_steps - 1}), got t={t}")
+        values = values[:, None] if self.description.encoder.kind in IN_TIME else values
+        _, state = self._advance(values, noise, state, range(t, t + 1))
+        return self._logits(state), state
+
+    def exit_step(self, threshold: float) -> int:
+        """Return the number of steps to run by γ: one more than the last at which a layer's mean |γ| reaches it.
+
+        Raises:
+            DeployError: on a threshold that is none, or a network without a γ for each step.
+        """
+        return exit_step(self.description, threshold)
+
+    def answer(
+        self, x: Any, criterion: Criterion, threshold: float, *, seed: int = 0, index: Any = None, draw: int = 0
+    ) -> Answers:
+        """Run each sample until it is certain: those whose certainty reaches the threshold leave the batch.
+
+        Args:
+            criterion: "confidence", "margin" or "entropy", see :func:`bntt.deploy.runtime.exits.certainty`.
+            x, seed, index, draw: as :meth:`run`'s.
+
+        Raises:
+            TypeError, DeployError: as :meth:`run`, or on a threshold that is negative or not a number.
+        """
+        if not threshold >= 0:
+            raise DeployError(f"a threshold of certainty must be 0 or above, got {threshold}")
+        values, noise = self._samples(x, seed, index, draw)
+        logits = np.empty((len(values), len(self.classes)), self.dtype)
+        taken, alive, state = np.zeros(len(values), np.int64), np.arange(len(values)), None
+        for t in range(self.num_steps):
+            _, state = self._advance(values[alive], noise, state, range(t, t + 1))
+            logits[alive], taken[alive] = self._logits(state), t + 1
+            stays = certainty(logits[alive], criterion) < threshold
+            alive, state = alive[stays], state.rows(stays)
+            noise = state.noise
+            if not len(alive):
+                break
+        return Answers(logits, taken)
+
+    def _samples(self, x: Any, seed: int, index: Any, draw: int) -> tuple[Array, Noise]:
+        values = samples_of(self.description, x, self.dtype, whole=True)
+        return values, noise_of(seed, draw, index, len(values))
+
+    def _advance(self, values: Array, noise: Noise, state: State | None, steps: range) -> tuple[Array, State]:
+        """Take some steps, a few at once: logits after each, ``[S, B, K]``, and the state."""
+        if not 1 <= len(steps) <= self.num_steps:
+            raise DeployError(f"the network stops after 1 to {self.num_steps} steps, got {len(steps)}")
+        logits = []
+        for first in range(steps.start, steps.stop, STEPS_AT_ONCE):
+            part = range(first, min(steps.stop, first + STEPS_AT_ONCE))
+            timed = self.description.encoder.kind in IN_TIME and values.shape[1] > 1
+            own = values[:, part.start : part.stop] if timed else values
+            x = encode(self.description, own, noise, part)
+            y, membranes = self._network.advance(x, part, None if state is None else state.membranes)
+            total = np.cumsum(y if state is None else np.concatenate([state.total[None], y]), 0)[-len(part) :]
+            state = State(part.stop, membranes, total[-1], noise)
+            logits.append(total / np.arange(part.start + 1, part.stop + 1, dtype=self.dtype)[:, None, None])
+        assert state is not None
+        return np.concatenate(logits), state
+
+    def _logits(self, state: State) -> Array:
+        return state.total / self.dtype.type(state.steps)
+
+
+def _network(made: Description, dtype: Any, backend: BackendName, threads: int) -> tuple[str, Any]:
+    from bntt.deploy.runtime.kernels import Kernels, why_not
+
+    reason = why_not(dtype)
+    if backend == "kernels" and reason:
+        raise DeployError(f"the kernels cannot run here: {reason}; take backend='numpy'")
+    if backend == "numpy" or reason:
+        return "numpy", Arrays(made, dtype)
+    return "kernels", Kernels(made, threads)
+
+
+def _parts(values: Array, noise: Noise) -> list[tuple[Array, Noise]]:
+    firsts = range(0, len(values), MOST_SAMPLES)
+    return [
+        (values[first : first + MOST_SAMPLES], Noise(noise.seed, noise.draw, noise.index[first : first + MOST_SAMPLES]))
+        for first in firsts
+    ]

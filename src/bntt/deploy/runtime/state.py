@@ -1,0 +1,84 @@
+"""What a runtime carries from one step to the next; it belongs to the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bntt.deploy.errors import DeployError
+from bntt.deploy.layers import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Keys of the samples' random numbers, as :class:`bntt.nn.Noise`."""
+
+    seed: int
+    draw: int
+    index: Array
+    """Each sample's place in its dataset, ``[B]``."""
+
+
+def noise_of(seed: int, draw: int, index: Any, batch: int) -> Noise:
+    """Return the noise of a batch; the samples are 0 to B-1 if none are named.
+
+    Raises:
+        DeployError: if seed or draw is out of range, or the index does not name each sample by an integer.
+
+    >>> noise_of(0, 0, None, 2).index
+    array([0, 1])
+    """
+    for name, value in (("seed", seed), ("draw", draw)):
+        if not 0 <= value < 1 << 63:
+            raise DeployError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
+    places = np.arange(batch) if index is None else np.asarray(index)
+    if places.shape != (batch,) or places.dtype.kind not in "iu":
+        came = f"{places.dtype} {list(places.shape)}"
+        raise DeployError(f"index must name each of the {batch} samples by an integer, got {came}")
+    return Noise(seed, draw, places.astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A batch after some steps; a runtime never changes one.
+
+    >>> state = State(1, (np.zeros((3, 1, 1, 2)), None), np.arange(3)[:, None], noise_of(0, 0, None, 3))
+    >>> state.rows(np.array([True, False, True])).total.ravel(), state.rows([2]).noise.index
+    (array([0, 2]), array([2]))
+    """
+
+    steps: int
+    """Number of steps taken."""
+    membranes: tuple[Array | None, ...]
+    """Of every node ``[B, H, W, C]`` after the reset; None where it has no neurons."""
+    total: Array
+    """What the readout has added up, ``[B, K]``."""
+    noise: Noise
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return len(self.total)
+
+    def rows(self, keep: Any) -> State:
+        """Return the state of some samples, for example of the unfinished ones.
+
+        Args:
+            keep: a mask ``[B]`` or indices.
+
+        Raises:
+            DeployError: if it is neither.
+        """
+        chosen = np.asarray(keep)
+        if chosen.ndim != 1 or (chosen.dtype == bool and len(chosen) != self.batch) or chosen.dtype.kind not in "biu":
+            came = f"{chosen.dtype} {list(chosen.shape)}"
+            raise DeployError(f"keep must be a mask of {self.batch} samples, or their indices, got {came}")
+        membranes = tuple(None if one is None else one[chosen] for one in self.membranes)
+        return replace(
+            self,
+            membranes=membranes,
+            total=self.total[chosen],
+            noise=replace(self.noise, index=self.noise.index[chosen]),
+        )

@@ -1,0 +1,59 @@
+"""Small networks of every kind that can leave PyTorch, with samples, and what of the library they are compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+import bntt
+from bntt.models import MODELS
+from bntt.nn import ENCODERS, LIF, BlockState, SpikingClassifier
+from tests.contracts.test_models import SHAPES
+
+STEPS, BATCH = 4, 3
+LEAKS = {
+    "fixed": {},
+    "layer": {"learn_leak": "layer"},
+    "plif": {"learn_leak": "channel", "decay_input": True},
+    "decay": {"decay_input": True},
+}
+
+
+def classifier(name: str, coding: str, seed: int = 0, **options: Any) -> tuple[SpikingClassifier, np.ndarray, tuple]:
+    """A model whose parameters are not where they start, its samples, and the shape of one step of one."""
+    own, shape = SHAPES[name]
+    rng = torch.Generator().manual_seed(seed)
+    if name == "mlp":
+        shape = (5,) if coding in ("sequence", "frames") else (1, 2, 3)
+        own = {**own, "in_features": int(np.prod(shape))}
+    network = MODELS[name](num_steps=STEPS, **own, **options)
+    with torch.no_grad():
+        for path, values in (*network.named_parameters(), *network.named_buffers()):
+            if "running_var" in path:
+                values.mul_(0.3 + torch.rand(values.shape, generator=rng))
+            elif "norm." in path or "leak_logit" in path:
+                values.add_(0.5 * torch.randn(values.shape, generator=rng))
+    build: Any = ENCODERS[coding]
+    scales = {"mean": [0.4] * shape[0], "std": [0.3] * shape[0]} if build.takes("mean") and len(shape) == 3 else {}
+    encoder = build(STEPS, **scales)
+    timed = coding in ("sequence", "frames")
+    samples = torch.rand(BATCH, *(STEPS,) * timed, *shape, generator=rng)
+    return SpikingClassifier(encoder, network).eval(), samples.numpy(), shape
+
+
+def membranes_of(state: Any) -> list[np.ndarray]:
+    """The membranes of a library's state, in the order of the layers, channels last."""
+    if isinstance(state, BlockState):
+        return [] if state.membrane is None else [last(state.membrane)]
+    return [one for part in state for one in membranes_of(part)]
+
+
+def last(membrane: torch.Tensor) -> np.ndarray:
+    values = membrane.detach().numpy()
+    return values[:, None, None] if values.ndim == 2 else np.moveaxis(values, 1, -1)
+
+
+def neurons_of(network: bntt.SpikingNetwork) -> list[LIF]:
+    return [layer.lif for layer in network.layers.values() if layer.lif is not None]

@@ -1,0 +1,218 @@
+"""The runtime without PyTorch: the library's float64 spikes, its noise to the bit, steps, rows, exits, and no torch."""
+
+import copy
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import bntt
+from bntt.analysis.exit.early_exit import exit_step
+from bntt.analysis.exit.gamma import gamma_profile
+from bntt.analysis.exit.sample_exit import CRITERIA, certainty
+from bntt.data.sequences import places
+from bntt.deploy import DeployError, Runtime, describe, export
+from bntt.deploy.runtime import exits, random
+from bntt.engine.cpu import library as library_of_kernels
+from bntt.models import MODELS, pretrained
+from bntt.nn import NORMS, fold
+from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
+from tests.deploy.networks import LEAKS, STEPS, classifier, membranes_of
+from tests.grids import all_pairs
+from tests.kernels import needs_kernels
+
+CODINGS = ("poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence")
+GRID = all_pairs(
+    list(MODELS),
+    CODINGS,
+    [name for name in NORMS if name != "layer"],
+    ["after", "before"],
+    ["soft", "hard"],
+    list(LEAKS),
+    ["voltage", "spikes"],
+)
+NOISE = {"seed": 5, "draw": 7}
+
+
+@torch.no_grad()
+def library(model, samples: np.ndarray, index=(4, 0, 9)):
+    """Logits after every step and membranes after the last, in float64 and plain PyTorch."""
+    exact = copy.deepcopy(model).double()
+    exact.network.compute = bntt.Compute("reference")
+    images, named = torch.from_numpy(samples).double(), torch.tensor(index)
+    logits, state = exact.advance(images, steps=STEPS, index=named, **NOISE)
+    return logits.numpy(), membranes_of(state.blocks)
+
+
+def runs(runtime: Runtime, samples: np.ndarray, index=(4, 0, 9)):
+    """The same of a runtime, one step at a time."""
+    timed, state, logits = runtime.description.encoder.kind in ("frames", "sequence"), None, []
+    for t in range(STEPS):
+        named = {"index": np.array(index), **NOISE} if t == 0 else {}
+        said, state = runtime.step(samples[:, t] if timed else samples, state, **named)
+        logits.append(said)
+    return np.stack(logits), [one for one in state.membranes[:-1] if one is not None], state
+
+
+@pytest.mark.parametrize("grid", [GRID[::8], pytest.param(GRID, marks=pytest.mark.slow)], ids=["some", "pairs"])
+def test_every_model_norm_rule_reset_leak_and_coding_has_the_librarys_float64_numbers(grid):
+    spoke = 0
+    for name, coding, norm, fire, reset, leak, readout in grid:
+        if coding == "sequence" and name != "mlp":
+            coding = "frames"
+        options = {"norm": norm, "fire": fire, "reset": reset, "readout": readout, **LEAKS[leak]}
+        model, samples, shape = classifier(name, coding, **options)
+        runtime = Runtime(describe(model, input_shape=shape), "float64")
+        logits, membranes = library(model, samples)
+        found, own, _ = runs(runtime, samples.astype(np.float64))
+        case = (name, coding, options)
+        assert np.abs(found - logits).max() < 1e-10, case
+        assert len(own) == len(membranes), case
+        for one, other in zip(own, membranes, strict=True):
+            assert np.abs(one - other).max() < 1e-9, case  # a spike more or less would be seen
+        whole = runtime.trace(samples.astype(np.float64), index=np.array([4, 0, 9]), **NOISE)
+        assert np.abs(whole - logits).max() < 1e-10, case
+        spoke += bool(np.abs(logits[-1]).max() > 0)
+    assert 3 * spoke > len(grid)
+
+
+@pytest.mark.parametrize(("fire", "reset"), all_pairs(["after", "before"], ["soft", "hard"]))
+def test_folded_neurons_have_the_librarys_float64_numbers(fire, reset):
+    for name in ("mlp", "vgg6"):
+        model, samples, shape = classifier(name, "poisson", fire=fire, reset=reset, decay_input=True)
+        model.network = fold(model.network.double())
+        assert any(layer.lif.turned.any() for layer in model.network.layers.values())
+        logits, membranes = library(model, samples)
+        made = describe(model, input_shape=shape)
+        found, own, _ = runs(Runtime(made, "float64"), samples.astype(np.float64))
+        assert np.abs(found - logits).max() < 1e-10
+        for one, other in zip(own, membranes, strict=True):
+            assert np.abs(one - other).max() <= 1e-9 * (1 + np.abs(other).max())
+        if library_of_kernels.LIBRARY is not None:
+            assert np.abs(runs(Runtime(made, backend="kernels"), samples)[0] - logits).max() < 1e-5
+
+
+@needs_kernels
+@pytest.mark.parametrize("grid", [GRID[3::10], pytest.param(GRID, marks=pytest.mark.slow)], ids=["some", "pairs"])
+def test_the_kernels_have_the_same_numbers(grid):
+    different = total = 0
+    for name, coding, norm, fire, reset, leak, readout in grid:
+        if coding == "sequence" and name != "mlp":
+            coding = "frames"
+        options = {"norm": norm, "fire": fire, "reset": reset, "readout": readout, **LEAKS[leak]}
+        model, samples, shape = classifier(name, coding, **options)
+        made = describe(model, input_shape=shape)
+        logits, membranes = library(model, samples)
+        found, own, _ = runs(Runtime(made, "float32", "kernels"), samples)
+        for one, other in zip((found, *own), (logits, *membranes), strict=True):
+            different += int((np.abs(one - other) > 1e-4 * (1 + np.abs(other))).sum())
+            total += one.size
+    assert different < 1e-3 * total, (different, total)
+
+
+def test_random_numbers_are_the_librarys_to_the_bit():
+    index = np.array([0, 3, 2**40, 2**63 - 1])
+    keys = random.sample_keys(2**62, random.SPIKES, 2**32 + 1, index)
+    theirs = sample_keys(2**62, Purpose.SPIKES, 2**32 + 1, torch.from_numpy(index))
+    assert np.array_equal(keys.astype(np.int64), theirs.numpy())
+    drawn = random.uniform(random.step_keys(keys, range(2, 5)), 50)
+    assert np.array_equal(drawn, uniform(step_keys(theirs, torch.arange(2, 5)), 50).numpy())
+    assert (random.SPIKES, random.PIXELS) == (Purpose.SPIKES, Purpose.PIXELS)
+    assert np.array_equal(random.places(100), places(100).numpy())
+
+
+def test_samples_leave_and_the_others_go_on_as_they_would_alone():
+    model, samples, shape = classifier("vgg6", "poisson", fire="before")
+    runtime = Runtime(describe(model, input_shape=shape), "float64")
+    samples = samples.astype(np.float64)
+    all_of_them = runtime.trace(samples, index=np.array([4, 0, 9]), **NOISE)
+    _, state = runtime.step(samples, index=np.array([4, 0, 9]), **NOISE)
+    kept = [image.copy() for image in state.membranes if image is not None]
+    logits, later = runtime.step(samples[[2, 0]], state.rows([2, 0]))
+    assert np.abs(logits - all_of_them[1][[2, 0]]).max() < 1e-12
+    logits, _ = runtime.step(samples[:1], later.rows([False, True]))
+    assert np.abs(logits - all_of_them[2][:1]).max() < 1e-12
+    assert all(map(np.array_equal, kept, [image for image in state.membranes if image is not None]))
+
+
+def test_exits_are_those_of_the_library():
+    model, images = pretrained(), bntt.data.fashion_mnist_bundled().test.batch(torch.arange(24))
+    runtime, profile = Runtime(describe(model)), gamma_profile(model.network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # at a threshold that nothing reaches
+        for threshold in np.linspace(0, 3, 61):
+            assert runtime.exit_step(float(threshold)) == exit_step(profile, float(threshold))
+    logits = runtime.trace(images.numpy(), **NOISE)
+    for criterion, threshold in zip(CRITERIA, (0.8, 0.5, 0.4), strict=True):
+        theirs = np.stack([certainty(torch.from_numpy(step), criterion).numpy() for step in logits])
+        assert np.abs(np.stack([exits.certainty(step, criterion) for step in logits]) - theirs).max() < 1e-6
+        answers = runtime.answer(images.numpy(), criterion, threshold, **NOISE)
+        leaves = theirs >= threshold
+        leaves[-1] = True
+        assert np.array_equal(answers.steps, leaves.argmax(0) + 1)
+        assert len(set(answers.steps.tolist())) > 2
+        expected = logits[answers.steps - 1, np.arange(24)]
+        assert np.abs(answers.logits - expected).max() < 1e-5
+
+
+@torch.no_grad()
+def test_a_thousandth_of_the_answers_may_differ_in_float32_and_two_hundredths_in_int8(tmp_path):
+    model, images = pretrained(), bntt.data.fashion_mnist_bundled().test.batch(torch.arange(30))
+    exact = copy.deepcopy(model).double()(images.double(), **NOISE).numpy()
+    for weights, least in (("float32", 30), ("float16", 30), ("int8", 29)):
+        export(model, tmp_path / "x", weights=weights)
+        runtime = Runtime(tmp_path / "x")
+        logits = runtime.run(images.numpy(), **NOISE)
+        assert (logits.argmax(1) == exact.argmax(1)).sum() >= least
+        if weights == "float32":
+            assert (np.abs(logits - exact).max(1) < 1e-4).sum() >= 29
+            assert np.array_equal(runtime.run(images[20:].numpy(), index=np.arange(20, 30), **NOISE), logits[20:])
+
+
+REFUSED = [
+    (
+        lambda r, x: r.run((x * 255).astype(np.uint8)),
+        TypeError,
+        "must be floating point, got uint8: divide",
+    ),
+    (lambda r, x: r.run(x * 3), DeployError, "must be finite and from 0 to 1, got"),
+    (lambda r, x: r.run(x * np.nan), DeployError, "must be finite and from 0 to 1, got"),
+    (lambda r, x: r.run(x[0]), DeployError, r"samples must be \[B, 1, 28, 28\] with B >= 1, got \[1, 28, 28\]"),
+    (lambda r, x: r.run(x, steps=9), DeployError, "stops after 1 to 8 steps, got 9"),
+    (lambda r, x: r.run(x, index=[0.5, 1, 2]), DeployError, "index must name each of the 3 samples by an integer"),
+    (lambda r, x: r.run(x, seed=-1), DeployError, "seed must be an integer from 0"),
+    (lambda r, x: r.step(x[:2], r.step(x)[1]), DeployError, "the state is of 3 samples, and 2 are given"),
+    (lambda r, x: r.step(x)[1].rows([0.5]), DeployError, "keep must be a mask of 3 samples, or their indices"),
+    (lambda r, x: r.exit_step(-1), DeployError, "an exit threshold must be 0 or above"),
+    (lambda r, x: r.answer(x, "hope", 0.5), DeployError, "unknown criterion 'hope'"),
+    (lambda r, x: Runtime(r.description, "float64", "kernels"), DeployError, "cannot run here: they are float32"),
+]
+
+
+def test_what_a_runtime_does_not_take_is_refused_in_words(no_hook):
+    runtime, x = Runtime(describe(pretrained()), backend="numpy"), np.full((3, 1, 28, 28), 0.5, np.float32)
+    for call, kind, said in REFUSED:
+        with pytest.raises(kind, match=said):
+            call(runtime, x)
+
+
+def test_a_process_without_pytorch_runs_a_bundle_in_little_memory(tmp_path):
+    model, images = pretrained(), bntt.data.fashion_mnist_bundled().test.batch(torch.arange(2)).numpy()
+    export(model, tmp_path / "x.safetensors")
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import numpy as np, bntt.deploy\n"
+        f"runtime = bntt.deploy.Runtime({str(tmp_path / 'x.safetensors')!r})\n"
+        f"logits = runtime.run(np.load({str(tmp_path / 'images.npy')!r})[:1], seed=1)\n"
+        f"np.save({str(tmp_path / 'logits.npy')!r}, logits)\n"
+        "print(*[row.split()[1] for row in open('/proc/self/status') if row.startswith('VmHWM')])\n"
+    )
+    command = [sys.executable, "-c", code]
+    environment = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)}
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert np.array_equal(np.load(tmp_path / "logits.npy"), Runtime(describe(model)).run(images[:1], seed=1))
+    assert int(said.stdout) < 60 << 10
