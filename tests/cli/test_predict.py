@@ -167,3 +167,20 @@ def test_direct_coding_is_shown_once(pictures, capsys):
     assert cli.main(["predict", str(pictures[0]), "--run", run]) == 0
     assert cli.main(["predict", str(pictures[0]), "--run", run, "--draws", "2"]) == 2
     assert "--draws 2: direct coding draws nothing" in capsys.readouterr().err
+
+
+def test_a_bundle_says_what_the_run_says(run, pictures, tmp_path, capsys):
+    path = tmp_path / "x.safetensors"
+    assert cli.main(["export", str(run), "--out", str(path)]) == 0
+    capsys.readouterr()
+    theirs, ours = (
+        json.loads(said(capsys, *pictures, flag, of, "--json")) for flag, of in (("--run", run), ("--bundle", path))
+    )
+    for one, other in zip(ours["images"], theirs["images"], strict=True):
+        assert one["label"] == other["label"]
+        assert torch.allclose(torch.tensor(one["confidence"]), torch.tensor(other["confidence"]), atol=1e-4)
+    assert "without PyTorch" in said(capsys, *pictures, "--bundle", path)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert cli.main(["predict", *map(str, pictures), "--bundle", str(path)]) == 4
+    assert f"{path} is damaged" in capsys.readouterr().err
+    assert cli.main(["predict", *map(str, pictures), "--bundle", str(path), "--run", str(run)]) == 2

@@ -7,16 +7,17 @@ from typing import Literal
 
 import tyro
 
-NAME = "fashion-mnist-vgg6"
+from bntt.cli.predict import DEFAULT
 
 
 def export(
     run: tyro.conf.Positional[Path | None] = None,
+    pretrained: str = "",
     to: Literal["bundle"] = "bundle",
     weights: Literal["float32", "float16", "int8"] = "float32",
     out: Path | None = None,
 ) -> None:
-    """Write a run's best epoch for use elsewhere, by default the network that comes with the package.
+    """Write a run's best epoch for use elsewhere, by default a network that comes with the package.
 
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
     encoder, classes, and where they come from. bntt.deploy.Runtime runs it, and bntt predict --bundle, without PyTorch.
@@ -25,22 +26,31 @@ def export(
 
     Args:
         run: the directory of a run.
+        pretrained: or a network of `bntt list pretrained`, by name.
         to: the kind of file.
         weights: their type; int8 has a step for each output channel.
         out: the file to write; RUN/bundle-float32.safetensors by default, named by target and weights.
     """
     from bntt.cli import console
     from bntt.deploy.targets import export as write
+    from bntt.models import PRETRAINED
     from bntt.runs.exported import describe_pretrained, describe_run
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
-    if run is None and out is None:
-        raise RecipeError(f"--out FILE is needed where no run is named: {NAME}, which comes with the package, has none")
+    name = str(run) if run else pretrained or DEFAULT
+    if run and pretrained:
+        raise RecipeError("RUN and --pretrained: choose one")
+    if out is None and not run:
+        raise RecipeError(
+            f"--out FILE is needed where no run is named: {name} comes with the package, and has no folder"
+        )
     if out is not None and out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'bundle.safetensors'}")
-    made = describe_pretrained(NAME) if run is None else describe_run(load_run(run))
+    if not run and name not in PRETRAINED:
+        raise RecipeError(f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}")
+    made = describe_run(load_run(run)) if run else describe_pretrained(name)
     path = out or (run or Path()) / f"{to}-{weights}.safetensors"
     write(made, path, to, weights=weights)
-    console.line(f"{run or NAME}: {len(made.layers)} layers, {made.num_steps} steps, {len(made.classes)} classes")
+    console.line(f"{name}: {len(made.layers)} layers, {made.num_steps} steps, {len(made.classes)} classes")
     console.line(f"written: {path} ({path.stat().st_size:,} bytes)")

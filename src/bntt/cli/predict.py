@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bntt.analysis import Prediction
     from bntt.data.images.image_file import Fit, Picture
     from bntt.nn import SpikingClassifier
@@ -31,6 +33,7 @@ def predict(
     images: Images,
     run: Path | None = None,
     pretrained: str = "",
+    bundle: Path | None = None,
     draws: int = 1,
     seed: int = 0,
     invert: bool = False,
@@ -51,6 +54,7 @@ def predict(
         images: image files (JPEG, PNG, BMP, WebP, PPM, TIFF, GIF).
         run: the directory of a run; its best epoch answers.
         pretrained: or a network of `bntt list pretrained`, by name.
+        bundle: or a file of `bntt export`, which runs without PyTorch.
         draws: how often an image is shown, each time with fresh noise; the confidence is the mean.
         seed: of the noise.
         invert: show the negative, of images that are dark on light where the network learned light on dark.
@@ -58,7 +62,6 @@ def predict(
         csv: print them as comma-separated values, a row for each image and step.
         picture: also write the images beside their confidence over time, as .png, .pdf or .svg.
     """
-    from bntt.analysis import predict as predictions
     from bntt.analysis.prediction.prediction import prediction_figure
     from bntt.charts.files import save_figure
     from bntt.cli import console
@@ -67,16 +70,21 @@ def predict(
     from bntt.runs.recipe.file import RecipeError
 
     wrong = _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else "")
-    if wrong := wrong or ("--run and --pretrained: choose one" if run and pretrained else ""):
+    if wrong := wrong or (
+        "--run, --pretrained and --bundle: choose one" if sum(map(bool, (run, pretrained, bundle))) > 1 else ""
+    ):
         raise RecipeError(wrong)
-    of = _of_run(run, draws) if run else _of_package(pretrained or DEFAULT, draws)
+    if bundle:
+        of = _of_bundle(bundle, draws)
+    else:
+        of = _of_run(run, draws) if run else _of_package(pretrained or DEFAULT, draws)
     pictures = [read_picture(path, of.shape, fit=of.fit, invert=invert) for path in images]
     said = []
     with console.progress("predicting") as report:
         for one in pictures:
             pixels = one.pixels.unsqueeze(0).float() / 255
             shown = arrange(pixels, of.order) if of.order else pixels
-            said.append((one, predictions(of.model, shown, of.classes, seed=seed, draws=draws)[0]))
+            said.append((one, of.predict(shown, seed, draws)))
             report(len(said), len(pictures))
     asked = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
     _print(said, asked, of.title, as_json=json, as_csv=csv)
@@ -92,7 +100,8 @@ class _Network:
 
     name: str
     title: str
-    model: SpikingClassifier
+    predict: Callable[[Tensor, int, int], Prediction]
+    """``(sample [1, ...], seed, draws)`` → the prediction."""
     classes: Sequence[str]
     shape: Sequence[int]
     order: str = ""
@@ -122,7 +131,9 @@ def _of_package(name: str, draws: int) -> _Network:
     )
     draws_of(about, draws)
     title = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
-    return _Network(name, title, pretrained(name), facts.classes, facts.image_shape, facts.order)
+    return _Network(
+        name, title, _of_model(pretrained(name), facts.classes), facts.classes, facts.image_shape, facts.order
+    )
 
 
 def _of_run(run: Path, draws: int) -> _Network:
@@ -145,7 +156,46 @@ def _of_run(run: Path, draws: int) -> _Network:
     untrained = "imported" if recipe.imported.file else "converted"
     title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"
     fit: Fit = data.fit if data.size else "stretch"
-    return _Network(str(run), title, loaded.model, loaded.classes, loaded.image_shape, data.order, fit)
+    said = _of_model(loaded.model, loaded.classes)
+    return _Network(str(run), title, said, loaded.classes, loaded.image_shape, data.order, fit)
+
+
+def _of_model(model: SpikingClassifier, classes: Sequence[str]) -> Callable[[Tensor, int, int], Prediction]:
+    from bntt.analysis import predict as predictions
+
+    return lambda sample, seed, draws: predictions(model, sample, classes, seed=seed, draws=draws)[0]
+
+
+def _of_bundle(path: Path, draws: int) -> _Network:
+    """Load the network of a bundle.
+
+    Raises:
+        BundleError: if the file is none.
+        RecipeError: if it takes no pictures.
+        ArgumentError: if more than one draw is asked for where nothing is drawn.
+    """
+    import torch
+
+    from bntt.analysis import FIRST_DRAW, Prediction
+    from bntt.analysis.measurement import ArgumentError
+    from bntt.deploy import Runtime
+    from bntt.runs.recipe.file import RecipeError
+
+    runtime = Runtime(path)
+    made, kind = runtime.description, runtime.description.encoder.kind
+    if made.pictures is None:
+        raise RecipeError(f"{path} does not say how a picture becomes a sample: its network takes {kind}, or others")
+    if draws > 1 and not kind.startswith("poisson"):
+        raise ArgumentError(f"--draws {draws}: {kind} coding draws nothing, every pass would be the same: leave it out")
+
+    def predict(sample: Tensor, seed: int, draws: int) -> Prediction:
+        logits = [runtime.trace(sample.numpy(), seed=seed, draw=FIRST_DRAW + draw)[:, 0] for draw in range(draws)]
+        shares = torch.stack([torch.from_numpy(one).double().softmax(1) for one in logits])
+        return Prediction(made.classes, shares.mean(0))
+
+    title = f"{path}, by {runtime.backend} and without PyTorch"
+    pictures = made.pictures
+    return _Network(str(path), title, predict, made.classes, pictures.shape, pictures.order, pictures.fit)
 
 
 def _print(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from bntt.deploy.description import Description, Pictures
 from bntt.deploy.from_torch import describe
 from bntt.io.files import find_object
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn.kinds import encoder_facts
+from bntt.nn.network.classifier import SpikingClassifier
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.file import dump_recipe
 
@@ -17,18 +20,9 @@ def describe_run(run: LoadedRun) -> Description:
     Raises:
         DeployError: if a part of the network cannot be described.
     """
-    data, takes = run.recipe.data, encoder_facts(run.model.encoder).takes
-    pictures = None
-    if takes != "frames" and len(run.image_shape) == 3:
-        channels, height, width = run.image_shape
-        pictures = Pictures((channels, height, width), data.fit if data.size else "stretch", data.order)
-    return describe(
-        run.model,
-        classes=run.classes,
-        input_shape=None if takes == "sequences" else run.image_shape,
-        pictures=pictures,
-        run=provenance(run),
-    )
+    data, (channels, height, width) = run.recipe.data, (1, 1, *run.image_shape)[-3:]
+    pictures = Pictures((channels, height, width), data.fit if data.size else "stretch", data.order)
+    return _described(run.model, run.classes, pictures, provenance(run))
 
 
 def provenance(run: LoadedRun) -> dict[str, str]:
@@ -53,4 +47,13 @@ def describe_pretrained(name: str) -> Description:
     facts = pretrained_facts(name)
     told = {"run": name, "recipe": facts.recipe, "epoch": str(facts.epoch), "dataset": facts.dataset}
     told |= {"commit": str(facts.run.get("commit") or ""), "weights_sha256": facts.sha256}
-    return describe(pretrained(name), classes=facts.classes, pictures=Pictures(facts.image_shape), run=told)
+    return _described(pretrained(name), facts.classes, Pictures(facts.image_shape, order=facts.order), told)
+
+
+def _described(
+    model: SpikingClassifier, classes: Sequence[str], pictures: Pictures, run: Mapping[str, str]
+) -> Description:
+    takes = encoder_facts(model.encoder).takes
+    shape = None if takes == "sequences" else pictures.shape
+    shown = None if takes == "frames" else pictures
+    return describe(model, classes=classes, input_shape=shape, pictures=shown, run=run)

@@ -102,7 +102,7 @@ class Synapse:
         w, (kh, kw) = self.weights, self.weights.values.shape[2:]
         images = np.pad(images, ((0, 0), (w.padding[0],) * 2, (w.padding[1],) * 2, (0, 0)))
         reach = (w.dilation[0] * (kh - 1) + 1, w.dilation[1] * (kw - 1) + 1)
-        windows = sliding_window_view(images, reach, (1, 2))  # type: ignore[call-overload]
+        windows = sliding_window_view(images, reach, (1, 2))
         windows = windows[:, :: w.stride[0], :: w.stride[1], :, :: w.dilation[0], :: w.dilation[1]]
         count, rows, columns, channels = windows.shape[:4]
         windows = windows.transpose(0, 1, 2, 4, 5, 3)  # [N, H', W', kh, kw, Cin]
@@ -159,8 +159,8 @@ def pooled(x: Array, pool: Pool) -> Array:
     if pool.kind == "max":
         largest: Array = windows.max((3, 5))
         return largest
-    total: Array = windows.sum((3, 5))
-    return total / x.dtype.type(down * across)
+    average: Array = windows.sum((3, 5)) / x.dtype.type(down * across)
+    return average
 
 
 def _input_of(made: Description, place: int) -> tuple[int, int, int]:
