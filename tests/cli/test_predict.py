@@ -150,7 +150,11 @@ REFUSED = [
     (["IMAGE"] * 51 + ["--picture", "said.png"], 2, "--picture shows at most 50 images, got 51"),
     (["IMAGE", "--picture", "/nonexistent/said.png"], 5, "/nonexistent/said.png"),
     (["IMAGE", "--run", "/nonexistent"], 4, "/nonexistent is not a run directory"),
-    (["IMAGE", "--run", "runs/demo", "--pretrained", "fashion-mnist-vgg6"], 2, "--run and --pretrained: choose one"),
+    (
+        ["IMAGE", "--run", "runs/demo", "--pretrained", "fashion-mnist-vgg6"],
+        2,
+        "--run, --pretrained and --bundle: choose one",
+    ),
     (["IMAGE", "--pretrained", "vgg6"], 2, "--pretrained: no network 'vgg6', choose one of fashion-mnist-vgg6"),
 ]
 
@@ -173,9 +177,8 @@ def test_a_bundle_says_what_the_run_says(run, pictures, tmp_path, capsys):
     path = tmp_path / "x.safetensors"
     assert cli.main(["export", str(run), "--out", str(path)]) == 0
     capsys.readouterr()
-    theirs, ours = (
-        json.loads(said(capsys, *pictures, flag, of, "--json")) for flag, of in (("--run", run), ("--bundle", path))
-    )
+    theirs = json.loads(said(capsys, *pictures, "--run", run, "--json"))
+    ours = json.loads(said(capsys, *pictures, "--bundle", path, "--json"))
     for one, other in zip(ours["images"], theirs["images"], strict=True):
         assert one["label"] == other["label"]
         assert torch.allclose(torch.tensor(one["confidence"]), torch.tensor(other["confidence"]), atol=1e-4)

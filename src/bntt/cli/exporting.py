@@ -42,9 +42,7 @@ def export(
     if run and pretrained:
         raise RecipeError("RUN and --pretrained: choose one")
     if out is None and not run:
-        raise RecipeError(
-            f"--out FILE is needed where no run is named: {name} comes with the package, and has no folder"
-        )
+        raise RecipeError(f"--out FILE is needed where no run is named: {name} comes with the package")
     if out is not None and out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'bundle.safetensors'}")
     if not run and name not in PRETRAINED:

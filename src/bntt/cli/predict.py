@@ -70,9 +70,8 @@ def predict(
     from bntt.runs.recipe.file import RecipeError
 
     wrong = _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else "")
-    if wrong := wrong or (
-        "--run, --pretrained and --bundle: choose one" if sum(map(bool, (run, pretrained, bundle))) > 1 else ""
-    ):
+    several = sum(map(bool, (run, pretrained, bundle))) > 1
+    if wrong := wrong or ("--run, --pretrained and --bundle: choose one" if several else ""):
         raise RecipeError(wrong)
     if bundle:
         of = _of_bundle(bundle, draws)
@@ -131,9 +130,8 @@ def _of_package(name: str, draws: int) -> _Network:
     )
     draws_of(about, draws)
     title = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
-    return _Network(
-        name, title, _of_model(pretrained(name), facts.classes), facts.classes, facts.image_shape, facts.order
-    )
+    said = _of_model(pretrained(name), facts.classes)
+    return _Network(name, title, said, facts.classes, facts.image_shape, facts.order)
 
 
 def _of_run(run: Path, draws: int) -> _Network:
@@ -176,7 +174,8 @@ def _of_bundle(path: Path, draws: int) -> _Network:
     """
     import torch
 
-    from bntt.analysis import FIRST_DRAW, Prediction
+    from bntt.analysis import Prediction
+    from bntt.analysis.accuracy.evaluation import FIRST_DRAW
     from bntt.analysis.measurement import ArgumentError
     from bntt.deploy import Runtime
     from bntt.runs.recipe.file import RecipeError

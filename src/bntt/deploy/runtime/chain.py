@@ -39,7 +39,7 @@ class Chain:
     def __init__(self, prepared: Prepared, steps: int, batch: int) -> None:
         self.prepared, self.steps, self.batch = prepared, steps, batch
         made = prepared.made
-        self.work: list[Callable[[int], None]] = []
+        self.work: list[Callable[[int], object]] = []
         """What is done in turn, told the first step."""
         self.membranes: list[Array | None] = []
         kind, (channels, height, width) = made.encoder.kind, made.image
@@ -78,16 +78,16 @@ class Chain:
 
     def _layer(self, place: int, layer: Layer, x: Value) -> Value:
         neurons, _ = self.prepared.made.shapes[place]
-        channels, height, width = neurons
+        (channels, height, width), firing = neurons, layer.neurons
         shape = self.steps, self.batch, height, width, channels
-        if layer.neurons is None:  # its current is its output
+        if firing is None:  # its current is its output
             current = np.empty(shape, np.float32)
             self._current(place, layer, x, current)
             self._map(layer, current)
             return Value(current)
         current = self.scratch[: math.prod(shape)].reshape(shape)
         self._current(place, layer, x, current)
-        return self._pools(layer.after, lambda window: self._scan(place, layer.neurons, current, window))
+        return self._pools(layer.after, lambda window: self._scan(place, firing, current, window))
 
     def _current(self, place: int, layer: Layer, x: Value, out: Array) -> None:
         """Append the work that fills ``out`` with the current of a layer."""

@@ -189,7 +189,8 @@ class Runtime:
         return np.concatenate(logits), state
 
     def _logits(self, state: State) -> Array:
-        return state.total / self.dtype.type(state.steps)
+        logits: Array = state.total / self.dtype.type(state.steps)
+        return logits
 
 
 def _network(made: Description, dtype: Any, backend: BackendName, threads: int) -> tuple[str, Any]:
