@@ -1,5 +1,6 @@
 """Training on sequences of images: the same pixels in the order in which they are learned, with every norm."""
 
+import pytest
 import torch
 
 from bntt.analysis import evaluate
@@ -44,7 +45,9 @@ def test_the_order_in_time_is_learned(backend):
     assert evaluate(model, [(batch.inputs.flip(1), batch.labels)], draws=1).accuracy.mean < 0.1
 
 
-@each_row("norm", NORMS)
+@pytest.mark.parametrize(
+    "norm", [pytest.param(norm, marks=() if norm == "bntt" else pytest.mark.slow) for norm in NORMS]
+)
 def test_every_norm_learns_pixel_by_pixel(norm):
     model, held_out = trained("pixels", norm)
     assert evaluate(model, held_out, draws=1).accuracy.mean > 0.7
