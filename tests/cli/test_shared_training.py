@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bntt.cli.main import main
+from bntt.io.checkpoint import read_facts
 from tests.training.launched import ALONE, ended, started
 
 SMALL = [
@@ -78,6 +80,26 @@ def test_one_is_killed_and_three_go_on_where_it_was(alone, tmp_path):
     assert [list(folder.iterdir()) for folder in (tmp_path / "rank1", tmp_path / "rank2")] == [[], []]
     assert json.loads(wait_for(run, "environment-from-update-*.json").read_text())["processes"] == 3
     assert_as_alone(run, alone)
+
+
+@pytest.mark.slow
+def test_two_begin_with_trained_weights_stop_and_go_on_without_them(alone, tmp_path):
+    """The trained run is gone when they go on: the checkpoint has what it gave."""
+    source = shutil.copytree(alone, tmp_path / "source")
+    begins = ["demo", *SMALL, "-s", "checkpoint.last=9", "--init", str(source)]
+    assert main(["train", *begins[:-2], "--root", str(tmp_path), "--name", "one", *begins[-2:]]) == 0
+    two, run = folders_of(2, tmp_path), tmp_path / "rank0" / "runs" / "demo"
+    begun = launched(two, *begins)
+    wait_for(run, "checkpoints/step-*2.safetensors")
+    begun[1].send_signal(signal.SIGTERM)
+    (first, out, _), (second, *_) = ended(begun)
+    assert (first, second) == (143, 143)
+    assert f"weights are those of {source}, epoch" in " ".join(out.split())
+    shutil.rmtree(source)
+    done = ended(launched(two, str(run), "--resume"))
+    assert [code for code, *_ in done] == [0, 0]
+    assert_as_alone(run, tmp_path / "one")
+    assert read_facts(run / "checkpoints" / "best.safetensors")["init"]["run"] == str(source)
 
 
 @pytest.mark.slow

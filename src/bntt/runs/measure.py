@@ -17,7 +17,7 @@ from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
 from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
 from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
-from bntt.runs.training.estimate import spoken
+from bntt.runs.training.estimate import Clock, spoken
 
 Format = Literal["png", "pdf", "svg"]
 """File format of figures."""
@@ -143,19 +143,18 @@ class _Stopwatch(Progress):
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds, self.began, self.skipped = seconds, time.perf_counter(), 0
-        self.last, self.each = self.began, list[float]()
+        self.clock, self.each = Clock(), list[float]()
 
     def __call__(self, samples: int) -> None:
         super().__call__(samples)
-        now = time.perf_counter()
-        self.each.append((now - self.last) / samples)
-        self.last = now
-        if now - self.began > self.seconds:
+        self.each.append(self.clock.lap() / samples)
+        if time.perf_counter() - self.began > self.seconds and len(self.each) > 1:
             raise _EnoughError
 
     def skip(self, samples: int) -> None:
         super().skip(samples)
-        self.skipped, self.last = self.skipped + samples, time.perf_counter()
+        self.skipped += samples
+        self.clock.lap()
 
     def text(self) -> str:
         """Foretell the time of all that need be done by the fastest batch: a busy machine makes others slower."""
@@ -173,7 +172,7 @@ def estimated(
     time is then estimated without them.
 
     Args:
-        seconds: time after which it stops, at the next batch.
+        seconds: time after which it stops, at the next batch, but not before the second.
 
     Raises:
         ArgumentError: as :func:`find`.

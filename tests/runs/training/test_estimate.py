@@ -1,21 +1,20 @@
 """What a training will cost, before it begins and after its first updates."""
 
+import itertools
 import re
-from types import SimpleNamespace
+import time
 
 import pytest
 
 from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
-from bntt.runs import measure
 from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.measure import _Stopwatch, estimated
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
-from bntt.runs.training import estimate
 from bntt.runs.training.cost import time_left
 from bntt.runs.training.epoch_log import Notice
-from bntt.runs.training.estimate import estimate_training, modelled, with_estimate
+from bntt.runs.training.estimate import Clock, estimate_training, modelled, with_estimate
 from bntt.runs.training.train import train_run
 from tests.runs.tiny import assert_same, parts, recipe
 from tests.trained import trained_run
@@ -47,8 +46,8 @@ def test_a_training_that_is_watched_is_the_same_and_tells_the_time_of_its_fastes
     data, runs = parts(of), [new_run_directory("tiny", tmp_path) for _ in range(2)]
     for _ in train_run(of, data, runs[0]):
         pass
-    clock = iter([0.0, *(x for update in range(99) for x in (update + 0.5 + (update == 2) * 0.2, update + 1.0))])
-    monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    laps = itertools.chain([0.1, 0.1], itertools.repeat(0.5))  # of a notice, and of who takes it
+    monkeypatch.setattr(Clock, "lap", lambda self: next(laps))
     told = [one.text for one in with_estimate(train_run(of, data, runs[1]), of, data, "cpu") if isinstance(one, Notice)]
     assert_same(*runs)
     left = time_left(of, data, 0.5, done=5)
@@ -68,22 +67,28 @@ def test_the_flag_writes_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_measurement_is_left_at_the_first_batch():
+def test_a_measurement_is_left_at_the_second_batch():
     opened = load_run(trained_run().path)
     before = sorted(opened.path.rglob("*"))
     said = estimated(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
-    assert re.fullmatch(r"about \S+ (seconds|minutes), by the fastest of 1 batches in .* s", said), said
+    assert re.fullmatch(r"about \S+ (seconds|minutes), by the fastest of 2 batches in .* s", said), said
     assert sorted(opened.path.rglob("*")) == before
 
 
 def test_the_fastest_batch_after_the_first_tells_the_time_without_what_is_kept(monkeypatch):
-    clock = iter([0.0, 9.0, 10.0, 12.0, 13.0, 23.0, 23.0])
-    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    laps = iter([9.0, 1.0, 2.0, 1.0, 10.0])
+    monkeypatch.setattr(Clock, "lap", lambda self: next(laps))
     watch = _Stopwatch(100)
     watch.expect(1000)
     watch(10)  # 9 s: sets up
-    watch.skip(500)  # at 10 s
+    watch.skip(500)  # 1 s
     watch(10)  # 2 s
     watch(10)  # 1 s: the fastest
     watch(10)  # 10 s: the machine was busy
-    assert watch.text() == "about 50 seconds, by the fastest of 4 batches in 23.0 s"
+    assert watch.text().startswith("about 50 seconds, by the fastest of 4 batches in ")
+
+
+def test_a_lap_is_without_the_time_that_others_had_the_processor():
+    clock = Clock()
+    time.sleep(0.2)
+    assert clock.lap() < 0.1

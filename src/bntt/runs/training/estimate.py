@@ -1,6 +1,7 @@
 """Cost estimate of a training: by a model before it begins, by its own first updates, or by updates made for it alone.
 
-Whatever else a machine does makes updates slower, never faster: of a few, the fastest counts.
+Whatever else a machine does makes updates slower, never faster: of a few, the fastest counts, and of the time on the
+wall and that of the processor the shorter.
 """
 
 from __future__ import annotations
@@ -29,6 +30,18 @@ from bntt.training.session import Session
 
 MEASURED = 4
 """Number of updates that are timed, after one that warms up."""
+
+
+class Clock:
+    """Clock of laps, by the wall or, where one thread shares its core with other work, by the processor."""
+
+    def __init__(self) -> None:
+        self._at = time.perf_counter(), time.process_time()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        before, self._at = self._at, (time.perf_counter(), time.process_time())
+        return min(now - then for now, then in zip(self._at, before, strict=True))
 
 
 @dataclass(frozen=True)
@@ -97,9 +110,9 @@ def modelled(recipe: Recipe, data: Parts, model: SpikingClassifier, processes: i
 
 def with_estimate(records: Iterator[Told], recipe: Recipe, data: Parts, device: str) -> Iterator[Told]:
     """Yield a training's records, and after its first updates a notice of the time and memory that they foretell."""
-    seen, fastest, began = 0, math.inf, time.perf_counter()
+    seen, fastest, clock = 0, math.inf, Clock()
     for record in records:
-        took = time.perf_counter() - began
+        took = clock.lap()
         yield record
         if isinstance(record, StepRecord) and seen <= MEASURED:
             seen, fastest = seen + 1, min(fastest, took) if seen else fastest
@@ -107,7 +120,7 @@ def with_estimate(records: Iterator[Told], recipe: Recipe, data: Parts, device: 
                 done = record.epoch * updates_an_epoch(recipe, data) + record.step + 1
                 left, peak = time_left(recipe, data, fastest, done), peak_memory(device) / 2**20
                 yield Notice(f"estimate, by the first updates: {spoken(left)} left; memory peaks at {peak:,.0f} MiB")
-        began = time.perf_counter()
+        clock.lap()  # of whoever takes the records
 
 
 def estimate_training(recipe: Recipe, data: Parts, device: str = "cpu") -> Estimate:
@@ -137,19 +150,17 @@ def estimate_training(recipe: Recipe, data: Parts, device: str = "cpu") -> Estim
 
 def fastest_update(session: Session, count: int) -> float:
     """Make an update that warms up and so many more; return the seconds of the fastest."""
-    times, began = [], time.perf_counter()
-    for _ in islice((record for record in session.records() if isinstance(record, StepRecord)), 1 + count):
-        times.append(time.perf_counter() - began)
-        began = time.perf_counter()
+    updates, clock = (record for record in session.records() if isinstance(record, StepRecord)), Clock()
+    times = [clock.lap() for _ in islice(updates, 1 + count)]
     return min(times[1:], default=times[0])
 
 
 def validated_sample(session: Session, recipe: Recipe, data: Parts, device: str) -> float:
     """Validate one batch; return its seconds a sample."""
     index = torch.arange(min(recipe.evaluate.batch_size, len(data.validation)))
-    images, began = data.validation.batch(index).to(device), time.perf_counter()
+    images, clock = data.validation.batch(index).to(device), Clock()
     session.model.trace(images, seed=recipe.seed)
-    return (time.perf_counter() - began) / len(index)
+    return clock.lap() / len(index)
 
 
 def peak_memory(device: str) -> int:
