@@ -7,6 +7,7 @@ from tests.mutations.mutation import Mutation
 DOOR = ("tests/engine/test_door.py",)
 WITHIN = ("tests/nn/test_borders.py",)
 STREAMS = ("tests/nn/test_streams.py", "tests/engine/test_packed_weights.py")
+KEPT = ("tests/nn/network/test_kept_changes.py",)
 WEIGHTS = ("tests/nn/blocks/test_weights.py",)
 
 BORDERS = [
@@ -110,5 +111,26 @@ BORDERS = [
         "return type(tensor) in PLAIN and tensor.layout is",
         "return tensor.layout is",
         WITHIN,
+    ),
+    Mutation(
+        "a kept chain does not look at versions",
+        "nn/network/kept.py",
+        "            and self.versions == list(map(version_of, made.tensors))\n",
+        "",
+        KEPT,
+    ),
+    Mutation(
+        "a kept chain does not look at what is in modules and classes",
+        "nn/network/kept.py",
+        "            and all(len(one) == len(other) and all(map(is_, one, other)) for one, other in pairs)\n",
+        "",
+        KEPT,
+    ),
+    Mutation(
+        "a kept chain does not compare values at the first step",
+        "nn/network/kept.py",
+        "held.values and not held.same_values()",
+        "False",
+        KEPT,
     ),
 ]
