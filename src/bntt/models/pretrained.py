@@ -23,6 +23,8 @@ PRETRAINED: Registry[str] = Registry(
     "pretrained network",
     {
         "fashion-mnist-vgg6": "VGG6 on signed Poisson spikes, the paper's method, with its decay of γ",
+        "fashion-mnist-sparse": "half of VGG6 that fires little: direct coding, two steps, a strong decay of γ",
+        "fashion-mnist-rows": "three fully connected layers that read a row of the image a step",
     },
 )
 """What each pretrained network is. `bntt train NAME` trains it again; ``docs/make.py --weights`` makes its files."""
