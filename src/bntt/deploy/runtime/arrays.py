@@ -11,6 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from bntt.deploy.description import Description
 from bntt.deploy.layers import Array, Layer, Neurons, Pool, Weights
+from bntt.deploy.runtime.encoding import encode
+from bntt.deploy.runtime.state import Noise
 
 MOST_COLUMNS = 1 << 21
 """Most numbers of the windows of a convolution that are laid out at once."""
@@ -33,6 +35,10 @@ class Arrays:
             for place, node in enumerate(made.nodes)
             for read in (node.reads if isinstance(node.reads, tuple) else (node.reads,))
         }
+
+    def encode(self, values: Array, noise: Noise, steps: range) -> Array:
+        """Return the input of some steps, see :func:`bntt.deploy.runtime.encoding.encode`."""
+        return encode(self.made, values, noise, steps)
 
     def advance(self, x: Array, steps: range, membranes: Sequence[Array | None] | None) -> tuple[Array, Membranes]:
         """Take some steps.

@@ -60,7 +60,7 @@ class Chain:
         self.out = values[len(made.nodes) - 1]
 
     def run(self, x: Array, first: int, membranes: Sequence[Array | None] | None) -> tuple[Array, Membranes]:
-        """Take the steps from ``first`` on; ``x`` is the network's input as floats."""
+        """Take the steps from ``first`` on; ``x`` is the network's input."""
         if self.signed:
             channels = x.shape[-1]
             np.greater(x, 0, out=self.input.array[..., :channels], casting="unsafe")

@@ -9,7 +9,7 @@ import numpy as np
 from bntt.deploy.description import Description
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array
-from bntt.deploy.runtime.random import SPIKES, sample_keys, step_keys, uniform
+from bntt.deploy.runtime.random import step_keys, uniform
 from bntt.deploy.runtime.state import Noise
 
 IN_TIME = ("frames", "sequence")
@@ -60,8 +60,7 @@ def encode(made: Description, values: Array, noise: Noise, steps: range) -> Arra
     if kind in IN_TIME:
         drawn = np.moveaxis(values, 1, 0)
     elif kind.startswith("poisson"):
-        keys = step_keys(sample_keys(noise.seed, SPIKES, noise.draw, noise.index), steps)
-        r = uniform(keys, values[0].size).reshape(len(steps), *values.shape)
+        r = uniform(step_keys(noise.keys, steps), values[0].size).reshape(len(steps), *values.shape)
         drawn = r < values if kind == "poisson-unsigned" else (2 * r <= np.abs(values)) * np.sign(values)
     else:
         drawn = (np.clip(values / 2, -1, 1) if kind == "expected" else values)[None]

@@ -16,7 +16,10 @@ from bntt.deploy.description import Description
 from bntt.deploy.layers import Array
 from bntt.deploy.runtime.arrays import Arrays, Membranes
 from bntt.deploy.runtime.chain import Chain
-from bntt.deploy.runtime.prepared import Prepared
+from bntt.deploy.runtime.encoding import encode
+from bntt.deploy.runtime.prepared import Prepared, address
+from bntt.deploy.runtime.random import step_keys
+from bntt.deploy.runtime.state import Noise
 from bntt.engine.cpu import library
 
 MOST_CHAINS = 4
@@ -39,6 +42,26 @@ class Kernels:
         self.prepared = Prepared(made, Arrays(made, np.float32), threads)
         self.chains: dict[tuple[int, int], Chain] = {}
         self.turn = threading.Lock()
+
+    def encode(self, values: Array, noise: Noise, steps: range) -> Array:
+        """Return the input of some steps, the same numbers as :func:`bntt.deploy.runtime.encoding.encode`'s; spikes
+        are int8."""
+        made = self.prepared.made
+        if not made.encoder.kind.startswith("poisson"):
+            return encode(made, values, noise, steps)
+        (channels, height, width), batch = made.image, len(values)
+        keys = np.ascontiguousarray(step_keys(noise.keys, steps)).view(np.int64)
+        values, spikes = np.ascontiguousarray(values), np.empty((len(steps), batch, height, width, channels), np.int8)
+        library.call(
+            "bntt_poisson",
+            address(values, np.float32, values.size),
+            address(keys, np.int64, len(steps) * batch),
+            address(spikes, np.int8, len(steps) * values.size),
+            *(len(steps), batch, channels, height * width),
+            made.encoder.kind == "poisson",
+            self.prepared.threads,
+        )
+        return spikes
 
     def advance(self, x: Array, steps: range, membranes: Sequence[Array | None] | None) -> tuple[Array, Membranes]:
         """Take some steps, see :meth:`bntt.deploy.runtime.arrays.Arrays.advance`."""

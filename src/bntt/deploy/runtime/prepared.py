@@ -32,10 +32,10 @@ class Prepared:
         if key not in self.packed:
             synapse: Any = self.arrays.synapses[place]
             values = synapse.weights.values.astype(np.float32)
-            if not synapse.weights.is_convolution:
-                values = np.ascontiguousarray(synapse.matrices[0].T)
+            if not synapse.weights.is_convolution:  # [Cout, H W, C]
+                values = synapse.matrices[0].T.reshape(len(values), -1, self.made.image[0] if signed else 1)
             if signed:  # spikes of -1 are events of channels of their own
-                values = np.concatenate([values, -values], 1)
+                values = np.concatenate([values, -values], 1 if synapse.weights.is_convolution else 2)
             values, packed = np.ascontiguousarray(values), np.empty(library.packed_size(job), np.float32)
             size = job.out_channels * job.in_channels * job.kernel_height * job.kernel_width
             library.call("bntt_pack", job, address(values, np.float32, size), address(packed, np.float32, packed.size))

@@ -12,7 +12,7 @@ from bntt.deploy.description import Description
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array
 from bntt.deploy.runtime.arrays import Arrays
-from bntt.deploy.runtime.encoding import IN_TIME, encode, samples_of
+from bntt.deploy.runtime.encoding import IN_TIME, samples_of
 from bntt.deploy.runtime.exits import Criterion, certainty, exit_step
 from bntt.deploy.runtime.state import Noise, State, noise_of
 
@@ -180,7 +180,7 @@ class Runtime:
             part = range(first, min(steps.stop, first + STEPS_AT_ONCE))
             timed = self.description.encoder.kind in IN_TIME and values.shape[1] > 1
             own = values[:, part.start : part.stop] if timed else values
-            x = encode(self.description, own, noise, part)
+            x = self._network.encode(own, noise, part)
             y, membranes = self._network.advance(x, part, None if state is None else state.membranes)
             total = np.cumsum(y if state is None else np.concatenate([state.total[None], y]), 0)[-len(part) :]
             state = State(part.stop, membranes, total[-1], noise)
@@ -205,8 +205,5 @@ def _network(made: Description, dtype: Any, backend: BackendName, threads: int) 
 
 
 def _parts(values: Array, noise: Noise) -> list[tuple[Array, Noise]]:
-    firsts = range(0, len(values), MOST_SAMPLES)
-    return [
-        (values[first : first + MOST_SAMPLES], Noise(noise.seed, noise.draw, noise.index[first : first + MOST_SAMPLES]))
-        for first in firsts
-    ]
+    parts = [slice(first, first + MOST_SAMPLES) for first in range(0, len(values), MOST_SAMPLES)]
+    return [(values[part], noise.rows(part)) for part in parts]

@@ -9,6 +9,7 @@ import numpy as np
 
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array
+from bntt.deploy.runtime.random import SPIKES, sample_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,12 @@ class Noise:
     draw: int
     index: Array
     """Each sample's place in its dataset, ``[B]``."""
+    keys: Array
+    """Each sample's key, ``[B]``, a function of the three."""
+
+    def rows(self, chosen: Any) -> Noise:
+        """Return the noise of some samples."""
+        return replace(self, index=self.index[chosen], keys=self.keys[chosen])
 
 
 def noise_of(seed: int, draw: int, index: Any, batch: int) -> Noise:
@@ -37,7 +44,8 @@ def noise_of(seed: int, draw: int, index: Any, batch: int) -> Noise:
     if places.shape != (batch,) or places.dtype.kind not in "iu":
         came = f"{places.dtype} {list(places.shape)}"
         raise DeployError(f"index must name each of the {batch} samples by an integer, got {came}")
-    return Noise(seed, draw, places.astype(np.int64))
+    places = places.astype(np.int64)
+    return Noise(seed, draw, places, sample_keys(seed, SPIKES, draw, places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,5 +88,5 @@ class State:
             self,
             membranes=membranes,
             total=self.total[chosen],
-            noise=replace(self.noise, index=self.noise.index[chosen]),
+            noise=self.noise.rows(chosen),
         )
