@@ -22,6 +22,8 @@ MAC, NEURON, FIXED = 12e-12, 1.8e-9, 0.015
 the kept runs of this project, on one core of an AMD EPYC."""
 KEPT = 6.0
 """Bytes that an update keeps of a neuron's step: its current, its spike, and what moves between layers."""
+LOADED = 150 << 20
+"""Bytes of PyTorch that a process on the processor loads with its first update."""
 SLOWER, LARGER = 2.5, 8.0
 """How many times as long plain PyTorch takes as the fused kernels, and how many times as much it keeps."""
 

@@ -21,7 +21,7 @@ from bntt.nn import SpikingClassifier
 from bntt.runs.recipe.build import input_shape
 from bntt.runs.recipe.datasets import Parts
 from bntt.runs.recipe.file import Recipe, RecipeError
-from bntt.runs.training.cost import kept_bytes, time_left, update_seconds, updates_an_epoch
+from bntt.runs.training.cost import LOADED, kept_bytes, time_left, update_seconds, updates_an_epoch
 from bntt.runs.training.epoch_log import Notice, Told
 from bntt.runs.training.initial import session_of
 from bntt.training.processes import Processes
@@ -99,7 +99,7 @@ def modelled(recipe: Recipe, data: Parts, model: SpikingClassifier, processes: i
     weights = sum(one.nbytes for one in model.parameters() if one.requires_grad)
     moments = weights * (train.momentum > 0 if train.optimizer == "sgd" else 2 + train.amsgrad)
     copies = (1 + (train.average > 0)) * sum(one.nbytes for one in model.state_dict().values())
-    held = memory("VmRSS") if device.type == "cpu" else copies
+    held = memory("VmRSS") + LOADED if device.type == "cpu" else copies
     return Estimate(
         train.epochs * per_epoch,
         None if update is None or device.type != "cpu" else time_left(recipe, data, update),
